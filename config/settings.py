@@ -1,0 +1,123 @@
+"""Settings. Everything that may differ between machines is an environment variable, read here."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+env = environ.Env()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def data_dir() -> Path:
+    path = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"DATA_DIR={path}: {error.strerror}; name a folder") from error
+    return path
+
+
+def at_least(name: str, lowest: int, default: int) -> int:
+    try:
+        value: int = env.int(name, default=default)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a whole number") from error
+    if value < lowest:
+        raise ImproperlyConfigured(f"{name}={value} is too small; the least is {lowest}")
+    return value
+
+
+# All that the embedded mode writes lives here: the database, files, the secret key.
+DATA_DIR = data_dir()
+
+# Without a DATABASE_URL everything is embedded: SQLite, and a secret key made on first use.
+EMBEDDED = "DATABASE_URL" not in os.environ
+
+
+def embedded_secret_key() -> str:
+    """The key of this data folder. A hard link is made or not, so two first uses agree on one."""
+    path = DATA_DIR / "secret_key"
+    if not path.exists():
+        descriptor, draft = tempfile.mkstemp(dir=DATA_DIR)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(50))
+        try:
+            Path(path).hardlink_to(draft)
+        except FileExistsError:
+            pass
+        finally:
+            Path(draft).unlink()
+    return path.read_text()
+
+
+def database() -> dict[str, Any]:
+    url = os.environ.get("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
+    options: dict[str, Any] = environ.Env.db_url_config(url)
+    if options["ENGINE"] == "django.db.backends.sqlite3":
+        # IMMEDIATE: with the default, transactions that read before they write fail under
+        # contention instead of waiting for each other. WAL: readers never wait for the writer.
+        options["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    return options
+
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = (
+    env.str("SECRET_KEY", default=embedded_secret_key()) if EMBEDDED else env.str("SECRET_KEY")
+)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "batches",
+]
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
+ROOT_URLCONF = "config.urls"
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+MEDIA_ROOT = DATA_DIR / "files"
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING").upper()
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"batches": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}},
+}
+
+# --- Batches ---
+
+# How long a worker may be silent before its chunks are given to another, seconds.
+LEASE_SECONDS = at_least("LEASE_SECONDS", lowest=1, default=60)
+
+# What one batch may hold.
+MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_000_000)
+MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=1024 * 1024)
+
+# A longer reply of a provider is cut off and counts as malformed.
+MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
+
+# Hosts, addresses or networks that providers may have although they are not public,
+# such as a vLLM of your own. The embedded mode starts with this machine alone.
+PROVIDER_PRIVATE_HOSTS: list[str] = env.list(
+    "PROVIDER_PRIVATE_HOSTS",
+    default=["localhost", "127.0.0.0/8", "::1"] if EMBEDDED else [],
+)
