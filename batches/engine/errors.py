@@ -1,0 +1,162 @@
+"""What can go wrong with a prompt. The class says what happened, its fields what to do.
+
+EngineError
+├── PromptRejected            cannot be prepared; nothing was sent
+├── AnswerRejected            a reply came, its answer is of no use
+└── ProviderError             a call failed
+    ├── AuthError             the key is refused                          pause
+    ├── QuotaError            the money or the quota is used up           pause
+    ├── RateLimited           too many requests or tokens a minute        retry, costs no attempt
+    ├── Overloaded            the provider has no capacity                retry
+    ├── ServerError           5xx, 408, 409                               retry
+    ├── NetworkError          no connection, or it broke                  retry
+    ├── DeadlineExceeded      no whole reply before the deadline          retry
+    ├── MalformedReply        a 200 that is no reply                      retry
+    ├── RequestRefused        the provider will never take this request   final
+    ├── ConfigError           unknown model or path, forbidden address    final; pause when all fail
+    └── InternalError         a defect of ours                            final
+
+The classes are those of the provider error table in `docs/errors.md`.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class FailureKind(StrEnum):
+    """Why a prompt failed; stored on its result and counted on its batch."""
+
+    REJECTED = "rejected"
+    AUTH = "auth"
+    QUOTA = "quota"
+    RATE = "rate"
+    OVERLOAD = "overload"
+    SERVER = "server"
+    NETWORK = "network"
+    TIMEOUT = "timeout"
+    MALFORMED = "malformed"
+    REQUEST = "request"
+    CONFIG = "config"
+    INTERNAL = "internal"
+    REFUSAL = "refusal"
+    TRUNCATED = "truncated"
+    FILTERED = "filtered"
+    EMPTY = "empty"
+    NOT_JSON = "not_json"
+    SCHEMA_VIOLATION = "schema_violation"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    WORKER_CRASHED = "worker_crashed"
+
+
+class Decision(StrEnum):
+    """What an error asks for."""
+
+    RETRY = "retry"
+    PAUSE = "pause"
+    FINAL = "final"
+
+
+class EngineError(Exception):
+    """Anything that keeps a prompt from succeeding."""
+
+    kind: FailureKind
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class PromptRejected(EngineError):
+    """A prompt that cannot be made into a request; `param` names the field at fault."""
+
+    kind = FailureKind.REJECTED
+
+    def __init__(self, message: str, *, param: str, code: str = "invalid_value") -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class AnswerRejected(EngineError):
+    """A reply whose answer is not what the prompt asked for."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class ProviderError(EngineError):
+    """A call that brought no reply. `retry_after_s` is the least wait that was asked for."""
+
+    decision: ClassVar[Decision] = Decision.RETRY
+    costs_attempt: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        code: str | None = None,
+        request_id: str = "",
+        retry_after_s: float | None = None,
+        body: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.code = code
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+        self.body = body
+
+
+class AuthError(ProviderError):
+    kind = FailureKind.AUTH
+    decision = Decision.PAUSE
+    costs_attempt = False
+
+
+class QuotaError(ProviderError):
+    kind = FailureKind.QUOTA
+    decision = Decision.PAUSE
+    costs_attempt = False
+
+
+class RateLimited(ProviderError):
+    kind = FailureKind.RATE
+    costs_attempt = False
+
+
+class Overloaded(ProviderError):
+    kind = FailureKind.OVERLOAD
+
+
+class ServerError(ProviderError):
+    kind = FailureKind.SERVER
+
+
+class NetworkError(ProviderError):
+    kind = FailureKind.NETWORK
+
+
+class DeadlineExceeded(ProviderError):
+    kind = FailureKind.TIMEOUT
+
+
+class MalformedReply(ProviderError):
+    kind = FailureKind.MALFORMED
+
+
+class RequestRefused(ProviderError):
+    kind = FailureKind.REQUEST
+    decision = Decision.FINAL
+
+
+class ConfigError(ProviderError):
+    kind = FailureKind.CONFIG
+    decision = Decision.FINAL
+
+
+class InternalError(ProviderError):
+    kind = FailureKind.INTERNAL
+    decision = Decision.FINAL

@@ -1,0 +1,155 @@
+"""The three phases together."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from batches.engine.errors import ConfigError, ProviderError
+from batches.engine.execute import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_TIMEOUT_S,
+    Execution,
+    ExecutionOptions,
+    Send,
+)
+from batches.engine.postprocess import postprocess_exchange
+from batches.engine.prepare import prepare_prompt_request, prompt_body
+from batches.engine.records import (
+    Endpoint,
+    Exchange,
+    Outcome,
+    PreparedRequest,
+    PromptSpec,
+    Schedule,
+)
+from batches.engine.retry import RetryPolicy
+from batches.engine.timing import TimingStats, timing_stats
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessedBatch:
+    """One outcome for each prompt, in the order of the prompts, and how long they took."""
+
+    outcomes: list[Outcome]
+    timing: TimingStats
+
+    @property
+    def succeeded(self) -> int:
+        return sum(outcome.succeeded for outcome in self.outcomes)
+
+    @property
+    def failed(self) -> int:
+        return len(self.outcomes) - self.succeeded
+
+
+async def process_prompt_batch(
+    prompts: Iterable[PromptSpec | Mapping[str, Any] | str],
+    *,
+    send: Send,
+    endpoint: Endpoint = "/v1/chat/completions",
+    defaults: Mapping[str, Any] | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    schedule: Schedule = "rolling",
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    retry: RetryPolicy | None = None,
+) -> ProcessedBatch:
+    """Run prompts through the three phases and return their outcomes in order.
+
+    A prompt is a text, a request body, or a PromptSpec; `defaults` lie under each body. At most
+    `batch_size` calls are in flight. Every prompt gets an outcome, whatever the provider answers:
+    when it asks for a pause (a refused key, an empty account), the rest fails with that error.
+    """
+    specs = [prompt_spec(index, prompt, endpoint) for index, prompt in enumerate(prompts)]
+    prepared = [
+        prepare_prompt_request(spec, endpoint=endpoint, defaults=defaults or {}) for spec in specs
+    ]
+    options = ExecutionOptions(
+        batch_size=batch_size, schedule=schedule, timeout_s=timeout_s, retry=retry or RetryPolicy()
+    )
+    started = time.monotonic()
+    exchanges = await execute_requests(prepared, send=send, options=options)
+    outcomes = [
+        item if isinstance(item, Outcome) else postprocess_exchange(exchanges[item.index])
+        for item in prepared
+    ]
+    batch = ProcessedBatch(outcomes, timing_of(outcomes, started=started))
+    log_performance(batch)
+    return batch
+
+
+def prompt_spec(
+    index: int, prompt: PromptSpec | Mapping[str, Any] | str, endpoint: Endpoint
+) -> PromptSpec:
+    """A prompt in whatever form, as the one at this index."""
+    if isinstance(prompt, PromptSpec):
+        return PromptSpec(index, prompt.custom_id, prompt.body)
+    if not isinstance(prompt, str):
+        return PromptSpec(index, f"request-{index}", prompt)
+    return PromptSpec(index, f"request-{index}", prompt_body(prompt, endpoint))
+
+
+async def execute_requests(
+    prepared: Sequence[PreparedRequest | Outcome], *, send: Send, options: ExecutionOptions
+) -> dict[int, Exchange]:
+    """Phase 2 for requests held in memory: the exchange of each, by index."""
+    exchanges: dict[int, Exchange] = {}
+
+    async def keep(exchange: Exchange) -> None:
+        exchanges[exchange.request.index] = exchange
+
+    execution = Execution(send, keep, options)
+    await execution.run(_chunks(prepared, options.batch_size))
+    unsent = execution.pause or ConfigError("not sent")
+    for request in prepared:
+        if isinstance(request, PreparedRequest) and request.index not in exchanges:
+            exchanges[request.index] = _unsent(request, unsent)
+    return exchanges
+
+
+async def _chunks(
+    prepared: Sequence[PreparedRequest | Outcome], size: int
+) -> AsyncIterator[Sequence[PreparedRequest]]:
+    requests = (item for item in prepared if isinstance(item, PreparedRequest))
+    while chunk := list(islice(requests, size)):
+        yield chunk
+
+
+def _unsent(request: PreparedRequest, error: ProviderError) -> Exchange:
+    return Exchange(
+        request=request,
+        reply=None,
+        error=error,
+        calls=0,
+        latency_s=0.0,
+        busy_s=0.0,
+        sent_at=0.0,
+        done_at=0.0,
+    )
+
+
+def timing_of(outcomes: Iterable[Outcome], *, started: float) -> TimingStats:
+    """The timing of outcomes that one run brought since `started` (monotonic)."""
+    called = [outcome for outcome in outcomes if outcome.calls and outcome.done_at is not None]
+    done = [outcome.done_at - started for outcome in called if outcome.done_at is not None]
+    return timing_stats(
+        (outcome.latency_s for outcome in called),
+        busy_s=sum(outcome.busy_s for outcome in called),
+        total_s=max(done, default=0.0),
+        first_result_s=min(done, default=None),
+    )
+
+
+def log_performance(batch: ProcessedBatch) -> None:
+    """Log the performance metrics of a run: total time, average time per request, and more."""
+    logger.info(
+        "Processed %d prompts, %d succeeded, %d failed; %s",
+        len(batch.outcomes),
+        batch.succeeded,
+        batch.failed,
+        batch.timing.describe(),
+    )

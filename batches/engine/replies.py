@@ -1,0 +1,330 @@
+"""Bytes from a provider -> Reply, or the ProviderError that they amount to."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from batches.engine.errors import (
+    AuthError,
+    ConfigError,
+    MalformedReply,
+    Overloaded,
+    ProviderError,
+    QuotaError,
+    RateLimited,
+    RequestRefused,
+    ServerError,
+)
+from batches.engine.records import Endpoint, Reply, Usage
+from batches.engine.retry import retry_after_s
+
+# Codes by which providers say that money, not pace, is what lacks.
+QUOTA_CODES = frozenset(
+    {
+        "insufficient_quota",
+        "billing_error",
+        "billing_hard_limit_reached",
+        "credit_balance_exhausted",
+        "enforced_spend_limit_reached",
+        "organization_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "project_spend_limit_exceeded",
+    }
+)
+MAX_MESSAGE_CHARS = 500
+MAX_REQUEST_ID_CHARS = 200
+MAX_ERROR_BODY_BYTES = 16_384
+
+
+class _Details(BaseModel):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _ChatUsage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+    def usage(self) -> Usage:
+        return _usage(
+            self.prompt_tokens,
+            self.completion_tokens,
+            self.prompt_tokens_details,
+            self.completion_tokens_details,
+        )
+
+
+class _ResponseUsage(BaseModel):
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+    def usage(self) -> Usage:
+        return _usage(
+            self.input_tokens,
+            self.output_tokens,
+            self.input_tokens_details,
+            self.output_tokens_details,
+        )
+
+
+def _usage(
+    given: int, made: int, given_details: _Details | None, made_details: _Details | None
+) -> Usage:
+    return Usage(
+        input_tokens=given,
+        output_tokens=made,
+        cached_tokens=(given_details.cached_tokens or 0) if given_details else 0,
+        reasoning_tokens=(made_details.reasoning_tokens or 0) if made_details else 0,
+    )
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _ChatCompletion(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _ChatUsage | None = None
+
+
+class _Part(BaseModel):
+    text: str | None = None
+    refusal: str | None = None
+
+
+class _Item(BaseModel):
+    type: str = ""
+    content: list[_Part] | None = None
+
+
+class _Incomplete(BaseModel):
+    reason: str | None = None
+
+
+class _Failure(BaseModel):
+    message: str | None = None
+    code: str | int | None = None
+    type: str | None = None
+
+
+class _Response(BaseModel):
+    status: str | None = None
+    output: list[_Item]
+    incomplete_details: _Incomplete | None = None
+    error: _Failure | None = None
+    usage: _ResponseUsage | None = None
+
+
+class _Embeddings(BaseModel):
+    data: list[Any] = Field(min_length=1)
+    usage: _ChatUsage | None = None
+
+
+class _ErrorBody(BaseModel):
+    error: _Failure | str
+
+
+def read_reply(
+    endpoint: Endpoint, *, status_code: int, headers: Mapping[str, str], raw: bytes
+) -> Reply:
+    """The reply in these bytes.
+
+    Raises the ProviderError that fits a status other than 200, and MalformedReply for a 200 that
+    is no reply of this endpoint.
+    """
+    request_id = _request_id(headers)
+    if status_code != 200:
+        raise error_of(status_code, headers, raw)
+    try:
+        body = storable(raw)
+        reply = READERS[endpoint](status_code, request_id, body)
+    except (ValueError, RecursionError) as error:
+        failure = _failure_in(raw)
+        if failure is not None:
+            raise error_of(_status_in(failure), headers, raw) from error
+        raise MalformedReply(
+            f"a 200 that is no reply: {_first_fault(error)}",
+            status_code=status_code,
+            request_id=request_id,
+        ) from error
+    return reply
+
+
+def _read_chat(status_code: int, request_id: str, body: str) -> Reply:
+    completion = _ChatCompletion.model_validate_json(body)
+    choice = completion.choices[0]
+    return Reply(
+        status_code=status_code,
+        request_id=request_id,
+        body=body,
+        answer=choice.message.content,
+        finish_reason=choice.finish_reason or "",
+        refusal=choice.message.refusal,
+        usage=completion.usage.usage() if completion.usage else Usage(),
+    )
+
+
+def _read_response(status_code: int, request_id: str, body: str) -> Reply:
+    response = _Response.model_validate_json(body)
+    if response.status == "failed":
+        message = (response.error and response.error.message) or "the response failed"
+        raise ServerError(message, status_code=status_code, request_id=request_id, body=body)
+    parts = [
+        part for item in response.output for part in item.content or () if item.type == "message"
+    ]
+    texts = [part.text for part in parts if part.text is not None]
+    reason = response.incomplete_details.reason if response.incomplete_details else None
+    return Reply(
+        status_code=status_code,
+        request_id=request_id,
+        body=body,
+        answer="".join(texts) if texts else None,
+        finish_reason="length" if reason == "max_output_tokens" else reason or "stop",
+        refusal=next((part.refusal for part in parts if part.refusal), None),
+        usage=response.usage.usage() if response.usage else Usage(),
+    )
+
+
+def _read_embeddings(status_code: int, request_id: str, body: str) -> Reply:
+    embeddings = _Embeddings.model_validate_json(body)
+    return Reply(
+        status_code=status_code,
+        request_id=request_id,
+        body=body,
+        answer=None,
+        finish_reason="stop",
+        refusal=None,
+        usage=embeddings.usage.usage() if embeddings.usage else Usage(),
+    )
+
+
+READERS: dict[Endpoint, Callable[[int, str, str], Reply]] = {
+    "/v1/chat/completions": _read_chat,
+    "/v1/responses": _read_response,
+    "/v1/embeddings": _read_embeddings,
+}
+
+
+def error_of(status_code: int, headers: Mapping[str, str], raw: bytes) -> ProviderError:
+    """The error that a status and its body amount to."""
+    failure = _failure_in(raw) or _Failure(
+        message=raw[:MAX_MESSAGE_CHARS].decode("utf-8", "replace")
+    )
+    code = _plain(str(failure.code or failure.type or ""))
+    message = _plain(failure.message or "no message")
+    cls = _class_of(status_code, {code, failure.type or ""}, message)
+    return cls(
+        f"HTTP {status_code}: {message}",
+        status_code=status_code,
+        code=code or None,
+        request_id=_request_id(headers),
+        retry_after_s=retry_after_s(headers),
+        body=_error_body(raw, message, code),
+    )
+
+
+def _error_body(raw: bytes, message: str, code: str) -> str:
+    """The body of an error as one line of JSON; the envelope is made where there is none."""
+    if len(raw) <= MAX_ERROR_BODY_BYTES and _failure_in(raw) is not None:
+        return storable(raw)
+    envelope = {"message": message, "type": None, "param": None, "code": code or None}
+    return json.dumps({"error": envelope}, ensure_ascii=False)
+
+
+def _plain(text: str) -> str:
+    """A text of a provider, short and in one line."""
+    return " ".join(text[:MAX_MESSAGE_CHARS].replace("\x00", "").split())
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    return headers.get("x-request-id", "").replace("\x00", "")[:MAX_REQUEST_ID_CHARS]
+
+
+_BY_STATUS: dict[int, type[ProviderError]] = {
+    401: AuthError,
+    402: QuotaError,
+    403: AuthError,
+    404: ConfigError,
+    408: ServerError,
+    409: ServerError,
+    429: RateLimited,
+    503: Overloaded,
+    529: Overloaded,
+}
+
+
+def _class_of(status_code: int, codes: set[str], message: str) -> type[ProviderError]:
+    if status_code in {400, 403, 429} and codes & QUOTA_CODES:
+        return QuotaError
+    if status_code == 400 and "credit balance" in message.lower():
+        return QuotaError
+    if 300 <= status_code < 400:
+        return ConfigError
+    if status_code in _BY_STATUS:
+        return _BY_STATUS[status_code]
+    return ServerError if status_code >= 500 else RequestRefused
+
+
+def _failure_in(raw: bytes) -> _Failure | None:
+    try:
+        error = _ErrorBody.model_validate_json(raw).error
+    except ValidationError:
+        return None
+    return _Failure(message=error) if isinstance(error, str) else error
+
+
+def _status_in(failure: _Failure) -> int:
+    """Some gateways answer 200 with the status in the error's code."""
+    code = failure.code
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
+
+
+def _first_fault(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        return f"{place}: {fault['msg']}" if place else fault["msg"]
+    return str(error) or type(error).__name__
+
+
+# An escaped backslash first, so that `\\u0000` (a backslash and a text) is left alone.
+_ESCAPE = re.compile(
+    r"\\\\"
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(?P<unstorable>\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_RISKY_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def storable(raw: bytes) -> str:
+    """A JSON text as one line that every database and parser takes.
+
+    NUL and lone surrogates become U+FFFD, NaN and infinities null. Raises ValueError or
+    RecursionError for what is no JSON.
+    """
+    text = raw.decode("utf-8")
+    if _RISKY_ESCAPE.search(text):
+        text = _ESCAPE.sub(lambda m: "\\ufffd" if m["unstorable"] else m[0], text)
+    if "\n" in text or "\r" in text or "NaN" in text or "Infinity" in text:
+        # A float too large becomes an infinity only when read, so it is read as null too.
+        value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if abs(number) != float("inf") else None

@@ -1,0 +1,96 @@
+"""Whether a failed call is made again, and when. Pure: the caller brings clock and chance."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from batches.engine.errors import Decision, ProviderError
+
+MAX_RETRY_AFTER_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently to try; times in seconds.
+
+    `max_attempts` counts calls that may have cost something; a 429 costs none and is retried
+    until the prompt has waited `max_wait_s` in all.
+    """
+
+    max_attempts: int = 5
+    base_s: float = 0.5
+    cap_s: float = 60.0
+    max_wait_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do after an error; `delay_s` belongs to a retry."""
+
+    decision: Decision
+    delay_s: float = 0.0
+
+
+def decide(
+    error: ProviderError,
+    *,
+    attempts: int,
+    calls: int,
+    waited_s: float,
+    policy: RetryPolicy,
+    chance: float,
+) -> Verdict:
+    """The verdict on an error, `attempts` and `calls` including the call that failed.
+
+    The wait is drawn with full jitter, `chance` of min(cap, base * 2^n) for the n-th retry
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), after the time
+    that the provider asked for, if it did.
+    """
+    if error.decision is not Decision.RETRY:
+        return Verdict(error.decision)
+    if error.costs_attempt and attempts >= policy.max_attempts:
+        return Verdict(Decision.FINAL)
+    backoff = chance * min(policy.cap_s, policy.base_s * 2 ** min(calls - 1, 32))
+    delay = (error.retry_after_s or 0.0) + backoff
+    if waited_s + delay > policy.max_wait_s:
+        return Verdict(Decision.FINAL)
+    return Verdict(Decision.RETRY, delay)
+
+
+def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """The wait a provider asks for, from `retry-after-ms` or `retry-after` (RFC 9110, 10.2.3).
+
+    Seconds or a date, at most an hour; None for what is absent, negative or no number.
+    """
+    for name, parse in (("retry-after-ms", _milliseconds), ("retry-after", _seconds)):
+        seconds = parse(headers[name]) if name in headers else None
+        if seconds is None and name == "retry-after" and name in headers:
+            seconds = _until(headers[name], now or datetime.now(UTC))
+        if seconds is not None and seconds >= 0:
+            return min(seconds, MAX_RETRY_AFTER_S)
+    return None
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def _milliseconds(text: str) -> float | None:
+    milliseconds = _seconds(text)
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _until(text: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
