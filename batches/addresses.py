@@ -1,0 +1,50 @@
+"""Which network addresses may be called."""
+
+import ipaddress
+from collections.abc import Iterable
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# IPv6 forms that carry an IPv4 address, by where it stands in their 128 bits. `is_global` is true
+# for some of them although what they lead to is not (measured on Python 3.11).
+_CARRIERS: tuple[tuple[ipaddress.IPv6Network, int], ...] = (
+    (ipaddress.IPv6Network("::ffff:0:0/96"), 0),
+    (ipaddress.IPv6Network("::/96"), 0),
+    (ipaddress.IPv6Network("64:ff9b::/96"), 0),
+    (ipaddress.IPv6Network("2002::/16"), 80),
+)
+
+
+class AddressPolicy:
+    """Public addresses, and the private ones on a list of host names, addresses and networks."""
+
+    def __init__(self, private_hosts: Iterable[str] = ()) -> None:
+        self._names: set[str] = set()
+        self._networks: list[IPNetwork] = []
+        for host in private_hosts:
+            try:
+                self._networks.append(ipaddress.ip_network(host, strict=False))
+            except ValueError:
+                self._names.add(host.lower())
+
+    def allows_name(self, host: str) -> bool:
+        """Whether this host may be called wherever its name leads."""
+        return host.lower() in self._names
+
+    def allows(self, address: str) -> bool:
+        """Whether this IP address may be called."""
+        # A scope such as %eth0 does not make an address public.
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        return any(ip in network for network in self._networks) or is_public(ip)
+
+
+def is_public(ip: IPAddress) -> bool:
+    """Whether an address, or the IPv4 address inside it, is one of the public internet."""
+    if isinstance(ip, ipaddress.IPv6Address):
+        for network, shift in _CARRIERS:
+            if ip in network:
+                return is_public(ipaddress.IPv4Address((int(ip) >> shift) & 0xFFFFFFFF))
+        if ip.is_site_local:
+            return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
