@@ -1,0 +1,154 @@
+"""Outcomes are stored: in one transaction with the fence of their chunks and the batch's counts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce, Greatest
+
+from batches.bulk import insert_rows
+from batches.engine.records import Outcome
+from batches.leases import Lease, complete, hold
+from batches.models import Batch, Result
+
+COLUMNS = (
+    "prompt_id",
+    "batch_id",
+    "index",
+    "status",
+    "kind",
+    "code",
+    "message",
+    "status_code",
+    "request_id",
+    "body",
+    "finish_reason",
+    "input_tokens",
+    "output_tokens",
+    "calls",
+    "latency_s",
+    "elapsed_s",
+    "done_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkOutcomes:
+    """What a runner has to say of one chunk: outcomes with the prompt ids, by index; all done?"""
+
+    lease: Lease
+    outcomes: Sequence[Outcome]
+    prompt_ids: Mapping[int, int]
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A stretch of work of one runner, as Unix times; when its first answer came, if it did."""
+
+    since: float
+    until: float
+    first_answer: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Turns the monotonic times of a run into Unix times; a clock that is set changes nothing."""
+
+    offset: float
+
+    def unix(self, monotonic: float) -> float:
+        return self.offset + monotonic
+
+
+def store_outcomes(
+    batch_id: int,
+    chunks: Sequence[ChunkOutcomes],
+    *,
+    activity: Activity,
+    clock: Clock,
+    lease_seconds: float,
+) -> list[Lease]:
+    """Store outcomes and renew the leases, all or nothing; return the leases that were lost.
+
+    Outcomes of a chunk whose lease is lost are dropped: whoever has the chunk now brings its own.
+    """
+    lost: list[Lease] = []
+    kept: list[tuple[Outcome, int]] = []
+    with transaction.atomic():
+        # In one order for all runners, so that no two wait for each other.
+        for chunk in sorted(chunks, key=lambda chunk: chunk.lease.chunk_id):
+            lease = chunk.lease
+            held = complete(lease) if chunk.done else hold(lease, seconds=lease_seconds)
+            if held:
+                kept += [(outcome, chunk.prompt_ids[outcome.index]) for outcome in chunk.outcomes]
+            else:
+                lost.append(lease)
+        if kept:
+            _insert(batch_id, kept, clock)
+            _count(batch_id, [outcome for outcome, _ in kept], activity)
+    return lost
+
+
+def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) -> None:
+    insert_rows(
+        Result._meta.db_table,
+        COLUMNS,
+        (_row(batch_id, prompt_id, outcome, clock) for outcome, prompt_id in kept),
+    )
+
+
+def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple[Any, ...]:
+    called = outcome.done_at is not None and outcome.calls > 0
+    done_at = clock.unix(outcome.done_at) if outcome.done_at else datetime.now(UTC).timestamp()
+    return (
+        prompt_id,
+        batch_id,
+        outcome.index,
+        outcome.status,
+        outcome.kind.value if outcome.kind else "",
+        outcome.code,
+        outcome.message,
+        outcome.status_code,
+        outcome.request_id,
+        outcome.body,
+        outcome.finish_reason,
+        outcome.usage.input_tokens,
+        outcome.usage.output_tokens,
+        outcome.calls,
+        outcome.latency_s if called else None,
+        outcome.elapsed_s,
+        connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(done_at, UTC)),
+    )
+
+
+def _count(batch_id: int, outcomes: Sequence[Outcome], activity: Activity) -> None:
+    succeeded = sum(outcome.succeeded for outcome in outcomes)
+    Batch.objects.filter(pk=batch_id).update(
+        succeeded=F("succeeded") + succeeded,
+        failed=F("failed") + len(outcomes) - succeeded,
+        calls=F("calls") + sum(outcome.calls for outcome in outcomes),
+        input_tokens=F("input_tokens") + sum(o.usage.input_tokens for o in outcomes),
+        output_tokens=F("output_tokens") + sum(o.usage.output_tokens for o in outcomes),
+        cached_tokens=F("cached_tokens") + sum(o.usage.cached_tokens for o in outcomes),
+        reasoning_tokens=F("reasoning_tokens") + sum(o.usage.reasoning_tokens for o in outcomes),
+        busy_s=F("busy_s") + sum(outcome.busy_s for outcome in outcomes),
+        first_result_s=Coalesce(F("first_result_s"), _first_result(activity)),
+        active_s=F("active_s") + _added(activity.since, activity.until),
+        active_until=Greatest(F("active_until"), Value(activity.until)),
+    )
+
+
+def _first_result(activity: Activity) -> Any:
+    """The active time of the batch at the first answer of this stretch."""
+    if activity.first_answer is None:
+        return Value(None)
+    return F("active_s") + _added(activity.since, activity.first_answer)
+
+
+def _added(since: float, until: float) -> Any:
+    """What a stretch adds to the active time, less what others have counted already."""
+    return Greatest(Value(0.0), Value(until) - Greatest(F("active_until"), Value(since)))
