@@ -1,0 +1,391 @@
+"""Run a file of prompts through a provider, from the command line."""
+
+import argparse
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from rich.console import Console
+
+from batches import services
+from batches.engine.errors import (
+    AuthError,
+    ConfigError,
+    NetworkError,
+    PromptRejected,
+    ProviderError,
+)
+from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.prepare import with_response_schema
+from batches.engine.records import ENDPOINTS, SCHEDULES
+from batches.engine.retry import RetryPolicy
+from batches.export import write_results
+from batches.ingest import InputRefused
+from batches.inputs import INPUT_FORMATS, InputFormat, InputOptions, read_prompts
+from batches.management.console import ProgressDisplay, print_summary
+from batches.management.output import STANDARD_OUTPUT, check_writable, whole_file
+from batches.models import Batch, Provider
+from batches.runner import ProviderMisconfigured, StopSignal, list_models, run_slice
+from batches.summary import summarise
+
+SHOWN_INPUT_ERRORS = 10
+SECONDS_BETWEEN_CLAIMS = 1.0
+
+EXIT_SOME_FAILED = 1
+EXIT_USAGE = 2
+
+# Options of a new batch; a resumed one has its own.
+NEW_BATCH_OPTIONS = (
+    "input",
+    "provider",
+    "base_url",
+    "api_key_env",
+    "model",
+    "endpoint",
+    "batch_size",
+    "schedule",
+    "max_attempts",
+    "timeout",
+    "response_schema",
+    "format",
+    "column",
+)
+
+EPILOG = """\
+input formats:
+  jsonl   {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {...}}
+          or {"prompt": "..."} or {"messages": [...]}, with custom_id and parameters if you like
+  csv     a header and a column of prompts (--column), and custom_id if you like
+  text    a prompt a line
+
+examples:
+  process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
+      --model some-model --output out.jsonl
+  process_batch questions.txt --provider vllm --model llama --output out.jsonl --batch-size 250
+  process_batch --resume batch_0123 --output out.jsonl
+
+exit status: 0 all prompts succeeded, 1 some failed, 2 usage, bad input or a refused key,
+130 after Ctrl-C. The key is read from the environment and is never stored.
+"""
+
+
+class Error(CommandError):
+    """A usage error or bad input; exits with 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=EXIT_USAGE)
+
+
+def positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def positive_seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+    return value
+
+
+class Command(BaseCommand):
+    help = "Run a file of prompts through a provider and write the results in input order."
+    requires_migrations_checks = False
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        kwargs.update(epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("input", nargs="?", help="a file of prompts, or - for standard input")
+        add("--output", required=True, help="where the results go, or - for standard output")
+        add("--errors", help="a file of its own for the failed prompts")
+        add("--provider", help="a provider by name")
+        add("--base-url", help="any OpenAI-compatible endpoint, such as https://api.example/v1")
+        add("--api-key-env", help="the environment variable with the key for --base-url")
+        add("--model", help="the model of every prompt that names none")
+        add("--endpoint", choices=ENDPOINTS, help=f"what is called (default {ENDPOINTS[0]})")
+        add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
+        add("--column", help="the column of prompts in a CSV (default prompt)")
+        add(
+            "--batch-size",
+            type=positive_int,
+            metavar="N",
+            help=f"the most requests in flight (default {DEFAULT_BATCH_SIZE})",
+        )
+        add(
+            "--schedule",
+            choices=SCHEDULES,
+            help="rolling keeps the window full (default); lockstep waits for the slowest of each "
+            "chunk of --batch-size",
+        )
+        add(
+            "--max-attempts",
+            type=positive_int,
+            metavar="N",
+            help=f"calls for one prompt, at most (default {RetryPolicy().max_attempts})",
+        )
+        add(
+            "--timeout",
+            type=positive_seconds,
+            metavar="S",
+            help=f"the longest one call may take, in seconds (default {DEFAULT_TIMEOUT_S:g})",
+        )
+        add("--response-schema", metavar="FILE", help="a JSON Schema that every answer must fit")
+        add("--resume", metavar="BATCH_ID", help="go on with a batch that was stopped or paused")
+        add("--json", action="store_true", help="print the summary as JSON on standard output")
+        add("--quiet", action="store_true", help="show neither progress nor summary")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        check_usage(options)
+        if settings.EMBEDDED:
+            migrate_if_needed()
+        # What is loaded by now stays; the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        console = Console(stderr=True)
+        with ProgressDisplay(console, quiet=options["quiet"]) as display:
+            try:
+                batch = self.resumed(options) if options["resume"] else create(options, display)
+                status = run(batch, display)
+            except (services.NotPossible, ProviderMisconfigured) as error:
+                raise Error(str(error)) from error
+            except KeyboardInterrupt:
+                display.say("Interrupted; no batch was made.")
+                sys.exit(128 + signal.SIGINT)
+            if status == 0:
+                export(batch, options)
+        self.present(batch, console, options)
+        if status:
+            sys.exit(status)
+        if batch.failed:
+            sys.exit(EXIT_SOME_FAILED)
+
+    def resumed(self, options: dict[str, Any]) -> Batch:
+        batch = services.find_batch(options["resume"])
+        check_provider(batch.provider)
+        services.resume_batch(batch)
+        return batch
+
+    def present(self, batch: Batch, console: Console, options: dict[str, Any]) -> None:
+        summary = summarise(batch)
+        if options["json"]:
+            self.stdout.write(json.dumps(summary.as_dict()))
+        elif not options["quiet"]:
+            print_summary(console, summary)
+
+
+def check_usage(options: dict[str, Any]) -> None:
+    """Raise Error for options that do not go together, before anything is made."""
+    if options["resume"]:
+        for name in NEW_BATCH_OPTIONS:
+            if options[name] is not None:
+                flag = "INPUT" if name == "input" else "--" + name.replace("_", "-")
+                raise Error(f"{flag} does not go with --resume: the batch keeps its own")
+    elif options["input"] is None:
+        raise Error("name a file of prompts, or - for standard input")
+    if options["provider"] and options["base_url"]:
+        raise Error("give either --provider or --base-url")
+    if options["api_key_env"] and not options["base_url"]:
+        raise Error("--api-key-env goes with --base-url; a provider has its own key")
+    if options["json"] and options["output"] == STANDARD_OUTPUT:
+        raise Error("--json and --output - both want standard output")
+    check_outputs(options)
+
+
+def check_outputs(options: dict[str, Any]) -> None:
+    taken: dict[Path, str] = {}
+    for name in ("input", "output", "errors"):
+        file = options[name]
+        if file is None or file == STANDARD_OUTPUT:
+            continue
+        path = Path(file).resolve()
+        if path in taken:
+            raise Error(f"{taken[path]} and {name} are the same file, {file}")
+        taken[path] = name
+        if name != "input":
+            try:
+                check_writable(file)
+            except OSError as error:
+                raise Error(str(error)) from error
+
+
+def migrate_if_needed() -> None:
+    """Bring the embedded database up to date: it is nobody else's job."""
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", verbosity=0)
+
+
+def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
+    """Make the batch that was asked for. Raises Error, with nothing made, for bad input."""
+    batch_options = batch_options_of(options)
+    input_options = InputOptions(
+        endpoint=batch_options.endpoint,
+        defaults=batch_options.defaults,
+        max_line_bytes=settings.MAX_LINE_BYTES,
+        format=options["format"] or format_of(options["input"]),
+        column=options["column"] or "prompt",
+    )
+    with opened(options["input"]) as stream:
+        provider = provider_of(options)
+        check_provider(provider)
+        prompts = display.reading(read_prompts(stream, input_options))
+        try:
+            batch = services.create_batch(provider, prompts, batch_options)
+        except InputRefused as error:
+            raise Error(refusal(options["input"], error)) from error
+    display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
+    return batch
+
+
+def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
+    given = {
+        "endpoint": options["endpoint"],
+        "batch_size": options["batch_size"],
+        "schedule": options["schedule"],
+        "max_attempts": options["max_attempts"],
+        "timeout_s": options["timeout"],
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    defaults = {"model": options["model"]} if options["model"] else {}
+    batch_options = services.BatchOptions(**chosen, defaults=defaults)
+    if not options["response_schema"]:
+        return batch_options
+    schema = read_schema(options["response_schema"])
+    try:
+        defaults = with_response_schema(defaults, endpoint=batch_options.endpoint, schema=schema)
+    except PromptRejected as error:
+        raise Error(f"{options['response_schema']}: {error.message}") from error
+    return services.BatchOptions(**chosen, defaults=defaults)
+
+
+def read_schema(name: str) -> Any:
+    try:
+        return json.loads(Path(name).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise Error(f"{name}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise Error(f"{name} is not JSON: {error}") from error
+
+
+def format_of(name: str) -> InputFormat:
+    endings: dict[str, InputFormat] = {".csv": "csv", ".txt": "text"}
+    return endings.get(Path(name).suffix.lower(), "jsonl")
+
+
+@contextmanager
+def opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(name).open("rb"))
+        except OSError as error:
+            raise Error(f"{name}: {error.strerror}") from error
+        yield stream
+
+
+def provider_of(options: dict[str, Any]) -> Provider:
+    if options["base_url"]:
+        return services.provider_at(options["base_url"], options["api_key_env"] or "")
+    if options["provider"]:
+        return services.find_provider(options["provider"])
+    return services.default_provider()
+
+
+def check_provider(provider: Provider) -> None:
+    """Ask a provider for its models, to find a wrong address or key before a prompt is read."""
+    try:
+        list_models(provider)
+    except (AuthError, NetworkError) as error:
+        raise Error(error.message) from error
+    except ConfigError as error:
+        # Not every provider lists its models; an address that may not be called is another matter.
+        if error.status_code is None:
+            raise Error(error.message) from error
+    except ProviderError:
+        pass
+
+
+def refusal(name: str, error: InputRefused) -> str:
+    """What is wrong with an input, a line for each error."""
+    shown = [str(line) for line in error.errors[:SHOWN_INPUT_ERRORS]]
+    if len(error.errors) > SHOWN_INPUT_ERRORS:
+        shown.append(f"and {len(error.errors) - SHOWN_INPUT_ERRORS} more")
+    lead = "standard input" if name == "-" else name
+    return f"{lead}: " + "\n".join(shown) + "\nNo batch was made."
+
+
+def run(batch: Batch, display: ProgressDisplay) -> int:
+    """Run a batch to its end; return 0, or the exit status that says why it stands still."""
+    stop = StopSignal()
+    with stopped_by_signals(stop, display) as received:
+        while True:
+            batch.refresh_from_db()
+            display.begin(total=batch.total, before=batch.succeeded + batch.failed)
+            report = run_slice(batch.pk, stop=stop, on_progress=display.update)
+            if report.finished:
+                return 0
+            if report.paused:
+                display.fail(f"Paused: {report.paused.message}\n{how_to_resume(batch)}")
+                return EXIT_USAGE
+            if stop.requested:
+                display.fail(f"Stopped. {how_to_resume(batch)}")
+                return 128 + received[0]
+            display.say("Waiting for chunks that an earlier run still holds ...")
+            stop.wait(SECONDS_BETWEEN_CLAIMS)
+
+
+def how_to_resume(batch: Batch) -> str:
+    return f"All results so far are stored; go on with: --resume {batch.public_id}"
+
+
+@contextmanager
+def stopped_by_signals(stop: StopSignal, display: ProgressDisplay) -> Iterator[list[int]]:
+    """Turn SIGINT and SIGTERM into a stop request while the block runs; yield those received."""
+    received: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        if received:
+            # The second time: leave at once. What is in flight is lost, what is stored is not.
+            os._exit(128 + number)
+        received.append(number)
+        display.say("Stopping: calls in flight are finished and stored. Again to leave at once.")
+        stop.request()
+
+    with ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.signal(number, handle))
+        yield received
+
+
+def export(batch: Batch, options: dict[str, Any]) -> None:
+    """Write the results to the files that were asked for."""
+    try:
+        write_outputs(batch, options)
+    except OSError as error:
+        raise Error(f"{error}\n{how_to_resume(batch)}") from error
+
+
+def write_outputs(batch: Batch, options: dict[str, Any]) -> None:
+    with ExitStack() as stack:
+        output = stack.enter_context(whole_file(options["output"]))
+        errors = stack.enter_context(whole_file(options["errors"])) if options["errors"] else None
+        write_results(batch, output, errors)

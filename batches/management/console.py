@@ -1,0 +1,137 @@
+"""What the commands show a person: progress while a batch runs, and its summary. On stderr."""
+
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from batches.runner import Progress as RunProgress
+from batches.summary import BatchSummary
+
+T = TypeVar("T")
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class ProgressDisplay:
+    """A live bar on a terminal, a line every few seconds elsewhere, nothing when quiet."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._live = console.is_terminal and not quiet
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._before = 0
+        self._total = 0
+        self._task: TaskID | None = None
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not self._live,
+        )
+
+    def __enter__(self) -> "ProgressDisplay":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def reading(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, counted on the display as they pass."""
+        task = self._bar.add_task("Reading", total=None, note="")
+        for number, item in enumerate(items, start=1):
+            yield item
+            if number % 500 == 0:
+                self._bar.update(task, completed=number)
+                self._line(f"Read {number} prompts")
+        self._bar.remove_task(task)
+
+    def begin(self, *, total: int, before: int) -> None:
+        """Show a run over `total` prompts of which `before` have a result already."""
+        self._total, self._before = total, before
+        if self._task is None:
+            self._task = self._bar.add_task("Running", total=total, completed=before, note="")
+
+    def update(self, progress: RunProgress) -> None:
+        """Show how far a run is."""
+        done = self._before + progress.succeeded + progress.failed
+        note = f"{progress.failed} failed, {progress.in_flight} in flight"
+        if self._task is not None:
+            self._bar.update(self._task, completed=done, note=note)
+        self._line(f"{done} of {self._total} prompts, {note}")
+
+    def say(self, message: str) -> None:
+        """Print a line above the bar."""
+        if not self._quiet:
+            self._bar.console.print(Text(message))
+
+    def fail(self, message: str) -> None:
+        """Print what a person must know, quiet or not."""
+        self._bar.console.print(Text(message, style="bold red"))
+
+    def _line(self, message: str) -> None:
+        if self._quiet or self._live or time.monotonic() < self._next_line:
+            return
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._console.print(Text(message))
+
+
+def print_summary(console: Console, summary: BatchSummary) -> None:
+    """A table of what became of a batch and how long it took."""
+    table = Table(title=f"{summary.batch_id}: {summary.status}", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, value in _rows(summary):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
+    timing = summary.timing
+    yield "prompts", f"{summary.total:,}"
+    yield "succeeded", f"{summary.succeeded:,}"
+    yield "failed", f"{summary.failed:,}"
+    for kind, count in summary.failures.items():
+        yield f"  {kind}", f"{count:,}"
+    yield "calls", f"{summary.calls:,}"
+    yield "tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"
+    yield "first result", _seconds(timing.first_result_s)
+    yield "total", _seconds(timing.total_s)
+    yield "average per request", _seconds(timing.average_s)
+    yield "p50 / p95", f"{_seconds(timing.p50_s)} / {_seconds(timing.p95_s)}"
+    yield "prompts per second", _number(timing.prompts_per_s)
+    yield "speed-up over one at a time", f"{_number(timing.speed_up)} x"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.3f} s"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
