@@ -1,0 +1,67 @@
+"""Short ways to make what tests need."""
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from batches import services
+from batches.engine.errors import FailureKind
+from batches.engine.records import Outcome, Usage
+from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
+from batches.leases import Lease
+from batches.models import Batch, Prompt, Provider
+from batches.results import ChunkOutcomes
+
+MODEL = "simulated-small"
+
+
+def options(**changes: Any) -> services.BatchOptions:
+    return services.BatchOptions(**{"defaults": {"model": MODEL}, **changes})
+
+
+def prompts_of(texts: Iterable[str]) -> list[NewPrompt | LineError]:
+    """Texts as an input would bring them: custom_id "line-1" and so on."""
+    stream = io.BytesIO("\n".join(texts).encode())
+    reading = InputOptions(
+        endpoint="/v1/chat/completions",
+        defaults={"model": MODEL},
+        max_line_bytes=1_000_000,
+        format="text",
+    )
+    return list(read_prompts(stream, reading))
+
+
+def batch_of(provider: Provider, texts: Sequence[str] | int, **changes: Any) -> Batch:
+    """A batch that is ready to run."""
+    if isinstance(texts, int):
+        texts = [f"prompt {number}" for number in range(texts)]
+    return services.create_batch(provider, prompts_of(texts), options(**changes))
+
+
+def outcomes_of(lease: Lease, *, failed: Sequence[int] = ()) -> list[Outcome]:
+    """An outcome for every prompt of a leased chunk."""
+    return [
+        Outcome(
+            index=index,
+            custom_id=f"line-{index + 1}",
+            status="failed" if index in failed else "succeeded",
+            kind=FailureKind.SERVER if index in failed else None,
+            status_code=500 if index in failed else 200,
+            body="{}",
+            usage=Usage(input_tokens=3, output_tokens=2),
+            calls=1,
+            latency_s=0.25,
+            busy_s=0.25,
+            elapsed_s=0.25,
+            done_at=100.0 + index,
+        )
+        for index in range(lease.lo, lease.hi)
+    ]
+
+
+def chunk_outcomes(
+    batch: Batch, lease: Lease, *, failed: Sequence[int] = (), done: bool = True
+) -> ChunkOutcomes:
+    """All of a chunk, as a runner would hand it in."""
+    ids = dict(Prompt.objects.filter(batch=batch).values_list("index", "pk"))
+    return ChunkOutcomes(lease, outcomes_of(lease, failed=failed), ids, done)

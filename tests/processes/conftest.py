@@ -1,0 +1,119 @@
+"""Real processes: the command line as a user starts it, with a data folder of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from batches.simulator import SimulatedProvider
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MANAGE = ROOT / "manage.py"
+
+# Long enough for the slowest machine; nothing is concluded from it.
+DEADLINE_S = 60.0
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition; fail when it does not come about."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not happen within {DEADLINE_S:g} s")
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class CommandLine:
+    """`manage.py` in processes of its own, over one data folder."""
+
+    def __init__(self, folder: Path, simulator: SimulatedProvider) -> None:
+        self.folder = folder
+        self.env = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATA_DIR": str(folder / "var"),
+            "LEASE_SECONDS": "2",
+            "COLUMNS": "200",
+        }
+        self._simulator = simulator
+
+    @property
+    def to_simulator(self) -> list[str]:
+        return ["--base-url", self._simulator.base_url, "--model", "simulated-small"]
+
+    def path(self, name: str, content: str | bytes | None = None) -> str:
+        """A file in the folder, written if it is given content."""
+        path = self.folder / name
+        if content is not None:
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(MANAGE), *arguments],
+            env=self.env,
+            cwd=self.folder,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, stdin: str | None = None) -> Finished:
+        process = self.start(*arguments, stdin=subprocess.PIPE)
+        return self.finish(process, stdin=stdin)
+
+    def finish(self, process: subprocess.Popen[str], stdin: str | None = None) -> Finished:
+        """Wait for the end of a process."""
+        try:
+            stdout, stderr = process.communicate(input=stdin, timeout=DEADLINE_S)
+        finally:
+            process.kill()
+        return Finished(process.returncode, stdout, stderr)
+
+    def process_batch(
+        self, *arguments: str, name: str | None = "prompts.jsonl", stdin: str | None = None
+    ) -> Finished:
+        """Run process_batch over a file against the simulated provider, into out.jsonl."""
+        return self.run(*self.arguments(*arguments, name=name), stdin=stdin)
+
+    def arguments(self, *arguments: str, name: str | None = "prompts.jsonl") -> Sequence[str]:
+        given = [] if name is None else [name if name == "-" else self.path(name)]
+        target = [] if "--base-url" in arguments or "--resume" in arguments else self.to_simulator
+        output = [] if "--output" in arguments else ["--output", self.path("out.jsonl")]
+        return ["process_batch", *given, *target, *output, *arguments]
+
+    def interrupt(self, process: subprocess.Popen[str], number: int = signal.SIGINT) -> Finished:
+        process.send_signal(number)
+        return self.finish(process)
+
+
+@pytest.fixture(scope="session")
+def migrated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with an empty database, to copy."""
+    folder = tmp_path_factory.mktemp("migrated") / "var"
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "DATA_DIR": str(folder)}
+    subprocess.run([sys.executable, str(MANAGE), "migrate", "-v0"], env=env, check=True)
+    return folder
+
+
+@pytest.fixture
+def cli(tmp_path: Path, migrated_folder: Path, simulator: SimulatedProvider) -> CommandLine:
+    shutil.copytree(migrated_folder, tmp_path / "var")
+    return CommandLine(tmp_path, simulator)

@@ -1,0 +1,251 @@
+"""The bulk command as its users meet it: real processes, real signals, exit statuses."""
+
+import json
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batches.simulator import Behaviour, SimulatedProvider
+from tests.processes.conftest import CommandLine, wait_until
+
+
+def prompt_lines(count: int, *, text: str = "prompt {n}") -> str:
+    return "".join(
+        json.dumps({"custom_id": f"id-{n}", "prompt": text.format(n=n)}) + "\n"
+        for n in range(count)
+    )
+
+
+def lines_of(path: str) -> list[dict[str, dict[str, object]]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def ids_of(path: str) -> list[object]:
+    return [line["custom_id"] for line in lines_of(path)]
+
+
+def stored(cli: CommandLine, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(cli.folder / "var" / "db.sqlite3")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def batch_id(cli: CommandLine) -> str:
+    return str(stored(cli, "SELECT public_id FROM batches_batch")[0][0])
+
+
+def test_all_prompts_succeed_in_input_order(cli: CommandLine, simulator: SimulatedProvider) -> None:
+    simulator.behaviour = Behaviour(latency="uniform:0,0.1")
+    cli.path("prompts.jsonl", prompt_lines(300))
+    ended = cli.process_batch("--batch-size", "50")
+    assert ended.status == 0, ended.stderr
+    assert ids_of(cli.path("out.jsonl")) == [f"id-{n}" for n in range(300)]
+    assert "succeeded" in ended.stderr
+    assert "speed-up" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_some_failed_prompts_are_status_1_and_among_the_output(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: status=400]"}\n')
+    ended = cli.process_batch()
+    assert ended.status == 1
+    ok, failed = lines_of(cli.path("out.jsonl"))
+    assert ok["response"]["status_code"] == 200
+    assert failed["response"]["status_code"] == 400
+
+
+def test_failed_prompts_go_to_their_own_file_if_it_is_named(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: status=400]"}\n')
+    assert cli.process_batch("--errors", cli.path("errors.jsonl")).status == 1
+    assert ids_of(cli.path("out.jsonl")) == ["line-1"]
+    assert ids_of(cli.path("errors.jsonl")) == ["line-2"]
+
+
+def test_the_summary_as_json_is_alone_on_standard_output(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(20))
+    ended = cli.process_batch("--json", "--quiet")
+    assert ended.status == 0
+    assert ended.stderr == ""
+    summary = json.loads(ended.stdout)
+    assert (summary["total"], summary["succeeded"], summary["failed"]) == (20, 20, 0)
+    assert summary["status"] == "completed"
+    assert summary["timing"]["first_result_s"] <= summary["timing"]["total_s"]
+
+
+def test_prompts_from_standard_input_to_standard_output(cli: CommandLine) -> None:
+    ended = cli.process_batch("--output", "-", "--quiet", name="-", stdin=prompt_lines(3))
+    assert ended.status == 0
+    assert [json.loads(line)["custom_id"] for line in ended.stdout.splitlines()] == [
+        "id-0",
+        "id-1",
+        "id-2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "arguments"),
+    [
+        (
+            "p.csv",
+            'custom_id,question\nx,What is tea?\ny,"Why,\nthen?"\n',
+            ["--column", "question"],
+        ),
+        ("p.txt", "What is tea?\n\nWhy, then?\n", []),
+        ("p.data", '{"messages": [{"role": "user", "content": "hi"}]}\n{"prompt": "b"}\n', []),
+    ],
+)
+def test_every_input_format_runs(
+    cli: CommandLine, name: str, content: str, arguments: list[str]
+) -> None:
+    cli.path(name, content)
+    ended = cli.process_batch(*arguments, name=name)
+    assert ended.status == 0, ended.stderr
+    assert len(lines_of(cli.path("out.jsonl"))) == 2
+
+
+@pytest.mark.parametrize("endpoint", ["/v1/responses", "/v1/embeddings"])
+def test_every_endpoint_runs(cli: CommandLine, endpoint: str) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    assert cli.process_batch("--endpoint", endpoint).status == 0
+
+
+@pytest.mark.parametrize("schedule", ["rolling", "lockstep"])
+def test_both_schedules_give_the_same_answers(cli: CommandLine, schedule: str) -> None:
+    cli.path("prompts.jsonl", prompt_lines(25))
+    assert cli.process_batch("--schedule", schedule, "--batch-size", "10").status == 0
+    assert ids_of(cli.path("out.jsonl")) == [f"id-{n}" for n in range(25)]
+
+
+def test_a_response_schema_holds_for_every_answer(cli: CommandLine) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    cli.path("schema.json", json.dumps(schema))
+    cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: answer=not_json]"}\n')
+    ended = cli.process_batch("--response-schema", cli.path("schema.json"))
+    assert ended.status == 1
+    good, bad = lines_of(cli.path("out.jsonl"))
+    content = good["response"]["body"]["choices"][0]["message"]["content"]  # type: ignore[index]
+    assert isinstance(json.loads(content)["n"], int)
+    assert bad["error"]["code"] == "not_json"
+
+
+def test_a_first_use_makes_its_database_itself(cli: CommandLine) -> None:
+    cli.env["DATA_DIR"] = cli.path("fresh")
+    cli.path("prompts.jsonl", prompt_lines(2))
+    assert cli.process_batch().status == 0
+
+
+def test_ctrl_c_stores_what_is_in_flight_and_resume_repeats_nothing(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(latency="fixed:0.3")
+    cli.path("prompts.jsonl", prompt_lines(100))
+    process = cli.start(*cli.arguments("--batch-size", "10"))
+    wait_until(lambda: simulator.calls.total() > 15, "the second round of calls")
+    ended = cli.interrupt(process)
+    assert ended.status == 130
+    assert f"--resume {batch_id(cli)}" in ended.stderr
+    assert not Path(cli.path("out.jsonl")).exists()
+    results = stored(cli, "SELECT COUNT(*) FROM batches_result")[0][0]
+    assert results == simulator.calls.total() < 100
+    simulator.behaviour = Behaviour()
+    assert cli.process_batch("--resume", batch_id(cli), name=None).status == 0
+    assert set(simulator.calls.values()) == {1}
+    assert ids_of(cli.path("out.jsonl")) == [f"id-{n}" for n in range(100)]
+
+
+def test_sigterm_stops_as_cleanly(cli: CommandLine, simulator: SimulatedProvider) -> None:
+    simulator.behaviour = Behaviour(latency="fixed:0.3")
+    cli.path("prompts.jsonl", prompt_lines(60))
+    process = cli.start(*cli.arguments("--batch-size", "10"))
+    wait_until(lambda: simulator.calls, "the first call")
+    assert cli.interrupt(process, signal.SIGTERM).status == 143
+    results = stored(cli, "SELECT COUNT(*) FROM batches_result")[0][0]
+    assert results == simulator.calls.total() < 60
+
+
+def test_a_killed_run_is_resumed_without_repeating_a_stored_prompt(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(latency="fixed:0.2")
+    cli.path("prompts.jsonl", prompt_lines(120))
+    process = cli.start(*cli.arguments("--batch-size", "10"))
+    wait_until(lambda: simulator.calls.total() > 45, "calls after the first flushes")
+    cli.interrupt(process, signal.SIGKILL)
+    kept = {
+        str(row[0])
+        for row in stored(
+            cli,
+            "SELECT p.custom_id FROM batches_result r JOIN batches_prompt p ON p.id = r.prompt_id",
+        )
+    }
+    assert kept
+    called = set(simulator.calls)
+    simulator.behaviour = Behaviour()
+    ended = cli.process_batch("--resume", batch_id(cli), name=None)
+    assert ended.status == 0, ended.stderr
+    assert ids_of(cli.path("out.jsonl")) == [f"id-{n}" for n in range(120)]
+    repeated = {text for text, calls in simulator.calls.items() if calls > 1}
+    assert repeated <= called
+    assert not {text.replace("prompt ", "id-") for text in repeated} & kept
+    # The kill hit calls in flight, or this test has shown nothing.
+    assert repeated
+
+
+def test_ctrl_c_while_reading_makes_no_batch(cli: CommandLine) -> None:
+    process = cli.start(*cli.arguments(name="-"), stdin=-1)
+    assert process.stdin
+    process.stdin.write(prompt_lines(1500))
+    process.stdin.flush()
+    wait_until(lambda: stored(cli, "SELECT 1 FROM batches_prompt LIMIT 1"), "the first page")
+    ended = cli.interrupt(process)
+    assert ended.status == 130
+    assert stored(cli, "SELECT * FROM batches_batch") == []
+    assert stored(cli, "SELECT * FROM batches_prompt") == []
+
+
+def test_resuming_a_finished_batch_writes_its_results_again(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    cli.path("prompts.jsonl", prompt_lines(5))
+    assert cli.process_batch().status == 0
+    first = Path(cli.path("out.jsonl")).read_bytes()
+    again = cli.process_batch(
+        "--resume", batch_id(cli), "--output", cli.path("again.jsonl"), name=None
+    )
+    assert again.status == 0
+    assert Path(cli.path("again.jsonl")).read_bytes() == first
+    assert simulator.calls.total() == 5
+
+
+def test_a_key_that_is_revoked_in_mid_run_pauses_and_the_mended_one_goes_on(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    cli.env["TEST_KEY"] = "canary-secret-key"
+    simulator.behaviour = Behaviour(latency="fixed:0.2", api_key="canary-secret-key")
+    cli.path("prompts.jsonl", prompt_lines(60))
+    process = cli.start(*cli.arguments("--batch-size", "10", "--api-key-env", "TEST_KEY"))
+    wait_until(lambda: simulator.calls.total() > 15, "the second round of calls")
+    simulator.behaviour = Behaviour(api_key="another")
+    ended = cli.finish(process)
+    assert ended.status == 2
+    assert "401" in ended.stderr
+    assert "--resume" in ended.stderr
+    assert stored(cli, "SELECT COUNT(*) FROM batches_result WHERE status = 'failed'") == [(0,)]
+    cli.env["TEST_KEY"] = "another"
+    resumed = cli.process_batch("--resume", batch_id(cli), name=None)
+    assert resumed.status == 0, resumed.stderr
+    assert b"canary-secret-key" not in (cli.folder / "var" / "db.sqlite3").read_bytes()
+    assert "canary" not in ended.stderr + ended.stdout
+
+
+def test_the_output_is_whole_or_not_there(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    cli.path("out.jsonl", "what was here before")
+    assert cli.process_batch("--max-attempts", "0").status == 2
+    assert Path(cli.path("out.jsonl")).read_text() == "what was here before"
+    assert cli.process_batch().status == 0
+    assert len(lines_of(cli.path("out.jsonl"))) == 3
+    leftovers = [path.name for path in cli.folder.iterdir() if path.name.startswith(".")]
+    assert leftovers == []

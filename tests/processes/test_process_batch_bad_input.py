@@ -1,0 +1,159 @@
+"""Whatever is wrong is said in a line or a few, with status 2, and leaves nothing behind."""
+
+import pytest
+
+from batches.simulator import Behaviour, SimulatedProvider
+from tests.processes.conftest import CommandLine, Finished
+from tests.processes.test_process_batch import stored
+
+GOOD = '{"custom_id": "a", "prompt": "hello"}\n'
+
+
+def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
+    assert ended.status == 2, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    for part in parts:
+        assert part in ended.stderr
+    assert stored(cli, "SELECT * FROM batches_batch") == []
+    assert stored(cli, "SELECT * FROM batches_prompt") == []
+    assert not (cli.folder / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (b"", ["no prompts"]),
+        (b"\n  \n", ["no prompts"]),
+        (b"{broken\n", ["line 1", "not parseable as valid JSON"]),
+        (GOOD.encode() + b"[1]\n", ["line 2", "JSON object"]),
+        (GOOD.encode() * 2, ["line 2", "custom_id", "'a'", "used before"]),
+        (GOOD.encode() + b'{"custom_id": "b"}\n', ["line 2", "body"]),
+        (b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions"}', ["line 1", "body"]),
+        (
+            b'{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{}}',
+            ["line 1", "url", "endpoint"],
+        ),
+        (b'{"prompt": "caf\xe9"}\n', ["line 1", "0xe9", "UTF-8"]),
+        ('{"prompt": "x"}\n'.encode("utf-16"), ["line 1", "UTF-16"]),
+        (b'{"prompt": "x", "stream": true}\n', ["line 1", "stream"]),
+        (b'{"prompt": "x", "base_url": "http://evil/"}\n', ["line 1", "base_url"]),
+        (b'{"prompt": "x", "seed": NaN}\n', ["line 1", "NaN"]),
+        (b'{"prompt": "x", "prompt": "y"}\n', ["line 1", "twice"]),
+        (b"[" * 100_000 + b"\n", ["line 1"]),
+        (b'{"prompt": 5}\n', ["line 1", "prompt", "text"]),
+    ],
+)
+def test_a_bad_line_is_named(cli: CommandLine, content: bytes, parts: list[str]) -> None:
+    cli.path("prompts.jsonl", content)
+    assert_refused(cli, cli.process_batch(), *parts)
+
+
+def test_many_bad_lines_are_counted_and_not_all_shown(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", "no\n" * 500)
+    ended = cli.process_batch()
+    assert_refused(cli, ended, "line 1:", "and 490 more")
+    assert len(ended.stderr.splitlines()) < 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--provider", "nobody"], ["nobody"]),
+        (["--base-url", "http://127.0.0.1:1/v1"], ["127.0.0.1:1"]),
+        (["--base-url", "http://no-such-host.invalid/v1"], ["no-such-host.invalid"]),
+        (["--base-url", "ftp://example.com"], ["ftp://example.com", "base URL"]),
+        (["--base-url", "http://user:pw@127.0.0.1/v1"], ["base URL"]),
+        (["--base-url", "http://10.1.2.3/v1"], ["10.1.2.3", "PROVIDER_PRIVATE_HOSTS"]),
+        (["--base-url", "http://127.0.0.1:1/v1", "--api-key-env", "NOT_SET"], ["NOT_SET"]),
+        (["--batch-size", "0"], ["--batch-size"]),
+        (["--timeout", "nan"], ["--timeout"]),
+        (["--response-schema", "missing.json"], ["missing.json", "No such file"]),
+        (["--output", "no/such/folder/out.jsonl"], ["no/such/folder"]),
+        (["--json", "--output", "-"], ["--json", "standard output"]),
+        (["--api-key-env", "KEY"], ["KEY"]),
+    ],
+    ids=" ".join,
+)
+def test_a_bad_option_is_named(cli: CommandLine, arguments: list[str], parts: list[str]) -> None:
+    cli.path("prompts.jsonl", GOOD)
+    target = [] if {"--provider", "--base-url"} & {*arguments} else cli.to_simulator
+    output = [] if "--output" in arguments else ["--output", cli.path("out.jsonl")]
+    command = ["process_batch", cli.path("prompts.jsonl"), *target, "--model", "m", *output]
+    assert_refused(cli, cli.run(*command, *arguments), *parts)
+
+
+@pytest.mark.parametrize(
+    ("schema", "parts"),
+    [
+        ("{", ["not JSON"]),
+        ('{"type": "objekt"}', ["not a JSON Schema"]),
+        ("5", ["not a JSON Schema"]),
+        ('{"$ref": "http://127.0.0.1:1/schema.json"}', ["not a JSON Schema"]),
+    ],
+)
+def test_a_schema_that_is_none_is_refused(cli: CommandLine, schema: str, parts: list[str]) -> None:
+    cli.path("prompts.jsonl", GOOD)
+    cli.path("schema.json", schema)
+    ended = cli.process_batch("--response-schema", cli.path("schema.json"))
+    assert_refused(cli, ended, "schema.json", *parts)
+
+
+def test_a_directory_or_a_missing_file_is_no_input(cli: CommandLine) -> None:
+    (cli.folder / "folder").mkdir()
+    assert_refused(cli, cli.process_batch(name="folder"), "folder", "directory")
+    assert_refused(cli, cli.process_batch(name="nothing.jsonl"), "nothing.jsonl")
+
+
+def test_an_output_that_is_the_input_or_a_directory_is_refused(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", GOOD)
+    same = cli.process_batch("--output", cli.path("prompts.jsonl"))
+    assert_refused(cli, same, "same file")
+    assert_refused(cli, cli.process_batch("--output", str(cli.folder)), "directory")
+    assert (cli.folder / "prompts.jsonl").read_text() == GOOD
+
+
+def test_a_prompt_without_a_model_needs_the_option(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", GOOD)
+    target = ["--base-url", cli.to_simulator[1], "--output", cli.path("out.jsonl")]
+    ended = cli.run("process_batch", cli.path("prompts.jsonl"), *target)
+    assert_refused(cli, ended, "line 1", "model")
+
+
+def test_a_refused_key_is_found_before_a_prompt_is_read(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(api_key="right")
+    cli.env["KEY"] = "wrong-canary"
+    cli.path("prompts.jsonl", GOOD)
+    ended = cli.process_batch("--api-key-env", "KEY")
+    assert_refused(cli, ended, "401")
+    assert "canary" not in ended.stderr
+
+
+def test_a_missing_column_names_those_that_are_there(cli: CommandLine) -> None:
+    cli.path("prompts.csv", "question,answer\nWhy?,Because\n")
+    assert_refused(cli, cli.process_batch(name="prompts.csv"), "'prompt'", "'question'")
+
+
+def test_resume_takes_no_options_of_a_new_batch_and_no_unknown_id(cli: CommandLine) -> None:
+    ended = cli.process_batch("--resume", "batch_1", "--batch-size", "5", name=None)
+    assert_refused(cli, ended, "--batch-size", "--resume")
+    assert_refused(cli, cli.process_batch("--resume", "batch_1", name=None), "batch_1")
+
+
+def test_no_input_is_a_usage_error(cli: CommandLine) -> None:
+    assert_refused(cli, cli.process_batch(name=None), "file of prompts")
+
+
+def test_one_broken_schema_among_prompts_fails_that_prompt_alone(cli: CommandLine) -> None:
+    broken = (
+        '{"prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": 5}}}'
+    )
+    cli.path("prompts.jsonl", GOOD + broken)
+    ended = cli.process_batch()
+    assert ended.status == 1
+    assert stored(cli, 'SELECT "index", kind FROM batches_result ORDER BY 1') == [
+        (0, ""),
+        (1, "rejected"),
+    ]

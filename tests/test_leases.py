@@ -1,0 +1,84 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from batches.leases import claim_chunk, complete, hold, release
+from batches.lifecycle import ChunkState
+from batches.models import Batch, Chunk, Provider
+from tests.makers import batch_of
+
+
+@pytest.fixture
+def batch(provider: Provider) -> Batch:
+    """Three chunks: 0-1, 2-3 and 4."""
+    return batch_of(provider, 5, batch_size=2)
+
+
+def expire_leases() -> None:
+    past = timezone.now() - timedelta(seconds=1)
+    Chunk.objects.filter(state=ChunkState.LEASED).update(lease_expires_at=past)
+
+
+def test_chunks_are_claimed_in_order_and_each_once(batch: Batch) -> None:
+    leases = [claim_chunk(batch.pk, seconds=60) for _ in range(4)]
+    assert [(lease.lo, lease.hi) for lease in leases if lease] == [(0, 2), (2, 4), (4, 5)]
+    assert leases[3] is None
+
+
+def test_a_released_chunk_can_be_claimed_at_once(batch: Batch) -> None:
+    first = claim_chunk(batch.pk, seconds=60)
+    assert first
+    release([first])
+    again = claim_chunk(batch.pk, seconds=60)
+    assert again
+    assert (again.lo, again.token) == (first.lo, first.token + 1)
+    assert Chunk.objects.get(pk=again.chunk_id).crashes == 0
+
+
+def test_an_expired_lease_can_be_claimed_and_counts_as_a_crash(batch: Batch) -> None:
+    first = claim_chunk(batch.pk, seconds=60)
+    assert first
+    expire_leases()
+    again = claim_chunk(batch.pk, seconds=60)
+    assert again
+    assert (again.lo, again.token) == (first.lo, first.token + 1)
+    assert Chunk.objects.get(pk=again.chunk_id).crashes == 1
+
+
+def test_an_expired_lease_that_nobody_claimed_can_still_be_renewed(batch: Batch) -> None:
+    lease = claim_chunk(batch.pk, seconds=60)
+    assert lease
+    expire_leases()
+    assert hold(lease, seconds=60)
+    assert claim_chunk(batch.pk, seconds=60) != lease
+
+
+def test_whoever_lost_a_chunk_can_do_nothing_to_it(batch: Batch) -> None:
+    stale = claim_chunk(batch.pk, seconds=60)
+    assert stale
+    expire_leases()
+    newer = claim_chunk(batch.pk, seconds=60)
+    assert newer
+    before = Chunk.objects.values().get(pk=newer.chunk_id)
+    assert not hold(stale, seconds=60)
+    assert not complete(stale)
+    release([stale])
+    assert Chunk.objects.values().get(pk=newer.chunk_id) == before
+
+
+def test_a_done_chunk_is_never_claimed_again(batch: Batch) -> None:
+    lease = claim_chunk(batch.pk, seconds=60)
+    assert lease
+    assert complete(lease)
+    assert [chunk.lo for chunk in batch.chunks.claimable().order_by("lo")] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"pause_reason": "auth"}, {"status": "validating"}, {"status": "cancelling"}],
+    ids=str,
+)
+def test_a_batch_that_must_not_run_gives_no_chunk(batch: Batch, values: dict[str, str]) -> None:
+    Batch.objects.filter(pk=batch.pk).update(**values)
+    assert claim_chunk(batch.pk, seconds=60) is None
