@@ -134,7 +134,7 @@ def log_performance(batch: Batch) -> None:
     """Log the performance metrics of a finished batch."""
     summary = summarise(batch)
     logger.info(
-        "%s: %d prompts, %d succeeded, %d failed; %s",
+        "%s processed %d prompts: %d succeeded, %d failed; %s",
         batch,
         summary.total,
         summary.succeeded,

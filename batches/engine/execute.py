@@ -21,6 +21,7 @@ from batches.engine.errors import (
     DeadlineExceeded,
     Decision,
     InternalError,
+    NetworkError,
     ProviderError,
 )
 from batches.engine.records import Exchange, PreparedRequest, Reply, Schedule
@@ -218,6 +219,12 @@ class Execution:
             return error
         except TimeoutError:
             return DeadlineExceeded(f"no whole reply within {self._options.timeout_s:g} s")
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something below cancelled its own call; nobody cancelled us.
+            return NetworkError("the call was broken off")
         except Exception as error:
             # One prompt must not take the others down with it, whatever is wrong with us.
             logger.exception("Sending prompt %d failed unexpectedly", call.request.index)

@@ -75,7 +75,8 @@ def _answered(
         status="failed" if fault else "succeeded",
         kind=fault.kind if fault else None,
         code=fault.kind.value if fault else "",
-        message=fault.message[:MAX_MESSAGE_CHARS] if fault else "",
+        # A message may quote the answer, and its parser has turned \u0000 into the character.
+        message=fault.message[:MAX_MESSAGE_CHARS].replace("\x00", "\ufffd") if fault else "",
         status_code=reply.status_code,
         request_id=reply.request_id,
         body=reply.body,

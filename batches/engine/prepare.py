@@ -101,18 +101,18 @@ def with_response_schema(
 def extract_schema(body: Mapping[str, Any], endpoint: Endpoint) -> Schema | None:
     """The JSON Schema that a body asks its answer to fit, if any. Raises PromptRejected."""
     if endpoint == "/v1/chat/completions":
-        form, field = body.get("response_format"), "json_schema"
-    elif endpoint == "/v1/responses":
-        text = body.get("text")
-        form, field = text.get("format") if isinstance(text, dict) else None, None
+        form = body.get("response_format")
+        described = form.get("json_schema") if isinstance(form, dict) else None
+        param = "response_format.json_schema.schema"
     else:
-        return None
+        text = body.get("text") if endpoint == "/v1/responses" else None
+        form = described = text.get("format") if isinstance(text, dict) else None
+        param = "text.format.schema"
     if not isinstance(form, dict) or form.get("type") != "json_schema":
         return None
-    described = form.get(field) if field else form
     schema = described.get("schema") if isinstance(described, dict) else None
     if not isinstance(schema, dict | bool):
-        raise PromptRejected("give a JSON Schema", param="response_format.json_schema.schema")
+        raise PromptRejected("give a JSON Schema", param=param)
     return schema
 
 

@@ -147,7 +147,7 @@ def timing_of(outcomes: Iterable[Outcome], *, started: float) -> TimingStats:
 def log_performance(batch: ProcessedBatch) -> None:
     """Log the performance metrics of a run: total time, average time per request, and more."""
     logger.info(
-        "Processed %d prompts, %d succeeded, %d failed; %s",
+        "Processed %d prompts: %d succeeded, %d failed; %s",
         len(batch.outcomes),
         batch.succeeded,
         batch.failed,

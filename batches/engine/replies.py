@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from batches.engine.errors import (
     AuthError,
@@ -36,17 +36,28 @@ QUOTA_CODES = frozenset(
 )
 MAX_MESSAGE_CHARS = 500
 MAX_REQUEST_ID_CHARS = 200
+MAX_CODE_CHARS = 200
+MAX_REASON_CHARS = 64
+MAX_TOKENS = 2**31 - 1
 MAX_ERROR_BODY_BYTES = 16_384
 
 
+def _count(value: Any) -> int:
+    """A count of tokens; 0 for what is none. An odd count must not cost the answer."""
+    return min(value, MAX_TOKENS) if isinstance(value, int) and value > 0 else 0
+
+
+Tokens = Annotated[int, BeforeValidator(_count)]
+
+
 class _Details(BaseModel):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: Tokens = 0
+    reasoning_tokens: Tokens = 0
 
 
 class _ChatUsage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
@@ -60,8 +71,8 @@ class _ChatUsage(BaseModel):
 
 
 class _ResponseUsage(BaseModel):
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
 
@@ -80,8 +91,8 @@ def _usage(
     return Usage(
         input_tokens=given,
         output_tokens=made,
-        cached_tokens=(given_details.cached_tokens or 0) if given_details else 0,
-        reasoning_tokens=(made_details.reasoning_tokens or 0) if made_details else 0,
+        cached_tokens=given_details.cached_tokens if given_details else 0,
+        reasoning_tokens=made_details.reasoning_tokens if made_details else 0,
     )
 
 
@@ -171,7 +182,7 @@ def _read_chat(status_code: int, request_id: str, body: str) -> Reply:
         request_id=request_id,
         body=body,
         answer=choice.message.content,
-        finish_reason=choice.finish_reason or "",
+        finish_reason=(choice.finish_reason or "")[:MAX_REASON_CHARS],
         refusal=choice.message.refusal,
         usage=completion.usage.usage() if completion.usage else Usage(),
     )
@@ -192,7 +203,9 @@ def _read_response(status_code: int, request_id: str, body: str) -> Reply:
         request_id=request_id,
         body=body,
         answer="".join(texts) if texts else None,
-        finish_reason="length" if reason == "max_output_tokens" else reason or "stop",
+        finish_reason="length"
+        if reason == "max_output_tokens"
+        else (reason or "stop")[:MAX_REASON_CHARS],
         refusal=next((part.refusal for part in parts if part.refusal), None),
         usage=response.usage.usage() if response.usage else Usage(),
     )
@@ -223,7 +236,7 @@ def error_of(status_code: int, headers: Mapping[str, str], raw: bytes) -> Provid
     failure = _failure_in(raw) or _Failure(
         message=raw[:MAX_MESSAGE_CHARS].decode("utf-8", "replace")
     )
-    code = _plain(str(failure.code or failure.type or ""))
+    code = _plain(str(failure.code or failure.type or ""))[:MAX_CODE_CHARS]
     message = _plain(failure.message or "no message")
     cls = _class_of(status_code, {code, failure.type or ""}, message)
     return cls(
@@ -267,7 +280,7 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
 
 
 def _class_of(status_code: int, codes: set[str], message: str) -> type[ProviderError]:
-    if status_code in {400, 403, 429} and codes & QUOTA_CODES:
+    if codes & QUOTA_CODES:
         return QuotaError
     if status_code == 400 and "credit balance" in message.lower():
         return QuotaError

@@ -47,7 +47,7 @@ def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
 def _model_of(canonical: str, name: str) -> type[BaseModel]:
     schema = json.loads(canonical)
     judge = model_validator(mode="before")(_judge_of(_compile(schema), name))
-    validators: dict[str, Any] = {"judge": judge}
+    validators: dict[str, Any] = {"_judge": judge}
     if isinstance(schema, dict) and schema.get("type") == "object":
         fields: dict[str, Any] = {
             field: (Any, None) for field in schema.get("properties", {}) if _is_attribute(field)

@@ -1,0 +1,133 @@
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batches.engine.errors import PromptRejected
+from batches.engine.schemas import MAX_SCHEMA_BYTES, Schema, response_model
+from tests.engine.makers import accepts
+
+
+def nested(depth: int, keyword: str) -> Any:
+    schema: Any = {"type": "object"}
+    for _ in range(depth):
+        schema = {keyword: schema}
+    return schema
+
+
+@pytest.mark.parametrize("keyword", ["not", "items", "contains"])
+@pytest.mark.parametrize("depth", [300, 2000])
+def test_a_schema_nested_too_deep_is_refused(keyword: str, depth: int) -> None:
+    with pytest.raises(PromptRejected, match="not a JSON Schema"):
+        response_model(nested(depth, keyword))
+
+
+def test_a_schema_too_long_is_refused_with_the_limit() -> None:
+    assert accepts({"description": "x" * (MAX_SCHEMA_BYTES - 100)}, 1)
+    with pytest.raises(PromptRejected, match=str(MAX_SCHEMA_BYTES)):
+        response_model({"description": "x" * MAX_SCHEMA_BYTES})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+        {"not": {"$ref": "#"}},
+        {"$dynamicRef": "#x", "$dynamicAnchor": "x"},
+    ],
+    ids=str,
+)
+def test_a_schema_that_turns_in_a_circle_comes_to_an_end(schema: Schema) -> None:
+    assert accepts(schema, {"a": 1}) in (True, False)
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "(x+x+)+y", "^(a|aa)+$"])
+def test_a_pattern_that_makes_others_backtrack_is_decided_at_once(pattern: str) -> None:
+    # A backtracking matcher needs 2^30 steps for these, a linear one none to speak of.
+    for text in ("a" * 30 + "!", "x" * 30, "a" * 100_000 + "!"):
+        assert not accepts({"type": "string", "pattern": pattern}, text)
+        assert accepts({"patternProperties": {pattern: False}}, {text: 1})
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)", "(?<!a)b", r"(a)\1", "((a{1000}){1000}){1000}"])
+def test_a_pattern_that_cannot_be_decided_in_linear_time_is_refused(pattern: str) -> None:
+    with pytest.raises(PromptRejected, match="regex"):
+        response_model({"type": "string", "pattern": pattern})
+
+
+class Canary:
+    """A listener on the loopback that counts who comes."""
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            connection, _ = self._socket.accept()
+            with connection:
+                if connection.recv(1) == b"!":
+                    return
+                self.hits += 1
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    def hits_so_far(self) -> int:
+        """The hits until now; whoever came before us in the queue has been counted."""
+        with socket.create_connection(self._socket.getsockname()) as connection:
+            connection.sendall(b"!")
+            self._thread.join(timeout=10)
+        return self.hits
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self.hits_so_far()
+        self._socket.close()
+
+
+@pytest.fixture
+def canary() -> Iterator[Canary]:
+    listener = Canary()
+    yield listener
+    listener.close()
+
+
+def test_the_canary_would_notice(canary: Canary) -> None:
+    with socket.create_connection(("127.0.0.1", int(canary.address.partition(":")[2]))) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert caller.recv(4) == b"HTTP"
+    assert canary.hits_so_far() == 1
+
+
+def test_no_reference_is_ever_fetched(canary: Canary) -> None:
+    base = f"http://{canary.address}"
+    refused: list[Schema] = [
+        {"$ref": f"{base}/a.json"},
+        {"$id": f"{base}/b.json", "$ref": "c.json"},
+        {"type": "object", "properties": {"a": {"$ref": f"{base}/d.json#/x"}}},
+        {"$dynamicRef": f"{base}/e.json"},
+        {"$defs": {"unused": {"$ref": f"{base}/f.json"}}},
+    ]
+    for schema in refused:
+        with pytest.raises(PromptRejected):
+            response_model(schema)
+    for schema in ({"$schema": f"{base}/g.json"}, {"$id": f"{base}/h.json", "type": "string"}):
+        try:
+            accepts(schema, "a")
+        except PromptRejected:
+            continue
+    assert canary.hits_so_far() == 0
+
+
+def test_a_reference_to_a_file_is_refused_although_the_file_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "schema.json"
+    path.write_text('{"type": "integer"}')
+    with pytest.raises(PromptRejected, match="not a JSON Schema"):
+        response_model({"$ref": path.as_uri()})
