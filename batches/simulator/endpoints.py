@@ -1,0 +1,208 @@
+"""One call through the provider: read, let in, planned, waited for, answered."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from aiohttp import hdrs, web
+
+from batches.simulator.answers import CannotAnswer, embedding
+from batches.simulator.behaviour import Behaviour, plan_call
+from batches.simulator.calls import BadRequest, Call, read_chat, read_embeddings, read_responses
+from batches.simulator.chance import noise
+from batches.simulator.directives import BadDirective
+from batches.simulator.effects import (
+    Answer,
+    AnswerForm,
+    BrokenBody,
+    Failure,
+    Plan,
+    Redirect,
+    Reset,
+)
+from batches.simulator.faults import (
+    Gone,
+    GoodReplies,
+    hang,
+    reset_connection,
+    send_broken,
+    send_redirect,
+)
+from batches.simulator.forms import Content, content_for
+from batches.simulator.ledger import Ledger
+from batches.simulator.limit import retry_headers
+from batches.simulator.replies import (
+    chat_reply,
+    embeddings_reply,
+    error_reply,
+    responses_reply,
+    usual_code,
+)
+from batches.simulator.state import Simulator
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How one kind of call is read, answered, and made to say a given text."""
+
+    read: Callable[[bytes], Call]
+    answer: Callable[[Behaviour, Call, AnswerForm, str], bytes]
+    say: Callable[[Call, str, str], bytes]
+
+
+@dataclass(eq=False)
+class Refused(Exception):
+    """The call gets an error reply instead of what was planned."""
+
+    status: int
+    message: str | None = None
+    param: str | None = None
+    code: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def _text_endpoint(
+    read: Callable[[bytes], Call], reply: Callable[[Call, Content, str], bytes]
+) -> Endpoint:
+    def answer(behaviour: Behaviour, call: Call, form: AnswerForm, identity: str) -> bytes:
+        content = content_for(form, behaviour.seed, call.prompt, call.schema)
+        return reply(call, content, identity)
+
+    return Endpoint(read, answer, lambda call, text, id_: reply(call, Content(text), id_))
+
+
+def _embed(behaviour: Behaviour, call: Call, _form: AnswerForm, _identity: str) -> bytes:
+    dimensions = call.dimensions or behaviour.embedding_dimensions
+    vectors = [embedding(behaviour.seed, text, dimensions) for text in call.inputs]
+    return embeddings_reply(call, vectors)
+
+
+def _embed_nothing(call: Call, text: str, _identity: str) -> bytes:
+    # Vectors say nothing; the model's name is the only text of the reply.
+    return embeddings_reply(replace(call, model=text), [[1.0] for _ in call.inputs])
+
+
+CHAT = _text_endpoint(read_chat, chat_reply)
+RESPONSES = _text_endpoint(read_responses, responses_reply)
+EMBEDDINGS = Endpoint(read_embeddings, _embed, _embed_nothing)
+
+
+async def serve_call(
+    simulator: Simulator, endpoint: Endpoint, request: web.Request
+) -> web.StreamResponse:
+    """Answers one request and keeps the ledger, whatever happens."""
+    visit = _Visit(simulator, endpoint, request, simulator.ledger, simulator.behaviour)
+    visit.ledger.enter()
+    status = "abandoned"
+    try:
+        response = await visit.response()
+        status = "disconnected" if isinstance(response, Gone) else str(response.status)
+    except ConnectionError:
+        # The client has gone while a long body was sent.
+        return Gone()
+    finally:
+        # Before the reply goes out: a client that has it may call again at once.
+        visit.ledger.leave(status)
+    return response
+
+
+def check_key(behaviour: Behaviour, request: web.Request) -> None:
+    """Refuses a request without the key, if there is one."""
+    key = behaviour.api_key
+    if key and request.headers.get(hdrs.AUTHORIZATION) != f"Bearer {key}":
+        raise Refused(401, code=usual_code(401))
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One request, with the ledger and the knobs of its arrival: both may be swapped meanwhile."""
+
+    simulator: Simulator
+    endpoint: Endpoint
+    request: web.Request
+    ledger: Ledger
+    behaviour: Behaviour
+
+    async def response(self) -> web.StreamResponse:
+        try:
+            call = await self._arrived_call()
+            plan = self._plan(call)
+            if plan.latency:
+                await asyncio.sleep(plan.latency)
+            return await self._carry_out(plan, call)
+        except Refused as refused:
+            body = error_reply(
+                refused.status, message=refused.message, param=refused.param, code=refused.code
+            )
+            headers = {**self._headers(), **refused.headers}
+            return web.Response(body=body, status=refused.status, headers=headers)
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "content-type": "application/json",
+            "x-request-id": self.simulator.request_id(),
+            **self.simulator.limit_headers(),
+        }
+
+    async def _arrived_call(self) -> Call:
+        """The call, counted before anything else is decided and then let in or refused."""
+        try:
+            call = self.endpoint.read(await self.request.read())
+        except BadRequest as error:
+            check_key(self.behaviour, self.request)
+            raise Refused(400, error.message, error.param, error.code) from error
+        except web.HTTPRequestEntityTooLarge as error:
+            raise Refused(413, "The request is too large.") from error
+        self.ledger.arrive(call.prompt)
+        try:
+            self._let_in(call)
+        except Refused:
+            self.ledger.refuse(call.prompt)
+            raise
+        return call
+
+    def _let_in(self, call: Call) -> None:
+        check_key(self.behaviour, self.request)
+        if self.behaviour.models and call.model not in self.behaviour.models:
+            message = f"The model '{call.model}' does not exist or you do not have access to it."
+            raise Refused(404, message, "model", "model_not_found")
+        bucket = self.simulator.bucket()
+        wait = bucket.take(time.monotonic()) if bucket else 0.0
+        if wait:
+            headers = retry_headers(wait) if self.behaviour.announce_limits else {}
+            raise Refused(429, code="rate_limit_exceeded", headers=headers)
+
+    def _plan(self, call: Call) -> Plan:
+        try:
+            return plan_call(self.behaviour, call.prompt, self.ledger.number(call.prompt))
+        except BadDirective as error:
+            raise Refused(400, str(error), code="bad_directive") from error
+
+    async def _carry_out(self, plan: Plan, call: Call) -> web.StreamResponse:
+        identity = noise(self.behaviour.seed, "id", plan.number, call.prompt)[:12].hex()
+        match plan.effect:
+            case Answer(form):
+                body = self._answer(call, form, identity)
+                return web.Response(body=body, headers=self._headers())
+            case Failure(status, code, retry_after):
+                headers = {} if retry_after is None else {"retry-after": retry_after}
+                raise Refused(status, code=code or usual_code(status), headers=headers)
+            case BrokenBody() as fault:
+                good = GoodReplies(
+                    usual=lambda: self._answer(call, "plain", identity),
+                    saying=lambda text: self.endpoint.say(call, text, identity),
+                )
+                return await send_broken(self.request, fault, good, self._headers())
+            case Redirect() as redirect:
+                return send_redirect(redirect, self._headers())
+            case Reset():
+                return reset_connection(self.request)
+        return await hang()
+
+    def _answer(self, call: Call, form: AnswerForm, identity: str) -> bytes:
+        try:
+            return self.endpoint.answer(self.behaviour, call, form, identity)
+        except CannotAnswer as error:
+            message = f"Invalid schema for response_format: {error}"
+            raise Refused(400, message, call.schema_param, "invalid_json_schema") from error

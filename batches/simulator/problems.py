@@ -1,0 +1,26 @@
+"""What pydantic found wrong, in the words of whoever wrote it."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The first thing wrong: pydantic's kind of error, the path to it, and one line of text."""
+
+    kind: str
+    path: str
+    text: str
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """The first problem of a validation, its path as in `messages.0.role`."""
+    found = error.errors(include_url=False)[0]
+    path = ".".join(str(step) for step in found["loc"] if not _is_branch(step))
+    return Problem(found["type"], path, found["msg"].removeprefix("Value error, "))
+
+
+def _is_branch(step: str | int) -> bool:
+    # In a union pydantic adds the name of the type that it tried last.
+    return isinstance(step, str) and (step in {"str", "int"} or "[" in step)
