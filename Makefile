@@ -50,7 +50,7 @@ bench: $(VENV)/.dev-installed ## measure, and draw the plots in docs/
 
 requirements: $(VENV)/.python ## pin requirements/*.in anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@for name in base dev; do \
+	@for name in base dev production; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
