@@ -15,6 +15,9 @@ _CARRIERS: tuple[tuple[ipaddress.IPv6Network, int], ...] = (
     (ipaddress.IPv6Network("2002::/16"), 80),
 )
 
+# IETF protocol assignments; Python counts parts of them as global.
+_PROTOCOL_ASSIGNMENTS = ipaddress.IPv4Network("192.0.0.0/24")
+
 
 class AddressPolicy:
     """Public addresses, and the private ones on a list of host names, addresses and networks."""
@@ -47,4 +50,6 @@ def is_public(ip: IPAddress) -> bool:
                 return is_public(ipaddress.IPv4Address((int(ip) >> shift) & 0xFFFFFFFF))
         if ip.is_site_local:
             return False
+    elif ip in _PROTOCOL_ASSIGNMENTS:
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved

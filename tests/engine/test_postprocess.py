@@ -6,6 +6,7 @@ import pytest
 from batches.engine.errors import (
     AuthError,
     FailureKind,
+    InternalError,
     NetworkError,
     RateLimited,
     RequestRefused,
@@ -201,6 +202,14 @@ def test_a_failed_call_without_a_code_has_its_kind_for_one(
     outcome = postprocess_exchange(exchange(error=cls("m" * 5000)))
     assert (outcome.kind, outcome.code) == (cls.kind, cls.kind.value)
     assert len(outcome.message) == MAX_MESSAGE_CHARS
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
+def test_the_message_of_a_failed_call_can_be_stored(text: str) -> None:
+    # An exception of a library may quote anything.
+    outcome = postprocess_exchange(exchange(error=InternalError(f"ValueError: {text}")))
+    assert "\x00" not in outcome.message
+    outcome.message.encode()
 
 
 def test_an_exchange_without_reply_and_error_is_a_mistake_of_ours() -> None:

@@ -288,9 +288,9 @@ async def test_the_performance_of_a_run_is_logged(caplog: pytest.LogCaptureFixtu
         )
     [record] = [r for r in caplog.records if r.name == "batches.engine.processor"]
     message = record.getMessage()
-    shown = batch.timing.as_dict()
+    timing = batch.timing
     assert record.levelno == logging.INFO
     assert "3 prompts: 2 succeeded, 1 failed" in message
-    assert f"total {shown['total_s']} s" in message
-    assert f"average {shown['average_s']} s per request" in message
-    assert f"first result after {shown['first_result_s']} s" in message
+    assert f"total {timing.total_s:.3f} s" in message
+    assert f"average {timing.average_s:.3f} s per request" in message
+    assert f"first result after {timing.first_result_s:.3f} s" in message

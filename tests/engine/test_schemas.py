@@ -45,11 +45,34 @@ SCHEMAS: list[LoadedSchema] = [
 
 # Names that a class, pydantic or the model's own code might want for itself.
 NAMES = [
-    *("class", "def", "None", "self", "cls", "root", "judge", "name", "value", "schema", "json"),
+    *(
+        "class",
+        "def",
+        "None",
+        "self",
+        "cls",
+        "root",
+        "judge",
+        "_judge",
+        "name",
+        "value",
+        "schema",
+        "json",
+    ),
     *("copy", "dict", "model_dump", "model_config", "model_x", "model_validate", "mro", "validate"),
-    *("register", "BaseModel", "Any", "field", "_private", "__init__", "__dict__", "__class__"),
+    *(
+        "_judge",
+        "register",
+        "BaseModel",
+        "Any",
+        "field",
+        "_private",
+        "__init__",
+        "__dict__",
+        "__class__",
+    ),
     *("__validators__", "__config__", "model_name", "a b", "a-b", "1a", "", "é", "\ufb01", "日本"),
-    *("a.b", "$ref", "\x00", "x" * 300),
+    *("_judge", "a.b", "$ref", "\x00", "x" * 300),
 ]
 
 

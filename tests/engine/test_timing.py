@@ -87,3 +87,13 @@ def test_the_figures_are_rounded_for_showing() -> None:
     assert shown["first_result_s"] == 0.0
     assert shown["answered"] == 2
     assert set(shown) == set(TimingStats.__slots__)
+
+
+def test_a_run_is_described_in_one_line_also_when_nothing_was_answered() -> None:
+    described = stats([1.0, 3.0], total_s=4.0, first_result_s=0.5).describe()
+    assert "total 4.000 s, average 2.000 s per request" in described
+    assert "first result after 0.500 s" in described
+    empty = stats([], total_s=4.0, first_result_s=None).describe()
+    assert "total 4.000 s" in empty
+    assert "None" not in empty
+    assert "\n" not in described + empty
