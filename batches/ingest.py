@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from batches.bulk import insert_rows
 from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import BatchStatus
-from batches.models import Batch, Chunk, Prompt
+from batches.models import Batch, Chunk, Prompt, Slot
 
 MAX_REPORTED_ERRORS = 10_000
 PAGE_ROWS = 1000
@@ -111,9 +111,13 @@ def _seal(batch: Batch, total: int) -> None:
     with transaction.atomic():
         insert_rows(
             Chunk._meta.db_table,
-            ("batch_id", "lo", "hi", "state", "lease_token", "crashes"),
-            ((batch.pk, lo, min(lo + size, total), "ready", 0, 0) for lo in range(0, total, size)),
+            ("batch_id", "lo", "hi", "state", "lease_token", "crashes", "suspect_crashes"),
+            (
+                (batch.pk, lo, min(lo + size, total), "ready", 0, 0, 0)
+                for lo in range(0, total, size)
+            ),
         )
+        Slot.objects.bulk_create(Slot(batch=batch, number=n) for n in range(batch.parallelism))
         this = Batch.objects.filter(pk=batch.pk)
         if not this.move(BatchStatus.IN_PROGRESS, sources={BatchStatus.VALIDATING}, total=total):
             raise InputRefused([LineError(1, "cancelled", "the batch was cancelled")])

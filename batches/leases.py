@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import F
+from django.db import transaction
+from django.db.models import F, Q
 
-from batches.lifecycle import BatchStatus, ChunkState
-from batches.models import Chunk, lease_end
+from batches.lifecycle import ChunkState
+from batches.models import Batch, Chunk, Slot, lease_end
+
+# A chunk that has lost so many runners is run one prompt at a time.
+CRASHES_TO_QUARANTINE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,36 +21,79 @@ class Lease:
     token: int
     lo: int
     hi: int
+    # The prompt that was being sent when a runner in quarantine vanished, and how often it was.
+    suspect: int | None = None
+    suspect_crashes: int = 0
 
 
-def claim_chunk(batch_id: int, *, seconds: float) -> Lease | None:
-    """Lease the first claimable chunk of a batch in progress; None if there is none.
+@dataclass(frozen=True, slots=True)
+class SlotLease:
+    """The right to be one of the runners of a batch."""
 
-    A compare-and-set on the token, since SQLite has no row locks: whoever updates first has it.
+    slot_id: int
+    token: int
+
+
+def claim_chunk(batch_id: int, *, seconds: float, quarantined: bool = False) -> Lease | None:
+    """Lease the first claimable chunk of a batch that may run; None if there is none.
+
+    Chunks whose runners keep vanishing are in quarantine and only given to who asks for them.
+    On PostgreSQL rows that others are claiming are skipped; SQLite has no row locks, there the
+    compare-and-set on the token decides: whoever updates first has the chunk.
     """
+    # Claiming an expired lease is itself a crash.
+    trusted = Q(state=ChunkState.READY, crashes__lt=CRASHES_TO_QUARANTINE) | Q(
+        state=ChunkState.LEASED, crashes__lt=CRASHES_TO_QUARANTINE - 1
+    )
     while True:
-        chunk = (
-            Chunk.objects.claimable()
-            .filter(batch_id=batch_id, batch__status=BatchStatus.IN_PROGRESS)
-            .filter(batch__pause_reason="")
-            .order_by("lo")
-            .only("lo", "hi", "state", "lease_token", "crashes")
-            .first()
-        )
-        if chunk is None:
-            return None
-        claimed = (
-            Chunk.objects.claimable()
-            .filter(pk=chunk.pk, lease_token=chunk.lease_token)
-            .update(
-                state=ChunkState.LEASED,
-                lease_token=F("lease_token") + 1,
-                lease_expires_at=lease_end(seconds),
-                crashes=F("crashes") + (chunk.state == ChunkState.LEASED),
+        with transaction.atomic():
+            chunk = (
+                Chunk.objects.claimable()
+                .filter(~trusted if quarantined else trusted, batch_id=batch_id)
+                .filter(batch__in=Batch.objects.runnable().filter(pk=batch_id))
+                .order_by("lo")
+                .select_for_update(skip_locked=True, of=("self",))
+                .first()
             )
+            if chunk is None:
+                return None
+            if lease := _claim(chunk, seconds):
+                return lease
+
+
+def _claim(chunk: Chunk, seconds: float) -> Lease | None:
+    crashed = chunk.state == ChunkState.LEASED
+    claimed = (
+        Chunk.objects.claimable()
+        .filter(pk=chunk.pk, lease_token=chunk.lease_token)
+        .update(
+            state=ChunkState.LEASED,
+            lease_token=F("lease_token") + 1,
+            lease_expires_at=lease_end(seconds),
+            crashes=F("crashes") + crashed,
+            suspect_crashes=F("suspect_crashes") + (crashed and chunk.suspect is not None),
         )
-        if claimed:
-            return Lease(chunk.pk, chunk.lease_token + 1, chunk.lo, chunk.hi)
+    )
+    if not claimed:
+        return None
+    return Lease(
+        chunk_id=chunk.pk,
+        token=chunk.lease_token + 1,
+        lo=chunk.lo,
+        hi=chunk.hi,
+        suspect=chunk.suspect,
+        suspect_crashes=chunk.suspect_crashes + (crashed and chunk.suspect is not None),
+    )
+
+
+def mark_suspect(lease: Lease, index: int) -> bool:
+    """Note which prompt of a chunk in quarantine is about to be sent; False if the lease is lost.
+
+    A prompt that was not the suspect before starts without crashes of its own.
+    """
+    if lease.suspect == index:
+        return _update(lease, suspect=index)
+    return _update(lease, suspect=index, suspect_crashes=0)
 
 
 def hold(lease: Lease, *, seconds: float) -> bool:
@@ -68,3 +115,31 @@ def release(leases: Iterable[Lease]) -> None:
 def _update(lease: Lease, **values: object) -> bool:
     held = Chunk.objects.filter(pk=lease.chunk_id, lease_token=lease.token, state=ChunkState.LEASED)
     return bool(held.update(**values))
+
+
+def claim_slot(batch_id: int, *, seconds: float, runner: str) -> SlotLease | None:
+    """Become one of the runners of a batch; None if there are as many as its parallelism."""
+    for slot in Slot.objects.claimable().filter(batch_id=batch_id).order_by("number"):
+        claimed = (
+            Slot.objects.claimable()
+            .filter(pk=slot.pk, lease_token=slot.lease_token)
+            .update(
+                lease_token=F("lease_token") + 1,
+                lease_expires_at=lease_end(seconds),
+                runner=runner,
+            )
+        )
+        if claimed:
+            return SlotLease(slot.pk, slot.lease_token + 1)
+    return None
+
+
+def hold_slot(slot: SlotLease, *, seconds: float) -> bool:
+    """Renew the lease of a slot; False if it is lost."""
+    held = Slot.objects.filter(pk=slot.slot_id, lease_token=slot.token)
+    return bool(held.update(lease_expires_at=lease_end(seconds)))
+
+
+def release_slot(slot: SlotLease) -> None:
+    held = Slot.objects.filter(pk=slot.slot_id, lease_token=slot.token)
+    held.update(lease_expires_at=None, runner="")

@@ -29,11 +29,18 @@ TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
     ),
     BatchStatus.FINALIZING: frozenset({BatchStatus.COMPLETED}),
     BatchStatus.CANCELLING: frozenset({BatchStatus.CANCELLED}),
-    BatchStatus.COMPLETED: frozenset(),
+    # Retrying the failed prompts begins anew.
+    BatchStatus.COMPLETED: frozenset({BatchStatus.IN_PROGRESS}),
+    BatchStatus.EXPIRED: frozenset({BatchStatus.IN_PROGRESS}),
+    BatchStatus.CANCELLED: frozenset({BatchStatus.IN_PROGRESS}),
     BatchStatus.FAILED: frozenset(),
-    BatchStatus.EXPIRED: frozenset(),
-    BatchStatus.CANCELLED: frozenset(),
 }
+
+# A batch in one of these changes no more by itself.
+TERMINAL = frozenset(
+    {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
+)
+RETRYABLE = TERMINAL - {BatchStatus.FAILED}
 
 
 def check_transition(source: BatchStatus, target: BatchStatus) -> None:

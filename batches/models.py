@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from batches.engine.errors import FailureKind
@@ -98,6 +98,23 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         stamped = {f"{target}_at": Now(), **values}
         return bool(self.filter(status__in=sources).update(status=target, **stamped))
 
+    def runnable(self) -> "BatchQuerySet":
+        """Batches whose chunks may be claimed."""
+        return self.filter(
+            Q(expires_at=None) | Q(expires_at__gt=Now()),
+            status=BatchStatus.IN_PROGRESS,
+            pause_reason="",
+        )
+
+    def waiting(self) -> "BatchQuerySet":
+        """Batches for the workers that have a chunk and a slot which nobody has."""
+        chunks = Chunk.objects.claimable().filter(batch=OuterRef("pk"))
+        slots = Slot.objects.claimable().filter(batch=OuterRef("pk"))
+        return self.runnable().filter(Exists(chunks), Exists(slots), in_background=True)
+
+    def overdue(self) -> "BatchQuerySet":
+        return self.filter(status=BatchStatus.IN_PROGRESS, expires_at__lte=Now())
+
 
 class Batch(models.Model):
     """An ordered list of prompts run with one set of options."""
@@ -115,6 +132,12 @@ class Batch(models.Model):
     defaults = models.JSONField(default=dict, help_text="lies under the body of every prompt")
     batch_size = models.PositiveIntegerField(default=DEFAULT_BATCH_SIZE)
     schedule = models.CharField(max_length=16, choices=choices(SCHEDULES), default=SCHEDULES[0])
+    parallelism = models.PositiveIntegerField(
+        default=1, help_text="runners at once, each with a window of its own"
+    )
+    priority = models.IntegerField(default=0, help_text="higher goes first where batches wait")
+    # A batch that a command runs itself is not for the workers.
+    in_background = models.BooleanField(default=True)
     max_attempts = models.PositiveIntegerField(default=RetryPolicy().max_attempts)
     timeout_s = models.FloatField(default=DEFAULT_TIMEOUT_S)
     metadata = models.JSONField(default=dict, blank=True)
@@ -150,6 +173,8 @@ class Batch(models.Model):
     expired_at = models.DateTimeField(null=True)
     cancelling_at = models.DateTimeField(null=True)
     cancelled_at = models.DateTimeField(null=True)
+    # Deleted for its owner; its rows are purged in pieces.
+    deleted_at = models.DateTimeField(null=True)
 
     objects = BatchQuerySet.as_manager()
 
@@ -163,7 +188,8 @@ class Batch(models.Model):
                 condition=Q(total__gte=F("succeeded") + F("failed")), name="batch_counts_add_up"
             ),
             models.CheckConstraint(
-                condition=Q(batch_size__gte=1, max_attempts__gte=1, timeout_s__gt=0),
+                condition=Q(batch_size__gte=1, max_attempts__gte=1, timeout_s__gt=0)
+                & Q(parallelism__gte=1),
                 name="batch_options_positive",
             ),
         )
@@ -216,6 +242,9 @@ class Chunk(models.Model):
     lease_expires_at = models.DateTimeField(null=True)
     # Claims that found the lease of a runner that vanished.
     crashes = models.PositiveIntegerField(default=0, db_default=0)
+    # In quarantine: the prompt that is being sent, and how many runners vanished over it.
+    suspect = models.PositiveIntegerField(null=True)
+    suspect_crashes = models.PositiveIntegerField(default=0, db_default=0)
 
     objects = ChunkQuerySet.as_manager()
 
@@ -237,11 +266,36 @@ class Chunk(models.Model):
         )
 
 
+class SlotQuerySet(models.QuerySet["Slot"]):
+    def claimable(self) -> "SlotQuerySet":
+        return self.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()))
+
+    def taken(self) -> "SlotQuerySet":
+        return self.filter(lease_expires_at__gte=Now())
+
+
+class Slot(models.Model):
+    """A place for a runner on a batch: there are as many as its parallelism."""
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="slots", db_index=False)
+    number = models.PositiveIntegerField()
+    lease_token = models.PositiveBigIntegerField(default=0, db_default=0)
+    lease_expires_at = models.DateTimeField(null=True)
+    runner = models.CharField(max_length=200, blank=True, help_text="host and process")
+
+    objects = SlotQuerySet.as_manager()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["batch", "number"], name="slot_once"),)
+
+
 class Result(models.Model):
     """The stored outcome of one prompt: inserted once, never changed. Times in seconds."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    # Kinds of prompts that never ran; they are not among the failed ones of their batch.
+    NEVER_RAN = (FailureKind.CANCELLED, FailureKind.EXPIRED)
 
     prompt = models.OneToOneField(
         Prompt, models.CASCADE, primary_key=True, related_name="result", db_constraint=False

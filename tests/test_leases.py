@@ -3,9 +3,18 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from batches.leases import claim_chunk, complete, hold, release
+from batches.leases import (
+    claim_chunk,
+    claim_slot,
+    complete,
+    hold,
+    hold_slot,
+    mark_suspect,
+    release,
+    release_slot,
+)
 from batches.lifecycle import ChunkState
-from batches.models import Batch, Chunk, Provider
+from batches.models import Batch, Chunk, Provider, Slot
 from tests.makers import batch_of
 
 
@@ -82,3 +91,55 @@ def test_a_done_chunk_is_never_claimed_again(batch: Batch) -> None:
 def test_a_batch_that_must_not_run_gives_no_chunk(batch: Batch, values: dict[str, str]) -> None:
     Batch.objects.filter(pk=batch.pk).update(**values)
     assert claim_chunk(batch.pk, seconds=60) is None
+
+
+def test_a_chunk_that_lost_two_runners_is_given_only_to_who_asks_for_it(batch: Batch) -> None:
+    for _ in range(3):
+        lease = claim_chunk(batch.pk, seconds=60)
+        assert lease
+        expire_leases()
+    assert lease.lo == 2
+    alone = claim_chunk(batch.pk, seconds=60, quarantined=True)
+    assert alone
+    assert alone.lo == 0
+    assert Chunk.objects.get(batch=batch, lo=0).crashes == 2
+
+
+def test_the_prompt_over_which_runners_vanish_is_counted(batch: Batch) -> None:
+    Chunk.objects.filter(batch=batch, lo=0).update(crashes=2)
+    for crashes in range(3):
+        lease = claim_chunk(batch.pk, seconds=60, quarantined=True)
+        assert lease
+        assert (lease.suspect, lease.suspect_crashes) == ((1, crashes) if crashes else (None, 0))
+        assert mark_suspect(lease, 1)
+        expire_leases()
+
+
+def test_another_suspect_starts_without_crashes(batch: Batch) -> None:
+    Chunk.objects.filter(batch=batch, lo=0).update(crashes=2, suspect=0, suspect_crashes=1)
+    lease = claim_chunk(batch.pk, seconds=60, quarantined=True)
+    assert lease
+    assert mark_suspect(lease, 1)
+    chunk = Chunk.objects.get(batch=batch, lo=0)
+    assert (chunk.suspect, chunk.suspect_crashes) == (1, 0)
+
+
+def test_a_batch_has_as_many_runners_as_its_parallelism(provider: Provider) -> None:
+    batch = batch_of(provider, 5, parallelism=2)
+    slots = [claim_slot(batch.pk, seconds=60, runner="r") for _ in range(3)]
+    assert slots[0]
+    assert slots[1]
+    assert slots[2] is None
+    release_slot(slots[0])
+    assert claim_slot(batch.pk, seconds=60, runner="r")
+
+
+def test_a_slot_of_a_runner_that_vanished_goes_to_another(provider: Provider) -> None:
+    batch = batch_of(provider, 5)
+    gone = claim_slot(batch.pk, seconds=60, runner="gone")
+    assert gone
+    Slot.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    assert claim_slot(batch.pk, seconds=60, runner="new")
+    assert not hold_slot(gone, seconds=60)
+    release_slot(gone)
+    assert Slot.objects.get().runner == "new"

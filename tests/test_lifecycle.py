@@ -1,6 +1,6 @@
 import pytest
 
-from batches.lifecycle import TRANSITIONS, BatchStatus, check_transition
+from batches.lifecycle import TERMINAL, TRANSITIONS, BatchStatus, check_transition
 
 
 def test_only_transitions_on_the_drawing_are_allowed() -> None:
@@ -13,6 +13,7 @@ def test_only_transitions_on_the_drawing_are_allowed() -> None:
                     check_transition(source, target)
 
 
-def test_an_ended_batch_stays_ended() -> None:
-    for status in ("completed", "failed", "expired", "cancelled"):
-        assert not TRANSITIONS[BatchStatus(status)]
+def test_an_ended_batch_can_only_be_begun_anew() -> None:
+    for status in TERMINAL:
+        assert TRANSITIONS[status] <= {BatchStatus.IN_PROGRESS}
+    assert not TRANSITIONS[BatchStatus.FAILED]

@@ -111,8 +111,8 @@ def test_a_move_happens_once_and_says_so(batch: Batch) -> None:
 
 def test_a_move_that_the_lifecycle_lacks_changes_nothing(batch: Batch) -> None:
     this = Batch.objects.filter(pk=batch.pk)
-    with pytest.raises(ValueError, match="from completed to in_progress"):
-        this.move(BatchStatus.IN_PROGRESS, sources={BatchStatus.COMPLETED})
+    with pytest.raises(ValueError, match="from failed to in_progress"):
+        this.move(BatchStatus.IN_PROGRESS, sources={BatchStatus.FAILED})
     batch.refresh_from_db()
     assert batch.status == "in_progress"
 

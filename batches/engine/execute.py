@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 Send = Callable[[PreparedRequest], Awaitable[Reply]]
 Deliver = Callable[[Exchange], Awaitable[None]]
+Admit = Callable[[PreparedRequest], Awaitable[bool]]
 Chunks = AsyncIterator[Sequence[PreparedRequest]]
 
 DEFAULT_BATCH_SIZE = 100
@@ -161,14 +162,18 @@ class Execution:
     unless the run is stopped or paused before that request is finished.
 
     `pause` is the error that asked for a pause, if one did. `deliver` may wait: as long as it
-    does, its lane sends nothing.
+    does, its lane sends nothing. `admit` is asked before each call and may wait too; a request
+    that it turns away is dropped.
     """
 
-    def __init__(self, send: Send, deliver: Deliver, options: ExecutionOptions) -> None:
+    def __init__(
+        self, send: Send, deliver: Deliver, options: ExecutionOptions, *, admit: Admit | None = None
+    ) -> None:
         self.pause: ProviderError | None = None
         self.in_flight = 0
         self._send = send
         self._deliver = deliver
+        self._admit = admit
         self._options = options
         self._queue: RequestQueue | None = None
         self._stopped = False
@@ -200,6 +205,9 @@ class Execution:
 
     async def _lane(self, queue: RequestQueue) -> None:
         while (call := await queue.take()) is not None:
+            if self._admit is not None and not await self._admit(call.request):
+                queue.finish()
+                continue
             result = await self._call(call)
             if isinstance(result, Reply):
                 self._proven = True
