@@ -14,6 +14,8 @@ from batches.engine.records import Outcome
 from batches.leases import Lease, complete, hold
 from batches.models import Batch, Result
 
+IDS_IN_A_QUERY = 500
+
 COLUMNS = (
     "prompt_id",
     "batch_id",
@@ -71,10 +73,13 @@ def store_outcomes(
     activity: Activity,
     clock: Clock,
     lease_seconds: float,
+    again: bool = False,
 ) -> list[Lease]:
     """Store outcomes and renew the leases, all or nothing; return the leases that were lost.
 
     Outcomes of a chunk whose lease is lost are dropped: whoever has the chunk now brings its own.
+    `again` says that an earlier try may have been committed although it failed: what it stored
+    is then left out.
     """
     lost: list[Lease] = []
     kept: list[tuple[Outcome, int]] = []
@@ -87,10 +92,21 @@ def store_outcomes(
                 kept += [(outcome, chunk.prompt_ids[outcome.index]) for outcome in chunk.outcomes]
             else:
                 lost.append(lease)
+        if again:
+            kept = _not_stored(kept)
         if kept:
             _insert(batch_id, kept, clock)
             _count(batch_id, [outcome for outcome, _ in kept], activity)
     return lost
+
+
+def _not_stored(kept: Sequence[tuple[Outcome, int]]) -> list[tuple[Outcome, int]]:
+    ids = [prompt_id for _, prompt_id in kept]
+    stored: set[int] = set()
+    for start in range(0, len(ids), IDS_IN_A_QUERY):
+        some = Result.objects.filter(pk__in=ids[start : start + IDS_IN_A_QUERY])
+        stored.update(some.values_list("pk", flat=True))
+    return [(outcome, prompt_id) for outcome, prompt_id in kept if prompt_id not in stored]
 
 
 def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import os
-import threading
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,17 @@ from typing import ParamSpec, TypeVar, cast
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+)
 from django.db.models import Exists, OuterRef
 
-from batches.addresses import AddressPolicy
-from batches.engine.errors import ProviderError
-from batches.engine.execute import Execution, ExecutionOptions, gather_all
+from batches.engine.errors import FailureKind, ProviderError
+from batches.engine.execute import Admit, Execution, ExecutionOptions, gather_all
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import (
@@ -35,11 +41,22 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
-from batches.leases import Lease, claim_chunk, release
-from batches.lifecycle import BatchStatus
-from batches.models import Batch, Chunk, Prompt, Provider
+from batches.finishing import finish_batch
+from batches.leases import (
+    Lease,
+    SlotLease,
+    claim_chunk,
+    claim_slot,
+    hold_slot,
+    mark_suspect,
+    release,
+    release_slot,
+)
+from batches.models import Batch, Prompt, Provider, Slot
 from batches.provider_client import ProviderClient
+from batches.providers import provider_client
 from batches.results import Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.stop_signal import StopSignal
 from batches.summary import summarise
 
 logger = logging.getLogger(__name__)
@@ -50,32 +67,12 @@ T = TypeVar("T")
 FLUSH_SECONDS = 0.5
 FLUSH_ROWS = 200
 RENEWALS_PER_LEASE = 4
-
-
-class StopSignal:
-    """Asks a slice to stop: no new calls, those in flight are finished. Safe from any thread."""
-
-    def __init__(self) -> None:
-        self._requested = threading.Event()
-        self._listeners: list[Callable[[], object]] = []
-
-    @property
-    def requested(self) -> bool:
-        return self._requested.is_set()
-
-    def request(self) -> None:
-        self._requested.set()
-        for listener in self._listeners:
-            listener()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for a request, so long at most; whether there is one."""
-        return self._requested.wait(seconds)
-
-    def on_request(self, listener: Callable[[], object]) -> None:
-        self._listeners.append(listener)
-        if self.requested:
-            listener()
+# A runner that could not renew for this share of the lease sends nothing until it can.
+TRUSTED_SHARE_OF_LEASE = 0.7
+SECONDS_BETWEEN_LOOKS = 1.0
+LONGEST_DATABASE_WAIT_S = 5.0
+# A prompt over which so many runners vanished while it was sent alone is to blame.
+CRASHES_TO_BLAME = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +87,28 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SliceReport:
-    """How a slice ended; `paused` is the provider's error that paused the batch, if one did."""
+    """How a slice ended.
 
-    progress: Progress
-    paused: ProviderError | None
-    finished: bool
+    `paused` is the provider's error that paused the batch, if one did; `ended` says that the batch
+    has ended, `made_room` that the slice left work for another turn because others wait.
+    """
+
+    progress: Progress = Progress()
+    paused: ProviderError | None = None
+    ended: bool = False
+    made_room: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLimits:
+    """How long a slice may go on, in seconds; None is without end.
+
+    After `slice_s` it makes room if another batch waits. After a stop request, calls in flight
+    have `grace_s` to end; then they are given up, and made again by whoever comes next.
+    """
+
+    slice_s: float | None = None
+    grace_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -102,6 +116,7 @@ class _HeldChunk:
     """A leased chunk, with what is still to come of it."""
 
     lease: Lease
+    prompts: list[PromptSpec]
     prompt_ids: dict[int, int]
     remaining: int
 
@@ -111,27 +126,37 @@ def run_slice(
     *,
     stop: StopSignal | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    limits: SliceLimits | None = None,
 ) -> SliceReport:
-    """Work on a batch until no chunk is left to claim, it is paused, or `stop` is requested.
+    """Work on a batch until nothing is left to claim, it must not run, or `stop` is requested.
 
-    Every outcome is stored by then, and every lease given back. Any number of slices may work on
-    one batch. `on_progress` is called in the caller's thread. Raises ProviderMisconfigured if the
-    provider's key or address cannot be used.
+    Every outcome is stored by then, and every lease given back. Any number of slices may be begun
+    on one batch; as many work as its parallelism, the others end at once. `on_progress` is called
+    in the caller's thread. Raises ProviderMisconfigured if the provider cannot be called.
     """
     batch = Batch.objects.select_related("provider").get(pk=batch_id)
-    work = _Slice(batch, stop or StopSignal(), on_progress or (lambda _: None))
-    async_to_sync(work.run)()
+    slot = claim_slot(batch_id, seconds=settings.LEASE_SECONDS, runner=_runner_name())
+    if slot is None:
+        return SliceReport(ended=finish_batch(batch_id))
+    work = _Slice(
+        batch, slot, stop or StopSignal(), on_progress or (lambda _: None), limits or SliceLimits()
+    )
+    try:
+        async_to_sync(work.run)()
+    finally:
+        release_slot(slot)
     if work.paused:
-        Batch.objects.filter(pk=batch_id).update(pause_reason=_reason(work.paused))
-        logger.warning("%s is paused: %s", batch, work.paused.message)
-    finished = finish_batch(batch_id)
-    if finished:
+        reason = f"{work.paused.kind}: {work.paused.message}"[:1000]
+        Batch.objects.filter(pk=batch_id).update(pause_reason=reason)
+        logger.warning("%s is paused: %s", batch, reason)
+    ended = finish_batch(batch_id)
+    if ended:
         log_performance(batch)
-    return SliceReport(work.progress, work.paused, finished)
+    return SliceReport(work.progress, work.paused, ended, work.made_room)
 
 
 def log_performance(batch: Batch) -> None:
-    """Log the performance metrics of a finished batch."""
+    """Log the performance metrics of a batch that has ended."""
     summary = summarise(batch)
     logger.info(
         "%s processed %d prompts: %d succeeded, %d failed; %s",
@@ -141,46 +166,6 @@ def log_performance(batch: Batch) -> None:
         summary.failed,
         summary.timing.describe(),
     )
-
-
-def finish_batch(batch_id: int) -> bool:
-    """Complete a batch of which every chunk is done; whether it is complete now."""
-    this = Batch.objects.filter(pk=batch_id)
-    unfinished = Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))
-    this.filter(~Exists(unfinished)).move(BatchStatus.FINALIZING, sources={BatchStatus.IN_PROGRESS})
-    this.move(BatchStatus.COMPLETED, sources={BatchStatus.FINALIZING})
-    return this.filter(status=BatchStatus.COMPLETED).exists()
-
-
-class ProviderMisconfigured(Exception):
-    """A provider that cannot be called as it is configured; the message names the remedy."""
-
-
-def provider_client(provider: Provider, *, connections: int) -> ProviderClient:
-    """A client for a provider. Raises ProviderMisconfigured."""
-    try:
-        return ProviderClient(
-            provider.base_url,
-            api_key=api_key(provider),
-            connections=connections,
-            addresses=AddressPolicy(settings.PROVIDER_PRIVATE_HOSTS),
-            max_reply_bytes=settings.MAX_REPLY_BYTES,
-        )
-    except ValueError as error:
-        raise ProviderMisconfigured(f"provider {provider.name}: {error}") from error
-
-
-def api_key(provider: Provider) -> str:
-    """The key of a provider, "" if it needs none. Raises ProviderMisconfigured."""
-    if not provider.api_key_env:
-        return ""
-    key = os.environ.get(provider.api_key_env, "").strip()
-    if not key:
-        raise ProviderMisconfigured(
-            f"the environment variable {provider.api_key_env}, which should hold the API key "
-            f"for {provider.base_url}, is not set"
-        )
-    return key
 
 
 def list_models(provider: Provider) -> list[str]:
@@ -193,82 +178,159 @@ def list_models(provider: Provider) -> list[str]:
     return async_to_sync(ask)()
 
 
+def _runner_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"[:200]
+
+
 class _Slice:
     def __init__(
-        self, batch: Batch, stop: StopSignal, on_progress: Callable[[Progress], None]
+        self,
+        batch: Batch,
+        slot: SlotLease,
+        stop: StopSignal,
+        on_progress: Callable[[Progress], None],
+        limits: SliceLimits,
     ) -> None:
         self.progress = Progress()
         self.paused: ProviderError | None = None
+        self.made_room = False
         self._batch = batch
+        self._slot = slot
         self._stop = stop
         self._on_progress = on_progress
+        self._limits = limits
         self._clock = Clock(time.time() - time.monotonic())
         self._held: dict[int, _HeldChunk] = {}
         self._exchanges: list[Exchange] = []
-        self._rejected: list[Outcome] = []
+        self._unsent: list[Outcome] = []
         self._counted_until: float | None = None
         self._executed = False
-        self._renewed_at = time.monotonic()
+        self._began_at = self._renewed_at = self._looked_at = time.monotonic()
+        self._must_stop = stop.requested
+        self._given_up = False
+        self._execution: Execution | None = None
+        self._executing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        batch = self._batch
-        options = ExecutionOptions(
-            batch_size=batch.batch_size,
-            schedule=cast("Schedule", batch.schedule),
-            timeout_s=batch.timeout_s,
-            retry=RetryPolicy(max_attempts=batch.max_attempts),
-        )
+        self._loop = asyncio.get_running_loop()
         self._flush_now = asyncio.Event()
         self._room = asyncio.Condition()
-        async with provider_client(batch.provider, connections=batch.batch_size) as client:
-            self._execution = Execution(client.send, self._deliver, options)
-            loop = asyncio.get_running_loop()
-            self._stop.on_request(lambda: loop.call_soon_threadsafe(self._execution.stop))
-            try:
-                await gather_all(self._execute(), self._keep_storing())
-            finally:
-                await in_database(release, [held.lease for held in self._held.values()])
-        self.paused = self._execution.pause
+        connections = self._batch.batch_size
+        async with provider_client(self._batch.provider, connections=connections) as client:
+            with self._stop.heard_by(lambda: self._loop.call_soon_threadsafe(self._end)):
+                try:
+                    await gather_all(self._execute(client), self._keep_storing())
+                finally:
+                    await in_database(release, [held.lease for held in self._held.values()])
 
-    async def _execute(self) -> None:
-        await self._execution.run(self._chunks())
+    # -- what is sent
+
+    async def _execute(self, client: ProviderClient) -> None:
+        """Send everything there is to send, quarantined chunks last and each by itself."""
+        self._executing = asyncio.create_task(self._execute_all(client))
+        # Waited for, not awaited: given up calls are no reason for the storing to end.
+        await asyncio.wait({self._executing})
+        if not self._executing.cancelled():
+            self._executing.result()
         self._executed = True
         self._flush_now.set()
 
+    async def _execute_all(self, client: ProviderClient) -> None:
+        window = self._batch.batch_size
+        await self._run_execution(client, self._chunks(), window=window, admit=self._admit)
+        while not self._must_stop and not self.made_room:
+            chunk = await self._surely(self._claim, quarantined=True)
+            if chunk is None:
+                return
+            alone = self._quarantine(chunk)
+            await self._run_execution(client, alone, window=1, admit=self._admit_marked)
+
+    async def _run_execution(
+        self,
+        client: ProviderClient,
+        chunks: AsyncIterator[Sequence[PreparedRequest]],
+        *,
+        window: int,
+        admit: Admit,
+    ) -> None:
+        options = ExecutionOptions(
+            batch_size=window,
+            schedule=cast("Schedule", self._batch.schedule),
+            timeout_s=self._batch.timeout_s,
+            retry=RetryPolicy(max_attempts=self._batch.max_attempts),
+        )
+        self._execution = Execution(client.send, self._deliver, options, admit=admit)
+        if self._must_stop:
+            return
+        await self._execution.run(chunks)
+        if self._execution.pause:
+            self.paused = self._execution.pause
+            self._must_stop = True
+
+    def _end(self) -> None:
+        """Begin no further call; give up those in flight when the grace period is over."""
+        self._must_stop = True
+        if self._execution is not None:
+            self._execution.stop()
+        if self._limits.grace_s is not None:
+            self._loop.call_later(self._limits.grace_s, self._give_up)
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        if self._executing is not None:
+            self._executing.cancel()
+
     async def _chunks(self) -> AsyncIterator[Sequence[PreparedRequest]]:
         """Phase 1: claimed chunks, each prepared in the order of its prompts."""
-        while not self._stop.requested:
-            claimed = await in_database(self._claim)
-            if claimed is None:
+        while not self._must_stop:
+            chunk = await self._surely(self._claim, quarantined=False)
+            if chunk is None:
                 return
-            prepared = [
-                prepare_prompt_request(
-                    prompt,
-                    endpoint=cast("Endpoint", self._batch.endpoint),
-                    defaults=self._batch.defaults,
-                )
-                for prompt in claimed
-            ]
-            self._rejected += [item for item in prepared if isinstance(item, Outcome)]
-            yield [item for item in prepared if isinstance(item, PreparedRequest)]
+            yield self._prepare(chunk)
 
-    def _claim(self) -> list[PromptSpec] | None:
-        """Lease the next chunk and read those of its prompts that have no result."""
-        lease = claim_chunk(self._batch.pk, seconds=settings.LEASE_SECONDS)
-        if lease is None:
-            return None
-        rows = list(
-            Prompt.objects.filter(
-                batch_id=self._batch.pk, index__gte=lease.lo, index__lt=lease.hi, result=None
-            )
-            .order_by("index")
-            .values_list("pk", "index", "custom_id", "body")
-        )
-        prompt_ids = {index: pk for pk, index, _, _ in rows}
-        self._held[lease.lo] = _HeldChunk(lease, prompt_ids, remaining=len(rows))
-        return [
-            PromptSpec(index, custom_id, json.loads(body)) for _, index, custom_id, body in rows
+    async def _quarantine(self, chunk: _HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
+        """The requests of a chunk whose runners keep vanishing, but for the one to blame."""
+        lease = chunk.lease
+        for prompt in chunk.prompts:
+            if prompt.index == lease.suspect and lease.suspect_crashes >= CRASHES_TO_BLAME:
+                chunk.prompts.remove(prompt)
+                self._unsent.append(_worker_crashed(prompt))
+                break
+        yield self._prepare(chunk)
+
+    def _prepare(self, chunk: _HeldChunk) -> list[PreparedRequest]:
+        self._held[chunk.lease.lo] = chunk
+        endpoint = cast("Endpoint", self._batch.endpoint)
+        prepared = [
+            prepare_prompt_request(prompt, endpoint=endpoint, defaults=self._batch.defaults)
+            for prompt in chunk.prompts
         ]
+        chunk.prompts = []
+        self._unsent += [item for item in prepared if isinstance(item, Outcome)]
+        return [item for item in prepared if isinstance(item, PreparedRequest)]
+
+    async def _admit(self, request: PreparedRequest) -> bool:
+        """Whether a request may be sent: its chunk is ours, and surely so."""
+        if not self._is_trusted():
+            async with self._room:
+                await self._room.wait_for(lambda: self._is_trusted() or self._must_stop)
+        return self._lo(request.index) in self._held and not self._must_stop
+
+    async def _admit_marked(self, request: PreparedRequest) -> bool:
+        """The same in quarantine, where it is noted first which prompt is sent."""
+        if not await self._admit(request):
+            return False
+        held = self._held[self._lo(request.index)]
+        return await self._surely(mark_suspect, held.lease, request.index)
+
+    def _is_trusted(self) -> bool:
+        trusted_s = TRUSTED_SHARE_OF_LEASE * settings.LEASE_SECONDS
+        return time.monotonic() - self._renewed_at < trusted_s
+
+    def _lo(self, index: int) -> int:
+        return index - index % self._batch.batch_size
+
+    # -- what comes back
 
     async def _deliver(self, exchange: Exchange) -> None:
         """Take an exchange. Waits while too many are not stored: then nothing is sent either."""
@@ -283,7 +345,7 @@ class _Slice:
 
     async def _keep_storing(self) -> None:
         """Store what has come in, every half second or sooner, until all is executed and stored."""
-        while not (self._executed and not self._exchanges and not self._rejected):
+        while not (self._executed and not self._exchanges and not self._unsent):
             try:
                 async with asyncio.timeout(FLUSH_SECONDS):
                     await self._flush_now.wait()
@@ -294,38 +356,30 @@ class _Slice:
 
     async def _flush(self) -> None:
         exchanges, self._exchanges = self._exchanges, []
-        rejected, self._rejected = self._rejected, []
+        unsent, self._unsent = self._unsent, []
         # Phase 3, in the order of the prompts.
         exchanges.sort(key=lambda exchange: exchange.request.index)
-        outcomes = rejected + [postprocess_exchange(exchange) for exchange in exchanges]
-        renewing = self._renewed_at + settings.LEASE_SECONDS / RENEWALS_PER_LEASE < time.monotonic()
+        outcomes = unsent + [postprocess_exchange(exchange) for exchange in exchanges]
+        # Counted from when the renewal is sent, not from when it is known to have worked.
+        now = time.monotonic()
+        renewing = now - self._renewed_at > settings.LEASE_SECONDS / RENEWALS_PER_LEASE
         chunks = self._by_chunk(outcomes, renewing=renewing)
-        if not chunks:
-            return
-        if renewing:
-            self._renewed_at = time.monotonic()
-        await in_database(self._store, chunks, self._activity(exchanges))
-        async with self._room:
-            self._room.notify_all()
-
-    def _store(self, chunks: Sequence[ChunkOutcomes], activity: Activity) -> None:
-        lost = store_outcomes(
-            self._batch.pk,
-            chunks,
-            activity=activity,
-            clock=self._clock,
-            lease_seconds=settings.LEASE_SECONDS,
-        )
+        lost = await self._store_surely(chunks, self._activity(exchanges), renewing=renewing)
         for chunk in chunks:
             if chunk.done or chunk.lease in lost:
-                del self._held[chunk.lease.lo]
-        self._report([o for chunk in chunks if chunk.lease not in lost for o in chunk.outcomes])
+                self._held.pop(chunk.lease.lo, None)
+        if renewing:
+            self._renewed_at = now
+        if self._must_stop and self._execution is not None:
+            self._execution.stop()
+        async with self._room:
+            self._room.notify_all()
 
     def _by_chunk(self, outcomes: Sequence[Outcome], *, renewing: bool) -> list[ChunkOutcomes]:
         """What there is to say of each chunk; when leases are due for renewal, of all of them."""
         found: dict[int, list[Outcome]] = {lo: [] for lo in self._held}
         for outcome in outcomes:
-            lo = outcome.index - outcome.index % self._batch.batch_size
+            lo = self._lo(outcome.index)
             # The chunk is not held any more if its lease was lost; whoever has it now answers.
             if lo in found:
                 found[lo].append(outcome)
@@ -337,13 +391,100 @@ class _Slice:
                 chunks.append(ChunkOutcomes(held.lease, some, held.prompt_ids, not held.remaining))
         return chunks
 
+    async def _store_surely(
+        self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, renewing: bool
+    ) -> list[Lease]:
+        """Store, again and again if the database fails; meanwhile nothing is sent for long."""
+        try:
+            return await in_database(self._store, chunks, activity, renewing=renewing, again=False)
+        except (OperationalError, InterfaceError, IntegrityError) as error:
+            logger.warning("%s: could not store, trying again: %s", self._batch, error)
+        await in_database(_reconnect)
+        return await self._surely(self._store, chunks, activity, renewing=renewing, again=True)
+
+    def _store(
+        self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, renewing: bool, again: bool
+    ) -> list[Lease]:
+        self._look(renewing=renewing)
+        if not chunks:
+            return []
+        lost = store_outcomes(
+            self._batch.pk,
+            chunks,
+            activity=activity,
+            clock=self._clock,
+            lease_seconds=settings.LEASE_SECONDS,
+            again=again,
+        )
+        self._report([o for chunk in chunks if chunk.lease not in lost for o in chunk.outcomes])
+        return lost
+
+    async def _surely(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in the database, anew as often as the database fails or is away.
+
+        Gives up, with the database's error, only when the grace period of a stop is over.
+        """
+        wait_s = 0.05
+        while True:
+            try:
+                return await in_database(function, *args, **kwargs)
+            except (OperationalError, InterfaceError) as error:
+                if self._given_up:
+                    raise
+                logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
+            await in_database(_reconnect)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_DATABASE_WAIT_S)
+
+    def _look(self, *, renewing: bool) -> None:
+        """See now and then whether the batch may still run, and keep our slot."""
+        if renewing and not hold_slot(self._slot, seconds=settings.LEASE_SECONDS):
+            self._must_stop = True
+        if time.monotonic() - self._looked_at > SECONDS_BETWEEN_LOOKS:
+            self._looked_at = time.monotonic()
+            if not Batch.objects.runnable().filter(pk=self._batch.pk).exists():
+                self._must_stop = True
+
+    def _claim(self, *, quarantined: bool) -> _HeldChunk | None:
+        """Lease the next chunk and read those of its prompts that have no result."""
+        if self._should_make_room():
+            self.made_room = True
+            return None
+        lease = claim_chunk(self._batch.pk, seconds=settings.LEASE_SECONDS, quarantined=quarantined)
+        if lease is None:
+            return None
+        rows = list(
+            Prompt.objects.filter(
+                batch_id=self._batch.pk, index__gte=lease.lo, index__lt=lease.hi, result=None
+            )
+            .order_by("index")
+            .values_list("pk", "index", "custom_id", "body")
+        )
+        return _HeldChunk(
+            lease,
+            prompts=[PromptSpec(index, name, json.loads(body)) for _, index, name, body in rows],
+            prompt_ids={index: pk for pk, index, _, _ in rows},
+            remaining=len(rows),
+        )
+
+    def _should_make_room(self) -> bool:
+        """Whether our time is over and a batch waits that nobody works on."""
+        slice_s = self._limits.slice_s
+        if slice_s is None or time.monotonic() - self._began_at < slice_s:
+            return False
+        taken = Slot.objects.taken().filter(batch=OuterRef("pk"))
+        others = Batch.objects.waiting().filter(priority__gte=self._batch.priority)
+        return others.filter(~Exists(taken)).exclude(pk=self._batch.pk).exists()
+
+    # -- what is told
+
     def _activity(self, exchanges: Sequence[Exchange]) -> Activity:
         if not exchanges:
             return Activity(0.0, 0.0, None)
         done = [exchange.done_at for exchange in exchanges]
         if self._counted_until is None:
             self._counted_until = min(exchange.sent_at for exchange in exchanges)
-        since, self._counted_until = self._counted_until, max(done)
+        since, self._counted_until = self._counted_until, max(self._counted_until, *done)
         unix = self._clock.unix
         return Activity(unix(since), unix(self._counted_until), unix(min(done)))
 
@@ -353,9 +494,20 @@ class _Slice:
             succeeded=self.progress.succeeded + succeeded,
             failed=self.progress.failed + len(stored) - succeeded,
             calls=self.progress.calls + sum(outcome.calls for outcome in stored),
-            in_flight=self._execution.in_flight,
+            in_flight=self._execution.in_flight if self._execution else 0,
         )
         self._on_progress(self.progress)
+
+
+def _worker_crashed(prompt: PromptSpec) -> Outcome:
+    return Outcome(
+        index=prompt.index,
+        custom_id=prompt.custom_id,
+        status="failed",
+        kind=FailureKind.WORKER_CRASHED,
+        code=FailureKind.WORKER_CRASHED.value,
+        message="workers vanished again and again while this prompt alone was sent",
+    )
 
 
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -363,5 +515,8 @@ async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwarg
     return await sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
 
 
-def _reason(error: ProviderError) -> str:
-    return f"{error.kind}: {error.message}"[:1000]
+def _reconnect() -> None:
+    # Inside a transaction of the caller the connection is the caller's to keep.
+    if not connection.in_atomic_block:
+        connection.close()
+    close_old_connections()

@@ -10,14 +10,10 @@ from batches.engine.errors import AuthError, ConfigError
 from batches.engine.records import SCHEDULES
 from batches.leases import claim_chunk
 from batches.models import Batch, Chunk, Prompt, Provider, Result
-from batches.runner import (
-    Progress,
-    ProviderMisconfigured,
-    StopSignal,
-    finish_batch,
-    list_models,
-    run_slice,
-)
+from batches.finishing import finish_batch
+from batches.providers import ProviderMisconfigured
+from batches.runner import Progress, list_models, run_slice
+from batches.stop_signal import StopSignal
 from batches.simulator import Behaviour, SimulatedProvider
 from batches.summary import summarise
 from tests.checker import check_batch
@@ -37,7 +33,7 @@ def test_every_prompt_is_called_once_and_has_its_own_answer(
     simulator.behaviour = Behaviour(latency="uniform:0,0.05")
     batch = batch_of(provider, 95, batch_size=10, schedule=schedule)
     report = run_slice(batch.pk)
-    assert report.finished
+    assert report.ended
     check_batch(batch)
     assert simulator.calls == Counter(f"prompt {n}" for n in range(95))
     answers = {result.body for result in results_of(batch).values()}
@@ -59,7 +55,7 @@ def test_failures_of_every_sort_end_as_results_beside_the_others(provider: Provi
         ],
         max_attempts=2,
     )
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     check_batch(batch)
     results = results_of(batch)
     kinds = ["", "request", "server", "malformed", "", "network", "config", ""]
@@ -85,7 +81,7 @@ def test_hostile_replies_are_stored_without_harm_to_their_neighbours(provider: P
         ],
         max_attempts=1,
     )
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     check_batch(batch)
     results = results_of(batch)
     assert results[0].status == results[7].status == "succeeded"
@@ -104,7 +100,7 @@ def test_a_prompt_that_cannot_be_prepared_fails_alone(provider: Provider) -> Non
         },
     }
     Prompt.objects.filter(batch=batch, index=1).update(body=json.dumps(broken))
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     check_batch(batch)
     result = results_of(batch)[1]
     assert (result.kind, result.calls, result.latency_s) == ("rejected", 0, None)
@@ -114,7 +110,7 @@ def test_a_prompt_that_cannot_be_prepared_fails_alone(provider: Provider) -> Non
 def test_a_batch_of_nothing_but_rejected_prompts_completes(provider: Provider) -> None:
     batch = batch_of(provider, 3)
     Prompt.objects.filter(batch=batch).update(body='{"messages":[]}')
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     check_batch(batch)
     assert summarise(batch).timing.first_result_s is None
 
@@ -135,7 +131,7 @@ def test_a_refused_key_pauses_the_batch_and_fails_no_prompt(
     assert not Result.objects.exists()
     monkeypatch.setenv("TEST_KEY", "right")
     Batch.objects.update(pause_reason="")
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     check_batch(batch)
     assert batch.succeeded == 30
 
@@ -148,7 +144,7 @@ def test_a_model_that_the_provider_lacks_pauses_a_large_batch(
     report = run_slice(batch.pk)
     assert isinstance(report.paused, ConfigError)
     assert simulator.calls.total() < 30
-    assert not report.finished
+    assert not report.ended
 
 
 def test_a_second_slice_repeats_no_call_whose_result_is_stored(
@@ -163,12 +159,12 @@ def test_a_second_slice_repeats_no_call_whose_result_is_stored(
             stop.request()
 
     report = run_slice(batch.pk, stop=stop, on_progress=stop_soon)
-    assert not report.finished
+    assert not report.ended
     stored = Result.objects.count()
     assert 0 < stored < 60
     assert simulator.calls.total() == stored
     assert not Chunk.objects.filter(state="leased").exists()
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     check_batch(batch)
     assert set(simulator.calls.values()) == {1}
 
@@ -179,7 +175,7 @@ def test_a_stop_before_the_first_call_calls_nothing(
     batch = batch_of(provider, 5)
     stop = StopSignal()
     stop.request()
-    assert not run_slice(batch.pk, stop=stop).finished
+    assert not run_slice(batch.pk, stop=stop).ended
     assert not simulator.calls
 
 
@@ -189,10 +185,10 @@ def test_chunks_that_another_runner_holds_are_left_alone(
     batch = batch_of(provider, 20, batch_size=5)
     lease = claim_chunk(batch.pk, seconds=60)
     assert lease
-    assert not run_slice(batch.pk).finished
+    assert not run_slice(batch.pk).ended
     assert sorted(results_of(batch)) == list(range(5, 20))
     Chunk.objects.filter(pk=lease.chunk_id).update(**FORGET_LEASES)
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     check_batch(batch)
     assert set(simulator.calls.values()) == {1}
 
@@ -217,7 +213,7 @@ def test_a_runner_that_lost_a_chunk_stores_nothing_of_it(
     batch.refresh_from_db()
     assert Result.objects.filter(batch=batch).count() == batch.succeeded < 40
     Chunk.objects.filter(pk=stolen[0]).update(**FORGET_LEASES)
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     check_batch(batch)
 
 
@@ -229,7 +225,7 @@ def test_a_chunk_whose_results_are_all_stored_is_only_closed(
     simulator.reset()
     Chunk.objects.filter(batch=batch, lo=0).update(state="ready")
     Batch.objects.filter(pk=batch.pk).update(status="in_progress")
-    assert run_slice(batch.pk).finished
+    assert run_slice(batch.pk).ended
     assert not simulator.calls
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +37,9 @@ from batches.inputs import INPUT_FORMATS, InputFormat, InputOptions, read_prompt
 from batches.management.console import ProgressDisplay, print_summary
 from batches.management.output import STANDARD_OUTPUT, check_writable, whole_file
 from batches.models import Batch, Provider
-from batches.runner import ProviderMisconfigured, StopSignal, list_models, run_slice
+from batches.providers import ProviderMisconfigured
+from batches.runner import list_models, run_slice
+from batches.stop_signal import StopSignal
 from batches.summary import summarise
 
 SHOWN_INPUT_ERRORS = 10
@@ -264,7 +267,8 @@ def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     defaults = {"model": options["model"]} if options["model"] else {}
-    batch_options = services.BatchOptions(**chosen, defaults=defaults)
+    # This process runs it; the workers shall not.
+    batch_options = services.BatchOptions(**chosen, defaults=defaults, in_background=False)
     if not options["response_schema"]:
         return batch_options
     schema = read_schema(options["response_schema"])
@@ -272,7 +276,7 @@ def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
         defaults = with_response_schema(defaults, endpoint=batch_options.endpoint, schema=schema)
     except PromptRejected as error:
         raise Error(f"{options['response_schema']}: {error.message}") from error
-    return services.BatchOptions(**chosen, defaults=defaults)
+    return replace(batch_options, defaults=defaults)
 
 
 def read_schema(name: str) -> Any:
@@ -341,7 +345,7 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
             batch.refresh_from_db()
             display.begin(total=batch.total, before=batch.succeeded + batch.failed)
             report = run_slice(batch.pk, stop=stop, on_progress=display.update)
-            if report.finished:
+            if report.ended:
                 return 0
             if report.paused:
                 display.fail(f"Paused: {report.paused.message}\n{how_to_resume(batch)}")
