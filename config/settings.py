@@ -9,6 +9,8 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config.embedded import broker_transport_options, broker_url
+
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -101,6 +103,56 @@ LOGGING: dict[str, Any] = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {"batches": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}},
+}
+
+# How long a worker stays with one batch while others wait, seconds.
+SLICE_SECONDS = at_least("SLICE_SECONDS", lowest=1, default=60)
+# How long calls in flight may go on after SIGTERM, seconds.
+GRACE_SECONDS = at_least("GRACE_SECONDS", lowest=0, default=25)
+SWEEP_SECONDS = at_least("SWEEP_SECONDS", lowest=1, default=30)
+
+# --- Celery: the doorbell. What is true is in the database (docs/adr/0001) ---
+
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", broker_url(DATA_DIR))
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {
+        # A broker that hangs is given up on in seconds, not in minutes.
+        "socket_timeout": 5,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        # Far longer than a slice; a message that comes back early would do no harm.
+        "visibility_timeout": 3600,
+    }
+    if CELERY_BROKER_URL.startswith(("redis", "rediss"))
+    else broker_transport_options(DATA_DIR)
+    if "CELERY_BROKER_URL" not in os.environ
+    else {}
+)
+# Messages are not worth keeping until the work is done: losing one is harmless, and with late
+# acknowledgement a task longer than the visibility timeout runs twice at once.
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_IGNORE_RESULT = True
+# A worker takes no message that it has no thread for.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Whatever comes over the broker is data, never code.
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# The default gives up after 100 tries, and the worker with it.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_POOL_LIMIT = 10
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1}
+# Logging is ours to configure.
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULE = {
+    # A message that waited longer than until the next one is worth nothing.
+    "sweep": {
+        "task": "batches.tasks.sweep",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": SWEEP_SECONDS},
+    },
 }
 
 # --- Batches ---

@@ -1,0 +1,165 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from batches import services
+from batches.engine.errors import FailureKind
+from batches.inputs import LineError
+from batches.models import Batch, Chunk, Prompt, Provider, Result, Slot
+from batches.purging import purge
+from batches.runner import run_slice
+from batches.simulator import SimulatedProvider
+from batches.sweeper import INGEST_DEADLINE, sweep
+from batches.tasks import next_turn
+from tests.checker import check_batch
+from tests.makers import batch_of
+
+
+def not_rung(_: int) -> None:
+    raise AssertionError("nothing waits, so nothing is rung for")
+
+
+def test_retry_runs_only_what_failed(provider: Provider, simulator: SimulatedProvider) -> None:
+    texts = ["a", "[simulate: status=400 times=1] b", "c", "[simulate: status=400] d"]
+    batch = batch_of(provider, texts, batch_size=2)
+    run_slice(batch.pk)
+    kept = Result.objects.get(batch=batch, index=0).done_at
+    services.retry_batch(batch)
+    assert (batch.status, batch.succeeded, batch.failed) == ("in_progress", 2, 0)
+    assert batch.completed_at is None
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert (batch.succeeded, batch.failed) == (3, 1)
+    assert [simulator.calls[text] for text in texts] == [1, 2, 1, 2]
+    assert Result.objects.get(batch=batch, index=0).done_at == kept
+
+
+def test_retry_runs_what_was_cancelled_or_expired(provider: Provider) -> None:
+    batch = batch_of(provider, 4, batch_size=2, completion_window=timedelta(hours=1))
+    now = timezone.now()
+    Batch.objects.update(created_at=now - timedelta(hours=1), expires_at=now)
+    sweep(not_rung)
+    check_batch(batch, status="expired")
+    services.retry_batch(batch)
+    assert batch.expires_at
+    assert batch.expires_at > timezone.now() + timedelta(minutes=50)
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert batch.succeeded == 4
+
+
+def test_retry_needs_an_ended_batch_with_something_to_retry(provider: Provider) -> None:
+    batch = batch_of(provider, 2)
+    with pytest.raises(services.NotPossible, match="no prompt"):
+        services.retry_batch(batch)
+    services.cancel_batch(batch)
+    services.retry_batch(batch)
+    Result.objects.create(
+        prompt=Prompt.objects.get(batch=batch, index=0),
+        batch=batch,
+        index=0,
+        status="failed",
+        kind="server",
+        input_tokens=0,
+        output_tokens=0,
+        calls=1,
+        elapsed_s=0,
+        done_at=timezone.now(),
+    )
+    with pytest.raises(services.NotPossible, match="in_progress"):
+        services.retry_batch(batch)
+    assert Result.objects.count() == 1
+
+
+def test_cancel_ends_a_batch_that_nobody_works_on_at_once(provider: Provider) -> None:
+    batch = batch_of(provider, 3)
+    assert services.cancel_batch(batch).status == "cancelled"
+    assert services.cancel_batch(batch).status == "cancelled"
+    assert set(batch.results.values_list("kind", flat=True)) == {FailureKind.CANCELLED}
+
+
+def test_a_completed_batch_cannot_be_cancelled(provider: Provider) -> None:
+    batch = batch_of(provider, 1)
+    run_slice(batch.pk)
+    with pytest.raises(services.NotPossible, match="Cannot cancel a batch with status 'completed'"):
+        services.cancel_batch(batch)
+
+
+def test_delete_takes_everything_of_an_ended_batch_and_nothing_else(provider: Provider) -> None:
+    kept, batch = batch_of(provider, 3), batch_of(provider, 3)
+    with pytest.raises(services.NotPossible, match="cancel it first"):
+        services.delete_batch(batch)
+    services.cancel_batch(batch)
+    services.delete_batch(batch)
+    for model in (Prompt, Result, Chunk, Slot):
+        assert set(model._default_manager.values_list("batch", flat=True)) <= {kept.pk}
+    assert list(Batch.objects.all()) == [kept]
+
+
+def test_a_purge_that_was_interrupted_is_finished_by_the_sweeper(provider: Provider) -> None:
+    batch = batch_of(provider, 3)
+    services.cancel_batch(batch)
+    Batch.objects.update(deleted_at=timezone.now())
+    Result.objects.filter(index=0).delete()
+    assert sweep(not_rung).purged == 1
+    assert not Prompt.objects.exists()
+    assert not Batch.objects.exists()
+
+
+def test_a_batch_that_was_not_deleted_is_not_purged(provider: Provider) -> None:
+    batch = batch_of(provider, 3)
+    purge(batch.pk)
+    assert Prompt.objects.count() == 3
+
+
+def test_the_sweeper_rings_for_what_waits_and_for_nothing_else(provider: Provider) -> None:
+    waiting, paused, taken, mine = (batch_of(provider, 2) for _ in range(4))
+    Batch.objects.filter(pk=paused.pk).update(pause_reason="auth: refused")
+    Batch.objects.filter(pk=mine.pk).update(in_background=False)
+    soon = timezone.now() + timedelta(minutes=1)
+    Slot.objects.filter(batch=taken).update(lease_expires_at=soon)
+    rung: list[int] = []
+    assert sweep(rung.append).rung == 1
+    assert rung == [waiting.pk]
+
+
+def test_the_sweeper_fails_an_input_that_nobody_reads_any_more(provider: Provider) -> None:
+    batch, fresh = batch_of(provider, 1), batch_of(provider, 1)
+    Batch.objects.update(status="validating")
+    created = timezone.now() - INGEST_DEADLINE - timedelta(minutes=1)
+    Batch.objects.filter(pk=batch.pk).update(created_at=created)
+    assert sweep(not_rung).failed == 1
+    batch.refresh_from_db()
+    fresh.refresh_from_db()
+    assert (batch.status, fresh.status) == ("failed", "validating")
+    assert batch.errors[0]["message"] == "reading the input was interrupted"
+
+
+def test_an_input_that_is_refused_leaves_nothing(provider: Provider) -> None:
+    with pytest.raises(Exception, match="1 lines are wrong"):
+        services.create_batch(
+            provider, [LineError(1, "invalid_json_line", "no")], services.BatchOptions()
+        )
+    assert not Slot.objects.exists()
+
+
+def test_turns_go_by_priority_and_then_to_who_has_fewest_runners(
+    provider: Provider, django_user_model: type
+) -> None:
+    greedy = django_user_model.objects.create(username="greedy")  # type: ignore[attr-defined]
+    modest = django_user_model.objects.create(username="modest")  # type: ignore[attr-defined]
+    running, second, third, urgent = (
+        batch_of(provider, 4, batch_size=1, parallelism=2) for _ in range(4)
+    )
+    Batch.objects.filter(pk__in=[running.pk, second.pk]).update(owner=greedy)
+    Batch.objects.filter(pk=third.pk).update(owner=modest)
+    Batch.objects.filter(pk=urgent.pk).update(priority=5, owner=greedy)
+    soon = timezone.now() + timedelta(minutes=1)
+    Slot.objects.filter(batch=running, number=0).update(lease_expires_at=soon)
+
+    order = []
+    while (turn := next_turn()) is not None:
+        order.append(turn)
+        Chunk.objects.filter(batch=turn).update(state="done")
+    assert order == [urgent.pk, third.pk, second.pk, running.pk]
