@@ -8,25 +8,16 @@ database work is done in the thread that called `run_slice`, over its one connec
 """
 
 import asyncio
-import json
 import logging
-import os
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
-from django.db import (
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    close_old_connections,
-    connection,
-)
-from django.db.models import Exists, OuterRef
+from django.db import IntegrityError, InterfaceError, OperationalError
 
 from batches.engine.errors import FailureKind, ProviderError
 from batches.engine.execute import Admit, Execution, ExecutionOptions, gather_all
@@ -42,20 +33,12 @@ from batches.engine.records import (
 )
 from batches.engine.retry import RetryPolicy
 from batches.finishing import finish_batch
-from batches.leases import (
-    Lease,
-    SlotLease,
-    claim_chunk,
-    claim_slot,
-    hold_slot,
-    mark_suspect,
-    release,
-    release_slot,
-)
-from batches.models import Batch, Prompt, Provider, Slot
+from batches.leases import Lease
+from batches.models import Batch, Provider
 from batches.provider_client import ProviderClient
 from batches.providers import provider_client
-from batches.results import Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.results import Activity, ChunkOutcomes
+from batches.slice_store import HeldChunk, Progress, SliceStore, leave_slot, reconnect, take_slot
 from batches.stop_signal import StopSignal
 from batches.summary import summarise
 
@@ -69,20 +52,9 @@ FLUSH_ROWS = 200
 RENEWALS_PER_LEASE = 4
 # A runner that could not renew for this share of the lease sends nothing until it can.
 TRUSTED_SHARE_OF_LEASE = 0.7
-SECONDS_BETWEEN_LOOKS = 1.0
 LONGEST_DATABASE_WAIT_S = 5.0
 # A prompt over which so many runners vanished while it was sent alone is to blame.
 CRASHES_TO_BLAME = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a slice has done so far."""
-
-    succeeded: int = 0
-    failed: int = 0
-    calls: int = 0
-    in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +83,6 @@ class SliceLimits:
     grace_s: float | None = None
 
 
-@dataclass(slots=True)
-class _HeldChunk:
-    """A leased chunk, with what is still to come of it."""
-
-    lease: Lease
-    prompts: list[PromptSpec]
-    prompt_ids: dict[int, int]
-    remaining: int
-
-
 def run_slice(
     batch_id: int,
     *,
@@ -135,16 +97,17 @@ def run_slice(
     in the caller's thread. Raises ProviderMisconfigured if the provider cannot be called.
     """
     batch = Batch.objects.select_related("provider").get(pk=batch_id)
-    slot = claim_slot(batch_id, seconds=settings.LEASE_SECONDS, runner=_runner_name())
+    limits = limits or SliceLimits()
+    slot = take_slot(batch_id)
     if slot is None:
         return SliceReport(ended=finish_batch(batch_id))
-    work = _Slice(
-        batch, slot, stop or StopSignal(), on_progress or (lambda _: None), limits or SliceLimits()
-    )
+    on_progress = on_progress or (lambda _: None)
+    store = SliceStore(batch, slot, on_progress=on_progress, slice_s=limits.slice_s)
+    work = _Slice(batch, store, stop or StopSignal(), grace_s=limits.grace_s)
     try:
         async_to_sync(work.run)()
     finally:
-        release_slot(slot)
+        leave_slot(slot)
     if work.paused:
         reason = f"{work.paused.kind}: {work.paused.message}"[:1000]
         Batch.objects.filter(pk=batch_id).update(pause_reason=reason)
@@ -152,7 +115,7 @@ def run_slice(
     ended = finish_batch(batch_id)
     if ended:
         log_performance(batch)
-    return SliceReport(work.progress, work.paused, ended, work.made_room)
+    return SliceReport(store.progress, work.paused, ended, store.made_room)
 
 
 def log_performance(batch: Batch) -> None:
@@ -178,36 +141,22 @@ def list_models(provider: Provider) -> list[str]:
     return async_to_sync(ask)()
 
 
-def _runner_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"[:200]
-
-
 class _Slice:
     def __init__(
-        self,
-        batch: Batch,
-        slot: SlotLease,
-        stop: StopSignal,
-        on_progress: Callable[[Progress], None],
-        limits: SliceLimits,
+        self, batch: Batch, store: SliceStore, stop: StopSignal, *, grace_s: float | None
     ) -> None:
-        self.progress = Progress()
         self.paused: ProviderError | None = None
-        self.made_room = False
         self._batch = batch
-        self._slot = slot
+        self._store = store
         self._stop = stop
-        self._on_progress = on_progress
-        self._limits = limits
-        self._clock = Clock(time.time() - time.monotonic())
-        self._held: dict[int, _HeldChunk] = {}
+        self._grace_s = grace_s
+        self._held: dict[int, HeldChunk] = {}
         self._exchanges: list[Exchange] = []
         self._unsent: list[Outcome] = []
         self._counted_until: float | None = None
         self._executed = False
-        self._began_at = self._renewed_at = self._looked_at = time.monotonic()
-        self._must_stop = stop.requested
         self._given_up = False
+        self._renewed_at = time.monotonic()
         self._execution: Execution | None = None
         self._executing: asyncio.Task[None] | None = None
 
@@ -221,7 +170,8 @@ class _Slice:
                 try:
                     await gather_all(self._execute(client), self._keep_storing())
                 finally:
-                    await in_database(release, [held.lease for held in self._held.values()])
+                    held = [chunk.lease for chunk in self._held.values()]
+                    await in_database(self._store.release, held)
 
     # -- what is sent
 
@@ -238,8 +188,8 @@ class _Slice:
     async def _execute_all(self, client: ProviderClient) -> None:
         window = self._batch.batch_size
         await self._run_execution(client, self._chunks(), window=window, admit=self._admit)
-        while not self._must_stop and not self.made_room:
-            chunk = await self._surely(self._claim, quarantined=True)
+        while not self._store.must_stop and not self._store.made_room:
+            chunk = await self._surely(self._store.claim, quarantined=True)
             if chunk is None:
                 return
             alone = self._quarantine(chunk)
@@ -260,20 +210,20 @@ class _Slice:
             retry=RetryPolicy(max_attempts=self._batch.max_attempts),
         )
         self._execution = Execution(client.send, self._deliver, options, admit=admit)
-        if self._must_stop:
+        if self._store.must_stop:
             return
         await self._execution.run(chunks)
         if self._execution.pause:
             self.paused = self._execution.pause
-            self._must_stop = True
+            self._store.must_stop = True
 
     def _end(self) -> None:
         """Begin no further call; give up those in flight when the grace period is over."""
-        self._must_stop = True
+        self._store.must_stop = True
         if self._execution is not None:
             self._execution.stop()
-        if self._limits.grace_s is not None:
-            self._loop.call_later(self._limits.grace_s, self._give_up)
+        if self._grace_s is not None:
+            self._loop.call_later(self._grace_s, self._give_up)
 
     def _give_up(self) -> None:
         self._given_up = True
@@ -282,13 +232,13 @@ class _Slice:
 
     async def _chunks(self) -> AsyncIterator[Sequence[PreparedRequest]]:
         """Phase 1: claimed chunks, each prepared in the order of its prompts."""
-        while not self._must_stop:
-            chunk = await self._surely(self._claim, quarantined=False)
+        while not self._store.must_stop:
+            chunk = await self._surely(self._store.claim, quarantined=False)
             if chunk is None:
                 return
             yield self._prepare(chunk)
 
-    async def _quarantine(self, chunk: _HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
+    async def _quarantine(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
         """The requests of a chunk whose runners keep vanishing, but for the one to blame."""
         lease = chunk.lease
         for prompt in chunk.prompts:
@@ -298,7 +248,7 @@ class _Slice:
                 break
         yield self._prepare(chunk)
 
-    def _prepare(self, chunk: _HeldChunk) -> list[PreparedRequest]:
+    def _prepare(self, chunk: HeldChunk) -> list[PreparedRequest]:
         self._held[chunk.lease.lo] = chunk
         endpoint = cast("Endpoint", self._batch.endpoint)
         prepared = [
@@ -313,15 +263,15 @@ class _Slice:
         """Whether a request may be sent: its chunk is ours, and surely so."""
         if not self._is_trusted():
             async with self._room:
-                await self._room.wait_for(lambda: self._is_trusted() or self._must_stop)
-        return self._lo(request.index) in self._held and not self._must_stop
+                await self._room.wait_for(lambda: self._is_trusted() or self._store.must_stop)
+        return self._lo(request.index) in self._held and not self._store.must_stop
 
     async def _admit_marked(self, request: PreparedRequest) -> bool:
         """The same in quarantine, where it is noted first which prompt is sent."""
         if not await self._admit(request):
             return False
         held = self._held[self._lo(request.index)]
-        return await self._surely(mark_suspect, held.lease, request.index)
+        return await self._surely(self._store.mark, held.lease, request.index)
 
     def _is_trusted(self) -> bool:
         trusted_s = TRUSTED_SHARE_OF_LEASE * settings.LEASE_SECONDS
@@ -370,7 +320,7 @@ class _Slice:
                 self._held.pop(chunk.lease.lo, None)
         if renewing:
             self._renewed_at = now
-        if self._must_stop and self._execution is not None:
+        if self._store.must_stop and self._execution is not None:
             self._execution.stop()
         async with self._room:
             self._room.notify_all()
@@ -395,29 +345,14 @@ class _Slice:
         self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, renewing: bool
     ) -> list[Lease]:
         """Store, again and again if the database fails; meanwhile nothing is sent for long."""
+        in_flight = self._execution.in_flight if self._execution else 0
+        store = partial(self._store.store, chunks, activity, in_flight=in_flight, renewing=renewing)
         try:
-            return await in_database(self._store, chunks, activity, renewing=renewing, again=False)
+            return await in_database(store)
         except (OperationalError, InterfaceError, IntegrityError) as error:
             logger.warning("%s: could not store, trying again: %s", self._batch, error)
-        await in_database(_reconnect)
-        return await self._surely(self._store, chunks, activity, renewing=renewing, again=True)
-
-    def _store(
-        self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, renewing: bool, again: bool
-    ) -> list[Lease]:
-        self._look(renewing=renewing)
-        if not chunks:
-            return []
-        lost = store_outcomes(
-            self._batch.pk,
-            chunks,
-            activity=activity,
-            clock=self._clock,
-            lease_seconds=settings.LEASE_SECONDS,
-            again=again,
-        )
-        self._report([o for chunk in chunks if chunk.lease not in lost for o in chunk.outcomes])
-        return lost
+        await in_database(reconnect)
+        return await self._surely(partial(store, again=True))
 
     async def _surely(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in the database, anew as often as the database fails or is away.
@@ -432,51 +367,9 @@ class _Slice:
                 if self._given_up:
                     raise
                 logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
-            await in_database(_reconnect)
+            await in_database(reconnect)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_DATABASE_WAIT_S)
-
-    def _look(self, *, renewing: bool) -> None:
-        """See now and then whether the batch may still run, and keep our slot."""
-        if renewing and not hold_slot(self._slot, seconds=settings.LEASE_SECONDS):
-            self._must_stop = True
-        if time.monotonic() - self._looked_at > SECONDS_BETWEEN_LOOKS:
-            self._looked_at = time.monotonic()
-            if not Batch.objects.runnable().filter(pk=self._batch.pk).exists():
-                self._must_stop = True
-
-    def _claim(self, *, quarantined: bool) -> _HeldChunk | None:
-        """Lease the next chunk and read those of its prompts that have no result."""
-        if self._should_make_room():
-            self.made_room = True
-            return None
-        lease = claim_chunk(self._batch.pk, seconds=settings.LEASE_SECONDS, quarantined=quarantined)
-        if lease is None:
-            return None
-        rows = list(
-            Prompt.objects.filter(
-                batch_id=self._batch.pk, index__gte=lease.lo, index__lt=lease.hi, result=None
-            )
-            .order_by("index")
-            .values_list("pk", "index", "custom_id", "body")
-        )
-        return _HeldChunk(
-            lease,
-            prompts=[PromptSpec(index, name, json.loads(body)) for _, index, name, body in rows],
-            prompt_ids={index: pk for pk, index, _, _ in rows},
-            remaining=len(rows),
-        )
-
-    def _should_make_room(self) -> bool:
-        """Whether our time is over and a batch waits that nobody works on."""
-        slice_s = self._limits.slice_s
-        if slice_s is None or time.monotonic() - self._began_at < slice_s:
-            return False
-        taken = Slot.objects.taken().filter(batch=OuterRef("pk"))
-        others = Batch.objects.waiting().filter(priority__gte=self._batch.priority)
-        return others.filter(~Exists(taken)).exclude(pk=self._batch.pk).exists()
-
-    # -- what is told
 
     def _activity(self, exchanges: Sequence[Exchange]) -> Activity:
         if not exchanges:
@@ -485,18 +378,8 @@ class _Slice:
         if self._counted_until is None:
             self._counted_until = min(exchange.sent_at for exchange in exchanges)
         since, self._counted_until = self._counted_until, max(self._counted_until, *done)
-        unix = self._clock.unix
+        unix = self._store.unix
         return Activity(unix(since), unix(self._counted_until), unix(min(done)))
-
-    def _report(self, stored: Sequence[Outcome]) -> None:
-        succeeded = sum(outcome.succeeded for outcome in stored)
-        self.progress = Progress(
-            succeeded=self.progress.succeeded + succeeded,
-            failed=self.progress.failed + len(stored) - succeeded,
-            calls=self.progress.calls + sum(outcome.calls for outcome in stored),
-            in_flight=self._execution.in_flight if self._execution else 0,
-        )
-        self._on_progress(self.progress)
 
 
 def _worker_crashed(prompt: PromptSpec) -> Outcome:
@@ -513,10 +396,3 @@ def _worker_crashed(prompt: PromptSpec) -> Outcome:
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function that uses the database, in the thread that has the connection."""
     return await sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
-
-
-def _reconnect() -> None:
-    # Inside a transaction of the caller the connection is the caller's to keep.
-    if not connection.in_atomic_block:
-        connection.close()
-    close_old_connections()

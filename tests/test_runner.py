@@ -12,7 +12,8 @@ from batches.leases import claim_chunk
 from batches.models import Batch, Chunk, Prompt, Provider, Result
 from batches.finishing import finish_batch
 from batches.providers import ProviderMisconfigured
-from batches.runner import Progress, list_models, run_slice
+from batches.runner import list_models, run_slice
+from batches.slice_store import Progress
 from batches.stop_signal import StopSignal
 from batches.simulator import Behaviour, SimulatedProvider
 from batches.summary import summarise
