@@ -5,16 +5,19 @@ cookies, proxies and credentials from the environment cannot happen where nothin
 and a call costs half the CPU (docs/adr/0003).
 """
 
+import errno
 import json
 import re
 import socket
 import ssl
+from collections.abc import Iterator
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
 from batches.addresses import AddressPolicy
@@ -31,14 +34,21 @@ from batches.engine.replies import error_of, read_reply
 CONNECT_TIMEOUT_S = 10.0
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 
-_BASE_URL = re.compile(
-    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[\w.~/-]*)?", re.ASCII
-)
+# A key shorter than this is a placeholder such as "none"; scrubbing it would garble answers.
+LEAST_SECRET_CHARS = 16
+READ_HEADERS = ("x-request-id", "retry-after", "retry-after-ms")
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])"
+_BASE_URL = re.compile(rf"https?://{_HOST}(?::(?P<port>\d{{1,5}}))?(?:/[\w.~/-]*)?", re.ASCII)
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]*")
 
 
 class ForbiddenAddressError(OSError):
-    """A provider's name leads to an address that may not be called."""
+    """A provider's name leads to an address that may not be called.
+
+    Its errno is EACCES, which is what is left of it when each of several addresses is refused.
+    """
 
 
 def checked_base_url(text: str) -> str:
@@ -46,14 +56,16 @@ def checked_base_url(text: str) -> str:
 
     Only plain characters pass, so that no two parsers can read it differently.
     """
-    if not _BASE_URL.fullmatch(text):
+    match = _BASE_URL.fullmatch(text)
+    if not match or int(match["port"] or 0) > 65535:
         raise ValueError(
             f"{text!r} is no base URL; give one such as https://api.example.com/v1, "
             "without user, query or fragment"
         )
     try:
-        httpx.URL(text)
-    except httpx.InvalidURL as error:
+        # Asked for the host, since that is where an invalid international name shows.
+        _ = httpx.URL(text).host
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"{text!r} is no base URL: {error}") from error
     return text.rstrip("/")
 
@@ -83,7 +95,7 @@ class ProviderClient:
         if not _HEADER_TEXT.fullmatch(api_key):
             raise ValueError("the API key has characters that no HTTP header can carry")
         self._base_url = checked_base_url(base_url)
-        self._key = api_key.encode()
+        self._secrets = _secrets(api_key)
         self._connections = connections
         self._addresses = addresses or AddressPolicy()
         self._max_reply_bytes = max_reply_bytes
@@ -115,14 +127,17 @@ class ProviderClient:
         path = request.endpoint.removeprefix("/v1")
         response, raw = await self._exchange("POST", path, request.content)
         return read_reply(
-            request.endpoint, status_code=response.status_code, headers=response.headers, raw=raw
+            request.endpoint,
+            status_code=response.status_code,
+            headers=self._read_headers(response),
+            raw=raw,
         )
 
     async def models(self) -> list[str]:
         """The names of the models that the provider lists. Raises a ProviderError."""
         response, raw = await self._exchange("GET", "/models", None)
         if response.status_code != 200:
-            raise error_of(response.status_code, response.headers, raw)
+            raise error_of(response.status_code, self._read_headers(response), raw)
         try:
             return [str(model["id"]) for model in json.loads(raw)["data"]]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -144,12 +159,33 @@ class ProviderClient:
                 raw = await self._read(response)
             finally:
                 await response.aclose()
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError) as error:
             raise self._error_of(error) from error
-        # A provider that echoes the key must not have us store it.
-        return response, raw.replace(self._key, b"[key]") if self._key else raw
+        return response, self._scrubbed(raw)
+
+    def _scrubbed(self, raw: bytes) -> bytes:
+        """Bytes without the key: a provider that echoes it must not have us store it."""
+        for secret in self._secrets:
+            raw = raw.replace(secret, b"[key]")
+        return raw
+
+    def _read_headers(self, response: httpx.Response) -> dict[str, str]:
+        """The headers that are read, free of the key."""
+        headers = response.headers
+        return {
+            name: self._scrubbed(headers[name].encode()).decode()
+            for name in READ_HEADERS
+            if name in headers
+        }
 
     async def _read(self, response: httpx.Response) -> bytes:
+        if "," in response.headers.get("content-encoding", ""):
+            # We asked for none. Each further one could grow what came a thousandfold at once.
+            raise MalformedReply(
+                "the reply is compressed more than once, so that its size has no bound "
+                "(MAX_REPLY_BYTES)",
+                status_code=response.status_code,
+            )
         parts: list[bytes] = []
         size = 0
         async for part in response.aiter_bytes():
@@ -183,28 +219,60 @@ class ProviderClient:
         family, kind, protocol, _, address = info
         if not self._addresses.allows(address[0]):
             raise ForbiddenAddressError(
+                errno.EACCES,
                 f"{address[0]} is not a public address; if this provider is yours, "
-                f"set PROVIDER_PRIVATE_HOSTS={address[0]}"
+                f"set PROVIDER_PRIVATE_HOSTS={address[0]}",
             )
         return socket.socket(family, kind, protocol)
 
     def _error_of(self, error: Exception) -> ProviderError:
-        """The ProviderError that a failed connection amounts to, told by its first cause."""
-        cause = error.__cause__ or error
-        reason = f"{self._base_url}: {_text(cause)}"
+        """The ProviderError that a failed call amounts to, told by its causes.
+
+        httpx's own classes do not tell: the transport maps a refused connection to a time-out.
+        """
+        causes = list(_chain(error))
+        if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes):
+            return NetworkError(f"{self._base_url}: the reply broke off")
+        if any(isinstance(cause, _NOT_HTTP) for cause in causes):
+            # Without the text of the cause: it quotes what came.
+            return MalformedReply(f"{self._base_url}: the reply is not HTTP")
+        if any(isinstance(cause, _MISCONFIGURED) for cause in causes) or _is_forbidden(causes):
+            return ConfigError(f"{self._base_url}: {_text(causes[-1])}")
+        if any(isinstance(cause, TimeoutError) for cause in causes):
+            return DeadlineExceeded(f"{self._base_url}: {_text(causes[-1])}")
+        return NetworkError(f"{self._base_url}: {_text(causes[min(1, len(causes) - 1)])}")
+
+
+_NOT_HTTP = (aiohttp.ClientResponseError, HttpProcessingError, httpx.DecodingError)
+_MISCONFIGURED = (
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.InvalidURL,
+    ssl.SSLCertVerificationError,
+    UnicodeError,
+)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and its causes, the first cause last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
         if isinstance(cause, aiohttp.ClientConnectorError):
-            os_error = cause.os_error
-            if isinstance(os_error, ForbiddenAddressError | ssl.SSLCertVerificationError):
-                return ConfigError(f"{self._base_url}: {os_error}")
-            return NetworkError(reason)
-        if isinstance(cause, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL):
-            return ConfigError(reason)
-        if isinstance(cause, TimeoutError):
-            return DeadlineExceeded(reason)
-        if isinstance(error, httpx.DecodingError) or isinstance(cause, aiohttp.ClientResponseError):
-            return MalformedReply(reason)
-        return NetworkError(reason)
+            yield cause.os_error
+            return
+        cause = cause.__cause__
+
+
+def _is_forbidden(causes: list[BaseException]) -> bool:
+    return any(isinstance(cause, OSError) and cause.errno == errno.EACCES for cause in causes)
+
+
+def _secrets(api_key: str) -> tuple[bytes, ...]:
+    """The forms in which a key may come back, plain and with JSON's other way to write a slash."""
+    if len(api_key) < LEAST_SECRET_CHARS:
+        return ()
+    return tuple({api_key.encode(), api_key.replace("/", r"\/").encode()})
 
 
 def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return " ".join((str(error) or type(error).__name__).split())

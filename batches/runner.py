@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
@@ -65,7 +65,7 @@ class SliceReport:
     has ended, `made_room` that the slice left work for another turn because others wait.
     """
 
-    progress: Progress = Progress()
+    progress: Progress = field(default_factory=Progress)
     paused: ProviderError | None = None
     ended: bool = False
     made_room: bool = False

@@ -12,7 +12,6 @@ import json
 import socket
 import ssl
 import struct
-import time
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +254,6 @@ def chat(content: object = "hello", **changes: Any) -> dict[str, Any]:
         "usage": {"prompt_tokens": 3, "completion_tokens": 2},
         **changes,
     }
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.001)
 
 
 # For localhost and 127.0.0.1, signed by itself; it guards nothing.

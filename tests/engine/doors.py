@@ -1,7 +1,6 @@
 """A `send` whose calls wait at a door until a test lets them through, one by one."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from batches.engine.errors import ProviderError
@@ -9,8 +8,7 @@ from batches.engine.execute import Chunks, Execution, ExecutionOptions
 from batches.engine.records import Exchange, PreparedRequest, Reply, Schedule
 from batches.engine.retry import RetryPolicy
 from tests.engine.makers import in_chunks, reply, request
-
-PATIENCE_S = 30.0
+from tests.waiting import PATIENCE_S, eventually
 
 
 class Doors:
@@ -106,14 +104,6 @@ async def ended(task: asyncio.Task[None]) -> None:
     """Wait for the end of a task, and raise what it raised."""
     async with asyncio.timeout(PATIENCE_S):
         await task
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.001)
 
 
 async def settle() -> None:

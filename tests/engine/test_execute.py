@@ -19,8 +19,9 @@ from batches.engine.errors import (
 from batches.engine.execute import CONFIG_ERRORS_TO_PAUSE, WAITING_PER_LANE
 from batches.engine.records import SCHEDULES, PreparedRequest, Schedule
 from batches.engine.retry import RetryPolicy
-from tests.engine.doors import Run, eventually, settle
+from tests.engine.doors import Run, settle
 from tests.engine.makers import in_chunks, request
+from tests.waiting import eventually
 
 FOREVER_S = 3000.0
 

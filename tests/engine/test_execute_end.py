@@ -9,8 +9,9 @@ from batches.engine.errors import AuthError, ConfigError, ProviderError, QuotaEr
 from batches.engine.execute import Execution, ExecutionOptions, gather_all
 from batches.engine.records import SCHEDULES, Exchange, PreparedRequest, Schedule
 from batches.engine.retry import RetryPolicy
-from tests.engine.doors import Doors, Run, ended, eventually, settle
+from tests.engine.doors import Doors, Run, ended, settle
 from tests.engine.makers import in_chunks, request
+from tests.waiting import eventually
 
 
 def others() -> set[asyncio.Task[object]]:

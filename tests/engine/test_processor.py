@@ -22,8 +22,9 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
-from tests.engine.doors import PATIENCE_S, Doors, eventually, settle
+from tests.engine.doors import Doors, settle
 from tests.engine.makers import MODEL, reply
+from tests.waiting import PATIENCE_S, eventually
 
 DEFAULTS = {"model": MODEL}
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

@@ -1,0 +1,15 @@
+"""Waiting for a condition, never for a second."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+PATIENCE_S = 30.0
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.001)
