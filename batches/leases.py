@@ -62,7 +62,8 @@ def claim_chunk(batch_id: int, *, seconds: float, quarantined: bool = False) -> 
 
 
 def _claim(chunk: Chunk, seconds: float) -> Lease | None:
-    crashed = chunk.state == ChunkState.LEASED
+    crashed = int(chunk.state == ChunkState.LEASED)
+    over_suspect = crashed if chunk.suspect is not None else 0
     claimed = (
         Chunk.objects.claimable()
         .filter(pk=chunk.pk, lease_token=chunk.lease_token)
@@ -71,7 +72,7 @@ def _claim(chunk: Chunk, seconds: float) -> Lease | None:
             lease_token=F("lease_token") + 1,
             lease_expires_at=lease_end(seconds),
             crashes=F("crashes") + crashed,
-            suspect_crashes=F("suspect_crashes") + (crashed and chunk.suspect is not None),
+            suspect_crashes=F("suspect_crashes") + over_suspect,
         )
     )
     if not claimed:
@@ -82,7 +83,7 @@ def _claim(chunk: Chunk, seconds: float) -> Lease | None:
         lo=chunk.lo,
         hi=chunk.hi,
         suspect=chunk.suspect,
-        suspect_crashes=chunk.suspect_crashes + (crashed and chunk.suspect is not None),
+        suspect_crashes=chunk.suspect_crashes + over_suspect,
     )
 
 

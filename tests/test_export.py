@@ -130,12 +130,18 @@ def test_a_page_of_results_is_found_by_indexes_alone(provider: Provider) -> None
         list(result_rows(batch))
     # The second page: the first begins before all indexes, so that Django leaves the bound out.
     plan = plan_of(queries.captured_queries[1]["sql"])
-    assert "index>?" in plan
-    assert "SCAN" not in plan
-    assert "TEMP B-TREE" not in plan
+    assert "index>?" in plan or "Index Cond" in plan
+    for costly in ("SCAN batches", "Seq Scan", "TEMP B-TREE"):
+        assert costly not in plan
 
 
 def plan_of(sql: str) -> str:
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        if connection.vendor == "postgresql":
+            # What it would do with a million rows; with one row it rightly reads the table.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+            cursor.execute(f"EXPLAIN {sql}")
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
         return "\n".join(str(step) for step in cursor.fetchall())
