@@ -5,7 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import cpu, five_prompts, memory, schedules
+from benchmarks import cpu, five_prompts, memory, schedules, workers
 from benchmarks.tools import as_table
 
 MEASUREMENTS = {
@@ -13,6 +13,7 @@ MEASUREMENTS = {
     "schedules": schedules,
     "cpu": cpu,
     "memory": memory,
+    "workers": workers,
 }
 
 

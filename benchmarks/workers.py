@@ -1,0 +1,108 @@
+"""Celery workers: two runners on one batch, and a small batch among large ones."""
+
+import io
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from pathlib import Path
+
+from batches.simulator import Behaviour, SimulatedProvider
+from benchmarks.tools import Row, provider_process
+from tests.processes.stack import DatabaseKind, Stack, servers, stack_on
+from tests.servers import redis_binary, valkey_binary
+
+TITLE = "Celery workers, PostgreSQL with Redis and SQLite with Valkey"
+SETTINGS = {"LEASE_SECONDS": "60", "SWEEP_SECONDS": "30"}
+
+DATABASES: dict[DatabaseKind, str] = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
+
+LATENCY_BOUND = 1_000
+LATENCY = "uniform:0.1,0.5"
+WINDOW = 20
+
+LARGE = 100_000
+SMALL = 10
+
+
+@contextmanager
+def fresh_stack(kind: DatabaseKind) -> Iterator[Stack]:
+    binary = redis_binary() if kind == "postgres" else valkey_binary()
+    behaviour = Behaviour(latency=LATENCY)
+    with tempfile.TemporaryDirectory(prefix="threephase-bench-") as name:
+        folder = Path(name)
+        (folder / "run").mkdir()
+        with (
+            # What the workers say at their end is for tests that fail.
+            redirect_stdout(io.StringIO()),
+            servers(kind, folder, binary) as shared,
+            SimulatedProvider(behaviour) as simulator,
+            stack_on(shared, simulator, folder / "run", **SETTINGS) as stack,
+        ):
+            yield stack
+
+
+def measure() -> list[Row]:
+    rows: list[Row] = []
+    for kind, name in DATABASES.items():
+        with fresh_stack(kind) as stack:
+            rows += two_runners(stack, name)
+        with fresh_stack(kind) as stack:
+            rows.append(small_among_large(stack, name))
+    return rows
+
+
+def two_runners(stack: Stack, name: str) -> list[Row]:
+    """How much faster a batch is on which two runners work."""
+    for worker in ("one", "two"):
+        stack.start_worker(worker)
+    warm_up(stack)
+    one = seconds_for(stack, parallelism=1)
+    two = seconds_for(stack, parallelism=2)
+    return [
+        Row(f"{name}: {LATENCY_BOUND:,} prompts, one runner", one, "s"),
+        Row(f"{name}: {LATENCY_BOUND:,} prompts, two runners", two, "s"),
+        Row(f"{name}: two / one", two / one, "x", bar=0.55),
+    ]
+
+
+def seconds_for(stack: Stack, *, parallelism: int) -> float:
+    batch = stack.create_batch(LATENCY_BOUND, batch_size=WINDOW, parallelism=parallelism)
+    return seconds_until_done(stack, batch)
+
+
+def warm_up(stack: Stack) -> None:
+    """Wait until both workers take messages."""
+    for _ in range(4):
+        stack.wait_completed(stack.create_batch(2))
+
+
+def seconds_until_done(stack: Stack, batch: int) -> float:
+    began = time.monotonic()
+    stack.wait_completed(batch, seconds=300)
+    return time.monotonic() - began
+
+
+def small_among_large(stack: Stack, name: str) -> Row:
+    """How long a batch of ten takes while two of 100,000 keep every worker busy."""
+    for worker in ("one", "two"):
+        stack.start_worker(worker)
+    warm_up(stack)
+    with provider_process() as base_url:
+        texts = [f"prompt {number}" for number in range(LARGE)]
+        large = [create(stack, base_url, texts) for _ in range(2)]
+        for batch in large:
+            stack.wait_until(partial(stack.stored, batch), f"results of {batch}")
+        began = time.monotonic()
+        small = create(stack, base_url, texts[:SMALL])
+        stack.wait_completed(small)
+        took = time.monotonic() - began
+        if not all(stack.status(batch)["status"] == "in_progress" for batch in large):
+            raise RuntimeError("the large batches ended too soon for this to mean anything")
+    return Row(f"{name}: a batch of ten among two of {LARGE:,}", took, "s", bar=3.0)
+
+
+def create(stack: Stack, base_url: str, texts: list[str]) -> int:
+    batch: int = stack.driver("create", base_url=base_url, texts=texts, options={})
+    return batch
