@@ -49,6 +49,8 @@ T = TypeVar("T")
 
 FLUSH_SECONDS = 0.5
 FLUSH_ROWS = 200
+# Outcomes that may wait to be stored, in windows; beyond that nothing is sent.
+UNSTORED_WINDOWS = 2
 RENEWALS_PER_LEASE = 4
 # A runner that could not renew for this share of the lease sends nothing until it can.
 TRUSTED_SHARE_OF_LEASE = 0.7
@@ -153,6 +155,7 @@ class _Slice:
         self._held: dict[int, HeldChunk] = {}
         self._exchanges: list[Exchange] = []
         self._unsent: list[Outcome] = []
+        self._unstored = 0
         self._counted_until: float | None = None
         self._executed = False
         self._given_up = False
@@ -285,13 +288,15 @@ class _Slice:
     async def _deliver(self, exchange: Exchange) -> None:
         """Take an exchange. Waits while too many are not stored: then nothing is sent either."""
         self._exchanges.append(exchange)
-        if len(self._exchanges) >= FLUSH_ROWS:
+        self._unstored += 1
+        if len(self._exchanges) >= min(FLUSH_ROWS, self._batch.batch_size):
             self._flush_now.set()
         async with self._room:
             await self._room.wait_for(self._has_room)
 
     def _has_room(self) -> bool:
-        return len(self._exchanges) < max(2 * self._batch.batch_size, 2 * FLUSH_ROWS)
+        # With a window in flight that is what a crash can cost: three windows of calls.
+        return self._unstored < UNSTORED_WINDOWS * self._batch.batch_size
 
     async def _keep_storing(self) -> None:
         """Store what has come in, every half second or sooner, until all is executed and stored."""
@@ -318,6 +323,7 @@ class _Slice:
         for chunk in chunks:
             if chunk.done or chunk.lease in lost:
                 self._held.pop(chunk.lease.lo, None)
+        self._unstored -= len(exchanges)
         if renewing:
             self._renewed_at = now
         if self._store.must_stop and self._execution is not None:

@@ -6,3 +6,8 @@ import tempfile
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="threephase-tests-")
 
 from config.settings import *  # noqa: F403
+from config.settings import DATA_DIR, DATABASES
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file, as in production: threads with connections of their own must be able to meet there.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}

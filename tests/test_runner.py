@@ -8,14 +8,14 @@ from django.utils import timezone
 
 from batches.engine.errors import AuthError, ConfigError
 from batches.engine.records import SCHEDULES
+from batches.finishing import finish_batch
 from batches.leases import claim_chunk
 from batches.models import Batch, Chunk, Prompt, Provider, Result
-from batches.finishing import finish_batch
 from batches.providers import ProviderMisconfigured
 from batches.runner import list_models, run_slice
+from batches.simulator import Behaviour, SimulatedProvider
 from batches.slice_store import Progress
 from batches.stop_signal import StopSignal
-from batches.simulator import Behaviour, SimulatedProvider
 from batches.summary import summarise
 from tests.checker import check_batch
 from tests.makers import MODEL, batch_of

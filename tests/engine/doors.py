@@ -34,6 +34,16 @@ class Doors:
         for index in indices:
             self.inside[index].set_result(reply(f"answer {index}"))
 
+    async def let_all(self, until: Callable[[], bool]) -> None:
+        """Answer every call as it comes, until a condition holds."""
+        await eventually(lambda: self._let_inside() or until())
+
+    def _let_inside(self) -> bool:
+        for index, future in self.inside.items():
+            if not future.done():
+                future.set_result(reply(f"answer {index}"))
+        return False
+
     def fail(self, index: int, error: Exception) -> None:
         self.inside[index].set_exception(error)
 
@@ -85,19 +95,13 @@ class Run:
 
     async def let_all(self, until: Callable[[], bool] | None = None) -> None:
         """Answer every call as it comes, to the end of the run or until a condition holds."""
-        await eventually(lambda: self._let_inside() or (until or self.task.done)())
+        await self.doors.let_all(until or self.task.done)
         if until is None:
             await self.end()
 
     async def end(self) -> None:
         """Wait for the end of the run, and raise what it raised."""
         await ended(self.task)
-
-    def _let_inside(self) -> bool:
-        for future in self.doors.inside.values():
-            if not future.done():
-                future.set_result(reply())
-        return False
 
 
 async def ended(task: asyncio.Task[None]) -> None:

@@ -156,9 +156,7 @@ async def test_a_deliver_that_waits_stops_the_sending(schedule: Schedule) -> Non
     assert doors.begun == [0, 1, 2]
     assert (execution.in_flight, delivered) == (0, [])
     room.set()
-    while not run.done():
-        await settle()
-        doors.let(*doors.inside)
+    await doors.let_all(until=run.done)
     await ended(run)
     assert sorted(delivered) == list(range(12))
 
@@ -176,9 +174,7 @@ async def test_one_deliver_that_waits_stops_only_its_own_lane() -> None:
     execution = Execution(doors.send, deliver, ExecutionOptions(batch_size=2))
     run = asyncio.create_task(execution.run(in_chunks(map(request, range(6)), 2)))
     await eventually(lambda: len(doors.inside) == 2)
-    while len(delivered) < 5:
-        doors.let(*doors.inside)
-        await settle()
+    await doors.let_all(until=lambda: len(delivered) == 5)
     assert delivered == [1, 2, 3, 4, 5]
     room.set()
     await ended(run)

@@ -161,9 +161,7 @@ async def test_a_hundred_calls_really_are_in_flight(schedule: Schedule) -> None:
     await eventually(lambda: len(doors.inside) == 100)
     await settle()
     assert len(doors.begun) == 100
-    while not run.done():
-        doors.let(*doors.inside)
-        await settle()
+    await doors.let_all(until=run.done)
     assert (await run).succeeded == 250
     assert doors.most_inside == 100
 

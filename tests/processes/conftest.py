@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from batches.simulator import SimulatedProvider
+from tests.processes.stack import DatabaseKind, Servers, Stack, servers, stack_on
+from tests.servers import redis_binary, valkey_binary
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGE = ROOT / "manage.py"
@@ -117,3 +119,40 @@ def migrated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cli(tmp_path: Path, migrated_folder: Path, simulator: SimulatedProvider) -> CommandLine:
     shutil.copytree(migrated_folder, tmp_path / "var")
     return CommandLine(tmp_path, simulator)
+
+
+# A real Redis beside PostgreSQL; beside SQLite the Valkey that the embedded mode brings.
+STACKS: dict[str, DatabaseKind] = {"postgres+redis": "postgres", "sqlite+valkey": "sqlite"}
+
+
+@pytest.fixture(scope="session")
+def postgres_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with servers("postgres", tmp_path_factory.mktemp("postgres"), redis_binary()) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def sqlite_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with servers("sqlite", tmp_path_factory.mktemp("sqlite"), valkey_binary()) as shared:
+        yield shared
+
+
+@pytest.fixture(params=STACKS)
+def stack(
+    request: pytest.FixtureRequest, simulator: SimulatedProvider, tmp_path: Path
+) -> Iterator[Stack]:
+    """A whole installation, on PostgreSQL with Redis and as the embedded mode has it."""
+    shared = request.getfixturevalue(f"{STACKS[request.param]}_servers")
+    with stack_on(shared, simulator, tmp_path) as stack:
+        yield stack
+    stack.show_output()
+
+
+@pytest.fixture
+def postgres_stack(
+    postgres_servers: Servers, simulator: SimulatedProvider, tmp_path: Path
+) -> Iterator[Stack]:
+    """A whole installation on PostgreSQL with Redis."""
+    with stack_on(postgres_servers, simulator, tmp_path) as stack:
+        yield stack
+    stack.show_output()

@@ -1,0 +1,208 @@
+"""`python -m benchmarks.chaos`: kill workers while they work, and count what was lost."""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from batches.simulator import Behaviour, SimulatedProvider
+from tests.owned_process import OwnedProcess
+from tests.processes.stack import DatabaseKind, Stack, servers, stack_on
+from tests.servers import redis_binary, valkey_binary
+
+HELP = """\
+Run a batch against a simulated provider on this machine while a random worker gets a SIGKILL
+every so often and is started again; then compare what the provider saw with what is stored.
+PostgreSQL, Redis, the workers and the provider are started here and thrown away in the end.
+
+  lost            prompts without a result            must be 0
+  recorded twice  results or counts beyond one each   must be 0
+  repeated calls  calls beyond one for each prompt; a kill repeats what was in flight or unstored,
+                  at most 3 x window for each kill
+"""
+EPILOG = """\
+examples:
+  python -m benchmarks.chaos
+  python -m benchmarks.chaos --prompts 500 --workers 2          a minute's look
+  python -m benchmarks.chaos --database sqlite                  as on one machine
+  python -m benchmarks.chaos --kill-every 0.5 --json            harder, for a script
+
+Exit status: 0, or 1 if anything was lost, recorded twice or repeated too often.
+"""
+SECONDS_PER_PROMPT = 0.2
+LONGEST_START_S = 120.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run, and how hard."""
+
+    prompts: int = 5000
+    workers: int = 4
+    kill_every: float = 1.0
+    window: int = 16
+    latency: str = "uniform:0.05,0.5"
+    database: DatabaseKind = "postgres"
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of it."""
+
+    prompts: int
+    kills: int
+    kills_in_flight: int
+    lost: int
+    recorded_twice: int
+    repeated_calls: int
+    seconds: float
+
+    def holds(self, window: int) -> bool:
+        return (
+            not (self.lost or self.recorded_twice)
+            and self.repeated_calls <= 3 * window * self.kills
+        )
+
+
+@dataclass
+class Killer:
+    """Kills a random worker, and starts another in its place."""
+
+    stack: Stack
+    workers: list[OwnedProcess]
+    chance: random.Random
+    kills: int = 0
+    in_flight: int = 0
+
+    def strike(self) -> None:
+        victim = self.chance.choice(self.workers)
+        self.kills += 1
+        self.in_flight += bool(self.stack.kill_in_flight(victim))
+        self.workers.remove(victim)
+        self.workers.append(self.stack.start_worker(f"w{self.kills}"))
+
+
+def run(options: Options) -> Report:
+    """One batch under fire; exits if it does not end."""
+    with installation(options) as stack:
+        workers = [stack.start_worker(f"first{number}") for number in range(options.workers)]
+        stack.start_sweeper()
+        batch = stack.create_batch(
+            options.prompts, batch_size=options.window, parallelism=options.workers
+        )
+        began = time.monotonic()
+        killer = Killer(stack, workers, random.Random(options.seed))
+        stack.wait_for_calls(1)
+        patience = LONGEST_START_S + options.prompts * SECONDS_PER_PROMPT
+        next_kill = time.monotonic() + options.kill_every
+        while stack.status(batch)["status"] != "completed":
+            if time.monotonic() > began + patience:
+                sys.exit(f"not completed after {patience:g} s: {stack.status(batch)}")
+            if time.monotonic() >= next_kill:
+                killer.strike()
+                next_kill += options.kill_every
+            time.sleep(0.05)
+        seconds = time.monotonic() - began
+        account = stack.driver("account", batch=batch)
+        return Report(
+            prompts=options.prompts,
+            kills=killer.kills,
+            kills_in_flight=killer.in_flight,
+            lost=account["lost"],
+            recorded_twice=account["recorded_twice"],
+            repeated_calls=stack.repeated_calls,
+            seconds=round(seconds, 2),
+        )
+
+
+@contextmanager
+def installation(options: Options) -> Iterator[Stack]:
+    broker = redis_binary() if options.database == "postgres" else valkey_binary()
+    with (
+        tempfile.TemporaryDirectory(prefix="threephase-chaos-") as name,
+        servers(options.database, Path(name), broker) as shared,
+        SimulatedProvider(Behaviour(latency=options.latency)) as simulator,
+        stack_on(shared, simulator, Path(name), LOG_LEVEL="ERROR") as stack,
+    ):
+        yield stack
+
+
+def as_table(report: Report, window: int) -> str:
+    notes = {
+        "kills_in_flight": "cut off calls",
+        "lost": "must be 0",
+        "recorded_twice": "must be 0",
+        "repeated_calls": f"at most {3 * window * report.kills}",
+    }
+    return "\n".join(
+        f"{name.replace('_', ' '):<16}{value:>10}  {notes.get(name, '')}".rstrip()
+        for name, value in asdict(report).items()
+    )
+
+
+def options_from(arguments: list[str] | None = None) -> tuple[Options, bool]:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.chaos",
+        description=HELP,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    usual = Options()
+    for name, kind, text in (
+        ("prompts", positive, "how many prompts"),
+        ("workers", positive, "worker processes, which is also the batch's parallelism"),
+        ("kill-every", interval, "seconds between two kills"),
+        ("window", positive, "calls in flight in each worker"),
+        ("latency", str, "of a call, as in `manage.py simulate_provider --help`"),
+        ("seed", int, "which workers are hit"),
+    ):
+        default = getattr(usual, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} ({default})")
+    parser.add_argument(
+        "--database",
+        choices=["postgres", "sqlite"],
+        default=usual.database,
+        help="postgres with Redis, or sqlite with Valkey as in the embedded mode (postgres)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = vars(parser.parse_args(arguments))
+    as_json = given.pop("json")
+    return Options(**given), as_json
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("the least is 1")
+    return number
+
+
+def interval(text: str) -> float:
+    seconds = float(text)
+    if not seconds >= 0.1:
+        raise argparse.ArgumentTypeError("the least is 0.1")
+    return seconds
+
+
+def main() -> int:
+    options, as_json = options_from()
+    if not as_json:
+        print(
+            f"{options.prompts} prompts, {options.workers} workers, "
+            f"one killed every {options.kill_every:g} s, on {options.database} ...",
+            flush=True,
+        )
+    report = run(options)
+    print(json.dumps(asdict(report)) if as_json else as_table(report, options.window))
+    return 0 if report.holds(options.window) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""A Celery worker that ends itself by SIGKILL at a named point of its work, the n-th time.
+
+`CRASH_AT=inside_flush:2 python -m tests.processes.crashing_worker worker ...`. The points are
+here and not in the product: it is started just before or just after one of its functions.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import django
+
+django.setup()
+
+from config.celery import app  # noqa: E402 - after the set-up
+
+from batches import results, runner, slice_store  # noqa: E402
+from batches.engine import execute  # noqa: E402
+from batches.provider_client import ProviderClient  # noqa: E402
+
+# point: where the function is, its name, and whether the worker ends after it or before it
+POINTS: dict[str, tuple[Any, str, bool]] = {
+    "before_claim": (slice_store, "claim_chunk", False),
+    "after_claim": (slice_store, "claim_chunk", True),
+    "before_prepare": (runner, "prepare_prompt_request", False),
+    "before_send": (ProviderClient, "_exchange", False),
+    "after_reply": (execute.Execution, "_finish", False),
+    "before_postprocess": (runner, "postprocess_exchange", False),
+    "inside_flush": (results, "_count", False),
+    "after_flush": (slice_store, "store_outcomes", True),
+    "before_finish": (runner, "finish_batch", False),
+}
+
+
+def crash_at(point: str, times: int) -> None:
+    owner, name, after = POINTS[point]
+    original: Callable[..., Any] = getattr(owner, name)
+    left = times
+
+    def crashing(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left > 0:
+            return original(*args, **kwargs)
+        if after:
+            original(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+    setattr(owner, name, crashing)
+
+
+if __name__ == "__main__":
+    point, _, times = os.environ["CRASH_AT"].partition(":")
+    crash_at(point, int(times))
+    app.start(sys.argv[1:])

@@ -1,0 +1,123 @@
+"""A process that does for a test what a user or operator would: one JSON line in, one out.
+
+It has the settings of the stack under test, so that messages and transactions are real ones.
+`python -m tests.processes.driver`; tests talk to it through `Driver` in stack.py.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
+from datetime import timedelta
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.db import close_old_connections  # noqa: E402 - after the set-up
+
+from batches import services, tasks  # noqa: E402
+from batches.models import Batch, Chunk, Prompt, Result  # noqa: E402
+from batches.sweeper import sweep as sweep_once  # noqa: E402
+from tests.checker import check_batch  # noqa: E402
+from tests.makers import batch_of  # noqa: E402
+
+
+def create(base_url: str, texts: list[str], options: dict[str, Any]) -> int:
+    if "completion_window" in options:
+        options["completion_window"] = timedelta(seconds=options["completion_window"])
+    return batch_of(services.provider_at(base_url, ""), texts, **options).pk
+
+
+def status(batch: int) -> dict[str, Any]:
+    columns = ("status", "total", "succeeded", "failed", "calls", "pause_reason")
+    return dict(Batch.objects.values(*columns).get(pk=batch))
+
+
+def check(batch: int, ended_as: str) -> None:
+    check_batch(Batch.objects.get(pk=batch), status=ended_as)
+
+
+def account(batch: int) -> dict[str, int]:
+    """What is stored of a batch, to compare with what was asked for."""
+    row = Batch.objects.get(pk=batch)
+    results = Result.objects.filter(batch=row)
+    stored = results.count()
+    distinct = results.values("index").distinct().count()
+    unanswered = Prompt.objects.filter(batch=row, result=None).count()
+    return {
+        "lost": max(unanswered, row.total - distinct),
+        "recorded_twice": max(stored - distinct, row.succeeded + row.failed - stored, 0),
+    }
+
+
+def kinds(batch: int) -> dict[str, int]:
+    """The results by their kind of failure, "" for those that succeeded."""
+    return Counter(Result.objects.filter(batch_id=batch).values_list("kind", flat=True))
+
+
+def failures(batch: int) -> dict[int, str]:
+    failed = Result.objects.filter(batch_id=batch, status=Result.FAILED)
+    return dict(failed.values_list("index", "kind"))
+
+
+def results(batch: int) -> list[Any]:
+    """Everything that is stored as a result, row by row."""
+    rows = Result.objects.filter(batch_id=batch).order_by("index").values_list()
+    return [list(map(str, row)) for row in rows]
+
+
+def chunks(batch: int) -> list[dict[str, Any]]:
+    columns = ("lo", "state", "lease_token", "crashes", "suspect_crashes")
+    return list(Chunk.objects.filter(batch_id=batch).order_by("lo").values(*columns))
+
+
+def cancel(batch: int) -> str:
+    return services.cancel_batch(Batch.objects.get(pk=batch)).status
+
+
+def retry(batch: int) -> str:
+    return services.retry_batch(Batch.objects.get(pk=batch)).status
+
+
+def ring(batch: int, times: int) -> None:
+    for _ in range(times):
+        tasks.run_batch.apply_async((batch,), retry=False)
+
+
+def sweep() -> int:
+    return sweep_once(tasks.ring).rung
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        *(create, status, check, account, kinds, failures, results, chunks),
+        *(cancel, retry, ring, sweep),
+    )
+}
+
+
+def answer(line: str) -> dict[str, Any]:
+    """Carry out one command; an exception is told by its kind and message."""
+    command, arguments = json.loads(line)
+    # Connections do not outlive a command: a test may end them in between.
+    close_old_connections()
+    try:
+        with redirect_stdout(sys.stderr):
+            return {"value": COMMANDS[command](**arguments)}
+    except Exception as error:
+        return {"error": str(error) or repr(error), "kind": type(error).__name__}
+    finally:
+        close_old_connections()
+
+
+def serve(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(json.dumps(answer(line)), flush=True)  # noqa: T201 - it is the protocol
+
+
+if __name__ == "__main__":
+    serve(sys.stdin)

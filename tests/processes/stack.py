@@ -1,0 +1,312 @@
+"""A whole installation for one test: database, broker, simulated provider, real processes."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, LiteralString
+
+from batches.simulator import SimulatedProvider
+from tests.owned_process import OwnedProcess
+from tests.servers import PostgresServer, RedisServer, run_quietly
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MANAGE = (sys.executable, str(ROOT / "manage.py"))
+TEMPLATE = "threephase_template"
+
+LEASE_SECONDS = 2
+GRACE_SECONDS = 6
+
+# Long enough for the slowest machine; nothing is concluded from it.
+DEADLINE_S = 60.0
+ANSWER_S = 30.0
+FREEZE_ATTEMPTS = 50
+
+DatabaseKind = Literal["postgres", "sqlite"]
+
+
+class DriverFailed(Exception):
+    """A command to the driver raised; `kind` is the name of the exception."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+    @property
+    def database_is_away(self) -> bool:
+        return self.kind in {"OperationalError", "InterfaceError"}
+
+
+class Driver:
+    """Our end of the driver process."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.processes.driver"],
+            env=env,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, command: str, **arguments: Any) -> Any:
+        """What the command returned. Raises DriverFailed."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps([command, arguments]) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise DriverFailed("DriverGone", f"exit status {self._process.wait(ANSWER_S)}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise DriverFailed(answer["kind"], answer["error"])
+        return answer["value"]
+
+    def close(self) -> None:
+        """It ends with its input, and so with us."""
+        try:
+            self._process.communicate(timeout=ANSWER_S)
+        finally:
+            self._process.kill()
+
+
+@dataclass
+class Servers:
+    """What several stacks share, one after the other; PostgreSQL is started when it is needed."""
+
+    kind: DatabaseKind
+    broker: RedisServer
+    postgres: PostgresServer | None
+    template: Path
+
+
+@dataclass
+class Stack:
+    """Everything that one test runs on. Ask for processes; they end with the stack."""
+
+    servers: Servers
+    simulator: SimulatedProvider
+    folder: Path
+    database: str | None
+    env: dict[str, str]
+    driver: Driver
+    processes: list[OwnedProcess] = field(default_factory=list)
+
+    @property
+    def broker(self) -> RedisServer:
+        return self.servers.broker
+
+    @property
+    def postgres(self) -> PostgresServer:
+        assert self.servers.postgres, "this stack has no PostgreSQL"
+        return self.servers.postgres
+
+    # -- processes
+
+    def start_worker(self, name: str, **env: str) -> OwnedProcess:
+        return self._start(
+            # Quiet: without the banner, and without the advice not to be root.
+            *(sys.executable, "-W", "ignore:You're running the worker"),
+            *("-m", "celery", "-q", "-A", "config", "worker"),
+            *("--pool", "threads", "--concurrency", "8", "-n", f"{name}@%h"),
+            *("--without-gossip", "--without-mingle", "-l", "WARNING"),
+            **env,
+        )
+
+    def start_sweeper(self, every: float = 0.5) -> OwnedProcess:
+        return self._start(*MANAGE, "sweep", "--loop", "--every", str(every))
+
+    def _start(self, *command: str, **env: str) -> OwnedProcess:
+        process = OwnedProcess(command, env={**self.env, **env}, cwd=ROOT)
+        self.processes.append(process)
+        return process
+
+    # -- what a user does
+
+    def create_batch(self, texts: Sequence[str] | int, **options: Any) -> int:
+        """The id of a new batch of these prompts, or of so many different ones."""
+        if isinstance(texts, int):
+            texts = [f"prompt {number}" for number in range(texts)]
+        base_url = self.simulator.base_url
+        pk: int = self.driver("create", base_url=base_url, texts=texts, options=options)
+        return pk
+
+    def status(self, batch: int) -> dict[str, Any]:
+        row: dict[str, Any] = self.driver("status", batch=batch)
+        return row
+
+    def stored(self, batch: int) -> int:
+        """The results that a batch counts."""
+        row = self.status(batch)
+        return int(row["succeeded"] + row["failed"])
+
+    def wait_until(
+        self, condition: Callable[[], object], what: str, *, seconds: float = DEADLINE_S
+    ) -> None:
+        """Wait for a condition; a database that is away for a moment is waited for too."""
+        deadline = time.monotonic() + seconds
+        while not self._holds(condition):
+            assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+            time.sleep(0.02)
+
+    @staticmethod
+    def _holds(condition: Callable[[], object]) -> bool:
+        try:
+            return bool(condition())
+        except DriverFailed as failure:
+            if not failure.database_is_away:
+                raise
+            return False
+
+    def wait_for_calls(self, calls: int) -> None:
+        """Wait until so many calls have come, and some are in flight."""
+        self.wait_until(
+            lambda: self.simulator.calls.total() >= calls and self.simulator.in_flight,
+            f"{calls} calls",
+        )
+
+    def wait_ended(
+        self, batch: int, status: str = "completed", *, seconds: float = DEADLINE_S
+    ) -> None:
+        ended = ("completed", "failed", "expired", "cancelled")
+        self.wait_until(
+            lambda: self.status(batch)["status"] in ended, f"the end of {batch}", seconds=seconds
+        )
+        assert self.status(batch)["status"] == status
+
+    def wait_completed(self, batch: int, *, seconds: float = DEADLINE_S) -> None:
+        self.wait_ended(batch, seconds=seconds)
+
+    # -- what must hold in the end
+
+    def check(self, batch: int, status: str = "completed", *, most_calls: int) -> None:
+        """One result for each prompt, true counts, every chunk done, so many calls at most."""
+        self.driver("check", batch=batch, ended_as=status)
+        assert self.simulator.calls.total() <= most_calls
+
+    @property
+    def repeated_calls(self) -> int:
+        """Calls beyond one for each prompt."""
+        calls = self.simulator.calls
+        return calls.total() - len(calls)
+
+    def kill_in_flight(self, worker: OwnedProcess) -> int:
+        """SIGKILL a worker; how many calls in flight that cut off, as the provider saw it."""
+        before = self.simulator.by_status["abandoned"]
+        worker.kill()
+        deadline = time.monotonic() + 0.3
+        while self.simulator.by_status["abandoned"] == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.simulator.by_status["abandoned"] - before
+
+    def freeze(self, worker: OwnedProcess) -> None:
+        """SIGSTOP a worker between two transactions: within one it would hold locks as well."""
+        for _ in range(FREEZE_ATTEMPTS):
+            worker.pause()
+            if not self._in_transaction():
+                return
+            worker.resume()
+            time.sleep(0.02)
+        raise AssertionError("the worker is never outside of a transaction")
+
+    def _in_transaction(self) -> bool:
+        """Whether anybody is; the only worker and nobody else should be at work."""
+        if self.database is None:
+            return self._sqlite_is_locked()
+        query: LiteralString = (
+            "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND xact_start IS NOT NULL"
+        )
+        return bool(self.postgres.psql(query, self.database))
+
+    def _sqlite_is_locked(self) -> bool:
+        with closing(sqlite3.connect(self.folder / "var" / "db.sqlite3", timeout=0.1)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            return False
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.running:
+                process.kill()
+        self.driver.close()
+
+    def show_output(self) -> None:
+        """Print what the processes said; pytest shows it with a failure."""
+        for process in self.processes:
+            if process.output:
+                command = process.popen.args
+                assert isinstance(command, Sequence)
+                print(f"--- {' '.join(map(str, command[1:]))}: {process.popen.returncode}")  # noqa: T201
+                print(process.end_of_output)  # noqa: T201
+
+
+@contextmanager
+def servers(kind: DatabaseKind, folder: Path, broker: Path) -> Iterator[Servers]:
+    """Servers with an empty, migrated database to copy; `broker` is the binary."""
+    with RedisServer(broker) as redis:
+        template = folder / f"template-{kind}"
+        if kind == "sqlite":
+            migrate(environment(template, redis, database=None))
+            yield Servers(kind, redis, None, template)
+            return
+        with PostgresServer() as postgres:
+            migrate(environment(template, redis, database=postgres.create_database(TEMPLATE)))
+            yield Servers(kind, redis, postgres, template)
+
+
+def migrate(env: dict[str, str]) -> None:
+    run_quietly(*MANAGE, "migrate", "-v0", env=env)
+
+
+def environment(data: Path, broker: RedisServer, *, database: str | None) -> dict[str, str]:
+    """The environment of an installation; without a database it is embedded."""
+    env = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATA_DIR": str(data),
+        "CELERY_BROKER_URL": broker.url,
+        "SECRET_KEY": "only for tests",
+        "PROVIDER_PRIVATE_HOSTS": "127.0.0.0/8",
+        "LEASE_SECONDS": str(LEASE_SECONDS),
+        "GRACE_SECONDS": str(GRACE_SECONDS),
+        "SWEEP_SECONDS": "1",
+    }
+    env.pop("DATABASE_URL", None)
+    return {**env, "DATABASE_URL": database} if database else env
+
+
+@contextmanager
+def stack_on(
+    shared: Servers, simulator: SimulatedProvider, folder: Path, **env: str
+) -> Iterator[Stack]:
+    """A stack with a database of its own and an empty broker."""
+    if not shared.broker.running:
+        shared.broker.start()
+    shared.broker.resume()
+    shared.broker.flushall()
+    name = f"db_{time.monotonic_ns()}" if shared.postgres else None
+    url = None
+    data = folder / "var"
+    if shared.postgres and name:
+        url = shared.postgres.create_database(name, template=TEMPLATE)
+        data.mkdir()
+    else:
+        data.mkdir()
+        for file in shared.template.iterdir():
+            (data / file.name).write_bytes(file.read_bytes())
+    variables = {**environment(data, shared.broker, database=url), **env}
+    stack = Stack(shared, simulator, folder, name, variables, Driver(variables))
+    try:
+        yield stack
+    finally:
+        stack.close()
