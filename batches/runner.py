@@ -270,7 +270,10 @@ class _Slice:
         return self._lo(request.index) in self._held and not self._store.must_stop
 
     async def _admit_marked(self, request: PreparedRequest) -> bool:
-        """The same in quarantine, where it is noted first which prompt is sent."""
+        """The same in quarantine: the one before is stored, and it is noted which one is sent."""
+        self._flush_now.set()
+        async with self._room:
+            await self._room.wait_for(lambda: not self._unstored or self._store.must_stop)
         if not await self._admit(request):
             return False
         held = self._held[self._lo(request.index)]
