@@ -1,9 +1,9 @@
-# `make demo` runs a batch, `make test` runs the tests; each sets up what it needs.
+# `make demo` runs a batch, `make serve` a server, `make test` the tests; each sets up what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench requirements clean
+.PHONY: help install demo serve test lint format bench requirements clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ install: $(VENV)/.installed ## make the virtual environment and the database
 
 demo: install ## run examples/prompts.jsonl against a simulated provider
 	@$(BIN)/python -m examples.demo
+
+serve: install ## run web server, worker, sweeper, broker and a simulated provider (ARGS="--port 8001")
+	@exec $(BIN)/python manage.py serve --simulate $(ARGS)
 
 test: $(VENV)/.dev-installed ## run the tests
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 GUARD = Path(__file__).with_name("guard.py")
@@ -39,6 +39,10 @@ class Program:
     cwd: Path | None = None
     pass_fds: Sequence[int] = ()
     ready: Callable[[], bool] = always_ready
+
+    def with_descriptor(self, descriptor: int) -> "Program":
+        """The same, with one more open file of ours."""
+        return replace(self, pass_fds=(*self.pass_fds, descriptor))
 
 
 class Lines:

@@ -57,10 +57,10 @@ class Supervisor:
                 self._wait(until=self._next_due())
             self._say("serve", "Stopping. Again to kill everything.")
             self._on_stop()
-            clean = all([self._stop(rank) for rank in reversed(self._ranks)])
+            killed = sum(self._stop(rank) for rank in reversed(self._ranks))
         if len(self._signals) > 1:
             return 128 + self._signals[1]
-        return 0 if clean else EXIT_NOT_CLEAN
+        return EXIT_NOT_CLEAN if killed else 0
 
     def _keep_running(self) -> None:
         self._guard.keep_alive()
@@ -142,8 +142,8 @@ class Supervisor:
                 self._selector.unregister(child.output)
         child.forget()
 
-    def _stop(self, rank: int) -> bool:
-        """End the children of one rank; return whether none had to be killed."""
+    def _stop(self, rank: int) -> int:
+        """End the children of one rank; return how many had to be killed."""
         children = [c for c in self._children if c.program.rank == rank and c.process]
         for child in children:
             child.signal(signal.SIGTERM)
@@ -160,7 +160,7 @@ class Supervisor:
             if children:
                 self._guard.keep_alive()
                 self._wait(until=time.monotonic() + STOPPED_EVERY_S)
-        return not killed
+        return len(killed)
 
     def _out_of_patience(self, child: Child, *, since: float) -> bool:
         if len(self._signals) > 1:
@@ -181,8 +181,8 @@ class Supervisor:
         """Wake up at each signal; collect those that say stop."""
         with ExitStack() as stack:
             reader, writer = (stack.enter_context(end) for end in socket.socketpair())
-            reader.setblocking(False)
-            writer.setblocking(False)
+            reader.settimeout(0)
+            writer.settimeout(0)
             self._selector.register(reader, selectors.EVENT_READ)
             stack.callback(self._selector.unregister, reader)
             stack.callback(
@@ -190,6 +190,8 @@ class Supervisor:
                 signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False),
             )
             for number in STOP_SIGNALS:
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # nohup
                 previous = signal.signal(number, lambda number, _: self._signals.append(number))
                 stack.callback(signal.signal, number, previous)
             # Also the end of a child wakes us up.

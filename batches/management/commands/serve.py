@@ -1,0 +1,242 @@
+"""Everything on one machine: broker, workers, sweeper and web server, kept running."""
+
+import argparse
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from batches import services
+from batches.management.child import Program
+from batches.management.supervisor import Supervisor
+from config import embedded
+
+EXIT_USAGE = 2
+
+BROKER, PROVIDER, WORKERS, WEB = range(4)
+
+SIMULATOR_PORT = 8900
+THREADS = 32
+
+# After GRACE_SECONDS a worker stores what has come in.
+SECONDS_TO_FLUSH = 5
+# What an earlier `serve` left when it was killed is gone by then.
+LOCK_PATIENCE_S = 3.0
+
+EPILOG = """\
+With CELERY_BROKER_URL and DATABASE_URL the same programs use your own broker and database.
+
+exit status: 0 after Ctrl-C or SIGTERM if everything ended by itself, 1 if something had to be
+killed, 2 for a port or a data folder that is in use, 130 or 143 if told to stop twice.
+"""
+
+
+class Error(CommandError):
+    """It cannot be served like this; exits with 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=EXIT_USAGE)
+
+
+def port_number(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 65536:
+        raise argparse.ArgumentTypeError(f"{value} is no port")
+    return value
+
+
+def positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+class Command(BaseCommand):
+    help = "Run web server, workers, sweeper and broker on this machine; restart what dies."
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        kwargs.update(epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("--host", default="127.0.0.1", help="where the web server listens (127.0.0.1)")
+        add("--port", type=port_number, default=8000, help="0 for a free one (8000)")
+        add("--workers", type=positive_int, default=1, metavar="N", help="worker processes (1)")
+        add("--simulate", action="store_true", help="run a simulated provider to try it with")
+        add(
+            "--simulator-port",
+            type=port_number,
+            default=SIMULATOR_PORT,
+            metavar="PORT",
+            help=f"where the simulated provider listens ({SIMULATOR_PORT})",
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        with ExitStack() as stack:
+            lock = stack.enter_context(data_folder_locked(settings.DATA_DIR))
+            listener = stack.enter_context(listening(options["host"], options["port"]))
+            check_database()
+            programs = [
+                *broker(),
+                *(simulator(options["simulator_port"]) if options["simulate"] else ()),
+                *(worker(number) for number in range(1, options["workers"] + 1)),
+                sweeper(),
+                web(listener),
+            ]
+            say = partial(print_line, max(len(program.name) for program in programs))
+            supervisor = Supervisor(
+                # Whoever holds the lock's descriptor holds the folder: also what outlives us.
+                [program.with_descriptor(lock) for program in programs],
+                say=say,
+                on_ready=lambda: say("serve", f"{address(listener)} - Ctrl-C stops"),
+                on_stop=listener.close,
+            )
+            status = supervisor.run()
+            say("serve", "Stopped.")
+        # The connection of the checks above is nobody's any more.
+        connection.close()
+        if status:
+            sys.exit(status)
+
+
+@contextmanager
+def data_folder_locked(data_dir: Path) -> Iterator[int]:
+    """Hold the data folder against a second `serve`; yield the descriptor that holds it."""
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows, where the rest of this does not run either
+    except ImportError as error:
+        raise Error("serve needs Linux, macOS or another POSIX system") from error
+    with (data_dir / "serve.lock").open("a") as file:
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Error(f"another `serve` runs on DATA_DIR={data_dir}") from None
+                time.sleep(0.05)
+        yield file.fileno()
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """The web server's socket. It is ours, so that a restart of the web server refuses nobody."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Error(f"cannot listen on {host}:{port}: {reason}; choose another --port") from error
+    with listener:
+        # uvicorn takes it for a Unix socket and would not do this; connections inherit it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield listener
+
+
+def check_port_free(port: int) -> None:
+    with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return
+    raise Error(f"port {port} of the simulated provider is in use; choose a --simulator-port")
+
+
+def check_database() -> None:
+    """Bring the embedded database up to date; another one is its owner's to migrate."""
+    if settings.EMBEDDED:
+        call_command("migrate", verbosity=0)
+        return
+    try:
+        executor = MigrationExecutor(connection)
+    except OperationalError as error:
+        raise Error(f"the database of DATABASE_URL does not answer: {error}") from error
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise Error("the database is not up to date; run `manage.py migrate` first")
+
+
+def environment() -> dict[str, str]:
+    """The children run in the project's folder, so a relative DATA_DIR would be another one."""
+    return {**os.environ, "DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1"}
+
+
+def program(name: str, *arguments: str, rank: int, **more: Any) -> Program:
+    """A Python module or script in the project's folder."""
+    command = (sys.executable, *arguments)
+    return Program(name, command, rank=rank, env=environment(), cwd=settings.BASE_DIR, **more)
+
+
+def broker() -> list[Program]:
+    """The embedded broker, unless another is set, or messages are files."""
+    binary = embedded.valkey_binary()
+    if "CELERY_BROKER_URL" in os.environ or binary is None:
+        return []
+    try:
+        command = embedded.broker_command(binary, settings.DATA_DIR)
+    except (OSError, embedded.BrokerFolderNotPrivate) as error:
+        raise Error(str(error)) from error
+    ready = partial(embedded.broker_answers, settings.DATA_DIR)
+    return [Program("broker", command, rank=BROKER, ready=ready)]
+
+
+def simulator(port: int) -> list[Program]:
+    """A simulated provider, and its row, so that a batch can be run at once."""
+    check_port_free(port)
+    services.provider_at(f"http://127.0.0.1:{port}/v1", "")
+    return [
+        program(
+            "provider",
+            *("manage.py", "simulate_provider", "--port", str(port)),
+            rank=PROVIDER,
+            grace_s=5.0,
+        )
+    ]
+
+
+def worker(number: int) -> Program:
+    return program(
+        f"worker{number}",
+        *("-m", "celery", "-q", "-A", "config", "worker", "-n", f"worker{number}@%h"),
+        *("--pool", "threads", "--concurrency", str(THREADS)),
+        *("--loglevel", settings.LOG_LEVEL, "--without-gossip", "--without-mingle"),
+        rank=WORKERS,
+        grace_s=float(settings.GRACE_SECONDS + SECONDS_TO_FLUSH),
+    )
+
+
+def sweeper() -> Program:
+    return program("sweeper", "manage.py", "sweep", "--loop", rank=WORKERS)
+
+
+def web(listener: socket.socket) -> Program:
+    return program(
+        "web",
+        *("-m", "uvicorn", "config.asgi:application", "--fd", str(listener.fileno())),
+        *("--lifespan", "off", "--log-level", "warning", "--no-access-log"),
+        *("--timeout-graceful-shutdown", "5"),
+        rank=WEB,
+        pass_fds=(listener.fileno(),),
+    )
+
+
+def address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def print_line(width: int, name: str, line: str) -> None:
+    """A line of a child's output, behind its name."""
+    # Whoever read our output may be gone; that is no reason to stop working.
+    with suppress(BrokenPipeError):
+        print(f"{name:<{width}} | {line}", flush=True)  # noqa: T201 - a row of many programs

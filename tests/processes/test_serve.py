@@ -1,0 +1,206 @@
+"""`manage.py serve` as a user starts it: everything comes up, comes back, and goes."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.owned_process import OwnedProcess
+from tests.process_table import Seen, alive, children_of
+from tests.processes.conftest import MANAGE, wait_until
+from tests.servers import free_port
+
+# What a child's command line shows.
+SIGNS = {
+    "broker": "valkey-server",
+    "worker": " celery ",
+    "sweeper": "manage.py sweep",
+    "web": "uvicorn",
+    "guard": "guard.py",
+}
+
+# What a program that uses the app does, with no word about workers.
+CREATE = """
+import io
+from batches import services
+from batches.inputs import InputOptions, read_prompts
+from batches.models import Provider
+text = io.BytesIO(b"".join(b"prompt %d\\n" % n for n in range(30)))
+prompts = read_prompts(text, InputOptions(
+    endpoint="/v1/chat/completions", defaults={"model": "simulated-small"},
+    max_line_bytes=1000, format="text", column="prompt"))
+services.create_batch(Provider.objects.get(), prompts, services.BatchOptions(
+    defaults={"model": "simulated-small"}))
+"""
+
+
+class Served:
+    """One `serve` over a data folder."""
+
+    def __init__(self, data_dir: Path, *arguments: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.env = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATA_DIR": str(data_dir),
+            "LEASE_SECONDS": "2",
+            "SWEEP_SECONDS": "1",
+        }
+        self.env.pop("CELERY_BROKER_URL", None)
+        self.process = OwnedProcess(
+            [sys.executable, str(MANAGE), "serve", "--port", str(self.port), *arguments],
+            env=self.env,
+            cwd=data_dir,
+        )
+
+    def status(self, path: str) -> tuple[int, object]:
+        """What a page answers; 0 while nobody does."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as reply:
+                return reply.status, json.load(reply)
+        except HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except (URLError, OSError):
+            return 0, None
+
+    def is_up(self) -> bool:
+        return self.status("readyz")[0] == 200 and all(self.pid(name) for name in SIGNS)
+
+    def wait_until_up(self) -> None:
+        wait_until(lambda: self.is_up() or not self.process.running, f"up:\n{self.process.output}")
+        assert self.process.running, self.process.output
+
+    def children(self) -> list[Seen]:
+        return children_of(self.process.popen.pid)
+
+    def pid(self, name: str) -> int:
+        """The process of a child now; 0 if there is none."""
+        return next((c.pid for c in self.children() if SIGNS[name] in c.command), 0)
+
+    def stored(self, sql: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(self.data_dir / "db.sqlite3")) as connection:
+            return connection.execute(sql).fetchall()
+
+    def said(self, text: str) -> bool:
+        return text in self.process.output
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start `serve` over a data folder of the test."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> Served:
+            data_dir = tmp_path / "var"
+            data_dir.mkdir(exist_ok=True)
+            served = Served(data_dir, *arguments)
+            stack.enter_context(served.process)
+            return served
+
+        yield start
+
+
+def test_all_come_up_and_a_batch_made_anywhere_is_completed(serve: Serve) -> None:
+    simulator_port = free_port()
+    served = serve("--simulate", "--simulator-port", str(simulator_port), "--workers", "2")
+    served.wait_until_up()
+    assert served.status("healthz") == (200, {"status": "ok"})
+    assert sum(SIGNS["worker"] in child.command for child in served.children()) == 2
+    subprocess.run(
+        [sys.executable, str(MANAGE), "shell", "-v0", "-c", CREATE], env=served.env, check=True
+    )
+    query = "SELECT status, total, succeeded FROM batches_batch"
+    wait_until(lambda: served.stored(query)[0][0] == "completed", "the batch is completed")
+    assert served.stored(query) == [("completed", 30, 30)]
+    assert served.stored("SELECT count(*) FROM batches_result") == [(30,)]
+
+
+@pytest.mark.parametrize("name", ["broker", "worker", "web", "sweeper"])
+def test_what_is_killed_comes_back(serve: Serve, name: str) -> None:
+    served = serve()
+    served.wait_until_up()
+    first = served.pid(name)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: served.pid(name) not in (0, first) and served.is_up(), f"{name} is back")
+    assert served.said("was killed by SIGKILL")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_ends_all(serve: Serve, number: int) -> None:
+    served = serve()
+    served.wait_until_up()
+    pids = [child.pid for child in served.children()]
+    assert len(pids) == len(SIGNS)
+    served.process.signal(number)
+    assert served.process.wait(60) == 0, served.process.output
+    assert not any(alive(pid) for pid in pids)
+    assert served.said("Stopped.")
+    # The folder is free for the next.
+    again = serve()
+    again.wait_until_up()
+
+
+def test_readiness_tells_that_the_broker_hangs_within_seconds(serve: Serve) -> None:
+    served = serve()
+    served.wait_until_up()
+    os.kill(served.pid("broker"), signal.SIGSTOP)
+    try:
+        assert served.status("readyz") == (503, {"status": "failing", "failing": ["broker"]})
+        assert served.status("healthz") == (200, {"status": "ok"})
+    finally:
+        os.kill(served.pid("broker"), signal.SIGCONT)
+    wait_until(served.is_up, "the broker answers again")
+
+
+def test_when_serve_is_killed_nothing_stays_and_the_next_one_starts(serve: Serve) -> None:
+    served = serve()
+    served.wait_until_up()
+    pids = [child.pid for child in served.children()]
+    served.process.signal(signal.SIGKILL)
+    again = serve()
+    again.wait_until_up()
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_a_second_serve_on_the_folder_is_refused(serve: Serve) -> None:
+    first = serve()
+    first.wait_until_up()
+    second = serve()
+    assert second.process.wait() == 2
+    [line] = second.process.output.splitlines()
+    assert "another `serve` runs" in line
+    assert str(first.data_dir) in line
+    assert first.is_up()
+
+
+def test_a_port_in_use_is_named_in_one_line(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments in (["--port", port], ["--simulate", "--simulator-port", port]):
+            served = serve(*arguments)
+            assert served.process.wait() == 2
+            [line] = served.process.output.splitlines()
+            assert port in line
+            assert "in use" in line
+
+
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--workers", "0"]])
+def test_nonsense_is_refused(serve: Serve, arguments: list[str]) -> None:
+    served = serve(*arguments)
+    assert served.process.wait() == 2
+    assert "Traceback" not in served.process.output
