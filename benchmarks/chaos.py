@@ -86,13 +86,18 @@ class Killer:
         self.kills += 1
         self.in_flight += bool(self.stack.kill_in_flight(victim))
         self.workers.remove(victim)
-        self.workers.append(self.stack.start_worker(f"w{self.kills}"))
+        self.workers.append(start_worker(self.stack, f"w{self.kills}"))
+
+
+def start_worker(stack: Stack, name: str) -> OwnedProcess:
+    # One run in each: otherwise one worker may have them all, and most kills hit idle ones.
+    return stack.start_worker(name, concurrency=1)
 
 
 def run(options: Options) -> Report:
     """One batch under fire; exits if it does not end."""
     with installation(options) as stack:
-        workers = [stack.start_worker(f"first{number}") for number in range(options.workers)]
+        workers = [start_worker(stack, f"first{number}") for number in range(options.workers)]
         stack.start_sweeper()
         batch = stack.create_batch(
             options.prompts, batch_size=options.window, parallelism=options.workers

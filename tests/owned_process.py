@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Self
 
 STOP_SECONDS = 30.0
 LOG_LINES_SHOWN = 60
+MOST_OUTPUT = 2**24
 
 
 class OwnedProcess:
@@ -29,22 +31,22 @@ class OwnedProcess:
         cwd: Path | None = None,
         user: int | None = None,
     ) -> None:
-        # Not where `cwd` is: that folder may belong to another user.
-        descriptor, name = tempfile.mkstemp(prefix="threephase-test-", suffix=".log")
-        self.log = Path(name)
-        with os.fdopen(descriptor, "wb") as log:
-            self.popen = subprocess.Popen(
-                command,
-                env=env,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
-            )
+        # A file without a name: nobody has to remove it.
+        self._log, name = tempfile.mkstemp()
+        Path(name).unlink()
+        weakref.finalize(self, os.close, self._log)
+        self.popen = subprocess.Popen(
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$0"', str(self.popen.pid)],
             stdin=subprocess.PIPE,
@@ -70,7 +72,8 @@ class OwnedProcess:
     @property
     def output(self) -> str:
         """What it has printed so far."""
-        return self.log.read_text(errors="replace")
+        # Not read(): that would move the place where the process writes.
+        return os.pread(self._log, MOST_OUTPUT, 0).decode(errors="replace")
 
     @property
     def end_of_output(self) -> str:

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from batches import ingest, services
 from batches.inputs import LineError, NewPrompt
@@ -64,9 +65,9 @@ def test_an_input_without_prompts_is_refused(provider: Provider) -> None:
 
 
 def test_too_many_prompts_are_refused_with_the_setting_named(
-    provider: Provider, settings: pytest.FixtureRequest
+    provider: Provider, settings: Settings
 ) -> None:
-    settings.MAX_PROMPTS_PER_BATCH = 1200  # type: ignore[attr-defined] # pytest-django's wrapper
+    settings.MAX_PROMPTS_PER_BATCH = 1200
     assert refused(provider, list(prompts(1201))) == [
         "line 1201: a batch has at most 1200 prompts (MAX_PROMPTS_PER_BATCH)"
     ]

@@ -14,11 +14,10 @@ import django
 
 django.setup()
 
-from config.celery import app  # noqa: E402 - after the set-up
-
 from batches import results, runner, slice_store  # noqa: E402
 from batches.engine import execute  # noqa: E402
 from batches.provider_client import ProviderClient  # noqa: E402
+from config.celery import app  # noqa: E402 - after the set-up
 
 # point: where the function is, its name, and whether the worker ends after it or before it
 POINTS: dict[str, tuple[Any, str, bool]] = {

@@ -111,12 +111,12 @@ class Stack:
 
     # -- processes
 
-    def start_worker(self, name: str, **env: str) -> OwnedProcess:
+    def start_worker(self, name: str, *, concurrency: int = 8, **env: str) -> OwnedProcess:
         return self._start(
             # Quiet: without the banner, and without the advice not to be root.
             *(sys.executable, "-W", "ignore:You're running the worker"),
             *("-m", "celery", "-q", "-A", "config", "worker"),
-            *("--pool", "threads", "--concurrency", "8", "-n", f"{name}@%h"),
+            *("--pool", "threads", "--concurrency", str(concurrency), "-n", f"{name}@%h"),
             *("--without-gossip", "--without-mingle", "-l", "WARNING"),
             **env,
         )

@@ -8,8 +8,8 @@ from tests.processes.conftest import ROOT
 from tests.servers import PostgresServer
 
 STORAGE = (
-    "test_models test_bulk test_races test_leases test_results test_ingest test_finishing test_services "
-    "test_export test_runner"
+    "test_models test_bulk test_races test_leases test_results test_ingest test_finishing "
+    "test_services test_export test_runner"
 ).split()
 
 

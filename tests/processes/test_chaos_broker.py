@@ -1,0 +1,93 @@
+"""The broker is away, hangs, forgets everything, or says everything fifty times."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from batches.simulator import Behaviour
+from tests.processes.stack import LEASE_SECONDS, Stack
+from tests.servers import RedisServer
+
+WINDOW = 16
+SWEEP_S = 0.5
+
+
+@pytest.mark.parametrize(
+    ("take_away", "give_back"),
+    [(RedisServer.stop, RedisServer.start), (RedisServer.pause, RedisServer.resume)],
+    ids=["stopped", "hanging"],
+)
+def test_a_batch_can_be_created_while_the_broker_is_away(
+    stack: Stack,
+    take_away: Callable[[RedisServer], None],
+    give_back: Callable[[RedisServer], None],
+) -> None:
+    """A6: creating takes its time at most, and the sweeper rings later."""
+    stack.start_worker("one")
+    first = stack.create_batch(["a worker that knows its broker"])
+    stack.wait_completed(first)
+    take_away(stack.broker)
+    began = time.monotonic()
+    batch = stack.create_batch(100, batch_size=WINDOW)
+    assert time.monotonic() - began < 5
+    give_back(stack.broker)
+    stack.start_sweeper(SWEEP_S)
+    stack.wait_completed(batch)
+    stack.check(batch, most_calls=101)
+
+
+def test_work_goes_on_after_the_broker_has_forgotten_everything(stack: Stack) -> None:
+    """A7: FLUSHALL, while the batch is being worked on and while nobody has taken it yet."""
+    stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.3")
+    worker = stack.start_worker("one")
+    running = stack.create_batch(300, batch_size=WINDOW)
+    stack.wait_for_calls(2 * WINDOW)
+    stack.freeze(worker)
+    waiting = stack.create_batch([f"waiting {number}" for number in range(50)], batch_size=WINDOW)
+    stack.broker.flushall()
+    worker.resume()
+    stack.start_sweeper(SWEEP_S)
+    stack.wait_completed(waiting)
+    stack.wait_completed(running)
+    later = stack.create_batch(["after all that"])
+    stack.wait_completed(later)
+    stack.check(later, most_calls=351 + 3 * WINDOW)
+    stack.check(waiting, most_calls=351 + 3 * WINDOW)
+    stack.check(running, most_calls=351 + 3 * WINDOW)
+
+
+def test_calls_go_on_soon_after_the_broker_and_a_worker_are_gone(stack: Stack) -> None:
+    """A7 at its worst: the one that had the work is dead, and its message is nowhere."""
+    stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.3")
+    worker = stack.start_worker("one")
+    batch = stack.create_batch(300, batch_size=WINDOW)
+    stack.wait_for_calls(2 * WINDOW)
+    stack.start_sweeper(SWEEP_S)
+    stack.broker.flushall()
+    assert stack.kill_in_flight(worker)
+    calls = stack.simulator.calls.total()
+    stack.start_worker("two")
+    killed_at = time.monotonic()
+    stack.wait_until(lambda: stack.simulator.calls.total() > calls, "a further call")
+    # The time that a worker takes to start on a busy machine is added.
+    assert time.monotonic() - killed_at < LEASE_SECONDS + SWEEP_S + 8
+    stack.wait_completed(batch)
+    stack.check(batch, most_calls=300 + 3 * WINDOW)
+
+
+def test_the_same_message_fifty_times_makes_no_call_twice(stack: Stack) -> None:
+    """A8: two workers are told at once, before, while and after the batch runs."""
+    stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.3")
+    batch = stack.create_batch(200, batch_size=WINDOW, parallelism=2)
+    stack.driver("ring", batch=batch, times=20)
+    stack.start_worker("one")
+    stack.start_worker("two")
+    stack.wait_for_calls(WINDOW)
+    stack.driver("ring", batch=batch, times=20)
+    stack.wait_completed(batch)
+    stack.driver("ring", batch=batch, times=10)
+    after = stack.create_batch(["the messages before this one were read"])
+    stack.wait_completed(after)
+    stack.check(batch, most_calls=201)
+    assert stack.repeated_calls == 0

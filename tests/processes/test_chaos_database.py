@@ -1,0 +1,90 @@
+"""PostgreSQL cuts connections, crashes, and finds deadlocks; nothing is lost or called twice."""
+
+import time
+
+import psycopg
+from psycopg import sql
+
+from batches.simulator import Behaviour
+from tests.processes.stack import Stack
+
+WINDOW = 16
+
+
+def test_connections_that_are_cut_lose_nothing(postgres_stack: Stack) -> None:
+    """A9: every connection to the database, every second."""
+    stack = postgres_stack
+    stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.4")
+    stack.start_worker("one")
+    stack.start_worker("two")
+    stack.start_sweeper()
+    batch = stack.create_batch(600, batch_size=WINDOW, parallelism=2)
+    stack.wait_for_calls(WINDOW)
+    cut, strike_at = 0, 0.0
+    while stack.stored(batch) < 600:
+        if time.monotonic() >= strike_at:
+            strike_at = time.monotonic() + 1
+            cut += cut_connections(stack)
+        assert cut < 1000
+    stack.wait_completed(batch)
+    assert cut > 5
+    stack.check(batch, most_calls=600)
+    assert stack.repeated_calls == 0
+
+
+def cut_connections(stack: Stack) -> int:
+    rows = stack.postgres.psql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", stack.database
+    )
+    return len(rows)
+
+
+def test_a_database_that_crashes_loses_nothing(postgres_stack: Stack) -> None:
+    """Fault 15: `-m immediate`, three times, with calls in flight."""
+    stack = postgres_stack
+    stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.4")
+    stack.start_worker("one")
+    stack.start_sweeper()
+    batch = stack.create_batch(400, batch_size=WINDOW)
+    for calls in (WINDOW, 100, 250):
+        stack.wait_for_calls(calls)
+        stack.postgres.restart_immediate()
+    stack.wait_completed(batch)
+    stack.check(batch, most_calls=400)
+    assert stack.repeated_calls == 0
+
+
+def test_a_flush_that_is_the_victim_of_a_deadlock_is_done_again(postgres_stack: Stack) -> None:
+    """A10: somebody locks the batch before its chunks, the other way round than a flush."""
+    stack = postgres_stack
+    stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.3")
+    stack.start_worker("one")
+    batch = stack.create_batch(300, batch_size=WINDOW)
+    stack.wait_for_calls(2 * WINDOW)
+    assert stack.database
+    with psycopg.connect(stack.postgres.url_of(stack.database)) as locker:
+        # Whoever waits longer than this looks for a deadlock, and is its victim: not us.
+        locker.execute("SET LOCAL deadlock_timeout = '60s'")
+        locker.execute("SELECT 1 FROM batches_batch WHERE id = %s FOR UPDATE", [batch])
+        stack.wait_until(lambda: waiting(stack), "a flush waits for the batch")
+        locker.execute("SELECT 1 FROM batches_chunk WHERE batch_id = %s FOR UPDATE", [batch])
+        locker.rollback()
+    stack.wait_completed(batch)
+    assert deadlocks(stack) == 1
+    stack.check(batch, most_calls=300)
+    assert stack.repeated_calls == 0
+
+
+def waiting(stack: Stack) -> bool:
+    query = sql.SQL(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    )
+    return bool(stack.postgres.psql(query.as_string(), stack.database))
+
+
+def deadlocks(stack: Stack) -> int:
+    # Statistics of a backend are told when it is idle; the worker's has gone by then.
+    [[count]] = stack.postgres.psql(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = %s", stack.database
+    )
+    return int(count)

@@ -1,0 +1,121 @@
+"""What every throw-away server does: take a port, start, answer, and leave nothing behind."""
+
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.owned_process import OwnedProcess
+
+# Below the ports that the system gives to outgoing connections, so that none gets in between.
+PORTS = range(15000, 32000)
+START_SECONDS = 30.0
+START_ATTEMPTS = 5
+
+
+class ServerNotStarted(Exception):
+    """A server that does not start; the message holds the end of its log."""
+
+
+def free_port() -> int:
+    """A port on the loopback address that nobody listens on."""
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerNotStarted(f"no free port between {PORTS.start} and {PORTS.stop}")
+
+
+class Server(ABC):
+    """A server in a process of its own, on one port for the time of a `with` block."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="threephase-server-"))
+        self.port = free_port()
+        self._process: OwnedProcess | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._throw_away()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._throw_away()
+
+    @property
+    def process(self) -> OwnedProcess:
+        if self._process is None:
+            raise ServerNotStarted("the server was not started")
+        return self._process
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.running
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Another port is taken if somebody was faster."""
+        first = self._process is None
+        for attempt in range(START_ATTEMPTS):
+            self._process = self.launch()
+            if self._answers_in_time():
+                return
+            log = self._process.end_of_output
+            self._process.kill()
+            if not first or attempt == START_ATTEMPTS - 1:
+                break
+            self.port = free_port()
+        raise ServerNotStarted(f"{type(self).__name__} on port {self.port}:\n{log}")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: the port is open and nobody answers."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        self.process.resume()
+
+    @abstractmethod
+    def launch(self) -> OwnedProcess: ...
+
+    @abstractmethod
+    def answers(self) -> bool: ...
+
+    def _answers_in_time(self) -> bool:
+        deadline = time.monotonic() + START_SECONDS
+        while self.running and time.monotonic() < deadline:
+            if self.answers():
+                return True
+            time.sleep(0.02)
+        return False
+
+    def _throw_away(self) -> None:
+        if self.running:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def run_quietly(*command: str, env: dict[str, str]) -> None:
+    """Run a command that should say nothing; raise with what it said if it fails."""
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServerNotStarted(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
