@@ -69,6 +69,13 @@ def results(batch: int) -> list[Any]:
     return [list(map(str, row)) for row in rows]
 
 
+def answers(batch: int) -> list[str]:
+    """What was answered to each prompt, in the order of the prompts."""
+    stored = Result.objects.filter(batch_id=batch).order_by("index")
+    replies = (json.loads(body or "null") for body in stored.values_list("body", flat=True))
+    return [reply["choices"][0]["message"]["content"] for reply in replies]
+
+
 def chunks(batch: int) -> list[dict[str, Any]]:
     columns = ("lo", "state", "lease_token", "crashes", "suspect_crashes")
     return list(Chunk.objects.filter(batch_id=batch).order_by("lo").values(*columns))
@@ -94,7 +101,7 @@ def sweep() -> int:
 COMMANDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(create, status, check, account, kinds, failures, results, chunks),
+        *(create, status, check, account, kinds, failures, results, answers, chunks),
         *(cancel, retry, ring, sweep),
     )
 }
