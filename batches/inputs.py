@@ -15,6 +15,8 @@ from batches.engine.records import Endpoint
 InputFormat = Literal["jsonl", "csv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "text")
 MAX_CUSTOM_ID_CHARS = 512
+# What is let in here is parsed again elsewhere, and parsers count the frames below them.
+MAX_DEPTH = 100
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -123,34 +125,58 @@ def _read_jsonl(
     for item in lines:
         if isinstance(item, LineError):
             yield item
-        elif not item[1].isspace():
+        elif item[1].strip():
             yield from _made(item[0], options, _of_json, item[1])
+
+
+class _CsvLines:
+    """The lines of a CSV file for its parser, until one is wrong; a row has the limit of a line."""
+
+    def __init__(self, lines: Iterator[tuple[int, str] | LineError], max_row_bytes: int) -> None:
+        self.number = 1
+        self.fault: LineError | None = None
+        self._lines = lines
+        self._max_row_bytes = max_row_bytes
+        self._row_size = 0
+
+    def begin_row(self) -> None:
+        self._row_size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for item in self._lines:
+            if isinstance(item, LineError):
+                self.fault = item
+                return
+            self.number, text = item
+            self._row_size += len(text)
+            if self._row_size > self._max_row_bytes:
+                message = f"a row is longer than {self._max_row_bytes} bytes (MAX_LINE_BYTES)"
+                self.fault = LineError(self.number, "invalid_csv_line", message)
+                return
+            yield text
 
 
 def _read_csv(
     lines: Iterator[tuple[int, str] | LineError], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
     csv.field_size_limit(options.max_line_bytes)
-    faults: list[LineError] = []
-
-    def texts() -> Iterator[str]:
-        for item in lines:
-            if isinstance(item, LineError):
-                faults.append(item)
-                return
-            yield item[1]
-
-    reader = csv.DictReader(texts(), strict=True)
+    texts = _CsvLines(lines, options.max_line_bytes)
+    reader = csv.DictReader(iter(texts), strict=True)
     try:
-        if options.column not in (reader.fieldnames or ()) and not faults:
+        if options.column not in (reader.fieldnames or ()) and not texts.fault:
             yield _no_column(options.column, reader.fieldnames)
             return
+        texts.begin_row()
         for row in reader:
-            if not faults:
-                yield from _made(reader.line_num, options, _of_row, row)
+            if not texts.fault:
+                yield from _made(texts.number, options, _of_row, row)
+            texts.begin_row()
     except csv.Error as error:
-        yield LineError(reader.line_num, "invalid_csv_line", f"not CSV: {error}")
-    yield from faults
+        # After a wrong line the parser only sees that its input ends too soon.
+        if not texts.fault:
+            yield LineError(texts.number, "invalid_csv_line", f"not CSV: {error}")
+    if texts.fault:
+        yield texts.fault
 
 
 def _no_column(column: str, names: Any) -> LineError:
@@ -185,6 +211,11 @@ def _of_text(text: str, options: InputOptions) -> tuple[str | None, dict[str, An
 def _of_row(
     row: dict[str | None, str | list[str] | None], options: InputOptions
 ) -> tuple[str | None, dict[str, Any]]:
+    if None in row:
+        # Mostly a text with a comma and without quotes, half of which would be sent.
+        raise PromptRejected(
+            "not CSV: more fields than the header names", param="row", code="invalid_csv_line"
+        )
     text, custom_id = row.get(options.column), row.get("custom_id")
     if not isinstance(text, str) or not text.strip():
         raise PromptRejected(
@@ -257,7 +288,26 @@ def _object(text: str) -> dict[str, Any]:
         raise PromptRejected(str(error), param="line", code="invalid_json_line") from error
     if not isinstance(value, dict):
         raise PromptRejected("a line is a JSON object", param="line", code="invalid_json_line")
+    if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(value):
+        raise PromptRejected(
+            f"nested more than {MAX_DEPTH} levels deep", param="line", code="invalid_json_line"
+        )
     return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether a value is nested deeper than MAX_DEPTH; level by level, not by recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

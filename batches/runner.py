@@ -56,7 +56,7 @@ RENEWALS_PER_LEASE = 4
 TRUSTED_SHARE_OF_LEASE = 0.7
 LONGEST_DATABASE_WAIT_S = 5.0
 # A prompt over which so many runners vanished while it was sent alone is to blame.
-CRASHES_TO_BLAME = 2
+CRASHES_TO_BLAME = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from batches.engine.prepare import prompt_body
 from batches.engine.records import ENDPOINTS, Endpoint
 from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
-from tests.test_inputs import faults, peak_of, prompts
+from tests.test_inputs import faults, prompts
+from tests.test_inputs_hostile import peak_of
 
 CHAT: Endpoint = "/v1/chat/completions"
 BOM = b"\xef\xbb\xbf"

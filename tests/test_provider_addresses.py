@@ -270,17 +270,6 @@ async def test_a_certificate_that_nobody_vouches_for_is_a_fault_of_the_setup(
         assert server.requests == []
 
 
-async def test_no_certificate_of_the_environment_is_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = self_signed(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "self_signed.pem"))
-    async with ScriptedServer(answer(chat()), tls=context) as server:
-        async with ProviderClient(server.base_url, addresses=LOOPBACK) as client:
-            assert type(await failure(client)) is ConfigError
-        assert server.requests == []
-
-
 async def test_a_server_without_tls_is_no_https_provider() -> None:
     received: list[bytes] = []
 

@@ -75,8 +75,7 @@ def _answered(
         status="failed" if fault else "succeeded",
         kind=fault.kind if fault else None,
         code=fault.kind.value if fault else "",
-        # A message may quote the answer, and its parser has turned \u0000 into the character.
-        message=fault.message[:MAX_MESSAGE_CHARS].replace("\x00", "\ufffd") if fault else "",
+        message=_storable(fault.message) if fault else "",
         status_code=reply.status_code,
         request_id=reply.request_id,
         body=reply.body,
@@ -99,7 +98,7 @@ def _failed_call(exchange: Exchange, error: ProviderError) -> Outcome:
         status="failed",
         kind=error.kind,
         code=error.code or error.kind.value,
-        message=error.message[:MAX_MESSAGE_CHARS],
+        message=_storable(error.message),
         status_code=error.status_code,
         request_id=error.request_id,
         body=error.body,
@@ -109,3 +108,9 @@ def _failed_call(exchange: Exchange, error: ProviderError) -> Outcome:
         elapsed_s=exchange.elapsed_s,
         done_at=exchange.done_at,
     )
+
+
+def _storable(message: str) -> str:
+    """A message that any database takes: it may quote an answer, or be of any exception."""
+    text = message[:MAX_MESSAGE_CHARS].replace("\x00", "\ufffd")
+    return text.encode("utf-8", "replace").decode()

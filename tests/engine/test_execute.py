@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,9 @@ from tests.engine.makers import in_chunks, request
 from tests.waiting import eventually
 
 FOREVER_S = 3000.0
+
+# The first numbers that chance brings after it are 0.97 and 0.01.
+SEED_HIGH_THEN_LOW = 15
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -203,6 +207,30 @@ async def test_a_refusal_for_pace_costs_no_attempt() -> None:
     [exchange] = run.delivered
     assert exchange.error is None
     assert exchange.calls == 21
+
+
+async def test_a_refusal_for_pace_is_final_when_the_prompt_has_waited_long_enough() -> None:
+    run = Run(1, window=1, retry=RetryPolicy(base_s=0.0, max_wait_s=0.05))
+    for _ in range(3):
+        await run.inside(0)
+        run.doors.fail(0, RateLimited("slow down", retry_after_s=0.02))
+        await settle()
+    await run.end()
+    [exchange] = run.delivered
+    assert isinstance(exchange.error, RateLimited)
+    assert exchange.calls == 3
+
+
+async def test_retries_of_the_same_moment_are_spread() -> None:
+    random.seed(SEED_HIGH_THEN_LOW)
+    run = Run(2, window=2, retry=RetryPolicy(base_s=0.5))
+    await run.inside(0, 1)
+    run.doors.fail(0, ServerError("500"))
+    run.doors.fail(1, ServerError("500"))
+    await eventually(lambda: len(run.doors.begun) == 4)
+    # The one that drew the shorter wait comes first, although it failed last.
+    assert run.doors.begun == [0, 1, 1, 0]
+    await run.let_all()
 
 
 async def test_what_the_provider_refuses_is_final_and_its_neighbours_go_on() -> None:

@@ -50,7 +50,7 @@ async def test_a_run_that_is_stopped_before_it_begins_sends_nothing(schedule: Sc
     execution = Execution(doors.send, refuse, ExecutionOptions(schedule=schedule))
     execution.stop()
     execution.stop()
-    await execution.run(in_chunks(map(request, range(9)), 3))
+    await ended(asyncio.create_task(execution.run(in_chunks(map(request, range(9)), 3))))
     assert doors.begun == []
 
 

@@ -105,6 +105,11 @@ def test_a_refusal_for_pace_is_repeated_until_the_prompt_has_waited_long_enough(
     assert verdict(error, attempts=0, calls=calls, waited_s=waited) == expected
 
 
+def test_a_refusal_for_pace_does_not_end_what_other_failures_have_nearly_ended() -> None:
+    error = RateLimited("slow down")
+    assert verdict(error, attempts=POLICY.max_attempts, calls=9).decision is Decision.RETRY
+
+
 @pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
 def test_the_longest_wait_that_is_honoured_is_waited_for_with_the_default_policy(
     chance: float,

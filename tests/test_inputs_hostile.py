@@ -1,0 +1,113 @@
+"""Files that were made to break the reading: deep, endless, random."""
+
+import io
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batches.inputs import (
+    InputFormat,
+    InputOptions,
+    NewPrompt,
+    read_prompts,
+)
+from tests.test_inputs import CHAT, read
+
+
+def deeper(frames: int, call: Callable[[], Any]) -> Any:
+    """What a function returns that is called from so many frames further down."""
+    return call() if frames == 0 else deeper(frames - 1, call)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_what_is_accepted_at_the_door_can_be_read_again_from_deeper_down(opening: str) -> None:
+    # Parsers count the frames below them: a worker has more of them than the command that read
+    # the file, and must not stumble over a prompt that was let in.
+    closing = "]" if opening == "[" else "}"
+    accepted = 0
+    for depth in range(50, 1000, 5):
+        inner = opening * depth + ("" if opening == "[" else "1") + closing * depth
+        got = read(b'{"prompt": "hi", "x": %s}' % inner.encode())
+        for prompt in got:
+            if isinstance(prompt, NewPrompt):
+                accepted += 1
+                assert deeper(200, partial(json.loads, prompt.body))
+    assert accepted
+
+
+class Endless(io.RawIOBase):
+    """A file that is made while it is read, and never there as a whole."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            try:
+                self._rest = next(self._pieces)
+            except StopIteration:
+                return 0
+        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def peak_of(pieces: Iterator[bytes], form: InputFormat) -> tuple[int, int]:
+    """The items of a file that is read one by one, and the most bytes that were held."""
+    options = InputOptions(
+        endpoint=CHAT, defaults={"model": "m"}, max_line_bytes=2000, format=form, column="prompt"
+    )
+    count = 0
+    tracemalloc.start()
+    try:
+        for _ in read_prompts(io.BufferedReader(Endless(pieces)), options):
+            count += 1
+        return count, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "text", "csv"])
+def test_only_one_line_of_a_file_is_held(form: InputFormat) -> None:
+    start = iter([b"prompt\n"] if form == "csv" else [])
+    one = b'{"prompt": "%s"}\n' % (b"x" * 1000) if form == "jsonl" else b"x" * 1000 + b"\n"
+    pieces = (one for _ in range(10_000))
+    count, peak = peak_of((piece for source in (start, pieces) for piece in source), form)
+    assert count == 10_000
+    assert peak < 500_000
+
+
+@pytest.mark.parametrize("form", ["jsonl", "text", "csv"])
+def test_a_line_without_an_end_is_not_held_either(form: InputFormat) -> None:
+    count, peak = peak_of((b"x" * 100_000 for _ in range(300)), form)
+    assert count == 1
+    assert peak < 1_000_000
+
+
+STARTS = [b"", b"prompt\n", b"prompt,custom_id\n", b'prompt\n"', b'{"prompt": "']
+likely = st.text(alphabet='a",\r\n\x00{}:[] ', max_size=40).map(str.encode)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    start=st.sampled_from(STARTS),
+    rest=st.binary(max_size=60) | likely,
+    form=st.sampled_from(["jsonl", "text", "csv"]),
+)
+def test_no_file_breaks_the_reading(start: bytes, rest: bytes, form: InputFormat) -> None:
+    raw = start + rest
+    for item in read(raw, form=form, max_line_bytes=30):
+        assert 1 <= item.line <= raw.count(b"\n") + 1
+        str(item).encode()
+        if isinstance(item, NewPrompt):
+            assert json.loads(item.body)
