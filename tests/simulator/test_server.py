@@ -433,7 +433,9 @@ def test_a_body_may_be_longer_than_announced(client: httpx.Client) -> None:
     response = chat(client, "[simulate: body=short_content_length]")
     with pytest.raises(json.JSONDecodeError):
         response.json()
-    assert chat(client, "next").status_code == 200
+    # Over another connection: what is left over on the first one spoils it.
+    with httpx.Client(base_url=client.base_url) as another:
+        assert chat(another, "next").status_code == 200
 
 
 def test_a_body_may_be_shorter_than_announced(client: httpx.Client) -> None:
