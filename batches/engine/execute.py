@@ -208,6 +208,9 @@ class Execution:
             if self._admit is not None and not await self._admit(call.request):
                 queue.finish()
                 continue
+            if self._stopped:
+                # Stopped while it waited to be admitted.
+                return
             result = await self._call(call)
             if isinstance(result, Reply):
                 self._proven = True
