@@ -41,11 +41,13 @@ time.sleep(600)
 """
 
 SUPERVISOR = """
-import sys
+import signal, sys
 from pathlib import Path
 from batches.management.child import Program
 from batches.management.supervisor import Supervisor
 
+# Whoever ran the tests under nohup has it ignored, and the supervisor would keep to that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 programs = [
     Program(name, [sys.executable, "-c", code, name], rank=int(rank), grace_s=float(grace),
             cwd=Path.cwd(), ready=Path(name + ".pids").exists)
