@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -14,6 +15,15 @@ OutcomeStatus = Literal["succeeded", "failed"]
 
 ENDPOINTS: tuple[Endpoint, ...] = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings")
 SCHEDULES: tuple[Schedule, ...] = ("rolling", "lockstep")
+
+
+class Rung(StrEnum):
+    """By what step of the ladder an answer came to fit its schema, cheapest first."""
+
+    PARSED = "parsed"
+    EXTRACTED = "extracted"
+    REPAIRED = "repaired"
+    ASKED_AGAIN = "asked_again"
 
 
 @dataclass(frozen=True, slots=True)

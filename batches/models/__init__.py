@@ -1,0 +1,33 @@
+"""What is stored. Constraints make wrong states impossible; statuses move in guarded transitions.
+
+A batch of a million prompts is a million Prompt rows that never change and a million Result rows
+that are only inserted. What changes in a run are its Batch row and its Chunk rows.
+"""
+
+from batches.models.batch import Batch, BatchQuerySet
+from batches.models.fields import lease_end, public_id
+from batches.models.file import File, Upload, UploadPart
+from batches.models.provider import Provider
+from batches.models.result import Result
+from batches.models.token import ApiToken
+from batches.models.webhook import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
+from batches.models.work import Chunk, Prompt, Slot
+
+__all__ = [
+    "EVENT_TYPES",
+    "ApiToken",
+    "Batch",
+    "BatchQuerySet",
+    "Chunk",
+    "File",
+    "Prompt",
+    "Provider",
+    "Result",
+    "Slot",
+    "Upload",
+    "UploadPart",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "lease_end",
+    "public_id",
+]

@@ -1,0 +1,28 @@
+"""What several models are made of."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+def public_id(prefix: str) -> str:
+    """An identifier that can be shown and cannot be guessed."""
+    return f"{prefix}{uuid.uuid4().hex}"
+
+
+def choices(values: Iterable[str]) -> list[tuple[str, str]]:
+    return [(str(value), str(value)) for value in values]
+
+
+def one_of(field: str, values: Iterable[str], name: str) -> models.CheckConstraint:
+    return models.CheckConstraint(condition=Q((f"{field}__in", list(map(str, values)))), name=name)
+
+
+def lease_end(seconds: float) -> Any:
+    """The moment so many seconds from now on the database's clock."""
+    return Now() + timedelta(seconds=seconds)

@@ -1,0 +1,78 @@
+"""What is uploaded and what is given out."""
+
+from functools import partial
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from batches.models.fields import choices, one_of, public_id
+
+UPLOAD_STATUSES = ("pending", "completed", "cancelled", "expired")
+
+
+class File(models.Model):
+    """An uploaded input, its bytes in the file storage; or the output of a batch, which has no
+    content of its own: it is written from the results whenever it is read."""
+
+    public_id = models.CharField(
+        max_length=64, unique=True, default=partial(public_id, "file-"), editable=False
+    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    purpose = models.CharField(max_length=32)
+    filename = models.CharField(max_length=255)
+    content = models.FileField(upload_to="%Y/%m", max_length=255, blank=True)
+    bytes = models.BigIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(bytes__gte=0), name="file_bytes_positive"),
+        )
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class Upload(models.Model):
+    """A file that comes in parts; it becomes a File when it is completed."""
+
+    PENDING, COMPLETED, CANCELLED, EXPIRED = "pending", "completed", "cancelled", "expired"
+
+    public_id = models.CharField(
+        max_length=64, unique=True, default=partial(public_id, "upload_"), editable=False
+    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    purpose = models.CharField(max_length=32)
+    filename = models.CharField(max_length=255)
+    mime_type = models.CharField(max_length=255)
+    bytes = models.BigIntegerField(help_text="as announced")
+    file_expires_after_s = models.PositiveIntegerField(null=True)
+    status = models.CharField(max_length=16, choices=choices(UPLOAD_STATUSES), default=PENDING)
+    file = models.OneToOneField(File, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            one_of(
+                "status", ("pending", "completed", "cancelled", "expired"), "upload_status_known"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class UploadPart(models.Model):
+    """Some of the bytes of an upload; their order is given when it is completed."""
+
+    public_id = models.CharField(
+        max_length=64, unique=True, default=partial(public_id, "part_"), editable=False
+    )
+    upload = models.ForeignKey(Upload, models.CASCADE, related_name="parts")
+    content = models.FileField(upload_to="parts/%Y/%m", max_length=255)
+    bytes = models.BigIntegerField()
+    created_at = models.DateTimeField(db_default=Now())

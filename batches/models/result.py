@@ -1,0 +1,53 @@
+"""What became of each prompt."""
+
+from django.db import models
+from django.db.models import Q
+
+from batches.engine.errors import FailureKind
+from batches.engine.records import Rung
+from batches.models.batch import Batch
+from batches.models.fields import choices
+from batches.models.work import Prompt
+
+
+class Result(models.Model):
+    """The stored outcome of one prompt: inserted once, never changed. Times in seconds."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    # Kinds of prompts that never ran; they are not among the failed ones of their batch.
+    NEVER_RAN = (FailureKind.CANCELLED, FailureKind.EXPIRED)
+
+    prompt = models.OneToOneField(
+        Prompt, models.CASCADE, primary_key=True, related_name="result", db_constraint=False
+    )
+    batch = models.ForeignKey(
+        Batch, models.CASCADE, related_name="results", db_constraint=False, db_index=False
+    )
+    index = models.PositiveIntegerField()
+    status = models.CharField(max_length=16, choices=choices([SUCCEEDED, FAILED]))
+    kind = models.CharField(max_length=32, blank=True, choices=choices(FailureKind))
+    code = models.CharField(max_length=200, blank=True)
+    message = models.TextField(blank=True)
+    status_code = models.PositiveSmallIntegerField(null=True)
+    request_id = models.CharField(max_length=200, blank=True)
+    body = models.TextField(null=True)  # noqa: DJ001 - null is "no reply", which "" is not
+    # The answer as JSON text that fits its schema, and by what rung of the ladder it does.
+    parsed = models.TextField(null=True)  # noqa: DJ001 - null where no schema was asked for
+    rung = models.CharField(max_length=16, blank=True, db_default="", choices=choices(Rung))
+    finish_reason = models.CharField(max_length=64, blank=True)
+    input_tokens = models.PositiveIntegerField()
+    output_tokens = models.PositiveIntegerField()
+    calls = models.PositiveIntegerField()
+    latency_s = models.FloatField(null=True, help_text="of the last call; null if none was made")
+    elapsed_s = models.FloatField(help_text="from the first call to the outcome")
+    done_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(status="succeeded", kind="") | (Q(status="failed") & ~Q(kind="")),
+                name="result_failed_has_a_kind",
+            ),
+        )
+        indexes = (models.Index(fields=["batch", "status", "index"], name="result_of_batch"),)

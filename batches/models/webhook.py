@@ -1,0 +1,67 @@
+"""Who is told when a batch ends, and what became of telling them."""
+
+from functools import partial
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from batches.models.fields import choices, one_of, public_id
+
+EVENT_TYPES = ("batch.completed", "batch.failed", "batch.expired", "batch.cancelled")
+
+
+class WebhookEndpoint(models.Model):
+    """An address of a user that is told of events. Secrets are encrypted (Standard Webhooks)."""
+
+    public_id = models.CharField(
+        max_length=64, unique=True, default=partial(public_id, "we_"), editable=False
+    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    url = models.CharField(max_length=500)
+    event_types = models.JSONField(default=list)
+    secret = models.TextField(help_text="encrypted")
+    # Still good for a day after a rotation, if that was asked for.
+    old_secret = models.TextField(blank=True, help_text="encrypted")
+    old_secret_expires_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WebhookDelivery(models.Model):
+    """One event for one endpoint: written with the event, in its transaction; sent afterwards."""
+
+    PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
+
+    endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="deliveries")
+    event_id = models.CharField(max_length=64, default=partial(public_id, "evt_"))
+    event_type = models.CharField(max_length=32, choices=choices(EVENT_TYPES))
+    object_id = models.CharField(max_length=64, help_text="the id of the batch")
+    status = models.CharField(
+        max_length=16, choices=choices([PENDING, DELIVERED, FAILED]), default=PENDING
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    # Also the lease of who sends it: moved on before each attempt.
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    status_code = models.PositiveSmallIntegerField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    delivered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "webhook deliveries"
+        constraints = (
+            one_of("status", ("pending", "delivered", "failed"), "delivery_status_known"),
+        )
+        indexes = (
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(status="pending"), name="delivery_due"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.event_type} to {self.endpoint}"
