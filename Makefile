@@ -33,8 +33,9 @@ demo: install ## run examples/prompts.jsonl against a simulated provider
 serve: install ## run web server, worker, sweeper, broker and a simulated provider (ARGS="--port 8001")
 	@exec $(BIN)/python manage.py serve --simulate $(ARGS)
 
-test: $(VENV)/.dev-installed ## run the tests
-	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+# Most of the tests wait for other processes, so more of them run at once than there are cores.
+test: $(VENV)/.dev-installed ## run the tests (ARGS="tests/engine -n 0")
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/.dev-installed ## check style, types, imports and migrations
 	@$(BIN)/ruff check .

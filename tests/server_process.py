@@ -25,7 +25,8 @@ class ServerNotStarted(Exception):
 
 def free_port() -> int:
     """A port on the loopback address that nobody listens on."""
-    for port in random.sample(PORTS, 100):
+    # Not from the seed of the tests, which is the same in processes that run side by side.
+    for port in random.SystemRandom().sample(PORTS, 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

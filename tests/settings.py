@@ -1,9 +1,12 @@
 """The settings, with a data folder that the tests may throw away."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="threephase-tests-")
+atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 
 from config.settings import *  # noqa: F403
 from config.settings import DATA_DIR, DATABASES
