@@ -7,24 +7,31 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Now
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Least, Now
 
+from batches.deliveries import end_batch, sweep_deliveries
+from batches.files import delete_expired_files, remove_leftovers
 from batches.finishing import finish_batch
 from batches.lifecycle import BatchStatus
-from batches.models import Batch, Chunk
+from batches.models import Batch, Chunk, Slot
 from batches.purging import purge
+from batches.uploads import expire_uploads
 
 logger = logging.getLogger(__name__)
 
 # An input that is still being read after so long has lost its reader.
 INGEST_DEADLINE = timedelta(hours=6)
 
+# More messages than workers have threads bring nothing; what is left waits for the next sweep.
+MOST_RINGS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What a sweep found to do: batches rung for, ended, failed, purged."""
+    """What a sweep found to do: rings, batches ended, failed, purged."""
 
     rung: int
     ended: int
@@ -36,13 +43,17 @@ def sweep(ring: Callable[[int], object]) -> SweepReport:
     """Do what is due; `ring` is called with the id of each batch that has work and no runner."""
     failed = fail_abandoned_inputs()
     ended = sum(finish_batch(pk) for pk in _to_finish())
-    waiting = list(Batch.objects.waiting().values_list("pk", flat=True))
-    for pk in waiting:
+    rung = _to_ring()
+    for pk in rung:
         ring(pk)
     deleted = list(Batch.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True))
     for pk in deleted:
         purge(pk)
-    report = SweepReport(rung=len(waiting), ended=ended, failed=failed, purged=len(deleted))
+    sweep_deliveries()
+    delete_expired_files()
+    expire_uploads()
+    remove_leftovers()
+    report = SweepReport(rung=len(rung), ended=ended, failed=failed, purged=len(deleted))
     logger.debug("Swept: %s", report)
     return report
 
@@ -54,11 +65,29 @@ def fail_abandoned_inputs() -> int:
     )
     error = {"code": "invalid_request", "message": "reading the input was interrupted"}
     return sum(
-        Batch.objects.filter(pk=pk).move(
-            BatchStatus.FAILED, sources={BatchStatus.VALIDATING}, errors=[error]
+        end_batch(
+            pk,
+            Batch.objects.filter(pk=pk),
+            BatchStatus.FAILED,
+            sources={BatchStatus.VALIDATING},
+            errors=[error],
         )
         for pk in list(abandoned.values_list("pk", flat=True))
     )
+
+
+def _to_ring() -> list[int]:
+    """Batches that wait, each as often as it has free slots and work for them."""
+    free = _count_of(Slot.objects.claimable())
+    chunks = _count_of(Chunk.objects.claimable())
+    waiting = Batch.objects.waiting().annotate(runners=Least(free, chunks)).order_by("pk")
+    found = waiting.values_list("pk", "runners")[:MOST_RINGS]
+    return [pk for pk, runners in found for _ in range(runners)][:MOST_RINGS]
+
+
+def _count_of(rows: QuerySet[Any]) -> Subquery:
+    of_batch = rows.filter(batch=OuterRef("pk")).order_by().values("batch")
+    return Subquery(of_batch.annotate(n=Count("pk")).values("n"))
 
 
 def _to_finish() -> list[int]:

@@ -1,3 +1,4 @@
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -122,6 +123,16 @@ def test_the_sweeper_rings_for_what_waits_and_for_nothing_else(provider: Provide
     rung: list[int] = []
     assert sweep(rung.append).rung == 1
     assert rung == [waiting.pk]
+
+
+def test_the_sweeper_rings_for_every_runner_that_finds_work(provider: Provider) -> None:
+    busy = batch_of(provider, 6, batch_size=1, parallelism=4)
+    small = batch_of(provider, 2, batch_size=1, parallelism=4)
+    soon = timezone.now() + timedelta(minutes=1)
+    Slot.objects.filter(batch=busy, number=0).update(lease_expires_at=soon)
+    rung: list[int] = []
+    sweep(rung.append)
+    assert Counter(rung) == {busy.pk: 3, small.pk: 2}
 
 
 def test_the_sweeper_fails_an_input_that_nobody_reads_any_more(provider: Provider) -> None:

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         if not options["loop"]:
             report = sweep(ring)
             self.stdout.write(
-                f"rung for {report.rung}, ended {report.ended}, "
+                f"rang {report.rung} times, ended {report.ended}, "
                 f"failed {report.failed}, purged {report.purged}"
             )
             return
