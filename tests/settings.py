@@ -6,10 +6,11 @@ import shutil
 import tempfile
 
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="threephase-tests-")
-atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 
 from config.settings import *  # noqa: F403
 from config.settings import DATA_DIR, DATABASES
+
+atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, as in production: threads with connections of their own must be able to meet there.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -301,9 +302,7 @@ def stack_on(
         url = shared.postgres.create_database(name, template=TEMPLATE)
         data.mkdir()
     else:
-        data.mkdir()
-        for file in shared.template.iterdir():
-            (data / file.name).write_bytes(file.read_bytes())
+        shutil.copytree(shared.template, data)
     variables = {**environment(data, shared.broker, database=url), **env}
     stack = Stack(shared, simulator, folder, name, variables, Driver(variables))
     try:
