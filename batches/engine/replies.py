@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
@@ -34,6 +34,8 @@ QUOTA_CODES = frozenset(
         "project_spend_limit_exceeded",
     }
 )
+# Parts of an answer; models that think aloud put other parts beside them.
+TEXT_PARTS = frozenset({"text", "output_text"})
 MAX_MESSAGE_CHARS = 500
 MAX_REQUEST_ID_CHARS = 200
 MAX_CODE_CHARS = 200
@@ -96,9 +98,20 @@ def _usage(
     )
 
 
-class _Message(BaseModel):
-    content: str | None = None
+class _Part(BaseModel):
+    type: str = "text"
+    text: str | None = None
     refusal: str | None = None
+
+
+class _Message(BaseModel):
+    content: str | list[_Part] | None = None
+    refusal: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text; some servers give it in parts, beside others such as their thoughts."""
+        return _text_of(self.content) if isinstance(self.content, list) else self.content
 
 
 class _Choice(BaseModel):
@@ -111,9 +124,9 @@ class _ChatCompletion(BaseModel):
     usage: _ChatUsage | None = None
 
 
-class _Part(BaseModel):
-    text: str | None = None
-    refusal: str | None = None
+def _text_of(parts: Iterable[_Part]) -> str | None:
+    texts = [part.text for part in parts if part.type in TEXT_PARTS and part.text is not None]
+    return "".join(texts) if texts else None
 
 
 class _Item(BaseModel):
@@ -181,7 +194,7 @@ def _read_chat(status_code: int, request_id: str, body: str) -> Reply:
         status_code=status_code,
         request_id=request_id,
         body=body,
-        answer=choice.message.content,
+        answer=choice.message.text,
         finish_reason=(choice.finish_reason or "")[:MAX_REASON_CHARS],
         refusal=choice.message.refusal,
         usage=completion.usage.usage() if completion.usage else Usage(),
@@ -196,13 +209,12 @@ def _read_response(status_code: int, request_id: str, body: str) -> Reply:
     parts = [
         part for item in response.output for part in item.content or () if item.type == "message"
     ]
-    texts = [part.text for part in parts if part.text is not None]
     reason = response.incomplete_details.reason if response.incomplete_details else None
     return Reply(
         status_code=status_code,
         request_id=request_id,
         body=body,
-        answer="".join(texts) if texts else None,
+        answer=_text_of(parts),
         finish_reason="length"
         if reason == "max_output_tokens"
         else (reason or "stop")[:MAX_REASON_CHARS],

@@ -94,6 +94,14 @@ def test_a_chat_completion_is_read() -> None:
     assert json.loads(got.body) == chat("hello")
 
 
+def test_an_answer_that_comes_in_parts_is_read_from_its_texts() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "let me see"}]}
+    spoken = {"type": "reasoning", "text": "hm"}
+    parts = [thought, spoken, {"type": "text", "text": "4"}, {"type": "text", "text": "2"}]
+    assert read(chat(parts)).answer == "42"
+    assert read(chat([thought])).answer is None
+
+
 def test_a_response_is_read_from_its_messages_alone() -> None:
     got = read(response("hel", "lo"), endpoint=RESPONSES)
     assert (got.answer, got.finish_reason, got.refusal) == ("hello", "stop", None)
