@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint format bench requirements clean
+.PHONY: help install demo serve test lint format screenshots fuzz bench requirements clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,6 +22,7 @@ $(VENV)/.installed: requirements/base.txt | $(VENV)/.python
 $(VENV)/.dev-installed: requirements/dev.txt | $(VENV)/.python
 	@echo "Installing requirements/dev.txt ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m tests.engine.schema_suite
 	@touch $@
 
 install: $(VENV)/.installed ## make the virtual environment and the database
@@ -48,6 +49,12 @@ lint: $(VENV)/.dev-installed ## check style, types, imports and migrations
 format: $(VENV)/.dev-installed ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+fuzz: $(VENV)/.dev-installed ## send the API much that makes no sense (FUZZ_EXAMPLES=1000)
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),200) $(BIN)/python -m pytest tests/processes/test_api_fuzz.py $(ARGS)
+
+screenshots: $(VENV)/.dev-installed ## take the pictures in docs/admin anew, with the browser tests
+	@THREEPHASE_SCREENSHOTS=1 $(BIN)/python -m pytest -q tests/processes/test_admin_in_browser.py
 
 bench: $(VENV)/.dev-installed ## measure, and draw the plots in docs/
 	@$(BIN)/python -m benchmarks

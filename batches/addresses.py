@@ -6,6 +6,10 @@ from collections.abc import Iterable
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+# How a host may be written in a URL: plain characters, so that no two parsers read it differently.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+HOST_PATTERN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])"
+
 # IPv6 forms that carry an IPv4 address, by where it stands in their 128 bits. `is_global` is true
 # for some of them although what they lead to is not (measured on Python 3.11).
 _CARRIERS: tuple[tuple[ipaddress.IPv6Network, int], ...] = (
@@ -39,7 +43,24 @@ class AddressPolicy:
         """Whether this IP address may be called."""
         # A scope such as %eth0 does not make an address public.
         ip = ipaddress.ip_address(address.partition("%")[0])
-        return any(ip in network for network in self._networks) or is_public(ip)
+        return self._lists(ip) or is_public(ip)
+
+    def lists(self, host: str) -> bool:
+        """Whether this host, a name or an address, is on the list by itself."""
+        try:
+            return self._lists(ipaddress.ip_address(host))
+        except ValueError:
+            return self.allows_name(host)
+
+    def refuses(self, host: str) -> bool:
+        """Whether this host is an address that may not be called; a name may lead anywhere."""
+        try:
+            return not self.allows(host)
+        except ValueError:
+            return False
+
+    def _lists(self, ip: IPAddress) -> bool:
+        return any(ip in network for network in self._networks)
 
 
 def is_public(ip: IPAddress) -> bool:

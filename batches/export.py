@@ -1,9 +1,11 @@
 """Results are written: JSONL in the format of the OpenAI Batch API, in the order of the input."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
+
+from django.db.models import QuerySet
 
 from batches.models import Batch, Prompt, Result
 
@@ -15,6 +17,17 @@ _ROW_CODES = {
     "cancelled": "batch_cancelled",
     "expired": "batch_expired",
 }
+
+
+# What a line shows, in the order of ResultRow.
+_LINE_FIELDS = (
+    *("status", "kind", "code", "message", "status_code", "request_id", "body"),
+    *("parsed", "rung"),
+)
+
+
+# What is told of a result beside its line, in the order of DetailedRow.
+_DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,20 @@ class ResultRow:
     status_code: int | None
     request_id: str
     body: str | None
+    parsed: str | None = None
+    rung: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DetailedRow:
+    """A result with how it came about."""
+
+    row: ResultRow
+    finish_reason: str
+    calls: int
+    latency_s: float | None
+    input_tokens: int
+    output_tokens: int
 
 
 def write_results(batch: Batch, output: TextIO, errors: TextIO | None = None) -> int:
@@ -38,38 +65,54 @@ def write_results(batch: Batch, output: TextIO, errors: TextIO | None = None) ->
     written = 0
     for row in result_rows(batch):
         failed = row.status == Result.FAILED
-        (errors if errors is not None and failed else output).write(result_line(row) + "\n")
+        (errors if errors is not None and failed else output).write(file_line(row) + "\n")
         written += 1
     return written
 
 
-def result_rows(batch: Batch) -> Iterator[ResultRow]:
+def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
     """The results of a batch in the order of its prompts, a page in memory at a time."""
     after = -1
-    while page := _page(batch, after):
+    while page := _page(batch, after, status):
         yield from page
         after = page[-1].index
 
 
-def _page(batch: Batch, after: int) -> list[ResultRow]:
+def detailed_rows(
+    batch: Batch, *, after: int, limit: int, status: str | None = None, kind: str | None = None
+) -> list[DetailedRow]:
+    """So many results behind an index, of one status or kind if that is given."""
+    names = (*_LINE_FIELDS, *_DETAILS)
+    if kind is not None:
+        found = _of_results(batch, after, Result.FAILED, names).filter(kind=kind)
+        # A kind that did not fail is asked for in vain.
+        rows = list(found[:limit]) if status != Result.SUCCEEDED else []
+    else:
+        rows = list(_found(batch, after, status, names)[:limit])
+    last = 3 + len(_LINE_FIELDS)
+    return [DetailedRow(ResultRow(*row[:last]), *row[last:]) for row in rows]
+
+
+def _page(batch: Batch, after: int, status: str | None) -> list[ResultRow]:
+    return [ResultRow(*row) for row in _found(batch, after, status, _LINE_FIELDS)[:PAGE_ROWS]]
+
+
+def _found(
+    batch: Batch, after: int, status: str | None, names: Sequence[str]
+) -> QuerySet[Any, tuple[Any, ...]]:
+    if status is not None:
+        return _of_results(batch, after, status, names)
     # From the prompts, whose index keeps the order; a result is found by its primary key.
-    rows = (
-        Prompt.objects.filter(batch=batch, index__gt=after, result__isnull=False)
-        .order_by("index")
-        .values_list(
-            "pk",
-            "index",
-            "custom_id",
-            "result__status",
-            "result__kind",
-            "result__code",
-            "result__message",
-            "result__status_code",
-            "result__request_id",
-            "result__body",
-        )
-    )
-    return [ResultRow(*row) for row in rows[:PAGE_ROWS]]
+    prompts = Prompt.objects.filter(batch=batch, index__gt=after, result__isnull=False)
+    fields = (f"result__{name}" for name in names)
+    return prompts.order_by("index").values_list("pk", "index", "custom_id", *fields)
+
+
+def _of_results(
+    batch: Batch, after: int, status: str, names: Sequence[str]
+) -> QuerySet[Any, tuple[Any, ...]]:
+    results = Result.objects.filter(batch=batch, status=status, index__gt=after)
+    return results.order_by("index").values_list("pk", "index", "prompt__custom_id", *names)
 
 
 def result_line(row: ResultRow) -> str:
@@ -86,9 +129,25 @@ def result_line(row: ResultRow) -> str:
             f'"body":{row.body}}}'
         )
     return (
-        f'{{"id":"batch_req_{row.prompt_id:016x}","custom_id":{_text(row.custom_id)},'
+        f'{{"id":"{request_id(row.prompt_id)}","custom_id":{_text(row.custom_id)},'
         f'"response":{response},"error":{_error(row)}}}'
     )
+
+
+def file_line(row: ResultRow) -> str:
+    """The same with the answer that was found to fit its schema, where one was asked for.
+
+    It need not be what the reply says: prose around it is gone, its syntax is mended.
+    """
+    line = result_line(row)
+    if not row.rung:
+        return line
+    return f'{line[:-1]},"parsed":{row.parsed},"rung":{_text(row.rung)}}}'
+
+
+def request_id(prompt_id: int) -> str:
+    """The id of one request of a batch."""
+    return f"batch_req_{prompt_id:016x}"
 
 
 def _error(row: ResultRow) -> str:

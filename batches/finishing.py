@@ -1,13 +1,29 @@
 """Batches end: completed when every chunk is done, cancelled or expired when none is at work."""
 
+import time
+from collections.abc import Mapping, Sequence
+
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef
 
+from batches.batch_leases import BatchLease, claim_batch, hold_batch, leased, release_batch
+from batches.deliveries import end_batch
 from batches.engine.errors import FailureKind
-from batches.lifecycle import BatchStatus, ChunkState
-from batches.models import Batch, Chunk, Prompt, Result
+from batches.lifecycle import RETRYABLE, BatchStatus, ChunkState
+from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
+from batches.outputs import close_outputs
+from batches.report import Report, make_report
 
 CHUNKS_AT_ONCE = 100
+BEATS_PER_LEASE = 4
+
+# Where a batch goes of which nothing is left to do. One in progress has prompts that expired.
+_ENDS = {
+    BatchStatus.IN_PROGRESS: BatchStatus.EXPIRED,
+    BatchStatus.FINALIZING: BatchStatus.COMPLETED,
+    BatchStatus.CANCELLING: BatchStatus.CANCELLED,
+}
 
 _MESSAGES = {
     FailureKind.CANCELLED: "the batch was cancelled before this prompt was sent",
@@ -28,16 +44,75 @@ def finish_batch(batch_id: int) -> bool:
         _close_open_chunks(batch_id, FailureKind.EXPIRED)
     unfinished = Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))
     ready = this.filter(~Exists(unfinished))
-    if not ready.move(BatchStatus.CANCELLED, sources={BatchStatus.CANCELLING}):
+    if ready.filter(status=BatchStatus.CANCELLING, total=0).exists():
+        # Its input was being read, so there is nothing to report.
+        end_batch(batch_id, ready, BatchStatus.CANCELLED, sources={BatchStatus.CANCELLING})
+    else:
         never_sent = Result.objects.filter(batch_id=OuterRef("pk"), kind=FailureKind.EXPIRED)
         running = {BatchStatus.IN_PROGRESS}
-        ready.filter(Exists(never_sent), status=BatchStatus.IN_PROGRESS).move(
-            BatchStatus.EXPIRED, sources=running
-        )
-        ready.move(BatchStatus.FINALIZING, sources=running)
-        ready.move(BatchStatus.COMPLETED, sources={BatchStatus.FINALIZING})
-    ended = {BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
-    return this.filter(status__in=ended).exists()
+        ready.filter(~Exists(never_sent)).move(BatchStatus.FINALIZING, sources=running)
+        _report_and_end(ready.filter(status__in=_ENDS), batch_id)
+    return this.filter(status__in=RETRYABLE).exists()
+
+
+def fail_input(
+    batches: BatchQuerySet, batch_id: int, errors: Sequence[Mapping[str, object]]
+) -> bool:
+    """Fail the one batch of a queryset over its input; whether it was still being validated."""
+    return end_batch(
+        batch_id,
+        batches,
+        BatchStatus.FAILED,
+        sources={BatchStatus.VALIDATING},
+        errors=list(errors),
+    )
+
+
+def _report_and_end(ready: BatchQuerySet, batch_id: int) -> None:
+    """Look at all results of a batch whose chunks are all done, and end it; one caller at a time.
+
+    If that one vanishes its lease runs out, and the next caller begins anew.
+    """
+    lease = claim_batch(batch_id, statuses=_ENDS) if ready.exists() else None
+    if lease is None:
+        return
+    # Looked up under the lease: whoever had it before may have ended the batch, and a user
+    # may have had it run again.
+    batch = ready.first()
+    ended = False
+    try:
+        if batch is not None:
+            ended = _end_with_report(batch, make_report(batch, _Heartbeat(lease)), lease)
+    finally:
+        if not ended:
+            release_batch(lease)
+    if batch is not None and not ended:
+        # Cancelled in the last moment, so it ends otherwise; or somebody else has the lease.
+        _report_and_end(ready.filter(status=BatchStatus.CANCELLING), batch_id)
+
+
+def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:
+    source = BatchStatus(batch.status)
+    sizes = {"output_bytes": report.output_bytes, "error_bytes": report.error_bytes}
+    values = {"report": report.as_dict(), "ingest_expires_at": None}
+    with transaction.atomic():
+        ended = end_batch(batch.pk, leased(lease), _ENDS[source], sources={source}, **values)
+        if ended:
+            close_outputs(batch, **sizes)
+    return ended
+
+
+class _Heartbeat:
+    """Renews a lease when it is time, as often as it is called."""
+
+    def __init__(self, lease: BatchLease) -> None:
+        self._lease = lease
+        self._renewed_at = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._renewed_at > settings.LEASE_SECONDS / BEATS_PER_LEASE:
+            hold_batch(self._lease)
+            self._renewed_at = time.monotonic()
 
 
 def _close_open_chunks(batch_id: int, kind: FailureKind) -> None:

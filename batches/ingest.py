@@ -1,17 +1,32 @@
 """Prompts are stored: all of them or none, streamed, in the order of the input."""
 
+import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.conf import settings
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import Max
 
+from batches.batch_leases import BatchLease, hold_batch, leased
 from batches.bulk import insert_rows
+from batches.engine.strict import StrictProblem
 from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import BatchStatus
-from batches.models import Batch, Chunk, Prompt, Slot
+from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
+from batches.outputs import make_outputs
+
+logger = logging.getLogger(__name__)
 
 MAX_REPORTED_ERRORS = 10_000
+MAX_FAULT_CHARS = 500
+MAX_WARNINGS = 20
 PAGE_ROWS = 1000
 PAGE_CHARS = 4 * 1024 * 1024
+DELETED_AT_ONCE = 5_000
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 5.0
 
 
 class InputRefused(Exception):
@@ -22,28 +37,75 @@ class InputRefused(Exception):
         self.errors = errors
 
 
-def store_prompts(batch: Batch, items: Iterable[NewPrompt | LineError], *, most: int) -> int:
+class LeaseLost(Exception):
+    """The batch was cancelled, or another reader has it: nothing more may be written."""
+
+
+def store_prompts(
+    batch: Batch,
+    items: Iterable[NewPrompt | LineError],
+    *,
+    most: int,
+    lease: BatchLease | None = None,
+) -> int:
     """Store the prompts of a batch that is being validated, and make it runnable.
 
     Returns their number. Raises InputRefused, with nothing left to run, when a line is wrong,
     a custom_id comes twice, there is no prompt or there are more than `most`. The caller owns the
-    batch and deletes it.
+    batch and deletes it. One who has it by a lease writes nothing without it; then a database that
+    fails is tried again. Raises LeaseLost.
     """
     errors: list[LineError] = []
+    warned: dict[StrictProblem, int] = {}
     total = 0
     for page in _pages(_good(items, errors)):
         if total + len(page) > most:
             message = f"a batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH)"
             errors.append(LineError(page[most - total].line, "too_many_tasks", message))
             break
-        errors += _store_page(batch.pk, total, page)
+        errors += _store_surely(batch.pk, total, page, lease)
+        _note_warnings(page, warned)
         total += len(page)
     if not total and not errors:
         errors.append(LineError(1, "empty_file", "the input has no prompts"))
     if errors:
         raise InputRefused(sorted(errors, key=lambda error: error.line)[:MAX_REPORTED_ERRORS])
-    _seal(batch, total)
+    warnings = [warning_of(problem, line) for problem, line in warned.items()]
+    _seal(batch, total, lease, warnings=[*batch.warnings, *warnings][:MAX_WARNINGS])
     return total
+
+
+def warning_of(problem: StrictProblem, line: int | None = None) -> dict[str, Any]:
+    """A warning as the Batch object shows it, with the first line that gave cause for it."""
+    return {
+        "code": problem.rule,
+        "message": storable(problem.message),
+        "param": storable(problem.place),
+        "line": line,
+    }
+
+
+def as_error(error: LineError) -> dict[str, Any]:
+    """An error as the Batch object shows it; the fault of the whole file has no line."""
+    return {
+        "code": error.code,
+        "message": storable(error.message),
+        "param": None if error.param is None else storable(error.param),
+        "line": error.line or None,
+    }
+
+
+def storable(text: str) -> str:
+    """A text that quotes an input, short and without what a database does not take."""
+    text = text[:MAX_FAULT_CHARS].replace("\x00", "\ufffd")
+    return text.encode(errors="replace").decode()
+
+
+def _note_warnings(page: Iterable[NewPrompt], warned: dict[StrictProblem, int]) -> None:
+    for prompt in page:
+        for problem in prompt.warnings:
+            if len(warned) < MAX_WARNINGS:
+                warned.setdefault(problem, prompt.line)
 
 
 def discard(batch: Batch) -> None:
@@ -52,6 +114,18 @@ def discard(batch: Batch) -> None:
         prompts = Prompt.objects.filter(batch_id=batch.pk)
         prompts._raw_delete(prompts.db)
         batch.delete()
+
+
+def clear(batch_id: int, lease: BatchLease | None = None) -> None:
+    """Delete the prompts of a batch in pieces; under a lease, none without it."""
+    top = Prompt.objects.filter(batch_id=batch_id).aggregate(top=Max("index"))["top"]
+    for lo in range(0, -1 if top is None else top + 1, DELETED_AT_ONCE):
+        with transaction.atomic():
+            _check_held(lease)
+            some = Prompt.objects.filter(
+                batch_id=batch_id, index__gte=lo, index__lt=lo + DELETED_AT_ONCE
+            )
+            some._raw_delete(some.db)
 
 
 def _good(items: Iterable[NewPrompt | LineError], errors: list[LineError]) -> Iterator[NewPrompt]:
@@ -78,9 +152,41 @@ def _pages(prompts: Iterable[NewPrompt]) -> Iterator[list[NewPrompt]]:
         yield page
 
 
-def _store_page(batch_id: int, first: int, page: Sequence[NewPrompt]) -> list[LineError]:
+def _store_surely(
+    batch_id: int, first: int, page: Sequence[NewPrompt], lease: BatchLease | None
+) -> list[LineError]:
+    """Store a page, anew while the database fails or is away, for as long as a lease lasts."""
+    if lease is None:
+        return _store_page(batch_id, first, page, None)
+    give_up_at = time.monotonic() + settings.LEASE_SECONDS
+    wait_s, again = FIRST_WAIT_S, False
+    while True:
+        try:
+            return _store_page(batch_id, first, page, lease, again=again)
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > give_up_at:
+                raise
+            logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
+        connection.close()
+        time.sleep(wait_s)
+        wait_s, again = min(2 * wait_s, LONGEST_WAIT_S), True
+
+
+def _store_page(
+    batch_id: int,
+    first: int,
+    page: Sequence[NewPrompt],
+    lease: BatchLease | None,
+    *,
+    again: bool = False,
+) -> list[LineError]:
     try:
         with transaction.atomic():
+            _check_held(lease)
+            if again:
+                # The try before may have been committed although it failed.
+                stored = Prompt.objects.filter(batch_id=batch_id, index__gte=first)
+                stored._raw_delete(stored.db)
             insert_rows(
                 Prompt._meta.db_table,
                 ("batch_id", "index", "custom_id", "body"),
@@ -89,6 +195,11 @@ def _store_page(batch_id: int, first: int, page: Sequence[NewPrompt]) -> list[Li
     except IntegrityError:
         return _twins(batch_id, page)
     return []
+
+
+def _check_held(lease: BatchLease | None) -> None:
+    if lease is not None and not hold_batch(lease):
+        raise LeaseLost
 
 
 def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
@@ -105,10 +216,21 @@ def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
     return errors
 
 
-def _seal(batch: Batch, total: int) -> None:
+def _seal(
+    batch: Batch, total: int, lease: BatchLease | None, *, warnings: list[dict[str, Any]]
+) -> None:
     """Make chunks of the prompts and let the batch run; both or neither."""
     size = batch.batch_size
     with transaction.atomic():
+        # First, so that who claims the batch meanwhile waits for what becomes of it.
+        if not _own(batch, lease).move(
+            BatchStatus.IN_PROGRESS,
+            sources={BatchStatus.VALIDATING},
+            total=total,
+            warnings=warnings,
+            ingest_expires_at=None,
+        ):
+            raise LeaseLost
         insert_rows(
             Chunk._meta.db_table,
             ("batch_id", "lo", "hi", "state", "lease_token", "crashes", "suspect_crashes"),
@@ -118,6 +240,8 @@ def _seal(batch: Batch, total: int) -> None:
             ),
         )
         Slot.objects.bulk_create(Slot(batch=batch, number=n) for n in range(batch.parallelism))
-        this = Batch.objects.filter(pk=batch.pk)
-        if not this.move(BatchStatus.IN_PROGRESS, sources={BatchStatus.VALIDATING}, total=total):
-            raise InputRefused([LineError(1, "cancelled", "the batch was cancelled")])
+        make_outputs(batch)
+
+
+def _own(batch: Batch, lease: BatchLease | None) -> BatchQuerySet:
+    return Batch.objects.filter(pk=batch.pk) if lease is None else leased(lease)

@@ -1,33 +1,40 @@
 """Files of prompts, read line by line: JSONL, CSV, or plain text -> NewPrompt, or LineError."""
 
 import csv
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import PAYLOAD, check_body, prompt_body
+from batches.engine.prepare import check_body, prompt_body, strict_warnings
 from batches.engine.records import Endpoint
+from batches.engine.strict import StrictProblem
+from batches.lines import (
+    LineRefused,
+    Request,
+    body_text,
+    check_depth,
+    checked_id,
+    parse_line,
+    parse_strict_line,
+    request_of,
+    strict_request_of,
+)
 
 InputFormat = Literal["jsonl", "csv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "text")
-MAX_CUSTOM_ID_CHARS = 512
-# What is let in here is parsed again elsewhere, and parsers count the frames below them.
-MAX_DEPTH = 100
 
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class NewPrompt:
-    """A prompt of an input file; `body` is JSON text."""
+    """A prompt of an input file; `body` is JSON text, `warnings` what a provider may refuse."""
 
     line: int
     custom_id: str
     body: str
+    warnings: tuple[StrictProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +53,21 @@ class LineError:
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How to read an input. `defaults` lie under each body; `column` is the prompt's in a CSV."""
+    """How to read an input. `defaults` lie under each body; `column` is the prompt's in a CSV.
+
+    `strict` takes nothing but the lines of the OpenAI Batch API, with every field; `models` are
+    those that may be asked for, any if there are none. `strict_schemas` says that schemas will be
+    put in the form of the strict mode.
+    """
 
     endpoint: Endpoint
     defaults: Mapping[str, Any]
     max_line_bytes: int
     format: InputFormat = "jsonl"
     column: str = "prompt"
-
-
-class _RequestLine(BaseModel):
-    """A line in the format of the OpenAI Batch API."""
-
-    model_config = ConfigDict(strict=True)
-
-    custom_id: str = Field(min_length=1, max_length=MAX_CUSTOM_ID_CHARS)
-    method: Literal["POST"]
-    url: str
-    body: dict[str, Any]
-
-
-class _LineRefused(Exception):
-    """A line that is no prompt, with all that is wrong with it."""
-
-    def __init__(self, *faults: tuple[str, str, str | None]) -> None:
-        super().__init__(faults)
-        self.faults = faults
+    strict: bool = False
+    models: frozenset[str] = frozenset()
+    strict_schemas: bool = False
 
 
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
@@ -82,6 +78,22 @@ def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt 
     """
     read = {"jsonl": _read_jsonl, "csv": _read_csv, "text": _read_text}[options.format]
     return read(_lines(stream, options.max_line_bytes), options)
+
+
+def prompts_of_objects(
+    objects: Iterable[Mapping[str, Any]], options: InputOptions
+) -> Iterator[NewPrompt | LineError]:
+    """The prompts among lines that were parsed elsewhere, as `read_prompts` finds those of text."""
+    for number, line in enumerate(objects, start=1):
+        yield from _made(number, options, _of_parsed, line)
+
+
+def prompts_of_texts(
+    texts: Iterable[str], options: InputOptions
+) -> Iterator[NewPrompt | LineError]:
+    """The prompts that ask these texts."""
+    for number, text in enumerate(texts, start=1):
+        yield from _made(number, options, _of_long_text, text)
 
 
 def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, str] | LineError]:
@@ -189,28 +201,70 @@ def _no_column(column: str, names: Any) -> LineError:
 def _made(
     line: int,
     options: InputOptions,
-    make: Callable[[Any, InputOptions], tuple[str | None, dict[str, Any]]],
+    make: Callable[[Any, InputOptions], Request],
     content: Any,
 ) -> Iterator[NewPrompt | LineError]:
     """The prompt that `make` finds in the content of a line, or what is wrong with it."""
     try:
         custom_id, body = make(content, options)
-        check_body({**options.defaults, **body}, options.endpoint)
-        yield NewPrompt(line, checked_id(custom_id or f"line-{line}"), _body_text(body))
+        whole = {**options.defaults, **body}
+        check_body(whole, options.endpoint)
+        check_model(whole["model"], options.models)
+        warnings = strict_warnings(
+            body, endpoint=options.endpoint, strict_schemas=options.strict_schemas
+        )
+        custom_id = checked_id(custom_id or f"line-{line}")
+        yield NewPrompt(line, custom_id, body_text(body), tuple(warnings))
     except PromptRejected as error:
         yield LineError(line, error.code, error.message, error.param)
-    except _LineRefused as error:
+    except LineRefused as error:
         for code, message, param in error.faults:
             yield LineError(line, code, message, param)
 
 
-def _of_text(text: str, options: InputOptions) -> tuple[str | None, dict[str, Any]]:
+def check_model(model: str, models: frozenset[str]) -> None:
+    """Raise PromptRejected for a model that is not among those there are, if they are known."""
+    if models and model not in models:
+        raise PromptRejected(
+            f"there is no model {model!r}; there is {', '.join(sorted(models))}"[:1000],
+            param="body.model",
+            code="model_not_found",
+        )
+
+
+def _of_json(text: str, options: InputOptions) -> Request:
+    if options.strict:
+        return strict_request_of(parse_strict_line(text), options.endpoint)
+    return request_of(parse_line(text), options.endpoint)
+
+
+def _of_parsed(line: Mapping[str, Any], options: InputOptions) -> Request:
+    check_depth(line)
+    if "body" in line:
+        # There is one endpoint for all; it need not be said again with each.
+        line = {"method": "POST", "url": options.endpoint, **line}
+    custom_id, body = request_of(dict(line), options.endpoint)
+    _check_size(body, options)
+    return custom_id, body
+
+
+def _of_long_text(text: str, options: InputOptions) -> Request:
+    custom_id, body = _of_text(text, options)
+    _check_size(body, options)
+    return custom_id, body
+
+
+def _check_size(body: dict[str, Any], options: InputOptions) -> None:
+    if len(body_text(body)) > options.max_line_bytes:
+        message = f"longer than {options.max_line_bytes} bytes (MAX_LINE_BYTES)"
+        raise LineRefused(("invalid_line", message, "body"))
+
+
+def _of_text(text: str, options: InputOptions) -> Request:
     return None, prompt_body(text, options.endpoint)
 
 
-def _of_row(
-    row: dict[str | None, str | list[str] | None], options: InputOptions
-) -> tuple[str | None, dict[str, Any]]:
+def _of_row(row: dict[str | None, str | list[str] | None], options: InputOptions) -> Request:
     if None in row:
         # Mostly a text with a comma and without quotes, half of which would be sent.
         raise PromptRejected(
@@ -222,111 +276,3 @@ def _of_row(
             "this row has none", param=options.column, code="missing_required_parameter"
         )
     return custom_id if isinstance(custom_id, str) else None, prompt_body(text, options.endpoint)
-
-
-def _of_json(text: str, options: InputOptions) -> tuple[str | None, dict[str, Any]]:
-    line = _object(text)
-    if "body" in line or "url" in line:
-        return _of_request_line(line, options.endpoint)
-    custom_id = line.pop("custom_id", None)
-    if custom_id is not None and not isinstance(custom_id, str):
-        raise PromptRejected("give a text", param="custom_id", code="invalid_type")
-    if "prompt" not in line:
-        if PAYLOAD[options.endpoint] not in line:
-            raise PromptRejected(
-                f"give a body, a prompt or {PAYLOAD[options.endpoint]}",
-                param="body",
-                code="missing_required_parameter",
-            )
-        return custom_id, line
-    prompt = line.pop("prompt")
-    if not isinstance(prompt, str):
-        raise PromptRejected("give a text", param="prompt", code="invalid_type")
-    return custom_id, {**line, **prompt_body(prompt, options.endpoint)}
-
-
-def _of_request_line(line: dict[str, Any], endpoint: Endpoint) -> tuple[str, dict[str, Any]]:
-    try:
-        request = _RequestLine.model_validate(line)
-    except ValidationError as error:
-        raise _LineRefused(*map(_fault, error.errors(include_url=False))) from error
-    if request.url != endpoint:
-        raise PromptRejected(
-            f"{request.url!r} is not the batch's endpoint, {endpoint}",
-            param="url",
-            code="invalid_url",
-        )
-    return request.custom_id, request.body
-
-
-def _fault(error: Any) -> tuple[str, str, str | None]:
-    param = ".".join(map(str, error["loc"]))
-    if error["type"] == "missing":
-        return "missing_required_parameter", "this field is missing", param
-    return "invalid_value", error["msg"], param
-
-
-def checked_id(custom_id: str) -> str:
-    """The custom_id, if it can be stored and shown. Raises PromptRejected."""
-    if len(custom_id) > MAX_CUSTOM_ID_CHARS:
-        raise PromptRejected(f"longer than {MAX_CUSTOM_ID_CHARS} characters", param="custom_id")
-    if "\x00" in custom_id or any("\ud800" <= char <= "\udfff" for char in custom_id):
-        raise PromptRejected("has a character that cannot be stored", param="custom_id")
-    return custom_id
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise PromptRejected(
-            f"This line is not parseable as valid JSON: {error.msg} at column {error.colno}.",
-            param="line",
-            code="invalid_json_line",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise PromptRejected(str(error), param="line", code="invalid_json_line") from error
-    if not isinstance(value, dict):
-        raise PromptRejected("a line is a JSON object", param="line", code="invalid_json_line")
-    if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(value):
-        raise PromptRejected(
-            f"nested more than {MAX_DEPTH} levels deep", param="line", code="invalid_json_line"
-        )
-    return value
-
-
-def _is_too_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than MAX_DEPTH; level by level, not by recursion."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twin!r} is given twice in one object")
-    return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _body_text(body: dict[str, Any]) -> str:
-    try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        text.encode()
-    except ValueError as error:
-        raise PromptRejected(f"cannot be sent as JSON: {error}", param="body") from error
-    return text

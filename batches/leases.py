@@ -34,7 +34,9 @@ class SlotLease:
     token: int
 
 
-def claim_chunk(batch_id: int, *, seconds: float, quarantined: bool = False) -> Lease | None:
+def claim_chunk(
+    batch_id: int, *, seconds: float, quarantined: bool = False, probing: bool = False
+) -> Lease | None:
     """Lease the first claimable chunk of a batch that may run; None if there is none.
 
     Chunks whose runners keep vanishing are in quarantine and only given to who asks for them.
@@ -50,7 +52,7 @@ def claim_chunk(batch_id: int, *, seconds: float, quarantined: bool = False) -> 
             chunk = (
                 Chunk.objects.claimable()
                 .filter(~trusted if quarantined else trusted, batch_id=batch_id)
-                .filter(batch__in=Batch.objects.runnable().filter(pk=batch_id))
+                .filter(batch__in=Batch.objects.runnable(probing=probing).filter(pk=batch_id))
                 .order_by("lo")
                 .select_for_update(skip_locked=True, of=("self",))
                 .first()

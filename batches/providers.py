@@ -5,6 +5,7 @@ import os
 from django.conf import settings
 
 from batches.addresses import AddressPolicy
+from batches.encryption import NotDecryptable, decrypt
 from batches.models import Provider
 from batches.provider_client import ProviderClient
 
@@ -29,6 +30,13 @@ def provider_client(provider: Provider, *, connections: int) -> ProviderClient:
 
 def api_key(provider: Provider) -> str:
     """The key of a provider, "" if it needs none. Raises ProviderMisconfigured."""
+    if provider.api_key_encrypted:
+        try:
+            return decrypt(provider.api_key_encrypted)
+        except NotDecryptable as error:
+            raise ProviderMisconfigured(
+                f"provider {provider.name}: {error}; enter its key anew"
+            ) from error
     if not provider.api_key_env:
         return ""
     key = os.environ.get(provider.api_key_env, "").strip()

@@ -1,8 +1,10 @@
 """Outcomes are stored: in one transaction with the fence of their chunks and the batch's counts."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
@@ -11,10 +13,12 @@ from django.db.models.functions import Coalesce, Greatest
 
 from batches.bulk import insert_rows
 from batches.engine.records import Outcome
+from batches.engine.replies import storable
 from batches.leases import Lease, complete, hold
 from batches.models import Batch, Result
 
 IDS_IN_A_QUERY = 500
+ZERO = Decimal(0)
 
 COLUMNS = (
     "prompt_id",
@@ -27,6 +31,8 @@ COLUMNS = (
     "status_code",
     "request_id",
     "body",
+    "parsed",
+    "rung",
     "finish_reason",
     "input_tokens",
     "output_tokens",
@@ -39,12 +45,13 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ChunkOutcomes:
-    """What a runner has to say of one chunk: outcomes with the prompt ids, by index; all done?"""
+    """What a runner has to say of one chunk: outcomes, prompt ids and costs by index; all done?"""
 
     lease: Lease
     outcomes: Sequence[Outcome]
     prompt_ids: Mapping[int, int]
     done: bool
+    costs: Mapping[int, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,8 @@ def store_outcomes(
             kept = _not_stored(kept)
         if kept:
             _insert(batch_id, kept, clock)
-            _count(batch_id, [outcome for outcome, _ in kept], activity)
+            costs = {index: cost for chunk in chunks for index, cost in chunk.costs.items()}
+            _count(batch_id, [outcome for outcome, _ in kept], costs, activity)
     return lost
 
 
@@ -131,6 +139,8 @@ def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple
         outcome.status_code,
         outcome.request_id,
         outcome.body,
+        parsed_text(outcome),
+        outcome.rung.value if outcome.rung else "",
         outcome.finish_reason,
         outcome.usage.input_tokens,
         outcome.usage.output_tokens,
@@ -141,7 +151,16 @@ def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple
     )
 
 
-def _count(batch_id: int, outcomes: Sequence[Outcome], activity: Activity) -> None:
+def parsed_text(outcome: Outcome) -> str | None:
+    """The value of an answer as JSON text that can be stored; None where no schema was given."""
+    if outcome.rung is None:
+        return None
+    return storable(json.dumps(outcome.parsed, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _count(
+    batch_id: int, outcomes: Sequence[Outcome], costs: Mapping[int, Decimal], activity: Activity
+) -> None:
     succeeded = sum(outcome.succeeded for outcome in outcomes)
     Batch.objects.filter(pk=batch_id).update(
         succeeded=F("succeeded") + succeeded,
@@ -151,6 +170,7 @@ def _count(batch_id: int, outcomes: Sequence[Outcome], activity: Activity) -> No
         output_tokens=F("output_tokens") + sum(o.usage.output_tokens for o in outcomes),
         cached_tokens=F("cached_tokens") + sum(o.usage.cached_tokens for o in outcomes),
         reasoning_tokens=F("reasoning_tokens") + sum(o.usage.reasoning_tokens for o in outcomes),
+        cost=F("cost") + sum((costs.get(o.index, ZERO) for o in outcomes), ZERO),
         busy_s=F("busy_s") + sum(outcome.busy_s for outcome in outcomes),
         first_result_s=Coalesce(F("first_result_s"), _first_result(activity)),
         active_s=F("active_s") + _added(activity.since, activity.until),

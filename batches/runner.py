@@ -10,8 +10,9 @@ database work is done in the thread that called `run_slice`, over its one connec
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
@@ -19,24 +20,32 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError
 
-from batches.engine.errors import FailureKind, ProviderError
+from batches import breaker
+from batches.budget import ZERO, Budget
+from batches.engine.errors import FailureKind, ProviderError, RequestRefused
 from batches.engine.execute import Admit, Execution, ExecutionOptions, gather_all
+from batches.engine.ladder import judge_reply
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import (
     Endpoint,
     Exchange,
+    LadderOptions,
     Outcome,
     PreparedRequest,
     PromptSpec,
     Schedule,
+    Usage,
 )
 from batches.engine.retry import RetryPolicy
 from batches.finishing import finish_batch
+from batches.governor import Governor, share_of
 from batches.leases import Lease
 from batches.models import Batch, Provider
+from batches.prices import prices_of
 from batches.provider_client import ProviderClient
 from batches.providers import provider_client
+from batches.rate_limits import limits_at, per_minute
 from batches.results import Activity, ChunkOutcomes
 from batches.slice_store import HeldChunk, Progress, SliceStore, leave_slot, reconnect, take_slot
 from batches.stop_signal import StopSignal
@@ -63,12 +72,16 @@ CRASHES_TO_BLAME = 3
 class SliceReport:
     """How a slice ended.
 
-    `paused` is the provider's error that paused the batch, if one did; `ended` says that the batch
-    has ended, `made_room` that the slice left work for another turn because others wait.
+    `paused` is the provider's error that paused the batch or the provider, if one did, and
+    `pause_reason` tells why the batch stands still, whatever paused it. `ended` says that it has
+    ended, `made_room` that the slice left work for another turn because others wait, `reopened`
+    that a probe went well.
     """
 
     progress: Progress = field(default_factory=Progress)
     paused: ProviderError | None = None
+    pause_reason: str = ""
+    reopened: bool = False
     ended: bool = False
     made_room: bool = False
 
@@ -91,12 +104,14 @@ def run_slice(
     stop: StopSignal | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     limits: SliceLimits | None = None,
+    probing: bool = False,
 ) -> SliceReport:
     """Work on a batch until nothing is left to claim, it must not run, or `stop` is requested.
 
     Every outcome is stored by then, and every lease given back. Any number of slices may be begun
     on one batch; as many work as its parallelism, the others end at once. `on_progress` is called
-    in the caller's thread. Raises ProviderMisconfigured if the provider cannot be called.
+    in the caller's thread. A slice that probes makes one call to a paused provider, and opens it
+    if that goes well. Raises ProviderMisconfigured if the provider cannot be called.
     """
     batch = Batch.objects.select_related("provider").get(pk=batch_id)
     limits = limits or SliceLimits()
@@ -104,20 +119,45 @@ def run_slice(
     if slot is None:
         return SliceReport(ended=finish_batch(batch_id))
     on_progress = on_progress or (lambda _: None)
-    store = SliceStore(batch, slot, on_progress=on_progress, slice_s=limits.slice_s)
-    work = _Slice(batch, store, stop or StopSignal(), grace_s=limits.grace_s)
+    store = SliceStore(
+        batch, slot, on_progress=on_progress, slice_s=limits.slice_s, probing=probing
+    )
+    work = _Slice(batch, store, stop or StopSignal(), grace_s=limits.grace_s, probing=probing)
     try:
         async_to_sync(work.run)()
     finally:
         leave_slot(slot)
     if work.paused:
-        reason = f"{work.paused.kind}: {work.paused.message}"[:1000]
-        Batch.objects.filter(pk=batch_id).update(pause_reason=reason)
-        logger.warning("%s is paused: %s", batch, reason)
+        pause_for(batch, work.paused)
+    if work.over_budget:
+        store.pause(work.over_budget)
+    reopened = work.probed_well and breaker.reset(batch.provider_id)
     ended = finish_batch(batch_id)
     if ended:
         log_performance(batch)
-    return SliceReport(store.progress, work.paused, ended, store.made_room)
+    return SliceReport(
+        progress=store.progress,
+        paused=work.paused,
+        pause_reason="" if ended else standstill(batch_id),
+        reopened=reopened,
+        ended=ended,
+        made_room=store.made_room,
+    )
+
+
+def pause_for(batch: Batch, error: ProviderError) -> None:
+    """Pause what an error tells is at fault: the provider, or the batch alone."""
+    reason = f"{error.kind}: {error.message}"[:1000]
+    if breaker.is_fault_of_provider(error):
+        breaker.trip(batch.provider_id, reason)
+    else:
+        Batch.objects.filter(pk=batch.pk).update(pause_reason=reason)
+    logger.warning("%s is paused: %s", batch, reason)
+
+
+def standstill(batch_id: int) -> str:
+    """Why nothing is sent for a batch that is in progress; "" if something could be."""
+    return Batch.objects.select_related("provider").get(pk=batch_id).standstill
 
 
 def log_performance(batch: Batch) -> None:
@@ -145,13 +185,27 @@ def list_models(provider: Provider) -> list[str]:
 
 class _Slice:
     def __init__(
-        self, batch: Batch, store: SliceStore, stop: StopSignal, *, grace_s: float | None
+        self,
+        batch: Batch,
+        store: SliceStore,
+        stop: StopSignal,
+        *,
+        grace_s: float | None,
+        probing: bool,
     ) -> None:
         self.paused: ProviderError | None = None
+        self.over_budget = ""
+        self.probed_well = False
+        self._probing = probing
+        self._probe_begun = False
+        self._budget = Budget(batch.max_tokens_total, batch.max_cost)
         self._batch = batch
         self._store = store
         self._stop = stop
         self._grace_s = grace_s
+        self._ladder = LadderOptions(
+            batch.extract_json, batch.repair_json, batch.max_repair_attempts
+        )
         self._held: dict[int, HeldChunk] = {}
         self._exchanges: list[Exchange] = []
         self._unsent: list[Outcome] = []
@@ -168,7 +222,11 @@ class _Slice:
         self._flush_now = asyncio.Event()
         self._room = asyncio.Condition()
         connections = self._batch.batch_size
-        async with provider_client(self._batch.provider, connections=connections) as client:
+        self._governor = await self._make_governor()
+        async with (
+            provider_client(self._batch.provider, connections=connections) as client,
+            self._governor,
+        ):
             with self._stop.heard_by(lambda: self._loop.call_soon_threadsafe(self._end)):
                 try:
                     await gather_all(self._execute(client), self._keep_storing())
@@ -190,6 +248,9 @@ class _Slice:
 
     async def _execute_all(self, client: ProviderClient) -> None:
         window = self._batch.batch_size
+        if self._probing:
+            await self._run_execution(client, self._probe(), window=1, admit=self._admit_once)
+            return
         await self._run_execution(client, self._chunks(), window=window, admit=self._admit)
         while not self._store.must_stop and not self._store.made_room:
             chunk = await self._surely(self._store.claim, quarantined=True)
@@ -212,7 +273,10 @@ class _Slice:
             timeout_s=self._batch.timeout_s,
             retry=RetryPolicy(max_attempts=self._batch.max_attempts),
         )
-        self._execution = Execution(client.send, self._deliver, options, admit=admit)
+        judge = partial(judge_reply, options=self._ladder)
+        self._execution = Execution(
+            client.send, self._deliver, options, admit=admit, judge=judge, governor=self._governor
+        )
         if self._store.must_stop:
             return
         await self._execution.run(chunks)
@@ -241,6 +305,13 @@ class _Slice:
                 return
             yield self._prepare(chunk)
 
+    async def _probe(self) -> AsyncIterator[Sequence[PreparedRequest]]:
+        """The first request that there is."""
+        async for requests in self._chunks():
+            yield requests[:1]
+            if requests:
+                return
+
     async def _quarantine(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
         """The requests of a chunk whose runners keep vanishing, but for the one to blame."""
         lease = chunk.lease
@@ -255,7 +326,12 @@ class _Slice:
         self._held[chunk.lease.lo] = chunk
         endpoint = cast("Endpoint", self._batch.endpoint)
         prepared = [
-            prepare_prompt_request(prompt, endpoint=endpoint, defaults=self._batch.defaults)
+            prepare_prompt_request(
+                prompt,
+                endpoint=endpoint,
+                defaults=self._batch.defaults,
+                strict_schemas=self._batch.strict_schemas,
+            )
             for prompt in chunk.prompts
         ]
         chunk.prompts = []
@@ -268,6 +344,11 @@ class _Slice:
             async with self._room:
                 await self._room.wait_for(lambda: self._is_trusted() or self._store.must_stop)
         return self._lo(request.index) in self._held and not self._store.must_stop
+
+    async def _admit_once(self, request: PreparedRequest) -> bool:
+        """The same for a probe, which is not repeated here if it fails."""
+        begun, self._probe_begun = self._probe_begun, True
+        return not begun and await self._admit(request)
 
     async def _admit_marked(self, request: PreparedRequest) -> bool:
         """The same in quarantine: the one before is stored, and it is noted which one is sent."""
@@ -292,6 +373,9 @@ class _Slice:
         """Take an exchange. Waits while too many are not stored: then nothing is sent either."""
         self._exchanges.append(exchange)
         self._unstored += 1
+        # Whoever refuses a prompt for what it says takes the key and has money on the account.
+        taken = exchange.error is None or isinstance(exchange.error, RequestRefused)
+        self.probed_well = self._probing and taken
         if len(self._exchanges) >= min(FLUSH_ROWS, self._batch.batch_size):
             self._flush_now.set()
         async with self._room:
@@ -317,11 +401,12 @@ class _Slice:
         unsent, self._unsent = self._unsent, []
         # Phase 3, in the order of the prompts.
         exchanges.sort(key=lambda exchange: exchange.request.index)
-        outcomes = unsent + [postprocess_exchange(exchange) for exchange in exchanges]
+        outcomes = unsent + [postprocess_exchange(one, self._ladder) for one in exchanges]
         # Counted from when the renewal is sent, not from when it is known to have worked.
         now = time.monotonic()
         renewing = now - self._renewed_at > settings.LEASE_SECONDS / RENEWALS_PER_LEASE
-        chunks = self._by_chunk(outcomes, renewing=renewing)
+        costs = await in_database(self._costs, exchanges)
+        chunks = self._by_chunk(outcomes, costs, renewing=renewing)
         lost = await self._store_surely(chunks, self._activity(exchanges), renewing=renewing)
         for chunk in chunks:
             if chunk.done or chunk.lease in lost:
@@ -329,12 +414,16 @@ class _Slice:
         self._unstored -= len(exchanges)
         if renewing:
             self._renewed_at = now
+        self._store.announced = self._governor.announced()
+        self._heed_surroundings()
         if self._store.must_stop and self._execution is not None:
             self._execution.stop()
         async with self._room:
             self._room.notify_all()
 
-    def _by_chunk(self, outcomes: Sequence[Outcome], *, renewing: bool) -> list[ChunkOutcomes]:
+    def _by_chunk(
+        self, outcomes: Sequence[Outcome], costs: Mapping[int, Decimal], *, renewing: bool
+    ) -> list[ChunkOutcomes]:
         """What there is to say of each chunk; when leases are due for renewal, of all of them."""
         found: dict[int, list[Outcome]] = {lo: [] for lo in self._held}
         for outcome in outcomes:
@@ -347,8 +436,58 @@ class _Slice:
             held = self._held[lo]
             held.remaining -= len(some)
             if some or renewing or not held.remaining:
-                chunks.append(ChunkOutcomes(held.lease, some, held.prompt_ids, not held.remaining))
+                done = not held.remaining
+                chunks.append(ChunkOutcomes(held.lease, some, held.prompt_ids, done, costs))
         return chunks
+
+    # -- limits and budget
+
+    async def _make_governor(self) -> Governor:
+        await self._surely(self._store.look_around)
+        if self._batch.max_cost is not None:
+            # Prices are read in once, which takes a while.
+            model = str(self._batch.defaults.get("model", ""))
+            await in_database(self._price, model, Usage())
+        provider = self._batch.provider
+        governor = Governor(
+            limits_at(settings.RATE_LIMIT_REDIS_URL),
+            provider=f"{provider.pk} {provider.base_url}",
+            cap=self._batch.batch_size,
+            budget=self._budget,
+            price=self._price if self._batch.max_cost is not None else None,
+        )
+        self._governor = governor
+        self._heed_surroundings()
+        return governor
+
+    def _heed_surroundings(self) -> None:
+        """Keep to our share of limits and budget, and pause the batch when that is spent."""
+        around, self._store.surroundings = self._store.surroundings, None
+        if around is None:
+            return
+        self._governor.told = per_minute(around.requests_per_minute, around.tokens_per_minute)
+        self._governor.share_with(around.processes)
+        cap = share_of(self._batch.batch_size, around.max_in_flight, around.runners)
+        self._governor.window.limit_to(cap)
+        self._budget.look(around.spent, mine=around.mine, runners=around.batch_runners)
+        if self._budget.reason and not self._store.must_stop:
+            self._store.must_stop = True
+            self.over_budget = f"budget: {self._budget.reason}"
+
+    def _price(self, model: str, usage: Usage) -> Decimal | None:
+        provider = self._batch.provider
+        prices = prices_of(provider.base_url, provider.prices, model)
+        return prices.cost(usage) if prices else None
+
+    def _costs(self, exchanges: Sequence[Exchange]) -> dict[int, Decimal]:
+        """What each exchange has cost in dollars, by the index of its prompt."""
+        costs = {}
+        for exchange in exchanges:
+            if exchange.reply is not None:
+                usage = exchange.spent + exchange.reply.usage
+                request = exchange.request
+                costs[request.index] = self._price(request.model, usage) or ZERO
+        return costs
 
     async def _store_surely(
         self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, renewing: bool

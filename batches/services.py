@@ -1,8 +1,9 @@
 """What a user may ask for. Every entry point calls these functions and nothing below them."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -13,17 +14,25 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from batches import breaker
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.prepare import strict_warnings
 from batches.engine.records import Endpoint, Schedule
 from batches.engine.retry import RetryPolicy
-from batches.finishing import finish_batch
-from batches.ingest import discard, store_prompts
+from batches.files import BATCH
+from batches.finishing import fail_input, finish_batch
+from batches.ingest import MAX_WARNINGS, LeaseLost, discard, store_prompts, warning_of
 from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
-from batches.models import Batch, Provider, Result
+from batches.models import Batch, File, Provider, Result
+from batches.outputs import drop_outputs, make_outputs
 from batches.provider_client import checked_base_url
 from batches.purging import purge
-from batches.tasks import ring
+from batches.tasks import ring, runners_of
+
+# Nobody waits for more prompts than these: a worker closes what is cancelled, and the sweeper
+# removes what is deleted.
+FINISHED_AT_ONCE = 10_000
 
 
 class NotPossible(Exception):
@@ -44,6 +53,23 @@ class BatchOptions:
     priority: int = 0
     completion_window: timedelta | None = None
     in_background: bool = True
+    extract_json: bool = True
+    repair_json: bool = True
+    max_repair_attempts: int = 1
+    strict_schemas: bool = False
+    max_cost: Decimal | None = None
+    max_tokens_total: int | None = None
+    output_expires_after_s: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asks for a batch, and by what request: one key, or digest, makes one batch."""
+
+    owner: User | None = None
+    idempotency_key: str | None = None
+    request_digest: str = ""
 
 
 def create_batch(
@@ -51,26 +77,15 @@ def create_batch(
     items: Iterable[NewPrompt | LineError],
     options: BatchOptions,
     *,
-    owner: User | None = None,
+    origin: Origin | None = None,
 ) -> Batch:
     """Make a batch of these prompts and have it run. Raises InputRefused, and leaves nothing."""
-    window = options.completion_window
-    batch = Batch.objects.create(
-        owner=owner,
-        provider=provider,
-        parallelism=options.parallelism,
-        priority=options.priority,
-        in_background=options.in_background,
-        expires_at=timezone.now() + window if window else None,
-        endpoint=options.endpoint,
-        defaults=dict(options.defaults),
-        batch_size=options.batch_size,
-        schedule=options.schedule,
-        max_attempts=options.max_attempts,
-        timeout_s=options.timeout_s,
-    )
+    batch = _new_batch(provider, options, origin or Origin())
     try:
         store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH)
+    except LeaseLost as lost:
+        discard(batch)
+        raise NotPossible("the batch was cancelled while its prompts were read") from lost
     except BaseException:
         discard(batch)
         raise
@@ -79,11 +94,72 @@ def create_batch(
     return batch
 
 
+def create_inline_batch(
+    provider: Provider,
+    items: Sequence[NewPrompt | LineError],
+    options: BatchOptions,
+    *,
+    origin: Origin,
+) -> Batch:
+    """The same in one transaction, for few prompts that are there already."""
+    with transaction.atomic():
+        batch = _new_batch(provider, options, origin)
+        store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
+    batch.refresh_from_db()
+    ring_for(batch)
+    return batch
+
+
+def create_batch_of_file(
+    provider: Provider, file: File | None, file_id: str, options: BatchOptions, *, origin: Origin
+) -> Batch:
+    """Make a batch whose prompts are read from a file, by a worker; it fails if there is none."""
+    with transaction.atomic():
+        batch = _new_batch(provider, options, origin, input_file=file, input_file_public_id=file_id)
+        if fault := _fault_of(file, file_id):
+            fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [fault])
+    batch.refresh_from_db()
+    if batch.status == BatchStatus.VALIDATING:
+        transaction.on_commit(partial(ring, batch.pk), robust=True)
+    return batch
+
+
+def _new_batch(provider: Provider, options: BatchOptions, origin: Origin, **values: Any) -> Batch:
+    window = options.completion_window
+    problems = strict_warnings(
+        options.defaults, endpoint=options.endpoint, strict_schemas=options.strict_schemas
+    )
+    # An option has the name of its column.
+    given = {option.name: getattr(options, option.name) for option in fields(options)}
+    return Batch.objects.create(
+        **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
+        **values,
+        warnings=[warning_of(problem) for problem in problems[:MAX_WARNINGS]],
+        provider=provider,
+        owner=origin.owner,
+        idempotency_key=origin.idempotency_key,
+        request_digest=origin.request_digest,
+        expires_at=timezone.now() + window if window else None,
+    )
+
+
+def _fault_of(file: File | None, file_id: str) -> dict[str, Any] | None:
+    if file is None:
+        message = f"There is no file {file_id!r}."
+    elif file.purpose != BATCH:
+        message = (
+            f"The purpose of {file_id} is {file.purpose!r}; upload it with the purpose 'batch'."
+        )
+    else:
+        return None
+    return {"code": "invalid_request", "message": message, "param": "file_id", "line": None}
+
+
 def ring_for(batch: Batch) -> None:
     """Have the workers look at a batch, once for each runner that it may have."""
     if not batch.in_background:
         return
-    for _ in range(min(batch.parallelism, -(-batch.total // batch.batch_size))):
+    for _ in range(runners_of(batch)):
         transaction.on_commit(partial(ring, batch.pk), robust=True)
 
 
@@ -94,6 +170,20 @@ def resume_batch(batch: Batch) -> None:
     ring_for(batch)
 
 
+def pause_provider(provider: Provider, reason: str = "") -> None:
+    """Send nothing more to a provider, until it is resumed; calls in flight are kept."""
+    breaker.pause(provider.pk, f"manual: {reason or 'paused by staff'}")
+    provider.refresh_from_db()
+
+
+def resume_provider(provider: Provider) -> None:
+    """Let the batches of a paused provider go on."""
+    if breaker.reset(provider.pk):
+        for batch in Batch.objects.waiting().filter(provider=provider):
+            ring_for(batch)
+    provider.refresh_from_db()
+
+
 def cancel_batch(batch: Batch) -> Batch:
     """Cancel a batch: nothing more is sent, calls in flight are kept, the rest is `cancelled`.
 
@@ -102,39 +192,47 @@ def cancel_batch(batch: Batch) -> Batch:
     this = Batch.objects.filter(pk=batch.pk)
     cancellable = {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
     if this.move(BatchStatus.CANCELLING, sources=cancellable):
-        finish_batch(batch.pk)
+        batch.refresh_from_db()
+        if batch.total <= FINISHED_AT_ONCE:
+            finish_batch(batch.pk)
+        else:
+            ring(batch.pk)
     batch.refresh_from_db()
     if batch.status not in {BatchStatus.CANCELLING, BatchStatus.CANCELLED}:
         raise NotPossible(f"Cannot cancel a batch with status '{batch.status}'.")
     return batch
 
 
-def retry_batch(batch: Batch) -> Batch:
+def retry_batch(batch: Batch, *, kinds: Collection[str] = ()) -> Batch:
     """Run again only the prompts that failed, were cancelled or expired; the others stay.
 
-    A completion window begins anew. Raises NotPossible for a batch that has not ended, whose
-    input was refused, or of which nothing failed.
+    With kinds, of those that failed only these. A completion window begins anew. Raises
+    NotPossible for a batch that has not ended, whose input was refused, or of which nothing failed.
     """
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
+    again = failed.filter(kind__in=[*kinds, *Result.NEVER_RAN]) if kinds else failed
     with transaction.atomic():
         batch.refresh_from_db()
-        window = batch.expires_at - batch.created_at if batch.expires_at else None
+        window = batch.completion_window
         anew = {
             **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
             **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
-            "failed": 0,
+            "failed": failed.exclude(pk__in=again.values("pk")).count() if kinds else 0,
             "expires_at": timezone.now() + window if window else None,
             "pause_reason": "",
+            "report": None,
         }
-        if not failed.exists():
-            raise NotPossible("no prompt of this batch has failed")
+        if not again.exists():
+            how = f" with {' or '.join(kinds)}" if kinds else ""
+            raise NotPossible(f"no prompt of this batch has failed{how}")
         this = Batch.objects.filter(pk=batch.pk, deleted_at=None)
         if not this.move(BatchStatus.IN_PROGRESS, sources=RETRYABLE, **anew):
             raise NotPossible(f"Cannot retry a batch with status '{batch.status}'.")
         lo = F("index") - F("index") % batch.batch_size
-        chunks = batch.chunks.filter(lo__in=failed.annotate(lo=lo).values("lo"))
+        chunks = batch.chunks.filter(lo__in=again.annotate(lo=lo).values("lo"))
         chunks.update(state=ChunkState.READY, crashes=0, suspect=None, suspect_crashes=0)
-        failed._raw_delete(failed.db)
+        again._raw_delete(again.db)
+        make_outputs(batch)
     batch.refresh_from_db()
     ring_for(batch)
     return batch
@@ -143,10 +241,17 @@ def retry_batch(batch: Batch) -> Batch:
 def delete_batch(batch: Batch) -> None:
     """Delete a batch that has ended, with its prompts and results. Raises NotPossible."""
     this = Batch.objects.filter(pk=batch.pk, status__in=TERMINAL)
-    if not this.update(deleted_at=Now()):
-        batch.refresh_from_db()
-        raise NotPossible(f"Cannot delete a batch with status '{batch.status}'; cancel it first.")
-    purge(batch.pk)
+    with transaction.atomic():
+        # The key is free for another batch; the files go with what the user sees of this one.
+        if this.update(deleted_at=Now(), idempotency_key=None):
+            drop_outputs(batch)
+        else:
+            batch.refresh_from_db()
+            raise NotPossible(
+                f"Cannot delete a batch with status '{batch.status}'; cancel it first."
+            )
+    if batch.total <= FINISHED_AT_ONCE:
+        purge(batch.pk)
 
 
 def find_batch(public_id: str) -> Batch:

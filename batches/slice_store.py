@@ -9,11 +9,13 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.models import Exists, OuterRef
 
+from batches.budget import Spent
 from batches.engine.records import Outcome, PromptSpec
 from batches.leases import (
     Lease,
@@ -25,10 +27,12 @@ from batches.leases import (
     release,
     release_slot,
 )
-from batches.models import Batch, Prompt, Slot
-from batches.results import Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.models import Batch, Prompt, Provider, Slot
+from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
 
 SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_ANNOUNCEMENTS = 5.0
+MOST_MODELS_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,21 @@ class Progress:
     failed: int = 0
     calls: int = 0
     in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a runner must know of others: how many there are at its provider, in how many
+    processes; the provider's limits; what its batch has spent, and what of it is this slice's."""
+
+    runners: int
+    batch_runners: int
+    processes: int
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    max_in_flight: int | None
+    spent: Spent
+    mine: Spent
 
 
 @dataclass(slots=True)
@@ -55,6 +74,7 @@ class SliceStore:
     """What a slice does in the database, as one of the runners of its batch.
 
     `must_stop` says that nothing more may be sent, `made_room` that work is left for another turn.
+    A slice that probes works on a batch although its provider is paused.
     """
 
     def __init__(
@@ -64,8 +84,15 @@ class SliceStore:
         *,
         on_progress: Callable[[Progress], None],
         slice_s: float | None,
+        probing: bool = False,
     ) -> None:
         self.progress = Progress()
+        self.surroundings: Surroundings | None = None
+        self.announced: dict[str, Any] = {}
+        self._probing = probing
+        self._mine = Spent()
+        self._announced: dict[str, Any] = {}
+        self._announced_at = float("-inf")
         self.must_stop = False
         self.made_room = False
         self._batch = batch
@@ -80,7 +107,12 @@ class SliceStore:
         if self._should_make_room():
             self.made_room = True
             return None
-        lease = claim_chunk(self._batch.pk, seconds=settings.LEASE_SECONDS, quarantined=quarantined)
+        lease = claim_chunk(
+            self._batch.pk,
+            seconds=settings.LEASE_SECONDS,
+            quarantined=quarantined,
+            probing=self._probing,
+        )
         if lease is None:
             return None
         rows = list(
@@ -122,7 +154,10 @@ class SliceStore:
             lease_seconds=settings.LEASE_SECONDS,
             again=again,
         )
-        stored = [o for chunk in chunks if chunk.lease not in lost for o in chunk.outcomes]
+        kept = [chunk for chunk in chunks if chunk.lease not in lost]
+        for chunk in kept:
+            self._mine += _spent(chunk)
+        stored = [outcome for chunk in kept for outcome in chunk.outcomes]
         self._report(stored, in_flight)
         return lost
 
@@ -139,8 +174,47 @@ class SliceStore:
             self.must_stop = True
         if time.monotonic() - self._looked_at > SECONDS_BETWEEN_LOOKS:
             self._looked_at = time.monotonic()
-            if not Batch.objects.runnable().filter(pk=self._batch.pk).exists():
+            runnable = Batch.objects.runnable(probing=self._probing)
+            if not runnable.filter(pk=self._batch.pk).exists():
                 self.must_stop = True
+            self.look_around()
+            self._save_announced()
+
+    def look_around(self) -> Surroundings:
+        """See who else is at work, and what may be spent."""
+        batch = Batch.objects.select_related("provider").get(pk=self._batch.pk)
+        taken = Slot.objects.taken().filter(batch__provider=batch.provider_id)
+        at_work = list(taken.values_list("batch_id", "runner"))
+        self.surroundings = Surroundings(
+            runners=len(at_work),
+            batch_runners=sum(batch_id == batch.pk for batch_id, _ in at_work),
+            processes=len({runner for _, runner in at_work}),
+            requests_per_minute=batch.provider.requests_per_minute,
+            tokens_per_minute=batch.provider.tokens_per_minute,
+            max_in_flight=batch.provider.max_in_flight,
+            spent=Spent(batch.input_tokens + batch.output_tokens, batch.cost),
+            mine=self._mine,
+        )
+        return self.surroundings
+
+    def pause(self, reason: str) -> None:
+        """Pause the batch, unless it is paused."""
+        Batch.objects.filter(pk=self._batch.pk, pause_reason="").update(pause_reason=reason[:1000])
+
+    def _save_announced(self) -> None:
+        """Show now and then on the provider's row what it announces."""
+        due = self._announced_at + SECONDS_BETWEEN_ANNOUNCEMENTS
+        if self.announced == self._announced or time.monotonic() < due:
+            return
+        self._announced_at = time.monotonic()
+        self._announced = self.announced
+        provider = Provider.objects.get(pk=self._batch.provider_id)
+        seen = {
+            model: {**limits, "seen_at": time.time()} for model, limits in self.announced.items()
+        }
+        known = provider.announced_limits or {}
+        newest = dict(list({**known, **seen}.items())[-MOST_MODELS_SHOWN:])
+        Provider.objects.filter(pk=provider.pk).update(announced_limits=newest)
 
     def _should_make_room(self) -> bool:
         """Whether our time is over and a batch waits that nobody works on."""
@@ -159,6 +233,11 @@ class SliceStore:
             in_flight=in_flight,
         )
         self._on_progress(self.progress)
+
+
+def _spent(chunk: ChunkOutcomes) -> Spent:
+    tokens = sum(o.usage.input_tokens + o.usage.output_tokens for o in chunk.outcomes)
+    return Spent(tokens, sum((chunk.costs.get(o.index, ZERO) for o in chunk.outcomes), ZERO))
 
 
 def take_slot(batch_id: int) -> SlotLease | None:

@@ -12,12 +12,14 @@ from typing import Any
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Least, Now
 
-from batches.deliveries import end_batch, sweep_deliveries
+from batches.breaker import batches_to_probe
+from batches.deliveries import sweep_deliveries
 from batches.files import delete_expired_files, remove_leftovers
-from batches.finishing import finish_batch
+from batches.finishing import fail_input, finish_batch
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Slot
 from batches.purging import purge
+from batches.reading import clear_leftovers, left_over, to_read
 from batches.uploads import expire_uploads
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ def sweep(ring: Callable[[int], object]) -> SweepReport:
     deleted = list(Batch.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True))
     for pk in deleted:
         purge(pk)
+    for pk in list(left_over().values_list("pk", flat=True)):
+        clear_leftovers(pk)
     sweep_deliveries()
     delete_expired_files()
     expire_uploads()
@@ -59,30 +63,30 @@ def sweep(ring: Callable[[int], object]) -> SweepReport:
 
 
 def fail_abandoned_inputs() -> int:
-    """Fail batches whose input nobody reads any more; how many there were."""
+    """Fail batches whose input was read by who made them, and is no more; how many there were."""
     abandoned = Batch.objects.filter(
-        status=BatchStatus.VALIDATING, created_at__lt=Now() - INGEST_DEADLINE
+        status=BatchStatus.VALIDATING,
+        input_file_public_id="",
+        created_at__lt=Now() - INGEST_DEADLINE,
     )
-    error = {"code": "invalid_request", "message": "reading the input was interrupted"}
+    message = "reading the input was interrupted"
+    error = {"code": "invalid_request", "message": message, "param": None, "line": None}
     return sum(
-        end_batch(
-            pk,
-            Batch.objects.filter(pk=pk),
-            BatchStatus.FAILED,
-            sources={BatchStatus.VALIDATING},
-            errors=[error],
-        )
+        fail_input(Batch.objects.filter(pk=pk), pk, [error])
         for pk in list(abandoned.values_list("pk", flat=True))
     )
 
 
 def _to_ring() -> list[int]:
-    """Batches that wait, each as often as it has free slots and work for them."""
+    """Batches that wait: for a reader, to probe their provider, or for runners, then as often as
+    there is work for one."""
+    unread = list(to_read().order_by("pk").values_list("pk", flat=True)[:MOST_RINGS])
     free = _count_of(Slot.objects.claimable())
     chunks = _count_of(Chunk.objects.claimable())
     waiting = Batch.objects.waiting().annotate(runners=Least(free, chunks)).order_by("pk")
     found = waiting.values_list("pk", "runners")[:MOST_RINGS]
-    return [pk for pk, runners in found for _ in range(runners)][:MOST_RINGS]
+    runnable = [pk for pk, runners in found for _ in range(runners)]
+    return [*unread, *batches_to_probe(), *runnable][:MOST_RINGS]
 
 
 def _count_of(rows: QuerySet[Any]) -> Subquery:

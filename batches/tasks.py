@@ -7,16 +7,20 @@ import logging
 import threading
 import time
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.signals import worker_shutting_down
 from django.conf import settings
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
+from django.dispatch import receiver
 
-from batches import sweeper
+from batches import breaker, deliveries, sweeper
+from batches.finishing import finish_batch
+from batches.lifecycle import BatchStatus
 from batches.models import Batch, Slot
 from batches.providers import ProviderMisconfigured
-from batches.runner import SliceLimits, run_slice
+from batches.reading import read_input, to_read
+from batches.runner import SliceLimits, SliceReport, run_slice
 from batches.stop_signal import StopSignal
 
 logger = logging.getLogger(__name__)
@@ -35,30 +39,71 @@ def stop_slices(**_: object) -> None:
 
 @shared_task(ignore_result=True)
 def run_batch(batch_id: int) -> None:
-    """Work for one slice on the batch whose turn it is, often the one that was rung for."""
+    """Work for one slice on the batch whose turn it is, often the one that was rung for.
+
+    First that one is read if it has an input to be read, or ended if it was cancelled.
+    """
+    if not SHUTDOWN.requested:
+        _attend(batch_id)
+        _probe(batch_id)
     turn = next_turn()
     if turn is None or SHUTDOWN.requested:
         logger.debug("Rung for batch %d, found nothing to do", batch_id)
         return
-    try:
-        report = run_slice(
-            turn,
-            stop=SHUTDOWN,
-            limits=SliceLimits(slice_s=settings.SLICE_SECONDS, grace_s=settings.GRACE_SECONDS),
-        )
-    except ProviderMisconfigured as error:
-        Batch.objects.filter(pk=turn).update(pause_reason=f"config: {error}"[:1000])
-        logger.warning("Batch %d is paused: %s", turn, error)
-        return
+    report = _run(turn)
     if report.made_room:
         ring(turn)
     _sweep_now_and_then()
+
+
+def _run(batch_id: int, *, probing: bool = False) -> SliceReport:
+    limits = SliceLimits(slice_s=settings.SLICE_SECONDS, grace_s=settings.GRACE_SECONDS)
+    try:
+        return run_slice(batch_id, stop=SHUTDOWN, limits=limits, probing=probing)
+    except ProviderMisconfigured as error:
+        provider_id = Batch.objects.values_list("provider_id", flat=True).get(pk=batch_id)
+        breaker.trip(provider_id, f"config: {error}")
+        logger.warning("Batch %d is paused: %s", batch_id, error)
+        return SliceReport()
+
+
+def _probe(batch_id: int) -> None:
+    """See with one prompt of a batch whether its provider, which is paused, answers again."""
+    if breaker.claim_probe(batch_id) and _run(batch_id, probing=True).reopened:
+        logger.info("The provider of batch %d answers again", batch_id)
+        sweeper.sweep(ring)
+
+
+def _attend(batch_id: int) -> None:
+    """What a batch needs beside runners."""
+    batch = Batch.objects.filter(pk=batch_id).first()
+    if batch is None:
+        return
+    if batch.status == BatchStatus.CANCELLING:
+        finish_batch(batch_id)
+    elif to_read().filter(pk=batch_id).exists() and read_input(batch_id, stop=SHUTDOWN):
+        batch.refresh_from_db()
+        # This worker goes on with it; the others have to be told.
+        for _ in range(runners_of(batch) - 1):
+            ring(batch_id)
+
+
+def runners_of(batch: Batch) -> int:
+    """How many runners find work on a batch."""
+    return min(batch.parallelism, -(-batch.total // batch.batch_size))
 
 
 @shared_task(ignore_result=True)
 def sweep() -> None:
     """Ring for what waits, end what is over."""
     sweeper.sweep(ring)
+
+
+@shared_task(ignore_result=True)
+def deliver_webhook(delivery_id: int) -> None:
+    """Tell a receiver of an event, if it is due."""
+    if not SHUTDOWN.requested:
+        deliveries.deliver(delivery_id)
 
 
 def next_turn() -> int | None:
@@ -82,20 +127,20 @@ class _Bell:
     def __init__(self) -> None:
         self._stuck: threading.Thread | None = None
 
-    def ring(self, batch_id: int) -> None:
+    def ring(self, task: Task[[int], None], pk: int) -> None:
         if self._stuck is not None and self._stuck.is_alive():
             return
-        thread = threading.Thread(target=self._publish, args=(batch_id,), daemon=True)
+        thread = threading.Thread(target=self._publish, args=(task, pk), daemon=True)
         thread.start()
         thread.join(RING_PATIENCE_S)
         self._stuck = thread if thread.is_alive() else None
 
     @staticmethod
-    def _publish(batch_id: int) -> None:
+    def _publish(task: Task[[int], None], pk: int) -> None:
         try:
-            run_batch.apply_async((batch_id,), retry=False)
+            task.apply_async((pk,), retry=False)
         except Exception as error:
-            logger.warning("Could not ring for batch %d; the sweeper will: %s", batch_id, error)
+            logger.warning("Could not ring %s %d; the sweeper will: %s", task.name, pk, error)
 
 
 _bell = _Bell()
@@ -103,7 +148,13 @@ _bell = _Bell()
 
 def ring(batch_id: int) -> None:
     """Tell the workers that a batch may have work. Never fails; takes two seconds at most."""
-    _bell.ring(batch_id)
+    _bell.ring(run_batch, batch_id)
+
+
+@receiver(deliveries.delivery_due)
+def ring_for_delivery(delivery_id: int, **_: object) -> None:
+    """Tell the workers that an event waits to be delivered."""
+    _bell.ring(deliver_webhook, delivery_id)
 
 
 class _LastSweep:

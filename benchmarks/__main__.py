@@ -5,7 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import cpu, five_prompts, memory, schedules, workers
+from benchmarks import api, cpu, five_prompts, memory, schedules, schemas, uploads, workers
 from benchmarks.tools import as_table
 
 MEASUREMENTS = {
@@ -13,7 +13,10 @@ MEASUREMENTS = {
     "schedules": schedules,
     "cpu": cpu,
     "memory": memory,
+    "schemas": schemas,
     "workers": workers,
+    "api": api,
+    "uploads": uploads,
 }
 
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from config.embedded import broker_transport_options, broker_url
 
 env = environ.Env()
+
+SHORTEST_SECRET = 32
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -33,6 +36,16 @@ def at_least(name: str, lowest: int, default: int) -> int:
     if value < lowest:
         raise ImproperlyConfigured(f"{name}={value} is too small; the least is {lowest}")
     return value
+
+
+def long_secrets(name: str) -> list[str]:
+    found: list[str] = env.list(name, default=[])
+    if any(len(secret) < SHORTEST_SECRET for secret in found):
+        raise ImproperlyConfigured(
+            f"{name}: each key must have {SHORTEST_SECRET} characters at least; "
+            "make one with: openssl rand -hex 32"
+        )
+    return found
 
 
 # All that the embedded mode writes lives here: the database, files, the secret key.
@@ -76,15 +89,54 @@ DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = (
     env.str("SECRET_KEY", default=embedded_secret_key()) if EMBEDDED else env.str("SECRET_KEY")
 )
+# Secrets from which stored secrets are encrypted: the first encrypts, each of them decrypts, and
+# SECRET_KEY stands behind them.
+FIELD_ENCRYPTION_KEYS = long_secrets("FIELD_ENCRYPTION_KEYS")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 
 INSTALLED_APPS = [
+    # Before the admin, whose templates it replaces.
+    "unfold",
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
     "batches",
 ]
-MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
+MIDDLEWARE = [
+    "batches.api.request_id.request_id",
+    "django.middleware.security.SecurityMiddleware",
+    "config.static_files.static_files",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "batches.admin.content_policy.content_policy",
+]
 ROOT_URLCONF = "config.urls"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        # Before unfold's, some of which are replaced.
+        "DIRS": [BASE_DIR / "batches" / "templates"],
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+# Paths of the API have no slash at their end, those of the admin have.
+APPEND_SLASH = True
 DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -92,7 +144,89 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "batches.api.errors.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Threephase",
+    "DESCRIPTION": "Large batches of LLM prompts, in the OpenAI Batch dialect.",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "POSTPROCESSING_HOOKS": ["batches.api.schema.with_what_all_share"],
+}
+
+# --- The admin and its login ---
+
+# Whether browsers come over HTTPS, through a proxy that says so in X-Forwarded-Proto.
+HTTPS = env.bool("HTTPS", default=False)
+if HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    # Asked from within, without the proxy.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 30 * 24 * 3600
+# Other hosts of the domain are not ours to decide over.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "threephase_session"
+CSRF_COOKIE_NAME = "threephase_csrf"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+# Collected into this folder where there is one, as in the image; else read from the packages.
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles" if (BASE_DIR / "staticfiles").is_dir() else None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+STORAGES: dict[str, Any] = {
+    # What users upload is nobody else's business.
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700},
+    },
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if WHITENOISE_USE_FINDERS
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Threephase",
+    "SITE_HEADER": "Threephase",
+    "SITE_SUBHEADER": "Batches of LLM prompts",
+    "SITE_SYMBOL": "stacks",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("batches/icon.svg"),
+        },
+    ],
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "batches.admin.dashboard.with_dashboard",
+    "STYLES": [lambda _request: static("batches/admin.css")],
+    "SCRIPTS": [lambda _request: static("batches/admin.js")],
+    "SIDEBAR": {"navigation": "batches.admin.navigation.navigation"},
+}
+
 MEDIA_ROOT = DATA_DIR / "files"
+# Beside the files, so that an upload is renamed into place and not copied.
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
+# Everything but uploaded files is read into memory.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING").upper()
 LOGGING: dict[str, Any] = {
@@ -157,12 +291,23 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Batches ---
 
+# Where the limits of providers are shared by all workers: a Redis. Without one, each process keeps
+# to its share.
+RATE_LIMIT_REDIS_URL = env.str("RATE_LIMIT_REDIS_URL", default=CELERY_BROKER_URL)
+
 # How long a worker may be silent before its chunks are given to another, seconds.
 LEASE_SECONDS = at_least("LEASE_SECONDS", lowest=1, default=60)
 
 # What one batch may hold.
 MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_000_000)
+# Of these, what a request may bring itself instead of a file.
+MAX_INLINE_PROMPTS = at_least("MAX_INLINE_PROMPTS", lowest=1, default=10_000)
 MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=1024 * 1024)
+
+# What may be uploaded: at once, in parts, and as one part.
+MAX_FILE_BYTES = at_least("MAX_FILE_BYTES", lowest=1, default=512 * 1024 * 1024)
+MAX_UPLOAD_BYTES = at_least("MAX_UPLOAD_BYTES", lowest=1, default=8 * 1024**3)
+MAX_PART_BYTES = at_least("MAX_PART_BYTES", lowest=1, default=64 * 1024 * 1024)
 
 # A longer reply of a provider is cut off and counts as malformed.
 MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
@@ -173,3 +318,10 @@ PROVIDER_PRIVATE_HOSTS: list[str] = env.list(
     "PROVIDER_PRIVATE_HOSTS",
     default=["localhost", "127.0.0.0/8", "::1"] if EMBEDDED else [],
 )
+
+# The same for the receivers of webhooks. These are named by users, so think twice.
+WEBHOOK_PRIVATE_HOSTS: list[str] = env.list(
+    "WEBHOOK_PRIVATE_HOSTS",
+    default=["localhost", "127.0.0.0/8", "::1"] if EMBEDDED else [],
+)
+MAX_WEBHOOK_ENDPOINTS_PER_USER = at_least("MAX_WEBHOOK_ENDPOINTS_PER_USER", lowest=1, default=20)

@@ -1,10 +1,21 @@
 """Addresses of the web server."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
+from batches.api.unknown import UnknownPath
 from config.health import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("v1", UnknownPath.as_view()),
+    path("v1/", include("batches.api.urls")),
 ]
+
+handler400 = "batches.api.errors.handler400"
+handler404 = "batches.api.errors.handler404"
+handler500 = "batches.api.errors.handler500"

@@ -1,12 +1,22 @@
+"""Batches end: once, with all that is said of their end, whatever happens at the same time."""
+
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
+from batches import services
+from batches.batch_leases import claim_batch, hold_batch
 from batches.finishing import finish_batch
 from batches.leases import claim_chunk, hold
-from batches.models import Batch, Chunk, Provider, Result
+from batches.lifecycle import BatchStatus
+from batches.models import Batch, Chunk, File, Provider, Result
+from batches.outputs import is_incomplete, output_lines, visible_files
+from batches.report import stored_report
 from batches.results import Activity, Clock, store_outcomes
+from batches.summary import summarise
 from tests.checker import check_batch
 from tests.makers import batch_of, chunk_outcomes
 
@@ -100,3 +110,117 @@ def test_many_chunks_are_closed_in_pieces(provider: Provider) -> None:
     assert finish_batch(batch.pk)
     check_batch(batch, status="cancelled")
     assert Result.objects.filter(kind="cancelled").count() == 450
+
+
+def end(batch: Batch) -> None:
+    """Have everything be done but the end."""
+    Chunk.objects.filter(batch=batch).update(state="done")
+
+
+def test_the_end_brings_a_report_that_needs_no_further_look_at_the_results(batch: Batch) -> None:
+    store_first_chunk(batch)
+    end(batch)
+    assert finish_batch(batch.pk)
+    batch.refresh_from_db()
+    report = stored_report(batch)
+    assert report
+    assert report.failures == {"server": 1}
+    assert (report.timing.answered, report.timing.p99_s) == (2, 0.25)
+    assert report.output_bytes > 0
+    assert report.error_bytes > 0
+    Result.objects.all().delete()
+    assert summarise(batch).timing == report.timing
+
+
+def test_while_one_looks_at_the_results_no_other_does(batch: Batch) -> None:
+    store_first_chunk(batch)
+    end(batch)
+    lease = claim_batch(batch.pk, statuses=set(BatchStatus))
+    assert lease
+    assert not finish_batch(batch.pk)
+    batch.refresh_from_db()
+    assert (batch.status, batch.report) == ("finalizing", None)
+    assert hold_batch(lease)
+    Batch.objects.update(ingest_expires_at=LONG_AGO)
+    assert finish_batch(batch.pk)
+    batch.refresh_from_db()
+    assert (batch.status, batch.ingest_expires_at) == ("completed", None)
+
+
+def test_a_look_that_fails_is_taken_anew(batch: Batch) -> None:
+    store_first_chunk(batch)
+    end(batch)
+    # What no JSON holds, so that the report cannot be stored.
+    Result.objects.filter(index=0).update(latency_s=float("inf"))
+    with pytest.raises(Exception, match=r"(?i)json|constraint"):
+        finish_batch(batch.pk)
+    Result.objects.filter(index=0).update(latency_s=0.25)
+    assert finish_batch(batch.pk)
+
+
+def test_a_batch_that_is_cancelled_while_it_expires_ends_as_cancelled(batch: Batch) -> None:
+    store_first_chunk(batch)
+    Batch.objects.update(expires_at=LONG_AGO)
+    asked = CancelledMeanwhile(batch)
+    with connection.execute_wrapper(asked):
+        assert finish_batch(batch.pk)
+    assert asked.done
+    batch.refresh_from_db()
+    assert (batch.status, batch.expired_at) == ("cancelled", None)
+    assert batch.report is not None
+
+
+class CancelledMeanwhile:
+    """Somebody who cancels a batch while its results are looked at."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.done = False
+        self._batch = batch
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - as Django calls it
+        if "latency_s" in sql and sql.startswith("SELECT") and not self.done:
+            self.done = True
+            assert Batch.objects.filter(pk=self._batch.pk).move(
+                BatchStatus.CANCELLING, sources={BatchStatus.IN_PROGRESS}
+            )
+        return execute(sql, params, many, context)
+
+
+def test_who_was_overtaken_does_not_end_a_batch_that_runs_again(batch: Batch) -> None:
+    store_first_chunk(batch)
+    end(batch)
+    assert finish_batch(batch.pk)
+    services.retry_batch(batch)
+    assert not finish_batch(batch.pk)
+    batch.refresh_from_db()
+    assert (batch.status, batch.report) == ("in_progress", None)
+
+
+def test_the_files_of_a_batch_that_ends_have_the_size_of_their_lines(batch: Batch) -> None:
+    store_first_chunk(batch)
+    assert not visible_files(File.objects.filter(errors_of=None, output_of=None)).exists()
+    assert File.objects.count() == 2
+    services.cancel_batch(batch)
+    for name in ("output_file", "error_file"):
+        file = getattr(batch, name)
+        lines = output_lines(file)
+        assert lines is not None
+        assert sum(map(len, lines)) == file.bytes > 0
+        assert not is_incomplete(file)
+
+
+def test_files_are_hidden_as_long_as_there_is_no_line_in_them(batch: Batch) -> None:
+    def shown() -> set[str]:
+        return {file.filename.rpartition("_")[2] for file in visible_files(File.objects.all())}
+
+    uploaded = File.objects.create(purpose="batch", filename="a_input.jsonl", bytes=1)
+    assert shown() == {"input.jsonl"}
+    store_first_chunk(batch)
+    assert shown() == {"input.jsonl", "output.jsonl", "error.jsonl"}
+    Batch.objects.update(failed=0)
+    assert shown() == {"input.jsonl", "output.jsonl"}
+    Batch.objects.update(succeeded=0, status="cancelled")
+    # Of what never ran there are lines, too.
+    assert shown() == {"input.jsonl", "error.jsonl"}
+    assert output_lines(uploaded) is None
+    assert not is_incomplete(uploaded)

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from batches.engine.prepare import prompt_body
 from batches.engine.records import ENDPOINTS, Endpoint
 from batches.inputs import (
-    MAX_CUSTOM_ID_CHARS,
     InputFormat,
     InputOptions,
     LineError,
     NewPrompt,
-    checked_id,
     read_prompts,
 )
+from batches.lines import MAX_CUSTOM_ID_CHARS, checked_id
 
 CHAT: Endpoint = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]

@@ -127,11 +127,12 @@ def test_a_refused_key_pauses_the_batch_and_fails_no_prompt(
     batch.refresh_from_db()
     assert isinstance(report.paused, AuthError)
     assert batch.status == "in_progress"
-    assert batch.pause_reason.startswith("auth: HTTP 401")
+    assert batch.standstill.startswith("auth: HTTP 401")
+    assert report.pause_reason == batch.standstill == batch.provider.pause_reason
     assert simulator.calls.total() <= 5
     assert not Result.objects.exists()
     monkeypatch.setenv("TEST_KEY", "right")
-    Batch.objects.update(pause_reason="")
+    Provider.objects.update(pause_reason="")
     assert run_slice(batch.pk).ended
     check_batch(batch)
     assert batch.succeeded == 30

@@ -22,6 +22,9 @@ The classes are those of the provider error table in `docs/errors.md`.
 from enum import StrEnum
 from typing import ClassVar
 
+from batches.engine.announced import AnnouncedLimits
+from batches.engine.pace import Unit
+
 
 class FailureKind(StrEnum):
     """Why a prompt failed; stored on its result and counted on its batch."""
@@ -87,7 +90,10 @@ class AnswerRejected(EngineError):
 
 
 class ProviderError(EngineError):
-    """A call that brought no reply. `retry_after_s` is the least wait that was asked for."""
+    """A call that brought no reply.
+
+    `retry_after_s` is the least wait that was asked for, `limits` what the headers announced.
+    """
 
     decision: ClassVar[Decision] = Decision.RETRY
     costs_attempt: ClassVar[bool] = True
@@ -108,6 +114,7 @@ class ProviderError(EngineError):
         self.request_id = request_id
         self.retry_after_s = retry_after_s
         self.body = body
+        self.limits: AnnouncedLimits | None = None
 
 
 class AuthError(ProviderError):
@@ -123,8 +130,11 @@ class QuotaError(ProviderError):
 
 
 class RateLimited(ProviderError):
+    """`unit` is what there were too many of."""
+
     kind = FailureKind.RATE
     costs_attempt = False
+    unit: Unit = "requests"
 
 
 class Overloaded(ProviderError):

@@ -1,17 +1,20 @@
 """Phase 2: prepared requests become exchanges, at most `window` calls in flight at any moment.
 
     chunks --> RequestQueue --> lanes --> send --> exchange
-                    ^             |
-                    +-- a retry, when its wait is over
+                    ^        ^    |  |
+                    |        +----|--+ the answer is asked for again
+                    +-------------+ a retry, when its wait is over
 
 A lane is one place in the window. Lanes draw from one queue; a request that waits for a retry is
-in nobody's lane.
+in nobody's lane. An answer is asked for again in the same lane, at once: question, answer and the
+questions that follow count as one.
 """
 
 import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,15 +26,25 @@ from batches.engine.errors import (
     InternalError,
     NetworkError,
     ProviderError,
+    RequestRefused,
 )
-from batches.engine.records import Exchange, PreparedRequest, Reply, Schedule
+from batches.engine.records import (
+    Exchange,
+    Judgement,
+    PreparedRequest,
+    Reply,
+    Schedule,
+    Usage,
+)
 from batches.engine.retry import RetryPolicy, decide
+from batches.engine.turns import Anarchy, Governor
 
 logger = logging.getLogger(__name__)
 
 Send = Callable[[PreparedRequest], Awaitable[Reply]]
 Deliver = Callable[[Exchange], Awaitable[None]]
 Admit = Callable[[PreparedRequest], Awaitable[bool]]
+Judge = Callable[[PreparedRequest, Reply], Judgement]
 Chunks = AsyncIterator[Sequence[PreparedRequest]]
 
 DEFAULT_BATCH_SIZE = 100
@@ -41,9 +54,9 @@ DEFAULT_TIMEOUT_S = 600.0
 # memory and leases stay bounded while a provider is down.
 WAITING_PER_LANE = 10
 
-# When the first calls of a run all fail with a ConfigError the fault is in the set-up, not in the
-# prompts, and the run pauses.
-CONFIG_ERRORS_TO_PAUSE = 20
+# When the first calls of a run are all refused for one and the same reason, the fault is in the
+# set-up, not in the prompts, and the run pauses.
+REFUSALS_TO_PAUSE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +81,33 @@ class _Call:
     latency_s: float = 0.0
     sent_at: float = 0.0
     done_at: float = 0.0
+    reply: Reply | None = None
+    judgement: Judgement | None = None
+    spent: Usage = field(default_factory=Usage)
 
-    def exchange(
-        self, *, reply: Reply | None = None, error: ProviderError | None = None
-    ) -> Exchange:
+    def answered(self, reply: Reply, judgement: Judgement | None) -> None:
+        """Take a reply; the tokens of the one before it are spent all the same."""
+        if self.reply is not None:
+            self.spent += self.reply.usage
+        self.reply, self.judgement = reply, judgement
+
+    def ask(self, follow_up: PreparedRequest) -> None:
+        """Go on with another request, which has attempts of its own."""
+        self.request = follow_up
+        self.attempts = 0
+
+    def exchange(self, error: ProviderError | None = None) -> Exchange:
         return Exchange(
             request=self.request,
-            reply=reply,
+            reply=self.reply,
             error=error,
             calls=self.calls,
             latency_s=self.latency_s,
             busy_s=self.busy_s,
             sent_at=self.sent_at,
             done_at=self.done_at,
+            judgement=self.judgement,
+            spent=self.spent,
         )
 
 
@@ -162,23 +189,34 @@ class Execution:
     unless the run is stopped or paused before that request is finished.
 
     `pause` is the error that asked for a pause, if one did. `deliver` may wait: as long as it
-    does, its lane sends nothing. `admit` is asked before each call and may wait too; a request
-    that it turns away is dropped.
+    does, its lane sends nothing. `admit` is asked before a request is sent and may wait too; a
+    request that it turns away is dropped. `judge` looks at each reply and may name a request to go
+    on with; when that one fails, what is delivered is the reply with the error. `governor` decides
+    when each call goes out.
     """
 
     def __init__(
-        self, send: Send, deliver: Deliver, options: ExecutionOptions, *, admit: Admit | None = None
+        self,
+        send: Send,
+        deliver: Deliver,
+        options: ExecutionOptions,
+        *,
+        admit: Admit | None = None,
+        judge: Judge | None = None,
+        governor: Governor | None = None,
     ) -> None:
         self.pause: ProviderError | None = None
         self.in_flight = 0
         self._send = send
         self._deliver = deliver
         self._admit = admit
+        self._judge = judge
+        self._governor = governor or Anarchy()
         self._options = options
         self._queue: RequestQueue | None = None
         self._stopped = False
         self._proven = False
-        self._config_errors = 0
+        self._refusals: Counter[tuple[int | None, str | None]] = Counter()
 
     async def run(self, chunks: Chunks) -> None:
         """Send all requests of these chunks, by the schedule of the options."""
@@ -191,8 +229,9 @@ class Execution:
             await self._run_window(_only(chunk))
 
     def stop(self) -> None:
-        """Begin no further call; those in flight are finished and delivered."""
+        """Begin no further request; those in flight are finished and delivered."""
         self._stopped = True
+        self._governor.close()
         if self._queue is not None:
             self._queue.close()
 
@@ -205,18 +244,35 @@ class Execution:
 
     async def _lane(self, queue: RequestQueue) -> None:
         while (call := await queue.take()) is not None:
+            await self._governor.enter(call.request)
             if self._admit is not None and not await self._admit(call.request):
+                self._governor.drop(call.request)
                 queue.finish()
                 continue
             if self._stopped:
-                # Stopped while it waited to be admitted.
+                # Stopped while it waited for its turn or to be admitted.
+                self._governor.drop(call.request)
                 return
-            result = await self._call(call)
-            if isinstance(result, Reply):
-                self._proven = True
-                await self._finish(queue, call.exchange(reply=result))
+            error = await self._converse(call)
+            if error is None:
+                await self._finish(queue, call.exchange())
             else:
-                await self._handle(queue, call, result)
+                await self._handle(queue, call, error)
+
+    async def _converse(self, call: _Call) -> ProviderError | None:
+        """Call, and again as long as a better answer is asked for; the error that ended it."""
+        while True:
+            result = await self._call(call)
+            self._governor.leave(call.request, result, call.latency_s)
+            if not isinstance(result, Reply):
+                return result
+            self._proven = True
+            judgement = self._judge(call.request, result) if self._judge else None
+            call.answered(result, judgement)
+            if judgement is None or judgement.follow_up is None:
+                return None
+            call.ask(judgement.follow_up)
+            await self._governor.enter(call.request)
 
     async def _call(self, call: _Call) -> Reply | ProviderError:
         """Make one call; whatever goes wrong comes back as a ProviderError."""
@@ -260,17 +316,21 @@ class Execution:
         if verdict.decision is Decision.PAUSE or self._is_misconfigured(error):
             self.pause = self.pause or error
             self.stop()
+            if call.reply is not None:
+                # It is paid for, and would be asked for anew.
+                await self._finish(queue, call.exchange(error))
         elif verdict.decision is Decision.RETRY:
             call.waited_s += verdict.delay_s
             queue.put_back(call, verdict.delay_s)
         else:
-            await self._finish(queue, call.exchange(error=error))
+            await self._finish(queue, call.exchange(error))
 
     def _is_misconfigured(self, error: ProviderError) -> bool:
-        if self._proven or not isinstance(error, ConfigError):
+        if self._proven or not isinstance(error, ConfigError | RequestRefused):
             return False
-        self._config_errors += 1
-        return self._config_errors >= CONFIG_ERRORS_TO_PAUSE
+        reason = (error.status_code, error.code)
+        self._refusals[reason] += 1
+        return self._refusals[reason] >= REFUSALS_TO_PAUSE
 
     async def _finish(self, queue: RequestQueue, exchange: Exchange) -> None:
         try:

@@ -1,94 +1,52 @@
 """Phase 3: an exchange becomes an outcome. Sequential, no I/O."""
 
-from typing import Any
+from batches.engine.errors import AnswerRejected, ProviderError
+from batches.engine.ladder import judge_reply
+from batches.engine.records import Exchange, Judgement, LadderOptions, Outcome, Reply
 
-from pydantic import ValidationError
-from pydantic_core import from_json
-
-from batches.engine.errors import AnswerRejected, FailureKind, ProviderError
-from batches.engine.records import Exchange, Outcome, PreparedRequest, Reply
-
-MAX_NAMED_VIOLATIONS = 5
 MAX_MESSAGE_CHARS = 2000
 
 
-def postprocess_exchange(exchange: Exchange) -> Outcome:
+def postprocess_exchange(exchange: Exchange, ladder: LadderOptions | None = None) -> Outcome:
     """The outcome of one exchange: its answer checked against the schema, if one was asked for."""
-    if exchange.error is not None:
-        return _failed_call(exchange, exchange.error)
-    if exchange.reply is None:
+    if exchange.reply is not None:
+        judgement = exchange.judgement or judge_reply(exchange.request, exchange.reply, ladder)
+        return _answered(exchange, exchange.reply, judgement)
+    if exchange.error is None:
         raise ValueError("an exchange has a reply or an error")
-    try:
-        parsed = parse_answer(exchange.request, exchange.reply)
-    except AnswerRejected as error:
-        return _answered(exchange, exchange.reply, fault=error)
-    return _answered(exchange, exchange.reply, parsed=parsed)
+    return _failed_call(exchange, exchange.error)
 
 
-def parse_answer(request: PreparedRequest, reply: Reply) -> Any:
-    """The answer as JSON that fits the schema; None where no schema was asked for.
-
-    Raises AnswerRejected with a kind for each way an answer can be of no use.
-    """
-    if request.response_model is None:
-        return None
-    _check_finished(reply)
-    if not reply.answer or not reply.answer.strip():
-        raise AnswerRejected(FailureKind.EMPTY, "the answer is empty")
-    try:
-        value = from_json(reply.answer, allow_inf_nan=False)
-    except ValueError as error:
-        raise AnswerRejected(FailureKind.NOT_JSON, f"the answer is not JSON: {error}") from error
-    try:
-        request.response_model.model_validate(value)
-    except ValidationError as error:
-        raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, _violations(error)) from error
-    return value
-
-
-def _check_finished(reply: Reply) -> None:
-    if reply.refusal:
-        raise AnswerRejected(FailureKind.REFUSAL, f"the model refused: {reply.refusal}")
-    if reply.finish_reason == "length":
-        raise AnswerRejected(FailureKind.TRUNCATED, "the answer was cut off at the token limit")
-    if reply.finish_reason == "content_filter":
-        raise AnswerRejected(FailureKind.FILTERED, "the provider's content filter cut the answer")
-
-
-def _violations(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    named = [
-        f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}"
-        for fault in faults[:MAX_NAMED_VIOLATIONS]
-    ]
-    if len(faults) > MAX_NAMED_VIOLATIONS:
-        named.append(f"and {len(faults) - MAX_NAMED_VIOLATIONS} more")
-    return "; ".join(named)
-
-
-def _answered(
-    exchange: Exchange, reply: Reply, *, parsed: Any = None, fault: AnswerRejected | None = None
-) -> Outcome:
+def _answered(exchange: Exchange, reply: Reply, judgement: Judgement) -> Outcome:
+    fault = judgement.fault
     return Outcome(
         index=exchange.request.index,
         custom_id=exchange.request.custom_id,
         status="failed" if fault else "succeeded",
         kind=fault.kind if fault else None,
         code=fault.kind.value if fault else "",
-        message=_storable(fault.message) if fault else "",
+        message=_storable(_message(fault, exchange.error)) if fault else "",
         status_code=reply.status_code,
         request_id=reply.request_id,
         body=reply.body,
         answer=reply.answer,
-        parsed=parsed,
+        parsed=judgement.parsed,
+        rung=judgement.rung,
         finish_reason=reply.finish_reason,
-        usage=reply.usage,
+        usage=exchange.spent + reply.usage,
         calls=exchange.calls,
         latency_s=exchange.latency_s,
         busy_s=exchange.busy_s,
         elapsed_s=exchange.elapsed_s,
         done_at=exchange.done_at,
     )
+
+
+def _message(fault: AnswerRejected, error: ProviderError | None) -> str:
+    """What is wrong with an answer, and why there is no better one."""
+    # The fault may fill the space that there is; what comes after it shall be read as well.
+    lead = fault.message[: MAX_MESSAGE_CHARS // 2] if error else fault.message
+    return f"{lead}; asked again in vain: {error.message}" if error else lead
 
 
 def _failed_call(exchange: Exchange, error: ProviderError) -> Outcome:

@@ -1,14 +1,24 @@
 """Phase 1: a prompt becomes a request that is ready to send. Sequential, no I/O."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
+from batches.engine.asked import (
+    AskedSchema,
+    answer_schema,
+    asked_schemas,
+    in_strict_form,
+    tool_names,
+)
 from batches.engine.errors import FailureKind, PromptRejected
-from batches.engine.records import Endpoint, Outcome, PreparedRequest, PromptSpec
+from batches.engine.records import MAX_TOKENS, Endpoint, Outcome, PreparedRequest, PromptSpec
 from batches.engine.schemas import Schema, response_model
+from batches.engine.strict import StrictProblem, strict_problems
+from batches.engine.strict_form import strict_schema
 
 # Fields by which some gateways let a request choose its own destination or credentials.
 FORBIDDEN_FIELDS = frozenset({"api_base", "api_key", "base_url", "extra_headers"})
@@ -22,21 +32,57 @@ PAYLOAD: dict[Endpoint, str] = {
 
 
 def prepare_prompt_request(
-    prompt: PromptSpec, *, endpoint: Endpoint, defaults: Mapping[str, Any]
+    prompt: PromptSpec,
+    *,
+    endpoint: Endpoint,
+    defaults: Mapping[str, Any],
+    strict_schemas: bool = False,
 ) -> PreparedRequest | Outcome:
-    """The request for a prompt, its body laid over the defaults; or the outcome of one rejected."""
+    """The request for a prompt, its body laid over the defaults; or the outcome of one rejected.
+
+    With `strict_schemas` the provider is sent each schema in the form of its strict mode; answers
+    are checked against the schema as it was given all the same.
+    """
     body = {**defaults, **prompt.body}
     try:
         check_body(body, endpoint)
+        asked = asked_schemas(body, endpoint)
         return PreparedRequest(
             index=prompt.index,
             custom_id=prompt.custom_id,
             endpoint=endpoint,
-            content=_content(body),
-            response_model=_response_model(body, endpoint),
+            content=_content(_strict_body(body, asked) if strict_schemas else body),
+            response_model=next((one.model() for one in asked if one.tool is None), None),
+            tool_models=_tool_models(body, endpoint, asked),
+            optional_as_null=strict_schemas,
+            model=body["model"],
+            max_output_tokens=_max_output_tokens(body),
         )
     except PromptRejected as error:
         return rejected(prompt, error)
+
+
+def _max_output_tokens(body: Mapping[str, Any]) -> int | None:
+    """The longest answer that a body allows, in the dialect of any endpoint."""
+    for field in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
+        most = body.get(field)
+        if isinstance(most, int) and most > 0:
+            return min(most, MAX_TOKENS)
+    return None
+
+
+def _tool_models(
+    body: Mapping[str, Any], endpoint: Endpoint, asked: Sequence[AskedSchema]
+) -> dict[str, type[BaseModel] | None]:
+    """The models of the tools, if any of them is strict."""
+    strict = {one.tool: one.model() for one in asked if one.tool is not None}
+    return {name: strict.get(name) for name in tool_names(body, endpoint)} if strict else {}
+
+
+def _strict_body(body: Mapping[str, Any], asked: Sequence[AskedSchema]) -> Mapping[str, Any]:
+    for one in asked:
+        body = in_strict_form(body, one)
+    return body
 
 
 def prompt_body(prompt: str, endpoint: Endpoint) -> dict[str, Any]:
@@ -79,18 +125,38 @@ def check_body(body: Mapping[str, Any], endpoint: Endpoint) -> None:
         )
     for field in FORBIDDEN_FIELDS & body.keys():
         raise PromptRejected("a prompt cannot choose where it is sent", param=f"body.{field}")
+    for asked in asked_schemas(body, endpoint):
+        asked.model()
 
 
 def _are_messages(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(message, dict) for message in value)
 
 
+def strict_warnings(
+    body: Mapping[str, Any], *, endpoint: Endpoint, strict_schemas: bool
+) -> list[StrictProblem]:
+    """What a provider may refuse of the schemas that it is sent for the strict mode.
+
+    Raises PromptRejected for what is no schema.
+    """
+    asked = asked_schemas(body, endpoint)
+    for one in asked:
+        one.model()
+    return [problem for one in asked for problem in one.problems(in_strict_form=strict_schemas)]
+
+
 def with_response_schema(
-    defaults: Mapping[str, Any], *, endpoint: Endpoint, schema: Schema, name: str = "response"
+    defaults: Mapping[str, Any],
+    *,
+    endpoint: Endpoint,
+    schema: Schema,
+    name: str = "response",
+    strict: bool = False,
 ) -> dict[str, Any]:
     """The defaults, with every answer asked for in this schema. Raises PromptRejected."""
     response_model(schema)
-    described = {"name": name, "schema": schema}
+    described = {"name": name, "schema": schema, **({"strict": True} if strict else {})}
     if endpoint == "/v1/chat/completions":
         return {**defaults, "response_format": {"type": "json_schema", "json_schema": described}}
     if endpoint == "/v1/responses":
@@ -98,27 +164,28 @@ def with_response_schema(
     raise PromptRejected(f"{endpoint} gives no answers that a schema could fit", param="schema")
 
 
+def with_response_class(
+    defaults: Mapping[str, Any], *, endpoint: Endpoint, model: type[BaseModel]
+) -> dict[str, Any]:
+    """The defaults, with every answer asked for as JSON of a class, in the strict mode if it can
+    be put so. Raises PromptRejected."""
+    schema = strict_schema(model.model_json_schema())
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", model.__name__)[:64]
+    strict = not strict_problems(schema)
+    return with_response_schema(
+        defaults, endpoint=endpoint, schema=schema, name=name, strict=strict
+    )
+
+
+def asks_for_schema(body: Mapping[str, Any], endpoint: Endpoint) -> bool:
+    """Whether a body says by itself how its answer is to look."""
+    return ("text" if endpoint == "/v1/responses" else "response_format") in body
+
+
 def extract_schema(body: Mapping[str, Any], endpoint: Endpoint) -> Schema | None:
     """The JSON Schema that a body asks its answer to fit, if any. Raises PromptRejected."""
-    if endpoint == "/v1/chat/completions":
-        form = body.get("response_format")
-        described = form.get("json_schema") if isinstance(form, dict) else None
-        param = "response_format.json_schema.schema"
-    else:
-        text = body.get("text") if endpoint == "/v1/responses" else None
-        form = described = text.get("format") if isinstance(text, dict) else None
-        param = "text.format.schema"
-    if not isinstance(form, dict) or form.get("type") != "json_schema":
-        return None
-    schema = described.get("schema") if isinstance(described, dict) else None
-    if not isinstance(schema, dict | bool):
-        raise PromptRejected("give a JSON Schema", param=param)
-    return schema
-
-
-def _response_model(body: Mapping[str, Any], endpoint: Endpoint) -> type[BaseModel] | None:
-    schema = extract_schema(body, endpoint)
-    return None if schema is None else response_model(schema)
+    asked = answer_schema(body, endpoint)
+    return None if asked is None else asked.schema
 
 
 def _content(body: Mapping[str, Any]) -> bytes:

@@ -3,9 +3,12 @@
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any
+
+from pydantic import BaseModel
 
 from batches.engine.errors import ConfigError, ProviderError
 from batches.engine.execute import (
@@ -15,11 +18,18 @@ from batches.engine.execute import (
     ExecutionOptions,
     Send,
 )
+from batches.engine.ladder import judge_reply
 from batches.engine.postprocess import postprocess_exchange
-from batches.engine.prepare import prepare_prompt_request, prompt_body
+from batches.engine.prepare import (
+    asks_for_schema,
+    prepare_prompt_request,
+    prompt_body,
+    with_response_class,
+)
 from batches.engine.records import (
     Endpoint,
     Exchange,
+    LadderOptions,
     Outcome,
     PreparedRequest,
     PromptSpec,
@@ -57,24 +67,27 @@ async def process_prompt_batch(
     schedule: Schedule = "rolling",
     timeout_s: float = DEFAULT_TIMEOUT_S,
     retry: RetryPolicy | None = None,
+    response_model: type[BaseModel] | None = None,
+    ladder: LadderOptions | None = None,
 ) -> ProcessedBatch:
     """Run prompts through the three phases and return their outcomes in order.
 
     A prompt is a text, a request body, or a PromptSpec; `defaults` lie under each body. At most
     `batch_size` calls are in flight. Every prompt gets an outcome, whatever the provider answers:
     when it asks for a pause (a refused key, an empty account), the rest fails with that error.
+
+    With a `response_model` every prompt that brings no schema of its own is asked for JSON that
+    fits this class; its `parsed` is an instance. `ladder` says what is done so that it fits.
     """
     specs = [prompt_spec(index, prompt, endpoint) for index, prompt in enumerate(prompts)]
-    prepared = [
-        prepare_prompt_request(spec, endpoint=endpoint, defaults=defaults or {}) for spec in specs
-    ]
+    prepared = prepare_prompts(specs, endpoint, defaults or {}, response_model)
     options = ExecutionOptions(
         batch_size=batch_size, schedule=schedule, timeout_s=timeout_s, retry=retry or RetryPolicy()
     )
     started = time.monotonic()
-    exchanges = await execute_requests(prepared, send=send, options=options)
+    exchanges = await execute_requests(prepared, send=send, options=options, ladder=ladder)
     outcomes = [
-        item if isinstance(item, Outcome) else postprocess_exchange(exchanges[item.index])
+        item if isinstance(item, Outcome) else postprocess_exchange(exchanges[item.index], ladder)
         for item in prepared
     ]
     batch = ProcessedBatch(outcomes, timing_of(outcomes, started=started))
@@ -93,8 +106,32 @@ def prompt_spec(
     return PromptSpec(index, f"request-{index}", prompt_body(prompt, endpoint))
 
 
+def prepare_prompts(
+    specs: Iterable[PromptSpec],
+    endpoint: Endpoint,
+    defaults: Mapping[str, Any],
+    response_model: type[BaseModel] | None = None,
+) -> list[PreparedRequest | Outcome]:
+    """Phase 1 for prompts held in memory."""
+    prepare = partial(prepare_prompt_request, endpoint=endpoint)
+    if response_model is None:
+        return [prepare(spec, defaults=defaults) for spec in specs]
+    classed = with_response_class(defaults, endpoint=endpoint, model=response_model)
+    prepared: list[PreparedRequest | Outcome] = []
+    for spec in specs:
+        request = prepare(spec, defaults=classed)
+        if isinstance(request, PreparedRequest) and not asks_for_schema(spec.body, endpoint):
+            request = replace(request, response_model=response_model, optional_as_null=True)
+        prepared.append(request)
+    return prepared
+
+
 async def execute_requests(
-    prepared: Sequence[PreparedRequest | Outcome], *, send: Send, options: ExecutionOptions
+    prepared: Sequence[PreparedRequest | Outcome],
+    *,
+    send: Send,
+    options: ExecutionOptions,
+    ladder: LadderOptions | None = None,
 ) -> dict[int, Exchange]:
     """Phase 2 for requests held in memory: the exchange of each, by index."""
     exchanges: dict[int, Exchange] = {}
@@ -102,7 +139,7 @@ async def execute_requests(
     async def keep(exchange: Exchange) -> None:
         exchanges[exchange.request.index] = exchange
 
-    execution = Execution(send, keep, options)
+    execution = Execution(send, keep, options, judge=partial(judge_reply, options=ladder))
     await execution.run(_chunks(prepared, options.batch_size))
     unsent = execution.pause or ConfigError("not sent")
     for request in prepared:

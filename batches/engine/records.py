@@ -1,13 +1,14 @@
 """The values that travel through the three phases. Nothing here changes once made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from batches.engine.errors import FailureKind, ProviderError
+from batches.engine.announced import AnnouncedLimits
+from batches.engine.errors import AnswerRejected, FailureKind, ProviderError
 
 Endpoint = Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings"]
 Schedule = Literal["rolling", "lockstep"]
@@ -15,6 +16,9 @@ OutcomeStatus = Literal["succeeded", "failed"]
 
 ENDPOINTS: tuple[Endpoint, ...] = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings")
 SCHEDULES: tuple[Schedule, ...] = ("rolling", "lockstep")
+
+# What the columns of counts hold.
+MAX_TOKENS = 2**31 - 1
 
 
 class Rung(StrEnum):
@@ -37,13 +41,25 @@ class PromptSpec:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A prompt made ready to send; nothing is left to look up."""
+    """A prompt made ready to send; nothing is left to look up.
+
+    `tool_models` has the model of the arguments of each tool by its name, None for a tool whose
+    arguments may be anything. `optional_as_null` says that the schema was sent in the form of the
+    strict mode, in which what an answer leaves out is null. `asked_again` counts the answers that
+    were sent back with what was wrong.
+    """
 
     index: int
     custom_id: str
     endpoint: Endpoint
     content: bytes
     response_model: type[BaseModel] | None = None
+    tool_models: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
+    optional_as_null: bool = False
+    asked_again: int = 0
+    model: str = ""
+    # What the body says of the longest answer, in tokens.
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,23 @@ class Usage:
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=min(self.input_tokens + other.input_tokens, MAX_TOKENS),
+            output_tokens=min(self.output_tokens + other.output_tokens, MAX_TOKENS),
+            cached_tokens=min(self.cached_tokens + other.cached_tokens, MAX_TOKENS),
+            reasoning_tokens=min(self.reasoning_tokens + other.reasoning_tokens, MAX_TOKENS),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that a model asks for; `arguments` is what should be JSON."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +100,43 @@ class Reply:
     finish_reason: str
     refusal: str | None
     usage: Usage
+    tool_calls: tuple[ToolCall, ...] = ()
+    limits: AnnouncedLimits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LadderOptions:
+    """What is done so that an answer fits its schema, after it was read as it came.
+
+    Strip what stands around the JSON; mend its syntax; ask again, so often, with the errors.
+    """
+
+    extract_json: bool = True
+    repair_json: bool = True
+    max_repair_attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an answer is worth: a value, or a fault and the request that asks again, if any.
+
+    `rung` is None where nothing was asked that could be judged.
+    """
+
+    parsed: Any = None
+    rung: Rung | None = None
+    fault: AnswerRejected | None = None
+    follow_up: PreparedRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A request with its reply, or with the error of its last call. Times in seconds.
 
-    `calls` counts the calls made, `latency_s` is the time of the last one, `busy_s` that of all of
-    them, `elapsed_s` includes the waits between. `sent_at` and `done_at` are monotonic.
+    It has both if the call failed that should have brought a better answer than that reply.
+    `judgement` is that of the reply, if it was judged already, `spent` the usage of replies before
+    it. `calls` counts the calls made, `latency_s` is the time of the last one, `busy_s` that of all
+    of them, `elapsed_s` includes the waits between. `sent_at` and `done_at` are monotonic.
     """
 
     request: PreparedRequest
@@ -85,6 +147,8 @@ class Exchange:
     busy_s: float
     sent_at: float
     done_at: float
+    judgement: Judgement | None = None
+    spent: Usage = Usage()
 
     @property
     def elapsed_s(self) -> float:
@@ -93,7 +157,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one prompt. A failed one has a kind, a code and a message."""
+    """What became of one prompt. A failed one has a kind, a code and a message.
+
+    `parsed` and `rung` belong to an answer that fits the schema that was asked for.
+    """
 
     index: int
     custom_id: str
@@ -106,6 +173,7 @@ class Outcome:
     body: str | None = None
     answer: str | None = None
     parsed: Any = None
+    rung: Rung | None = None
     finish_reason: str = ""
     usage: Usage = Usage()
     calls: int = 0

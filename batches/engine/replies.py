@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from batches.engine.announced import announced_limits
 from batches.engine.errors import (
     AuthError,
     ConfigError,
@@ -18,8 +20,9 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.records import Endpoint, Reply, Usage
+from batches.engine.records import MAX_TOKENS, Endpoint, Reply, ToolCall, Usage
 from batches.engine.retry import retry_after_s
+from batches.engine.tool_calls import Arguments, ChatToolCalls, Name, calls_of
 
 # Codes by which providers say that money, not pace, is what lacks.
 QUOTA_CODES = frozenset(
@@ -40,7 +43,6 @@ MAX_MESSAGE_CHARS = 500
 MAX_REQUEST_ID_CHARS = 200
 MAX_CODE_CHARS = 200
 MAX_REASON_CHARS = 64
-MAX_TOKENS = 2**31 - 1
 MAX_ERROR_BODY_BYTES = 16_384
 
 
@@ -107,6 +109,7 @@ class _Part(BaseModel):
 class _Message(BaseModel):
     content: str | list[_Part] | None = None
     refusal: str | None = None
+    tool_calls: ChatToolCalls = Field(default_factory=list)
 
     @property
     def text(self) -> str | None:
@@ -132,6 +135,9 @@ def _text_of(parts: Iterable[_Part]) -> str | None:
 class _Item(BaseModel):
     type: str = ""
     content: list[_Part] | None = None
+    call_id: Name = ""
+    name: Name = ""
+    arguments: Arguments = ""
 
 
 class _Incomplete(BaseModel):
@@ -184,7 +190,8 @@ def read_reply(
             status_code=status_code,
             request_id=request_id,
         ) from error
-    return reply
+    limits = announced_limits(headers)
+    return replace(reply, limits=limits) if limits else reply
 
 
 def _read_chat(status_code: int, request_id: str, body: str) -> Reply:
@@ -198,6 +205,7 @@ def _read_chat(status_code: int, request_id: str, body: str) -> Reply:
         finish_reason=(choice.finish_reason or "")[:MAX_REASON_CHARS],
         refusal=choice.message.refusal,
         usage=completion.usage.usage() if completion.usage else Usage(),
+        tool_calls=calls_of(choice.message.tool_calls),
     )
 
 
@@ -220,6 +228,11 @@ def _read_response(status_code: int, request_id: str, body: str) -> Reply:
         else (reason or "stop")[:MAX_REASON_CHARS],
         refusal=next((part.refusal for part in parts if part.refusal), None),
         usage=response.usage.usage() if response.usage else Usage(),
+        tool_calls=tuple(
+            ToolCall(item.call_id, item.name, item.arguments)
+            for item in response.output
+            if item.type == "function_call"
+        ),
     )
 
 
@@ -251,7 +264,7 @@ def error_of(status_code: int, headers: Mapping[str, str], raw: bytes) -> Provid
     code = _plain(str(failure.code or failure.type or ""))[:MAX_CODE_CHARS]
     message = _plain(failure.message or "no message")
     cls = _class_of(status_code, {code, failure.type or ""}, message)
-    return cls(
+    error = cls(
         f"HTTP {status_code}: {message}",
         status_code=status_code,
         code=code or None,
@@ -259,6 +272,14 @@ def error_of(status_code: int, headers: Mapping[str, str], raw: bytes) -> Provid
         retry_after_s=retry_after_s(headers),
         body=_error_body(raw, message, code),
     )
+    error.limits = announced_limits(headers)
+    if isinstance(error, RateLimited) and _is_about_tokens(failure.type, message):
+        error.unit = "tokens"
+    return error
+
+
+def _is_about_tokens(kind: str | None, message: str) -> bool:
+    return kind == "tokens" or bool(_TOKENS_A_MINUTE.search(message))
 
 
 def _error_body(raw: bytes, message: str, code: str) -> str:
@@ -291,11 +312,21 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
 }
 
 
+# Where a provider gives no code for it, it says in words that the money is used up ...
+_MONEY = re.compile(r"credit balance|spend(?:ing)? limit|specified api usage limits", re.I)
+_MONEY_STATUSES = frozenset({400, 403, 429})
+# ... or that it is this prompt that it refuses, not the key.
+_MODERATION = re.compile(r"moderat|flagged|content (?:policy|filter)|safety|blocked by", re.I)
+_TOKENS_A_MINUTE = re.compile(r"tokens per (?:minute|min|day)|\bTPM\b|\bTPD\b|token rate", re.I)
+
+
 def _class_of(status_code: int, codes: set[str], message: str) -> type[ProviderError]:
     if codes & QUOTA_CODES:
         return QuotaError
-    if status_code == 400 and "credit balance" in message.lower():
+    if status_code in _MONEY_STATUSES and _MONEY.search(message):
         return QuotaError
+    if status_code == 403 and _MODERATION.search(" ".join((message, *codes))):
+        return RequestRefused
     if 300 <= status_code < 400:
         return ConfigError
     if status_code in _BY_STATUS:

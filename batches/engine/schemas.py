@@ -1,7 +1,7 @@
 """JSON Schema -> response model: a pydantic model whose verdict is that of jsonschema-rs."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,12 +17,32 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from batches.engine.errors import PromptRejected
+from batches.engine.expansion import Expansion, expansion_of
 
 Schema = Mapping[str, Any] | bool
 LoadedSchema = dict[str, Any] | bool
 
 MAX_SCHEMA_BYTES = 256 * 1024
+MAX_SCHEMA_DEPTH = 64
 MAX_REPORTED_ERRORS = 20
+# What references to references may multiply to; without a bound, a page of them hangs for years.
+MAX_EXPANSION = 10_000
+# All errors of a value are found before the first can be read, so that of a large one with a large
+# or recursive schema only the first is looked for.
+MAX_LISTED_WORK = 50_000
+# A model of thousands of fields takes seconds to make; further properties are attributes too, but
+# only of an answer that has them.
+MAX_FIELDS = 200
+
+
+class SchemaObject(BaseModel):
+    """An answer that fits a JSON Schema of an object; its properties are attributes."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+
+class SchemaValue(RootModel[Any]):
+    """An answer that fits any other JSON Schema, as its `root`."""
 
 
 def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
@@ -30,7 +50,7 @@ def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
 
     Objects have their properties as attributes, anything else is the `root`. One model is made for
     equal schemas. No reference outside the schema is ever fetched, patterns run in linear time.
-    Raises PromptRejected for a schema that is none.
+    Raises PromptRejected for a schema that is none; its `param` is the place of the fault.
     """
     try:
         canonical = json.dumps(schema, sort_keys=True, separators=(",", ":"))
@@ -43,18 +63,36 @@ def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
     return _model_of(canonical, name)
 
 
+def is_schema_model(model: type[BaseModel]) -> bool:
+    """Whether a model was made from a JSON Schema, rather than written as a class."""
+    return issubclass(model, SchemaObject | SchemaValue)
+
+
 @lru_cache(maxsize=256)
 def _model_of(canonical: str, name: str) -> type[BaseModel]:
-    schema = json.loads(canonical)
-    judge = model_validator(mode="before")(_judge_of(_compile(schema), name))
+    schema: LoadedSchema = json.loads(canonical)
+    _check_depth(schema)
+    validator = compile_schema(schema)
+    return model_judged_by(validator, schema, name, expansion=_bounded_expansion(schema))
+
+
+def model_judged_by(
+    validator: jsonschema_rs.Draft202012Validator,
+    schema: LoadedSchema,
+    name: str,
+    *,
+    expansion: Expansion,
+) -> type[BaseModel]:
+    """The model of a schema whose verdict is that of its compiled form."""
+    judge = model_validator(mode="before")(_judge_of(validator, name, expansion))
     validators: dict[str, Any] = {"_judge": judge}
     if isinstance(schema, dict) and schema.get("type") == "object":
         fields: dict[str, Any] = {
             field: (Any, None) for field in schema.get("properties", {}) if _is_attribute(field)
         }
-        config = ConfigDict(extra="allow", protected_namespaces=())
-        return create_model(name, __config__=config, __validators__=validators, **fields)
-    return create_model(name, __base__=RootModel[Any], __validators__=validators)
+        few = dict(list(fields.items())[:MAX_FIELDS])
+        return create_model(name, __base__=SchemaObject, __validators__=validators, **few)
+    return create_model(name, __base__=SchemaValue, __validators__=validators)
 
 
 def _is_attribute(field: str) -> bool:
@@ -62,22 +100,75 @@ def _is_attribute(field: str) -> bool:
     return field.isidentifier() and not field.startswith("_") and not hasattr(BaseModel, field)
 
 
-def _compile(schema: LoadedSchema) -> jsonschema_rs.Draft202012Validator:
+def compile_schema(
+    schema: LoadedSchema, *, registry: jsonschema_rs.Registry | None = None
+) -> jsonschema_rs.Draft202012Validator:
+    """The validator of a schema, which knows no other documents than those of the registry.
+
+    Raises PromptRejected.
+    """
     try:
         return jsonschema_rs.Draft202012Validator(
-            schema, offline=True, pattern_options=jsonschema_rs.RegexOptions()
+            schema, offline=True, pattern_options=jsonschema_rs.RegexOptions(), registry=registry
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise PromptRejected(f"not a JSON Schema: {reason}", param="schema") from error
+        place = getattr(error, "instance_path", ()) or _place_of_reference(schema, reason)
+        param = ".".join(map(str, ("schema", *place)))
+        raise PromptRejected(f"not a JSON Schema: {reason}", param=param) from error
 
 
-def _judge_of(validator: jsonschema_rs.Draft202012Validator, name: str) -> Callable[[Any], Any]:
+def _check_depth(schema: LoadedSchema) -> None:
+    level: list[Any] = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        level = [inner for outer in level for _, inner in _members(outer)]
+        if not level:
+            return
+    message = f"not a JSON Schema: nested more than {MAX_SCHEMA_DEPTH} levels deep"
+    raise PromptRejected(message, param="schema")
+
+
+def _bounded_expansion(schema: LoadedSchema) -> Expansion:
+    try:
+        expansion = expansion_of(schema)
+    except RecursionError as error:
+        message = "not a JSON Schema: its references lead to one another without end"
+        raise PromptRejected(message, param="schema") from error
+    if expansion.size > MAX_EXPANSION:
+        message = f"not a JSON Schema: its references multiply to {expansion.size} schemas"
+        raise PromptRejected(f"{message}; the most is {MAX_EXPANSION}", param="schema")
+    return expansion
+
+
+def _place_of_reference(schema: LoadedSchema, reason: str) -> tuple[str | int, ...]:
+    """Where the reference is that a reason complains of, which does not say so itself."""
+    level: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
+    while level:
+        for place, value in level:
+            if place and place[-1] in {"$ref", "$dynamicRef"} and isinstance(value, str):
+                address, _, fragment = value.partition("#")
+                if (address or fragment) and (address or fragment) in reason:
+                    return place
+        level = [((*place, key), inner) for place, value in level for key, inner in _members(value)]
+    return ()
+
+
+def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from enumerate(value)
+
+
+def _judge_of(
+    validator: jsonschema_rs.Draft202012Validator, name: str, expansion: Expansion
+) -> Callable[[Any], Any]:
     def judge(value: Any) -> Any:
         if validator.is_valid(value):
             return value
         details: list[InitErrorDetails] = []
-        for error in validator.iter_errors(value):
+        most = 0 if expansion.recursive else MAX_LISTED_WORK // expansion.size
+        for error in _errors(validator, value, listed=_has_at_most(most, value)):
             message = PydanticCustomError("json_schema", "{reason}", {"reason": error.message})
             path = tuple(error.instance_path)
             details.append(InitErrorDetails(type=message, loc=path, input=error.instance))
@@ -86,3 +177,24 @@ def _judge_of(validator: jsonschema_rs.Draft202012Validator, name: str) -> Calla
         raise ValidationError.from_exception_data(name, details)
 
     return judge
+
+
+def _errors(
+    validator: jsonschema_rs.Draft202012Validator, value: Any, *, listed: bool
+) -> Iterable[jsonschema_rs.ValidationError]:
+    if listed:
+        return validator.iter_errors(value)
+    try:
+        validator.validate(value)
+    except jsonschema_rs.ValidationError as error:
+        return [error]
+    return []
+
+
+def _has_at_most(most: int, value: Any) -> bool:
+    """Whether a value has so few parts."""
+    level, seen = [value], 0
+    while level and seen <= most:
+        seen += len(level)
+        level = [inner for outer in level for _, inner in _members(outer)]
+    return seen <= most

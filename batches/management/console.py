@@ -119,6 +119,8 @@ def _rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     yield "failed", f"{summary.failed:,}"
     for kind, count in summary.failures.items():
         yield f"  {kind}", f"{count:,}"
+    for rung, count in summary.rungs.items():
+        yield f"  answers {rung.replace('_', ' ')}", f"{count:,}"
     yield "calls", f"{summary.calls:,}"
     yield "tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"
     yield "first result", _seconds(timing.first_result_s)

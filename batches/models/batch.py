@@ -31,19 +31,21 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         stamped = {f"{target}_at": Now(), **values}
         return bool(self.filter(status__in=sources).update(status=target, **stamped))
 
-    def runnable(self) -> "BatchQuerySet":
-        """Batches whose chunks may be claimed."""
+    def runnable(self, *, probing: bool = False) -> "BatchQuerySet":
+        """Batches whose chunks may be claimed; or that may probe a provider that is paused."""
         return self.filter(
             Q(expires_at=None) | Q(expires_at__gt=Now()),
+            ~Q(provider__pause_reason="") if probing else Q(provider__pause_reason=""),
             status=BatchStatus.IN_PROGRESS,
             pause_reason="",
         )
 
-    def waiting(self) -> "BatchQuerySet":
+    def waiting(self, *, probing: bool = False) -> "BatchQuerySet":
         """Batches for the workers that have a chunk and a slot which nobody has."""
         chunks = Chunk.objects.claimable().filter(batch=OuterRef("pk"))
         slots = Slot.objects.claimable().filter(batch=OuterRef("pk"))
-        return self.runnable().filter(Exists(chunks), Exists(slots), in_background=True)
+        runnable = self.runnable(probing=probing)
+        return runnable.filter(Exists(chunks), Exists(slots), in_background=True)
 
     def overdue(self) -> "BatchQuerySet":
         return self.filter(status=BatchStatus.IN_PROGRESS, expires_at__lte=Now())
@@ -60,7 +62,7 @@ class Batch(models.Model):
     input_file = models.ForeignKey(File, models.SET_NULL, null=True, related_name="+")
     # What the client named; the file may never have been, or may be gone.
     input_file_public_id = models.CharField(max_length=64, blank=True)
-    # What reads the input: a lease, as chunks have one.
+    # Who reads the input, or at the end looks at all results: a lease, as chunks have one.
     ingest_token = models.PositiveIntegerField(default=0, db_default=0)
     ingest_expires_at = models.DateTimeField(null=True)
     output_file = models.OneToOneField(File, models.SET_NULL, null=True, related_name="output_of")
@@ -96,6 +98,13 @@ class Batch(models.Model):
     max_repair_attempts = models.PositiveSmallIntegerField(
         default=1, help_text="ask again so often, with what was wrong"
     )
+    strict_schemas = models.BooleanField(
+        default=False, help_text="send schemas in the form of the provider's strict mode"
+    )
+
+    # It pauses before it spends more, except for what is in flight then. Dollars.
+    max_cost = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
+    max_tokens_total = models.PositiveBigIntegerField(null=True, blank=True)
 
     total = models.PositiveIntegerField(default=0)
     succeeded = models.PositiveIntegerField(default=0)
@@ -105,6 +114,8 @@ class Batch(models.Model):
     output_tokens = models.PositiveBigIntegerField(default=0)
     cached_tokens = models.PositiveBigIntegerField(default=0)
     reasoning_tokens = models.PositiveBigIntegerField(default=0)
+    # In dollars, of the models whose prices are known.
+    cost = models.DecimalField(max_digits=16, decimal_places=8, default=0, db_default=0)
 
     # Time with at least one runner at work, and the time of all calls, in seconds.
     active_s = models.FloatField(default=0.0)
@@ -115,6 +126,8 @@ class Batch(models.Model):
     report = models.JSONField(null=True, help_text="latency, failures by kind, rungs of answers")
 
     created_at = models.DateTimeField(db_default=Now())
+    # Counted from the creation, and anew from each retry.
+    completion_window = models.DurationField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     in_progress_at = models.DateTimeField(null=True)
     finalizing_at = models.DateTimeField(null=True)
@@ -152,3 +165,8 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return self.public_id
+
+    @property
+    def standstill(self) -> str:
+        """Why nothing is sent although it is in progress: its own reason or its provider's."""
+        return self.pause_reason or self.provider.pause_reason

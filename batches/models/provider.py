@@ -10,21 +10,50 @@ class Provider(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     base_url = models.CharField(max_length=500, help_text="such as https://api.example.com/v1")
+    api_key_encrypted = models.TextField(blank=True, db_default="")
     api_key_env = models.CharField(
         max_length=100,
         blank=True,
-        help_text="the environment variable that holds the key; the key itself is not stored",
+        help_text="the environment variable that holds the key; then the key is not stored",
     )
     model_names = models.JSONField(
         default=list, blank=True, help_text="models it serves; empty: whatever it is asked for"
     )
     is_default = models.BooleanField(default=False)
+
+    # What its plan allows; empty: what it announces in its replies, or else what it puts up with.
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True)
+    max_in_flight = models.PositiveIntegerField(
+        null=True, blank=True, help_text="calls at once, of all batches together"
+    )
+    announced_limits = models.JSONField(
+        null=True, editable=False, help_text="by model, from the headers of its replies"
+    )
+    prices = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="dollars per million tokens, where the known prices do not hold: "
+        '{"some-model": {"input": 0.5, "output": 1.5}}',
+    )
+
+    # Why nothing is sent to it; empty while it is open.
+    pause_reason = models.CharField(max_length=1000, blank=True, db_default="", editable=False)
+    paused_at = models.DateTimeField(null=True, editable=False)
+    # When a single call may try whether it answers again; null if only staff may.
+    probe_at = models.DateTimeField(null=True, editable=False)
+    probes = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = (
             models.UniqueConstraint(
                 fields=["is_default"], condition=Q(is_default=True), name="provider_one_default"
+            ),
+            models.CheckConstraint(
+                condition=~Q(requests_per_minute=0) & ~Q(tokens_per_minute=0) & ~Q(max_in_flight=0),
+                name="provider_limits_positive",
             ),
         )
 

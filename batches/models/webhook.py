@@ -27,9 +27,16 @@ class WebhookEndpoint(models.Model):
     old_secret = models.TextField(blank=True, help_text="encrypted")
     old_secret_expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
         return self.name
+
+
+class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+    def due(self) -> "WebhookDeliveryQuerySet":
+        """Deliveries that should be attempted now; nobody is at it."""
+        return self.filter(status=WebhookDelivery.PENDING, next_attempt_at__lte=Now())
 
 
 class WebhookDelivery(models.Model):
@@ -52,6 +59,8 @@ class WebhookDelivery(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     delivered_at = models.DateTimeField(null=True)
 
+    objects = WebhookDeliveryQuerySet.as_manager()
+
     class Meta:
         verbose_name_plural = "webhook deliveries"
         constraints = (
@@ -61,6 +70,7 @@ class WebhookDelivery(models.Model):
             models.Index(
                 fields=["next_attempt_at"], condition=Q(status="pending"), name="delivery_due"
             ),
+            models.Index(fields=["endpoint", "id"], name="delivery_of_endpoint"),
         )
 
     def __str__(self) -> str:

@@ -80,9 +80,27 @@ class Behaviour:
     burst: int = Field(
         default=0, ge=0, description="calls allowed at once; 0 = those of one second"
     )
-    announce_limits: bool = Field(
-        default=True, description="yes or no: tell of the limit in Retry-After and x-ratelimit-*"
+    tokens_per_second: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e12,
+        description="the same for tokens: those of the prompt count when a call arrives, those of "
+        "the answer when it is made",
     )
+    burst_tokens: int = Field(
+        default=0, ge=0, description="tokens allowed at once; 0 = those of one second"
+    )
+    announce_limits: bool = Field(
+        default=True, description="yes or no: tell of the limits in x-ratelimit-*"
+    )
+    retry_after: bool = Field(
+        default=True, description="yes or no: tell in Retry-After when to come back"
+    )
+    fail_from: int = Field(
+        default=0, ge=0, description="from this call on all fail; 0 = never, 1 = the first"
+    )
+    fail_status: int = Field(default=401, ge=400, le=599, description="with this status")
+    fail_code: str = Field(default="", description="and this code; empty = the usual one")
     api_key: str = Field(default="", description="the only key let in; empty = any or none")
     models: Names = Field(default=(), description="models known: a,b; empty = every model")
     answer_form: AnswerForm = Field(
@@ -106,6 +124,11 @@ class Behaviour:
         """Calls allowed at once."""
         return self.burst or max(1, math.ceil(self.requests_per_second))
 
+    @property
+    def token_bucket_size(self) -> int:
+        """Tokens allowed at once."""
+        return self.burst_tokens or max(1, math.ceil(self.tokens_per_second))
+
 
 def knobs(behaviour: Behaviour) -> dict[str, Any]:
     """The knobs by name, as JSON can carry them."""
@@ -127,9 +150,9 @@ def turned(behaviour: Behaviour, changes: Mapping[str, object]) -> Behaviour:
         raise BadKnob(_explain(error)) from error
 
 
-def plan_call(behaviour: Behaviour, prompt: str, number: int) -> Plan:
+def plan_call(behaviour: Behaviour, prompt: str, number: int, turn: int = 1) -> Plan:
     """What happens to this call, the first of a prompt being number 1; raises BadDirective."""
-    scripted = read_script(prompt).at(number)
+    scripted = read_script(prompt).at(number, turn)
     spec = scripted.latency or behaviour.latency
     chance = 0.5 if spec == "0" else roll(behaviour.seed, "latency", number, prompt)
     return Plan(

@@ -28,11 +28,13 @@ class BadRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: `prompt` names it in the ledger, `inputs` are the texts to be embedded."""
+    """One call: `prompt` names it in the ledger, `inputs` are the texts to be embedded, `turn` is
+    which question it is in its conversation."""
 
     model: str
     prompt: str
     prompt_chars: int
+    turn: int = 1
     schema: Schema | None = None
     schema_param: str = "response_format"
     inputs: tuple[str, ...] = ()
@@ -127,6 +129,7 @@ def read_chat(body: bytes) -> Call:
         model=request.model,
         prompt=_prompt(request.messages),
         prompt_chars=sum(map(len, texts)),
+        turn=_turn(request.messages),
         schema=schema,
     )
 
@@ -147,6 +150,7 @@ def read_responses(body: bytes) -> Call:
         model=request.model,
         prompt=_prompt(messages),
         prompt_chars=sum(map(len, texts)),
+        turn=_turn(messages),
         schema=schema,
         schema_param="text.format.schema",
     )
@@ -172,6 +176,11 @@ def read_embeddings(body: bytes) -> Call:
 
 def _prompt(messages: Sequence[_Message]) -> str:
     return "\n".join(message.text for message in messages if message.role == "user")
+
+
+def _turn(messages: Sequence[_Message]) -> int:
+    """Which question this is in its conversation."""
+    return 1 + sum(message.role == "assistant" for message in messages)
 
 
 def _inputs(given: str | list[str] | list[int] | list[list[int]]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Directives: `[simulate: status=500 times=2]` in a prompt scripts what happens to that prompt.
 
 Each bracket with `times=N` is a step that lasts N calls, one step after the other. A bracket
-without `times` holds for every call that no step covers, and its latency for every call.
+without `times` holds for every call that no step covers, and its latency for every call. One with
+`turn=1` is for first questions, with `turn=2` for what is asked after one answer, and so on.
 """
 
 import re
@@ -40,6 +41,7 @@ class Directive(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     times: Annotated[int, Field(ge=1)] | None = None
+    turn: Annotated[int, Field(ge=1)] | None = None
     latency: Annotated[str, AfterValidator(checked_spec)] | None = None
     status: Annotated[int, Field(ge=300, le=599)] | None = None
     code: str | None = None
@@ -95,16 +97,20 @@ class Script:
     always: tuple[Directive, ...] = ()
     steps: tuple[Directive, ...] = ()
 
-    def at(self, number: int) -> Scripted:
-        """What happens to the call of this number, the first being 1."""
+    def at(self, number: int, turn: int = 1) -> Scripted:
+        """What happens to the call of this number in this turn, the first being 1."""
         latency, effect = None, None
-        for directive in (*self.always, *self._step(number)):
+        for directive in (*self.always, *self._step(number, turn)):
+            if directive.turn not in (None, turn):
+                continue
             latency = directive.latency or latency
             effect = directive.effect() or effect
         return Scripted(latency, effect)
 
-    def _step(self, number: int) -> tuple[Directive, ...]:
+    def _step(self, number: int, turn: int) -> tuple[Directive, ...]:
         for step in self.steps:
+            if step.turn not in (None, turn):
+                continue
             number -= step.times or 0
             if number <= 0:
                 return (step,)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from aiohttp import hdrs, web
+from pydantic_core import from_json
 
 from batches.simulator.answers import CannotAnswer, embedding
 from batches.simulator.behaviour import Behaviour, plan_call
@@ -37,6 +38,7 @@ from batches.simulator.replies import (
     embeddings_reply,
     error_reply,
     responses_reply,
+    tokens_of,
     usual_code,
 )
 from batches.simulator.state import Simulator
@@ -167,15 +169,30 @@ class _Visit:
         if self.behaviour.models and call.model not in self.behaviour.models:
             message = f"The model '{call.model}' does not exist or you do not have access to it."
             raise Refused(404, message, "model", "model_not_found")
-        bucket = self.simulator.bucket()
-        wait = bucket.take(time.monotonic()) if bucket else 0.0
-        if wait:
-            headers = retry_headers(wait) if self.behaviour.announce_limits else {}
-            raise Refused(429, code="rate_limit_exceeded", headers=headers)
+        if self.behaviour.fail_from and self.ledger.calls.total() >= self.behaviour.fail_from:
+            status, code = self.behaviour.fail_status, self.behaviour.fail_code
+            raise Refused(status, code=code or usual_code(status))
+        self._keep_to_limits(call)
+
+    def _keep_to_limits(self, call: Call) -> None:
+        amounts = {"requests": 1, "tokens": tokens_of(call.prompt_chars)}
+        buckets = self.simulator.buckets()
+        now = time.monotonic()
+        waits = {bucket.unit: bucket.wait_for(amounts[bucket.unit], now) for bucket in buckets}
+        if any(waits.values()):
+            unit = max(waits, key=waits.__getitem__)
+            headers = retry_headers(waits[unit]) if self.behaviour.retry_after else {}
+            message = f"Rate limit reached on {unit} per min. Please slow down."
+            raise Refused(429, message, code="rate_limit_exceeded", headers=headers)
+        for bucket in buckets:
+            bucket.take(amounts[bucket.unit], now)
+        self.ledger.admit(now)
 
     def _plan(self, call: Call) -> Plan:
         try:
-            return plan_call(self.behaviour, call.prompt, self.ledger.number(call.prompt))
+            return plan_call(
+                self.behaviour, call.prompt, self.ledger.number(call.prompt), call.turn
+            )
         except BadDirective as error:
             raise Refused(400, str(error), code="bad_directive") from error
 
@@ -202,7 +219,18 @@ class _Visit:
 
     def _answer(self, call: Call, form: AnswerForm, identity: str) -> bytes:
         try:
-            return self.endpoint.answer(self.behaviour, call, form, identity)
+            body = self.endpoint.answer(self.behaviour, call, form, identity)
+            if self.behaviour.tokens_per_second:
+                self._count_tokens(call, body)
+            return body
         except CannotAnswer as error:
             message = f"Invalid schema for response_format: {error}"
             raise Refused(400, message, call.schema_param, "invalid_json_schema") from error
+
+    def _count_tokens(self, call: Call, body: bytes) -> None:
+        """Take the tokens of the answer too, and keep the account."""
+        total = from_json(body)["usage"]["total_tokens"]
+        self.ledger.tokens += total
+        for bucket in self.simulator.buckets():
+            if bucket.unit == "tokens":
+                bucket.take(total - tokens_of(call.prompt_chars), time.monotonic())

@@ -1,4 +1,4 @@
-"""The provider's rate limit: a token bucket, and the headers that tell of it."""
+"""The provider's rate limits: token buckets, and the headers that tell of them."""
 
 import math
 from dataclasses import dataclass
@@ -6,29 +6,39 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Bucket:
-    """Refills at `rate` calls per second up to `size`; times are those of one monotonic clock."""
+    """Refills at `rate` per second up to `size`; times are those of one monotonic clock.
 
+    `unit` is what it counts, as the headers name it.
+    """
+
+    unit: str
     rate: float
     size: int
     tokens: float
     seen_at: float
 
-    def take(self, now: float) -> float:
-        """Lets a call in and returns 0, or returns the seconds until one would be let in."""
-        self.tokens = min(self.size, self.tokens + (now - self.seen_at) * self.rate)
-        self.seen_at = now
-        if self.tokens >= 1:
-            self.tokens -= 1
-            return 0.0
-        return (1 - self.tokens) / self.rate
+    def wait_for(self, amount: float, now: float) -> float:
+        """Seconds until so much may be taken; what is more than the bucket holds waits until it
+        is full."""
+        self._refill(now)
+        return max(0.0, (min(amount, self.size) - self.tokens) / self.rate)
+
+    def take(self, amount: float, now: float) -> None:
+        """Take so much, even if it is not there."""
+        self._refill(now)
+        self.tokens -= amount
 
     def headers(self) -> dict[str, str]:
         """OpenAI's headers: the limit is the size of the bucket, the reset when it is full."""
         return {
-            "x-ratelimit-limit-requests": str(self.size),
-            "x-ratelimit-remaining-requests": str(int(self.tokens)),
-            "x-ratelimit-reset-requests": as_duration((self.size - self.tokens) / self.rate),
+            f"x-ratelimit-limit-{self.unit}": str(self.size),
+            f"x-ratelimit-remaining-{self.unit}": str(max(0, int(self.tokens))),
+            f"x-ratelimit-reset-{self.unit}": as_duration((self.size - self.tokens) / self.rate),
         }
+
+    def _refill(self, now: float) -> None:
+        self.tokens = min(self.size, self.tokens + (now - self.seen_at) * self.rate)
+        self.seen_at = now
 
 
 def retry_headers(seconds: float) -> dict[str, str]:

@@ -133,7 +133,7 @@ def _output_message(content: Content, identity: str) -> dict[str, Any]:
 
 def embeddings_reply(call: Call, vectors: Sequence[list[float]]) -> bytes:
     """The reply of /v1/embeddings."""
-    tokens = _count(call.prompt_chars)
+    tokens = tokens_of(call.prompt_chars)
     data = [
         {
             "object": "embedding",
@@ -159,9 +159,9 @@ def _base64(vector: list[float]) -> str:
 
 
 def _tokens(call: Call, content: Content) -> tuple[int, int]:
-    return _count(call.prompt_chars), _count(len(content.text or content.refusal or ""))
+    return tokens_of(call.prompt_chars), tokens_of(len(content.text or content.refusal or ""))
 
 
-def _count(chars: int) -> int:
+def tokens_of(chars: int) -> int:
     """Tokens, as everybody guesses them: four characters each."""
     return (chars + 3) // 4

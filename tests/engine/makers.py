@@ -12,14 +12,15 @@ from batches.engine.schemas import Schema, response_model
 MODEL = "test-model"
 
 
-def request(index: int = 0, *, schema: Schema | None = None) -> PreparedRequest:
-    return PreparedRequest(
-        index=index,
-        custom_id=f"request-{index}",
-        endpoint="/v1/chat/completions",
-        content=b"{}",
-        response_model=None if schema is None else response_model(schema),
-    )
+def request(index: int = 0, *, schema: Schema | None = None, **changes: Any) -> PreparedRequest:
+    values: dict[str, Any] = {
+        "index": index,
+        "custom_id": f"request-{index}",
+        "endpoint": "/v1/chat/completions",
+        "content": b"{}",
+        "response_model": None if schema is None else response_model(schema),
+    }
+    return PreparedRequest(**{**values, **changes})
 
 
 def reply(answer: str | None = "an answer", **changes: Any) -> Reply:

@@ -17,7 +17,7 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.execute import CONFIG_ERRORS_TO_PAUSE, WAITING_PER_LANE
+from batches.engine.execute import REFUSALS_TO_PAUSE, WAITING_PER_LANE
 from batches.engine.records import SCHEDULES, PreparedRequest, Schedule
 from batches.engine.retry import RetryPolicy
 from tests.engine.doors import Run, settle
@@ -301,16 +301,16 @@ async def test_the_times_of_a_request_cover_its_calls_and_the_waits_between() ->
 
 async def test_the_first_calls_failing_of_the_same_fault_in_the_setup_pause_the_run() -> None:
     run = Run(50, window=1)
-    for index in range(CONFIG_ERRORS_TO_PAUSE):
+    for index in range(REFUSALS_TO_PAUSE):
         await run.inside(index)
         run.doors.fail(index, ConfigError("HTTP 404: no such model"))
     await run.end()
     assert isinstance(run.execution.pause, ConfigError)
-    assert run.doors.begun == list(range(CONFIG_ERRORS_TO_PAUSE))
-    assert CONFIG_ERRORS_TO_PAUSE == 20
+    assert run.doors.begun == list(range(REFUSALS_TO_PAUSE))
+    assert REFUSALS_TO_PAUSE == 20
 
 
-@pytest.mark.parametrize("answered", [0, 5, CONFIG_ERRORS_TO_PAUSE - 1])
+@pytest.mark.parametrize("answered", [0, 5, REFUSALS_TO_PAUSE - 1])
 async def test_one_answer_among_the_first_proves_the_setup_for_good(answered: int) -> None:
     run = Run(60, window=1)
     for index in range(60):

@@ -12,12 +12,9 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.postprocess import (
-    MAX_MESSAGE_CHARS,
-    MAX_NAMED_VIOLATIONS,
-    postprocess_exchange,
-)
-from batches.engine.records import Outcome, Usage
+from batches.engine.ladder import MAX_NAMED_VIOLATIONS
+from batches.engine.postprocess import MAX_MESSAGE_CHARS, postprocess_exchange
+from batches.engine.records import Outcome, Rung, Usage
 from tests.engine.makers import exchange, reply, request
 
 SCHEMA = {
@@ -42,6 +39,7 @@ def test_a_good_answer_succeeds_with_all_that_is_known_of_it() -> None:
         body="{}",
         answer='{"n": 1}',
         parsed={"n": 1},
+        rung=Rung.PARSED,
         finish_reason="stop",
         usage=Usage(input_tokens=5, output_tokens=7),
         calls=3,
@@ -82,15 +80,13 @@ def test_an_answer_need_not_be_an_object(schema: Any, answer: str, value: Any) -
         (FailureKind.EMPTY, "", {}),
         (FailureKind.EMPTY, " \n", {}),
         (FailureKind.NOT_JSON, "Sure! Here it is", {}),
-        (FailureKind.NOT_JSON, '```json\n{"n": 1}\n```', {}),
-        (FailureKind.NOT_JSON, '{"n": 1', {}),
-        (FailureKind.NOT_JSON, '{"n": 1} and more', {}),
-        (FailureKind.NOT_JSON, "{'n': 1}", {}),
-        (FailureKind.NOT_JSON, '{"n": NaN}', {}),
-        (FailureKind.NOT_JSON, '{"n": Infinity}', {}),
+        (FailureKind.NOT_JSON, "42 it is", {}),
+        (FailureKind.NOT_JSON, '{"n": 1e999}', {}),
+        (FailureKind.SCHEMA_VIOLATION, '{"n": NaN}', {}),
+        (FailureKind.SCHEMA_VIOLATION, '{"n": Infinity}', {}),
         (FailureKind.NOT_JSON, r'{"n": 1, "a": "\ud800"}', {}),
         (FailureKind.NOT_JSON, "[" * 100_000, {}),
-        (FailureKind.NOT_JSON, '{"n": ' + "1" * 5000 + "}", {}),
+        (FailureKind.SCHEMA_VIOLATION, '{"n": ' + "1" * 5000 + "}", {}),
         (FailureKind.SCHEMA_VIOLATION, "{}", {}),
         (FailureKind.SCHEMA_VIOLATION, "null", {}),
         (FailureKind.SCHEMA_VIOLATION, '{"n": "1"}', {}),

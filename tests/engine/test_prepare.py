@@ -211,13 +211,13 @@ def test_without_a_schema_of_its_dialect_any_answer_will_do(
 @pytest.mark.parametrize("described", [None, "n", [], {}, {"schema": None}, {"schema": "object"}])
 def test_a_schema_that_is_announced_must_be_given(described: Any) -> None:
     outcome = rejection({"model": MODEL, "messages": MESSAGES, **chat_format(described)})
-    assert outcome.message.startswith("response_format.json_schema.schema: ")
+    assert outcome.message.startswith("body.response_format.json_schema.schema: ")
 
 
 def test_the_param_of_a_missing_schema_is_that_of_its_dialect() -> None:
     with pytest.raises(PromptRejected) as caught:
         extract_schema(responses_format({"name": "n"}), RESPONSES)
-    assert caught.value.param == "text.format.schema"
+    assert caught.value.param == "body.text.format.schema"
 
 
 def test_what_is_no_schema_rejects_the_prompt_before_it_costs_anything() -> None:

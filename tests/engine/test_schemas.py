@@ -4,10 +4,17 @@ import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import RootModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from batches.engine.errors import PromptRejected
-from batches.engine.schemas import MAX_REPORTED_ERRORS, LoadedSchema, Schema, response_model
+from batches.engine.schemas import (
+    MAX_FIELDS,
+    MAX_REPORTED_ERRORS,
+    LoadedSchema,
+    Schema,
+    is_schema_model,
+    response_model,
+)
 from tests.engine.makers import accepts
 
 VALUES: list[Any] = [
@@ -202,4 +209,42 @@ def test_what_is_no_schema_is_refused_with_the_reason_in_one_line(schema: Any, n
         response_model(schema)
     assert named in caught.value.message
     assert "\n" not in caught.value.message
-    assert caught.value.param == "schema"
+    assert caught.value.param.startswith("schema")
+
+
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        (None, ""),
+        ({"properties": {"a": {"type": "nonsense"}}}, ".properties.a.type"),
+        ({"anyOf": [True, {"pattern": "("}]}, ".anyOf.1.pattern"),
+        ({"properties": {"a": {"$ref": "#/$defs/nowhere"}}}, ".properties.a.$ref"),
+        ({"items": {"$ref": "https://example.com/x.json#/y"}}, ".items.$ref"),
+        ({"$id": "https://example.com/a", "items": {"$ref": "b.json"}}, ".items.$ref"),
+        ({"items": {"$ref": "#nowhere"}, "allOf": [{"$ref": "#"}]}, ".items.$ref"),
+    ],
+)
+def test_a_fault_of_a_schema_is_named_with_its_place(schema: Any, place: str) -> None:
+    with pytest.raises(PromptRejected) as caught:
+        response_model(schema)
+    assert caught.value.param == f"schema{place}"
+
+
+def test_more_properties_than_fields_are_still_checked_and_there() -> None:
+    names = [f"p{number}" for number in range(MAX_FIELDS + 50)]
+    schema = {"type": "object", "properties": {name: {"type": "integer"} for name in names}}
+    answer = response_model(schema).model_validate({names[-1]: 5})
+    assert getattr(answer, names[-1]) == 5
+    assert not accepts(schema, {names[-1]: "x"})
+
+
+def test_a_model_of_a_schema_is_known_for_one() -> None:
+    class Written(BaseModel):
+        n: int
+
+    models: list[type[BaseModel]] = [
+        response_model({"type": "object"}),
+        response_model(ANYTHING),
+        Written,
+    ]
+    assert [is_schema_model(model) for model in models] == [True, True, False]

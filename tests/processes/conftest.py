@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from batches.simulator import SimulatedProvider
+from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
 from tests.processes.stack import DatabaseKind, Servers, Stack, servers, stack_on
 from tests.servers import redis_binary, valkey_binary
 
@@ -156,3 +157,32 @@ def postgres_stack(
     with stack_on(postgres_servers, simulator, tmp_path) as stack:
         yield stack
     stack.show_output()
+
+
+@pytest.fixture(scope="session")
+def api_server(
+    migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ApiServer]:
+    """The REST API over an empty database; see tests/processes/api_stack.py."""
+    folder = tmp_path_factory.mktemp("api") / "var"
+    shutil.copytree(migrated_folder, folder)
+    env = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DATA_DIR": str(folder),
+        "MAX_FILE_BYTES": str(4 * 1024 * 1024),
+    }
+    with serving(env) as server:
+        yield server
+        print(server.process.end_of_output)  # noqa: T201 - pytest shows it with a failure
+
+
+@pytest.fixture(scope="session")
+def api_stack(
+    sqlite_servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ApiStack]:
+    """The REST API and all that runs batches; see tests/processes/api_stack.py."""
+    with api_stack_on(sqlite_servers, tmp_path_factory.mktemp("api-stack")) as stack:
+        yield stack
+        print(stack.server.process.end_of_output)  # noqa: T201 - pytest shows it with a failure
+        stack.stack.show_output()

@@ -10,25 +10,47 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import django
 
 django.setup()
 
+from django.contrib.auth.models import User  # noqa: E402
+from django.core.files import File as Opened  # noqa: E402
 from django.db import close_old_connections  # noqa: E402 - after the set-up
+from django.db.models.functions import Now  # noqa: E402
 
 from batches import services, tasks  # noqa: E402
-from batches.models import Batch, Chunk, Prompt, Result  # noqa: E402
+from batches.models import Batch, Chunk, File, Prompt, Provider, Result  # noqa: E402
 from batches.sweeper import sweep as sweep_once  # noqa: E402
+from batches.tokens import create_token  # noqa: E402
 from tests.checker import check_batch  # noqa: E402
-from tests.makers import batch_of  # noqa: E402
+from tests.makers import batch_of, options  # noqa: E402
 
 
 def create(base_url: str, texts: list[str], options: dict[str, Any]) -> int:
     if "completion_window" in options:
         options["completion_window"] = timedelta(seconds=options["completion_window"])
     return batch_of(services.provider_at(base_url, ""), texts, **options).pk
+
+
+def create_of_file(base_url: str, path: str) -> int:
+    """A batch whose prompts a worker is to read from a copy of this file."""
+    file = File(purpose="batch", filename="in.jsonl", bytes=Path(path).stat().st_size)
+    with Path(path).open("rb") as stream:
+        file.content.save("in.jsonl", Opened(stream), save=False)
+    file.save()
+    provider = services.provider_at(base_url, "")
+    return services.create_batch_of_file(
+        provider, file, file.public_id, options(), origin=services.Origin()
+    ).pk
+
+
+def prompts(batch: int) -> int:
+    """The prompts that are stored."""
+    return Prompt.objects.filter(batch_id=batch).count()
 
 
 def status(batch: int) -> dict[str, Any]:
@@ -89,6 +111,11 @@ def retry(batch: int) -> str:
     return services.retry_batch(Batch.objects.get(pk=batch)).status
 
 
+def expire(batch: str) -> None:
+    """Have the completion window of a batch be over."""
+    Batch.objects.filter(public_id=batch).update(expires_at=Now())
+
+
 def ring(batch: int, times: int) -> None:
     for _ in range(times):
         tasks.run_batch.apply_async((batch,), retry=False)
@@ -98,11 +125,34 @@ def sweep() -> int:
     return sweep_once(tasks.ring).rung
 
 
+def provider(name: str, base_url: str, model_names: list[str]) -> None:
+    """A provider as staff would make it; the first one is the default."""
+    first = not Provider.objects.exists()
+    Provider.objects.create(name=name, base_url=base_url, model_names=model_names, is_default=first)
+
+
+def token(username: str) -> str:
+    """A token of a user, who is made if there is none."""
+    return create_token(User.objects.get_or_create(username=username)[0])
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(create, status, check, account, kinds, failures, results, answers, chunks),
-        *(cancel, retry, ring, sweep),
+        *(
+            create,
+            create_of_file,
+            prompts,
+            status,
+            check,
+            account,
+            kinds,
+            failures,
+            results,
+            answers,
+            chunks,
+        ),
+        *(cancel, retry, expire, ring, sweep, provider, token),
     )
 }
 

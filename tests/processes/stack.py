@@ -278,6 +278,7 @@ def environment(data: Path, broker: RedisServer, *, database: str | None) -> dic
         "CELERY_BROKER_URL": broker.url,
         "SECRET_KEY": "only for tests",
         "PROVIDER_PRIVATE_HOSTS": "127.0.0.0/8",
+        "WEBHOOK_PRIVATE_HOSTS": "127.0.0.0/8",
         "LEASE_SECONDS": str(LEASE_SECONDS),
         "GRACE_SECONDS": str(GRACE_SECONDS),
         "SWEEP_SECONDS": "1",

@@ -9,7 +9,10 @@ from tests.servers import PostgresServer
 
 STORAGE = (
     "test_models test_bulk test_races test_leases test_results test_ingest test_finishing "
-    "test_services test_export test_runner"
+    "test_services test_export test_runner test_webhooks test_deliveries "
+    "test_reading api/test_tokens api/test_files api/test_uploads api/test_batches "
+    "api/test_results test_export_csv admin/test_cost_of_pages admin/test_permissions "
+    "admin/test_new_batch"
 ).split()
 
 
@@ -20,6 +23,7 @@ def test_what_is_stored_behaves_the_same_on_postgresql() -> None:
             "DATABASE_URL": server.create_database(),
             "SECRET_KEY": "of-a-test",
             "PROVIDER_PRIVATE_HOSTS": "127.0.0.1",
+            "WEBHOOK_PRIVATE_HOSTS": "127.0.0.1",
         }
         files = [str(ROOT / "tests" / f"{name}.py") for name in STORAGE]
         ended = subprocess.run(

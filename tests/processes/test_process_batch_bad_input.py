@@ -146,14 +146,10 @@ def test_no_input_is_a_usage_error(cli: CommandLine) -> None:
     assert_refused(cli, cli.process_batch(name=None), "file of prompts")
 
 
-def test_one_broken_schema_among_prompts_fails_that_prompt_alone(cli: CommandLine) -> None:
+def test_a_broken_schema_of_a_prompt_is_an_error_of_its_line(cli: CommandLine) -> None:
     broken = (
         '{"prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": 5}}}'
     )
     cli.path("prompts.jsonl", GOOD + broken)
-    ended = cli.process_batch()
-    assert ended.status == 1
-    assert stored(cli, 'SELECT "index", kind FROM batches_result ORDER BY 1') == [
-        (0, ""),
-        (1, "rejected"),
-    ]
+    place = "line 2: body.response_format.json_schema.schema: "
+    assert_refused(cli, cli.process_batch(), place, "give a JSON Schema")

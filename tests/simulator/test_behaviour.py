@@ -118,6 +118,17 @@ def test_a_directive_with_times_ends() -> None:
     assert found == [Failure(500), Failure(500), Answer("plain"), Answer("plain")]
 
 
+def test_a_directive_of_a_turn_leaves_the_others_alone() -> None:
+    prompt = "[simulate: answer=not_json turn=1] [simulate: status=500 times=1 turn=2]"
+    found = [
+        plan_call(Behaviour(), prompt, number, turn).effect
+        for turn in (1, 2, 3)
+        for number in (1, 2)
+    ]
+    bad, good = Answer("not_json"), Answer("plain")
+    assert found == [bad, bad, Failure(500), good, good, good]
+
+
 def test_directives_with_times_follow_one_another() -> None:
     prompt = (
         "[simulate: status=500 times=1] [simulate: reset times=2] "

@@ -34,6 +34,12 @@ from batches.engine.retry import RetryPolicy
 from batches.export import write_results
 from batches.ingest import InputRefused
 from batches.inputs import INPUT_FORMATS, InputFormat, InputOptions, read_prompts
+from batches.management.answer_options import (
+    ANSWER_OPTIONS,
+    add_answer_options,
+    answer_options,
+    warning_text,
+)
 from batches.management.console import ProgressDisplay, print_summary
 from batches.management.output import STANDARD_OUTPUT, check_writable, whole_file
 from batches.models import Batch, Provider
@@ -60,9 +66,9 @@ NEW_BATCH_OPTIONS = (
     "schedule",
     "max_attempts",
     "timeout",
-    "response_schema",
     "format",
     "column",
+    *ANSWER_OPTIONS,
 )
 
 EPILOG = """\
@@ -148,7 +154,7 @@ class Command(BaseCommand):
             metavar="S",
             help=f"the longest one call may take, in seconds (default {DEFAULT_TIMEOUT_S:g})",
         )
-        add("--response-schema", metavar="FILE", help="a JSON Schema that every answer must fit")
+        add_answer_options(parser)
         add("--resume", metavar="BATCH_ID", help="go on with a batch that was stopped or paused")
         add("--json", action="store_true", help="print the summary as JSON on standard output")
         add("--quiet", action="store_true", help="show neither progress nor summary")
@@ -244,6 +250,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         max_line_bytes=settings.MAX_LINE_BYTES,
         format=options["format"] or format_of(options["input"]),
         column=options["column"] or "prompt",
+        strict_schemas=batch_options.strict_schemas,
     )
     with opened(options["input"]) as stream:
         provider = provider_of(options)
@@ -254,6 +261,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         except InputRefused as error:
             raise Error(refusal(options["input"], error)) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
+    for warning in batch.warnings:
+        display.say(warning_text(warning))
     return batch
 
 
@@ -264,6 +273,7 @@ def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
         "schedule": options["schedule"],
         "max_attempts": options["max_attempts"],
         "timeout_s": options["timeout"],
+        **answer_options(options),
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     defaults = {"model": options["model"]} if options["model"] else {}

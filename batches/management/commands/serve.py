@@ -5,20 +5,21 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db import connection
 
 from batches import services
 from batches.management.child import Program
+from batches.management.database import check_database
+from batches.management.first_login import NAME as LOGIN
+from batches.management.first_login import make_first_login
 from batches.management.supervisor import Supervisor
 from config import embedded
 
@@ -101,7 +102,7 @@ class Command(BaseCommand):
                 # Whoever holds the lock's descriptor holds the folder: also what outlives us.
                 [program.with_descriptor(lock) for program in programs],
                 say=say,
-                on_ready=lambda: say("serve", f"{address(listener)} - Ctrl-C stops"),
+                on_ready=lambda: welcome(say, address(listener)),
                 on_stop=listener.close,
             )
             status = supervisor.run()
@@ -151,19 +152,6 @@ def check_port_free(port: int) -> None:
     with suppress(OSError), socket.create_server(("127.0.0.1", port)):
         return
     raise Error(f"port {port} of the simulated provider is in use; choose a --simulator-port")
-
-
-def check_database() -> None:
-    """Bring the embedded database up to date; another one is its owner's to migrate."""
-    if settings.EMBEDDED:
-        call_command("migrate", verbosity=0)
-        return
-    try:
-        executor = MigrationExecutor(connection)
-    except OperationalError as error:
-        raise Error(f"the database of DATABASE_URL does not answer: {error}") from error
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise Error("the database is not up to date; run `manage.py migrate` first")
 
 
 def environment() -> dict[str, str]:
@@ -228,6 +216,17 @@ def web(listener: socket.socket) -> Program:
         rank=WEB,
         pass_fds=(listener.fileno(),),
     )
+
+
+def welcome(say: Callable[[str, str], None], address: str) -> None:
+    """Say where everything is, and to whoever starts the embedded mode first, how to log in."""
+    say("serve", f"Admin: {address}/admin/   API: {address}/v1   its docs: {address}/v1/docs")
+    # Made now, when nothing can keep it from being shown: only a hash is stored.
+    password = make_first_login() if settings.EMBEDDED else None
+    if password is not None:
+        say("serve", f"Log in as {LOGIN} with the password {password}")
+        say("serve", f"It is shown this once. Another: manage.py changepassword {LOGIN}")
+    say("serve", f"{address} - Ctrl-C stops")
 
 
 def address(listener: socket.socket) -> str:

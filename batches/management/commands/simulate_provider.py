@@ -40,6 +40,7 @@ examples:
 directives in the text of a prompt script that prompt alone, whatever the options say:
   [simulate: status=500 times=2]                 the first two calls fail
   [simulate: status=429 retry_after=0.2 times=1] one refusal, with Retry-After
+  [simulate: answer=not_json turn=1]             a bad answer that is mended when asked again
   [simulate: status=429 code=insufficient_quota] no money left
   [simulate: latency=1.5]                        this prompt takes 1.5 s
   [simulate: answer=fenced]                      any of the answer forms

@@ -1,0 +1,275 @@
+"""The form in which a batch is made."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+
+from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
+from batches.engine.errors import PromptRejected
+from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.prepare import with_response_schema
+from batches.engine.records import ENDPOINTS, SCHEDULES
+from batches.engine.retry import RetryPolicy
+from batches.inputs import InputFormat, InputOptions, LineError
+from batches.models import Provider
+from batches.services import BatchOptions
+
+# More errors than these are not read at once.
+SHOWN_ERRORS = 20
+NOTHING_GIVEN = "Paste some prompts, or choose a file."
+
+FORMATS = (
+    ("", "As the file's name says; what is pasted: text"),
+    ("text", "Text: a prompt on each line"),
+    ("jsonl", "JSONL: an object on each line, in the format of the Batch API or shorter"),
+    ("csv", "CSV: a header, and a prompt in each row"),
+)
+BY_SUFFIX: dict[str, InputFormat] = {
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "json": "jsonl",
+    "csv": "csv",
+}
+
+
+class BatchForm(forms.Form):
+    """Prompts, the model that answers them, the form of its answers, and how they are run."""
+
+    prompts = forms.CharField(
+        label="Paste prompts",
+        required=False,
+        strip=False,
+        widget=Lines(rows=8, placeholder="One prompt on each line"),
+    )
+    file = forms.FileField(
+        label="Or choose a file",
+        required=False,
+        widget=Upload(accept=".jsonl,.ndjson,.json,.csv,.txt"),
+        help_text="JSONL, CSV or text, in UTF-8.",
+    )
+    # A file that was stored for the preview, and is the one to run.
+    stored = forms.CharField(required=False, widget=forms.HiddenInput())
+    format = forms.ChoiceField(choices=FORMATS, required=False, widget=Choice())
+    column = forms.CharField(
+        label="CSV column",
+        initial="prompt",
+        required=False,
+        widget=Text(),
+        help_text="Which holds the prompts. A column custom_id, if there is one, names them.",
+    )
+
+    provider = forms.ModelChoiceField(
+        Provider.objects.order_by("-is_default", "name"), widget=Choice(), empty_label=None
+    )
+    model = forms.CharField(
+        required=False,
+        widget=Text(list="models", autocomplete="off"),
+        help_text="May be left empty if every prompt of a JSONL file names its own.",
+    )
+    endpoint = forms.ChoiceField(choices=[(name, name) for name in ENDPOINTS], widget=Choice())
+    parameters = JsonText(
+        required=False,
+        widget=Lines(rows=3, placeholder='{"temperature": 0.2, "max_completion_tokens": 500}'),
+        help_text="A JSON object that lies under the body of every request.",
+    )
+
+    schema = JsonText(
+        label="JSON Schema of the answers",
+        required=False,
+        widget=Lines(rows=5, placeholder='{"type": "object", "properties": {...}}'),
+        help_text="Answers are asked for in this form, and checked against it.",
+    )
+    repair_json = forms.BooleanField(
+        label="Mend broken JSON", required=False, initial=True, widget=Toggle()
+    )
+    max_repair_attempts = forms.IntegerField(
+        label="Ask again",
+        min_value=0,
+        max_value=5,
+        initial=1,
+        widget=Number(),
+        help_text="So often, with what was wrong with the answer.",
+    )
+
+    batch_size = forms.IntegerField(
+        label="Calls at once",
+        min_value=1,
+        max_value=10_000,
+        initial=DEFAULT_BATCH_SIZE,
+        widget=Number(),
+    )
+    parallelism = forms.IntegerField(
+        label="Runners",
+        min_value=1,
+        max_value=100,
+        initial=1,
+        widget=Number(),
+        help_text="Workers at once, each with as many calls.",
+    )
+    schedule = forms.ChoiceField(choices=[(name, name) for name in SCHEDULES], widget=Choice())
+    priority = forms.IntegerField(
+        initial=0, min_value=-1000, max_value=1000, widget=Number(), help_text="Higher goes first."
+    )
+    max_attempts = forms.IntegerField(
+        label="Attempts for each prompt",
+        min_value=1,
+        max_value=100,
+        initial=RetryPolicy().max_attempts,
+        widget=Number(),
+    )
+    timeout_s = forms.FloatField(
+        label="Seconds for each call",
+        min_value=1,
+        max_value=3600,
+        initial=DEFAULT_TIMEOUT_S,
+        widget=Number(step="any"),
+    )
+    completion_hours = forms.IntegerField(
+        label="Hours until it expires",
+        required=False,
+        min_value=1,
+        max_value=720,
+        widget=Number(),
+        help_text="Leave empty for a batch that does not.",
+    )
+    max_cost = forms.DecimalField(
+        label="At most, in dollars",
+        required=False,
+        min_value=0,
+        max_digits=14,
+        decimal_places=6,
+        widget=Number(step="any"),
+        help_text="Then it pauses. Needs the prices of its models.",
+    )
+    max_tokens_total = forms.IntegerField(
+        label="At most, in tokens",
+        required=False,
+        min_value=1,
+        max_value=2**62,
+        widget=Number(),
+        help_text="In and out together; then it pauses.",
+    )
+    description = forms.CharField(
+        required=False, max_length=512, widget=Text(), help_text="Kept in the metadata."
+    )
+
+    SECTIONS = (
+        ("Prompts", ("prompts", "file", "format", "column")),
+        ("Model", ("provider", "model", "endpoint", "parameters")),
+        ("Answers", ("schema", "repair_json", "max_repair_attempts")),
+        (
+            "Options",
+            (
+                *("batch_size", "parallelism", "schedule", "priority", "max_attempts"),
+                *("timeout_s", "completion_hours", "max_cost", "max_tokens_total", "description"),
+            ),
+        ),
+    )
+    # Of which most batches need nothing but what is filled in.
+    FOLDED = ("Answers", "Options")
+
+    def sections(self) -> list[dict[str, Any]]:
+        """The fields as they are grouped on the page; a group with an error is open."""
+        return [
+            {
+                "title": title,
+                "fields": [self[name] for name in names],
+                "folded": title in self.FOLDED and not any(name in self.errors for name in names),
+                "foldable": title in self.FOLDED,
+            }
+            for title, names in self.SECTIONS
+        ]
+
+    def clean_parameters(self) -> dict[str, Any]:
+        given = self.cleaned_data["parameters"] or {}
+        if not isinstance(given, dict):
+            raise forms.ValidationError("Give a JSON object.")
+        return given
+
+    def clean_file(self) -> "UploadedFile[bytes] | None":
+        file: UploadedFile[bytes] | None = self.cleaned_data["file"]
+        if file is not None and (file.size or 0) > settings.MAX_FILE_BYTES:
+            raise forms.ValidationError(
+                f"The file has more than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)."
+            )
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        if data.get("prompts", "").strip() and data.get("file"):
+            self.add_error("file", "Paste prompts or choose a file, not both.")
+        elif not self._is_given() and "file" not in self.errors:
+            self.add_error("prompts", NOTHING_GIVEN)
+        if not self.errors:
+            self._check_defaults()
+        return data
+
+    def _is_given(self) -> bool:
+        data = self.cleaned_data
+        return any((data.get("prompts", "").strip(), data.get("file"), data.get("stored")))
+
+    def _check_defaults(self) -> None:
+        try:
+            self.defaults()
+        except PromptRejected as error:
+            self.add_error("schema", f"{error.param}: {error.message}")
+
+    def defaults(self) -> dict[str, Any]:
+        """What lies under the body of every request. Raises PromptRejected for a bad schema."""
+        data = self.cleaned_data
+        body = {**data["parameters"], **({"model": data["model"]} if data["model"] else {})}
+        if data["schema"] is None:
+            return body
+        return with_response_schema(body, endpoint=data["endpoint"], schema=data["schema"])
+
+    def options(self) -> BatchOptions:
+        """How the batch is run."""
+        data = self.cleaned_data
+        hours, description = data["completion_hours"], data["description"]
+        names = ("endpoint", "batch_size", "schedule", "max_attempts", "timeout_s", "parallelism")
+        return BatchOptions(
+            **{name: data[name] for name in names},
+            priority=data["priority"],
+            max_cost=data["max_cost"],
+            max_tokens_total=data["max_tokens_total"],
+            repair_json=data["repair_json"],
+            max_repair_attempts=data["max_repair_attempts"],
+            defaults=self.defaults(),
+            completion_window=timedelta(hours=hours) if hours else None,
+            metadata={"description": description} if description else {},
+        )
+
+    def reading(self) -> InputOptions:
+        """How the prompts are read that were pasted or uploaded."""
+        data = self.cleaned_data
+        return InputOptions(
+            endpoint=data["endpoint"],
+            defaults=self.defaults(),
+            max_line_bytes=settings.MAX_LINE_BYTES,
+            format=data["format"] or self._format_of_name(),
+            column=data["column"] or "prompt",
+            models=frozenset(data["provider"].model_names),
+        )
+
+    def reading_stored(self) -> InputOptions:
+        """How a file is read that was stored for the preview: it has been converted by then."""
+        return replace(self.reading(), format="jsonl", strict=True)
+
+    def _format_of_name(self) -> InputFormat:
+        file = self.cleaned_data["file"]
+        suffix = file.name.rpartition(".")[2].lower() if file is not None else ""
+        return BY_SUFFIX.get(suffix, "text")
+
+    def refuse_lines(self, errors: Iterable[LineError]) -> None:
+        """Show what is wrong with which line, at the field that it came from."""
+        found = list(errors)
+        shown = [str(error) for error in found[:SHOWN_ERRORS]]
+        if len(found) > SHOWN_ERRORS:
+            shown.append("… and more.")
+        given = self.cleaned_data
+        self.add_error("file" if given["file"] or not given["prompts"] else "prompts", shown)

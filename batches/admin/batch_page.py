@@ -1,0 +1,140 @@
+"""What the page of a batch shows; made anew every two seconds while the batch runs."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from batches.admin.charts import Chart, Course, completions, in_flight, latencies, span_of
+from batches.admin.failures import Failures, failures_of
+from batches.admin.result_rows import Filter, Row, rows_of
+from batches.admin.samples import Samples, samples_of
+from batches.admin.timing import Timing, timing_of
+from batches.formats import share
+from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
+from batches.models import Batch
+
+FIRST_RESULTS = 10
+SHOWN_ID_CHARS = 14
+SHOWN_NAME_CHARS = 40
+
+COLOURS = {
+    BatchStatus.COMPLETED: "good",
+    BatchStatus.FAILED: "bad",
+    BatchStatus.EXPIRED: "bad",
+    BatchStatus.CANCELLED: "quiet",
+    BatchStatus.CANCELLING: "warn",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch is, in per cent of its prompts."""
+
+    succeeded: float
+    failed: float
+    done: int
+    total: int
+
+    @property
+    def percent(self) -> float:
+        return share(self.done, self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What this user may do with the batch as it is now."""
+
+    cancel: bool
+    retry: bool
+    resume: bool
+    delete: bool
+    results: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """The page of a batch, but for what never changes."""
+
+    batch: Batch
+    colour: str
+    live: bool
+    progress: Progress
+    timing: Timing
+    charts: list[Chart]
+    sampled: bool
+    failures: Failures
+    results: list[Row]
+    allowed: Allowed
+
+
+def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
+    """The page of a batch for a user, in a bounded number of queries."""
+    samples = samples_of(batch)
+    permitted = allowed_to(batch, request)
+    return BatchPage(
+        batch=batch,
+        colour=colour_of(batch),
+        live=batch.status not in TERMINAL,
+        progress=progress_of(batch),
+        timing=timing_of(batch, samples),
+        charts=_charts(batch, samples),
+        sampled=samples.weight > 1,
+        failures=failures_of(batch),
+        results=rows_of(batch, Filter(), after=-1, limit=FIRST_RESULTS)
+        if permitted.results
+        else [],
+        allowed=permitted,
+    )
+
+
+def progress_of(batch: Batch) -> Progress:
+    """How far a batch is, by its counts alone."""
+    return Progress(
+        succeeded=share(batch.succeeded, batch.total),
+        failed=share(batch.failed, batch.total),
+        done=batch.succeeded + batch.failed,
+        total=batch.total,
+    )
+
+
+def colour_of(batch: Batch) -> str:
+    """How the status of a batch is coloured."""
+    if (batch.pause_reason or batch.provider.pause_reason) and batch.status not in TERMINAL:
+        return "warn"
+    return COLOURS.get(BatchStatus(batch.status), "busy")
+
+
+def allowed_to(batch: Batch, request: HttpRequest) -> Allowed:
+    """What a user may do with a batch as it is now."""
+    may_change = request.user.has_perm("batches.change_batch")
+    running = batch.status in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
+    never_ran = batch.total - batch.succeeded - batch.failed
+    return Allowed(
+        cancel=may_change and running,
+        retry=may_change and batch.status in RETRYABLE and batch.failed + never_ran > 0,
+        resume=may_change and running and bool(batch.pause_reason),
+        delete=request.user.has_perm("batches.delete_batch") and batch.status in TERMINAL,
+        results=request.user.has_perm("batches.view_result"),
+    )
+
+
+def course_of(batch: Batch, samples: Samples) -> Course:
+    """A batch as charts take it."""
+    return Course(short_name(batch), samples, span_of(samples))
+
+
+def short_name(batch: Batch) -> str:
+    """The description of a batch, or the beginning of its id."""
+    about = str(batch.metadata.get("description", ""))
+    return about[:SHOWN_NAME_CHARS] or f"{batch.public_id[:SHOWN_ID_CHARS]}…"
+
+
+def _charts(batch: Batch, samples: Samples) -> list[Chart]:
+    if not samples.results:
+        return []
+    course = course_of(batch, samples)
+    return [
+        completions([course], total=batch.total),
+        latencies([course]),
+        in_flight(course, window=batch.batch_size * batch.parallelism),
+    ]

@@ -1,0 +1,222 @@
+"""Charts of a batch's timing: values in, shapes out. The template draws them as SVG.
+
+Coordinates are per cent of the plot, y downwards; words stand beside the drawing as HTML, so that
+they are as large on a telephone as on a wall.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from batches.admin.samples import Sample, Samples
+from batches.engine.timing import percentile
+from batches.formats import count, duration, share
+
+BUCKETS = 120
+BINS = 32
+# What takes longer is drawn in the last bar, which would else be all that one sees.
+SHOWN_SHARE = 0.995
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A word at a place of an axis."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar that stands on the ground."""
+
+    x: float
+    width: float
+    height: float
+
+    @property
+    def y(self) -> float:
+        return 100 - self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing with its words; `summary` says for those who do not see it what it shows."""
+
+    title: str
+    summary: str
+    lines: list[str] = field(default_factory=list)
+    areas: list[str] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+    marks: list[Tick] = field(default_factory=list)
+    legend: list[str] = field(default_factory=list)
+    x: list[Tick] = field(default_factory=list)
+    y: list[Tick] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time that a chart shows, as Unix times."""
+
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return max(self.end - self.begin, 0.001)
+
+    def at(self, moment: float) -> float:
+        return share(max(0.0, moment - self.begin), self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A batch in a chart: its name and its results."""
+
+    name: str
+    samples: Samples
+    span: Span
+
+
+def span_of(samples: Samples) -> Span:
+    """From the first call to the last result."""
+    if not samples.results:
+        return Span(0.0, 1.0)
+    begin = min(one.done_at - (one.latency_s or 0.0) for one in samples.results)
+    return Span(begin, samples.results[-1].done_at)
+
+
+def completions(courses: Sequence[Course], *, total: int) -> Chart:
+    """How many prompts were done when; of several batches from the moment that each began."""
+    longest = max((course.span.seconds for course in courses), default=1.0)
+    curves = [_curve(course, longest, total) for course in courses]
+    return Chart(
+        title="Prompts done over time",
+        summary="; ".join(_done_words(course, alone=len(courses) == 1) for course in courses),
+        lines=[_path(curve) for curve in curves],
+        areas=[f"{_path(curve)} L{curve[-1][0]:.2f},100 L0,100 Z" for curve in curves[:1]],
+        legend=[course.name for course in courses] if len(courses) > 1 else [],
+        x=_time_ticks(longest),
+        y=_value_ticks(total),
+    )
+
+
+def latencies(courses: Sequence[Course]) -> Chart:
+    """How long calls took, with the times that half, 95 and 99 of a hundred stayed below."""
+    ordered = [course.samples.latencies for course in courses]
+    top = max((percentile(one, SHOWN_SHARE) for one in ordered if one), default=1.0) or 0.001
+    shares = [_bin_shares(one, top) for one in ordered]
+    highest = max((value for one in shares for value in one), default=0.0) or 1.0
+    first = shares[0] if shares else []
+    return Chart(
+        title="Latency of calls",
+        summary=_latency_words(ordered[0]) if ordered else "",
+        bars=[
+            Bar(100 * n / BINS, 100 / BINS, 100 * value / highest) for n, value in enumerate(first)
+        ],
+        lines=[_path(_outline(one, highest)) for one in shares[1:]],
+        marks=_percentile_marks(ordered[0], top) if len(ordered) == 1 else [],
+        legend=[course.name for course in courses] if len(courses) > 1 else [],
+        x=_time_ticks(top),
+        y=[Tick(0.0, f"{100 * highest:.0f} %"), Tick(100.0, "0")],
+    )
+
+
+def in_flight(course: Course, *, window: int) -> Chart:
+    """How many calls were waited for at the same time, and how many could have been."""
+    levels = _levels(course)
+    most = max([*levels, float(window)])
+    points = [(100 * n / BUCKETS, 100 - share(value, most)) for n, value in enumerate(levels)]
+    path = _path([*points, (100.0, points[-1][1])])
+    average = sum(levels) / len(levels)
+    return Chart(
+        title="Calls in flight",
+        summary=f"{average:.1f} on average, of {count(window)} at most",
+        lines=[path],
+        areas=[f"{path} L100,100 L0,100 Z"],
+        x=_time_ticks(course.span.seconds),
+        y=_value_ticks(most),
+    )
+
+
+def _done_words(course: Course, *, alone: bool) -> str:
+    done = len(course.samples.results) * course.samples.weight
+    words = f"{count(done)} in {duration(course.span.seconds)}"
+    return words if alone else f"{course.name}: {words}"
+
+
+def _curve(course: Course, longest: float, total: int) -> list[tuple[float, float]]:
+    """Points of the curve, no more than can be seen."""
+    results = course.samples.results
+    step = max(1, len(results) // BUCKETS)
+    points = [(0.0, 100.0)]
+    for n in [*range(0, len(results), step), len(results) - 1] if results else []:
+        x = share(max(0.0, results[n].done_at - course.span.begin), longest)
+        points.append((x, 100 - share((n + 1) * course.samples.weight, total)))
+    return points
+
+
+def _bin_shares(ordered: Sequence[float], top: float) -> list[float]:
+    """Which share of the calls falls into each bar; what lies beyond goes into the last one."""
+    bins = [0] * BINS
+    for latency in ordered:
+        bins[min(BINS - 1, int(BINS * latency / top))] += 1
+    return [number / len(ordered) for number in bins] if ordered else [0.0] * BINS
+
+
+def _outline(shares: Sequence[float], highest: float) -> list[tuple[float, float]]:
+    points = []
+    for n, value in enumerate(shares):
+        y = 100 - 100 * value / highest
+        points += [(100 * n / BINS, y), (100 * (n + 1) / BINS, y)]
+    return points
+
+
+def _percentile_marks(ordered: Sequence[float], top: float) -> list[Tick]:
+    if not ordered:
+        return []
+    return [
+        Tick(share(percentile(ordered, part), top), name)
+        for name, part in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
+    ]
+
+
+def _latency_words(ordered: Sequence[float]) -> str:
+    if not ordered:
+        return "no call was answered yet"
+    return ", ".join(
+        f"{name} {duration(percentile(ordered, part))}"
+        for name, part in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
+    )
+
+
+def _levels(course: Course) -> list[float]:
+    """The calls in flight, on average over each of the buckets of the time."""
+    width = course.span.seconds / BUCKETS
+    levels = [0.0] * BUCKETS
+    for one in course.samples.results:
+        for bucket, seconds in _overlaps(one, course.span, width):
+            levels[bucket] += course.samples.weight * seconds / width
+    return levels
+
+
+def _overlaps(one: Sample, span: Span, width: float) -> list[tuple[int, float]]:
+    """In which buckets the call of a result was in flight, and for how long in each."""
+    end = one.done_at - span.begin
+    begin = max(0.0, end - (one.latency_s or 0.0))
+    first, last = int(begin / width), min(BUCKETS - 1, int(end / width))
+    return [
+        (n, max(0.0, min(end, (n + 1) * width) - max(begin, n * width)))
+        for n in range(first, last + 1)
+    ]
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + " L".join(f"{x:.2f},{y:.2f}" for x, y in points)
+
+
+def _time_ticks(seconds: float) -> list[Tick]:
+    return [Tick(0.0, "0"), Tick(50.0, duration(seconds / 2)), Tick(100.0, duration(seconds))]
+
+
+def _value_ticks(top: float) -> list[Tick]:
+    return [Tick(0.0, count(top)), Tick(100.0, "0")]

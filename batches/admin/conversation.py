@@ -1,0 +1,125 @@
+"""What was asked and what was answered, as a conversation: from stored JSON, which may be anything.
+
+Nothing here is HTML. The templates escape it all; a link that a model wrote is text.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from batches.engine.prepare import PAYLOAD
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of what was said: a text, or JSON as indented text."""
+
+    text: str
+    is_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side said."""
+
+    role: str
+    parts: list[Part]
+
+
+def asked(body: dict[str, Any], endpoint: str) -> list[Turn]:
+    """The messages of a request."""
+    given = body.get(PAYLOAD.get(endpoint, "messages"))  # type: ignore[call-overload]  # any text
+    first = [Turn("instructions", _parts(body["instructions"]))] if "instructions" in body else []
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        return [*first, Turn("user", _parts(given))]
+    return [*first, *(_turn(message) for message in given)]
+
+
+def answered(body: str, endpoint: str) -> list[Turn]:
+    """The messages of a reply; of what is none, its JSON."""
+    try:
+        reply = json.loads(body)
+        turns = list(_TURNS[endpoint](reply))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        turns = []
+    return turns or [Turn("reply", [Part(indented(body), is_json=True)])]
+
+
+def snippet(turns: list[Turn], *, most: int = 160) -> str:
+    """The last thing that was said, in one line."""
+    text = " ".join(part.text for part in turns[-1].parts) if turns else ""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def indented(text: str) -> str:
+    """JSON as people read it; anything else as it is."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _turn(message: dict[str, Any]) -> Turn:
+    """A message of a chat, or an item of a response."""
+    content = message.get("content")
+    calls = message.get("tool_calls") or []
+    parts = _parts(content) if content is not None else []
+    parts += [Part(_json(call), is_json=True) for call in calls if isinstance(calls, list)]
+    if message.get("refusal"):
+        parts.append(Part(str(message["refusal"])))
+    if not parts:
+        parts = [Part(_json(message), is_json=True)]
+    return Turn(str(message.get("role") or message.get("type") or "message"), parts)
+
+
+def _parts(content: Any) -> list[Part]:
+    if isinstance(content, list) and all(isinstance(one, dict) for one in content):
+        return [_part(one) for one in content]
+    return [_text(content)]
+
+
+def _part(part: dict[str, Any]) -> Part:
+    for name in ("text", "refusal"):
+        if isinstance(part.get(name), str):
+            return _text(part[name])
+    return Part(_json(part), is_json=True)
+
+
+def _text(value: Any) -> Part:
+    """A text; one that is JSON is indented."""
+    if not isinstance(value, str):
+        return Part(_json(value), is_json=True)
+    if value.lstrip()[:1] in {"{", "["}:
+        pretty = indented(value)
+        return Part(pretty, is_json=pretty != value)
+    return Part(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _chat(reply: dict[str, Any]) -> Iterator[Turn]:
+    for choice in reply["choices"]:
+        yield _turn(choice["message"])
+
+
+def _response(reply: dict[str, Any]) -> Iterator[Turn]:
+    for item in reply["output"]:
+        yield _turn(item)
+
+
+def _embeddings(reply: dict[str, Any]) -> Iterator[Turn]:
+    for one in reply["data"]:
+        vector = one["embedding"]
+        shown = ", ".join(map(str, vector[:8])) if isinstance(vector, list) else str(vector)[:64]
+        yield Turn("embedding", [Part(f"{len(vector)} numbers: {shown}, …")])
+
+
+_TURNS = {
+    "/v1/chat/completions": _chat,
+    "/v1/responses": _response,
+    "/v1/embeddings": _embeddings,
+}

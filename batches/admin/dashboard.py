@@ -1,0 +1,144 @@
+"""The first page: what runs now, and whether all is well."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum, When
+from django.http import HttpRequest
+from django.utils import timezone
+
+from batches.admin.batch_page import Progress, colour_of, progress_of
+from batches.admin.failures import failures_of
+from batches.admin.samples import samples_of
+from batches.admin.timing import Timing, timing_of
+from batches.lifecycle import TERMINAL, BatchStatus
+from batches.models import Batch, Provider, Slot
+
+# So many are shown one by one; the list of batches has them all.
+SHOWN = 8
+SAMPLES = 200
+ENDED_TODAY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A batch at work, in short."""
+
+    batch: Batch
+    colour: str
+    progress: Progress
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that works on batches, and when it last said so."""
+
+    name: str
+    batches: int
+    seen_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """The first page. What is of today is of the batches that were begun since midnight UTC."""
+
+    running: list[Running]
+    running_in_all: int
+    per_s: float
+    batches_today: int
+    prompts_today: int
+    tokens_today: int
+    cost_today: Decimal
+    failures: list[tuple[str, int]]
+    workers: list[Worker]
+    waiting: int
+    providers: list[Provider]
+
+
+def with_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The context of the first page."""
+    context["title"] = "Dashboard"
+    if request.user.has_perm("batches.view_batch"):
+        context["dashboard"] = dashboard()
+    return context
+
+
+def dashboard() -> Dashboard:
+    """How everything stands, in a bounded number of queries."""
+    alive = Batch.objects.filter(deleted_at=None)
+    unended = alive.exclude(status__in=TERMINAL)
+    shown = unended.select_related("provider").order_by("-priority", "pk")[:SHOWN]
+    running = [_running(batch) for batch in shown]
+    today = _today(alive)
+    return Dashboard(
+        running=running,
+        running_in_all=unended.count(),
+        per_s=sum(one.timing.now_per_s or 0.0 for one in running),
+        batches_today=today["batches"],
+        prompts_today=today["prompts"] or 0,
+        tokens_today=today["tokens"] or 0,
+        cost_today=today["cost"] or Decimal(0),
+        failures=_failures(alive, [one.batch for one in running]),
+        workers=_workers(),
+        waiting=Batch.objects.waiting().count(),
+        providers=_providers(),
+    )
+
+
+def _running(batch: Batch) -> Running:
+    timing = timing_of(batch, samples_of(batch, most=SAMPLES))
+    return Running(batch, colour_of(batch), progress_of(batch), timing)
+
+
+def _midnight() -> datetime:
+    return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _today(batches: QuerySet[Batch]) -> dict[str, Any]:
+    return batches.filter(created_at__gte=_midnight()).aggregate(
+        batches=Count("pk"),
+        prompts=Sum(F("succeeded") + F("failed")),
+        tokens=Sum(F("input_tokens") + F("output_tokens")),
+        cost=Sum("cost"),
+    )
+
+
+def _failures(batches: QuerySet[Batch], running: list[Batch]) -> list[tuple[str, int]]:
+    """By kind: of what ended today and of what is shown as running."""
+    found: Counter[str] = Counter()
+    ended = batches.filter(
+        status__in=TERMINAL, created_at__gte=_midnight(), failed__gt=0, report__isnull=False
+    )
+    for report in ended.order_by("-pk").values_list("report", flat=True)[:ENDED_TODAY]:
+        found.update((report or {}).get("failures", {}))
+    for batch in running:
+        if batch.failed:
+            found.update({group.kind: group.count for group in failures_of(batch).groups})
+    return found.most_common()
+
+
+def _workers() -> list[Worker]:
+    """Who holds a slot; its lease is renewed as long as it is alive."""
+    now = timezone.now()
+    lease = timedelta(seconds=settings.LEASE_SECONDS)
+    slots: dict[str, list[datetime]] = {}
+    taken = Slot.objects.taken().order_by("runner").values_list("runner", "lease_expires_at")
+    for runner, expires_at in taken:
+        slots.setdefault(runner or "unnamed", []).append(expires_at or now)
+    return [
+        Worker(name, len(ends), max(0.0, (now - (max(ends) - lease)).total_seconds()))
+        for name, ends in slots.items()
+    ]
+
+
+def _providers() -> list[Provider]:
+    at_work = Batch.objects.filter(
+        provider=OuterRef("pk"), status=BatchStatus.IN_PROGRESS, deleted_at=None
+    )
+    paused_first = Case(When(~Q(pause_reason=""), then=0), When(Exists(at_work), then=1), default=2)
+    return list(Provider.objects.order_by(paused_first, "name")[:20])

@@ -1,0 +1,58 @@
+"""Files: inputs that were uploaded, outputs that are written when they are read."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from batches.admin.base import MachineMade, allowed
+from batches.admin.downloads import bytes_of, download
+from batches.files import delete_file
+from batches.formats import size
+from batches.models import File
+from batches.outputs import visible_files
+
+
+@admin.register(File)
+class FileAdmin(MachineMade[File]):
+    """All files of all users."""
+
+    list_display = ("public_id", "filename", "purpose", "owner", "length", "created_at", "content")
+    list_filter = ("purpose",)
+    list_select_related = ("owner", "output_of", "errors_of")
+    search_fields = ("public_id", "filename")
+    fields = (
+        *("public_id", "filename", "purpose", "owner", "length", "created_at", "expires_at"),
+        "content",
+    )
+    ordering = ("-pk",)
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[File]:
+        return visible_files(super().get_queryset(request))
+
+    @admin.display(description="Size", ordering="bytes")
+    def length(self, file: File) -> str:
+        return size(file.bytes)
+
+    @admin.display(description="Content")
+    def content(self, file: File) -> SafeString:
+        address = reverse("admin:batches_file_download", args=[file.pk])
+        return format_html('<a class="tp-link" href="{}">Download</a>', address)
+
+    def delete_model(self, _request: HttpRequest, obj: File) -> None:
+        delete_file(obj)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.download)
+        return [path("<int:pk>/download/", view, name="batches_file_download"), *super().get_urls()]
+
+    def download(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """The bytes of a file, never shown as a page."""
+        file = allowed(self, request, pk, to="view")
+        return download(request, bytes_of(file), name=file.filename)

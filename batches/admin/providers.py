@@ -1,0 +1,226 @@
+"""Providers: where requests go, and whether they get there."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from batches.admin.base import ModelAdmin, allowed, note
+from batches.admin.widgets import JsonText, Lines, Number, Secret, Text, Toggle
+from batches.encryption import encrypt
+from batches.models import Provider
+from batches.prices import check_prices
+from batches.probing import probe
+from batches.provider_client import ProviderClient, checked_base_url
+from batches.services import pause_provider, resume_provider
+
+LIMITS = ("requests_per_minute", "tokens_per_minute", "max_in_flight")
+# What the form edits as it is stored.
+PLAIN = ("name", "base_url", "api_key_env", "is_default", *LIMITS)
+_MORE = (*LIMITS, "prices")
+
+ENV_HINT = "Instead of a key: the name of an environment variable that holds it, for the workers."
+MODELS_HINT = "One on each line. A prompt that asks for another is refused; leave empty for any."
+
+
+class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """A provider as staff edit it: the key goes in and never comes out."""
+
+    api_key = forms.CharField(
+        label="API key",
+        required=False,
+        max_length=1000,
+        widget=Secret(),
+        help_text="Stored encrypted, never shown again.",
+    )
+    forget_key = forms.BooleanField(label="Forget the stored key", required=False, widget=Toggle())
+    model_names = forms.CharField(
+        label="Models", required=False, widget=Lines(rows=4), help_text=MODELS_HINT
+    )
+
+    prices = JsonText(
+        required=False,
+        widget=Lines(rows=3, placeholder='{"some-model": {"input": 0.5, "output": 1.5}}'),
+        help_text="Dollars per million tokens, where the published prices do not hold.",
+    )
+
+    class Meta:
+        model = Provider
+        fields = PLAIN
+        labels: ClassVar = {"base_url": "Base URL", "api_key_env": "API key variable"}
+        help_texts: ClassVar = {
+            "base_url": "Such as https://api.example.com/v1",
+            "api_key_env": ENV_HINT,
+            "requests_per_minute": "Leave empty to keep to what it announces.",
+            "max_in_flight": "Calls at once, of all batches together.",
+            "is_default": "Takes the batches that name neither a provider nor one of its models.",
+        }
+        widgets: ClassVar = {
+            "name": Text(),
+            "base_url": Text(placeholder="https://api.example.com/v1"),
+            "api_key_env": Text(),
+            "is_default": Toggle(),
+            **{name: Number() for name in LIMITS},
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "model_names" in self.fields:
+            self.initial["model_names"] = "\n".join(self.instance.model_names)
+            self.initial["prices"] = self.instance.prices or None
+        if self.instance.api_key_encrypted and "api_key" in self.fields:
+            self.fields["api_key"].help_text = "A key is stored. Enter another to replace it."
+        elif "forget_key" in self.fields:
+            del self.fields["forget_key"]
+
+    def clean_base_url(self) -> str:
+        try:
+            return checked_base_url(self.cleaned_data["base_url"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def clean_api_key(self) -> str:
+        key: str = self.cleaned_data["api_key"].strip()
+        try:
+            ProviderClient("http://localhost", api_key=key)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+        return key
+
+    def clean_model_names(self) -> list[str]:
+        lines = self.cleaned_data["model_names"].splitlines()
+        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+    def clean(self) -> dict[str, Any]:
+        for name in LIMITS:
+            if self.cleaned_data.get(name) == 0:
+                self.add_error(name, "To send nothing, pause it. Leave empty for no limit.")
+        return self.cleaned_data
+
+    def clean_prices(self) -> dict[str, Any]:
+        prices = self.cleaned_data["prices"] or {}
+        try:
+            check_prices(prices)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+        return dict(prices)
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # Whichever is the default now makes room for this one.
+        left_out: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # it is there
+        return {*left_out, "is_default"}
+
+
+@admin.register(Provider)
+class ProviderAdmin(ModelAdmin[Provider]):
+    """Made and changed by staff alone: who may do so decides where the prompts go."""
+
+    form = ProviderForm
+    list_display = ("name", "state", "base_url", "key", "models", "is_default")
+    search_fields = ("name", "base_url")
+    change_form_outer_before_template = "admin/batches/provider_state.html"
+
+    @admin.display(description="State")
+    def state(self, provider: Provider) -> SafeString:
+        colour, word = ("warn", "paused") if provider.pause_reason else ("good", "open")
+        return format_html('<span class="tp-badge tp-{}">{}</span>', colour, word)
+
+    @admin.display(description="Key")
+    def key(self, provider: Provider) -> str:
+        if provider.api_key_encrypted:
+            return "stored"
+        return f"${provider.api_key_env}" if provider.api_key_env else "none"
+
+    @admin.display(description="Models")
+    def models(self, provider: Provider) -> str:
+        names = provider.model_names
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return ", ".join(names[:3]) + more or "any"
+
+    def get_fields(self, request: HttpRequest, obj: Provider | None = None) -> list[Any]:
+        if not self.has_change_permission(request, obj):
+            return ["name", "base_url", "key", "models", "is_default"]
+        key = ["api_key", "forget_key"] if obj and obj.api_key_encrypted else ["api_key"]
+        return ["name", "base_url", *key, "api_key_env", "model_names", "is_default", *_MORE]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> list[str]:
+        return [] if self.has_change_permission(request, obj) else ["key", "models"]
+
+    def save_model(
+        self,
+        _request: HttpRequest,
+        obj: Provider,
+        form: ProviderForm,
+        change: bool,  # noqa: FBT001 - Django's
+    ) -> None:
+        """Store what the form knows of and nothing else: machines write the other columns."""
+        obj.model_names = form.cleaned_data["model_names"]
+        obj.prices = form.cleaned_data["prices"]
+        if form.cleaned_data["api_key"]:
+            obj.api_key_encrypted = encrypt(form.cleaned_data["api_key"])
+        elif form.cleaned_data.get("forget_key"):
+            obj.api_key_encrypted = ""
+        with transaction.atomic():
+            if obj.is_default:
+                Provider.objects.exclude(pk=obj.pk).update(is_default=False)
+            columns = [*PLAIN, "model_names", "prices", "api_key_encrypted"]
+            obj.save(update_fields=columns if change else None)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
+        """Not while there are batches of it."""
+        if obj is not None and obj.batches.exists():
+            return False
+        return super().has_delete_permission(request, obj)
+
+    def get_urls(self) -> list[URLPattern]:
+        views = {"test": self.test_connection, "pause": self.pause, "resume": self.resume}
+        ours = [
+            path(
+                f"<int:pk>/{name}/",
+                self.admin_site.admin_view(require_POST(view)),
+                name=f"batches_provider_{name}",
+            )
+            for name, view in views.items()
+        ]
+        return [*ours, *super().get_urls()]
+
+    def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send nothing more to it."""
+        provider = allowed(self, request, pk, to="change")
+        pause_provider(provider, f"by {request.user}")
+        return self._back(request, provider, "Paused: its batches wait.")
+
+    def resume(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Let its batches go on."""
+        provider = allowed(self, request, pk, to="change")
+        resume_provider(provider)
+        return self._back(request, provider, "Resumed: its batches go on.")
+
+    def _back(self, request: HttpRequest, provider: Provider, what: str) -> HttpResponse:
+        note(request, provider, what)
+        messages.success(request, what)
+        return HttpResponseRedirect(reverse("admin:batches_provider_change", args=[provider.pk]))
+
+    def test_connection(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What the provider answers now; a piece of the page."""
+        provider = allowed(self, request, pk, to="change")
+        found = probe(provider)
+        note(request, provider, f"Tested the connection: {found.error or 'it answers'}"[:500])
+        return render(request, "admin/batches/probe.html", {"probe": found})
+
+    def response_add(
+        self, request: HttpRequest, obj: Provider, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Go on to the page of the new provider, where its connection can be tested."""
+        if "_addanother" not in request.POST and "_popup" not in request.POST:
+            messages.success(request, f"{obj} is added. Now test the connection.")
+            page = reverse("admin:batches_provider_change", args=[obj.pk])
+            return HttpResponseRedirect(page)
+        return super().response_add(request, obj, post_url_continue)

@@ -1,0 +1,154 @@
+"""The results of a batch: page by page, one by one, and as files."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlencode
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from batches.admin.base import allowed, page_context
+from batches.admin.conversation import Part, Turn, answered, asked
+from batches.admin.downloads import download, jsonl_of
+from batches.admin.json_lines import Line, faults_of, marked_lines
+from batches.admin.result_rows import Filter, rows_of
+from batches.engine.asked import answer_schema
+from batches.engine.errors import FailureKind, PromptRejected
+from batches.engine.records import Endpoint
+from batches.export_csv import answer_text, csv_lines
+from batches.models import Batch, Prompt, Result
+
+if TYPE_CHECKING:
+    from batches.admin.batches import BatchAdmin
+
+PAGE = 50
+LONGEST_SHOWN = 200_000
+
+
+def results(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+    """A page of results, filtered if wanted."""
+    batch = _readable(request, admin, pk)
+    wanted = _filter_of(request)
+    after = _number(request.GET.get("after", ""), -1)
+    rows = rows_of(batch, wanted, after=after, limit=PAGE + 1)
+    more = len(rows) > PAGE
+    context = page_context(
+        admin,
+        request,
+        f"Results of {batch.public_id}",
+        batch=batch,
+        rows=rows[:PAGE],
+        wanted=wanted,
+        kinds=list(FailureKind),
+        after=after,
+        next_page=_query(wanted, rows[PAGE - 1].index) if more else "",
+        first_page=_query(wanted, None),
+    )
+    return render(request, "admin/batches/results.html", context)
+
+
+def jsonl(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponseBase:
+    """All results in the format of the Batch API."""
+    batch = _readable(request, admin, pk)
+    return download(request, jsonl_of(batch), name=f"{batch.public_id}.jsonl")
+
+
+def csv(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponseBase:
+    """All results as a table."""
+    batch = _readable(request, admin, pk)
+    return download(request, csv_lines(batch), name=f"{batch.public_id}.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A prompt and its result as people read them."""
+
+    asked: list[Turn]
+    parameters: str
+    answered: list[Turn]
+    parsed: list[Line]
+    faults: int
+    cut: bool
+
+
+def result(request: HttpRequest, admin: "BatchAdmin", pk: int, index: int) -> HttpResponse:
+    """One prompt and its result, side by side."""
+    batch = _readable(request, admin, pk)
+    prompt = Prompt.objects.filter(batch=batch, index=index).first()
+    if prompt is None:
+        raise Http404
+    found = Result.objects.filter(pk=prompt.pk).first()
+    context = page_context(
+        admin,
+        request,
+        prompt.custom_id,
+        batch=batch,
+        prompt=prompt,
+        result=found,
+        reading=reading_of(batch, prompt, found),
+        previous=index - 1 if index else None,
+        next=index + 1 if index + 1 < batch.total else None,
+    )
+    return render(request, "admin/batches/result.html", context)
+
+
+def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
+    """What is shown of a prompt and its result; of what is very long, the beginning."""
+    body = {**batch.defaults, **json.loads(prompt.body)}
+    said = (found.body or "") if found else ""
+    cut = len(said) > LONGEST_SHOWN
+    turns = answered(said, batch.endpoint) if said and not cut else []
+    parsed = _parsed_lines(batch, body, found) if found and not cut else []
+    rest = {name: value for name, value in body.items() if name not in _SHOWN_AS_TURNS}
+    return Reading(
+        asked=asked(body, batch.endpoint),
+        parameters=json.dumps(rest, indent=2, ensure_ascii=False),
+        answered=turns or ([_cut_turn(said)] if cut else []),
+        parsed=parsed,
+        faults=sum(len(line.faults) for line in parsed),
+        cut=cut,
+    )
+
+
+_SHOWN_AS_TURNS = frozenset({"messages", "input", "instructions"})
+
+
+def _cut_turn(text: str) -> Turn:
+    return Turn("reply", [Part(text[:LONGEST_SHOWN], is_json=True)])
+
+
+def _parsed_lines(batch: Batch, body: dict[str, Any], found: Result) -> list[Line]:
+    """The answer as JSON, where a schema was asked for, with what the schema has against it."""
+    try:
+        schema = answer_schema(body, cast(Endpoint, batch.endpoint))
+        if schema is None:
+            return []
+        text = found.parsed if found.parsed is not None else answer_text(batch.endpoint, found.body)
+        value = json.loads(text)
+        return marked_lines(value, faults_of(value, schema.model()))
+    except (PromptRejected, ValueError, RecursionError):
+        # Not JSON: the conversation shows it as it is.
+        return []
+
+
+def _readable(request: HttpRequest, admin: "BatchAdmin", pk: int) -> Batch:
+    return allowed(admin, request, pk, to="results")
+
+
+def _filter_of(request: HttpRequest) -> Filter:
+    given = {name: request.GET.get(name, "").replace("\0", "") for name in Filter.__slots__}
+    if given["status"] not in {Result.SUCCEEDED, Result.FAILED}:
+        given["status"] = ""
+    return Filter(**given)
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdigit() and len(text) < 10 else default
+
+
+def _query(wanted: Filter, after: int | None) -> str:
+    values = {name: getattr(wanted, name) for name in Filter.__slots__}
+    given = {name: value for name, value in values.items() if value}
+    return urlencode({**given, **({"after": after} if after is not None else {})})

@@ -1,0 +1,64 @@
+"""When prompts were done and how long their calls took: of a large batch only a sample.
+
+Looking at every result takes seconds for a million of them; pages look every two seconds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from batches.models import Batch, Result
+
+MOST_SAMPLES = 2000
+IDS_IN_A_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One result; `done_at` is Unix time. Without a call there is no latency."""
+
+    done_at: float
+    latency_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Results in the order in which they came; each stands for `weight` of them."""
+
+    results: list[Sample]
+    weight: int
+
+    @property
+    def latencies(self) -> list[float]:
+        return sorted(one.latency_s for one in self.results if one.latency_s is not None)
+
+
+def samples_of(batch: Batch, *, most: int = MOST_SAMPLES) -> Samples:
+    """Evenly spread results of a batch, in a bounded number of queries."""
+    step = max(1, -(-batch.total // most))
+    rows = _all(batch) if step == 1 else _some(batch, range(0, batch.total, step))
+    # Never sent is not done.
+    found = [
+        Sample(done_at.timestamp(), latency)
+        for done_at, latency, kind in rows
+        if kind not in Result.NEVER_RAN
+    ]
+    return Samples(sorted(found, key=lambda one: one.done_at), step)
+
+
+Row = tuple[datetime, float | None, str]
+
+
+def _all(batch: Batch) -> Iterator[Row]:
+    yield from Result.objects.filter(batch=batch).values_list("done_at", "latency_s", "kind")
+
+
+def _some(batch: Batch, indexes: range) -> Iterator[Row]:
+    for start in range(0, len(indexes), IDS_IN_A_QUERY):
+        some = Result.objects.filter(
+            batch=batch,
+            # Both of them, named because the index begins with it.
+            status__in=(Result.SUCCEEDED, Result.FAILED),
+            index__in=indexes[start : start + IDS_IN_A_QUERY],
+        )
+        yield from some.values_list("done_at", "latency_s", "kind")

@@ -1,0 +1,73 @@
+"""Form fields in unfold's looks."""
+
+from typing import Any
+
+from django import forms
+from unfold.widgets import (
+    INPUT_CLASSES,
+    SELECT_CLASSES,
+    SWITCH_CLASSES,
+    TEXTAREA_CLASSES,
+)
+
+
+def _classes(names: list[str]) -> dict[str, str]:
+    return {"class": " ".join(names)}
+
+
+class Text(forms.TextInput):
+    """One line."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__({**_classes(INPUT_CLASSES), **attrs})
+
+
+class Number(forms.NumberInput):
+    """A number."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__({**_classes(INPUT_CLASSES), **attrs})
+
+
+class Secret(forms.PasswordInput):
+    """One line that nobody sees; what was entered before is not sent back."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(
+            {**_classes(INPUT_CLASSES), "autocomplete": "new-password", **attrs}, render_value=False
+        )
+
+
+class Lines(forms.Textarea):
+    """Several lines."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__({**_classes(TEXTAREA_CLASSES), "spellcheck": "false", **attrs})
+
+
+class Choice(forms.Select):
+    """One of a few."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__({**_classes(SELECT_CLASSES), **attrs})
+
+
+class Upload(forms.FileInput):
+    """A file."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__({**attrs, "class": "tp-file"})
+
+
+class Toggle(forms.CheckboxInput):
+    """Yes or no."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__({**_classes(SWITCH_CLASSES), **attrs})
+
+
+class JsonText(forms.JSONField):
+    """JSON that may be left out."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)

@@ -1,0 +1,216 @@
+"""A batch as the API shows it: OpenAI's object, with what we add to it."""
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from django.db.models import QuerySet
+from pydantic import BaseModel
+
+from batches.api.pages import Page
+from batches.engine.records import Endpoint, Schedule
+from batches.engine.timing import TimingStats
+from batches.lifecycle import TERMINAL, BatchStatus
+from batches.models import Batch
+from batches.outputs import error_id, output_id
+from batches.report import stored_report
+
+
+class BatchError(BaseModel):
+    """What is wrong with a line of the input, or with all of it."""
+
+    code: str
+    message: str
+    param: str | None = None
+    line: int | None = None
+
+
+class BatchErrors(BaseModel):
+    """What validation found."""
+
+    object: Literal["list"] = "list"
+    data: list[BatchError]
+
+
+class RequestCounts(BaseModel):
+    """Prompts by what became of them. One that never ran is not among the failed."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+class InputTokensDetails(BaseModel):
+    cached_tokens: int
+
+
+class OutputTokensDetails(BaseModel):
+    reasoning_tokens: int
+
+
+class BatchUsage(BaseModel):
+    """Tokens as the provider counted them."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class BatchTiming(BaseModel):
+    """Seconds. `total_s` is the time in which the batch was worked on; `speed_up` is over one call
+    at a time. The percentiles are there when the batch has ended, the time left until then."""
+
+    first_result_s: float | None
+    total_s: float
+    average_s: float | None
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    prompts_per_s: float | None
+    speed_up: float | None
+    eta_s: float | None
+
+
+class BatchObject(BaseModel):
+    """A batch. `failures` and `rungs` are counted when it has ended."""
+
+    id: str
+    object: Literal["batch"] = "batch"
+    endpoint: Endpoint
+    model: str | None
+    errors: BatchErrors | None
+    input_file_id: str | None
+    completion_window: str | None
+    status: BatchStatus
+    output_file_id: str | None
+    error_file_id: str | None
+    created_at: int
+    in_progress_at: int | None
+    expires_at: int | None
+    finalizing_at: int | None
+    completed_at: int | None
+    failed_at: int | None
+    expired_at: int | None
+    cancelling_at: int | None
+    cancelled_at: int | None
+    request_counts: RequestCounts
+    usage: BatchUsage
+    metadata: dict[str, str] | None
+
+    provider: str
+    pause_reason: str | None
+    warnings: list[Any]
+    batch_size: int
+    schedule: Schedule
+    parallelism: int
+    priority: int
+    max_attempts: int
+    timeout_s: float
+    extract_json: bool
+    repair_json: bool
+    max_repair_attempts: int
+    strict_schemas: bool
+    timing: BatchTiming
+    failures: dict[str, int] | None
+    rungs: dict[str, int] | None
+
+
+class BatchPage(Page):
+    """A page of batches."""
+
+    data: list[BatchObject]
+
+
+class DeletedBatch(BaseModel):
+    """A batch that is no more."""
+
+    id: str
+    object: Literal["batch"] = "batch"
+    deleted: Literal[True] = True
+
+
+_TIMES = (
+    *("in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at"),
+    *("expired_at", "cancelling_at", "cancelled_at"),
+)
+_AS_STORED = (
+    *("endpoint", "status", "warnings", "batch_size", "schedule", "parallelism", "priority"),
+    *("max_attempts", "timeout_s", "extract_json", "repair_json"),
+    *("max_repair_attempts", "strict_schemas"),
+)
+
+
+def readable_batches() -> QuerySet[Batch]:
+    """The batches that there are for the API, with all that is shown of them in one query."""
+    shown = Batch.objects.filter(deleted_at=None)
+    return shown.select_related("provider", "output_file", "error_file")
+
+
+def batch_object(batch: Batch) -> BatchObject:
+    """A batch as it is now, from its row alone."""
+    report = stored_report(batch)
+    model = batch.defaults.get("model")
+    return BatchObject(
+        id=batch.public_id,
+        model=model if isinstance(model, str) else None,
+        errors=BatchErrors(data=batch.errors) if batch.errors else None,
+        input_file_id=batch.input_file_public_id or None,
+        completion_window=_window(batch.completion_window),
+        output_file_id=output_id(batch),
+        error_file_id=error_id(batch),
+        created_at=int(batch.created_at.timestamp()),
+        request_counts=RequestCounts(
+            total=batch.total, completed=batch.succeeded, failed=batch.failed
+        ),
+        usage=_usage(batch),
+        metadata=batch.metadata or None,
+        provider=batch.provider.name,
+        pause_reason=batch.pause_reason or None,
+        timing=_timing(batch, report.timing if report else _timing_so_far(batch)),
+        failures=report.failures if report else None,
+        rungs=report.rungs if report else None,
+        **{name: _unix(getattr(batch, name)) for name in _TIMES},
+        **{name: getattr(batch, name) for name in _AS_STORED},
+    )
+
+
+def _unix(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())
+
+
+def _window(window: timedelta | None) -> str | None:
+    return None if window is None else f"{round(window.total_seconds() / 3600)}h"
+
+
+def _usage(batch: Batch) -> BatchUsage:
+    return BatchUsage(
+        input_tokens=batch.input_tokens,
+        input_tokens_details=InputTokensDetails(cached_tokens=batch.cached_tokens),
+        output_tokens=batch.output_tokens,
+        output_tokens_details=OutputTokensDetails(reasoning_tokens=batch.reasoning_tokens),
+        total_tokens=batch.input_tokens + batch.output_tokens,
+    )
+
+
+def _timing_so_far(batch: Batch) -> TimingStats:
+    """What the counts of a batch tell; the latency of each result is looked at when it ends."""
+    done, total_s = batch.succeeded + batch.failed, batch.active_s
+    return TimingStats(
+        first_result_s=batch.first_result_s,
+        total_s=total_s,
+        average_s=batch.busy_s / batch.calls if batch.calls else None,
+        prompts_per_s=done / total_s if total_s else None,
+        speed_up=batch.busy_s / total_s if total_s else None,
+    )
+
+
+def _timing(batch: Batch, stats: TimingStats) -> BatchTiming:
+    figures = stats.as_dict()
+    del figures["answered"]
+    left = batch.total - batch.succeeded - batch.failed
+    going_on = batch.status not in TERMINAL and not batch.pause_reason
+    eta_s = left / stats.prompts_per_s if going_on and stats.prompts_per_s else None
+    return BatchTiming.model_validate(
+        {**figures, "eta_s": None if eta_s is None else round(eta_s, 3)}
+    )

@@ -1,0 +1,128 @@
+"""What a request for a new batch may say, and within what bounds."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from batches.api.errors import ApiError
+from batches.api.view import RequestModel
+from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.records import Endpoint, Schedule
+from batches.engine.retry import RetryPolicy
+from batches.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
+from batches.lines import LineRefused, check_depth
+from batches.services import BatchOptions
+
+LONGEST_WINDOW = timedelta(days=30)
+MAX_KEY_CHARS = 255
+_HOSTED_WINDOW = "24h"
+
+
+def window_of(text: str) -> timedelta:
+    """How long "36h" or "7d" is. Raises ValueError."""
+    number, unit = text[:-1], text[-1:]
+    if number.isascii() and number.isdigit() and len(number) <= 3 and unit in ("h", "d"):
+        window = timedelta(hours=int(number)) if unit == "h" else timedelta(days=int(number))
+        if timedelta() < window <= LONGEST_WINDOW:
+            return window
+    raise ValueError("give hours or days, such as '24h' or '7d'; at most 30 days")
+
+
+def _checked_window(text: str) -> str:
+    window_of(text)
+    return text
+
+
+def _checked_depth(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        check_depth(value)
+    except LineRefused as error:
+        raise ValueError(error.faults[0][1]) from error
+    return value
+
+
+Window = Annotated[str, AfterValidator(_checked_window)]
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+]
+
+
+class OutputExpiresAfter(RequestModel):
+    """How long the output files are kept from their creation, in seconds."""
+
+    anchor: Literal["created_at"]
+    seconds: Annotated[int, Field(ge=SHORTEST_LIFE_S, le=LONGEST_LIFE_S)]
+
+
+class CreateBatch(RequestModel):
+    """A new batch: of an uploaded file, or of requests or prompts that come with the request."""
+
+    input_file_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    requests: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
+    prompts: Annotated[list[str], Field(min_length=1)] | None = None
+    endpoint: Endpoint = "/v1/chat/completions"
+    completion_window: Window | None = None
+    metadata: Metadata | None = None
+    output_expires_after: OutputExpiresAfter | None = None
+
+    provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_BATCH_SIZE
+    schedule: Schedule = "rolling"
+    parallelism: Annotated[int, Field(ge=1, le=100)] = 1
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = RetryPolicy().max_attempts
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = DEFAULT_TIMEOUT_S
+    extract_json: bool = True
+    repair_json: bool = True
+    max_repair_attempts: Annotated[int, Field(ge=0, le=10)] = 1
+    strict_schemas: bool = False
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
+
+    def check_source(self) -> None:
+        """Raise ApiError unless there is one source of prompts."""
+        given = [
+            name
+            for name in ("input_file_id", "requests", "prompts")
+            if getattr(self, name) is not None
+        ]
+        if not given:
+            raise ApiError(
+                400,
+                "Missing required parameter: 'input_file_id' (or 'requests', or 'prompts').",
+                code="missing_required_parameter",
+                param="input_file_id",
+            )
+        if len(given) > 1:
+            raise ApiError(
+                400,
+                f"Give only one of {' and '.join(map(repr, given))}.",
+                code="invalid_value",
+                param=given[1],
+            )
+
+    def options(self) -> BatchOptions:
+        """How the batch is to be run."""
+        window = self.completion_window
+        if window is None and self.input_file_id is not None:
+            window = _HOSTED_WINDOW
+        expiry = self.output_expires_after
+        return BatchOptions(
+            endpoint=self.endpoint,
+            defaults=self.body,
+            batch_size=self.batch_size,
+            schedule=self.schedule,
+            max_attempts=self.max_attempts,
+            timeout_s=self.timeout_s,
+            parallelism=self.parallelism,
+            priority=self.priority,
+            completion_window=window_of(window) if window else None,
+            extract_json=self.extract_json,
+            repair_json=self.repair_json,
+            max_repair_attempts=self.max_repair_attempts,
+            strict_schemas=self.strict_schemas,
+            output_expires_after_s=expiry.seconds if expiry else None,
+            metadata=self.metadata or {},
+        )

@@ -1,0 +1,280 @@
+"""/v1/batches: made, looked at, cancelled, run again, deleted."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from django.conf import settings
+from django.urls import path
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from batches import services
+from batches.api.batch_object import (
+    BatchObject,
+    BatchPage,
+    DeletedBatch,
+    batch_object,
+    readable_batches,
+)
+from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch
+from batches.api.errors import ApiError
+from batches.api.pages import list_page
+from batches.api.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.files import unexpired
+from batches.idempotency import Identity, KeyReused, create_once, digest_of
+from batches.ingest import InputRefused
+from batches.inputs import (
+    InputOptions,
+    LineError,
+    NewPrompt,
+    prompts_of_objects,
+    prompts_of_texts,
+)
+from batches.models import Batch, File, Provider
+from batches.reading import model_of
+from batches.routing import NoProvider, any_provider, choose_provider
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+RETRY_COUNT = "x-stainless-retry-count"
+
+Items = Sequence[NewPrompt | LineError]
+
+
+class BatchesView(ApiView):
+    """All batches of a user."""
+
+    @extend_schema(
+        operation_id="create_batch",
+        summary="Create a batch",
+        request=CreateBatch,
+        responses={200: BatchObject},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
+                OpenApiParameter.HEADER,
+                description="The same key and body again give the same batch.",
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Create a batch of an uploaded file, or of `requests` or `prompts` in the body.
+
+        A file is read by a worker: the batch is `validating` until then. What comes in the body
+        is checked at once.
+        """
+        asked = parse_body(request, CreateBatch)
+        asked.check_source()
+        identity = identity_of(request, asked)
+        try:
+            batch = create_once(identity, partial(create, request, asked, identity))
+        except KeyReused as error:
+            raise ApiError(
+                409,
+                "This idempotency key was used before, with another request.",
+                code="idempotency_key_reused",
+                param="idempotency_key",
+            ) from error
+        return reply(shown(batch))
+
+    @extend_schema(
+        operation_id="list_batches",
+        summary="List batches",
+        responses={200: BatchPage},
+        parameters=[
+            OpenApiParameter("after", str, description="the last id of the page before"),
+            OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}; {DEFAULT_LIMIT}"),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """The batches of the user, the newest first."""
+        page = list_page(
+            request,
+            for_user(readable_batches(), owner_of(request)),
+            batch_object,
+            default_limit=DEFAULT_LIMIT,
+            max_limit=MAX_LIMIT,
+        )
+        return Response(page)
+
+
+class BatchView(ApiView):
+    """One batch."""
+
+    @extend_schema(
+        operation_id="retrieve_batch", summary="Get a batch", responses={200: BatchObject}
+    )
+    def get(self, request: Request, batch_id: str) -> Response:
+        """A batch as it is now."""
+        return reply(batch_object(found(request, batch_id)))
+
+    @extend_schema(
+        operation_id="delete_batch", summary="Delete a batch", responses={200: DeletedBatch}
+    )
+    def delete(self, request: Request, batch_id: str) -> Response:
+        """Delete a batch that has ended, with its results and output files."""
+        services.delete_batch(found(request, batch_id))
+        return reply(DeletedBatch(id=batch_id))
+
+
+class CancelView(ApiView):
+    """The end of a batch."""
+
+    @extend_schema(
+        operation_id="cancel_batch",
+        summary="Cancel a batch",
+        request=None,
+        responses={200: BatchObject},
+    )
+    def post(self, request: Request, batch_id: str) -> Response:
+        """Send nothing more. Calls in flight are finished, and what has a result keeps it."""
+        return reply(shown(services.cancel_batch(found(request, batch_id))))
+
+
+class RetryView(ApiView):
+    """Another try."""
+
+    @extend_schema(
+        operation_id="retry_batch",
+        summary="Run the failed prompts again",
+        request=None,
+        responses={200: BatchObject},
+    )
+    def post(self, request: Request, batch_id: str) -> Response:
+        """Run again the prompts that failed, expired or were cancelled; the others stay."""
+        return reply(shown(services.retry_batch(found(request, batch_id))))
+
+
+def found(request: Request, batch_id: str) -> Batch:
+    """The batch with this id, if the user may know of it. Raises ApiError 404."""
+    return find(readable_batches(), request, batch_id, kind="batch")
+
+
+def shown(batch: Batch) -> BatchObject:
+    """A batch as it is stored by now."""
+    return batch_object(readable_batches().get(pk=batch.pk))
+
+
+def identity_of(request: Request, asked: CreateBatch) -> Identity:
+    """What tells this request from others. Raises ApiError."""
+    said = asked.model_dump(exclude_unset=True, exclude={"idempotency_key"})
+    try:
+        digest = digest_of(said)
+    except ValueError as error:
+        raise ApiError(400, f"A number is out of range: {error}.", code="invalid_value") from error
+    count = request.headers.get(RETRY_COUNT, "")
+    return Identity(
+        owner=owner_of(request),
+        key=_key_of(request, asked),
+        digest=digest,
+        repeated=count.isascii() and count.isdigit() and count.strip("0") != "",
+    )
+
+
+def _key_of(request: Request, asked: CreateBatch) -> str | None:
+    header, field = request.headers.get("Idempotency-Key"), asked.idempotency_key
+    if header is not None and not 1 <= len(header) <= MAX_KEY_CHARS:
+        raise _refused_key(f"it must have 1 to {MAX_KEY_CHARS} characters")
+    if header is not None and field is not None and header != field:
+        raise _refused_key("the header and the body give different ones")
+    return field if header is None else header
+
+
+def _refused_key(reason: str) -> ApiError:
+    message = f"Invalid idempotency key: {reason}."
+    return ApiError(400, message, code="invalid_value", param="idempotency_key")
+
+
+def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
+    """Make the batch that was asked for. Raises ApiError."""
+    origin = services.Origin(identity.owner, identity.key, identity.digest)
+    try:
+        if asked.input_file_id is not None:
+            return _of_file(request, asked, origin)
+        return _inline(asked, origin)
+    except NoProvider as error:
+        raise ApiError(400, str(error), code=error.code, param=error.param) from error
+
+
+def _of_file(request: Request, asked: CreateBatch, origin: services.Origin) -> Batch:
+    file_id = asked.input_file_id or ""
+    file = for_user(unexpired(), owner_of(request)).filter(public_id=file_id).first()
+    return services.create_batch_of_file(
+        _provider_for_file(asked, file), file, file_id, asked.options(), origin=origin
+    )
+
+
+def _provider_for_file(asked: CreateBatch, file: File | None) -> Provider:
+    if file is None and asked.provider is None:
+        return any_provider()
+    model = asked.body.get("model") or (model_of(file) if file else None)
+    return choose_provider(name=asked.provider, model=model if isinstance(model, str) else None)
+
+
+def _inline(asked: CreateBatch, origin: services.Origin) -> Batch:
+    _check_number(asked)
+    provider = choose_provider(name=asked.provider, model=_first_model(asked))
+    items = _items(asked, provider)
+    errors = [item for item in items if isinstance(item, LineError)]
+    if errors:
+        raise _refused_line(errors, asked)
+    try:
+        return services.create_inline_batch(provider, items, asked.options(), origin=origin)
+    except InputRefused as error:
+        raise _refused_line(error.errors, asked) from error
+
+
+def _check_number(asked: CreateBatch) -> None:
+    most = min(settings.MAX_INLINE_PROMPTS, settings.MAX_PROMPTS_PER_BATCH)
+    if len(asked.requests or asked.prompts or ()) > most:
+        raise ApiError(
+            400,
+            f"A request may bring at most {most} prompts (MAX_INLINE_PROMPTS); upload a file.",
+            code="too_many_tasks",
+            param="prompts" if asked.requests is None else "requests",
+        )
+
+
+def _first_model(asked: CreateBatch) -> str | None:
+    first = asked.requests[0] if asked.requests else {}
+    body = first.get("body", first)
+    model = body.get("model") if isinstance(body, dict) else None
+    model = model or asked.body.get("model")
+    return model if isinstance(model, str) else None
+
+
+def _items(asked: CreateBatch, provider: Provider) -> Items:
+    options = InputOptions(
+        endpoint=asked.endpoint,
+        defaults=asked.body,
+        max_line_bytes=settings.MAX_LINE_BYTES,
+        models=frozenset(provider.model_names),
+        strict_schemas=asked.strict_schemas,
+    )
+    if asked.requests is not None:
+        return list(prompts_of_objects(asked.requests, options))
+    return list(prompts_of_texts(asked.prompts or (), options))
+
+
+def _refused_line(errors: Sequence[LineError], asked: CreateBatch) -> ApiError:
+    """400 for the first prompt that is wrong, with its place in the body of the request."""
+    first = errors[0]
+    if asked.requests is not None:
+        place = f"requests[{first.line - 1}]"
+        param = f"{place}.{first.param}" if first.param not in (None, "line") else place
+    else:
+        # All that can be wrong with a prompt's body came from the shared one.
+        shared = first.param is not None and first.param.startswith("body.")
+        param = first.param if shared and first.param else f"prompts[{first.line - 1}]"
+    more = f" ({len(errors) - 1} more are wrong.)" if len(errors) > 1 else ""
+    return ApiError(400, f"{param}: {first.message}{more}", code=first.code, param=param)
+
+
+urlpatterns = [
+    path("batches", BatchesView.as_view(), name="batches"),
+    path("batches/<str:batch_id>", BatchView.as_view(), name="batch"),
+    path("batches/<str:batch_id>/cancel", CancelView.as_view(), name="cancel_batch"),
+    path("batches/<str:batch_id>/retry", RetryView.as_view(), name="retry_batch"),
+]

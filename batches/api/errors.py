@@ -1,0 +1,235 @@
+"""What went wrong, as the official clients read it: {"error": {message, type, param, code}}.
+
+ApiError            any answer that is not what was asked for
+NotPossible         409: the thing is not in a state for it; so does FileConflict
+FileRefused         400: something that makes no file
+PromptRejected      400: the body that all prompts of a batch share is none
+DRF's APIException  by its status
+anything else       500; the reason is in the log under the request's id
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
+from django.views import defaults
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from batches.api.request_id import current_request_id
+from batches.engine.errors import PromptRejected
+from batches.files import FileConflict, FileRefused
+from batches.services import NotPossible
+
+logger = logging.getLogger(__name__)
+
+ErrorType = Literal[
+    "invalid_request_error",
+    "authentication_error",
+    "permission_error",
+    "rate_limit_error",
+    "server_error",
+]
+
+# What a client should try again unchanged, among the statuses below 500.
+WORTH_RETRYING = (408, 429)
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: `param` names the parameter at fault, `code` is for programs."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorEnvelope(BaseModel):
+    """The body of every answer that is an error."""
+
+    error: ErrorDetail
+
+
+class ApiError(Exception):
+    """An answer that is an error; the message says what is wrong and what to do."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        type: ErrorType = "invalid_request_error",  # noqa: A002 - the contract's word
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.type = type
+        self.headers = dict(headers or {})
+
+
+def envelope(error: ApiError) -> dict[str, Any]:
+    """The body of an error; all four keys are always there."""
+    return {
+        "error": {
+            "message": error.message,
+            "type": error.type,
+            "param": error.param,
+            "code": error.code,
+        }
+    }
+
+
+def headers_of(error: ApiError) -> dict[str, str]:
+    """The official clients try a 409 again unless they are told that it is useless."""
+    if error.status >= 500 or error.status in WORTH_RETRYING:
+        return error.headers
+    return {**error.headers, "x-should-retry": "false"}
+
+
+def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> Response:
+    """The answer to any exception of a view (DRF's EXCEPTION_HANDLER)."""
+    error = as_api_error(exc)
+    return Response(envelope(error), status=error.status, headers=headers_of(error))
+
+
+def error_response(error: ApiError) -> JsonResponse:
+    """The same outside of DRF's views."""
+    return JsonResponse(envelope(error), status=error.status, headers=headers_of(error))
+
+
+def as_api_error(exc: Exception) -> ApiError:
+    """What a client is told of an exception; what it need not know is logged."""
+    if isinstance(exc, ApiError):
+        return exc
+    if isinstance(exc, NotPossible | FileConflict):
+        return ApiError(409, str(exc))
+    if isinstance(exc, FileRefused | PromptRejected):
+        return ApiError(400, str(exc), code="invalid_value", param=exc.param)
+    if isinstance(exc, Http404):
+        return ApiError(404, str(exc) or "There is nothing here.", code="not_found")
+    if isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    if isinstance(exc, exceptions.APIException):
+        return _from_drf(exc)
+    return _from_request(exc) or _unexpected(exc)
+
+
+def refused(error: ValidationError, *, at: str = "") -> ApiError:
+    """400 for input that does not fit its model; `at` is where that input was in the request."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return ApiError(400, f"The body is not valid JSON: {first['msg']}.", code="invalid_json")
+    param = dotted(((at,) if at else ()) + _location(first))
+    code, message = _explained(first, param)
+    return ApiError(400, message, code=code, param=param or None)
+
+
+def dotted(location: Sequence[str | int]) -> str:
+    """A place in a body as people write it: requests[3].body.model."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def not_found(kind: str, public_id: str) -> ApiError:
+    """404 for an id that is unknown, or known but somebody else's: the same words for both."""
+    return ApiError(404, f"No such {kind}: {public_id!r}.", param="id", code="not_found")
+
+
+def no_such_path(path: str) -> ApiError:
+    hint = "; there is no slash at the end of a path here" if path.endswith("/") else ""
+    return ApiError(404, f"There is nothing at {path}{hint}.", code="unknown_url")
+
+
+def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not _is_ours(request):
+        return defaults.bad_request(request, exception)
+    return error_response(ApiError(400, "The request cannot be understood."))
+
+
+def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not _is_ours(request):
+        return defaults.page_not_found(request, exception)
+    return error_response(no_such_path(request.path))
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    if not _is_ours(request):
+        return defaults.server_error(request)
+    return error_response(_server_error())
+
+
+def _is_ours(request: HttpRequest) -> bool:
+    return request.path == "/v1" or request.path.startswith("/v1/")
+
+
+def _from_drf(exc: exceptions.APIException) -> ApiError:
+    status = exc.status_code
+    kind: ErrorType = "invalid_request_error"
+    code: str | None = None
+    headers: dict[str, str] = {}
+    if status == 401:
+        kind, code = "authentication_error", "invalid_api_key"
+        headers["WWW-Authenticate"] = getattr(exc, "auth_header", "Bearer")
+    elif status == 403:
+        kind = "permission_error"
+    elif isinstance(exc, exceptions.Throttled):
+        kind, code = "rate_limit_error", "rate_limit_exceeded"
+        headers["Retry-After"] = str(int(getattr(exc, "wait", None) or 1))
+    elif status >= 500:
+        kind = "server_error"
+    return ApiError(status, _text(exc.detail), type=kind, code=code, headers=headers)
+
+
+def _text(detail: Any) -> str:
+    """DRF's detail may be a text, or lists and dictionaries of texts."""
+    while isinstance(detail, list | dict) and detail:
+        detail = detail[0] if isinstance(detail, list) else next(iter(detail.values()))
+    return str(detail)
+
+
+def _from_request(exc: Exception) -> ApiError | None:
+    """What Django refuses of a request while it is read."""
+    if isinstance(exc, RequestDataTooBig):
+        return ApiError(413, "The body is too large; upload a file instead.", code="too_large")
+    if isinstance(exc, SuspiciousOperation | MultiPartParserError):
+        return ApiError(400, "The request cannot be understood.")
+    return None
+
+
+def _unexpected(exc: Exception) -> ApiError:
+    logger.error("Request %s failed", current_request_id(), exc_info=exc)
+    if isinstance(exc, OperationalError):
+        return ApiError(503, "The database does not answer; try again.", type="server_error")
+    return _server_error()
+
+
+def _server_error() -> ApiError:
+    message = f"The server failed on this request; its id is {current_request_id()}."
+    return ApiError(500, message, type="server_error")
+
+
+def _location(first: ErrorDetails) -> tuple[str | int, ...]:
+    """Without the names that pydantic gives to the members of a union."""
+    return tuple(part for part in first["loc"] if isinstance(part, int) or "[" not in part)
+
+
+def _explained(first: ErrorDetails, param: str) -> tuple[str, str]:
+    if first["type"] == "missing":
+        return "missing_required_parameter", f"Missing required parameter: '{param}'."
+    if first["type"] == "extra_forbidden":
+        return "unknown_parameter", f"Unknown parameter: '{param}'."
+    reason = first["msg"].removeprefix("Value error, ")
+    return "invalid_value", f"Invalid value for '{param}': {reason}." if param else f"{reason}."

@@ -1,0 +1,97 @@
+"""/v1/batches/{id}/events: the progress of a batch as server-sent events."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Literal
+
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.http import StreamingHttpResponse
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from pydantic import BaseModel
+from rest_framework.request import Request
+
+from batches.api.batch_object import BatchObject, batch_object, readable_batches
+from batches.api.batches import found
+from batches.api.view import ApiView
+from batches.lifecycle import TERMINAL
+
+LOOK_EVERY_S = 1.0
+HEARTBEAT_EVERY_S = 15.0
+
+
+class BatchEvent(BaseModel):
+    """One event of the stream; `data` is the batch object as JSON."""
+
+    event: Literal["progress", "end"]
+    data: str
+
+
+class EventsView(ApiView):
+    """The progress of a batch."""
+
+    @extend_schema(
+        operation_id="stream_batch_events",
+        summary="Follow a batch",
+        responses={(200, "text/event-stream"): BatchEvent},
+    )
+    def get(self, request: Request, batch_id: str) -> StreamingHttpResponse:
+        """The batch now and whenever it changed, as `progress` events; at its end an event `end`,
+        and the stream closes."""
+        batch = found(request, batch_id)
+        _let_go()
+        response = StreamingHttpResponse(events(batch.pk), content_type="text/event-stream")
+        response["Cache-Control"] = "no-store"
+        # Proxies would hold back what trickles.
+        response["X-Accel-Buffering"] = "no"
+        return response
+
+
+async def events(pk: int) -> AsyncIterator[bytes]:
+    """The events of a batch until it ends, or is no more."""
+    before: BatchObject | None = None
+    said_at = time.monotonic()
+    while True:
+        batch = await sync_to_async(_look, thread_sensitive=False)(pk)
+        if batch is None:
+            return
+        if before is None or _has_changed(before, batch):
+            yield _event("progress", batch)
+            before, said_at = batch, time.monotonic()
+        elif time.monotonic() - said_at > HEARTBEAT_EVERY_S:
+            yield b": still here\n\n"
+            said_at = time.monotonic()
+        if batch.status in TERMINAL:
+            yield _event("end", batch)
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _look(pk: int) -> BatchObject | None:
+    """The batch now, looked up in some thread of a pool."""
+    try:
+        batch = readable_batches().filter(pk=pk).first()
+        return None if batch is None else batch_object(batch)
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Keep no connection to the database as long as a client listens."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def _has_changed(before: BatchObject, now: BatchObject) -> bool:
+    """Whether something happened; that time passes does not count."""
+    silent = {"timing"}
+    return before.model_dump(exclude=silent) != now.model_dump(exclude=silent)
+
+
+def _event(name: str, batch: BatchObject) -> bytes:
+    return f"event: {name}\ndata: {batch.model_dump_json()}\n\n".encode()
+
+
+urlpatterns = [path("batches/<str:batch_id>/events", EventsView.as_view(), name="events")]

@@ -1,0 +1,72 @@
+"""/v1/models: what may be asked for."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from pydantic import BaseModel
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from batches.api.errors import ApiError
+from batches.api.view import ApiView, reply
+from batches.models import Provider
+
+
+class ModelObject(BaseModel):
+    """A model, and the provider that serves it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """The models of all providers."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
+
+
+def all_models() -> Iterator[ModelObject]:
+    """Each model once, of the provider that had it first."""
+    seen: set[str] = set()
+    for provider in Provider.objects.order_by("pk"):
+        created = int(provider.created_at.timestamp())
+        for name in provider.model_names:
+            if name not in seen:
+                seen.add(name)
+                yield ModelObject(id=name, created=created, owned_by=provider.name)
+
+
+class ModelsView(ApiView):
+    """All models."""
+
+    @extend_schema(operation_id="list_models", summary="List models", responses={200: ModelList})
+    def get(self, _request: Request) -> Response:
+        """The models that providers list. A provider without a list takes others as well."""
+        return reply(ModelList(data=list(all_models())))
+
+
+class ModelView(ApiView):
+    """One model."""
+
+    @extend_schema(
+        operation_id="retrieve_model", summary="Get a model", responses={200: ModelObject}
+    )
+    def get(self, _request: Request, model_id: str) -> Response:
+        """One of the models that providers list."""
+        for model in all_models():
+            if model.id == model_id:
+                return reply(model)
+        message = f"The model {model_id!r} does not exist."
+        raise ApiError(404, message, code="model_not_found", param="model")
+
+
+urlpatterns = [
+    path("models", ModelsView.as_view()),
+    # Names of models have slashes.
+    path("models/<path:model_id>", ModelView.as_view()),
+]

@@ -1,0 +1,90 @@
+"""Lists come in pages: the next one begins after the last id of this one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from django.db.models import Model, QuerySet
+from pydantic import BaseModel
+from rest_framework.request import Request
+
+from batches.api.errors import ApiError
+from batches.api.view import NUL
+
+M = TypeVar("M", bound=Model)
+
+Order = Literal["asc", "desc"]
+
+
+class Page(BaseModel):
+    """What a page says of itself; a list of its own adds `data`."""
+
+    object: Literal["list"] = "list"
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+def list_page(
+    request: Request,
+    queryset: QuerySet[M],
+    present: Callable[[M], BaseModel],
+    *,
+    default_limit: int,
+    max_limit: int,
+    orders: Sequence[Order] = ("desc",),
+) -> dict[str, Any]:
+    """A page of rows that have a public_id, by age; the first of `orders` is the default."""
+    limit = limit_of(request, default=default_limit, most=max_limit)
+    order = _choice(request, "order", orders)
+    sign, further = ("-", "pk__lt") if order == "desc" else ("", "pk__gt")
+    after = request.query_params.get("after")
+    if after:
+        queryset = queryset.filter(**{further: _pk_of(queryset, after)})
+    rows = list(queryset.order_by(f"{sign}pk")[: limit + 1])
+    return as_page([present(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+
+def as_page(items: Sequence[BaseModel], *, has_more: bool) -> dict[str, Any]:
+    """A page of things that have an id."""
+    data = [item.model_dump(mode="json") for item in items]
+    return {
+        "object": "list",
+        "data": data,
+        "has_more": has_more,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+    }
+
+
+def limit_of(request: Request, *, default: int, most: int) -> int:
+    """How many rows a page may have. Raises ApiError."""
+    text = request.query_params.get("limit")
+    if text is None:
+        return default
+    # Not int() alone: it takes "1_0", " 1", other scripts' digits and texts of any length.
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= number <= most:
+        raise _invalid("limit", f"must be a whole number between 1 and {most}")
+    return number
+
+
+def _choice(request: Request, name: str, choices: Sequence[Order]) -> Order:
+    text = request.query_params.get(name, choices[0])
+    for choice in choices:
+        if choice == text:
+            return choice
+    raise _invalid(name, f"must be {' or '.join(choices)}")
+
+
+def _pk_of(queryset: QuerySet[M], after: str) -> int:
+    known = None
+    if NUL not in after:
+        known = queryset.filter(public_id=after).values_list("pk", flat=True).first()
+    if known is None:
+        raise _invalid("after", f"there is no {after!r} in this list")
+    return int(known)
+
+
+def _invalid(param: str, reason: str) -> ApiError:
+    message = f"Invalid value for '{param}': {reason}."
+    return ApiError(400, message, code="invalid_value", param=param)

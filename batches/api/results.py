@@ -1,0 +1,161 @@
+"""/v1/batches/{id}/results: what became of each prompt, readable while the batch runs."""
+
+import json
+from typing import Any, Literal
+
+from django.http import HttpResponse
+from django.urls import path
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import BaseModel
+from rest_framework.request import Request
+
+from batches.api.batches import found
+from batches.api.errors import ApiError
+from batches.api.pages import Page, limit_of
+from batches.api.view import ApiView
+from batches.engine.errors import FailureKind
+from batches.export import DetailedRow, detailed_rows, request_id, result_line
+from batches.lifecycle import TERMINAL
+from batches.models import Batch, Prompt, Result
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+STATUSES = (Result.SUCCEEDED, Result.FAILED)
+KINDS = tuple(str(kind) for kind in FailureKind)
+MAX_ID_CHARS = 15
+
+
+class LineResponse(BaseModel):
+    """What the provider answered."""
+
+    status_code: int
+    request_id: str
+    body: dict[str, Any]
+
+
+class LineFault(BaseModel):
+    """Why there is no answer, or none of use."""
+
+    code: str
+    message: str
+
+
+class ResultUsage(BaseModel):
+    """Tokens of a prompt, all its calls together."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class ResultObject(BaseModel):
+    """A line of the output or error file, with what is stored beside it."""
+
+    id: str
+    custom_id: str
+    response: LineResponse | None
+    error: LineFault | None
+    index: int
+    status: Literal["succeeded", "failed"]
+    kind: str | None
+    parsed: Any
+    rung: str | None
+    finish_reason: str | None
+    calls: int
+    latency_s: float | None
+    usage: ResultUsage
+
+
+class ResultPage(Page):
+    """A page of results in the order of the input; `incomplete` as long as the batch runs."""
+
+    data: list[ResultObject]
+    incomplete: bool
+
+
+class ResultsView(ApiView):
+    """The results of a batch."""
+
+    @extend_schema(
+        operation_id="list_results",
+        summary="List the results of a batch",
+        responses={200: ResultPage},
+        parameters=[
+            OpenApiParameter("status", str, enum=STATUSES, description="only these"),
+            OpenApiParameter("kind", str, enum=KINDS, description="the kind of failure"),
+            OpenApiParameter("after", str, description="the last id of the page before"),
+            OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}; {DEFAULT_LIMIT}"),
+        ],
+    )
+    def get(self, request: Request, batch_id: str) -> HttpResponse:
+        """What became of each prompt, in the order of the input."""
+        batch = found(request, batch_id)
+        limit = limit_of(request, default=DEFAULT_LIMIT, most=MAX_LIMIT)
+        rows = detailed_rows(
+            batch,
+            after=_index_of(batch, request.query_params.get("after")),
+            limit=limit + 1,
+            status=_one_of(request, "status", STATUSES),
+            kind=_one_of(request, "kind", KINDS),
+        )
+        return HttpResponse(_page(batch, rows, limit), content_type="application/json")
+
+
+def _page(batch: Batch, rows: list[DetailedRow], limit: int) -> str:
+    """A page as JSON. Stored bodies are JSON already, and are not parsed again."""
+    page = rows[:limit]
+    about = {
+        "object": "list",
+        "has_more": len(rows) > limit,
+        "first_id": request_id(page[0].row.prompt_id) if page else None,
+        "last_id": request_id(page[-1].row.prompt_id) if page else None,
+        "incomplete": batch.status not in TERMINAL,
+    }
+    data = ",".join(map(_item, page))
+    return f'{json.dumps(about)[:-1]},"data":[{data}]}}'
+
+
+def _item(found: DetailedRow) -> str:
+    row = found.row
+    beside = {
+        "index": row.index,
+        "status": row.status,
+        "kind": row.kind or None,
+        "rung": row.rung or None,
+        "finish_reason": found.finish_reason or None,
+        "calls": found.calls,
+        "latency_s": found.latency_s,
+        "usage": {"input_tokens": found.input_tokens, "output_tokens": found.output_tokens},
+    }
+    parsed = "null" if row.parsed is None else row.parsed
+    return f'{result_line(row)[:-1]},{json.dumps(beside)[1:-1]},"parsed":{parsed}}}'
+
+
+def _one_of(request: Request, name: str, choices: tuple[str, ...]) -> str | None:
+    value = request.query_params.get(name)
+    if value is None or value in choices:
+        return value
+    raise _invalid(name, f"must be one of {', '.join(choices)}")
+
+
+def _index_of(batch: Batch, after: str | None) -> int:
+    """The index of the prompt that an id names; -1 if none is named. Raises ApiError."""
+    if not after:
+        return -1
+    prefix, _, digits = after.rpartition("_")
+    if prefix == "batch_req" and 0 < len(digits.lstrip("0")) <= MAX_ID_CHARS:
+        try:
+            prompts = Prompt.objects.filter(pk=int(digits, 16), batch=batch)
+        except ValueError:
+            prompts = Prompt.objects.none()
+        index = prompts.values_list("index", flat=True).first()
+        if index is not None:
+            return index
+    raise _invalid("after", f"there is no {after!r} in this list")
+
+
+def _invalid(param: str, reason: str) -> ApiError:
+    message = f"Invalid value for '{param}': {reason}."
+    return ApiError(400, message, code="invalid_value", param=param)
+
+
+urlpatterns = [path("batches/<str:batch_id>/results", ResultsView.as_view(), name="results")]

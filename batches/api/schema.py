@@ -1,0 +1,169 @@
+"""/v1/openapi.json and /v1/docs: what the API says of itself. Public; nothing from elsewhere."""
+
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+from django.views.decorators.http import require_safe
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from batches.api.errors import ErrorEnvelope
+from batches.api.examples import EXAMPLES
+from batches.api.webhook_objects import WebhookEventObject
+
+REFERENCE = "#/components/schemas/{model}"
+
+# Nothing is loaded from another host, and nothing that came from a user is a script.
+CONTENT_SECURITY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+PAGE = """<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>Threephase API</title>
+    <link rel="icon" href="docs/favicon-32x32.png">
+    <link rel="stylesheet" href="docs/swagger-ui.css">
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="docs/swagger-ui-bundle.js"></script>
+    <script src="docs/start.js"></script>
+  </body>
+</html>
+"""
+
+START = """SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null,
+});
+"""
+
+CONTENT_TYPES = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """How a client says who it is."""
+
+    target_class = "batches.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, _schema: AutoSchema) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token from `manage.py create_token USERNAME`.",
+        }
+
+
+def with_what_all_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
+    """Add what all operations have in common, and what we send (a hook of drf-spectacular)."""
+    components = result["components"].setdefault("schemas", {})
+    components.update(_schemas_of(ErrorEnvelope, WebhookEventObject))
+    for name, example in EXAMPLES.items():
+        components[name]["examples"] = [example]
+    error = {
+        "description": "What went wrong.",
+        "content": {"application/json": {"schema": _reference(ErrorEnvelope)}},
+    }
+    for operations in result["paths"].values():
+        for method in METHODS:
+            if method in operations:
+                operations[method]["responses"]["default"] = error
+    result["webhooks"] = {"batch": {"post": _event_operation()}}
+    return result
+
+
+@lru_cache(maxsize=1)
+def schema() -> dict[str, Any]:
+    """The OpenAPI description of the API. Made once: it takes a while."""
+    generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # of a library
+    made: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
+    return made
+
+
+@require_safe
+def openapi(_request: HttpRequest) -> HttpResponse:
+    return JsonResponse(schema(), json_dumps_params={"ensure_ascii": False})
+
+
+@require_safe
+def docs(_request: HttpRequest) -> HttpResponse:
+    response = HttpResponse(PAGE)
+    response["Content-Security-Policy"] = CONTENT_SECURITY
+    return response
+
+
+@require_safe
+def docs_file(_request: HttpRequest, name: str) -> HttpResponse:
+    """A file of the page: only these few, whatever is asked for."""
+    if name == "start.js":
+        return HttpResponse(START, content_type="text/javascript; charset=utf-8")
+    if name not in CONTENT_TYPES:
+        raise Http404
+    response = HttpResponse(_bytes_of(name), content_type=CONTENT_TYPES[name])
+    response["Cache-Control"] = "public, max-age=86400"
+    return response
+
+
+@lru_cache(maxsize=len(CONTENT_TYPES))
+def _bytes_of(name: str) -> bytes:
+    # Found, not installed as an app: nothing else of the package is needed.
+    package = find_spec("drf_spectacular_sidecar")
+    if package is None or package.origin is None:
+        raise Http404
+    folder = Path(package.origin).parent / "static" / "drf_spectacular_sidecar"
+    return (folder / "swagger-ui-dist" / name).read_bytes()
+
+
+def _schemas_of(*models: type[BaseModel]) -> dict[str, Any]:
+    _, made = models_json_schema(
+        [(model, "serialization") for model in models], ref_template=REFERENCE
+    )
+    definitions: dict[str, Any] = made["$defs"]
+    return definitions
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(model=model.__name__)}
+
+
+def _event_operation() -> dict[str, Any]:
+    return {
+        "operationId": "receive_batch_event",
+        "summary": "A batch has ended",
+        "description": (
+            "Sent to webhook endpoints, signed as Standard Webhooks are. Answer with any 2xx "
+            "within ten seconds; anything else is tried again for three days."
+        ),
+        "requestBody": {
+            "content": {"application/json": {"schema": _reference(WebhookEventObject)}}
+        },
+        "responses": {"2XX": {"description": "Received."}},
+    }
+
+
+urlpatterns = [
+    path("openapi.json", openapi),
+    path("docs", docs),
+    path("docs/<str:name>", docs_file),
+]

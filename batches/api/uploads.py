@@ -1,0 +1,176 @@
+"""/v1/uploads: large files, in parts."""
+
+from typing import Annotated, Literal
+
+from django.conf import settings
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from pydantic import BaseModel, Field
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from batches.api.errors import ApiError
+from batches.api.files import ExpiresAfter, FileObject, Purpose, file_object
+from batches.api.multipart import PartForm, form_of
+from batches.api.view import ApiView, RequestModel, find, owner_of, parse_body, reply
+from batches.files import NewFile, safe_filename
+from batches.models import Upload
+from batches.uploads import MAX_PARTS, add_part, begin_upload, cancel_upload, complete_upload
+
+
+class NewUpload(RequestModel):
+    """A file that will come in parts."""
+
+    bytes: Annotated[int, Field(ge=1)]
+    filename: Annotated[str, Field(min_length=1, max_length=1000)]
+    mime_type: Annotated[str, Field(min_length=1, max_length=255)]
+    purpose: Purpose
+    expires_after: ExpiresAfter | None = None
+
+
+class CompleteUpload(RequestModel):
+    """The parts, in the order of their bytes."""
+
+    part_ids: Annotated[list[str], Field(min_length=1, max_length=MAX_PARTS)]
+    md5: Annotated[str, Field(pattern="^[0-9a-fA-F]{32}$")] | None = None
+
+
+class UploadObject(BaseModel):
+    """A file that comes in parts; `file` is there when it is completed."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    bytes: int
+    created_at: int
+    expires_at: int
+    filename: str
+    purpose: str
+    status: Literal["pending", "completed", "cancelled", "expired"]
+    file: FileObject | None
+
+
+class UploadPartObject(BaseModel):
+    """Some of the bytes of an upload."""
+
+    id: str
+    object: Literal["upload.part"] = "upload.part"
+    created_at: int
+    upload_id: str
+
+
+def upload_object(upload: Upload) -> UploadObject:
+    """An upload as the API shows it."""
+    return UploadObject.model_validate(
+        {
+            "id": upload.public_id,
+            "bytes": upload.bytes,
+            "created_at": int(upload.created_at.timestamp()),
+            "expires_at": int(upload.expires_at.timestamp()),
+            "filename": upload.filename,
+            "purpose": upload.purpose,
+            "status": upload.status,
+            "file": file_object(upload.file) if upload.file else None,
+        }
+    )
+
+
+class UploadsView(ApiView):
+    """Uploads begin here."""
+
+    @extend_schema(
+        operation_id="create_upload",
+        summary="Begin an upload",
+        request=NewUpload,
+        responses={200: UploadObject},
+    )
+    def post(self, request: Request) -> Response:
+        """Announce a large file; its parts must come, and be completed, within an hour."""
+        body = parse_body(request, NewUpload)
+        if body.bytes > settings.MAX_UPLOAD_BYTES:
+            message = f"At most {settings.MAX_UPLOAD_BYTES} bytes are taken (MAX_UPLOAD_BYTES)."
+            raise ApiError(413, message, code="too_large", param="bytes")
+        new = NewFile(
+            owner=owner_of(request),
+            purpose=body.purpose,
+            filename=safe_filename(body.filename),
+            expires_after_s=body.expires_after.seconds if body.expires_after else None,
+        )
+        return reply(upload_object(begin_upload(new, size=body.bytes, mime_type=body.mime_type)))
+
+
+class UploadPartsView(ApiView):
+    """The parts of an upload."""
+
+    parser_classes = (PartForm,)
+
+    @extend_schema(
+        operation_id="add_upload_part",
+        summary="Add a part",
+        request={
+            "multipart/form-data": {
+                "type": "object",
+                "required": ["data"],
+                "properties": {"data": {"type": "string", "format": "binary"}},
+            }
+        },
+        responses={200: UploadPartObject},
+    )
+    def post(self, request: Request, upload_id: str) -> Response:
+        """Add some bytes. Parts may come in any order, and at once."""
+        upload = _find(request, upload_id)
+        fields, content = form_of(request, file="data")
+        for name in fields:
+            raise ApiError(
+                400, f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name
+            )
+        part = add_part(upload, content)
+        return reply(
+            UploadPartObject(
+                id=part.public_id,
+                created_at=int(part.created_at.timestamp()),
+                upload_id=upload.public_id,
+            )
+        )
+
+
+class CompleteUploadView(ApiView):
+    """The end of an upload, with a file."""
+
+    @extend_schema(
+        operation_id="complete_upload",
+        summary="Complete an upload",
+        request=CompleteUpload,
+        responses={200: UploadObject},
+    )
+    def post(self, request: Request, upload_id: str) -> Response:
+        """Make a file of the parts. The same request again gets the same answer."""
+        upload = _find(request, upload_id)
+        body = parse_body(request, CompleteUpload)
+        return reply(upload_object(complete_upload(upload, body.part_ids, md5=body.md5)))
+
+
+class CancelUploadView(ApiView):
+    """The end of an upload, without a file."""
+
+    @extend_schema(
+        operation_id="cancel_upload",
+        summary="Cancel an upload",
+        request=None,
+        responses={200: UploadObject},
+    )
+    def post(self, request: Request, upload_id: str) -> Response:
+        """Take no more parts, and throw away those that came."""
+        return reply(upload_object(cancel_upload(_find(request, upload_id))))
+
+
+def _find(request: Request, upload_id: str) -> Upload:
+    uploads = Upload.objects.select_related("file", "owner")
+    return find(uploads, request, upload_id, kind="Upload")
+
+
+urlpatterns = [
+    path("uploads", UploadsView.as_view()),
+    path("uploads/<str:upload_id>/parts", UploadPartsView.as_view()),
+    path("uploads/<str:upload_id>/complete", CompleteUploadView.as_view()),
+    path("uploads/<str:upload_id>/cancel", CancelUploadView.as_view()),
+]

@@ -1,0 +1,19 @@
+"""The addresses under /v1. Each area lists its own; there are no trailing slashes."""
+
+from django.urls import URLPattern, URLResolver, re_path
+
+from batches.api import batches, events, files, models, results, schema, uploads, webhooks
+from batches.api.unknown import UnknownPath
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *files.urlpatterns,
+    *uploads.urlpatterns,
+    *models.urlpatterns,
+    *batches.urlpatterns,
+    *results.urlpatterns,
+    *events.urlpatterns,
+    *webhooks.urlpatterns,
+    *schema.urlpatterns,
+    # The last one: what no line above knows.
+    re_path(r"", UnknownPath.as_view()),
+]

@@ -1,0 +1,127 @@
+"""What all views have in common: a token, JSON in and out, and one's own rows alone."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar, cast
+
+from django.contrib.auth.models import User
+from django.db.models import Model, QuerySet
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from batches.api.authentication import TokenAuthentication
+from batches.api.errors import ApiError, not_found, refused
+
+B = TypeVar("B", bound=BaseModel)
+M = TypeVar("M", bound=Model)
+
+NUL = "\0"
+
+
+class RequestModel(BaseModel):
+    """A JSON body: nothing in it that we do not know, nothing that is not a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class OurFormat(BaseContentNegotiation):
+    """JSON whatever is asked for: the official clients ask for `application/binary` as well."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        kind = request.content_type.partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == kind), None)
+
+    def select_renderer(
+        self, _request: Request, renderers: Iterable[BaseRenderer], _suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type or ""
+
+
+class ApiView(APIView):
+    """A view of the API."""
+
+    authentication_classes: Sequence[type[BaseAuthentication]] = (TokenAuthentication,)
+    permission_classes = (IsAuthenticated,)
+    renderer_classes = (JSONRenderer,)
+    parser_classes: Sequence[type[BaseParser]] = (JSONParser,)
+    content_negotiation_class = OurFormat
+    metadata_class = None
+
+    def options(self, *_args: Any, **_kwargs: Any) -> Response:
+        """Which methods there are."""
+        return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
+
+def owner_of(request: Request) -> User:
+    """The user behind a request that has passed authentication."""
+    return cast(User, request.user)
+
+
+def for_user(queryset: QuerySet[M], user: User) -> QuerySet[M]:
+    """The rows that a user may know of: staff all, others their own."""
+    return queryset if user.is_staff else queryset.filter(owner=user)
+
+
+def find(queryset: QuerySet[M], request: Request, public_id: str, *, kind: str) -> M:
+    """The row with this id, if the user may know of it. Raises ApiError 404, never 403."""
+    found = None
+    if NUL not in public_id:
+        found = for_user(queryset, owner_of(request)).filter(public_id=public_id).first()
+    if found is None:
+        raise not_found(kind, public_id)
+    return found
+
+
+def parse_body(request: Request, model: type[B]) -> B:
+    """The JSON body of a request as its model; no body is an empty one. Raises ApiError."""
+    body = request._request.body
+    if not body:
+        body = b"{}"
+    elif request.content_type.partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType(request.content_type or "no type")
+    _check_storable(body)
+    try:
+        return model.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        raise refused(error) from error
+
+
+def reply(answer: BaseModel, *, status: int = 200) -> Response:
+    """An answer."""
+    return Response(answer.model_dump(mode="json"), status=status)
+
+
+def _check_storable(body: bytes) -> None:
+    """NaN and NUL are things that JSON texts hold and databases do not."""
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise ApiError(400, f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    if not isinstance(value, dict):
+        raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
+    # The escape is looked for first: walking through a large body takes a while.
+    if b"\\u0000" in body and _holds_nul(value):
+        raise ApiError(400, "A text may not hold the character NUL.", code="invalid_value")
+
+
+def _holds_nul(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            if NUL in item:
+                return True
+        elif isinstance(item, dict):
+            pending += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            pending += item
+    return False

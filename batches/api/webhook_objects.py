@@ -1,0 +1,171 @@
+"""What the API says and hears of webhooks."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from batches.api.pages import Page
+from batches.api.view import RequestModel
+from batches.models import WebhookDelivery, WebhookEndpoint
+from batches.webhooks import WithSecret, secret_hint
+
+EventType = Literal["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"]
+Name = Annotated[str, Field(min_length=1, max_length=100, examples=["production"])]
+Url = Annotated[str, Field(max_length=500, examples=["https://example.com/hooks/batches"])]
+EventTypes = Annotated[
+    list[EventType], Field(min_length=1, max_length=100, examples=[["batch.completed"]])
+]
+
+
+class NewWebhookEndpoint(RequestModel):
+    """An address that is to be told of events."""
+
+    name: Name
+    url: Url
+    event_types: EventTypes
+
+
+class WebhookEndpointChanges(RequestModel):
+    """What is to be different; the rest stays."""
+
+    name: Name | None = None
+    url: Url | None = None
+    event_types: EventTypes | None = None
+
+
+class Rotation(RequestModel):
+    """Whether events are signed with the old secret as well, for a day."""
+
+    keep_old_secret_active_for_24_hours: bool = False
+
+
+class TestRequest(RequestModel):
+    """Which event to send a sample of."""
+
+    event_type: EventType
+
+
+class WebhookEndpointObject(BaseModel):
+    """An address that is told of events."""
+
+    id: str
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    name: str
+    url: str
+    event_types: list[str]
+    created_at: int
+    updated_at: int
+    signing_secret_hint: str | None
+
+
+class WebhookEndpointWithSecret(WebhookEndpointObject):
+    """The same with its signing secret, which is shown this once."""
+
+    signing_secret: str
+
+
+class WebhookEndpointPage(Page):
+    """A page of webhook endpoints."""
+
+    data: list[WebhookEndpointObject]
+
+
+class DeletedWebhookEndpoint(BaseModel):
+    """A webhook endpoint that is no more."""
+
+    id: str
+    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
+    deleted: Literal[True] = True
+
+
+class WebhookEndpointTestResult(BaseModel):
+    """The status that the receiver answered with, whichever it is."""
+
+    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    webhook_endpoint_id: str
+    event_type: str
+    status_code: int
+    success: Literal[True] = True
+
+
+class WebhookDeliveryObject(BaseModel):
+    """One event on its way to one endpoint; `id` is that of the event."""
+
+    id: str
+    object: Literal["webhook_delivery"] = "webhook_delivery"
+    webhook_endpoint_id: str
+    event_type: str
+    batch_id: str
+    status: Literal["pending", "delivered", "failed"]
+    attempts: int
+    status_code: int | None
+    error: str | None
+    created_at: int
+    next_attempt_at: int | None
+    delivered_at: int | None
+
+
+class WebhookDeliveryPage(Page):
+    """A page of deliveries."""
+
+    data: list[WebhookDeliveryObject]
+
+
+class WebhookEventTypes(BaseModel):
+    """The events that there are."""
+
+    object: Literal["list"] = "list"
+    data: list[str]
+
+
+class BatchReference(BaseModel):
+    """Which batch an event is about."""
+
+    id: str
+
+
+class WebhookEventObject(BaseModel):
+    """What a receiver is sent."""
+
+    id: str
+    object: Literal["event"] = "event"
+    created_at: int
+    type: EventType
+    data: BatchReference
+
+
+def endpoint_object(endpoint: WebhookEndpoint) -> WebhookEndpointObject:
+    """An endpoint as the API shows it."""
+    return WebhookEndpointObject(
+        id=endpoint.public_id,
+        name=endpoint.name,
+        url=endpoint.url,
+        event_types=endpoint.event_types,
+        created_at=int(endpoint.created_at.timestamp()),
+        updated_at=int(endpoint.updated_at.timestamp()),
+        signing_secret_hint=secret_hint(endpoint),
+    )
+
+
+def with_secret(made: WithSecret) -> WebhookEndpointWithSecret:
+    shown = endpoint_object(made.endpoint).model_dump()
+    return WebhookEndpointWithSecret(**shown, signing_secret=made.secret)
+
+
+def delivery_object(delivery: WebhookDelivery) -> WebhookDeliveryObject:
+    """A delivery as the API shows it."""
+    pending = delivery.status == WebhookDelivery.PENDING
+    delivered_at = delivery.delivered_at
+    return WebhookDeliveryObject(
+        id=delivery.event_id,
+        webhook_endpoint_id=delivery.endpoint.public_id,
+        event_type=delivery.event_type,
+        batch_id=delivery.object_id,
+        status=delivery.status,
+        attempts=delivery.attempts,
+        status_code=delivery.status_code,
+        error=delivery.error or None,
+        created_at=int(delivery.created_at.timestamp()),
+        next_attempt_at=int(delivery.next_attempt_at.timestamp()) if pending else None,
+        delivered_at=int(delivered_at.timestamp()) if delivered_at else None,
+    )

@@ -1,0 +1,219 @@
+"""/v1/webhook_endpoints: who is told when a batch ends."""
+
+from django.db.models import F
+from django.urls import path
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from batches.api.errors import ApiError
+from batches.api.pages import list_page
+from batches.api.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.api.webhook_objects import (
+    DeletedWebhookEndpoint,
+    NewWebhookEndpoint,
+    Rotation,
+    TestRequest,
+    WebhookDeliveryPage,
+    WebhookEndpointChanges,
+    WebhookEndpointObject,
+    WebhookEndpointPage,
+    WebhookEndpointTestResult,
+    WebhookEndpointWithSecret,
+    WebhookEventTypes,
+    delivery_object,
+    endpoint_object,
+    with_secret,
+)
+from batches.models import EVENT_TYPES, WebhookEndpoint
+from batches.webhooks import (
+    UrlRefused,
+    create_endpoint,
+    delete_endpoint,
+    rotate_secret,
+    send_sample,
+    update_endpoint,
+)
+
+DEFAULT_PAGE = 20
+MAX_PAGE = 100
+
+KIND = "webhook endpoint"
+
+PAGE_PARAMETERS = [
+    OpenApiParameter("after", str, description="the last id of the page before"),
+    OpenApiParameter("limit", int, description=f"1 to {MAX_PAGE}; {DEFAULT_PAGE} without it"),
+]
+
+
+def url_refused(error: UrlRefused) -> ApiError:
+    message = f"Invalid value for 'url': {error}."
+    return ApiError(400, message, code="invalid_value", param="url")
+
+
+def found(request: Request, endpoint_id: str) -> WebhookEndpoint:
+    return find(WebhookEndpoint.objects.all(), request, endpoint_id, kind=KIND)
+
+
+class WebhookEndpointsView(ApiView):
+    """All webhook endpoints of a user."""
+
+    @extend_schema(
+        operation_id="create_webhook_endpoint",
+        summary="Make a webhook endpoint",
+        request=NewWebhookEndpoint,
+        responses={200: WebhookEndpointWithSecret},
+    )
+    def post(self, request: Request) -> Response:
+        """Have an address told of events. Keep the signing secret: it is not shown again."""
+        body = parse_body(request, NewWebhookEndpoint)
+        try:
+            made = create_endpoint(
+                owner_of(request), name=body.name, url=body.url, event_types=body.event_types
+            )
+        except UrlRefused as error:
+            raise url_refused(error) from error
+        return reply(with_secret(made))
+
+    @extend_schema(
+        operation_id="list_webhook_endpoints",
+        summary="List webhook endpoints",
+        parameters=PAGE_PARAMETERS,
+        responses={200: WebhookEndpointPage},
+    )
+    def get(self, request: Request) -> Response:
+        """The webhook endpoints of the user, the newest first."""
+        endpoints = for_user(WebhookEndpoint.objects.all(), owner_of(request))
+        page = list_page(
+            request, endpoints, endpoint_object, default_limit=DEFAULT_PAGE, max_limit=MAX_PAGE
+        )
+        return Response(page)
+
+
+class WebhookEndpointView(ApiView):
+    """One webhook endpoint."""
+
+    @extend_schema(
+        operation_id="retrieve_webhook_endpoint",
+        summary="Get a webhook endpoint",
+        responses={200: WebhookEndpointObject},
+    )
+    def get(self, request: Request, endpoint_id: str) -> Response:
+        """What is known of an endpoint; of its secret, the end."""
+        return reply(endpoint_object(found(request, endpoint_id)))
+
+    @extend_schema(
+        operation_id="update_webhook_endpoint",
+        summary="Change a webhook endpoint",
+        request=WebhookEndpointChanges,
+        responses={200: WebhookEndpointObject},
+    )
+    def post(self, request: Request, endpoint_id: str) -> Response:
+        """Change the name, the URL or the events; what is not given stays."""
+        endpoint = found(request, endpoint_id)
+        body = parse_body(request, WebhookEndpointChanges)
+        try:
+            changed = update_endpoint(
+                endpoint, name=body.name, url=body.url, event_types=body.event_types
+            )
+        except UrlRefused as error:
+            raise url_refused(error) from error
+        return reply(endpoint_object(changed))
+
+    @extend_schema(
+        operation_id="delete_webhook_endpoint",
+        summary="Delete a webhook endpoint",
+        responses={200: DeletedWebhookEndpoint},
+    )
+    def delete(self, request: Request, endpoint_id: str) -> Response:
+        """Delete an endpoint; events on their way to it are dropped."""
+        delete_endpoint(found(request, endpoint_id))
+        return reply(DeletedWebhookEndpoint(id=endpoint_id))
+
+
+class RotateSecretView(ApiView):
+    """The signing secret of an endpoint."""
+
+    @extend_schema(
+        operation_id="rotate_webhook_secret",
+        summary="Rotate a signing secret",
+        request=Rotation,
+        responses={200: WebhookEndpointWithSecret},
+    )
+    def post(self, request: Request, endpoint_id: str) -> Response:
+        """Make a new signing secret. The old one is good for another day if you ask for that."""
+        endpoint = found(request, endpoint_id)
+        keep = parse_body(request, Rotation).keep_old_secret_active_for_24_hours
+        return reply(with_secret(rotate_secret(endpoint, keep_old=keep)))
+
+
+class TestEndpointView(ApiView):
+    """A try of an endpoint."""
+
+    @extend_schema(
+        operation_id="test_webhook_endpoint",
+        summary="Send a sample event",
+        request=TestRequest,
+        responses={200: WebhookEndpointTestResult},
+    )
+    def post(self, request: Request, endpoint_id: str) -> Response:
+        """Send a sample event now, once. An endpoint that gives no answer is an error."""
+        endpoint = found(request, endpoint_id)
+        event_type = parse_body(request, TestRequest).event_type
+        answer = send_sample(endpoint, event_type)
+        if answer.status_code is None:
+            message = f"The endpoint could not be reached: {answer.error}."
+            raise ApiError(400, message, code="webhook_endpoint_unreachable", param="url")
+        return reply(
+            WebhookEndpointTestResult(
+                webhook_endpoint_id=endpoint_id,
+                event_type=event_type,
+                status_code=answer.status_code,
+            )
+        )
+
+
+class DeliveriesView(ApiView):
+    """What an endpoint was told of."""
+
+    @extend_schema(
+        operation_id="list_webhook_deliveries",
+        summary="List deliveries",
+        parameters=PAGE_PARAMETERS,
+        responses={200: WebhookDeliveryPage},
+    )
+    def get(self, request: Request, endpoint_id: str) -> Response:
+        """The events for an endpoint and what became of them, the newest first; for 30 days."""
+        endpoint = found(request, endpoint_id)
+        deliveries = endpoint.deliveries.select_related("endpoint")
+        page = list_page(
+            request,
+            deliveries.annotate(public_id=F("event_id")),
+            delivery_object,
+            default_limit=DEFAULT_PAGE,
+            max_limit=MAX_PAGE,
+        )
+        return Response(page)
+
+
+class EventTypesView(ApiView):
+    """The kinds of events."""
+
+    @extend_schema(
+        operation_id="list_webhook_event_types",
+        summary="List event types",
+        responses={200: WebhookEventTypes},
+    )
+    def get(self, _request: Request) -> Response:
+        """The events that an endpoint may be told of."""
+        return reply(WebhookEventTypes(data=list(EVENT_TYPES)))
+
+
+urlpatterns = [
+    path("webhook_endpoints", WebhookEndpointsView.as_view()),
+    path("webhook_endpoints/<str:endpoint_id>", WebhookEndpointView.as_view()),
+    path("webhook_endpoints/<str:endpoint_id>/rotate_secret", RotateSecretView.as_view()),
+    path("webhook_endpoints/<str:endpoint_id>/test", TestEndpointView.as_view()),
+    path("webhook_endpoints/<str:endpoint_id>/deliveries", DeliveriesView.as_view()),
+    path("webhook_event_types", EventTypesView.as_view()),
+]

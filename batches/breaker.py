@@ -1,0 +1,76 @@
+"""A provider that refuses whatever it is sent is paused: its batches wait, no prompt fails.
+
+    open --refused key, empty account, wrong set-up--> paused --a probe goes well, or staff--> open
+                                                        |  ^
+                                                        +--+ a probe fails: the next one later
+
+A probe is one real prompt of a waiting batch. Staff may pause a provider too; then nothing probes.
+"""
+
+from datetime import timedelta
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from batches.engine.errors import ConfigError, ProviderError
+from batches.models import Batch, Provider
+
+FIRST_PROBE_S = 30.0
+LONGEST_PROBE_S = 600.0
+MAX_REASON_CHARS = 1000
+
+
+def is_fault_of_provider(error: ProviderError) -> bool:
+    """Whether an error that paused a batch would meet every other batch of its provider too.
+
+    A model or path that the provider does not have is named by the batch; an address that may not
+    be called, or a certificate that nobody trusts, is the provider's.
+    """
+    return not isinstance(error, ConfigError) or error.status_code is None
+
+
+def trip(provider_id: int, reason: str) -> bool:
+    """Pause a provider, until a probe goes well; whether it was open before."""
+    first = Now() + timedelta(seconds=FIRST_PROBE_S)
+    reason = reason[:MAX_REASON_CHARS]
+    this = Provider.objects.filter(pk=provider_id)
+    tripped = this.filter(pause_reason="").update(
+        pause_reason=reason, paused_at=Now(), probe_at=first, probes=0
+    )
+    if not tripped:
+        # After a failed probe the newest reason holds; what staff wrote stays.
+        this.filter(probe_at__isnull=False).update(pause_reason=reason)
+    return bool(tripped)
+
+
+def pause(provider_id: int, reason: str) -> None:
+    """Pause a provider until staff resume it."""
+    Provider.objects.filter(pk=provider_id).update(
+        pause_reason=reason[:MAX_REASON_CHARS], paused_at=Now(), probe_at=None, probes=0
+    )
+
+
+def reset(provider_id: int) -> bool:
+    """Open a provider again; whether it was paused."""
+    paused = Provider.objects.filter(pk=provider_id).exclude(pause_reason="")
+    return bool(paused.update(pause_reason="", paused_at=None, probe_at=None, probes=0))
+
+
+def claim_probe(batch_id: int) -> bool:
+    """Whether the caller is the one who may send a prompt of this batch as a probe now."""
+    batch = Batch.objects.select_related("provider").filter(pk=batch_id).first()
+    if batch is None or not batch.provider.pause_reason:
+        return False
+    provider = batch.provider
+    wait_s = min(FIRST_PROBE_S * 2 ** min(provider.probes + 1, 10), LONGEST_PROBE_S)
+    due = Provider.objects.filter(pk=provider.pk, probe_at__lte=Now(), probes=provider.probes)
+    return bool(due.update(probe_at=Now() + timedelta(seconds=wait_s), probes=F("probes") + 1))
+
+
+def batches_to_probe() -> list[int]:
+    """A waiting batch for each provider that is due for a probe."""
+    due = Batch.objects.waiting(probing=True).filter(provider__probe_at__lte=Now())
+    found: dict[int, int] = {}
+    for pk, provider_id in due.order_by("-priority", "pk").values_list("pk", "provider_id"):
+        found.setdefault(provider_id, pk)
+    return list(found.values())

@@ -1,0 +1,74 @@
+"""What a batch may still spend, as one of its runners knows it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens and dollars."""
+
+    tokens: int = 0
+    cost: Decimal = ZERO
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.tokens + other.tokens, self.cost + other.cost)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.tokens - other.tokens, self.cost - other.cost)
+
+
+class Budget:
+    """Between two looks at what all runners have stored, each may spend an equal share of the rest.
+
+    So all of them together spend no more than the budget and what was in flight when it was used
+    up. Without a price for a model nobody can tell what it costs: then nothing more is begun.
+    """
+
+    def __init__(self, max_tokens: int | None, max_cost: Decimal | None) -> None:
+        self._max_tokens = max_tokens
+        self._max_cost = max_cost
+        self._unpriced = False
+        # What this runner has spent, in all and up to the last look.
+        self._mine = Spent()
+        self._mine_then = Spent()
+        self._taken = Spent()
+        self._runners = 1
+
+    def spend(self, tokens: int, cost: Decimal | None) -> None:
+        """Count a reply; its cost is None if the price is not known."""
+        self._unpriced = self._unpriced or (cost is None and self._max_cost is not None)
+        self._mine += Spent(tokens, cost or ZERO)
+
+    def look(self, total: Spent, *, mine: Spent, runners: int) -> None:
+        """Take what all runners have stored by now, and what of it is this one's."""
+        self._taken = total + (self._mine - mine)
+        self._mine_then = self._mine
+        self._runners = max(runners, 1)
+
+    @property
+    def reason(self) -> str:
+        """Why the batch must pause; empty while it need not."""
+        if self._unpriced:
+            return "no price is known for a model of this batch: set its price on the provider"
+        if self._max_cost is not None and self._taken.cost >= self._max_cost:
+            return f"max_cost of ${self._max_cost:f} is spent"
+        if self._max_tokens is not None and self._taken.tokens >= self._max_tokens:
+            return f"max_tokens_total of {self._max_tokens} is spent"
+        return ""
+
+    def is_spent(self) -> bool:
+        """Whether this runner may begin no further call before the next look."""
+        return self._unpriced or any(
+            since * self._runners >= most - taken for most, taken, since in self._amounts()
+        )
+
+    def _amounts(self) -> Iterator[tuple[Decimal | int, Decimal | int, Decimal | int]]:
+        since = self._mine - self._mine_then
+        if self._max_tokens is not None:
+            yield self._max_tokens, self._taken.tokens, since.tokens
+        if self._max_cost is not None:
+            yield self._max_cost, self._taken.cost, since.cost

@@ -1,0 +1,150 @@
+"""Prompts in any form become an input file in the form of the Batch API, which workers read."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any, BinaryIO
+
+from django.conf import settings
+from django.core.files.base import File as Bytes
+
+from batches.files import NewFile, store_file
+from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
+from batches.models import File
+
+# Nobody reads more errors than these at a time.
+MAX_ERRORS = 100
+# Of so many the ids are kept in memory, to find one that comes twice; of more, the workers do it.
+IDS_IN_MEMORY = 200_000
+SAMPLES = 3
+
+
+class NotConverted(Exception):
+    """An input that makes no batch, with what is wrong with each of its lines."""
+
+    def __init__(self, errors: list[LineError]) -> None:
+        super().__init__(f"{len(errors)} lines are wrong")
+        self.errors = errors
+
+
+# The model and the longest answer that a prompt asks for.
+Asked = tuple[str, int | None]
+# How many prompts there are, and of how many characters.
+Volume = tuple[int, int]
+
+_LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_OWN = ("model", *_LONGEST)
+
+
+def asked_of(body: Mapping[str, Any]) -> Asked:
+    """What a body asks for that decides over its price."""
+    longest = next((body[name] for name in _LONGEST if isinstance(body.get(name), int)), None)
+    return str(body.get("model", "")), longest
+
+
+@dataclass(slots=True)
+class Converted:
+    """What an input holds: how many prompts, of what kinds, and the first of them."""
+
+    prompts: int = 0
+    # By the model that is asked and the longest answer that is allowed: prompts, characters.
+    asked: dict[Asked, Volume] = field(default_factory=dict)
+    samples: list[NewPrompt] = field(default_factory=list)
+    errors: list[LineError] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def count(self, prompt: NewPrompt, defaults: Mapping[str, Any]) -> None:
+        self.prompts += 1
+        self._weigh(prompt, defaults)
+        if len(self.samples) < SAMPLES:
+            self.samples.append(prompt)
+
+    def _weigh(self, prompt: NewPrompt, defaults: Mapping[str, Any]) -> None:
+        # Parsed again only where it could differ from what all have in common.
+        own = json.loads(prompt.body) if any(f'"{name}"' in prompt.body for name in _OWN) else {}
+        asked = asked_of({**defaults, **own})
+        prompts, chars = self.asked.get(asked, (0, 0))
+        self.asked[asked] = (prompts + 1, chars + len(prompt.body))
+
+
+def convert(stream: BinaryIO, options: InputOptions, target: IO[bytes]) -> Converted:
+    """Write the lines of an input file for these prompts. Raises NotConverted.
+
+    Holds one line in memory, whatever the size of the input.
+    """
+    found = Converted()
+    _write(read_prompts(stream, options), options, target, found)
+    if not found.prompts and not found.errors:
+        found.errors.append(LineError(1, "empty_file", "there are no prompts in it"))
+    if found.errors:
+        raise NotConverted(found.errors)
+    return found
+
+
+def store_converted(
+    stream: BinaryIO, options: InputOptions, new: NewFile
+) -> tuple[File, Converted]:
+    """Store an input file of these prompts. Raises NotConverted, and stores nothing."""
+    with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as target:
+        found = convert(stream, options, target)
+        target.seek(0)
+        return store_file(new, Bytes(target, name=new.filename)), found
+
+
+def _write(
+    items: Iterable[NewPrompt | LineError],
+    options: InputOptions,
+    target: IO[bytes],
+    found: Converted,
+) -> None:
+    for item in _checked(items, found):
+        line = _line(item, options) if isinstance(item, NewPrompt) else b""
+        if not isinstance(item, NewPrompt):
+            found.errors.append(item)
+        elif len(line) > options.max_line_bytes:
+            found.errors.append(_too_long(item, options))
+        else:
+            found.count(item, options.defaults)
+            target.write(line)
+        if len(found.errors) >= MAX_ERRORS:
+            return
+
+
+def _checked(
+    items: Iterable[NewPrompt | LineError], found: Converted
+) -> Iterator[NewPrompt | LineError]:
+    """The items, with an error in place of one too many, and of one whose custom_id was there."""
+    for item in items:
+        if not isinstance(item, NewPrompt):
+            yield item
+        elif found.prompts >= settings.MAX_PROMPTS_PER_BATCH:
+            yield _too_many(item)
+            return
+        elif item.custom_id in found.seen:
+            message = f"{item.custom_id!r} was used before in this batch"
+            yield LineError(item.line, "duplicate_custom_id", message, "custom_id")
+        else:
+            if len(found.seen) < IDS_IN_MEMORY:
+                found.seen.add(item.custom_id)
+            yield item
+
+
+def _line(prompt: NewPrompt, options: InputOptions) -> bytes:
+    # The body is one line of JSON already.
+    head = json.dumps(
+        {"custom_id": prompt.custom_id, "method": "POST", "url": options.endpoint},
+        ensure_ascii=False,
+    )
+    return f'{head[:-1]}, "body": {prompt.body}}}\n'.encode()
+
+
+def _too_long(prompt: NewPrompt, options: InputOptions) -> LineError:
+    message = f"longer than {options.max_line_bytes} bytes as a request (MAX_LINE_BYTES)"
+    return LineError(prompt.line, "invalid_line", message)
+
+
+def _too_many(prompt: NewPrompt) -> LineError:
+    most = settings.MAX_PROMPTS_PER_BATCH
+    message = f"a batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH)"
+    return LineError(prompt.line, "too_many_tasks", message)

@@ -1,0 +1,137 @@
+"""The schemas in the body of a request: what the answer is asked to fit, or a call of a tool."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from batches.engine.errors import PromptRejected
+from batches.engine.records import Endpoint
+from batches.engine.schemas import Schema, response_model
+from batches.engine.strict import StrictProblem, strict_problems
+from batches.engine.strict_form import strict_schema
+
+Path = tuple[str | int, ...]
+
+# Where a body describes what its answer is to be.
+_FORMAT_OF: dict[Endpoint, Path] = {
+    "/v1/chat/completions": ("response_format",),
+    "/v1/responses": ("text", "format"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AskedSchema:
+    """A schema of a body, with the path of what describes it there; `tool` has these arguments."""
+
+    schema: Schema
+    described_at: Path
+    key: str
+    strict: bool
+    tool: str | None = None
+
+    @property
+    def param(self) -> str:
+        return _param(self.described_at, self.key)
+
+    def model(self) -> type[BaseModel]:
+        """The model of what fits. Raises PromptRejected that names the place in the body."""
+        try:
+            return response_model(self.schema)
+        except PromptRejected as error:
+            param = self.param + error.param.removeprefix("schema")
+            raise PromptRejected(error.message, param=param, code=error.code) from error
+
+    def problems(self, *, in_strict_form: bool = False) -> list[StrictProblem]:
+        """What the provider may refuse, if the strict mode is asked for, of what it is sent."""
+        if not self.strict and not in_strict_form:
+            return []
+        sent = strict_schema(self.schema) if in_strict_form else self.schema
+        return [
+            replace(problem, place=self.param + problem.place.removeprefix("root"))
+            for problem in strict_problems(sent)
+        ]
+
+
+def _param(path: Path, key: str) -> str:
+    return ".".join(map(str, ("body", *path, key)))
+
+
+def asked_schemas(body: Mapping[str, Any], endpoint: Endpoint) -> list[AskedSchema]:
+    """The schema of the answer, if there is one, then those of strict tools.
+
+    Raises PromptRejected for one that is announced and not given.
+    """
+    answer = answer_schema(body, endpoint)
+    return [*([answer] if answer else []), *_tool_schemas(body, endpoint)]
+
+
+def answer_schema(body: Mapping[str, Any], endpoint: Endpoint) -> AskedSchema | None:
+    """The JSON Schema that a body asks its answer to fit, if any. Raises PromptRejected."""
+    path = _FORMAT_OF.get(endpoint)
+    form = _at(body, path) if path else None
+    if path is None or not isinstance(form, Mapping) or form.get("type") != "json_schema":
+        return None
+    if endpoint == "/v1/chat/completions":
+        path, form = (*path, "json_schema"), form.get("json_schema")
+    schema = form.get("schema") if isinstance(form, Mapping) else None
+    if not isinstance(form, Mapping) or not isinstance(schema, Mapping | bool):
+        raise PromptRejected("give a JSON Schema", param=_param(path, "schema"))
+    return AskedSchema(schema, path, "schema", strict=form.get("strict") is True)
+
+
+def _tool_schemas(body: Mapping[str, Any], endpoint: Endpoint) -> Iterator[AskedSchema]:
+    for path, tool in _functions(body, endpoint):
+        if tool.get("strict") is not True:
+            continue
+        schema = tool.get("parameters")
+        if not isinstance(schema, Mapping | bool):
+            raise PromptRejected("give a JSON Schema", param=_param(path, "parameters"))
+        yield AskedSchema(schema, path, "parameters", strict=True, tool=tool["name"])
+
+
+def tool_names(body: Mapping[str, Any], endpoint: Endpoint) -> list[str]:
+    """The names of the functions that a body offers."""
+    return [tool["name"] for _, tool in _functions(body, endpoint)]
+
+
+def _functions(
+    body: Mapping[str, Any], endpoint: Endpoint
+) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The functions that a body offers as tools; other tools run at the provider's."""
+    tools = body.get("tools") if endpoint in _FORMAT_OF else None
+    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
+        if not isinstance(tool, Mapping) or tool.get("type") != "function":
+            continue
+        path: Path = ("tools", number)
+        if endpoint == "/v1/chat/completions":
+            path, tool = (*path, "function"), tool.get("function")  # noqa: PLW2901 - unwrapped
+        if isinstance(tool, Mapping) and isinstance(tool.get("name"), str):
+            yield path, tool
+
+
+def in_strict_form(body: Mapping[str, Any], asked: AskedSchema) -> dict[str, Any]:
+    """The body with one of its schemas put as the strict mode wants it."""
+    described = dict(_at(body, asked.described_at))
+    described[asked.key] = strict_schema(asked.schema)
+    described["strict"] = True
+    changed: dict[str, Any] = _with(body, asked.described_at, described)
+    return changed
+
+
+def _at(value: Any, path: Path) -> Any:
+    for step in path:
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, Mapping) else None
+        else:
+            value = value[step]
+    return value
+
+
+def _with(value: Any, path: Path, new: Any) -> Any:
+    if not path:
+        return new
+    changed: Any = list(value) if isinstance(value, list) else dict(value)
+    changed[path[0]] = _with(value[path[0]], path[1:], new)
+    return changed

@@ -1,0 +1,256 @@
+"""How fast calls may go to one model of a provider. Pure: the caller brings the clock.
+
+A provider's limit is a bucket: a call takes from it, time refills it. Here it is kept as a single
+time for each unit, at which the bucket will be full again (GCRA). What its size and rate are was
+told by staff, or announced in the headers of replies, or is learned from refusals.
+
+Between two refusals the bucket was empty twice, so what was let in between them is what was
+refilled: that is the rate, however large the bucket is. From there the pace rises, slowly at
+first and then ever faster, until the next refusal.
+
+`batches/rate_limits.lua` holds the same rules for all workers together; the tests compare them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Unit = Literal["requests", "tokens"]
+UNITS: tuple[Unit, ...] = ("requests", "tokens")
+
+# Calls to a provider of which nothing is known yet: so many at once, more for each answer, and a
+# few each second, since whoever made the first ones may be gone.
+FIRST_CALLS = 50
+CALLS_PER_REPLY = 3
+CALLS_PER_SECOND = 10
+# After so many answers without a limit none is expected.
+REPLIES_TO_BE_FREE = 500
+LOOK_AGAIN_S = 0.01
+
+# A shorter time between two refusals tells nothing of the rate.
+LEAST_SPAN_S = 0.5
+CUT = 0.7
+FIRST_CUT = 0.5
+# How a learned rate rises with the seconds since the last refusal: before the first measurement,
+# and after it.
+EARLY_GROWTH = 1.5
+GROWTH, FAST_GROWTH = 0.002, 1e-4
+# A learned rate that has risen so far is forgotten.
+FORGOTTEN = 20.0
+# A limit that was told or announced is only believed to be lower when this much was measured.
+BELIED = 0.9
+# A refusal with so much of the bucket left tells that the bucket is smaller.
+SURPRISE = 0.1
+LEAST_SHRINK = 1 / 64
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bucket of a provider: refilled by `rate` a second, up to `burst`."""
+
+    rate: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """When a call may be made: in `wait_s`; if not `booked`, ask again then.
+
+    `epoch` counts the refusals that led to a slower pace; a refused call brings it back. `free`
+    says that nothing limits the calls, so that nobody need ask for a while.
+    """
+
+    wait_s: float
+    booked: bool
+    epoch: int
+    free: bool = False
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """The state of one unit. Times in seconds on the caller's clock."""
+
+    full_at: float = 0.0
+    announced: Limit | None = None
+    shrink: float = 1.0
+    learned: float = 0.0
+    proven: bool = False
+    cut_at: float = 0.0
+    since: float = 0.0
+    counted: float = 0.0
+
+    def limit(self, told: Limit | None, now: float) -> Limit | None:
+        """The limit that holds now."""
+        found = told or self.announced
+        learned = self._learned_rate(now)
+        if learned and (found is None or learned < found.rate):
+            found = Limit(learned, found.burst * learned / found.rate if found else learned)
+        if found is None:
+            return None
+        return Limit(found.rate, max(found.burst * self.shrink, min(found.burst, 1.0)))
+
+    def wait_for(self, amount: float, limit: Limit, now: float) -> float:
+        """Until when the bucket holds so much, or is full if it never can."""
+        need = min(amount, limit.burst)
+        return max(self.full_at, now) - (limit.burst - need) / limit.rate - now
+
+    def take(self, amount: float, limit: Limit | None, now: float) -> None:
+        self.counted += amount
+        if limit is not None:
+            self.full_at = max(self.full_at, now) + amount / limit.rate
+
+    def lower(self, level: float, limit: Limit, now: float) -> None:
+        """Hold no more than so much."""
+        self.full_at = max(self.full_at, now + (limit.burst - level) / limit.rate)
+
+    def level(self, limit: Limit, now: float) -> float:
+        return limit.burst - (max(self.full_at, now) - now) * limit.rate
+
+    def announce(self, limit: Limit, left: float, now: float) -> None:
+        if self.announced is None:
+            # What was sent before anything was known has been taken from the bucket too.
+            self.full_at = max(self.full_at, self.since + self.counted / limit.rate)
+        self.announced = limit
+        self.lower(min(left, limit.burst), self.limit(None, now) or limit, now)
+
+    def refuse(self, amount: float, told: Limit | None, now: float) -> None:
+        """Slow down after a refusal of a call that was counted."""
+        limit = self.limit(told, now)
+        self.counted = max(self.counted - amount, 0.0)
+        known = told or self.announced
+        if limit and self.level(limit, now) > max(1.0, SURPRISE * limit.burst):
+            self.shrink = max(self.shrink / 2, LEAST_SHRINK)
+        if known is None:
+            self._learn(limit, now)
+        else:
+            self._doubt(known, now)
+        limit = self.limit(told, now)
+        if limit is not None:
+            self.lower(0.0, limit, now)
+
+    def _learned_rate(self, now: float) -> float:
+        if not self.learned:
+            return 0.0
+        passed = max(now - self.cut_at, 0.0)
+        if self.proven:
+            growth = 1 + GROWTH * passed + FAST_GROWTH * passed**3
+        else:
+            growth = EARLY_GROWTH ** min(passed, 60.0)
+        return self.learned * growth if growth < FORGOTTEN else 0.0
+
+    def _learn(self, limit: Limit | None, now: float) -> None:
+        span = now - self.since
+        if limit is None:
+            self.learned = max(FIRST_CUT * self.counted / max(span, 1.0), 1e-3)
+            self.proven = False
+            self._begin(now)
+        elif span >= LEAST_SPAN_S:
+            # Measured is what got through: never more than the rate, less if it was not used up.
+            self.learned = min(limit.rate, max(self.counted / span, FIRST_CUT * limit.rate))
+            self.proven = True
+            self._begin(now)
+        else:
+            self.learned = CUT * limit.rate
+        self.cut_at = now
+
+    def _doubt(self, known: Limit, now: float) -> None:
+        span = now - self.since
+        if span < known.burst / known.rate + LEAST_SPAN_S:
+            return
+        measured = self.counted / span
+        if measured < BELIED * known.rate:
+            self.learned, self.proven, self.cut_at = max(measured, 1e-3), True, now
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self.since, self.counted = now, 0.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """What is known of the limits of one model of a provider, and when the next call may go."""
+
+    epoch: int = 0
+    replies: int = 0
+    paused_until: float = 0.0
+    buckets: dict[Unit, _Bucket] = field(default_factory=dict)
+
+    def reserve(
+        self,
+        amounts: Mapping[Unit, float],
+        told: Mapping[Unit, Limit],
+        now: float,
+    ) -> Slot:
+        """Book the next place for a call of these amounts."""
+        limits = {unit: self._bucket(unit, now).limit(told.get(unit), now) for unit in UNITS}
+        if self.paused_until > now:
+            return Slot(self.paused_until - now, booked=False, epoch=self.epoch)
+        unlimited = not any(limits.values())
+        if unlimited and self._is_new(now):
+            return Slot(LOOK_AGAIN_S, booked=False, epoch=self.epoch)
+        wait = 0.0
+        for unit, limit in limits.items():
+            if limit is not None:
+                wait = max(wait, self.buckets[unit].wait_for(amounts.get(unit, 0.0), limit, now))
+        for unit, limit in limits.items():
+            self.buckets[unit].take(amounts.get(unit, 0.0), limit, now)
+        free = unlimited and self.replies >= REPLIES_TO_BE_FREE
+        return Slot(wait, booked=True, epoch=self.epoch, free=free)
+
+    def sent(self, amounts: Mapping[Unit, float], told: Mapping[Unit, Limit], now: float) -> None:
+        """Count what was sent without asking."""
+        for unit, amount in amounts.items():
+            bucket = self._bucket(unit, now)
+            bucket.take(amount, bucket.limit(told.get(unit), now), now)
+
+    def give_back(
+        self, amounts: Mapping[Unit, float], told: Mapping[Unit, Limit], now: float
+    ) -> None:
+        """Put back what was reserved and not used; below zero, take what was used beyond it."""
+        for unit, amount in amounts.items():
+            bucket = self._bucket(unit, now)
+            limit = bucket.limit(told.get(unit), now)
+            bucket.counted = max(bucket.counted - amount, 0.0)
+            if limit is not None:
+                bucket.full_at = max(bucket.full_at, now) - amount / limit.rate
+
+    def replied(self, count: int) -> None:
+        """Count calls that were let in."""
+        self.replies += count
+
+    def refused(
+        self,
+        unit: Unit,
+        amount: float,
+        told: Mapping[Unit, Limit],
+        now: float,
+        *,
+        epoch: int,
+        pause_s: float,
+    ) -> None:
+        """Heed a 429. One that was sent before the last one was heeded tells nothing new."""
+        self.paused_until = max(self.paused_until, now + pause_s)
+        if epoch == self.epoch:
+            self.epoch += 1
+            self._bucket(unit, now).refuse(amount, told.get(unit), now)
+
+    def announce(self, unit: Unit, limit: Limit, left: float, now: float) -> None:
+        """Take the limit that the provider announces, of which so much is left at most."""
+        self._bucket(unit, now).announce(limit, left, now)
+
+    def limits(self, told: Mapping[Unit, Limit], now: float) -> dict[Unit, Limit]:
+        """The limits that hold now."""
+        found = ((unit, self._bucket(unit, now).limit(told.get(unit), now)) for unit in UNITS)
+        return {unit: limit for unit, limit in found if limit is not None}
+
+    def _bucket(self, unit: Unit, now: float) -> _Bucket:
+        for each in UNITS:
+            self.buckets.setdefault(each, _Bucket(since=now))
+        return self.buckets[unit]
+
+    def _is_new(self, now: float) -> bool:
+        if self.replies >= REPLIES_TO_BE_FREE:
+            return False
+        bucket = self.buckets["requests"]
+        earned = CALLS_PER_REPLY * self.replies + CALLS_PER_SECOND * (now - bucket.since)
+        return bucket.counted >= FIRST_CALLS + earned

@@ -1,0 +1,121 @@
+"""A schema in the form that the strict mode takes, and answers back from that form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from batches.engine.schemas import Schema
+from batches.engine.strict import (
+    FORMATS,
+    HOLD_MANY,
+    HOLD_NAMED,
+    HOLD_ONE,
+    UNSUPPORTED,
+    is_object,
+    required_of,
+)
+
+_NULL = {"type": "null"}
+
+
+def strict_schema(schema: Schema) -> Schema:
+    """The schema as the strict mode wants it, as far as it can be put so.
+
+    Objects are closed, all their properties are required, and one that was optional may be null.
+    What strict mode does not know is left out, since every answer is checked here against the
+    schema as it was. An object that is open on purpose stays open.
+    """
+    if not isinstance(schema, Mapping):
+        return schema
+    if "$ref" in schema:
+        # The definitions of the root are not beside it in the sense of the rule.
+        beside = {key: _mapped(key, schema[key]) for key in HOLD_NAMED & schema.keys()}
+        return {"$ref": schema["$ref"], **beside}
+    kept = {key: _mapped(key, value) for key, value in schema.items() if _is_kept(key, value)}
+    kept = _with_branches(schema, kept)
+    return _closed(kept) if is_object(kept) else kept
+
+
+def _is_kept(key: str, value: Any) -> bool:
+    return key not in UNSUPPORTED and (key != "format" or value in FORMATS)
+
+
+def _mapped(key: str, value: Any) -> Any:
+    """The value of a keyword with the schemas in it made strict."""
+    if key in HOLD_ONE:
+        return strict_schema(value)
+    if key in HOLD_MANY:
+        return [strict_schema(inner) for inner in value]
+    if key in HOLD_NAMED:
+        return {name: strict_schema(inner) for name, inner in value.items()}
+    return value
+
+
+def _with_branches(schema: Mapping[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """With one of a oneOf put as an anyOf, and an allOf of one as what it holds."""
+    if "oneOf" in schema and "anyOf" not in schema:
+        kept["anyOf"] = [strict_schema(inner) for inner in schema["oneOf"]]
+    if len(schema.get("allOf", ())) == 1:
+        inner = strict_schema(schema["allOf"][0])
+        if isinstance(inner, Mapping):
+            return dict(inner) if "$ref" in inner else {**inner, **kept}
+    return kept
+
+
+def _closed(part: dict[str, Any]) -> dict[str, Any]:
+    properties = part.get("properties", {})
+    required = required_of(part)
+    return {
+        **part,
+        "properties": {
+            name: inner if name in required else _nullable(inner)
+            for name, inner in properties.items()
+        },
+        "required": list(properties),
+        "additionalProperties": part.get("additionalProperties", False) or False,
+    }
+
+
+def _nullable(schema: Schema) -> Schema:
+    if not isinstance(schema, Mapping):
+        return schema
+    kinds = schema.get("type")
+    if "null" in ([kinds] if isinstance(kinds, str) else kinds or ()):
+        return schema
+    if "anyOf" in schema and schema.keys() <= {"anyOf", "description", "title"}:
+        if _NULL in schema["anyOf"]:
+            return schema
+        return {**schema, "anyOf": [*schema["anyOf"], _NULL]}
+    return {"anyOf": [schema, _NULL]}
+
+
+def without_added_nulls(value: Any, error: ValidationError) -> bool:
+    """Take out of an answer the nulls that stand for what is left out; whether there were any.
+
+    They are the nulls of properties that a validation complains of, in every item of a list.
+    """
+    places = {
+        tuple("*" if isinstance(step, int) else step for step in fault["loc"])
+        for fault in error.errors(include_url=False, include_context=False)
+        if fault["input"] is None and fault["loc"] and isinstance(fault["loc"][-1], str)
+    }
+    return sum(_removed(value, place) for place in sorted(places)) > 0
+
+
+def _removed(value: Any, place: tuple[str, ...]) -> bool:
+    holders = [value]
+    for step in place[:-1]:
+        holders = [inner for holder in holders for inner in _inside(holder, step)]
+    found = False
+    for holder in holders:
+        if isinstance(holder, dict) and place[-1] in holder and holder[place[-1]] is None:
+            del holder[place[-1]]
+            found = True
+    return found
+
+
+def _inside(holder: Any, step: str) -> list[Any]:
+    if isinstance(holder, list):
+        return holder if step == "*" else []
+    return [holder[step]] if isinstance(holder, dict) and step in holder else []

@@ -1,0 +1,74 @@
+"""How many calls may be in flight. Pure: the caller brings clock and latencies.
+
+The window begins at half of its cap. It grows with every success, is cut when the provider shows
+that it is too much for it, and is soon back at the last size that went well; from there it grows
+slowly at first. While answers take much longer than they did, it does not grow.
+"""
+
+from math import ceil
+from statistics import median
+
+CUT = 0.7
+# So much of the last good size is kept in mind when the window is cut below it.
+MEMORY = 0.9
+# After so many windows of successes the growth is as fast as at the beginning.
+SLOW_WINDOWS = 10
+LEAST_BLOCK = 16
+SLOWER = 2.0
+# The latency that counts as usual follows a lasting change by so much for each block of calls.
+DRIFT = 1.1
+
+
+class AdaptiveWindow:
+    """`size` is the most calls that may be in flight now, from 1 to `cap`."""
+
+    def __init__(self, cap: int) -> None:
+        self._cap = cap
+        self._size = float(ceil(cap / 2))
+        self._good = float(cap)
+        self._cut_at = float("-inf")
+        self._clean = 0
+        self._latencies: list[float] = []
+        self._usual_s: float | None = None
+        self._slow = False
+
+    @property
+    def size(self) -> int:
+        return max(1, min(int(self._size), self._cap))
+
+    @property
+    def cap(self) -> int:
+        return self._cap
+
+    def limit_to(self, cap: int) -> None:
+        """Change the cap."""
+        self._cap = max(1, cap)
+
+    def succeeded(self, latency_s: float) -> None:
+        """Take note of a call that was answered."""
+        self._clean += 1
+        self._watch(latency_s)
+        if self._size >= self._cap or self._slow:
+            return
+        fast = self._size < self._good
+        self._size += 1.0 if fast else min(1.0, self._clean / (SLOW_WINDOWS * self._size))
+
+    def congested(self, *, sent_at: float, in_flight: int, now: float) -> None:
+        """Take note of a call that was too much. Those sent before the last cut change nothing."""
+        if sent_at < self._cut_at:
+            return
+        used = min(self._size, float(self._cap), max(in_flight, 1.0))
+        self._good = max(used, min(MEMORY * self._good, float(self._cap)))
+        self._size = max(1.0, CUT * used)
+        self._cut_at = now
+        self._clean = 0
+
+    def _watch(self, latency_s: float) -> None:
+        self._latencies.append(latency_s)
+        if len(self._latencies) < max(LEAST_BLOCK, self.size):
+            return
+        now_s = median(self._latencies)
+        self._latencies.clear()
+        self._slow = self._usual_s is not None and now_s > SLOWER * self._usual_s
+        usual_s = now_s if self._usual_s is None else min(now_s, DRIFT * self._usual_s)
+        self._usual_s = usual_s

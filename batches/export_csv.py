@@ -1,0 +1,57 @@
+"""Results are written as CSV, for a spreadsheet, in the order of the input."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from batches.engine.replies import READERS
+from batches.models import Batch, Prompt
+
+PAGE_ROWS = 1000
+
+_STORED = (
+    *("status", "kind", "code", "message", "status_code", "finish_reason"),
+    *("input_tokens", "output_tokens", "calls", "latency_s", "elapsed_s"),
+)
+HEADER = ("index", "custom_id", "answer", *_STORED)
+_FIELDS = ("index", "custom_id", *(f"result__{name}" for name in (*_STORED, "body", "parsed")))
+
+# A spreadsheet takes a text that begins so for a formula, and runs it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def csv_lines(batch: Batch) -> Iterator[bytes]:
+    """A header, and a line for each result; a page of them in memory at a time."""
+    # A mark by which Excel knows UTF-8.
+    yield b"\xef\xbb\xbf" + _line(HEADER)
+    after = -1
+    prompts = Prompt.objects.filter(batch=batch, result__isnull=False).order_by("index")
+    while page := list(prompts.filter(index__gt=after).values_list(*_FIELDS)[:PAGE_ROWS]):
+        for index, custom_id, *stored, body, parsed in page:
+            answer = parsed if parsed is not None else answer_text(batch.endpoint, body)
+            yield _line((index, custom_id, answer, *stored))
+        after = page[-1][0]
+
+
+def answer_text(endpoint: str, body: str | None) -> str:
+    """What a model said in a stored reply; empty if there is none, or it is no text."""
+    if body is None:
+        return ""
+    try:
+        return READERS[endpoint](200, "", body).answer or ""  # type: ignore[index]  # checked by the database
+    except (ValueError, RecursionError):
+        # The body of an error.
+        return ""
+
+
+def _line(values: tuple[Any, ...]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerow(map(_safe, values))
+    return text.getvalue().encode(errors="replace")
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value

@@ -1,0 +1,342 @@
+"""When each call of a runner goes out: when the window has a place, the limits have one, and the
+budget is not spent.
+
+    enter --> window --> limits (rate_limits.py) --> the call --> leave
+                ^            ^                                      |
+                +------------+--- latency, refusals, headers, usage-+
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import TracebackType
+from typing import Any
+
+from batches.budget import Budget
+from batches.engine.announced import AnnouncedLimits, RateEstimate
+from batches.engine.errors import DeadlineExceeded, Overloaded, ProviderError, RateLimited
+from batches.engine.pace import REPLIES_TO_BE_FREE, UNITS, Unit
+from batches.engine.records import PreparedRequest, Reply, Usage
+from batches.engine.window import AdaptiveWindow
+from batches.rate_limits import Answer, Limits, News, RateLimits, key_of
+
+Price = Callable[[str, Usage], Decimal | None]
+
+CONGESTION = (RateLimited, Overloaded, DeadlineExceeded)
+
+# Where nothing limits the calls, the limits are asked this often.
+FREE_S = 0.1
+# Who waits longer for a place looks again before using it: there may be a pause by then.
+LONG_WAIT_S = 0.02
+# Who waits without a place asks again at least this often.
+LONGEST_SLEEP_S = 1.0
+LOOK_AGAIN_S = 0.1
+# An answer whose length nobody can tell yet, in tokens.
+USUAL_ANSWER = 500.0
+BYTES_PER_TOKEN = 4
+# How fast the usual length of answers follows what comes.
+LEARNING = 0.1
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A call on its way: what was booked for it, and when."""
+
+    model: "_Model"
+    tokens: float
+    epoch: int = 0
+    entered_at: float = 0.0
+
+
+@dataclass
+class _Model:
+    """What a runner knows of one model: news for the limits, and what its answers are like."""
+
+    key: str
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    news: list[News] = field(default_factory=list)
+    announced: dict[Unit, News] = field(default_factory=dict)
+    estimates: dict[Unit, RateEstimate] = field(
+        default_factory=lambda: {unit: RateEstimate() for unit in UNITS}
+    )
+    seen: dict[Unit, dict[str, float]] = field(default_factory=dict)
+    limits: Limits = field(default_factory=dict)
+    replies: int = 0
+    unsaid_replies: int = 0
+    free_until: float = 0.0
+    free_calls: int = 0
+    free_tokens: float = 0.0
+    epoch: int = 0
+    answer_mean: float = USUAL_ANSWER
+    answer_spread: float = 0.0
+
+    def tokens_of(self, request: PreparedRequest) -> float:
+        """What a call will cost in tokens, rather too many: the rest is given back."""
+        answer = self.answer_mean + self.answer_spread
+        if request.endpoint == "/v1/embeddings":
+            answer = 0.0
+        elif request.max_output_tokens is not None:
+            answer = min(answer, float(request.max_output_tokens))
+        return len(request.content) / BYTES_PER_TOKEN + answer
+
+    def answered(self, tokens: int) -> None:
+        """Learn how long answers are."""
+        if not self.replies:
+            self.answer_mean = float(tokens)
+            return
+        off = tokens - self.answer_mean
+        self.answer_mean += LEARNING * off
+        self.answer_spread += LEARNING * (abs(off) - self.answer_spread)
+
+    def replied(self) -> None:
+        self.replies += 1
+        if self.replies <= REPLIES_TO_BE_FREE:
+            self.unsaid_replies += 1
+
+    def told(self) -> list[News]:
+        """The news since the last time."""
+        news, self.news = self.news, []
+        news += self.announced.values()
+        self.announced = {}
+        if self.unsaid_replies:
+            news.append(("replied", self.unsaid_replies))
+            self.unsaid_replies = 0
+        if self.free_calls:
+            news.insert(0, ("sent", "requests", self.free_calls))
+            news.insert(0, ("sent", "tokens", self.free_tokens))
+            self.free_calls, self.free_tokens = 0, 0.0
+        return news
+
+
+class Governor:
+    """Lets the calls of a runner out one by one; made and closed inside its event loop.
+
+    `told` are the limits that staff have set, `provider` names whose they are. `price` tells what
+    a reply of a model has cost.
+    """
+
+    def __init__(
+        self,
+        limits: RateLimits,
+        *,
+        provider: str,
+        cap: int,
+        budget: Budget | None = None,
+        price: Price | None = None,
+    ) -> None:
+        self.window = AdaptiveWindow(cap)
+        self.told: Limits = {}
+        self._limits = limits
+        self._provider = provider
+        self._budget = budget or Budget(None, None)
+        self._price = price or (lambda _model, _usage: None)
+        self._models: dict[str, _Model] = {}
+        self._turns: dict[int, _Turn] = {}
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closed = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Governor":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Tell the last news."""
+        self.close()
+        await asyncio.gather(*map(self._tell, self._models.values()), *self._telling)
+        await self._limits.aclose()
+
+    def share_with(self, processes: int) -> None:
+        """Note how many processes call this provider, for when they cannot agree on a pace."""
+        self._limits.sharers = max(processes, 1)
+
+    async def enter(self, request: PreparedRequest) -> None:
+        """Wait until a call may be made; at once when closed."""
+        await self._place_in_window()
+        model = self._model(request.model)
+        turn = _Turn(model, model.tokens_of(request))
+        self._turns[request.index] = turn
+        try:
+            # One lane at a time asks for a place, so that places are given in order.
+            async with model.lock:
+                await self._book(turn)
+        except BaseException:
+            self.drop(request)
+            raise
+        turn.entered_at = time.monotonic()
+
+    def leave(
+        self, request: PreparedRequest, result: Reply | ProviderError, latency_s: float
+    ) -> None:
+        """Take note of how a call went."""
+        turn = self._turns.pop(request.index)
+        if isinstance(result, RateLimited):
+            self._refused(turn, result)
+        else:
+            turn.model.replied()
+        if isinstance(result, CONGESTION):
+            self._congested(turn)
+        if isinstance(result, Reply):
+            self.window.succeeded(latency_s)
+            self._settle(turn, result)
+            self._spend(request, result)
+        if result.limits:
+            self._announced(turn.model, result.limits, latency_s)
+        self._leave_window()
+
+    def drop(self, request: PreparedRequest) -> None:
+        """Give a place back that was not used."""
+        turn = self._turns.pop(request.index)
+        if turn.entered_at:
+            turn.model.news += _returned(1, turn.tokens)
+        self._leave_window()
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        self._closed.set()
+        self._let_in()
+
+    def announced(self) -> dict[str, Any]:
+        """What the provider has announced, by model."""
+        return {name: model.seen for name, model in self._models.items() if model.seen}
+
+    # -- the window
+
+    async def _place_in_window(self) -> None:
+        if self._closed.is_set() or (self._inside < self.window.size and not self._waiting):
+            self._inside += 1
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._leave_window()
+            raise
+
+    def _leave_window(self) -> None:
+        self._inside -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and (self._closed.is_set() or self._inside < self.window.size):
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._inside += 1
+                waiter.set_result(None)
+
+    def _congested(self, turn: _Turn) -> None:
+        in_flight = len(self._turns) + 1
+        self.window.congested(sent_at=turn.entered_at, in_flight=in_flight, now=time.monotonic())
+
+    # -- the limits
+
+    def _model(self, name: str) -> _Model:
+        if name not in self._models:
+            self._models[name] = _Model(key_of(self._provider, name))
+        return self._models[name]
+
+    async def _book(self, turn: _Turn) -> None:
+        model = turn.model
+        while not self._closed.is_set():
+            if self._budget.is_spent():
+                # Until somebody looks what the others have spent.
+                await self._sleep(LOOK_AGAIN_S)
+                continue
+            if time.monotonic() < model.free_until:
+                model.free_calls += 1
+                model.free_tokens += turn.tokens
+                turn.epoch = model.epoch
+                return
+            answer = await self._ask(model, {"requests": 1.0, "tokens": turn.tokens})
+            slot = answer.slot
+            if slot.booked and await self._is_still_open(turn, slot.wait_s):
+                turn.epoch = slot.epoch
+                model.free_until = time.monotonic() + FREE_S if slot.free else 0.0
+                return
+            if not slot.booked:
+                await self._sleep(min(slot.wait_s, LONGEST_SLEEP_S))
+
+    async def _is_still_open(self, turn: _Turn, wait_s: float) -> bool:
+        """Wait for a place that was booked; False if there is a pause by then."""
+        if wait_s > 0:
+            await self._sleep(wait_s)
+        if wait_s <= LONG_WAIT_S:
+            return True
+        paused_s = (await self._ask(turn.model, None)).paused_s
+        if paused_s or self._closed.is_set():
+            turn.model.news += _returned(1, turn.tokens)
+        return not paused_s
+
+    async def _ask(self, model: _Model, amounts: Mapping[Unit, float] | None) -> Answer:
+        answer = await self._limits.ask(model.key, self.told, model.told(), amounts)
+        model.limits, model.epoch = answer.limits, answer.slot.epoch
+        return answer
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
+        except TimeoutError:
+            pass
+
+    # -- what comes back
+
+    def _refused(self, turn: _Turn, error: RateLimited) -> None:
+        model = turn.model
+        amount = 1.0 if error.unit == "requests" else turn.tokens
+        pause_s = error.retry_after_s or 0.0
+        model.free_until = 0.0
+        model.news.append(("refused", error.unit, amount, turn.epoch, pause_s))
+        # At once: other workers are to pause too.
+        task = asyncio.create_task(self._tell(model))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, model: _Model) -> None:
+        if model.news or model.announced or model.unsaid_replies or model.free_calls:
+            await self._ask(model, None)
+
+    def _settle(self, turn: _Turn, reply: Reply) -> None:
+        """Give back the tokens that were reserved and not used."""
+        used = reply.usage.input_tokens + reply.usage.output_tokens
+        if not used:
+            return
+        turn.model.answered(reply.usage.output_tokens)
+        if "tokens" in turn.model.limits:
+            turn.model.news.append(("give_back", "tokens", turn.tokens - used))
+
+    def _spend(self, request: PreparedRequest, reply: Reply) -> None:
+        tokens = reply.usage.input_tokens + reply.usage.output_tokens
+        self._budget.spend(tokens, self._price(request.model, reply.usage))
+
+    def _announced(self, model: _Model, limits: AnnouncedLimits, latency_s: float) -> None:
+        for unit, announced in limits.items():
+            known = model.estimates[unit].observe(announced)
+            model.seen[unit] = {"limit": announced.limit, "remaining": announced.remaining}
+            if known is None:
+                continue
+            model.seen[unit]["per_minute"] = round(60 * known.rate, 3)
+            left = announced.remaining + 1 + known.rate * latency_s
+            model.announced[unit] = ("announce", unit, known.rate, known.burst, left)
+
+
+def _returned(requests: float, tokens: float) -> list[News]:
+    return [("give_back", "requests", requests), ("give_back", "tokens", tokens)]
+
+
+def share_of(cap: int, max_in_flight: int | None, runners: int) -> int:
+    """The cap of one of so many runners, where all of them together have a limit."""
+    if max_in_flight is None:
+        return cap
+    return max(1, min(cap, math.floor(max_in_flight / max(runners, 1))))

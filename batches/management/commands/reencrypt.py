@@ -1,0 +1,25 @@
+"""manage.py reencrypt: put every stored secret under the first of FIELD_ENCRYPTION_KEYS."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from batches.encryption import NotDecryptable
+from batches.reencryption import reencrypt_secrets
+
+EXIT_USAGE = 2
+
+
+class Command(BaseCommand):
+    help = (
+        "Encrypt stored secrets anew with the first of FIELD_ENCRYPTION_KEYS. "
+        "After that the other keys can go."
+    )
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        try:
+            count = reencrypt_secrets()
+        except NotDecryptable as error:
+            message = f"{error}; nothing was changed. Add the key that is missing"
+            raise CommandError(message, returncode=EXIT_USAGE) from error
+        self.stdout.write(f"encrypted {count} secrets anew")

@@ -1,0 +1,125 @@
+"""What tokens cost: the provider's own prices where staff have set them, else the published ones.
+
+The published ones come with the `genai-prices` package; nothing is asked over the network.
+"""
+
+import ipaddress
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from batches.engine.records import Usage
+
+logger = logging.getLogger(__name__)
+
+MILLION = Decimal(1_000_000)
+# What is assumed of a prompt before it is sent.
+CHARS_PER_TOKEN = 4
+USUAL_ANSWER_TOKENS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Dollars per token."""
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal
+
+    def cost(self, usage: Usage) -> Decimal:
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        fresh = usage.input_tokens - cached
+        return fresh * self.input + cached * self.cached + usage.output_tokens * self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What prompts may cost, told before they are sent; `cost` is None without a price."""
+
+    prompts: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal | None
+
+
+def prices_of(base_url: str, overrides: Mapping[str, Any], model: str) -> Prices | None:
+    """The prices of a model at a provider; None if nobody knows them."""
+    own = overrides.get(model)
+    return _own_prices(own) if own is not None else _published_prices(base_url, model)
+
+
+def check_prices(overrides: object) -> None:
+    """Raise ValueError for prices that nobody can read, as a person would put it."""
+    if not isinstance(overrides, Mapping):
+        raise ValueError('write prices as {"some-model": {"input": 0.5, "output": 1.5}}')
+    for model, own in overrides.items():
+        try:
+            _own_prices(own)
+        except (TypeError, AttributeError, KeyError, InvalidOperation, ValueError) as error:
+            raise ValueError(
+                f'{model}: write its price as {{"input": 0.5, "output": 1.5}}, in dollars per '
+                'million tokens, and "cached" if that is another'
+            ) from error
+
+
+def estimate(
+    base_url: str, overrides: Mapping[str, Any], requests: Iterable[tuple[str, int, int | None]]
+) -> Estimate:
+    """What requests may cost, each given by its model, its characters and its longest answer."""
+    count, given, made, cost = 0, 0, 0, Decimal(0)
+    unpriced = False
+    for model, chars, longest in requests:
+        usage = Usage(chars // CHARS_PER_TOKEN, min(longest or USUAL_ANSWER_TOKENS, 10**9))
+        prices = prices_of(base_url, overrides, model)
+        unpriced = unpriced or prices is None
+        count, given, made = count + 1, given + usage.input_tokens, made + usage.output_tokens
+        cost += prices.cost(usage) if prices else 0
+    return Estimate(count, given, made, None if unpriced else cost)
+
+
+def _own_prices(own: Mapping[str, Any]) -> Prices:
+    given, made = Decimal(str(own["input"])), Decimal(str(own["output"]))
+    cached = Decimal(str(own.get("cached", given)))
+    if not all(price.is_finite() and price >= 0 for price in (given, made, cached)):
+        raise ValueError(own)
+    return Prices(given / MILLION, made / MILLION, cached / MILLION)
+
+
+@lru_cache(maxsize=1024)
+def _published_prices(base_url: str, model: str) -> Prices | None:
+    if _is_own_machine(base_url):
+        return None
+    # Imported when it is first needed: it takes a third of a second.
+    from genai_prices import Usage as PricedUsage  # noqa: PLC0415
+    from genai_prices import calc_price  # noqa: PLC0415
+
+    try:
+        prices = [
+            calc_price(usage, model, provider_api_url=base_url).total_price
+            for usage in (
+                PricedUsage(input_tokens=1000),
+                PricedUsage(output_tokens=1000),
+                PricedUsage(input_tokens=1000, cache_read_tokens=1000),
+            )
+        ]
+    except LookupError:
+        return None
+    except Exception:
+        # A table of prices must not keep a batch from running.
+        logger.exception("No price for %s at %s", model, base_url)
+        return None
+    return Prices(*(price / 1000 for price in prices))
+
+
+def _is_own_machine(base_url: str) -> bool:
+    """Whether an address is none of a provider that publishes prices."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host
+    return True

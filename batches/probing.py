@@ -1,0 +1,44 @@
+"""Is a provider reachable as it is configured? One look at its list of models, no tokens spent."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from batches.engine.errors import ProviderError
+from batches.models import Provider
+from batches.provider_client import Look
+from batches.providers import ProviderMisconfigured, provider_client
+
+DEADLINE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of it; `error` says why the provider did not answer, and is empty if it did.
+
+    `unlisted` are those of the provider's own list of models that it does not tell of.
+    """
+
+    latency_s: float
+    models: list[str] = field(default_factory=list)
+    limits: dict[str, str] = field(default_factory=dict)
+    unlisted: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+def probe(provider: Provider) -> Probe:
+    """Ask a provider for its models. Never fails; takes 15 seconds at most."""
+    began = time.monotonic()
+    try:
+        found = asyncio.run(_look(provider))
+    except (ProviderError, ProviderMisconfigured) as error:
+        return Probe(time.monotonic() - began, error=str(error))
+    except TimeoutError:
+        return Probe(DEADLINE_S, error=f"no answer within {DEADLINE_S:g} s")
+    unlisted = sorted(set(provider.model_names) - set(found.models))
+    return Probe(time.monotonic() - began, sorted(found.models), found.limits, unlisted)
+
+
+async def _look(provider: Provider) -> Look:
+    async with asyncio.timeout(DEADLINE_S), provider_client(provider, connections=1) as client:
+        return await client.look()

@@ -1,0 +1,198 @@
+-- The rules of batches/engine/pace.py, for all workers together: on Redis' clock, all or nothing.
+-- Keep the two alike, line by line; tests/test_rate_limits.py compares them.
+--
+-- KEYS[1]: the state of one model of one provider. ARGV[1]: JSON, {"told": {unit: [rate, burst]},
+-- "now": seconds or null, "news": [[operation, ...], ...], "reserve": {unit: amount} or null}.
+-- Returns JSON: {"wait", "booked", "epoch", "free", "paused", "limits": {unit: [rate, burst]}}.
+
+local FIRST_CALLS, CALLS_PER_REPLY, CALLS_PER_SECOND = 50, 3, 10
+local REPLIES_TO_BE_FREE, LOOK_AGAIN_S = 500, 0.01
+local LEAST_SPAN_S, CUT, FIRST_CUT = 0.5, 0.7, 0.5
+local EARLY_GROWTH, GROWTH, FAST_GROWTH, FORGOTTEN = 1.5, 0.002, 1e-4, 20
+local BELIED, SURPRISE, LEAST_SHRINK = 0.9, 0.1, 1 / 64
+local KEPT_S = 3600
+local UNITS = {'requests', 'tokens'}
+
+local asked = cjson.decode(ARGV[1])
+local told = asked.told
+local now = asked.now
+if now == cjson.null or now == nil then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+
+local function new_bucket()
+  return {full_at = 0, rate = 0, burst = 0, shrink = 1, learned = 0, proven = 0, cut_at = 0,
+          since = now, counted = 0}
+end
+
+local stored = redis.call('GET', KEYS[1])
+local pace = stored and cmsgpack.unpack(stored)
+  or {epoch = 0, replies = 0, paused_until = 0, requests = new_bucket(), tokens = new_bucket()}
+
+local function learned_rate(bucket)
+  if bucket.learned == 0 then return 0 end
+  local passed = math.max(now - bucket.cut_at, 0)
+  local growth
+  if bucket.proven == 1 then
+    growth = 1 + GROWTH * passed + FAST_GROWTH * passed ^ 3
+  else
+    growth = EARLY_GROWTH ^ math.min(passed, 60)
+  end
+  return growth < FORGOTTEN and bucket.learned * growth or 0
+end
+
+-- The limit that was told or announced: its rate and burst, or nil.
+local function known_limit(unit)
+  local bucket, given = pace[unit], told[unit]
+  if given then return given[1], given[2] end
+  if bucket.rate > 0 then return bucket.rate, bucket.burst end
+  return nil
+end
+
+local function limit_of(unit)
+  local bucket = pace[unit]
+  local rate, burst = known_limit(unit)
+  local learned = learned_rate(bucket)
+  if learned > 0 and (rate == nil or learned < rate) then
+    rate, burst = learned, rate and burst * learned / rate or learned
+  end
+  if rate == nil then return nil end
+  return rate, math.max(burst * bucket.shrink, math.min(burst, 1))
+end
+
+local function take(unit, amount)
+  local bucket = pace[unit]
+  local rate = limit_of(unit)
+  bucket.counted = bucket.counted + amount
+  if rate then bucket.full_at = math.max(bucket.full_at, now) + amount / rate end
+end
+
+local function lower(bucket, level, rate, burst)
+  bucket.full_at = math.max(bucket.full_at, now + (burst - level) / rate)
+end
+
+local function begin(bucket)
+  bucket.since, bucket.counted = now, 0
+end
+
+local function learn(bucket, rate)
+  local span = now - bucket.since
+  if rate == nil then
+    bucket.learned = math.max(FIRST_CUT * bucket.counted / math.max(span, 1), 1e-3)
+    bucket.proven = 0
+    begin(bucket)
+  elseif span >= LEAST_SPAN_S then
+    bucket.learned = math.min(rate, math.max(bucket.counted / span, FIRST_CUT * rate))
+    bucket.proven = 1
+    begin(bucket)
+  else
+    bucket.learned = CUT * rate
+  end
+  bucket.cut_at = now
+end
+
+local function doubt(bucket, rate, burst)
+  local span = now - bucket.since
+  if span < burst / rate + LEAST_SPAN_S then return end
+  local measured = bucket.counted / span
+  if measured < BELIED * rate then
+    bucket.learned, bucket.proven, bucket.cut_at = math.max(measured, 1e-3), 1, now
+  end
+  begin(bucket)
+end
+
+local function refuse(unit, amount)
+  local bucket = pace[unit]
+  local rate, burst = limit_of(unit)
+  bucket.counted = math.max(bucket.counted - amount, 0)
+  if rate then
+    local level = burst - (math.max(bucket.full_at, now) - now) * rate
+    if level > math.max(1, SURPRISE * burst) then
+      bucket.shrink = math.max(bucket.shrink / 2, LEAST_SHRINK)
+    end
+  end
+  local known_rate, known_burst = known_limit(unit)
+  if known_rate then
+    doubt(bucket, known_rate, known_burst)
+  else
+    learn(bucket, rate)
+  end
+  rate, burst = limit_of(unit)
+  if rate then lower(bucket, 0, rate, burst) end
+end
+
+local news = {}
+
+function news.sent(unit, amount)
+  take(unit, amount)
+end
+
+function news.give_back(unit, amount)
+  local bucket = pace[unit]
+  local rate = limit_of(unit)
+  bucket.counted = math.max(bucket.counted - amount, 0)
+  if rate then bucket.full_at = math.max(bucket.full_at, now) - amount / rate end
+end
+
+function news.replied(count)
+  pace.replies = pace.replies + count
+end
+
+function news.refused(unit, amount, epoch, pause_s)
+  pace.paused_until = math.max(pace.paused_until, now + pause_s)
+  if epoch == pace.epoch then
+    pace.epoch = pace.epoch + 1
+    refuse(unit, amount)
+  end
+end
+
+function news.announce(unit, rate, burst, left)
+  local bucket = pace[unit]
+  if bucket.rate == 0 then
+    bucket.full_at = math.max(bucket.full_at, bucket.since + bucket.counted / rate)
+  end
+  bucket.rate, bucket.burst = rate, burst
+  local given = told[unit]
+  told[unit] = nil
+  local held_rate, held_burst = limit_of(unit)
+  told[unit] = given
+  lower(bucket, math.min(left, burst), held_rate, held_burst)
+end
+
+local function reserve(amounts)
+  if pace.paused_until > now then return pace.paused_until - now, false, false end
+  local limited, wait = false, 0
+  for _, unit in ipairs(UNITS) do
+    local rate, burst = limit_of(unit)
+    if rate then
+      limited = true
+      local need = math.min(amounts[unit] or 0, burst)
+      local full_at = math.max(pace[unit].full_at, now)
+      wait = math.max(wait, full_at - (burst - need) / rate - now)
+    end
+  end
+  local earned = CALLS_PER_REPLY * pace.replies + CALLS_PER_SECOND * (now - pace.requests.since)
+  local is_new = pace.replies < REPLIES_TO_BE_FREE
+    and pace.requests.counted >= FIRST_CALLS + earned
+  if not limited and is_new then return LOOK_AGAIN_S, false, false end
+  for _, unit in ipairs(UNITS) do take(unit, amounts[unit] or 0) end
+  return wait, true, not limited and pace.replies >= REPLIES_TO_BE_FREE
+end
+
+for _, item in ipairs(asked.news) do
+  news[item[1]](item[2], item[3], item[4], item[5])
+end
+local wait, booked, free = 0, false, false
+if asked.reserve and asked.reserve ~= cjson.null then
+  wait, booked, free = reserve(asked.reserve)
+end
+redis.call('SET', KEYS[1], cmsgpack.pack(pace), 'EX', KEPT_S)
+
+local limits = {}
+for _, unit in ipairs(UNITS) do
+  local rate, burst = limit_of(unit)
+  if rate then limits[unit] = {rate, burst} end
+end
+return cjson.encode({wait = wait, booked = booked, epoch = pace.epoch, free = free,
+                     paused = math.max(pace.paused_until - now, 0), limits = limits})

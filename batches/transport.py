@@ -1,0 +1,162 @@
+"""A guarded way to one host: what every request of ours to the outside goes through.
+
+It uses httpx's transport layer with aiohttp underneath, not `httpx.AsyncClient`: redirects,
+cookies, proxies and credentials from the environment cannot happen where nothing implements them,
+and a call costs half the CPU (docs/adr/0003).
+"""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+from httpx_aiohttp import AiohttpTransport
+
+from batches.addresses import AddressPolicy
+
+CONNECT_TIMEOUT_S = 10.0
+
+# Everything that `Transport.exchange` lets through when a call fails, besides ReplyTooLong.
+TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
+
+# What they are, told by their causes: httpx's own classes do not tell, since the transport maps a
+# refused connection to a time-out.
+NOT_HTTP = (aiohttp.ClientResponseError, HttpProcessingError, httpx.DecodingError)
+MISCONFIGURED = (
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.InvalidURL,
+    ssl.SSLCertVerificationError,
+    UnicodeError,
+)
+
+
+class ForbiddenAddressError(OSError):
+    """A name leads to an address that may not be called.
+
+    Its errno is EACCES, which is what is left of it when each of several addresses is refused.
+    """
+
+
+class ReplyTooLong(Exception):
+    """A reply that was cut off, because it is longer than anybody wants to read."""
+
+    def __init__(self, reason: str, *, status_code: int) -> None:
+        super().__init__(reason)
+        self.status_code = status_code
+
+
+class Transport:
+    """A connection pool to one host; opened and closed inside one event loop.
+
+    `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
+    after decompression. The deadline of a call is its caller's. `setting` names what allows
+    private addresses, for whoever meets the refusal.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int,
+        addresses: AddressPolicy,
+        max_reply_bytes: int,
+        setting: str,
+    ) -> None:
+        self._host = httpx.URL(url).host
+        self._connections = connections
+        self._addresses = addresses
+        self._max_reply_bytes = max_reply_bytes
+        self._setting = setting
+        self._transport = AiohttpTransport(verify=_ssl_context(), client=self._session)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def exchange(
+        self, method: str, url: httpx.URL, headers: httpx.Headers, content: bytes | None
+    ) -> tuple[httpx.Response, bytes]:
+        """Send one request and read its answer. Raises TRANSPORT_ERRORS and ReplyTooLong."""
+        request = httpx.Request(
+            method,
+            url,
+            headers=headers,
+            content=content,
+            extensions={"timeout": {"connect": CONNECT_TIMEOUT_S}},
+        )
+        response = await self._transport.handle_async_request(request)
+        try:
+            return response, await self._read(response)
+        finally:
+            await response.aclose()
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        if "," in response.headers.get("content-encoding", ""):
+            # We asked for none. Each further one could grow what came a thousandfold at once.
+            raise ReplyTooLong(
+                "the reply is compressed more than once, so that its size has no bound",
+                status_code=response.status_code,
+            )
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.aiter_bytes():
+            size += len(part)
+            if size > self._max_reply_bytes:
+                raise ReplyTooLong(
+                    f"the reply is longer than {self._max_reply_bytes} bytes",
+                    status_code=response.status_code,
+                )
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _session(self) -> aiohttp.ClientSession:
+        guard = None if self._addresses.allows_name(self._host) else self._guarded_socket
+        connector = aiohttp.TCPConnector(
+            limit=self._connections, ssl=_ssl_context(), socket_factory=guard
+        )
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
+
+    def _guarded_socket(self, info: Any) -> socket.socket:
+        # Asked for each connection with the address it will have, so that a name cannot pass a
+        # check and then lead elsewhere.
+        family, kind, protocol, _, address = info
+        if not self._addresses.allows(address[0]):
+            raise ForbiddenAddressError(
+                errno.EACCES,
+                f"{address[0]} is not a public address; if it is yours, "
+                f"set {self._setting}={address[0]}",
+            )
+        return socket.socket(family, kind, protocol)
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """An error and its causes, the first cause last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        if isinstance(cause, aiohttp.ClientConnectorError):
+            yield cause.os_error
+            return
+        cause = cause.__cause__
+
+
+def is_forbidden(causes: list[BaseException]) -> bool:
+    """Whether it was the address policy that said no."""
+    return any(isinstance(cause, OSError) and cause.errno == errno.EACCES for cause in causes)
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return " ".join((str(error) or type(error).__name__).split())
+
+
+@lru_cache(maxsize=1)
+def _ssl_context() -> ssl.SSLContext:
+    # Made once: it takes 30 ms.
+    return httpx.create_ssl_context(trust_env=False)

@@ -1,0 +1,48 @@
+"""Styles and scripts of the admin, served by the web server itself: WhiteNoise for them alone.
+
+As an ordinary middleware it would pass every request of the API through another thread.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+from whitenoise.middleware import WhiteNoiseMiddleware
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+AsyncHandler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+@sync_and_async_middleware
+def static_files(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler:
+    """Answer what is under STATIC_URL; everything else goes on."""
+    whitenoise = WhiteNoiseMiddleware(_not_found)
+
+    async def answer_async(request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith(settings.STATIC_URL):
+            return await sync_to_async(lambda: _whole(whitenoise(request)))()
+        response: HttpResponseBase = await get_response(request)  # type: ignore[misc]  # async here
+        return response
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith(settings.STATIC_URL):
+            return _whole(whitenoise(request))
+        return get_response(request)  # type: ignore[return-value]  # sync here
+
+    return answer_async if iscoroutinefunction(get_response) else answer
+
+
+def _not_found(_request: HttpRequest) -> HttpResponseBase:
+    return HttpResponseNotFound("There is no such file.", content_type="text/plain")
+
+
+def _whole(response: HttpResponseBase) -> HttpResponseBase:
+    """A response that is not streamed: the files are small, and a file is read synchronously."""
+    if not isinstance(response, StreamingHttpResponse):
+        return response
+    content = b"".join(response.streaming_content)  # type: ignore[arg-type]  # sync here
+    response.close()
+    return HttpResponse(content, status=response.status_code, headers=dict(response.headers))

@@ -1,0 +1,107 @@
+"""The page of a batch shows it in whatever state it is, and asks for itself while it runs."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from batches.admin.batches import BatchAdmin
+from batches.lifecycle import TERMINAL, BatchStatus
+from batches.models import Batch, Provider
+from tests.admin.makers import ended_batch
+from tests.makers import batch_of
+
+
+def shown(client: Client, batch: Batch, name: str = "change") -> str:
+    answer = client.get(reverse(f"admin:batches_batch_{name}", args=[batch.pk]))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+@pytest.mark.parametrize("status", BatchStatus)
+def test_a_page_is_refreshed_until_the_batch_has_ended(
+    root: Client, provider: Provider, status: BatchStatus
+) -> None:
+    batch = ended_batch(provider, ["a", "b"], failed={1: "why"})
+    Batch.objects.filter(pk=batch.pk).update(status=status)
+    assert ("every 2s" in shown(root, batch)) == (status not in TERMINAL)
+    assert ("every 2s" in shown(root, batch, "live")) == (status not in TERMINAL)
+
+
+def test_nothing_done_yet_is_shown_too(root: Client, provider: Provider) -> None:
+    batch = batch_of(provider, ["a"])
+    assert "No results yet." in shown(root, batch)
+    Batch.objects.filter(pk=batch.pk).update(status=BatchStatus.VALIDATING, total=0)
+    assert "validating" in shown(root, batch)
+
+
+def test_a_refused_input_is_told_by_line(root: Client, provider: Provider) -> None:
+    batch = batch_of(provider, ["a"])
+    error = {"line": 7, "code": "x", "message": "a line is a JSON object", "param": None}
+    Batch.objects.filter(pk=batch.pk).update(status=BatchStatus.FAILED, errors=[error])
+    assert "line 7: a line is a JSON object" in shown(root, batch)
+
+
+def test_failures_are_grouped_with_examples(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, ["a", "b", "c"], failed={0: "no room", 2: "no room either"})
+    page = shown(root, batch)
+    assert "2 prompts" in page
+    assert "no room either" in page
+    assert "The provider failed inside." in page
+
+
+def test_why_a_batch_waits_is_said(root: Client, provider: Provider) -> None:
+    batch = batch_of(provider, ["a"])
+    Batch.objects.filter(pk=batch.pk).update(pause_reason="max_cost of $1 is spent")
+    Provider.objects.update(pause_reason="auth: HTTP 401")
+    page = shown(root, batch)
+    assert "max_cost of $1 is spent" in page
+    assert "auth: HTTP 401" in page
+    assert "Resume" in page
+
+
+def test_a_deleted_batch_is_gone(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, ["a"])
+    Batch.objects.filter(pk=batch.pk).update(deleted_at=batch.created_at)
+    for name in ("live", "results", "csv"):
+        address = reverse(f"admin:batches_batch_{name}", args=[batch.pk])
+        assert root.get(address).status_code == 404
+
+
+def test_batches_are_compared(root: Client, provider: Provider) -> None:
+    first, second = ended_batch(provider, ["a"]), ended_batch(provider, ["a", "b"])
+    address = reverse("admin:batches_batch_changelist")
+    chosen = {"action": BatchAdmin.compare.__name__, "_selected_action": [first.pk, second.pk]}
+    page = root.post(address, chosen, follow=True).content.decode()
+    assert first.public_id[:14] in page
+    assert second.public_id[:14] in page
+    assert page.count("<svg viewBox") == 2
+
+
+def test_results_are_filtered_and_paged(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, [f"p{n}" for n in range(120)], failed={7: "bad", 110: "bad"})
+    address = reverse("admin:batches_batch_results", args=[batch.pk])
+    seen: list[int] = []
+    query = ""
+    for _ in range(3):
+        context = root.get(f"{address}?{query}").context
+        seen += [row.index for row in context["rows"]]
+        query = context["next_page"]
+    assert seen == list(range(120))
+    assert query == ""
+    for given, found in (
+        ({"status": "failed"}, [7, 110]),
+        ({"kind": "server"}, [7, 110]),
+        ({"kind": "refusal"}, []),
+        ({"custom_id": "line-8"}, [7]),
+        ({"status": "nonsense", "after": "118"}, [119]),
+    ):
+        assert [row.index for row in root.get(address, given).context["rows"]] == found
+
+
+def test_the_dashboard_counts_what_runs(root: Client, provider: Provider) -> None:
+    batch_of(provider, ["a", "b"])
+    ended_batch(provider, ["a", "b"], failed={1: "why"})
+    dashboard = root.get(reverse("admin:index")).context["dashboard"]
+    assert (dashboard.running_in_all, dashboard.waiting) == (1, 1)
+    assert (dashboard.batches_today, dashboard.prompts_today) == (2, 2)
+    assert [one.name for one in dashboard.providers] == ["simulated"]

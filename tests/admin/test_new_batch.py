@@ -1,0 +1,172 @@
+"""A batch is made in the form: what is wrong is said at its field, with the line."""
+
+import json
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from batches.models import Batch, File, Provider
+from batches.reading import read_input
+from batches.stop_signal import StopSignal
+from tests.makers import MODEL
+
+PLAIN = {
+    "endpoint": "/v1/chat/completions",
+    "model": MODEL,
+    "max_repair_attempts": "1",
+    "batch_size": "10",
+    "parallelism": "1",
+    "schedule": "rolling",
+    "priority": "0",
+    "max_attempts": "3",
+    "timeout_s": "30",
+}
+
+
+def post(client: Client, to: Provider, button: str, **fields: Any) -> HttpResponse:
+    data = {**PLAIN, "provider": to.pk, f"_{button}": "1", **fields}
+    return client.post(reverse("admin:batches_batch_add"), data)  # type: ignore[return-value]  # it is one
+
+
+def errors(answer: HttpResponse) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = answer.context["form"].errors  # type: ignore[attr-defined]  # of the test client
+    return dict(found)
+
+
+def prompts_of(batch: Batch) -> list[tuple[str, Any]]:
+    """What a worker finds in the input of a batch."""
+    read_input(batch.pk, stop=StopSignal())
+    batch.refresh_from_db()
+    assert batch.errors == []
+    rows = batch.prompts.order_by("index").values_list("custom_id", "body")
+    return [(custom_id, json.loads(body)) for custom_id, body in rows]
+
+
+def test_pasted_prompts_become_a_batch(root: Client, provider: Provider) -> None:
+    answer = post(
+        root,
+        provider,
+        "start",
+        prompts="one\r\n\r\ntwo",
+        description="a try",
+        completion_hours="2",
+        max_cost="1.5",
+        parameters='{"temperature": 0}',
+    )
+    batch = Batch.objects.get()
+    assert answer.headers["Location"] == reverse("admin:batches_batch_change", args=[batch.pk])
+    asked = [{"messages": [{"role": "user", "content": text}]} for text in ("one", "two")]
+    assert prompts_of(batch) == list(zip(("line-1", "line-3"), asked, strict=True))
+    assert (batch.metadata, batch.batch_size) == ({"description": "a try"}, 10)
+    assert batch.defaults == {"temperature": 0, "model": MODEL}
+    assert batch.completion_window is not None
+    assert float(batch.max_cost or 0) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "custom_id,prompt\nx,hello\n"),
+        ("a.jsonl", '{"custom_id": "x", "prompt": "hello"}\n'),
+        (
+            "a.jsonl",
+            '{"custom_id": "x", "messages": [{"role": "user", "content": "hello"}]}\n',
+        ),
+    ],
+)
+def test_a_file_becomes_a_batch(root: Client, provider: Provider, name: str, content: str) -> None:
+    post(root, provider, "start", file=SimpleUploadedFile(name, content.encode()))
+    [(custom_id, body)] = prompts_of(Batch.objects.get())
+    assert (custom_id, body["messages"][0]["content"]) == ("x", "hello")
+
+
+def test_a_preview_starts_nothing_and_keeps_the_file(root: Client, provider: Provider) -> None:
+    upload = SimpleUploadedFile("why.txt", b"first\nsecond\n" * 2000)
+    answer = post(root, provider, "preview", file=upload)
+    preview = answer.context["preview"]  # type: ignore[attr-defined]  # of the test client
+    assert not Batch.objects.exists()
+    assert preview.prompts == 4000
+    assert len(preview.requests) == 3
+    assert json.loads(preview.requests[0].request)["messages"][0]["content"] == "first"
+    file = File.objects.get()
+    assert file.expires_at is not None
+    post(root, provider, "start", stored=file.public_id)
+    batch = Batch.objects.get()
+    assert len(prompts_of(batch)) == 4000
+    file.refresh_from_db()
+    assert batch.input_file == file
+    kept_until: Any = file.expires_at
+    assert kept_until is None
+
+
+def test_the_cost_is_told_before(root: Client, provider: Provider) -> None:
+    provider.prices = {MODEL: {"input": 1_000_000, "output": 0}}
+    provider.save()
+    answer = post(root, provider, "preview", prompts="x" * 400)
+    estimate = answer.context["preview"].estimate  # type: ignore[attr-defined]  # of the test client
+    # Four characters to a token, a dollar each; around the text there is some JSON.
+    assert 100 < estimate.cost < 140
+    cheaper = post(root, provider, "preview", prompts="x" * 400, model="unknown")
+    assert cheaper.context["preview"].estimate.cost is None  # type: ignore[attr-defined]  # the same
+
+
+def test_another_user_s_preview_is_not_to_be_started(root: Client, provider: Provider) -> None:
+    theirs = File.objects.create(purpose="batch", filename="a.jsonl", bytes=1)
+    answer = post(root, provider, "start", stored=theirs.public_id)
+    assert "not kept for longer" in errors(answer)["file"][0]
+    assert not Batch.objects.exists()
+
+
+def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: Provider) -> None:
+    post(root, provider, "preview", file=SimpleUploadedFile("a.txt", b"hello\n"))
+    File.objects.update(expires_at=timezone.now())
+    answer = post(root, provider, "start", stored=File.objects.get().public_id)
+    assert "Choose it again" in errors(answer)["file"][0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "message"),
+    [
+        ({}, "prompts", "Paste some prompts, or choose a file."),
+        ({"prompts": " \n "}, "prompts", "Paste some prompts"),
+        ({"prompts": "a", "model": ""}, "prompts", "line 1: body.model: name a model"),
+        (
+            {"prompts": '{"prompt": "a"}\n{"prompt": 5}\nnonsense', "format": "jsonl"},
+            "prompts",
+            "line 2: prompt: give a text|line 3: line: This line is not parseable",
+        ),
+        (
+            {"prompts": '{"custom_id":"a","prompt":"a"}\n' * 2, "format": "jsonl"},
+            "prompts",
+            "line 2: custom_id: 'a' was used before",
+        ),
+        ({"prompts": "a", "schema": "{"}, "schema", "Enter a valid JSON."),
+        ({"prompts": "a", "schema": '{"type": "nonsense"}'}, "schema", "not a JSON Schema"),
+        ({"prompts": "a", "parameters": "[1]"}, "parameters", "Give a JSON object."),
+        ({"prompts": "a", "batch_size": "0"}, "batch_size", "greater than or equal to 1"),
+        ({"prompts": "a", "provider": "999"}, "provider", "Select a valid choice"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(
+    root: Client, provider: Provider, fields: dict[str, str], field: str, message: str
+) -> None:
+    for button in ("preview", "start"):
+        found = "\n".join(errors(post(root, provider, button, **fields))[field])
+        assert all(part in found for part in message.split("|")), found
+    assert not Batch.objects.exists()
+    assert not File.objects.exists()
+
+
+def test_a_wrong_line_of_a_file_is_said_at_the_file(root: Client, provider: Provider) -> None:
+    answer = post(root, provider, "start", file=SimpleUploadedFile("a.jsonl", b'{"prompt": 1}\n'))
+    assert "line 1: prompt" in errors(answer)["file"][0]
+
+
+def test_of_many_errors_the_first_are_shown(root: Client, provider: Provider) -> None:
+    answer = post(root, provider, "preview", prompts="[]\n" * 1000, format="jsonl")
+    assert len(errors(answer)["prompts"]) == 21

@@ -1,0 +1,104 @@
+"""Staff add providers: a key goes in and never comes out, and the connection can be tested."""
+
+from typing import Any
+
+from django.test import Client
+from django.urls import reverse
+
+from batches.models import Provider
+from batches.providers import api_key
+from batches.simulator import Behaviour, SimulatedProvider
+
+KEY = "sk-canary-0123456789abcdef"
+
+
+def save(client: Client, provider: Provider | None = None, **fields: Any) -> str:
+    """Save the form of a provider; the page that comes of it."""
+    name, arguments = ("change", [provider.pk]) if provider else ("add", [])
+    address = reverse(f"admin:batches_provider_{name}", args=arguments)
+    data = {"name": "p", "base_url": "https://api.example.com/v1", **fields}
+    return client.post(address, data, follow=True).content.decode()
+
+
+def test_a_key_is_stored_encrypted_and_never_shown(root: Client) -> None:
+    shown = save(root, api_key=KEY)
+    provider = Provider.objects.get()
+    assert api_key(provider) == KEY
+    assert KEY not in provider.api_key_encrypted
+    assert KEY not in shown
+    assert provider.api_key_encrypted not in shown
+    history = reverse("admin:batches_provider_history", args=[provider.pk])
+    assert KEY not in root.get(history).content.decode()
+
+
+def test_a_key_stays_until_another_is_entered_or_it_is_forgotten(root: Client) -> None:
+    save(root, api_key=KEY)
+    save(root, Provider.objects.get(), name="renamed")
+    assert api_key(Provider.objects.get(name="renamed")) == KEY
+    save(root, Provider.objects.get(), api_key=KEY[::-1])
+    assert api_key(Provider.objects.get()) == KEY[::-1]
+    save(root, Provider.objects.get(), forget_key="on")
+    assert api_key(Provider.objects.get()) == ""
+
+
+def test_saving_the_form_leaves_alone_what_machines_wrote(root: Client) -> None:
+    save(root)
+    Provider.objects.update(pause_reason="auth: refused", announced_limits={"m": {}})
+    save(root, Provider.objects.get(), name="renamed")
+    provider = Provider.objects.get(name="renamed")
+    assert (provider.pause_reason, provider.announced_limits) == ("auth: refused", {"m": {}})
+
+
+def test_there_is_one_default(root: Client) -> None:
+    save(root, is_default="on")
+    save(root, name="second", is_default="on")
+    assert [p.name for p in Provider.objects.filter(is_default=True)] == ["second"]
+
+
+def test_what_is_wrong_is_said(root: Client) -> None:
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"base_url": "https://user@evil.example/v1"}, "is no base URL"),
+        ({"api_key": "no header\nthis"}, "no HTTP header can carry"),
+        ({"prices": '{"m": {"input": "dear"}}'}, "write its price as"),
+        ({"requests_per_minute": "0"}, "To send nothing, pause it."),
+    )
+    for fields, message in wrong:
+        assert message in save(root, **fields)
+    assert not Provider.objects.exists()
+
+
+def probe_of(client: Client, provider: Provider) -> str:
+    return client.post(reverse("admin:batches_provider_test", args=[provider.pk])).content.decode()
+
+
+def test_the_connection_is_tested_with_the_stored_key(root: Client) -> None:
+    knobs = Behaviour(api_key=KEY, models=("one", "two"))
+    with SimulatedProvider(knobs) as simulator:
+        save(root, base_url=simulator.base_url, api_key=KEY, model_names="one\nthree")
+        answer = probe_of(root, Provider.objects.get())
+        assert "It answers." in answer
+        assert "<code>two</code>" in answer
+        assert "It does not list three" in answer
+        save(root, Provider.objects.get(), base_url=simulator.base_url, api_key=f"{KEY}x")
+        refused = probe_of(root, Provider.objects.get())
+    assert "HTTP 401" in refused
+    gone = probe_of(root, Provider.objects.get())
+    assert "It does not answer as it should." in gone
+    assert KEY not in refused + gone
+
+
+def test_an_address_that_may_not_be_called_is_told_of(root: Client, settings: Any) -> None:
+    settings.PROVIDER_PRIVATE_HOSTS = []
+    save(root, base_url="http://127.0.0.1:9/v1")
+    assert "PROVIDER_PRIVATE_HOSTS" in probe_of(root, Provider.objects.get())
+
+
+def test_a_provider_is_paused_and_resumed(root: Client) -> None:
+    save(root)
+    provider = Provider.objects.get()
+    root.post(reverse("admin:batches_provider_pause", args=[provider.pk]))
+    provider.refresh_from_db()
+    assert "by user0" in provider.pause_reason
+    root.post(reverse("admin:batches_provider_resume", args=[provider.pk]))
+    provider.refresh_from_db()
+    assert provider.pause_reason == ""

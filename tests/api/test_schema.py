@@ -1,0 +1,138 @@
+"""What the API says of itself is valid, complete and served without help from other hosts."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import URLPattern
+
+from batches.api.schema import schema
+from batches.api.urls import urlpatterns
+
+SCHEMA = schema()
+OPERATIONS = {
+    operation["operationId"]: operation
+    for path in SCHEMA["paths"].values()
+    for operation in path.values()
+    if "operationId" in operation
+}
+
+
+def references(part: object) -> Iterator[str]:
+    """Every $ref in a part of the description."""
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def test_the_description_is_valid_and_made_without_a_warning() -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", "/dev/null")
+
+
+def test_the_description_is_of_openapi_3_1() -> None:
+    assert SCHEMA["openapi"].startswith("3.1")
+
+
+def test_every_address_but_the_description_itself_is_described() -> None:
+    routes = {
+        "/v1/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(entry.pattern))
+        for entry in urlpatterns
+        if isinstance(entry, URLPattern) and not str(entry.pattern).startswith(("docs", "openapi"))
+    }
+    assert routes - {"/v1/"} == set(SCHEMA["paths"])
+
+
+def test_every_reference_leads_somewhere() -> None:
+    known = {f"#/components/schemas/{name}" for name in SCHEMA["components"]["schemas"]}
+    assert set(references(SCHEMA)) <= known
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_an_operation_says_what_a_client_needs(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
+    assert operation["summary"]
+    assert operation["description"]
+    assert operation["security"] == [{"token": []}]
+    error = operation["responses"]["default"]["content"]["application/json"]["schema"]
+    assert error == {"$ref": "#/components/schemas/ErrorEnvelope"}
+    assert "200" in operation["responses"]
+    for parameter in operation.get("parameters", []):
+        assert parameter["in"] == "path" or parameter.get("description")
+
+
+def bodies(operation: dict[str, Any]) -> Iterator[str]:
+    """The components that are the JSON bodies of an operation."""
+    responses = [operation["responses"][status] for status in operation["responses"]]
+    for part in (operation.get("requestBody", {}), *responses):
+        json_body = part.get("content", {}).get("application/json")
+        if json_body:
+            yield json_body["schema"]["$ref"].rpartition("/")[2]
+
+
+@pytest.mark.parametrize("name", sorted({n for op in OPERATIONS.values() for n in bodies(op)}))
+def test_a_body_has_an_example_that_fits(name: str) -> None:
+    [example] = SCHEMA["components"]["schemas"][name]["examples"]
+    validator = jsonschema_rs.Draft202012Validator(
+        {"$ref": f"#/components/schemas/{name}", "components": SCHEMA["components"]}
+    )
+    assert [error.message for error in validator.iter_errors(example)] == []
+
+
+def test_a_token_is_sent_as_the_official_clients_do() -> None:
+    scheme = SCHEMA["components"]["securitySchemes"]["token"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+
+
+def test_the_event_that_receivers_get_is_described() -> None:
+    [event] = SCHEMA["webhooks"].values()
+    body = event["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body == {"$ref": "#/components/schemas/WebhookEventObject"}
+
+
+def test_the_description_is_public(client: Client) -> None:
+    reply = client.get("/v1/openapi.json")
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json()["paths"].keys() == SCHEMA["paths"].keys()
+
+
+def test_the_page_loads_nothing_from_other_hosts(client: Client) -> None:
+    page = client.get("/v1/docs")
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert "//" not in text
+    links = re.findall(r'(?:src|href)="([^"]+)"', text)
+    assert len(links) == 4
+    for link in links:
+        loaded = client.get(f"/v1/{link}")
+        assert loaded.status_code == 200, link
+        assert loaded.content
+        assert loaded.headers["x-content-type-options"] == "nosniff"
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+
+
+@pytest.mark.parametrize(
+    "name", ["oauth2-redirect.html", "..", "..%2Fschema.py", "%2e%2e%2f%2e%2e%2fLICENSE", "x.js"]
+)
+def test_nothing_else_of_the_package_is_given_out(client: Client, name: str) -> None:
+    reply = client.get(f"/v1/docs/{name}")
+    assert reply.status_code == 404
+    error: dict[str, Any] = reply.json()["error"]
+    assert error["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("path", ["openapi.json", "docs", "docs/start.js"])
+def test_the_pages_are_only_read(client: Client, path: str) -> None:
+    assert client.post(f"/v1/{path}").status_code == 405

@@ -1,0 +1,92 @@
+"""A browser for the tests: the system's Chromium, driven in a process of its own thread."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"),
+    *("--disable-component-update", "--no-first-run"),
+)
+NARROW = {"width": 390, "height": 844}
+WIDE = {"width": 1280, "height": 860}
+SERIOUS = {"serious", "critical"}
+
+
+def chromium() -> str | None:
+    """Where the system's Chromium is, if there is one."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@dataclass
+class Visitor:
+    """Somebody who looks at pages of one server, and what the browser had to complain of."""
+
+    page: Page
+    address: str
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("request", self._asked)
+        self.page.on("response", self._got)
+
+    def _heard(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.address}/", "data:", "blob:")):
+            self.complaints.append(f"another host: {request.url}")
+
+    def _got(self, response: Response) -> None:
+        if response.status >= 400:
+            self.complaints.append(f"{response.status}: {response.url}")
+
+    def open(self, path: str) -> None:
+        self.page.goto(f"{self.address}{path}")
+
+    def log_in(self, name: str, password: str) -> None:
+        self.open("/admin/")
+        self.page.fill("[name=username]", name)
+        self.page.fill("[name=password]", password)
+        self.page.click("button[type=submit]")
+        self.page.wait_for_selector("h1")
+
+    def faults_of_page(self, *, dark: bool) -> list[str]:
+        """What axe finds serious on the page that is open, in a theme."""
+        self.page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", dark)
+        report = Axe().run(self.page).response
+        assert report["passes"], "axe looked at nothing"
+        return [
+            f"{one['id']}: {one['nodes'][0]['html'][:200]}"
+            for one in report["violations"]
+            if one["impact"] in SERIOUS
+        ]
+
+    def is_wider_than_screen(self) -> bool:
+        """Whether the page has to be moved sideways to be read."""
+        script = "document.documentElement.scrollWidth > document.documentElement.clientWidth + 1"
+        return bool(self.page.evaluate(script))
+
+    def picture(self, path: Path) -> None:
+        self.page.screenshot(path=path)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A running browser."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        try:
+            yield running
+        finally:
+            running.close()

@@ -1,0 +1,213 @@
+"""A person logs in, adds a provider, makes batches, watches them, and takes the results home."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import Browser, expect
+
+from tests.processes.api_stack import MODEL, ApiStack
+from tests.processes.browser import NARROW, WIDE, Visitor, browser, chromium
+from tests.processes.stack import MANAGE, ROOT
+from tests.servers import run_quietly
+
+PASSWORD = "a long pass phrase"
+# Where pictures for the docs go, when they are asked for.
+PICTURES = ROOT / "docs" / "admin" if os.environ.get("THREEPHASE_SCREENSHOTS") else None
+PATIENCE_MS = 60_000
+
+ABOUT = "Capitals of the world"
+HOSTILE = '"><img src=x onerror="document.title=1"><script>document.title=2</script>'
+
+pytestmark = pytest.mark.skipif(
+    chromium() is None, reason="there is no Chromium; on Debian: apt-get install chromium"
+)
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def staff(api_stack: ApiStack) -> str:
+    """The name of somebody who may do everything."""
+    run_quietly(
+        *(*MANAGE, "createsuperuser", "--noinput", "--username", "ada"),
+        *("--email", "ada@example.com"),
+        env={**api_stack.server.env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
+    )
+    return "ada"
+
+
+@pytest.fixture
+def visitor(api_stack: ApiStack, staff: str, chrome: Browser) -> Iterator[Visitor]:
+    """Somebody who has logged in; nothing may go wrong in the browser meanwhile."""
+    with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
+        visitor = Visitor(context.new_page(), api_stack.server.address)
+        visitor.page.set_default_timeout(PATIENCE_MS)
+        visitor.log_in(staff, PASSWORD)
+        yield visitor
+        assert visitor.complaints == []
+
+
+def start_batch(visitor: Visitor, prompts: list[str], **fields: str) -> None:
+    """Paste prompts, look at the preview, start; ends on the page of the batch."""
+    visitor.open("/admin/batches/batch/add/")
+    page = visitor.page
+    page.fill("[name=prompts]", "\n".join(prompts))
+    page.fill("[name=model]", MODEL)
+    for details in page.locator("details.tp-card").all():
+        details.evaluate("details => details.open = true")
+    for name, value in fields.items():
+        page.fill(f"[name={name}]", value)
+    page.click("text=Preview")
+    page.wait_for_selector("#preview")
+    if "description" in fields and fields["description"] == ABOUT:
+        picture(visitor, "create")
+    page.click("text=Start the batch")
+    page.wait_for_selector("#live")
+
+
+def look_at_dashboard(visitor: Visitor) -> None:
+    """In another tab, while the batch runs."""
+    tab = visitor.page.context.new_page()
+    other = Visitor(tab, visitor.address)
+    other.open("/admin/")
+    expect(tab.locator("#dashboard tbody")).to_contain_text(ABOUT)
+    expect(tab.locator("#dashboard")).to_contain_text("last heartbeat")
+    # The page finds out by itself that some are done.
+    expect(tab.locator("#dashboard tbody")).not_to_contain_text("0 of 100")
+    picture(other, "dashboard")
+    tab.close()
+    assert other.complaints == []
+
+
+def wait_completed(visitor: Visitor) -> None:
+    """Without a reload: the page finds out by itself."""
+    visitor.page.wait_for_selector("[data-status=completed]")
+
+
+def picture(visitor: Visitor, name: str) -> None:
+    if PICTURES is not None:
+        PICTURES.mkdir(exist_ok=True)
+        visitor.picture(PICTURES / f"{name}.png")
+
+
+def test_a_provider_is_added_and_its_connection_tested(
+    visitor: Visitor, api_stack: ApiStack
+) -> None:
+    page = visitor.page
+    visitor.open("/admin/batches/provider/add/")
+    page.fill("[name=name]", "added by hand")
+    page.fill("[name=base_url]", api_stack.simulator.base_url)
+    page.fill("[name=api_key]", "sk-never-shown-again-0123456789")
+    page.click("[name=_save]")
+    page.click("text=Test connection")
+    expect(page.locator("#probe")).to_contain_text("It answers.")
+    assert "sk-never-shown" not in page.content()
+
+
+def test_pasted_prompts_run_and_what_failed_is_retried(visitor: Visitor, tmp_path: Path) -> None:
+    page = visitor.page
+    slow = [f"Capital number {n}? [simulate: latency=lognormal:0.4,0.6]" for n in range(96)]
+    failing = [f"Bad {n} [simulate: status=422 times=1]" for n in range(4)]
+    start_batch(visitor, slow + failing, batch_size="8", description=ABOUT)
+    page.evaluate("window.neverReloaded = true")
+    look_at_dashboard(visitor)
+    wait_completed(visitor)
+    assert page.evaluate("window.neverReloaded"), "it was reloaded to find out"
+    expect(page.locator(".tp-failure")).to_contain_text("4 prompts")
+    picture(visitor, "detail")
+    page.click(".tp-failure >> text=Show")
+    expect(page.locator("tbody tr")).to_have_count(4)
+    page.click("text=Back to the batch")
+    page.click("text=Retry these")
+    expect(page.locator("#live .tp-progress").first).to_have_attribute(
+        "aria-label", "100 of 100 done"
+    )
+    wait_completed(visitor)
+    assert page.locator(".tp-failure").count() == 0
+    for name, lines in (("JSONL", 100), ("CSV", 101)):
+        with page.expect_download() as download:
+            page.click(f"text={name} >> visible=true")
+        target = tmp_path / name
+        download.value.save_as(target)
+        assert len(target.read_text(encoding="utf-8-sig").splitlines()) >= lines
+    visitor.open("/admin/batches/batch/")
+    picture(visitor, "list")
+
+
+def test_a_batch_is_made_of_a_csv_file(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/admin/batches/batch/add/")
+    rows = "custom_id,question\n" + "".join(f"q{n},Why {n}?\n" for n in range(20))
+    page.set_input_files(
+        "[name=file]", {"name": "why.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    )
+    page.fill("[name=model]", MODEL)
+    page.click("text=Preview")
+    expect(page.locator(".tp-errors")).to_contain_text("line 1: column: there is no column")
+    page.set_input_files(
+        "[name=file]", {"name": "why.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    )
+    page.fill("[name=column]", "question")
+    page.click("text=Preview")
+    expect(page.locator("#preview")).to_contain_text("Why 0?")
+    page.click("text=Start the batch")
+    wait_completed(visitor)
+    expect(page.locator("#live .tp-progress").first).to_have_attribute(
+        "aria-label", "20 of 20 done"
+    )
+
+
+def test_what_people_and_models_write_is_text(visitor: Visitor) -> None:
+    page = visitor.page
+    start_batch(visitor, [HOSTILE], description=HOSTILE)
+    wait_completed(visitor)
+    assert page.locator("img[src=x]").count() == 0
+    page.click("#live tbody a")
+    expect(page.locator(".tp-turn").first).to_contain_text(HOSTILE)
+    visitor.open("/admin/batches/batch/")
+    assert page.locator("img[src=x]").count() == 0
+    assert page.title() not in {"1", "2"}
+
+
+PAGES = (
+    *("index", "batches_batch_changelist", "batches_batch_add", "batches_provider_changelist"),
+    *("batches_provider_add", "batches_file_changelist", "batches_apitoken_changelist"),
+    *("batches_apitoken_add", "batches_webhookendpoint_changelist"),
+    *("batches_webhookendpoint_add", "batches_webhookdelivery_changelist"),
+)
+
+
+@pytest.fixture
+def pages(visitor: Visitor) -> list[str]:
+    """The addresses of all pages, those of a batch that has ended with a failure among them."""
+    start_batch(visitor, ["Well?", "Bad [simulate: status=422]"])
+    wait_completed(visitor)
+    batch = visitor.page.url.removeprefix(visitor.address).removesuffix("change/")
+    plain = [reverse(f"admin:{name}") for name in PAGES]
+    return [*plain, *(f"{batch}{end}" for end in ("change/", "results/", "results/0/"))]
+
+
+def test_pages_pass_axe_in_both_themes(visitor: Visitor, pages: list[str]) -> None:
+    faults = []
+    for path in pages:
+        visitor.open(path)
+        for dark in (False, True):
+            faults += [(path, dark, fault) for fault in visitor.faults_of_page(dark=dark)]
+    assert faults == []
+
+
+def test_pages_fit_a_telephone(visitor: Visitor, pages: list[str]) -> None:
+    visitor.page.set_viewport_size(NARROW)  # type: ignore[arg-type]  # a dict is one
+    wide = []
+    for path in pages:
+        visitor.open(path)
+        if visitor.is_wider_than_screen():
+            wide.append(path)
+    assert wide == []
