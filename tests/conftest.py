@@ -3,10 +3,17 @@
 import logging
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from batches.models import Provider
 from batches.simulator import SimulatedProvider
+
+# A busy machine is no reason to fail.
+hypothesis.settings.register_profile(
+    "threephase", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("threephase")
 
 
 @pytest.fixture

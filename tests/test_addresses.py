@@ -1,7 +1,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.addresses import AddressPolicy, is_public
@@ -60,7 +60,6 @@ v4 = st.ip_addresses(v=4) | st.sampled_from(
 CARRIERS = ("::ffff:0:0", "::", "64:ff9b::")
 
 
-@settings(deadline=None)
 @given(inner=v4, carrier=st.sampled_from(CARRIERS))
 def test_an_address_inside_another_is_judged_by_the_inner_one(
     inner: ipaddress.IPv4Address, carrier: str
@@ -69,14 +68,12 @@ def test_an_address_inside_another_is_judged_by_the_inner_one(
     assert is_public(outer) == is_public(inner)
 
 
-@settings(deadline=None)
 @given(inner=v4, rest=st.integers(0, 2**80 - 1))
 def test_a_6to4_address_is_judged_by_the_inner_one(inner: ipaddress.IPv4Address, rest: int) -> None:
     outer = ipaddress.IPv6Address((0x2002 << 112) | (int(inner) << 80) | rest)
     assert is_public(outer) == is_public(inner)
 
 
-@settings(deadline=None)
 @given(ip=v4)
 def test_no_ipv4_address_of_a_special_use_is_public(ip: ipaddress.IPv4Address) -> None:
     special = ip.is_private or ip.is_multicast or ip.is_reserved

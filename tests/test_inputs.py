@@ -282,7 +282,7 @@ def test_a_line_as_long_as_it_may_be_is_read() -> None:
 texts = st.text(min_size=1, max_size=60)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=texts, ascii_only=st.booleans(), end=st.sampled_from(["", "\n", "\r\n"]))
 def test_any_text_survives_in_jsonl(text: str, end: str, *, ascii_only: bool) -> None:
     for fields in ({"prompt": text}, {"custom_id": "a", "prompt": text}, prompt_body(text, CHAT)):
@@ -291,7 +291,7 @@ def test_any_text_survives_in_jsonl(text: str, end: str, *, ascii_only: bool) ->
         assert json.loads(prompt.body) == prompt_body(text, CHAT)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     text=st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1)
     .map(lambda text: text.strip().removeprefix("\ufeff").strip())

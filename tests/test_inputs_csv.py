@@ -188,7 +188,7 @@ def test_a_row_that_never_ends_is_not_held() -> None:
     assert peak < 1_000_000
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     rows=st.lists(
         st.text(min_size=1, max_size=30).filter(lambda text: text.strip()), min_size=1, max_size=5

@@ -98,7 +98,7 @@ STARTS = [b"", b"prompt\n", b"prompt,custom_id\n", b'prompt\n"', b'{"prompt": "'
 likely = st.text(alphabet='a",\r\n\x00{}:[] ', max_size=40).map(str.encode)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     start=st.sampled_from(STARTS),
     rest=st.binary(max_size=60) | likely,

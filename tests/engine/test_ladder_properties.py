@@ -64,7 +64,7 @@ def check(schema: Any, value: Any, answer: str, rung: Rung) -> None:
         assert judgement.fault.kind is FailureKind.SCHEMA_VIOLATION
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(schema=schemas, value=values, before=prose, after=prose)
 def test_the_schema_decides_whatever_the_text_around_an_answer(
     schema: Any, value: Any, before: str, after: str
@@ -77,7 +77,7 @@ def test_the_schema_decides_whatever_the_text_around_an_answer(
         check(schema, value, f"{before} {text} {after}", Rung.EXTRACTED)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(schema=schemas, seed=st.integers(0, 100), before=prose, after=prose)
 def test_what_a_schema_allows_is_accepted(schema: Any, seed: int, before: str, after: str) -> None:
     try:
@@ -91,7 +91,7 @@ def test_what_a_schema_allows_is_accepted(schema: Any, seed: int, before: str, a
         check(schema, value, f"{before} {text} {after}", Rung.EXTRACTED)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(schema=schemas, answer=st.text(st.sampled_from("{}[]\",:'`\\ab1. \n-/"), max_size=60))
 def test_no_answer_is_too_odd_to_be_judged(schema: Any, answer: str) -> None:
     judgement = judge_reply(request(schema=schema), reply(answer), LadderOptions())
@@ -101,7 +101,7 @@ def test_no_answer_is_too_odd_to_be_judged(schema: Any, answer: str) -> None:
         json.dumps(judgement.parsed, allow_nan=False).encode()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(value=values.filter(lambda value: isinstance(value, dict | list) and bool(value)))
 def test_a_comma_too_many_changes_nothing_of_the_value(value: Any) -> None:
     text = json.dumps(value)
@@ -111,7 +111,6 @@ def test_a_comma_too_many_changes_nothing_of_the_value(value: Any) -> None:
         assert json.loads(mended) == value
 
 
-@settings(deadline=None)
 @given(answer=st.text(st.sampled_from("{}[]\",:'`\\ab1 \n"), max_size=80))
 def test_an_excerpt_is_a_part_of_the_answer_and_json_if_it_is_sound(answer: str) -> None:
     excerpt = json_within(answer)

@@ -131,7 +131,7 @@ schedules = st.sampled_from(SCHEDULES)
 sizes = st.integers(1, 20)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     plans=plans_of(RateLimited, *RETRIED, *FINAL, *UNEXPECTED),
     schedule=schedules,
@@ -150,7 +150,7 @@ def test_there_is_one_outcome_per_prompt_in_order_and_it_is_the_right_one(
     assert most <= batch_size
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     plans=plans_of(RateLimited, *PAUSING, ServerError, RequestRefused, ValueError),
     schedule=schedules,
@@ -179,7 +179,7 @@ def essence(outcome: Outcome) -> Outcome:
     return dataclasses.replace(outcome, latency_s=0.0, busy_s=0.0, elapsed_s=0.0, done_at=None)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     plans=plans_of(RateLimited, ServerError, NetworkError, RequestRefused, ValueError),
     schedule=schedules,

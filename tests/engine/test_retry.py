@@ -126,7 +126,6 @@ def test_an_error_is_of_one_mind_about_attempts() -> None:
     assert free == {AuthError, QuotaError, RateLimited}
 
 
-@settings(deadline=None)
 @given(
     calls=st.integers(1, 10**6),
     chance=st.floats(0, 1, exclude_max=True),
@@ -201,7 +200,7 @@ ODD_PARTS = ("99:99:99", "+9999", "-2359", "+2359", ",", ":", "::", "-", "--", "
 DATE_LIKE = st.lists(st.sampled_from(DATE_PARTS + ODD_PARTS), max_size=7).map(" ".join)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(header=st.text(max_size=40) | DATE_LIKE, milliseconds=st.none() | st.text(max_size=12))
 def test_no_header_breaks_the_reading(header: str, milliseconds: str | None) -> None:
     headers = {"retry-after": header}

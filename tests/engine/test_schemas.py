@@ -129,7 +129,7 @@ small_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(schema=small_schemas, value=small_values)
 def test_the_verdict_is_that_of_the_schema_for_any_schema_and_value(
     schema: Any, value: Any

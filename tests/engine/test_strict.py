@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.schemas import response_model
@@ -133,7 +133,6 @@ objects: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(schema=objects)
 def test_the_form_is_a_schema_and_is_its_own_form(schema: Any) -> None:
     once = strict_schema(schema)

@@ -2,7 +2,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.timing import TimingStats, percentile, timing_stats
@@ -18,7 +18,6 @@ def stats(
     )
 
 
-@settings(deadline=None)
 @given(values=st.lists(seconds, min_size=1, max_size=200), share=st.integers(1, 100))
 def test_a_percentile_is_the_least_value_that_so_many_reach(
     values: list[float], share: int
@@ -39,7 +38,6 @@ def test_the_percentiles_of_the_first_numbers_are_known(count: int) -> None:
     assert got.p99_s == -(-count * 99 // 100)
 
 
-@settings(deadline=None)
 @given(latencies=st.lists(seconds, min_size=1, max_size=50))
 def test_percentiles_rise_and_the_average_lies_between(latencies: list[float]) -> None:
     got = stats(latencies)
