@@ -28,6 +28,8 @@ Price = Callable[[str, Usage], Decimal | None]
 
 CONGESTION = (RateLimited, Overloaded, DeadlineExceeded)
 
+# How long each step of a window takes that opens although nothing has come back yet.
+OPENING_S = 0.02
 # Where nothing limits the calls, the limits are asked this often.
 FREE_S = 0.1
 # Who waits longer for a place looks again before using it: there may be a pause by then.
@@ -138,6 +140,7 @@ class Governor:
         self._turns: dict[int, _Turn] = {}
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._opening: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -217,12 +220,25 @@ class Governor:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
+        if self._opening is None:
+            self._open_later()
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._leave_window()
             raise
+
+    def _open_later(self) -> None:
+        self._opening = None
+        if self.window.is_opening and self._waiting:
+            self._opening = asyncio.get_running_loop().call_later(OPENING_S, self._open_window)
+
+    def _open_window(self) -> None:
+        if self.window.is_opening:
+            self.window.open()
+            self._let_in()
+        self._open_later()
 
     def _leave_window(self) -> None:
         self._inside -= 1

@@ -5,9 +5,9 @@
 -- "now": seconds or null, "news": [[operation, ...], ...], "reserve": {unit: amount} or null}.
 -- Returns JSON: {"wait", "booked", "epoch", "free", "paused", "limits": {unit: [rate, burst]}}.
 
-local FIRST_CALLS, CALLS_PER_REPLY, CALLS_PER_SECOND = 50, 3, 10
+local FIRST_CALLS, CALLS_PER_REPLY, CALLS_PER_SECOND = 50, 3, 250
 local REPLIES_TO_BE_FREE, LOOK_AGAIN_S = 500, 0.01
-local LEAST_SPAN_S, CUT, FIRST_CUT = 0.5, 0.7, 0.5
+local LEAST_SPAN_S, CUT, LEAST_CALLS = 0.5, 0.5, 4
 local EARLY_GROWTH, GROWTH, FAST_GROWTH, FORGOTTEN = 1.5, 0.002, 1e-4, 20
 local BELIED, SURPRISE, LEAST_SHRINK = 0.9, 0.1, 1 / 64
 local KEPT_S = 3600
@@ -68,41 +68,43 @@ local function take(unit, amount)
   if rate then bucket.full_at = math.max(bucket.full_at, now) + amount / rate end
 end
 
-local function lower(bucket, level, rate, burst)
-  bucket.full_at = math.max(bucket.full_at, now + (burst - level) / rate)
+local function lower(bucket, level, rate, burst, at)
+  bucket.full_at = math.max(bucket.full_at, at + (burst - level) / rate)
 end
 
 local function begin(bucket)
   bucket.since, bucket.counted = now, 0
 end
 
-local function learn(bucket, rate)
+local function learn(bucket, rate, amount, pause_s)
   local span = now - bucket.since
   if rate == nil then
-    bucket.learned = math.max(FIRST_CUT * bucket.counted / math.max(span, 1), 1e-3)
+    bucket.learned = math.max(CUT * bucket.counted / math.max(span, 1), 1e-3)
     bucket.proven = 0
     begin(bucket)
-  elseif span >= LEAST_SPAN_S then
-    bucket.learned = math.min(rate, math.max(bucket.counted / span, FIRST_CUT * rate))
-    bucket.proven = 1
-    begin(bucket)
+  elseif now - bucket.cut_at < LEAST_SPAN_S then
+    return
   else
-    bucket.learned = CUT * rate
+    bucket.learned = math.min(rate, math.max(bucket.counted / span, CUT * rate))
+    if bucket.counted >= LEAST_CALLS * amount then
+      bucket.proven = 1
+      begin(bucket)
+    end
   end
-  bucket.cut_at = now
+  bucket.cut_at = now + pause_s
 end
 
-local function doubt(bucket, rate, burst)
+local function doubt(bucket, rate, burst, pause_s)
   local span = now - bucket.since
   if span < burst / rate + LEAST_SPAN_S then return end
   local measured = bucket.counted / span
   if measured < BELIED * rate then
-    bucket.learned, bucket.proven, bucket.cut_at = math.max(measured, 1e-3), 1, now
+    bucket.learned, bucket.proven, bucket.cut_at = math.max(measured, 1e-3), 1, now + pause_s
   end
   begin(bucket)
 end
 
-local function refuse(unit, amount)
+local function refuse(unit, amount, pause_s)
   local bucket = pace[unit]
   local rate, burst = limit_of(unit)
   bucket.counted = math.max(bucket.counted - amount, 0)
@@ -114,12 +116,12 @@ local function refuse(unit, amount)
   end
   local known_rate, known_burst = known_limit(unit)
   if known_rate then
-    doubt(bucket, known_rate, known_burst)
+    doubt(bucket, known_rate, known_burst, pause_s)
   else
-    learn(bucket, rate)
+    learn(bucket, rate, amount, pause_s)
   end
   rate, burst = limit_of(unit)
-  if rate then lower(bucket, 0, rate, burst) end
+  if rate then lower(bucket, 0, rate, burst, now + pause_s) end
 end
 
 local news = {}
@@ -143,7 +145,7 @@ function news.refused(unit, amount, epoch, pause_s)
   pace.paused_until = math.max(pace.paused_until, now + pause_s)
   if epoch == pace.epoch then
     pace.epoch = pace.epoch + 1
-    refuse(unit, amount)
+    refuse(unit, amount, pause_s)
   end
 end
 
@@ -157,7 +159,7 @@ function news.announce(unit, rate, burst, left)
   told[unit] = nil
   local held_rate, held_burst = limit_of(unit)
   told[unit] = given
-  lower(bucket, math.min(left, burst), held_rate, held_burst)
+  lower(bucket, math.min(left, burst), held_rate, held_burst, now)
 end
 
 local function reserve(amounts)

@@ -5,7 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import api, cpu, five_prompts, memory, schedules, schemas, uploads, workers
+from benchmarks import api, cpu, five_prompts, limits, memory, schedules, schemas, uploads, workers
 from benchmarks.tools import as_table
 
 MEASUREMENTS = {
@@ -15,6 +15,7 @@ MEASUREMENTS = {
     "memory": memory,
     "schemas": schemas,
     "workers": workers,
+    "limits": limits,
     "api": api,
     "uploads": uploads,
 }

@@ -20,16 +20,19 @@ MANAGE = (sys.executable, str(ROOT / "manage.py"))
 
 @dataclass(frozen=True)
 class Row:
-    """A measured figure, and the bar it is held to."""
+    """A measured figure, and the bar it is held to: the most it may be, or the least."""
 
     name: str
     value: float
     unit: str
     bar: float | None = None
+    at_least: bool = False
 
     @property
     def holds(self) -> bool:
-        return self.bar is None or self.value <= self.bar
+        if self.bar is None:
+            return True
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
 
 
 @dataclass(frozen=True)

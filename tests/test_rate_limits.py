@@ -69,9 +69,7 @@ def in_redis(
     return answer_of(raw)
 
 
-@settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=TOLD, steps=st.lists(STEP, min_size=1, max_size=25))
 def test_the_script_and_the_engine_always_say_the_same(
     server: RedisServer,

@@ -22,15 +22,17 @@ UNITS: tuple[Unit, ...] = ("requests", "tokens")
 # few each second, since whoever made the first ones may be gone.
 FIRST_CALLS = 50
 CALLS_PER_REPLY = 3
-CALLS_PER_SECOND = 10
+CALLS_PER_SECOND = 250
 # After so many answers without a limit none is expected.
 REPLIES_TO_BE_FREE = 500
 LOOK_AGAIN_S = 0.01
 
-# A shorter time between two refusals tells nothing of the rate.
+# The pace is cut once in this time at most, and by this much at most.
 LEAST_SPAN_S = 0.5
-CUT = 0.7
-FIRST_CUT = 0.5
+CUT = 0.5
+# A rate is measured by so many calls of the size that was refused: the bucket need not have been
+# empty, only emptier than that.
+LEAST_CALLS = 4
 # How a learned rate rises with the seconds since the last refusal: before the first measurement,
 # and after it.
 EARLY_GROWTH = 1.5
@@ -113,20 +115,20 @@ class _Bucket:
         self.announced = limit
         self.lower(min(left, limit.burst), self.limit(None, now) or limit, now)
 
-    def refuse(self, amount: float, told: Limit | None, now: float) -> None:
-        """Slow down after a refusal of a call that was counted."""
+    def refuse(self, amount: float, told: Limit | None, now: float, pause_s: float) -> None:
+        """Slow down after a refusal of a call that was counted; begin anew after the pause."""
         limit = self.limit(told, now)
         self.counted = max(self.counted - amount, 0.0)
         known = told or self.announced
         if limit and self.level(limit, now) > max(1.0, SURPRISE * limit.burst):
             self.shrink = max(self.shrink / 2, LEAST_SHRINK)
         if known is None:
-            self._learn(limit, now)
+            self._learn(limit, amount, now, pause_s)
         else:
-            self._doubt(known, now)
+            self._doubt(known, now, pause_s)
         limit = self.limit(told, now)
         if limit is not None:
-            self.lower(0.0, limit, now)
+            self.lower(0.0, limit, now + pause_s)
 
     def _learned_rate(self, now: float) -> float:
         if not self.learned:
@@ -138,28 +140,30 @@ class _Bucket:
             growth = EARLY_GROWTH ** min(passed, 60.0)
         return self.learned * growth if growth < FORGOTTEN else 0.0
 
-    def _learn(self, limit: Limit | None, now: float) -> None:
+    def _learn(self, limit: Limit | None, amount: float, now: float, pause_s: float) -> None:
         span = now - self.since
         if limit is None:
-            self.learned = max(FIRST_CUT * self.counted / max(span, 1.0), 1e-3)
+            self.learned = max(CUT * self.counted / max(span, 1.0), 1e-3)
             self.proven = False
             self._begin(now)
-        elif span >= LEAST_SPAN_S:
-            # Measured is what got through: never more than the rate, less if it was not used up.
-            self.learned = min(limit.rate, max(self.counted / span, FIRST_CUT * limit.rate))
-            self.proven = True
-            self._begin(now)
+        elif now - self.cut_at < LEAST_SPAN_S:
+            return
         else:
-            self.learned = CUT * limit.rate
-        self.cut_at = now
+            # Measured is what got through: never more than the rate, less if it was not used up.
+            self.learned = min(limit.rate, max(self.counted / span, CUT * limit.rate))
+            if self.counted >= LEAST_CALLS * amount:
+                self.proven = True
+                self._begin(now)
+        # The pace rises again when the pause is over.
+        self.cut_at = now + pause_s
 
-    def _doubt(self, known: Limit, now: float) -> None:
+    def _doubt(self, known: Limit, now: float, pause_s: float) -> None:
         span = now - self.since
         if span < known.burst / known.rate + LEAST_SPAN_S:
             return
         measured = self.counted / span
         if measured < BELIED * known.rate:
-            self.learned, self.proven, self.cut_at = max(measured, 1e-3), True, now
+            self.learned, self.proven, self.cut_at = max(measured, 1e-3), True, now + pause_s
         self._begin(now)
 
     def _begin(self, now: float) -> None:
@@ -232,7 +236,7 @@ class Pace:
         self.paused_until = max(self.paused_until, now + pause_s)
         if epoch == self.epoch:
             self.epoch += 1
-            self._bucket(unit, now).refuse(amount, told.get(unit), now)
+            self._bucket(unit, now).refuse(amount, told.get(unit), now, pause_s)
 
     def announce(self, unit: Unit, limit: Limit, left: float, now: float) -> None:
         """Take the limit that the provider announces, of which so much is left at most."""

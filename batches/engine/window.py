@@ -1,6 +1,7 @@
 """How many calls may be in flight. Pure: the caller brings clock and latencies.
 
-The window begins at half of its cap. It grows with every success, is cut when the provider shows
+The window begins at half of its cap, unless that is small, and opens within moments if nothing is
+refused by then: answers may take long. It grows with every success, is cut when the provider shows
 that it is too much for it, and is soon back at the last size that went well; from there it grows
 slowly at first. While answers take much longer than they did, it does not grow.
 """
@@ -8,6 +9,10 @@ slowly at first. While answers take much longer than they did, it does not grow.
 from math import ceil
 from statistics import median
 
+# So few calls are too much for nobody.
+SMALL = 8
+# Before anything has come back, the window opens by this share of its cap in each step.
+OPENING = 1 / 8
 CUT = 0.7
 # So much of the last good size is kept in mind when the window is cut below it.
 MEMORY = 0.9
@@ -24,11 +29,12 @@ class AdaptiveWindow:
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
-        self._size = float(ceil(cap / 2))
+        self._size = float(cap if cap <= SMALL else ceil(cap / 2))
         self._good = float(cap)
         self._cut_at = float("-inf")
         self._clean = 0
         self._latencies: list[float] = []
+        self._block = max(LEAST_BLOCK, self.size)
         self._usual_s: float | None = None
         self._slow = False
 
@@ -43,6 +49,15 @@ class AdaptiveWindow:
     def limit_to(self, cap: int) -> None:
         """Change the cap."""
         self._cap = max(1, cap)
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether nothing is known of the provider yet, and the window is below its cap."""
+        return self._size < self._cap and not self._clean and self._cut_at == float("-inf")
+
+    def open(self) -> None:
+        """Make a step towards the cap."""
+        self._size = min(self._size + max(OPENING * self._cap, 1.0), float(self._cap))
 
     def succeeded(self, latency_s: float) -> None:
         """Take note of a call that was answered."""
@@ -65,10 +80,11 @@ class AdaptiveWindow:
 
     def _watch(self, latency_s: float) -> None:
         self._latencies.append(latency_s)
-        if len(self._latencies) < max(LEAST_BLOCK, self.size):
+        if len(self._latencies) < self._block:
             return
         now_s = median(self._latencies)
         self._latencies.clear()
+        self._block = max(LEAST_BLOCK, self.size)
         self._slow = self._usual_s is not None and now_s > SLOWER * self._usual_s
         usual_s = now_s if self._usual_s is None else min(now_s, DRIFT * self._usual_s)
         self._usual_s = usual_s

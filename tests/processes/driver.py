@@ -131,6 +131,11 @@ def provider(name: str, base_url: str, model_names: list[str]) -> None:
     Provider.objects.create(name=name, base_url=base_url, model_names=model_names, is_default=first)
 
 
+def limit(base_url: str, **limits: int) -> None:
+    """Tell the limits of the provider at this address."""
+    Provider.objects.filter(base_url=base_url).update(**limits)
+
+
 def token(username: str) -> str:
     """A token of a user, who is made if there is none."""
     return create_token(User.objects.get_or_create(username=username)[0])
@@ -152,7 +157,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             answers,
             chunks,
         ),
-        *(cancel, retry, expire, ring, sweep, provider, token),
+        *(cancel, retry, expire, ring, sweep, provider, limit, token),
     )
 }
 

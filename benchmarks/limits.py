@@ -1,0 +1,134 @@
+"""Providers with rate limits: how much of the allowance is used, and how many calls are refused."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+
+from batches.simulator import Behaviour
+from benchmarks.tools import Row
+from benchmarks.workers import fresh_stack
+from tests.processes.stack import Stack
+
+TITLE = "A provider that allows 50 requests/s, or 20,000 tokens/s; PostgreSQL with Redis"
+
+Told = Literal["told", "announced", "neither"]
+
+REQUESTS_PER_SECOND = 50
+PROMPTS = 3_000
+TOKENS_PER_SECOND = 20_000
+LONG_PROMPTS = 1_200
+WINDOW = 100
+PATIENCE_S = 600
+
+# The least share of the allowance that must be used, and the largest of calls refused, in percent.
+BARS: Mapping[Told, tuple[float, float]] = {
+    "told": (98.0, 0.5),
+    "announced": (96.0, 1.0),
+    "neither": (90.0, 10.0),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A limit of a provider, what is known of it, and how many workers keep to it."""
+
+    unit: Literal["requests", "tokens"]
+    told: Told
+    workers: int
+
+    @property
+    def name(self) -> str:
+        workers = "worker" if self.workers == 1 else "workers"
+        return f"{self.unit}, {self.told}, {self.workers} {workers}"
+
+    def behaviour(self) -> Behaviour:
+        announce = self.told == "announced"
+        if self.unit == "requests":
+            return Behaviour(
+                latency="uniform:0.1,0.5",
+                requests_per_second=REQUESTS_PER_SECOND,
+                burst=REQUESTS_PER_SECOND,
+                announce_limits=announce,
+            )
+        return Behaviour(
+            latency="uniform:0.1,0.5", tokens_per_second=TOKENS_PER_SECOND, announce_limits=announce
+        )
+
+    def limits(self) -> dict[str, int]:
+        if self.told != "told":
+            return {}
+        if self.unit == "requests":
+            return {"requests_per_minute": 60 * REQUESTS_PER_SECOND}
+        return {"tokens_per_minute": 60 * TOKENS_PER_SECOND}
+
+    def texts(self) -> list[str]:
+        if self.unit == "requests":
+            return [f"prompt {number}" for number in range(PROMPTS)]
+        return [long_text(number) for number in range(LONG_PROMPTS)]
+
+    def used(self, stats: Mapping[str, Any]) -> float:
+        """The share of the allowance that was used between the first call and the last, in %."""
+        if self.unit == "requests":
+            taken, rate = stats["admitted"], REQUESTS_PER_SECOND
+        else:
+            taken, rate = stats["tokens"], TOKENS_PER_SECOND
+        return float(100 * taken / (rate + rate * stats["admitted_s"]))
+
+
+def long_text(number: int) -> str:
+    """A prompt of 10 to some 10,000 tokens, most of them some hundreds."""
+    tokens = min(10 + random.Random(number).lognormvariate(5.5, 1.2), 10_000.0)
+    return f"prompt {number}: " + "word" * int(tokens)
+
+
+CASES = [
+    Case(unit, told, workers)
+    for unit in ("requests", "tokens")
+    for told in BARS
+    for workers in (1, 4)
+]
+
+
+def measure() -> list[Row]:
+    return [row for case in CASES for row in rows_of(case)]
+
+
+def rows_of(case: Case) -> list[Row]:
+    with fresh_stack("postgres") as stack:
+        stack.simulator.behaviour = case.behaviour()
+        for number in range(case.workers):
+            stack.start_worker(f"worker-{number}")
+        stats = run(stack, case)
+    least, most = BARS[case.told]
+    calls = stats["calls"]
+    refused = 100 * stats["by_status"].get("429", 0) / calls
+    return [
+        Row(f"{case.name}: allowance used", case.used(stats), "%", bar=least, at_least=True),
+        Row(f"{case.name}: calls refused with 429", refused, "%", bar=most),
+    ]
+
+
+def run(stack: Stack, case: Case) -> dict[str, Any]:
+    """Run a batch to its end; what the provider has counted. Exits if a prompt is lost."""
+    warm_up(stack, case.workers)
+    stack.driver("limit", base_url=stack.simulator.base_url, **case.limits())
+    texts = case.texts()
+    batch = stack.create_batch(texts, batch_size=WINDOW, parallelism=case.workers)
+    stack.wait_completed(batch, seconds=PATIENCE_S)
+    status = stack.status(batch)
+    if status["succeeded"] != len(texts):
+        raise RuntimeError(f"{case.name}: {status}")
+    stats: dict[str, Any] = httpx.get(
+        stack.simulator.base_url.removesuffix("/v1") + "/_simulator/stats"
+    ).json()
+    return stats
+
+
+def warm_up(stack: Stack, workers: int) -> None:
+    """Wait until every worker takes messages, with another provider's model in mind."""
+    for _ in range(2 * workers):
+        stack.wait_completed(stack.create_batch(1, defaults={"model": "another"}))
+    stack.simulator.reset()

@@ -1,0 +1,117 @@
+"""How fast calls go out, against simulated buckets: most of the allowance used, few refused."""
+
+import random
+
+import pytest
+
+from batches.engine.pace import FIRST_CALLS, REPLIES_TO_BE_FREE, Limit, Pace, Unit
+from tests.engine.simulated_bucket import Bucket, Callers
+
+REQUEST = {"requests": 1.0, "tokens": 1.0}
+
+
+def sizes(count: int) -> list[float]:
+    """Tokens of prompts of very different lengths."""
+    chance = random.Random(5)
+    return [min(10 + chance.lognormvariate(5.5, 1.2), 10_000.0) for _ in range(count)]
+
+
+@pytest.mark.parametrize("rate", [2.0, 50.0, 200.0])
+def test_a_limit_that_was_told_is_used_up_and_never_exceeded(rate: float) -> None:
+    bucket = Bucket(Limit(rate, rate))
+    calls = Callers("requests", [1.0] * int(60 * rate), bucket, told=Limit(rate, 0.95 * rate))
+    calls.run()
+    assert bucket.refused == 0
+    assert bucket.used > 0.98
+
+
+def test_a_limit_of_tokens_that_was_told_is_kept_with_prompts_of_all_sizes() -> None:
+    bucket = Bucket(Limit(20_000.0, 20_000.0))
+    Callers("tokens", sizes(1500), bucket, told=Limit(20_000.0, 19_000.0)).run()
+    assert bucket.refused == 0
+    assert bucket.used > 0.98
+
+
+@pytest.mark.parametrize("says_when", [True, False], ids=["Retry-After", "nothing said"])
+@pytest.mark.parametrize(
+    ("rate", "burst"), [(10.0, 50.0), (50.0, 50.0), (150.0, 50.0), (50.0, 300.0), (150.0, 300.0)]
+)
+def test_a_limit_that_nobody_told_is_learned_from_refusals(
+    *, rate: float, burst: float, says_when: bool
+) -> None:
+    bucket = Bucket(Limit(rate, burst))
+    calls = Callers("requests", [1.0] * int(60 * rate), bucket, says_when=says_when).run()
+    assert bucket.used > 0.9
+    assert bucket.refused < 0.1 * calls
+
+
+@pytest.mark.parametrize("rate", [10.0, 50.0, 150.0])
+def test_where_no_burst_is_allowed_at_all_most_of_the_allowance_is_used_all_the_same(
+    rate: float,
+) -> None:
+    bucket = Bucket(Limit(rate, 1.0))
+    calls = Callers("requests", [1.0] * int(60 * rate), bucket).run()
+    assert bucket.used > 0.7
+    assert bucket.refused < 0.15 * calls
+
+
+@pytest.mark.parametrize("rate", [10_000.0, 20_000.0, 50_000.0])
+def test_a_limit_of_tokens_is_learned_too(rate: float) -> None:
+    bucket = Bucket(Limit(rate, rate))
+    calls = Callers("tokens", sizes(int(rate / 8)), bucket).run()
+    assert bucket.used > 0.9
+    assert bucket.refused < 0.1 * calls
+
+
+def test_a_limit_that_turns_out_lower_than_told_is_found_out() -> None:
+    bucket = Bucket(Limit(20.0, 20.0))
+    calls = Callers("requests", [1.0] * 1200, bucket, told=Limit(50.0, 47.5)).run()
+    assert bucket.used > 0.85
+    assert bucket.refused < 0.25 * calls
+
+
+def test_after_a_pause_calls_go_out_one_by_one() -> None:
+    pace = Pace()
+    for _ in range(20):
+        pace.reserve(REQUEST, {}, 0.0)
+    pace.refused("requests", 1.0, {}, 0.1, epoch=0, pause_s=5.0)
+    assert not pace.reserve(REQUEST, {}, 5.0).booked
+    waits = [pace.reserve(REQUEST, {}, 5.1).wait_s for _ in range(3)]
+    rate = pace.limits({}, 5.1)["requests"].rate
+    assert waits == pytest.approx([1 / rate, 2 / rate, 3 / rate])
+
+
+def test_the_refusals_of_one_moment_slow_down_once() -> None:
+    pace = Pace()
+    slots = [pace.reserve(REQUEST, {}, 0.0) for _ in range(30)]
+    for slot in slots:
+        pace.refused("requests", 1.0, {}, 0.1, epoch=slot.epoch, pause_s=0.0)
+    assert pace.epoch == 1
+    assert pace.limits({}, 0.1)["requests"].rate == pytest.approx(29 / 2)
+
+
+def test_to_a_new_provider_only_so_many_calls_go_at_first() -> None:
+    pace = Pace()
+    booked = [pace.reserve(REQUEST, {}, 0.0).booked for _ in range(100)]
+    assert sum(booked) == FIRST_CALLS
+    pace.replied(REPLIES_TO_BE_FREE)
+    slot = pace.reserve(REQUEST, {}, 0.0)
+    assert slot.booked
+    assert slot.free
+
+
+@pytest.mark.parametrize("unit", ["requests", "tokens"])
+def test_an_announced_limit_holds_until_a_told_one_does(unit: Unit) -> None:
+    pace = Pace()
+    pace.announce(unit, Limit(10.0, 100.0), 100.0, 0.0)
+    assert pace.limits({}, 0.0) == {unit: Limit(10.0, 100.0)}
+    assert pace.limits({unit: Limit(5.0, 50.0)}, 0.0) == {unit: Limit(5.0, 50.0)}
+
+
+def test_what_is_given_back_may_be_used_by_the_next() -> None:
+    pace = Pace()
+    told: dict[Unit, Limit] = {"tokens": Limit(100.0, 1000.0)}
+    pace.reserve({"requests": 1.0, "tokens": 1000.0}, told, 0.0)
+    assert pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 0.0).wait_s == pytest.approx(1.0)
+    pace.give_back({"tokens": 900.0}, told, 0.0)
+    assert pace.reserve({"requests": 1.0, "tokens": 800.0}, told, 0.0).wait_s <= 0.0
