@@ -1,0 +1,166 @@
+"""When each call of a runner goes out, with the limits of a process of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from itertools import count
+
+import pytest
+
+from batches.budget import Budget
+from batches.engine.announced import announced_limits
+from batches.engine.errors import RateLimited, ServerError
+from batches.engine.records import PreparedRequest, Usage
+from batches.engine.window import SMALL
+from batches.governor import Governor, share_of
+from batches.rate_limits import Answer, LocalLimits, per_minute
+from tests.engine.makers import reply, request
+from tests.waiting import eventually
+
+_providers = count()
+
+
+@asynccontextmanager
+async def governor(cap: int = 4, budget: Budget | None = None) -> AsyncIterator[Governor]:
+    """A governor of a provider that nobody else calls."""
+    name = f"provider {next(_providers)} of these tests"
+    price = None if budget is None else (lambda _model, _usage: Decimal(1))
+    async with Governor(LocalLimits(), provider=name, cap=cap, budget=budget, price=price) as made:
+        yield made
+
+
+class Lanes:
+    """Calls that wait for their turn, and those that were let out."""
+
+    def __init__(self, governor: Governor, requests: Iterable[PreparedRequest]) -> None:
+        self.out: list[int] = []
+        self._governor = governor
+        self.tasks = [asyncio.create_task(self._enter(each)) for each in requests]
+
+    async def _enter(self, of: PreparedRequest) -> None:
+        await self._governor.enter(of)
+        self.out.append(of.index)
+
+    async def settle(self, calls: int) -> list[int]:
+        """Those that are out when so many are, and a moment later."""
+        await eventually(lambda: len(self.out) >= calls)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return self.out
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+async def known(governor: Governor) -> Answer:
+    """What the limits say, without asking for a place."""
+    model = governor._model("")
+    return await governor._ask(model, None)
+
+
+async def test_no_more_calls_go_out_than_the_window_has_places() -> None:
+    async with governor(cap=3) as it:
+        lanes = Lanes(it, map(request, range(10)))
+        assert await lanes.settle(3) == [0, 1, 2]
+        it.leave(request(1), reply(), 0.1)
+        assert await lanes.settle(4) == [0, 1, 2, 3]
+        await lanes.end()
+
+
+async def test_a_window_whose_calls_take_long_opens_to_its_cap_all_the_same() -> None:
+    cap = 3 * SMALL
+    async with governor(cap=cap) as it:
+        lanes = Lanes(it, map(request, range(2 * cap)))
+        assert await lanes.settle(cap) == list(range(cap))
+        await lanes.end()
+
+
+async def test_nobody_goes_out_while_there_is_a_pause() -> None:
+    async with governor() as it:
+        await it.enter(request(0))
+        it.leave(request(0), RateLimited("slow down", retry_after_s=3600.0), 0.1)
+        lanes = Lanes(it, [request(1)])
+        await eventually(lambda: bool(it._models[""].limits))
+        assert lanes.out == []
+        assert (await known(it)).paused_s > 3000
+        it.close()
+        assert await lanes.settle(1) == [1]
+
+
+async def test_whoever_waits_when_it_closes_waits_no_more() -> None:
+    async with governor(cap=1) as it:
+        lanes = Lanes(it, map(request, range(5)))
+        await lanes.settle(1)
+        it.close()
+        assert sorted(await lanes.settle(5)) == [0, 1, 2, 3, 4]
+
+
+async def test_a_place_that_was_given_up_is_given_to_the_next() -> None:
+    async with governor(cap=1) as it:
+        lanes = Lanes(it, map(request, range(3)))
+        await lanes.settle(1)
+        lanes.tasks[1].cancel()
+        it.drop(request(0))
+        assert await lanes.settle(2) == [0, 2]
+        await lanes.end()
+
+
+async def test_a_refusal_cuts_the_window_and_a_fault_of_the_server_does_not() -> None:
+    async with governor(cap=8) as it:
+        for index in range(8):
+            await it.enter(request(index))
+        it.leave(request(0), ServerError("broken"), 0.1)
+        assert it.window.size == 8
+        it.leave(request(1), RateLimited("slow down"), 0.1)
+        assert it.window.size < 8
+
+
+async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
+    async with governor() as it:
+        it.told = per_minute(None, 600_000)
+        big = request(0, content=b"x" * 4 * 9_000)
+        await it.enter(big)
+        used = reply(usage=Usage(input_tokens=10, output_tokens=5))
+        it.leave(big, used, 0.1)
+        # Nine thousand of 9,500 were taken: without them back this would wait most of a second.
+        slot = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 9_000.0})).slot
+        assert slot.booked
+        assert slot.wait_s <= 0.0
+
+
+async def test_what_a_provider_announces_is_kept_to_and_shown() -> None:
+    async with governor() as it:
+        headers = {
+            "x-ratelimit-limit-requests": "100",
+            "x-ratelimit-remaining-requests": "99",
+            "x-ratelimit-reset-requests": "2s",
+        }
+        await it.enter(request(0))
+        it.leave(request(0), reply(limits=announced_limits(headers)), 0.1)
+        assert (await known(it)).limits["requests"].burst == 100
+        assert it.announced()[""]["requests"]["limit"] == 100
+
+
+@pytest.mark.parametrize("budget", [Budget(10, None), Budget(None, Decimal(1))], ids=str)
+async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Budget) -> None:
+    async with governor(budget=budget) as it:
+        await it.enter(request(0))
+        it.leave(request(0), reply(), 0.1)
+        lanes = Lanes(it, [request(1)])
+        await eventually(it._models[""].lock.locked)
+        assert lanes.out == []
+        it.close()
+        await lanes.settle(1)
+
+
+@pytest.mark.parametrize(
+    ("cap", "most", "runners", "share"),
+    [(10, None, 5, 10), (10, 20, 4, 5), (10, 3, 4, 1), (10, 100, 1, 10), (10, 8, 0, 8)],
+)
+def test_calls_at_once_are_shared_among_the_runners(
+    cap: int, most: int | None, runners: int, share: int
+) -> None:
+    assert share_of(cap, most, runners) == share
