@@ -50,9 +50,11 @@ def pause(provider_id: int, reason: str) -> None:
     )
 
 
-def reset(provider_id: int) -> bool:
-    """Open a provider again; whether it was paused."""
+def reset(provider_id: int, *, paused_by_staff: bool = True) -> bool:
+    """Open a provider again, or leave it if it was paused by staff; whether it was opened."""
     paused = Provider.objects.filter(pk=provider_id).exclude(pause_reason="")
+    if not paused_by_staff:
+        paused = paused.exclude(probe_at=None)
     return bool(paused.update(pause_reason="", paused_at=None, probe_at=None, probes=0))
 
 

@@ -66,6 +66,8 @@ TRUSTED_SHARE_OF_LEASE = 0.7
 LONGEST_DATABASE_WAIT_S = 5.0
 # A prompt over which so many runners vanished while it was sent alone is to blame.
 CRASHES_TO_BLAME = 3
+# How the reason of a pause begins that a larger budget ends.
+BUDGET_SPENT = "budget: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def run_slice(
         pause_for(batch, work.paused)
     if work.over_budget:
         store.pause(work.over_budget)
-    reopened = work.probed_well and breaker.reset(batch.provider_id)
+    reopened = work.probed_well and breaker.reset(batch.provider_id, paused_by_staff=False)
     ended = finish_batch(batch_id)
     if ended:
         log_performance(batch)
@@ -472,7 +474,7 @@ class _Slice:
         self._budget.look(around.spent, mine=around.mine, runners=around.batch_runners)
         if self._budget.reason and not self._store.must_stop:
             self._store.must_stop = True
-            self.over_budget = f"budget: {self._budget.reason}"
+            self.over_budget = f"{BUDGET_SPENT}{self._budget.reason}"
 
     def _price(self, model: str, usage: Usage) -> Decimal | None:
         provider = self._batch.provider

@@ -26,9 +26,12 @@ from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
 from batches.models import Batch, File, Provider, Result
 from batches.outputs import drop_outputs, make_outputs
+from batches.prices import prices_of
 from batches.provider_client import checked_base_url
 from batches.purging import purge
 from batches.tasks import ring, runners_of
+
+RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
 
 # Nobody waits for more prompts than these: a worker closes what is cancelled, and the sweeper
 # removes what is deleted.
@@ -37,6 +40,10 @@ FINISHED_AT_ONCE = 10_000
 
 class NotPossible(Exception):
     """What was asked for cannot be done; the message says why and what to do."""
+
+
+class NoPrice(NotPossible):
+    """A budget in dollars, for a model that nobody knows the price of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,7 @@ def create_batch_of_file(
 
 
 def _new_batch(provider: Provider, options: BatchOptions, origin: Origin, **values: Any) -> Batch:
+    _check_price(provider, options)
     window = options.completion_window
     problems = strict_warnings(
         options.defaults, endpoint=options.endpoint, strict_schemas=options.strict_schemas
@@ -141,6 +149,17 @@ def _new_batch(provider: Provider, options: BatchOptions, origin: Origin, **valu
         request_digest=origin.request_digest,
         expires_at=timezone.now() + window if window else None,
     )
+
+
+def _check_price(provider: Provider, options: BatchOptions) -> None:
+    model = options.defaults.get("model")
+    if options.max_cost is None or not isinstance(model, str):
+        return
+    if prices_of(provider.base_url, provider.prices, model) is None:
+        raise NoPrice(
+            f"max_cost cannot be kept: nobody knows the price of {model!r} at provider "
+            f"{provider.name!r}. Set it there, or give max_tokens_total instead."
+        )
 
 
 def _fault_of(file: File | None, file_id: str) -> dict[str, Any] | None:
@@ -163,11 +182,21 @@ def ring_for(batch: Batch) -> None:
         transaction.on_commit(partial(ring, batch.pk), robust=True)
 
 
-def resume_batch(batch: Batch) -> None:
-    """Let a paused batch go on."""
-    Batch.objects.filter(pk=batch.pk).update(pause_reason="")
+def resume_batch(
+    batch: Batch, *, max_cost: Decimal | None = None, max_tokens_total: int | None = None
+) -> Batch:
+    """Let a paused batch go on, with another budget if one is given. Raises NotPossible.
+
+    That its provider is paused is another matter; one whose budget is spent pauses again.
+    """
+    budget = {"max_cost": max_cost, "max_tokens_total": max_tokens_total}
+    given = {name: value for name, value in budget.items() if value is not None}
+    if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(pause_reason="", **given):
+        batch.refresh_from_db()
+        raise NotPossible(f"Cannot resume a batch with status '{batch.status}'.")
     batch.refresh_from_db()
     ring_for(batch)
+    return batch
 
 
 def pause_provider(provider: Provider, reason: str = "") -> None:
@@ -176,12 +205,22 @@ def pause_provider(provider: Provider, reason: str = "") -> None:
     provider.refresh_from_db()
 
 
-def resume_provider(provider: Provider) -> None:
-    """Let the batches of a paused provider go on."""
-    if breaker.reset(provider.pk):
+def resume_provider(provider: Provider, *, paused_by_staff: bool = True) -> None:
+    """Let the batches of a paused provider go on, or only of one that its errors have paused."""
+    if breaker.reset(provider.pk, paused_by_staff=paused_by_staff):
         for batch in Batch.objects.waiting().filter(provider=provider):
             ring_for(batch)
     provider.refresh_from_db()
+
+
+def try_again(provider: Provider) -> None:
+    """Open a provider that its errors have paused. Raises NotPossible if staff have paused it."""
+    resume_provider(provider, paused_by_staff=False)
+    if provider.pause_reason:
+        raise NotPossible(
+            f"provider {provider.name!r} is paused ({provider.pause_reason}); "
+            "resume it in the admin first"
+        )
 
 
 def cancel_batch(batch: Batch) -> Batch:
@@ -284,14 +323,20 @@ def default_provider() -> Provider:
     return chosen[0]
 
 
-def provider_at(base_url: str, api_key_env: str) -> Provider:
-    """The provider with this address and key, made if there is none. Raises NotPossible."""
+def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
+    """The provider with this address and key, made if there is none. Raises NotPossible.
+
+    Limits that are given (requests_per_minute, tokens_per_minute) are its limits from now on.
+    """
     try:
         base_url = checked_base_url(base_url)
     except ValueError as error:
         raise NotPossible(str(error)) from error
     name = f"{base_url} ({api_key_env or 'no key'})"[:100]
-    provider, _ = Provider.objects.get_or_create(
-        base_url=base_url, api_key_env=api_key_env, defaults={"name": name}
+    provider, _ = Provider.objects.update_or_create(
+        base_url=base_url,
+        api_key_env=api_key_env,
+        defaults=limits,
+        create_defaults={"name": name, **limits},
     )
     return provider

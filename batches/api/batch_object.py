@@ -73,7 +73,8 @@ class BatchTiming(BaseModel):
 
 
 class BatchObject(BaseModel):
-    """A batch. `failures` and `rungs` are counted when it has ended."""
+    """A batch. `failures` and `rungs` are counted when it has ended; `cost` is in dollars, of the
+    models whose prices are known."""
 
     id: str
     object: Literal["batch"] = "batch"
@@ -107,6 +108,9 @@ class BatchObject(BaseModel):
     priority: int
     max_attempts: int
     timeout_s: float
+    max_cost: float | None
+    max_tokens_total: int | None
+    cost: float
     extract_json: bool
     repair_json: bool
     max_repair_attempts: int
@@ -136,6 +140,7 @@ _TIMES = (
 )
 _AS_STORED = (
     *("endpoint", "status", "warnings", "batch_size", "schedule", "parallelism", "priority"),
+    "max_tokens_total",
     *("max_attempts", "timeout_s", "extract_json", "repair_json"),
     *("max_repair_attempts", "strict_schemas"),
 )
@@ -166,7 +171,9 @@ def batch_object(batch: Batch) -> BatchObject:
         usage=_usage(batch),
         metadata=batch.metadata or None,
         provider=batch.provider.name,
-        pause_reason=batch.pause_reason or None,
+        pause_reason=batch.standstill or None,
+        max_cost=None if batch.max_cost is None else float(batch.max_cost),
+        cost=float(batch.cost),
         timing=_timing(batch, report.timing if report else _timing_so_far(batch)),
         failures=report.failures if report else None,
         rungs=report.rungs if report else None,
@@ -209,7 +216,7 @@ def _timing(batch: Batch, stats: TimingStats) -> BatchTiming:
     figures = stats.as_dict()
     del figures["answered"]
     left = batch.total - batch.succeeded - batch.failed
-    going_on = batch.status not in TERMINAL and not batch.pause_reason
+    going_on = batch.status not in TERMINAL and not batch.standstill
     eta_s = left / stats.prompts_per_s if going_on and stats.prompts_per_s else None
     return BatchTiming.model_validate(
         {**figures, "eta_s": None if eta_s is None else round(eta_s, 3)}

@@ -1,6 +1,7 @@
 """What a request for a new batch may say, and within what bounds."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -49,6 +50,16 @@ Metadata = Annotated[
 ]
 
 
+# In dollars, to the millionth.
+MaxCost = Annotated[float, Field(ge=1e-6, le=1e7)]
+MaxTokens = Annotated[int, Field(ge=1, le=10**15)]
+
+
+def dollars(amount: float | None) -> Decimal | None:
+    """An amount as it is stored."""
+    return None if amount is None else Decimal(str(amount)).quantize(Decimal("0.000001"))
+
+
 class OutputExpiresAfter(RequestModel):
     """How long the output files are kept from their creation, in seconds."""
 
@@ -75,6 +86,8 @@ class CreateBatch(RequestModel):
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = RetryPolicy().max_attempts
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = DEFAULT_TIMEOUT_S
+    max_cost: MaxCost | None = None
+    max_tokens_total: MaxTokens | None = None
     extract_json: bool = True
     repair_json: bool = True
     max_repair_attempts: Annotated[int, Field(ge=0, le=10)] = 1
@@ -116,6 +129,8 @@ class CreateBatch(RequestModel):
             schedule=self.schedule,
             max_attempts=self.max_attempts,
             timeout_s=self.timeout_s,
+            max_cost=dollars(self.max_cost),
+            max_tokens_total=self.max_tokens_total,
             parallelism=self.parallelism,
             priority=self.priority,
             completion_window=window_of(window) if window else None,
@@ -126,3 +141,10 @@ class CreateBatch(RequestModel):
             output_expires_after_s=expiry.seconds if expiry else None,
             metadata=self.metadata or {},
         )
+
+
+class ResumeBatch(RequestModel):
+    """A larger budget for a batch that is paused because the old one is spent."""
+
+    max_cost: MaxCost | None = None
+    max_tokens_total: MaxTokens | None = None

@@ -17,7 +17,7 @@ from batches.api.batch_object import (
     batch_object,
     readable_batches,
 )
-from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch
+from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch, dollars
 from batches.api.errors import ApiError
 from batches.api.pages import list_page
 from batches.api.view import ApiView, find, for_user, owner_of, parse_body, reply
@@ -133,6 +133,29 @@ class CancelView(ApiView):
         return reply(shown(services.cancel_batch(found(request, batch_id))))
 
 
+class ResumeView(ApiView):
+    """The end of a pause."""
+
+    @extend_schema(
+        operation_id="resume_batch",
+        summary="Let a paused batch go on",
+        request=ResumeBatch,
+        responses={200: BatchObject},
+    )
+    def post(self, request: Request, batch_id: str) -> Response:
+        """Let a batch go on that is paused, with a larger budget if the old one is spent.
+
+        A batch that waits because its provider is paused goes on when staff resume the provider,
+        or by itself when the provider answers again.
+        """
+        batch = found(request, batch_id)
+        asked = parse_body(request, ResumeBatch)
+        services.resume_batch(
+            batch, max_cost=dollars(asked.max_cost), max_tokens_total=asked.max_tokens_total
+        )
+        return reply(shown(batch))
+
+
 class RetryView(ApiView):
     """Another try."""
 
@@ -196,6 +219,8 @@ def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
         return _inline(asked, origin)
     except NoProvider as error:
         raise ApiError(400, str(error), code=error.code, param=error.param) from error
+    except services.NoPrice as error:
+        raise ApiError(400, str(error), code="invalid_value", param="max_cost") from error
 
 
 def _of_file(request: Request, asked: CreateBatch, origin: services.Origin) -> Batch:
@@ -276,5 +301,6 @@ urlpatterns = [
     path("batches", BatchesView.as_view(), name="batches"),
     path("batches/<str:batch_id>", BatchView.as_view(), name="batch"),
     path("batches/<str:batch_id>/cancel", CancelView.as_view(), name="cancel_batch"),
+    path("batches/<str:batch_id>/resume", ResumeView.as_view(), name="resume_batch"),
     path("batches/<str:batch_id>/retry", RetryView.as_view(), name="retry_batch"),
 ]

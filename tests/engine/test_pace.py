@@ -7,7 +7,7 @@ import pytest
 from batches.engine.pace import FIRST_CALLS, REPLIES_TO_BE_FREE, Limit, Pace, Unit
 from tests.engine.simulated_bucket import Bucket, Callers
 
-REQUEST = {"requests": 1.0, "tokens": 1.0}
+REQUEST: dict[Unit, float] = {"requests": 1.0, "tokens": 1.0}
 
 
 def sizes(count: int) -> list[float]:

@@ -2,21 +2,13 @@
 
 import json
 import signal
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from batches.simulator import Behaviour, SimulatedProvider
+from tests.processes.bulk import batch_id, prompt_lines, stored
 from tests.processes.conftest import CommandLine, wait_until
-
-
-def prompt_lines(count: int, *, text: str = "prompt {n}") -> str:
-    return "".join(
-        json.dumps({"custom_id": f"id-{n}", "prompt": text.format(n=n)}) + "\n"
-        for n in range(count)
-    )
 
 
 def lines_of(path: str) -> list[dict[str, dict[str, object]]]:
@@ -25,15 +17,6 @@ def lines_of(path: str) -> list[dict[str, dict[str, object]]]:
 
 def ids_of(path: str) -> list[object]:
     return [line["custom_id"] for line in lines_of(path)]
-
-
-def stored(cli: CommandLine, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(cli.folder / "var" / "db.sqlite3")) as connection:
-        return connection.execute(sql).fetchall()
-
-
-def batch_id(cli: CommandLine) -> str:
-    return str(stored(cli, "SELECT public_id FROM batches_batch")[0][0])
 
 
 def test_all_prompts_succeed_in_input_order(cli: CommandLine, simulator: SimulatedProvider) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from batches.simulator import Behaviour, SimulatedProvider
+from tests.processes.bulk import stored
 from tests.processes.conftest import CommandLine, Finished
-from tests.processes.test_process_batch import stored
 
 GOOD = '{"custom_id": "a", "prompt": "hello"}\n'
 

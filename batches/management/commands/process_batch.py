@@ -41,10 +41,11 @@ from batches.management.answer_options import (
     warning_text,
 )
 from batches.management.console import ProgressDisplay, print_summary
+from batches.management.limit_options import RATES, add_limit_options, budget, rates
 from batches.management.output import STANDARD_OUTPUT, check_writable, whole_file
 from batches.models import Batch, Provider
 from batches.providers import ProviderMisconfigured
-from batches.runner import list_models, run_slice
+from batches.runner import BUDGET_SPENT, list_models, run_slice
 from batches.stop_signal import StopSignal
 from batches.summary import summarise
 
@@ -69,6 +70,7 @@ NEW_BATCH_OPTIONS = (
     "format",
     "column",
     *ANSWER_OPTIONS,
+    *RATES,
 )
 
 EPILOG = """\
@@ -82,10 +84,13 @@ examples:
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
       --model some-model --output out.jsonl
   process_batch questions.txt --provider vllm --model llama --output out.jsonl --batch-size 250
+  process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
+      --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25
   process_batch --resume batch_0123 --output out.jsonl
 
-exit status: 0 all prompts succeeded, 1 some failed, 2 usage, bad input or a refused key,
-130 after Ctrl-C. The key is read from the environment and is never stored.
+exit status: 0 all prompts succeeded, 1 some failed, 2 usage, bad input, or paused (a refused key,
+an empty account, a budget that is spent), 130 after Ctrl-C. The key is read from the environment
+and is never stored.
 """
 
 
@@ -154,6 +159,7 @@ class Command(BaseCommand):
             metavar="S",
             help=f"the longest one call may take, in seconds (default {DEFAULT_TIMEOUT_S:g})",
         )
+        add_limit_options(parser)
         add_answer_options(parser)
         add("--resume", metavar="BATCH_ID", help="go on with a batch that was stopped or paused")
         add("--json", action="store_true", help="print the summary as JSON on standard output")
@@ -187,8 +193,9 @@ class Command(BaseCommand):
 
     def resumed(self, options: dict[str, Any]) -> Batch:
         batch = services.find_batch(options["resume"])
-        check_provider(batch.provider)
-        services.resume_batch(batch)
+        if batch.status in services.RESUMABLE:
+            check_provider(batch.provider)
+            services.resume_batch(batch, **budget(options))
         return batch
 
     def present(self, batch: Batch, console: Console, options: dict[str, Any]) -> None:
@@ -212,6 +219,8 @@ def check_usage(options: dict[str, Any]) -> None:
         raise Error("give either --provider or --base-url")
     if options["api_key_env"] and not options["base_url"]:
         raise Error("--api-key-env goes with --base-url; a provider has its own key")
+    if rates(options) and not options["base_url"]:
+        raise Error("--rpm and --tpm go with --base-url; set the limits of a provider in the admin")
     if options["json"] and options["output"] == STANDARD_OUTPUT:
         raise Error("--json and --output - both want standard output")
     check_outputs(options)
@@ -274,6 +283,7 @@ def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
         "max_attempts": options["max_attempts"],
         "timeout_s": options["timeout"],
         **answer_options(options),
+        **budget(options),
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     defaults = {"model": options["model"]} if options["model"] else {}
@@ -318,14 +328,18 @@ def opened(name: str) -> Iterator[BinaryIO]:
 
 def provider_of(options: dict[str, Any]) -> Provider:
     if options["base_url"]:
-        return services.provider_at(options["base_url"], options["api_key_env"] or "")
+        limits = rates(options)
+        return services.provider_at(options["base_url"], options["api_key_env"] or "", **limits)
     if options["provider"]:
         return services.find_provider(options["provider"])
     return services.default_provider()
 
 
 def check_provider(provider: Provider) -> None:
-    """Ask a provider for its models, to find a wrong address or key before a prompt is read."""
+    """Ask a provider for its models, to find a wrong address or key before a prompt is read.
+
+    Whoever starts this wants a provider tried again that its errors have paused.
+    """
     try:
         list_models(provider)
     except (AuthError, NetworkError) as error:
@@ -336,6 +350,7 @@ def check_provider(provider: Provider) -> None:
             raise Error(error.message) from error
     except ProviderError:
         pass
+    services.try_again(provider)
 
 
 def refusal(name: str, error: InputRefused) -> str:
@@ -357,8 +372,8 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
             report = run_slice(batch.pk, stop=stop, on_progress=display.update)
             if report.ended:
                 return 0
-            if report.paused:
-                display.fail(f"Paused: {report.paused.message}\n{how_to_resume(batch)}")
+            if report.pause_reason:
+                display.fail(f"Paused: {report.pause_reason}\n{how_to_resume(batch)}")
                 return EXIT_USAGE
             if stop.requested:
                 display.fail(f"Stopped. {how_to_resume(batch)}")
@@ -368,7 +383,11 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
 
 
 def how_to_resume(batch: Batch) -> str:
-    return f"All results so far are stored; go on with: --resume {batch.public_id}"
+    batch.refresh_from_db()
+    raised = ""
+    if batch.pause_reason.startswith(BUDGET_SPENT):
+        raised = " and a larger --max-cost or --max-tokens-total"
+    return f"All results so far are stored; go on with: --resume {batch.public_id}{raised}"
 
 
 @contextmanager
