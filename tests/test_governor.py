@@ -144,7 +144,9 @@ async def test_what_a_provider_announces_is_kept_to_and_shown() -> None:
         assert it.announced()[""]["requests"]["limit"] == 100
 
 
-@pytest.mark.parametrize("budget", [Budget(10, None), Budget(None, Decimal(1))], ids=["tokens", "dollars"])
+@pytest.mark.parametrize(
+    "budget", [Budget(10, None), Budget(None, Decimal(1))], ids=["tokens", "dollars"]
+)
 async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Budget) -> None:
     async with governor(budget=budget) as it:
         await it.enter(request(0))

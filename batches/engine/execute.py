@@ -14,20 +14,18 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from batches.engine.errors import (
-    ConfigError,
     DeadlineExceeded,
     Decision,
     InternalError,
     NetworkError,
     ProviderError,
-    RequestRefused,
 )
+from batches.engine.first_refusals import FirstRefusals
 from batches.engine.records import (
     Exchange,
     Judgement,
@@ -53,10 +51,6 @@ DEFAULT_TIMEOUT_S = 600.0
 # Requests that wait for a retry, per lane. When so many wait, no fresh request is begun, so that
 # memory and leases stay bounded while a provider is down.
 WAITING_PER_LANE = 10
-
-# When the first calls of a run are all refused for one and the same reason, the fault is in the
-# set-up, not in the prompts, and the run pauses.
-REFUSALS_TO_PAUSE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +182,9 @@ class Execution:
     """One run of phase 2. Every request taken in is delivered as an exchange, exactly once,
     unless the run is stopped or paused before that request is finished.
 
-    `pause` is the error that asked for a pause, if one did. `deliver` may wait: as long as it
-    does, its lane sends nothing. `admit` is asked before a request is sent and may wait too; a
+    `pause` is the error that asked for a pause, if one did; what was refused only because the
+    set-up is wrong is not delivered then. `deliver` may wait: as long as it does, its lane sends
+    nothing. `admit` is asked before a request is sent and may wait too; a
     request that it turns away is dropped. `judge` looks at each reply and may name a request to go
     on with; when that one fails, what is delivered is the reply with the error. `governor` decides
     when each call goes out.
@@ -215,18 +210,16 @@ class Execution:
         self._options = options
         self._queue: RequestQueue | None = None
         self._stopped = False
-        self._proven = False
-        self._refusals: Counter[tuple[int | None, str | None]] = Counter()
+        self._refusals = FirstRefusals()
 
     async def run(self, chunks: Chunks) -> None:
         """Send all requests of these chunks, by the schedule of the options."""
         if self._options.schedule == "rolling":
             await self._run_window(chunks)
-            return
-        async for chunk in chunks:
-            if self._stopped:
-                return
-            await self._run_window(_only(chunk))
+        else:
+            await self._run_windows(chunks)
+        if self.pause is None:
+            await self._deliver_held(ending=True)
 
     def stop(self) -> None:
         """Begin no further request; those in flight are finished and delivered."""
@@ -234,6 +227,12 @@ class Execution:
         self._governor.close()
         if self._queue is not None:
             self._queue.close()
+
+    async def _run_windows(self, chunks: Chunks) -> None:
+        async for chunk in chunks:
+            if self._stopped:
+                return
+            await self._run_window(_only(chunk))
 
     async def _run_window(self, chunks: Chunks) -> None:
         queue = self._queue = RequestQueue(self._options.batch_size)
@@ -266,7 +265,7 @@ class Execution:
             self._governor.leave(call.request, result, call.latency_s)
             if not isinstance(result, Reply):
                 return result
-            self._proven = True
+            self._refusals.disprove()
             judgement = self._judge(call.request, result) if self._judge else None
             call.answered(result, judgement)
             if judgement is None or judgement.follow_up is None:
@@ -313,7 +312,7 @@ class Execution:
             policy=self._options.retry,
             chance=random.random(),
         )
-        if verdict.decision is Decision.PAUSE or self._is_misconfigured(error):
+        if verdict.decision is Decision.PAUSE or self._refusals.blame_set_up(error):
             self.pause = self.pause or error
             self.stop()
             if call.reply is not None:
@@ -322,21 +321,21 @@ class Execution:
         elif verdict.decision is Decision.RETRY:
             call.waited_s += verdict.delay_s
             queue.put_back(call, verdict.delay_s)
+        elif self._refusals.hold(call.exchange(error)):
+            queue.finish()
         else:
             await self._finish(queue, call.exchange(error))
 
-    def _is_misconfigured(self, error: ProviderError) -> bool:
-        if self._proven or not isinstance(error, ConfigError | RequestRefused):
-            return False
-        reason = (error.status_code, error.code)
-        self._refusals[reason] += 1
-        return self._refusals[reason] >= REFUSALS_TO_PAUSE
-
     async def _finish(self, queue: RequestQueue, exchange: Exchange) -> None:
         try:
+            await self._deliver_held()
             await self._deliver(exchange)
         finally:
             queue.finish()
+
+    async def _deliver_held(self, *, ending: bool = False) -> None:
+        for exchange in self._refusals.release(ending=ending):
+            await self._deliver(exchange)
 
 
 async def _only(chunk: Sequence[PreparedRequest]) -> Chunks:

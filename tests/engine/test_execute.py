@@ -17,7 +17,8 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.execute import REFUSALS_TO_PAUSE, WAITING_PER_LANE
+from batches.engine.execute import WAITING_PER_LANE
+from batches.engine.first_refusals import MOST_HELD, REFUSALS_TO_PAUSE
 from batches.engine.records import SCHEDULES, PreparedRequest, Schedule
 from batches.engine.retry import RetryPolicy
 from tests.engine.doors import Run, settle
@@ -308,6 +309,35 @@ async def test_the_first_calls_failing_of_the_same_fault_in_the_setup_pause_the_
     assert isinstance(run.execution.pause, ConfigError)
     assert run.doors.begun == list(range(REFUSALS_TO_PAUSE))
     assert REFUSALS_TO_PAUSE == 20
+    # No prompt fails for it.
+    assert run.delivered == []
+
+
+@pytest.mark.parametrize("schedule", ["rolling", "lockstep"])
+async def test_a_few_prompts_that_are_all_refused_have_failed_in_the_end(
+    schedule: Schedule,
+) -> None:
+    run = Run(6, window=2, schedule=schedule)
+    for index in range(6):
+        await run.inside(index)
+        run.doors.fail(index, RequestRefused("HTTP 400: too long"))
+    await run.end()
+    assert run.execution.pause is None
+    assert run.done == list(range(6))
+
+
+async def test_many_refusals_for_different_reasons_are_the_fault_of_the_prompts() -> None:
+    run = Run(MOST_HELD + 5, window=1)
+    for index in range(MOST_HELD):
+        await run.inside(index)
+        run.doors.fail(index, RequestRefused("HTTP 400", code=f"reason {index}"))
+    await run.inside(MOST_HELD)
+    run.doors.let(MOST_HELD)
+    await eventually(lambda: len(run.delivered) == MOST_HELD + 1)
+    await run.let_all()
+    await run.end()
+    assert run.execution.pause is None
+    assert run.done == list(range(MOST_HELD + 5))
 
 
 @pytest.mark.parametrize("answered", [0, 5, REFUSALS_TO_PAUSE - 1])
