@@ -25,6 +25,13 @@ $(VENV)/.dev-installed: requirements/dev.txt | $(VENV)/.python
 	@$(BIN)/python -m tests.engine.schema_suite
 	@touch $@
 
+# The old line of the official client, which the API is tested with too.
+$(VENV)-openai-1/.installed: requirements/openai-1.txt | $(VENV)/.python
+	@echo "Installing requirements/openai-1.txt ..."
+	@$(BIN)/python -m venv $(VENV)-openai-1
+	@$(VENV)-openai-1/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/openai-1.txt
+	@touch $@
+
 install: $(VENV)/.installed ## make the virtual environment and the database
 	@$(BIN)/python manage.py migrate --verbosity 0
 
@@ -35,7 +42,7 @@ serve: install ## run web server, worker, sweeper, broker and a simulated provid
 	@exec $(BIN)/python manage.py serve --simulate $(ARGS)
 
 # Most of the tests wait for other processes, so more of them run at once than there are cores.
-test: $(VENV)/.dev-installed ## run the tests (ARGS="tests/engine -n 0")
+test: $(VENV)/.dev-installed $(VENV)-openai-1/.installed ## run the tests (ARGS="tests/engine -n 0")
 	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/.dev-installed ## check style, types, imports and migrations
@@ -61,10 +68,10 @@ bench: $(VENV)/.dev-installed ## measure, and draw the plots in docs/
 
 requirements: $(VENV)/.python ## pin requirements/*.in anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@for name in base dev production; do \
+	@for name in base dev production openai-1; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
 
 clean: ## remove what the commands above made, but not var/
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-openai-1 .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

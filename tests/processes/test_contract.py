@@ -1,0 +1,49 @@
+"""Each row of the contract, with the newest official client and with the last of its old line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import contract
+from tests.processes.api_stack import ApiStack
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CLIENTS = {"newest": Path(sys.executable), "1.x": ROOT / ".venv-openai-1" / "bin" / "python"}
+DEADLINE_S = 240.0
+
+Faults = dict[str, str | None]
+
+
+@pytest.fixture(scope="module", params=CLIENTS)
+def faults(request: pytest.FixtureRequest, api_stack: ApiStack) -> Faults:
+    """What is wrong with each row, as this client sees it."""
+    python = CLIENTS[request.param]
+    assert python.exists(), f"there is no {python}; `make test` installs it"
+    command = [str(python), contract.__file__, api_stack.server.base_url, api_stack.server.token()]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert ended.returncode == 0, ended.stderr
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    return {one["row"]: one["fault"] for one in told}
+
+
+@pytest.mark.parametrize("row", contract.ROWS)
+def test_a_row_of_the_contract_holds(faults: Faults, row: str) -> None:
+    assert faults[row] is None, faults[row]
+
+
+def test_the_clients_are_of_two_lines() -> None:
+    versions = {
+        subprocess.run(
+            [str(python), "-c", "import openai; print(openai.__version__)"],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=True,
+        ).stdout.partition(".")[0]
+        for python in CLIENTS.values()
+    }
+    assert len(versions) == 2
+    assert "1" in versions
