@@ -8,7 +8,8 @@
 local FIRST_CALLS, CALLS_PER_REPLY, CALLS_PER_SECOND = 50, 3, 250
 local REPLIES_TO_BE_FREE, LOOK_AGAIN_S = 500, 0.01
 local LEAST_SPAN_S, CUT, LEAST_CALLS = 0.5, 0.5, 4
-local EARLY_GROWTH, GROWTH, FAST_GROWTH, FORGOTTEN = 1.5, 0.002, 1e-4, 20
+local FEW_CALLS, MOST_ODD, FREE_S, ENOUGH, TOO_MANY, RELAPSE = 30, 5, 60, 10, 0.3, 50
+local EARLY_GROWTH, GROWTH, FAST_GROWTH, FORGOTTEN = 1.5, 0.01, 1e-4, 20
 local BELIED, SURPRISE, LEAST_SHRINK = 0.9, 0.1, 1 / 64
 local KEPT_S = 3600
 local UNITS = {'requests', 'tokens'}
@@ -23,7 +24,7 @@ end
 
 local function new_bucket()
   return {full_at = 0, rate = 0, burst = 0, shrink = 1, learned = 0, proven = 0, cut_at = 0,
-          since = now, counted = 0}
+          since = now, counted = 0, odd = 0, free_until = 0, misses = 0}
 end
 
 local stored = redis.call('GET', KEYS[1])
@@ -76,22 +77,44 @@ local function begin(bucket)
   bucket.since, bucket.counted = now, 0
 end
 
+local function miss(bucket, amount)
+  bucket.misses = bucket.misses + 1
+  if bucket.misses >= ENOUGH and bucket.misses > TOO_MANY * bucket.counted / amount then
+    bucket.free_until, bucket.odd = 0, -RELAPSE
+  end
+end
+
+local function is_free(bucket, calls)
+  bucket.odd = calls < FEW_CALLS and bucket.odd + 1 or 0
+  if bucket.odd < MOST_ODD then return false end
+  bucket.odd, bucket.misses, bucket.free_until = 0, 0, now + FREE_S
+  return true
+end
+
+local function pass(bucket, amount, pause_s)
+  if pause_s > 0 then
+    bucket.since, bucket.counted = bucket.since + pause_s, bucket.counted - amount
+  end
+end
+
 local function learn(bucket, rate, amount, pause_s)
-  local span = now - bucket.since
+  if now < bucket.free_until then return miss(bucket, amount) end
   if rate == nil then
-    bucket.learned = math.max(CUT * bucket.counted / math.max(span, 1), 1e-3)
+    bucket.learned = math.max(CUT * bucket.counted / math.max(now - bucket.since, 1), 1e-3)
     bucket.proven = 0
     begin(bucket)
-  elseif now - bucket.cut_at < LEAST_SPAN_S then
-    return
-  else
-    bucket.learned = math.min(rate, math.max(bucket.counted / span, CUT * rate))
+  elseif now - bucket.cut_at >= LEAST_SPAN_S then
+    local measured = bucket.counted / math.max(now - bucket.since, LEAST_SPAN_S)
+    bucket.learned = math.min(rate, math.max(measured, CUT * rate))
     if bucket.counted >= LEAST_CALLS * amount then
-      bucket.proven = 1
+      bucket.proven = is_free(bucket, bucket.counted / amount) and 0 or 1
       begin(bucket)
     end
+  else
+    return pass(bucket, amount, pause_s)
   end
   bucket.cut_at = now + pause_s
+  pass(bucket, amount, pause_s)
 end
 
 local function doubt(bucket, rate, burst, pause_s)
@@ -107,7 +130,7 @@ end
 local function refuse(unit, amount, pause_s)
   local bucket = pace[unit]
   local rate, burst = limit_of(unit)
-  bucket.counted = math.max(bucket.counted - amount, 0)
+  bucket.counted = bucket.counted - amount
   if rate then
     local level = burst - (math.max(bucket.full_at, now) - now) * rate
     if level > math.max(1, SURPRISE * burst) then
@@ -133,7 +156,7 @@ end
 function news.give_back(unit, amount)
   local bucket = pace[unit]
   local rate = limit_of(unit)
-  bucket.counted = math.max(bucket.counted - amount, 0)
+  bucket.counted = bucket.counted - amount
   if rate then bucket.full_at = math.max(bucket.full_at, now) - amount / rate end
 end
 
@@ -146,6 +169,9 @@ function news.refused(unit, amount, epoch, pause_s)
   if epoch == pace.epoch then
     pace.epoch = pace.epoch + 1
     refuse(unit, amount, pause_s)
+  elseif now < pace[unit].free_until then
+    pace[unit].counted = pace[unit].counted - amount
+    miss(pace[unit], amount)
   end
 end
 

@@ -33,10 +33,16 @@ CUT = 0.5
 # A rate is measured by so many calls of the size that was refused: the bucket need not have been
 # empty, only emptier than that.
 LEAST_CALLS = 4
+# When fewer calls than these go well between two refusals, so often in a row, the refusals may have
+# nothing to do with the pace. Then it rises freely for a while, and refusals only make pauses.
+FEW_CALLS, MOST_ODD, FREE_S = 30, 5, 60.0
+# If then so many calls are refused, and so large a share, it was the pace after all; and it takes
+# that many more refusals to doubt it again.
+ENOUGH, TOO_MANY, RELAPSE = 10, 0.3, 50
 # How a learned rate rises with the seconds since the last refusal: before the first measurement,
 # and after it.
 EARLY_GROWTH = 1.5
-GROWTH, FAST_GROWTH = 0.002, 1e-4
+GROWTH, FAST_GROWTH = 0.01, 1e-4
 # A learned rate that has risen so far is forgotten.
 FORGOTTEN = 20.0
 # A limit that was told or announced is only believed to be lower when this much was measured.
@@ -80,6 +86,9 @@ class _Bucket:
     cut_at: float = 0.0
     since: float = 0.0
     counted: float = 0.0
+    odd: int = 0
+    free_until: float = 0.0
+    misses: int = 0
 
     def limit(self, told: Limit | None, now: float) -> Limit | None:
         """The limit that holds now."""
@@ -118,7 +127,7 @@ class _Bucket:
     def refuse(self, amount: float, told: Limit | None, now: float, pause_s: float) -> None:
         """Slow down after a refusal of a call that was counted; begin anew after the pause."""
         limit = self.limit(told, now)
-        self.counted = max(self.counted - amount, 0.0)
+        self.counted -= amount
         known = told or self.announced
         if limit and self.level(limit, now) > max(1.0, SURPRISE * limit.burst):
             self.shrink = max(self.shrink / 2, LEAST_SHRINK)
@@ -141,21 +150,51 @@ class _Bucket:
         return self.learned * growth if growth < FORGOTTEN else 0.0
 
     def _learn(self, limit: Limit | None, amount: float, now: float, pause_s: float) -> None:
-        span = now - self.since
+        if now < self.free_until:
+            self._miss(amount)
+            return
         if limit is None:
-            self.learned = max(CUT * self.counted / max(span, 1.0), 1e-3)
+            self.learned = max(CUT * self.counted / max(now - self.since, 1.0), 1e-3)
             self.proven = False
             self._begin(now)
-        elif now - self.cut_at < LEAST_SPAN_S:
-            return
-        else:
+        elif now - self.cut_at >= LEAST_SPAN_S:
             # Measured is what got through: never more than the rate, less if it was not used up.
-            self.learned = min(limit.rate, max(self.counted / span, CUT * limit.rate))
+            measured = self.counted / max(now - self.since, LEAST_SPAN_S)
+            self.learned = min(limit.rate, max(measured, CUT * limit.rate))
             if self.counted >= LEAST_CALLS * amount:
-                self.proven = True
+                self.proven = not self._is_free(self.counted / amount, now)
                 self._begin(now)
+        else:
+            self._pass(amount, pause_s)
+            return
         # The pace rises again when the pause is over.
         self.cut_at = now + pause_s
+        self._pass(amount, pause_s)
+
+    def _is_free(self, calls: float, now: float) -> bool:
+        """Whether refusals come so often, this one after so many calls, that the pace is freed."""
+        self.odd = self.odd + 1 if calls < FEW_CALLS else 0
+        if self.odd < MOST_ODD:
+            return False
+        self.odd, self.misses, self.free_until = 0, 0, now + FREE_S
+        return True
+
+    def refuse_late(self, amount: float, now: float) -> None:
+        """Take note of a refusal of a call that was sent before the last one was heeded."""
+        if now < self.free_until:
+            self.counted -= amount
+            self._miss(amount)
+
+    def _miss(self, amount: float) -> None:
+        self.misses += 1
+        if self.misses >= ENOUGH and self.misses > TOO_MANY * self.counted / amount:
+            self.free_until, self.odd = 0.0, -RELAPSE
+
+    def _pass(self, amount: float, pause_s: float) -> None:
+        """Take a pause out of what is measured: when it ends there is enough for one such call."""
+        if pause_s:
+            self.since += pause_s
+            self.counted -= amount
 
     def _doubt(self, known: Limit, now: float, pause_s: float) -> None:
         span = now - self.since
@@ -214,7 +253,7 @@ class Pace:
         for unit, amount in amounts.items():
             bucket = self._bucket(unit, now)
             limit = bucket.limit(told.get(unit), now)
-            bucket.counted = max(bucket.counted - amount, 0.0)
+            bucket.counted -= amount
             if limit is not None:
                 bucket.full_at = max(bucket.full_at, now) - amount / limit.rate
 
@@ -234,9 +273,11 @@ class Pace:
     ) -> None:
         """Heed a 429. One that was sent before the last one was heeded tells nothing new."""
         self.paused_until = max(self.paused_until, now + pause_s)
-        if epoch == self.epoch:
-            self.epoch += 1
-            self._bucket(unit, now).refuse(amount, told.get(unit), now, pause_s)
+        if epoch != self.epoch:
+            self._bucket(unit, now).refuse_late(amount, now)
+            return
+        self.epoch += 1
+        self._bucket(unit, now).refuse(amount, told.get(unit), now, pause_s)
 
     def announce(self, unit: Unit, limit: Limit, left: float, now: float) -> None:
         """Take the limit that the provider announces, of which so much is left at most."""

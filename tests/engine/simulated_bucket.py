@@ -69,6 +69,7 @@ class Callers:
         self._chance = random.Random(7)
         self._ready = list(range(len(amounts)))[::-1]
         self._events: list[tuple[float, int, str, int, int]] = []
+        self._waits: dict[int, float] = {}
         self._asking = False
         self._now = 0.0
 
@@ -115,15 +116,14 @@ class Callers:
         self._asking = False
         wait_s = self._bucket.take(self._amounts[call], self._now)
         if wait_s:
+            self._waits[call] = wait_s
             self._later(ROUND_TRIP_S, "refused", call, epoch)
         else:
             self._later(self._chance.uniform(*LATENCY_S), "answered", call)
 
     def _refused(self, call: int, epoch: int) -> None:
         self._room += 1
-        bucket, amount = self._bucket, self._amounts[call]
-        pause_s = 0.0
-        if self._says_when:
-            pause_s = max((min(amount, bucket.limit.burst) - bucket.level) / bucket.limit.rate, 0.0)
+        pause_s = max(self._waits.pop(call) - ROUND_TRIP_S, 0.0) if self._says_when else 0.0
+        amount = self._amounts[call]
         self.pace.refused(self._unit, amount, self._told, self._now, epoch=epoch, pause_s=pause_s)
         self._later(max(pause_s, self._chance.uniform(0.0, LONGEST_JITTER_S)), "retry", call)

@@ -63,6 +63,27 @@ def test_a_limit_of_tokens_is_learned_too(rate: float) -> None:
     assert bucket.refused < 0.1 * calls
 
 
+class Moody(Bucket):
+    """A provider that refuses calls for no reason that the caller could know."""
+
+    chance = random.Random(3)
+
+    def take(self, amount: float, now: float) -> float:
+        self.taken += amount
+        if self.chance.random() < 0.1:
+            self.refused += 1
+            return 1.0
+        self.level, self.last_at = self.limit.burst, now
+        return 0.0
+
+
+def test_refusals_that_have_nothing_to_do_with_the_pace_do_not_slow_it_down_for_good() -> None:
+    provider = Moody(Limit(1.0, 1.0))
+    Callers("requests", [1.0] * 2000, provider).run()
+    # Each makes a pause of a second. At a pace that is cut for each it would take an hour.
+    assert provider.last_at < 180.0
+
+
 def test_a_limit_that_turns_out_lower_than_told_is_found_out() -> None:
     bucket = Bucket(Limit(20.0, 20.0))
     calls = Callers("requests", [1.0] * 1200, bucket, told=Limit(50.0, 47.5)).run()
