@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from django.conf import settings
 from django.core.management import call_command
@@ -92,6 +92,9 @@ exit status: 0 all prompts succeeded, 1 some failed, 2 usage, bad input, or paus
 an empty account, a budget that is spent), 130 after Ctrl-C. The key is read from the environment
 and is never stored.
 """
+
+
+T = TypeVar("T")
 
 
 class Error(CommandError):
@@ -266,13 +269,33 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         check_provider(provider)
         prompts = display.reading(read_prompts(stream, input_options))
         try:
-            batch = services.create_batch(provider, prompts, batch_options)
+            batch = services.create_batch(provider, until_interrupted(prompts), batch_options)
         except InputRefused as error:
             raise Error(refusal(options["input"], error)) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
     for warning in batch.warnings:
         display.say(warning_text(warning))
     return batch
+
+
+def until_interrupted(items: Iterable[T]) -> Iterator[T]:
+    """These items, up to a Ctrl-C. One that came while C code called back into ours is lost where
+    it is raised, so it is raised here again."""
+    interrupted = False
+
+    def handle(_number: int, _frame: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        for item in items:
+            yield item
+            if interrupted:
+                raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
