@@ -178,11 +178,13 @@ def api_server(
 
 
 @pytest.fixture(scope="session")
-def api_stack(
-    sqlite_servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ApiStack]:
+def api_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiStack]:
     """The REST API and all that runs batches; see tests/processes/api_stack.py."""
-    with api_stack_on(sqlite_servers, tmp_path_factory.mktemp("api-stack")) as stack:
-        yield stack
-        print(stack.server.process.end_of_output)  # noqa: T201 - pytest shows it with a failure
-        stack.stack.show_output()
+    folder = tmp_path_factory.mktemp("api-stack")
+    # A broker of its own: its worker lives on, and would take the messages of other tests.
+    with servers("sqlite", folder / "servers", valkey_binary()) as shared:
+        (folder / "run").mkdir()
+        with api_stack_on(shared, folder / "run") as stack:
+            yield stack
+            print(stack.server.process.end_of_output)  # noqa: T201 - pytest shows it with a failure
+            stack.stack.show_output()
