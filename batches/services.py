@@ -132,7 +132,7 @@ def create_batch_of_file(
 
 
 def _new_batch(provider: Provider, options: BatchOptions, origin: Origin, **values: Any) -> Batch:
-    _check_price(provider, options)
+    check_price(provider, options)
     window = options.completion_window
     problems = strict_warnings(
         options.defaults, endpoint=options.endpoint, strict_schemas=options.strict_schemas
@@ -151,7 +151,8 @@ def _new_batch(provider: Provider, options: BatchOptions, origin: Origin, **valu
     )
 
 
-def _check_price(provider: Provider, options: BatchOptions) -> None:
+def check_price(provider: Provider, options: BatchOptions) -> None:
+    """Raise NoPrice if nobody can tell when the budget of a batch is spent."""
     model = options.defaults.get("model")
     if options.max_cost is None or not isinstance(model, str):
         return

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -112,6 +113,19 @@ def test_a_question_that_was_asked_again_is_in_the_counts(provider: Provider) ->
     assert Result.objects.get(batch=twice).calls == 2
     assert twice.input_tokens > 2 * once.input_tokens
     assert Result.objects.get(batch=twice).input_tokens == twice.input_tokens
+
+
+def test_a_question_that_was_asked_again_costs_what_both_answers_cost(provider: Provider) -> None:
+    provider.prices = {MODEL: {"input": 10, "output": 20}}
+    provider.save()
+    once, twice = (
+        structured(provider, [f"{how} tell"], max_cost=Decimal(1))
+        for how in ("", "[simulate: answer=not_json turn=1]")
+    )
+    assert twice.calls == 2
+    assert twice.input_tokens > 2 * once.input_tokens
+    for batch in (once, twice):
+        assert batch.cost == Decimal(10 * batch.input_tokens + 20 * batch.output_tokens) / 10**6
 
 
 def test_answers_are_counted_by_rung_and_failures_by_kind(provider: Provider) -> None:

@@ -17,7 +17,7 @@ from batches.engine.records import ENDPOINTS, SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.inputs import InputFormat, InputOptions, LineError
 from batches.models import Provider
-from batches.services import BatchOptions
+from batches.services import BatchOptions, NoPrice, check_price
 
 # More errors than these are not read at once.
 SHOWN_ERRORS = 20
@@ -207,6 +207,8 @@ class BatchForm(forms.Form):
             self.add_error("prompts", NOTHING_GIVEN)
         if not self.errors:
             self._check_defaults()
+        if not self.errors:
+            self._check_price()
         return data
 
     def _is_given(self) -> bool:
@@ -218,6 +220,12 @@ class BatchForm(forms.Form):
             self.defaults()
         except PromptRejected as error:
             self.add_error("schema", f"{error.param}: {error.message}")
+
+    def _check_price(self) -> None:
+        try:
+            check_price(self.cleaned_data["provider"], self.options())
+        except NoPrice as error:
+            self.add_error("max_cost", str(error))
 
     def defaults(self) -> dict[str, Any]:
         """What lies under the body of every request. Raises PromptRejected for a bad schema."""

@@ -47,7 +47,15 @@ def prompts_of(batch: Batch) -> list[tuple[str, Any]]:
     return [(custom_id, json.loads(body)) for custom_id, body in rows]
 
 
+def test_a_budget_in_dollars_needs_a_price(root: Client, provider: Provider) -> None:
+    answer = post(root, provider, "start", prompts="one", max_cost="1.5")
+    assert "nobody knows the price" in errors(answer)["max_cost"][0]
+    assert not Batch.objects.exists()
+
+
 def test_pasted_prompts_become_a_batch(root: Client, provider: Provider) -> None:
+    provider.prices = {MODEL: {"input": 1, "output": 2}}
+    provider.save()
     answer = post(
         root,
         provider,

@@ -1,0 +1,150 @@
+"""A provider that refuses its callers is paused, costs no prompt, and is tried again by probes."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from batches import breaker, services
+from batches.engine.replies import QUOTA_CODES
+from batches.models import Batch, Provider, Result
+from batches.runner import run_slice
+from batches.simulator import Behaviour, SimulatedProvider
+from tests.checker import check_batch
+from tests.makers import batch_of
+
+WINDOW = 10
+ALL = 120
+REFUSED_FROM = 50
+
+
+@pytest.fixture
+def other_simulator() -> Iterator[SimulatedProvider]:
+    with SimulatedProvider() as simulator:
+        yield simulator
+
+
+def make_probe_due(provider: Provider) -> None:
+    """Let the time of the next probe come."""
+    long_ago = Now() - timedelta(days=1)
+    Provider.objects.filter(pk=provider.pk, probe_at__isnull=False).update(probe_at=long_ago)
+
+
+def probe(batch: Batch) -> bool:
+    """Do what a worker does that is rung for a paused provider; whether a probe was sent."""
+    if not breaker.claim_probe(batch.pk):
+        return False
+    run_slice(batch.pk, probing=True)
+    return True
+
+
+def refuse(simulator: SimulatedProvider, status: int, code: str = "") -> None:
+    simulator.behaviour = Behaviour(
+        latency="uniform:0,0.02", fail_from=REFUSED_FROM, fail_status=status, fail_code=code
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, ""), (403, ""), (402, ""), *((429, code) for code in sorted(QUOTA_CODES))],
+)
+def test_a_key_or_account_that_fails_in_mid_run_costs_a_window_of_calls_and_no_prompt(
+    provider: Provider, simulator: SimulatedProvider, status: int, code: str
+) -> None:
+    refuse(simulator, status, code)
+    batch = batch_of(provider, ALL, batch_size=WINDOW)
+    report = run_slice(batch.pk)
+    assert report.pause_reason
+    assert simulator.by_status[str(status)] <= WINDOW
+    assert not Result.objects.filter(batch=batch).exclude(status="succeeded").exists()
+    batch.refresh_from_db()
+    assert (batch.status, batch.failed, batch.pause_reason) == ("in_progress", 0, "")
+    assert batch.standstill == report.pause_reason
+    simulator.behaviour = Behaviour()
+    before = simulator.calls.total()
+    assert not run_slice(batch.pk).ended
+    assert simulator.calls.total() == before
+    services.resume_provider(provider)
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert batch.succeeded == ALL
+
+
+def test_an_ordinary_429_is_no_reason_to_pause(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    batch = batch_of(provider, ["fine", "[simulate: status=429 retry_after=0.01 times=2] fine"])
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert batch.succeeded == 2
+    assert simulator.by_status["429"] == 2
+
+
+def test_the_refused_key_of_one_provider_stops_no_other(
+    provider: Provider, simulator: SimulatedProvider, other_simulator: SimulatedProvider
+) -> None:
+    other = Provider.objects.create(name="other", base_url=other_simulator.base_url)
+    refuse(simulator, 401)
+    stopped, running = (batch_of(each, ALL, batch_size=WINDOW) for each in (provider, other))
+    assert run_slice(stopped.pk).pause_reason
+    assert run_slice(running.pk).ended
+    check_batch(running)
+
+
+def test_a_probe_is_one_call_and_opens_the_provider_when_it_goes_well(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    refuse(simulator, 401)
+    batch = batch_of(provider, ALL, batch_size=WINDOW)
+    run_slice(batch.pk)
+    before = simulator.calls.total()
+    assert breaker.batches_to_probe() == []
+    assert not probe(batch)
+    make_probe_due(provider)
+    assert breaker.batches_to_probe() == [batch.pk]
+    assert probe(batch)
+    assert simulator.calls.total() == before + 1
+    provider.refresh_from_db()
+    assert provider.pause_reason
+    simulator.behaviour = Behaviour()
+    make_probe_due(provider)
+    assert probe(batch)
+    assert simulator.calls.total() == before + 2
+    provider.refresh_from_db()
+    assert provider.pause_reason == ""
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert batch.succeeded == ALL
+
+
+def test_a_probe_that_fails_makes_the_next_one_wait_longer(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    refuse(simulator, 401)
+    batch = batch_of(provider, ALL, batch_size=WINDOW)
+    run_slice(batch.pk)
+    waits = []
+    for _ in range(7):
+        make_probe_due(provider)
+        assert breaker.claim_probe(batch.pk)
+        assert not breaker.claim_probe(batch.pk)
+        left = Provider.objects.annotate(now=Now()).annotate(wait=F("probe_at") - F("now"))
+        waits.append(round(left.values_list("wait", flat=True).get(pk=provider.pk).total_seconds()))
+    assert waits == [60, 120, 240, 480, 600, 600, 600]
+
+
+def test_nothing_probes_a_provider_that_staff_have_paused(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    batch = batch_of(provider, 5)
+    services.pause_provider(provider, "the bill")
+    make_probe_due(provider)
+    assert breaker.batches_to_probe() == []
+    assert not probe(batch)
+    assert not breaker.trip(provider.pk, "auth: a call that was in flight")
+    provider.refresh_from_db()
+    assert provider.pause_reason == "manual: the bill"
+    assert run_slice(batch.pk).pause_reason == "manual: the bill"
+    assert simulator.calls.total() == 0
