@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from batches import breaker
 from batches.leases import Lease, claim_chunk, claim_slot
 from batches.models import Batch, Chunk, Provider, Result
 from batches.results import Activity, ChunkOutcomes, Clock, store_outcomes
@@ -127,6 +128,14 @@ def test_of_many_who_want_a_slot_as_many_get_one_as_there_are(provider: Provider
 
     takers = [InThread(take) for _ in range(5)]
     assert sum(taker.result() for taker in takers) == 2
+
+
+def test_of_many_who_would_probe_a_paused_provider_one_does(provider: Provider) -> None:
+    batch = batch_of(provider, 2)
+    breaker.trip(provider.pk, "auth: HTTP 401")
+    Provider.objects.update(probe_at=timezone.now() - timedelta(seconds=1))
+    threads = [InThread(lambda: breaker.claim_probe(batch.pk)) for _ in range(8)]
+    assert sorted(thread.result() for thread in threads) == [False] * 7 + [True]
 
 
 def test_two_who_store_the_same_chunks_in_opposite_order_do_not_hang(provider: Provider) -> None:

@@ -54,8 +54,9 @@ def prompts(batch: int) -> int:
 
 
 def status(batch: int) -> dict[str, Any]:
-    columns = ("status", "total", "succeeded", "failed", "calls", "pause_reason")
-    return dict(Batch.objects.values(*columns).get(pk=batch))
+    row = Batch.objects.select_related("provider").get(pk=batch)
+    columns = ("status", "total", "succeeded", "failed", "calls", "pause_reason", "standstill")
+    return {column: getattr(row, column) for column in columns}
 
 
 def check(batch: int, ended_as: str) -> None:
@@ -131,6 +132,15 @@ def provider(name: str, base_url: str, model_names: list[str]) -> None:
     Provider.objects.create(name=name, base_url=base_url, model_names=model_names, is_default=first)
 
 
+def make_probe_due() -> None:
+    """Let the time come to try providers again that are paused."""
+    Provider.objects.filter(probe_at__isnull=False).update(probe_at=Now())
+
+
+def resume_provider() -> None:
+    services.resume_provider(Provider.objects.get())
+
+
 def limit(base_url: str, **limits: int) -> None:
     """Tell the limits of the provider at this address."""
     Provider.objects.filter(base_url=base_url).update(**limits)
@@ -158,6 +168,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             chunks,
         ),
         *(cancel, retry, expire, ring, sweep, provider, limit, token),
+        *(make_probe_due, resume_provider),
     )
 }
 
