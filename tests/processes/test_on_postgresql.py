@@ -10,7 +10,8 @@ from tests.servers import PostgresServer
 STORAGE = (
     "test_models test_bulk test_races test_leases test_results test_ingest test_finishing "
     "test_services test_export test_runner test_webhooks test_deliveries "
-    "test_reading test_pauses test_budgets api/test_budgets api/test_tokens api/test_files api/test_uploads api/test_batches "
+    "test_reading test_pauses test_budgets "
+    "api/test_tokens api/test_files api/test_uploads api/test_batches api/test_budgets "
     "api/test_results test_export_csv admin/test_cost_of_pages admin/test_permissions "
     "admin/test_new_batch"
 ).split()
