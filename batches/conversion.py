@@ -2,13 +2,14 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, BinaryIO
+from typing import IO, BinaryIO
 
 from django.conf import settings
 from django.core.files.base import File as Bytes
 
+from batches.demand import Demand
 from batches.files import NewFile, store_file
 from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
 from batches.models import File
@@ -28,44 +29,21 @@ class NotConverted(Exception):
         self.errors = errors
 
 
-# The model and the longest answer that a prompt asks for.
-Asked = tuple[str, int | None]
-# How many prompts there are, and of how many characters.
-Volume = tuple[int, int]
-
-_LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_OWN = ("model", *_LONGEST)
-
-
-def asked_of(body: Mapping[str, Any]) -> Asked:
-    """What a body asks for that decides over its price."""
-    longest = next((body[name] for name in _LONGEST if isinstance(body.get(name), int)), None)
-    return str(body.get("model", "")), longest
-
-
 @dataclass(slots=True)
 class Converted:
     """What an input holds: how many prompts, of what kinds, and the first of them."""
 
+    demand: Demand
     prompts: int = 0
-    # By the model that is asked and the longest answer that is allowed: prompts, characters.
-    asked: dict[Asked, Volume] = field(default_factory=dict)
     samples: list[NewPrompt] = field(default_factory=list)
     errors: list[LineError] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
-    def count(self, prompt: NewPrompt, defaults: Mapping[str, Any]) -> None:
+    def count(self, prompt: NewPrompt) -> None:
         self.prompts += 1
-        self._weigh(prompt, defaults)
+        self.demand.count(prompt)
         if len(self.samples) < SAMPLES:
             self.samples.append(prompt)
-
-    def _weigh(self, prompt: NewPrompt, defaults: Mapping[str, Any]) -> None:
-        # Parsed again only where it could differ from what all have in common.
-        own = json.loads(prompt.body) if any(f'"{name}"' in prompt.body for name in _OWN) else {}
-        asked = asked_of({**defaults, **own})
-        prompts, chars = self.asked.get(asked, (0, 0))
-        self.asked[asked] = (prompts + 1, chars + len(prompt.body))
 
 
 def convert(stream: BinaryIO, options: InputOptions, target: IO[bytes]) -> Converted:
@@ -73,7 +51,7 @@ def convert(stream: BinaryIO, options: InputOptions, target: IO[bytes]) -> Conve
 
     Holds one line in memory, whatever the size of the input.
     """
-    found = Converted()
+    found = Converted(Demand(options.defaults))
     _write(read_prompts(stream, options), options, target, found)
     if not found.prompts and not found.errors:
         found.errors.append(LineError(1, "empty_file", "there are no prompts in it"))
@@ -105,7 +83,7 @@ def _write(
         elif len(line) > options.max_line_bytes:
             found.errors.append(_too_long(item, options))
         else:
-            found.count(item, options.defaults)
+            found.count(item)
             target.write(line)
         if len(found.errors) >= MAX_ERRORS:
             return

@@ -5,7 +5,7 @@ The published ones come with the `genai-prices` package; nothing is asked over t
 
 import ipaddress
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -17,9 +17,6 @@ from batches.engine.records import Usage
 logger = logging.getLogger(__name__)
 
 MILLION = Decimal(1_000_000)
-# What is assumed of a prompt before it is sent.
-CHARS_PER_TOKEN = 4
-USUAL_ANSWER_TOKENS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +31,6 @@ class Prices:
         cached = min(usage.cached_tokens, usage.input_tokens)
         fresh = usage.input_tokens - cached
         return fresh * self.input + cached * self.cached + usage.output_tokens * self.output
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What prompts may cost, told before they are sent; `cost` is None without a price."""
-
-    prompts: int
-    input_tokens: int
-    output_tokens: int
-    cost: Decimal | None
 
 
 def prices_of(base_url: str, overrides: Mapping[str, Any], model: str) -> Prices | None:
@@ -64,21 +51,6 @@ def check_prices(overrides: object) -> None:
                 f'{model}: write its price as {{"input": 0.5, "output": 1.5}}, in dollars per '
                 'million tokens, and "cached" if that is another'
             ) from error
-
-
-def estimate(
-    base_url: str, overrides: Mapping[str, Any], requests: Iterable[tuple[str, int, int | None]]
-) -> Estimate:
-    """What requests may cost, each given by its model, its characters and its longest answer."""
-    count, given, made, cost = 0, 0, 0, Decimal(0)
-    unpriced = False
-    for model, chars, longest in requests:
-        usage = Usage(chars // CHARS_PER_TOKEN, min(longest or USUAL_ANSWER_TOKENS, 10**9))
-        prices = prices_of(base_url, overrides, model)
-        unpriced = unpriced or prices is None
-        count, given, made = count + 1, given + usage.input_tokens, made + usage.output_tokens
-        cost += prices.cost(usage) if prices else 0
-    return Estimate(count, given, made, None if unpriced else cost)
 
 
 def _own_prices(own: Mapping[str, Any]) -> Prices:

@@ -4,19 +4,18 @@ import io
 import json
 import os
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import BinaryIO, cast
 
 from django.contrib.auth.models import User
 
 from batches.admin.batch_form import BatchForm
 from batches.conversion import Converted, convert, store_converted
+from batches.demand import Estimate
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
 from batches.files import BATCH, SHORTEST_LIFE_S, FileRefused, NewFile, safe_filename, unexpired
 from batches.inputs import InputOptions
-from batches.models import Batch, File, Provider
-from batches.prices import Estimate, estimate
+from batches.models import Batch, File
 from batches.services import Origin, create_batch_of_file
 
 GONE = "The file of the preview is not kept for longer than an hour. Choose it again."
@@ -64,7 +63,7 @@ def preview(form: BatchForm, user: User) -> Preview:
     return Preview(
         address=data["provider"].base_url + data["endpoint"].removeprefix("/v1"),
         prompts=found.prompts,
-        estimate=_estimate(form, found),
+        estimate=found.demand.estimate(data["provider"].base_url, data["provider"].prices),
         requests=[_prepared(form, prompt) for prompt in _samples(found)],
         file=file,
     )
@@ -122,24 +121,6 @@ def _stored(form: BatchForm, user: User) -> File:
 def _look(stream: BinaryIO, options: InputOptions) -> Converted:
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path
         return convert(stream, options, nowhere)
-
-
-def _estimate(form: BatchForm, found: Converted) -> Estimate:
-    """What the prompts may cost: those that ask for the same are told of together."""
-    provider: Provider = form.cleaned_data["provider"]
-    shared = len(json.dumps(form.defaults()))
-    parts = [
-        (prompts, estimate(provider.base_url, provider.prices, [(model, chars, longest)]))
-        for (model, longest), (prompts, all_chars) in found.asked.items()
-        for chars in (all_chars // prompts + shared,)
-    ]
-    costs = [None if one.cost is None else prompts * one.cost for prompts, one in parts]
-    return Estimate(
-        prompts=found.prompts,
-        input_tokens=sum(prompts * one.input_tokens for prompts, one in parts),
-        output_tokens=sum(prompts * one.output_tokens for prompts, one in parts),
-        cost=None if None in costs else sum(filter(None, costs), Decimal(0)),
-    )
 
 
 def _samples(found: Converted) -> list[PromptSpec]:

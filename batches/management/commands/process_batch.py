@@ -20,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from rich.console import Console
 
 from batches import services
+from batches.demand import Demand
 from batches.engine.errors import (
     AuthError,
     ConfigError,
@@ -267,12 +268,14 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     with opened(options["input"]) as stream:
         provider = provider_of(options)
         check_provider(provider)
-        prompts = display.reading(read_prompts(stream, input_options))
+        demand = Demand(batch_options.defaults)
+        prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
             batch = services.create_batch(provider, until_interrupted(prompts), batch_options)
         except InputRefused as error:
             raise Error(refusal(options["input"], error)) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
+    display.say(str(demand.estimate(provider.base_url, provider.prices)).capitalize())
     for warning in batch.warnings:
         display.say(warning_text(warning))
     return batch

@@ -1,0 +1,50 @@
+"""What prompts may cost is told before they are sent."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from batches.demand import USUAL_ANSWER_TOKENS, Demand, Estimate
+from batches.inputs import NewPrompt
+
+URL = "http://127.0.0.1:9/v1"
+PRICES = {"cheap": {"input": 1, "output": 2}, "dear": {"input": 100, "output": 200}}
+
+
+def prompt(**body: Any) -> NewPrompt:
+    return NewPrompt(line=1, custom_id="a", body=json.dumps(body))
+
+
+def estimate(defaults: dict[str, Any], *prompts: NewPrompt) -> Estimate:
+    demand = Demand(defaults)
+    assert list(demand.counting(prompts)) == list(prompts)
+    return demand.estimate(URL, PRICES)
+
+
+def test_tokens_are_told_from_the_length_of_prompts_and_of_the_longest_answers() -> None:
+    found = estimate({"model": "cheap", "max_tokens": 50}, *[prompt(prompt="x" * 4000)] * 10)
+    assert found.prompts == 10
+    assert 10_000 <= found.input_tokens <= 11_000
+    assert found.output_tokens == 500
+    assert found.cost == Decimal(found.input_tokens + 2 * found.output_tokens) / 10**6
+
+
+def test_a_prompt_may_ask_another_model_and_for_a_shorter_answer() -> None:
+    usual = estimate({"model": "cheap"}, prompt(), prompt())
+    mixed = estimate({"model": "cheap"}, prompt(), prompt(model="dear", max_completion_tokens=7))
+    assert usual.output_tokens == 2 * USUAL_ANSWER_TOKENS
+    assert mixed.output_tokens == USUAL_ANSWER_TOKENS + 7
+    assert mixed.cost is not None
+    assert usual.cost is not None
+    assert mixed.cost > usual.cost
+
+
+def test_without_the_price_of_one_model_nobody_knows_what_all_cost() -> None:
+    found = estimate({"model": "cheap"}, prompt(), prompt(model="unknown"))
+    assert found.cost is None
+    assert "$" not in str(found)
+    assert "$0.00" in str(estimate({"model": "cheap"}, prompt()))
+
+
+def test_no_prompts_cost_nothing() -> None:
+    assert estimate({}) == Estimate(0, 0, 0, Decimal(0))
