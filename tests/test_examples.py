@@ -1,0 +1,15 @@
+"""The prompts that `make demo` runs."""
+
+from batches.engine.records import ENDPOINTS
+from batches.inputs import InputOptions, NewPrompt, read_prompts
+from tests.processes.stack import ROOT
+
+
+def test_every_line_of_the_examples_is_a_prompt() -> None:
+    options = InputOptions(
+        endpoint=ENDPOINTS[0], defaults={"model": "simulated-small"}, max_line_bytes=1_000_000
+    )
+    with (ROOT / "examples" / "prompts.jsonl").open("rb") as stream:
+        items = list(read_prompts(stream, options))
+    assert len(items) == 200
+    assert [item for item in items if not isinstance(item, NewPrompt)] == []
