@@ -137,6 +137,7 @@ def run_slice(
     ended = finish_batch(batch_id)
     if ended:
         log_performance(batch)
+    store.save_announced()
     return SliceReport(
         progress=store.progress,
         paused=work.paused,

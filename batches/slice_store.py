@@ -178,7 +178,8 @@ class SliceStore:
             if not runnable.filter(pk=self._batch.pk).exists():
                 self.must_stop = True
             self.look_around()
-            self._save_announced()
+            if time.monotonic() - self._announced_at > SECONDS_BETWEEN_ANNOUNCEMENTS:
+                self.save_announced()
 
     def look_around(self) -> Surroundings:
         """See who else is at work, and what may be spent."""
@@ -201,10 +202,9 @@ class SliceStore:
         """Pause the batch, unless it is paused."""
         Batch.objects.filter(pk=self._batch.pk, pause_reason="").update(pause_reason=reason[:1000])
 
-    def _save_announced(self) -> None:
-        """Show now and then on the provider's row what it announces."""
-        due = self._announced_at + SECONDS_BETWEEN_ANNOUNCEMENTS
-        if self.announced == self._announced or time.monotonic() < due:
+    def save_announced(self) -> None:
+        """Show on the provider's row what it announces."""
+        if self.announced == self._announced:
             return
         self._announced_at = time.monotonic()
         self._announced = self.announced

@@ -7,7 +7,9 @@ from django.urls import reverse
 
 from batches.models import Provider
 from batches.providers import api_key
+from batches.runner import run_slice
 from batches.simulator import Behaviour, SimulatedProvider
+from tests.makers import MODEL, batch_of
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -102,3 +104,14 @@ def test_a_provider_is_paused_and_resumed(root: Client) -> None:
     root.post(reverse("admin:batches_provider_resume", args=[provider.pk]))
     provider.refresh_from_db()
     assert provider.pause_reason == ""
+
+
+def test_limits_that_a_provider_announces_are_on_its_page(
+    root: Client, provider: Provider, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(requests_per_second=50, burst=70)
+    run_slice(batch_of(provider, 3).pk)
+    page = root.get(reverse("admin:batches_provider_change", args=[provider.pk]))
+    text = page.content.decode()
+    assert MODEL in text
+    assert "of 70 requests left" in text
