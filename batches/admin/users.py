@@ -36,6 +36,8 @@ class Users(PlainUsers):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     actions = None
+    # Plain lists: those with a filter of their own cannot be used by everybody.
+    filter_horizontal = ()
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Not while there are batches of theirs, which would go with them; deactivate them."""
@@ -47,3 +49,5 @@ class Users(PlainUsers):
 @admin.register(Group)
 class Groups(PlainGroups):
     """What several users may do."""
+
+    filter_horizontal = ()

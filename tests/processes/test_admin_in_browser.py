@@ -181,17 +181,39 @@ PAGES = (
     *("batches_provider_add", "batches_file_changelist", "batches_apitoken_changelist"),
     *("batches_apitoken_add", "batches_webhookendpoint_changelist"),
     *("batches_webhookendpoint_add", "batches_webhookdelivery_changelist"),
+    *("auth_user_changelist", "auth_user_add", "auth_group_changelist", "auth_group_add"),
+    "password_change",
 )
+# Lists whose first row leads to the page of one thing.
+OF_ONE = ("batches_provider_changelist", "batches_file_changelist", "auth_user_changelist")
 
 
 @pytest.fixture
 def pages(visitor: Visitor) -> list[str]:
     """The addresses of all pages, those of a batch that has ended with a failure among them."""
+    batches = [ended_batch(visitor) for _ in range(2)]
+    plain = [reverse(f"admin:{name}") for name in PAGES]
+    ends = ("change/", "results/", "results/0/", "history/")
+    numbers = ",".join(batch.rstrip("/").rpartition("/")[2] for batch in batches)
+    return [
+        *plain,
+        *(f"{batches[0]}{end}" for end in ends),
+        *(first_of(visitor, reverse(f"admin:{name}")) for name in OF_ONE),
+        f"{reverse('admin:batches_batch_compare')}?ids={numbers}",
+    ]
+
+
+def ended_batch(visitor: Visitor) -> str:
+    """The address of a batch that has ended with a failure."""
     start_batch(visitor, ["Well?", "Bad [simulate: status=422]"])
     wait_completed(visitor)
-    batch = visitor.page.url.removeprefix(visitor.address).removesuffix("change/")
-    plain = [reverse(f"admin:{name}") for name in PAGES]
-    return [*plain, *(f"{batch}{end}" for end in ("change/", "results/", "results/0/"))]
+    return visitor.page.url.removeprefix(visitor.address).removesuffix("change/")
+
+
+def first_of(visitor: Visitor, list_path: str) -> str:
+    """The address of the page of what is first in a list."""
+    visitor.open(list_path)
+    return str(visitor.page.locator("#result_list tbody th a").first.get_attribute("href"))
 
 
 def test_pages_pass_axe_in_both_themes(visitor: Visitor, pages: list[str]) -> None:
