@@ -66,10 +66,12 @@ screenshots: $(VENV)/.dev-installed ## take the pictures in docs/admin anew, wit
 bench: $(VENV)/.dev-installed ## measure, and draw the plots in docs/
 	@$(BIN)/python -m benchmarks
 
+# Extras are kept: without them an older pip takes the newest version of what a dependency wants with
+# an extra, and refuses it for its missing hash.
 requirements: $(VENV)/.python ## pin requirements/*.in anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@for name in base dev production openai-1; do \
-	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
 
