@@ -200,7 +200,7 @@ class Governor:
         """Give a place back that was not used."""
         turn = self._turns.pop(request.index)
         if turn.entered_at:
-            turn.model.news += _returned(1, turn.tokens)
+            turn.model.news += _returned(turn)
         self._leave_window()
 
     def close(self) -> None:
@@ -276,8 +276,8 @@ class Governor:
                 return
             answer = await self._ask(model, {"requests": 1.0, "tokens": turn.tokens})
             slot = answer.slot
+            turn.epoch = slot.epoch
             if slot.booked and await self._is_still_open(turn, slot.wait_s):
-                turn.epoch = slot.epoch
                 model.free_until = time.monotonic() + FREE_S if slot.free else 0.0
                 return
             if not slot.booked:
@@ -291,7 +291,7 @@ class Governor:
             return True
         paused_s = (await self._ask(turn.model, None)).paused_s
         if paused_s or self._closed.is_set():
-            turn.model.news += _returned(1, turn.tokens)
+            turn.model.news += _returned(turn)
         return not paused_s
 
     async def _ask(self, model: _Model, amounts: Mapping[Unit, float] | None) -> Answer:
@@ -330,7 +330,7 @@ class Governor:
             return
         turn.model.answered(reply.usage.output_tokens)
         if "tokens" in turn.model.limits:
-            turn.model.news.append(("give_back", "tokens", turn.tokens - used))
+            turn.model.news.append(("give_back", "tokens", turn.tokens - used, turn.epoch))
 
     def _spend(self, request: PreparedRequest, reply: Reply) -> None:
         tokens = reply.usage.input_tokens + reply.usage.output_tokens
@@ -347,8 +347,11 @@ class Governor:
             model.announced[unit] = ("announce", unit, known.rate, known.burst, left)
 
 
-def _returned(requests: float, tokens: float) -> list[News]:
-    return [("give_back", "requests", requests), ("give_back", "tokens", tokens)]
+def _returned(turn: _Turn) -> list[News]:
+    return [
+        ("give_back", "requests", 1, turn.epoch),
+        ("give_back", "tokens", turn.tokens, turn.epoch),
+    ]
 
 
 def share_of(cap: int, max_in_flight: int | None, runners: int) -> int:

@@ -24,7 +24,8 @@ end
 
 local function new_bucket()
   return {full_at = 0, rate = 0, burst = 0, shrink = 1, learned = 0, proven = 0, cut_at = 0,
-          since = now, counted = 0, odd = 0, free_until = 0, misses = 0}
+          since = now, counted = 0, counted_from = 0, emptied_in = 0, odd = 0, free_until = 0,
+          misses = 0}
 end
 
 local stored = redis.call('GET', KEYS[1])
@@ -74,7 +75,7 @@ local function lower(bucket, level, rate, burst, at)
 end
 
 local function begin(bucket)
-  bucket.since, bucket.counted = now, 0
+  bucket.since, bucket.counted, bucket.counted_from = now, 0, bucket.emptied_in
 end
 
 local function miss(bucket, amount)
@@ -117,20 +118,27 @@ local function learn(bucket, rate, amount, pause_s)
   pass(bucket, amount, pause_s)
 end
 
-local function doubt(bucket, rate, burst, pause_s)
+local function doubt(bucket, rate, burst, amount, pause_s)
   local span = now - bucket.since
-  if span < burst / rate + LEAST_SPAN_S then return end
-  local measured = bucket.counted / span
-  if measured < BELIED * rate then
-    bucket.learned, bucket.proven, bucket.cut_at = math.max(measured, 1e-3), 1, now + pause_s
+  local long_enough = span >= burst / rate + LEAST_SPAN_S
+  if long_enough and bucket.counted >= LEAST_CALLS * amount then
+    local measured = bucket.counted / span
+    if measured < BELIED * rate then
+      local held = learned_rate(bucket)
+      held = held > 0 and math.min(held, rate) or rate
+      bucket.learned, bucket.proven = math.max(measured, CUT * held), 1
+      bucket.cut_at = now + pause_s
+    end
+    begin(bucket)
   end
-  begin(bucket)
+  pass(bucket, amount, pause_s)
 end
 
-local function refuse(unit, amount, pause_s)
+local function refuse(unit, amount, epoch, pause_s)
   local bucket = pace[unit]
   local rate, burst = limit_of(unit)
-  bucket.counted = bucket.counted - amount
+  bucket.emptied_in = epoch + 1
+  if epoch >= bucket.counted_from then bucket.counted = bucket.counted - amount end
   if rate then
     local level = burst - (math.max(bucket.full_at, now) - now) * rate
     if level > math.max(1, SURPRISE * burst) then
@@ -139,12 +147,17 @@ local function refuse(unit, amount, pause_s)
   end
   local known_rate, known_burst = known_limit(unit)
   if known_rate then
-    doubt(bucket, known_rate, known_burst, pause_s)
+    doubt(bucket, known_rate, known_burst, amount, pause_s)
   else
     learn(bucket, rate, amount, pause_s)
   end
   rate, burst = limit_of(unit)
   if rate then lower(bucket, 0, rate, burst, now + pause_s) end
+end
+
+local function refuse_late(bucket, amount, epoch)
+  if epoch >= bucket.counted_from then bucket.counted = bucket.counted - amount end
+  if now < bucket.free_until then miss(bucket, amount) end
 end
 
 local news = {}
@@ -153,11 +166,13 @@ function news.sent(unit, amount)
   take(unit, amount)
 end
 
-function news.give_back(unit, amount)
+function news.give_back(unit, amount, epoch)
   local bucket = pace[unit]
   local rate = limit_of(unit)
-  bucket.counted = bucket.counted - amount
-  if rate then bucket.full_at = math.max(bucket.full_at, now) - amount / rate end
+  if epoch >= bucket.counted_from then bucket.counted = bucket.counted - amount end
+  if rate and epoch >= bucket.emptied_in then
+    bucket.full_at = math.max(bucket.full_at, now) - amount / rate
+  end
 end
 
 function news.replied(count)
@@ -167,11 +182,10 @@ end
 function news.refused(unit, amount, epoch, pause_s)
   pace.paused_until = math.max(pace.paused_until, now + pause_s)
   if epoch == pace.epoch then
+    refuse(unit, amount, epoch, pause_s)
     pace.epoch = pace.epoch + 1
-    refuse(unit, amount, pause_s)
-  elseif now < pace[unit].free_until then
-    pace[unit].counted = pace[unit].counted - amount
-    miss(pace[unit], amount)
+  else
+    refuse_late(pace[unit], amount, epoch)
   end
 end
 
@@ -179,6 +193,7 @@ function news.announce(unit, rate, burst, left)
   local bucket = pace[unit]
   if bucket.rate == 0 then
     bucket.full_at = math.max(bucket.full_at, bucket.since + bucket.counted / rate)
+    bucket.learned, bucket.shrink = 0, 1
   end
   bucket.rate, bucket.burst = rate, burst
   local given = told[unit]

@@ -136,7 +136,8 @@ def _sent(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
 
 
 def _give_back(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
-    pace.give_back({news[0]: news[1]}, told, now)
+    unit, amount, epoch = news
+    pace.give_back(unit, amount, told, now, epoch=epoch)
 
 
 def _replied(pace: Pace, _told: Limits, _now: float, news: list[Any]) -> None:

@@ -38,7 +38,7 @@ AMOUNTS = st.floats(0, 5000).map(lambda amount: round(amount, 3))
 UNIT = st.sampled_from(UNITS)
 NEWS: st.SearchStrategy[News] = st.one_of(
     st.tuples(st.just("sent"), UNIT, AMOUNTS),
-    st.tuples(st.just("give_back"), UNIT, st.floats(-500, 500)),
+    st.tuples(st.just("give_back"), UNIT, st.floats(-500, 500), st.integers(0, 3)),
     st.tuples(st.just("replied"), st.integers(1, 600)),
     st.tuples(
         st.just("refused"), UNIT, st.floats(1, 100), st.integers(0, 3), st.sampled_from([0.0, 0.7])

@@ -76,7 +76,11 @@ class Slot:
 
 @dataclass(slots=True)
 class _Bucket:
-    """The state of one unit. Times in seconds on the caller's clock."""
+    """The state of one unit. Times in seconds on the caller's clock.
+
+    Calls of the epochs since `counted_from` are `counted`. What was reserved in an epoch before
+    `emptied_in` was taken from a bucket that has been found empty since.
+    """
 
     full_at: float = 0.0
     announced: Limit | None = None
@@ -86,6 +90,8 @@ class _Bucket:
     cut_at: float = 0.0
     since: float = 0.0
     counted: float = 0.0
+    counted_from: int = 0
+    emptied_in: int = 0
     odd: int = 0
     free_until: float = 0.0
     misses: int = 0
@@ -119,22 +125,35 @@ class _Bucket:
 
     def announce(self, limit: Limit, left: float, now: float) -> None:
         if self.announced is None:
-            # What was sent before anything was known has been taken from the bucket too.
+            # What was sent before anything was known has been taken from the bucket too, and what
+            # was learned until now are guesses.
             self.full_at = max(self.full_at, self.since + self.counted / limit.rate)
+            self.learned, self.shrink = 0.0, 1.0
         self.announced = limit
         self.lower(min(left, limit.burst), self.limit(None, now) or limit, now)
 
-    def refuse(self, amount: float, told: Limit | None, now: float, pause_s: float) -> None:
-        """Slow down after a refusal of a call that was counted; begin anew after the pause."""
+    def give_back(self, amount: float, limit: Limit | None, epoch: int, now: float) -> None:
+        """Put back what a call of that epoch had taken, and did not use."""
+        if epoch >= self.counted_from:
+            self.counted -= amount
+        if limit is not None and epoch >= self.emptied_in:
+            self.full_at = max(self.full_at, now) - amount / limit.rate
+
+    def refuse(
+        self, amount: float, told: Limit | None, epoch: int, now: float, pause_s: float
+    ) -> None:
+        """Slow down after the first refusal of an epoch; begin the next after the pause."""
         limit = self.limit(told, now)
-        self.counted -= amount
+        self.emptied_in = epoch + 1
+        if epoch >= self.counted_from:
+            self.counted -= amount
         known = told or self.announced
         if limit and self.level(limit, now) > max(1.0, SURPRISE * limit.burst):
             self.shrink = max(self.shrink / 2, LEAST_SHRINK)
         if known is None:
             self._learn(limit, amount, now, pause_s)
         else:
-            self._doubt(known, now, pause_s)
+            self._doubt(known, amount, now, pause_s)
         limit = self.limit(told, now)
         if limit is not None:
             self.lower(0.0, limit, now + pause_s)
@@ -179,10 +198,11 @@ class _Bucket:
         self.odd, self.misses, self.free_until = 0, 0, now + FREE_S
         return True
 
-    def refuse_late(self, amount: float, now: float) -> None:
+    def refuse_late(self, amount: float, epoch: int, now: float) -> None:
         """Take note of a refusal of a call that was sent before the last one was heeded."""
-        if now < self.free_until:
+        if epoch >= self.counted_from:
             self.counted -= amount
+        if now < self.free_until:
             self._miss(amount)
 
     def _miss(self, amount: float) -> None:
@@ -196,17 +216,21 @@ class _Bucket:
             self.since += pause_s
             self.counted -= amount
 
-    def _doubt(self, known: Limit, now: float, pause_s: float) -> None:
+    def _doubt(self, known: Limit, amount: float, now: float, pause_s: float) -> None:
         span = now - self.since
-        if span < known.burst / known.rate + LEAST_SPAN_S:
-            return
-        measured = self.counted / span
-        if measured < BELIED * known.rate:
-            self.learned, self.proven, self.cut_at = max(measured, 1e-3), True, now + pause_s
-        self._begin(now)
+        long_enough = span >= known.burst / known.rate + LEAST_SPAN_S
+        if long_enough and self.counted >= LEAST_CALLS * amount:
+            measured = self.counted / span
+            if measured < BELIED * known.rate:
+                self.learned = max(
+                    measured, CUT * min(self._learned_rate(now) or known.rate, known.rate)
+                )
+                self.proven, self.cut_at = True, now + pause_s
+            self._begin(now)
+        self._pass(amount, pause_s)
 
     def _begin(self, now: float) -> None:
-        self.since, self.counted = now, 0.0
+        self.since, self.counted, self.counted_from = now, 0.0, self.emptied_in
 
 
 @dataclass(slots=True)
@@ -247,15 +271,11 @@ class Pace:
             bucket.take(amount, bucket.limit(told.get(unit), now), now)
 
     def give_back(
-        self, amounts: Mapping[Unit, float], told: Mapping[Unit, Limit], now: float
+        self, unit: Unit, amount: float, told: Mapping[Unit, Limit], now: float, *, epoch: int
     ) -> None:
         """Put back what was reserved and not used; below zero, take what was used beyond it."""
-        for unit, amount in amounts.items():
-            bucket = self._bucket(unit, now)
-            limit = bucket.limit(told.get(unit), now)
-            bucket.counted -= amount
-            if limit is not None:
-                bucket.full_at = max(bucket.full_at, now) - amount / limit.rate
+        bucket = self._bucket(unit, now)
+        bucket.give_back(amount, bucket.limit(told.get(unit), now), epoch, now)
 
     def replied(self, count: int) -> None:
         """Count calls that were let in."""
@@ -274,10 +294,10 @@ class Pace:
         """Heed a 429. One that was sent before the last one was heeded tells nothing new."""
         self.paused_until = max(self.paused_until, now + pause_s)
         if epoch != self.epoch:
-            self._bucket(unit, now).refuse_late(amount, now)
+            self._bucket(unit, now).refuse_late(amount, epoch, now)
             return
+        self._bucket(unit, now).refuse(amount, told.get(unit), epoch, now, pause_s)
         self.epoch += 1
-        self._bucket(unit, now).refuse(amount, told.get(unit), now, pause_s)
 
     def announce(self, unit: Unit, limit: Limit, left: float, now: float) -> None:
         """Take the limit that the provider announces, of which so much is left at most."""

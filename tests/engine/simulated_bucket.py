@@ -1,10 +1,12 @@
 """A provider's bucket and those who keep to a pace, on a clock of their own."""
 
 import heapq
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from batches.engine.announced import Announced, RateEstimate
 from batches.engine.pace import UNITS, Limit, Pace, Unit
 
 ROUND_TRIP_S = 0.01
@@ -29,8 +31,7 @@ class Bucket:
 
     def take(self, amount: float, now: float) -> float:
         """0 for a call that is let in, or the seconds until it would be."""
-        refilled = self.level + (now - self.seen_at) * self.limit.rate
-        self.level, self.seen_at = min(self.limit.burst, refilled), now
+        self._refill(now)
         lacking = min(amount, self.limit.burst) - self.level
         if lacking > 1e-9:
             self.refused += 1
@@ -40,6 +41,20 @@ class Bucket:
         self.last_at = now
         return 0.0
 
+    def announced(self, now: float) -> Announced:
+        """What the headers of a reply tell: whole tokens, and whole seconds above one."""
+        self._refill(now)
+        reset_s = (self.limit.burst - self.level) / self.limit.rate
+        grain_s = 0.001 if reset_s < 1 else 1.0
+        remaining = max(0.0, float(int(self.level)))
+        return Announced(
+            self.limit.burst, remaining, math.ceil(reset_s / grain_s) * grain_s, grain_s
+        )
+
+    def _refill(self, now: float) -> None:
+        refilled = self.level + (now - self.seen_at) * self.limit.rate
+        self.level, self.seen_at = min(self.limit.burst, refilled), now
+
     @property
     def used(self) -> float:
         """The share of the allowance that was used."""
@@ -47,7 +62,10 @@ class Bucket:
 
 
 class Callers:
-    """One asks for places after another, for calls of these amounts, until all are answered."""
+    """One asks for places after another, for calls of these amounts, until all are answered.
+
+    Each reserves `too_much` and gives it back; it is told the limits if the bucket `announces`.
+    """
 
     def __init__(
         self,
@@ -57,6 +75,8 @@ class Callers:
         *,
         told: Limit | None = None,
         says_when: bool = True,
+        announces: bool = False,
+        too_much: float = 0.0,
         window: int = 100,
     ) -> None:
         self.pace = Pace()
@@ -65,10 +85,13 @@ class Callers:
         self._bucket = bucket
         self._told = {unit: told} if told else {}
         self._says_when = says_when
+        self._estimate = RateEstimate() if announces else None
+        self._too_much = too_much
         self._room = window
         self._chance = random.Random(7)
         self._ready = list(range(len(amounts)))[::-1]
         self._events: list[tuple[float, int, str, int, int]] = []
+        self._sent_at: dict[int, float] = {}
         self._waits: dict[int, float] = {}
         self._asking = False
         self._now = 0.0
@@ -86,12 +109,15 @@ class Callers:
                 self._send(call, epoch)
             elif what == "refused":
                 self._refused(call, epoch)
+                self._announce(call)
             elif what == "retry":
                 self._ready.insert(0, call)
             else:
                 answered += 1
                 self._room += 1
                 self.pace.replied(1)
+                self._settle(epoch)
+                self._announce(call)
             self._ask()
         return calls
 
@@ -105,7 +131,8 @@ class Callers:
             self._later(0.0, "ask", self._ready.pop())
 
     def _reserve(self, call: int) -> None:
-        amounts = {unit: self._amounts[call] if unit == self._unit else 1.0 for unit in UNITS}
+        amount = self._amounts[call] + self._too_much
+        amounts = {unit: amount if unit == self._unit else 1.0 for unit in UNITS}
         slot = self.pace.reserve(amounts, self._told, self._now)
         if slot.booked:
             self._later(max(slot.wait_s, 0.0), "send", call, slot.epoch)
@@ -114,16 +141,32 @@ class Callers:
 
     def _send(self, call: int, epoch: int) -> None:
         self._asking = False
+        self._sent_at[call] = self._now
         wait_s = self._bucket.take(self._amounts[call], self._now)
         if wait_s:
             self._waits[call] = wait_s
             self._later(ROUND_TRIP_S, "refused", call, epoch)
         else:
-            self._later(self._chance.uniform(*LATENCY_S), "answered", call)
+            self._later(self._chance.uniform(*LATENCY_S), "answered", call, epoch)
 
     def _refused(self, call: int, epoch: int) -> None:
         self._room += 1
         pause_s = max(self._waits.pop(call) - ROUND_TRIP_S, 0.0) if self._says_when else 0.0
-        amount = self._amounts[call]
+        amount = self._amounts[call] + self._too_much
         self.pace.refused(self._unit, amount, self._told, self._now, epoch=epoch, pause_s=pause_s)
         self._later(max(pause_s, self._chance.uniform(0.0, LONGEST_JITTER_S)), "retry", call)
+
+    def _settle(self, epoch: int) -> None:
+        if self._too_much:
+            unit, told = self._unit, self._told
+            self.pace.give_back(unit, self._too_much, told, self._now, epoch=epoch)
+
+    def _announce(self, call: int) -> None:
+        latency_s = self._now - self._sent_at.pop(call)
+        if self._estimate is None:
+            return
+        announced = self._bucket.announced(self._now)
+        known = self._estimate.observe(announced)
+        if known is not None:
+            left = announced.remaining + 1 + known.rate * latency_s
+            self.pace.announce(self._unit, known, left, self._now)

@@ -63,6 +63,21 @@ def test_a_limit_of_tokens_is_learned_too(rate: float) -> None:
     assert bucket.refused < 0.1 * calls
 
 
+@pytest.mark.parametrize("too_much", [0.0, 300.0])
+@pytest.mark.parametrize("unit", ["requests", "tokens"])
+def test_a_limit_that_is_announced_is_used_up_and_hardly_exceeded(
+    unit: Unit, too_much: float
+) -> None:
+    limit = Limit(50.0, 50.0) if unit == "requests" else Limit(20_000.0, 20_000.0)
+    amounts = [1.0] * 1500 if unit == "requests" else sizes(1500)
+    bucket = Bucket(limit)
+    calls = Callers(
+        unit, amounts, bucket, announces=True, too_much=too_much if unit == "tokens" else 0.0
+    ).run()
+    assert bucket.used > 0.96
+    assert bucket.refused < 0.02 * calls
+
+
 class Moody(Bucket):
     """A provider that refuses calls for no reason that the caller could know."""
 
@@ -134,5 +149,34 @@ def test_what_is_given_back_may_be_used_by_the_next() -> None:
     told: dict[Unit, Limit] = {"tokens": Limit(100.0, 1000.0)}
     pace.reserve({"requests": 1.0, "tokens": 1000.0}, told, 0.0)
     assert pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 0.0).wait_s == pytest.approx(1.0)
-    pace.give_back({"tokens": 900.0}, told, 0.0)
+    pace.give_back("tokens", 900.0, told, 0.0, epoch=0)
     assert pace.reserve({"requests": 1.0, "tokens": 800.0}, told, 0.0).wait_s <= 0.0
+
+
+def test_what_was_booked_before_a_refusal_does_not_fill_the_bucket_that_it_found_empty() -> None:
+    pace = Pace()
+    told: dict[Unit, Limit] = {"tokens": Limit(100.0, 1000.0)}
+    slots = [pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 0.0) for _ in range(10)]
+    pace.refused("tokens", 100.0, told, 0.1, epoch=slots[0].epoch, pause_s=0.0)
+    for slot in slots[1:]:
+        pace.give_back("tokens", 90.0, told, 0.2, epoch=slot.epoch)
+    slot = pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 1.1)
+    assert slot.wait_s == pytest.approx(0.0)
+    later = pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 1.1)
+    assert later.wait_s == pytest.approx(1.0)
+    pace.give_back("tokens", 50.0, told, 1.1, epoch=slot.epoch)
+    assert pace.reserve({"requests": 1.0, "tokens": 50.0}, told, 1.1).wait_s == pytest.approx(1.0)
+
+
+def test_what_was_booked_before_a_measurement_began_is_not_taken_from_it() -> None:
+    pace = Pace()
+    told: dict[Unit, Limit] = {"tokens": Limit(100.0, 100.0)}
+    amounts: dict[Unit, float] = {"requests": 1.0, "tokens": 50.0}
+    early = [pace.reserve(amounts, told, 0.0) for _ in range(20)]
+    # Long and large enough to be measured: here the measurement begins anew.
+    pace.refused("tokens", 50.0, told, 10.0, epoch=0, pause_s=0.0)
+    late = [pace.reserve(amounts, told, 10.0 + call / 2) for call in range(16)]
+    for slot in early:
+        pace.give_back("tokens", 40.0, told, 19.0, epoch=slot.epoch)
+    pace.refused("tokens", 50.0, told, 20.0, epoch=late[-1].epoch, pause_s=0.0)
+    assert pace.limits(told, 20.0)["tokens"].rate == pytest.approx(15 * 50.0 / 10.0)
