@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from batches.engine.records import Usage
 from batches.inputs import NewPrompt
-from batches.prices import prices_of
+from batches.prices import PriceList
 
 T = TypeVar("T")
 
@@ -58,14 +58,13 @@ class Demand:
                 self.count(item)
             yield item
 
-    def estimate(self, base_url: str, overrides: Mapping[str, Any]) -> Estimate:
+    def estimate(self, prices: PriceList) -> Estimate:
         """What the prompts may cost at a provider."""
         total = Estimate()
         for (model, longest), (prompts, chars) in self._volumes.items():
             answer = min(longest or USUAL_ANSWER_TOKENS, LONGEST_ANSWER_TOKENS)
             usage = Usage(chars // CHARS_PER_TOKEN, prompts * answer)
-            prices = prices_of(base_url, overrides, model)
-            cost = prices.cost(usage) if prices else None
+            cost = prices.cost(model, usage)
             total = replace(
                 total,
                 prompts=total.prompts + prompts,

@@ -33,10 +33,18 @@ class Prices:
         return fresh * self.input + cached * self.cached + usage.output_tokens * self.output
 
 
-def prices_of(base_url: str, overrides: Mapping[str, Any], model: str) -> Prices | None:
-    """The prices of a model at a provider; None if nobody knows them."""
-    own = overrides.get(model)
-    return _own_prices(own) if own is not None else _published_prices(base_url, model)
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What the models of a provider cost; `own` are the prices that staff have set."""
+
+    base_url: str
+    own: Mapping[str, Any]
+
+    def cost(self, model: str, usage: Usage) -> Decimal | None:
+        """Dollars; None if nobody knows the price of the model."""
+        own = self.own.get(model)
+        found = _own_prices(own) if own is not None else _published_prices(self.base_url, model)
+        return found.cost(usage) if found else None
 
 
 def check_prices(overrides: object) -> None:

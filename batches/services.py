@@ -17,7 +17,7 @@ from django.utils import timezone
 from batches import breaker
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import strict_warnings
-from batches.engine.records import Endpoint, Schedule
+from batches.engine.records import Endpoint, Schedule, Usage
 from batches.engine.retry import RetryPolicy
 from batches.files import BATCH
 from batches.finishing import fail_input, finish_batch
@@ -26,7 +26,6 @@ from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
 from batches.models import Batch, File, Provider, Result
 from batches.outputs import drop_outputs, make_outputs
-from batches.prices import prices_of
 from batches.provider_client import checked_base_url
 from batches.purging import purge
 from batches.tasks import ring, runners_of
@@ -156,7 +155,7 @@ def check_price(provider: Provider, options: BatchOptions) -> None:
     model = options.defaults.get("model")
     if options.max_cost is None or not isinstance(model, str):
         return
-    if prices_of(provider.base_url, provider.prices, model) is None:
+    if provider.price_list.cost(model, Usage()) is None:
         raise NoPrice(
             f"max_cost cannot be kept: nobody knows the price of {model!r} at provider "
             f"{provider.name!r}. Set it there, or give max_tokens_total instead."

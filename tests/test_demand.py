@@ -6,6 +6,7 @@ from typing import Any
 
 from batches.demand import USUAL_ANSWER_TOKENS, Demand, Estimate
 from batches.inputs import NewPrompt
+from batches.prices import PriceList
 
 URL = "http://127.0.0.1:9/v1"
 PRICES = {"cheap": {"input": 1, "output": 2}, "dear": {"input": 100, "output": 200}}
@@ -18,7 +19,7 @@ def prompt(**body: Any) -> NewPrompt:
 def estimate(defaults: dict[str, Any], *prompts: NewPrompt) -> Estimate:
     demand = Demand(defaults)
     assert list(demand.counting(prompts)) == list(prompts)
-    return demand.estimate(URL, PRICES)
+    return demand.estimate(PriceList(URL, PRICES))
 
 
 def test_tokens_are_told_from_the_length_of_prompts_and_of_the_longest_answers() -> None:

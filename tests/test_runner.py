@@ -13,8 +13,8 @@ from batches.leases import claim_chunk
 from batches.models import Batch, Chunk, Prompt, Provider, Result
 from batches.providers import ProviderMisconfigured
 from batches.runner import list_models, run_slice
+from batches.runner.store import Progress
 from batches.simulator import Behaviour, SimulatedProvider
-from batches.slice_store import Progress
 from batches.stop_signal import StopSignal
 from batches.summary import summarise
 from tests.checker import check_batch

@@ -63,7 +63,7 @@ def preview(form: BatchForm, user: User) -> Preview:
     return Preview(
         address=data["provider"].base_url + data["endpoint"].removeprefix("/v1"),
         prompts=found.prompts,
-        estimate=found.demand.estimate(data["provider"].base_url, data["provider"].prices),
+        estimate=found.demand.estimate(data["provider"].price_list),
         requests=[_prepared(form, prompt) for prompt in _samples(found)],
         file=file,
     )

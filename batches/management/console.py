@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from batches.slice_store import Progress as RunProgress
+from batches.runner.store import Progress as RunProgress
 from batches.summary import BatchSummary
 
 T = TypeVar("T")

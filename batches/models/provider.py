@@ -4,6 +4,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from batches.prices import PriceList
+
 
 class Provider(models.Model):
     """An OpenAI-compatible endpoint. Made by staff only: it decides where requests go."""
@@ -59,3 +61,8 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def price_list(self) -> PriceList:
+        """What its models cost."""
+        return PriceList(self.base_url, self.prices)

@@ -14,21 +14,22 @@ import django
 
 django.setup()
 
-from batches import results, runner, slice_store  # noqa: E402
+from batches import results, runner  # noqa: E402
 from batches.engine import execute  # noqa: E402
 from batches.provider_client import ProviderClient  # noqa: E402
+from batches.runner import batch_slice, store  # noqa: E402
 from config.celery import app  # noqa: E402 - after the set-up
 
 # point: where the function is, its name, and whether the worker ends after it or before it
 POINTS: dict[str, tuple[Any, str, bool]] = {
-    "before_claim": (slice_store, "claim_chunk", False),
-    "after_claim": (slice_store, "claim_chunk", True),
-    "before_prepare": (runner, "prepare_prompt_request", False),
+    "before_claim": (store, "claim_chunk", False),
+    "after_claim": (store, "claim_chunk", True),
+    "before_prepare": (batch_slice, "prepare_prompt_request", False),
     "before_send": (ProviderClient, "_exchange", False),
     "after_reply": (execute.Execution, "_finish", False),
-    "before_postprocess": (runner, "postprocess_exchange", False),
+    "before_postprocess": (batch_slice, "postprocess_exchange", False),
     "inside_flush": (results, "_count", False),
-    "after_flush": (slice_store, "store_outcomes", True),
+    "after_flush": (store, "store_outcomes", True),
     "before_finish": (runner, "finish_batch", False),
 }
 

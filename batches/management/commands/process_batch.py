@@ -20,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from rich.console import Console
 
 from batches import services
+from batches.budget import BUDGET_SPENT
 from batches.demand import Demand
 from batches.engine.errors import (
     AuthError,
@@ -46,7 +47,7 @@ from batches.management.limit_options import RATES, add_limit_options, budget, r
 from batches.management.output import STANDARD_OUTPUT, check_writable, whole_file
 from batches.models import Batch, Provider
 from batches.providers import ProviderMisconfigured
-from batches.runner import BUDGET_SPENT, list_models, run_slice
+from batches.runner import list_models, run_slice
 from batches.stop_signal import StopSignal
 from batches.summary import summarise
 
@@ -275,7 +276,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         except InputRefused as error:
             raise Error(refusal(options["input"], error)) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
-    display.say(str(demand.estimate(provider.base_url, provider.prices)).capitalize())
+    display.say(str(demand.estimate(provider.price_list)).capitalize())
     for warning in batch.warnings:
         display.say(warning_text(warning))
     return batch

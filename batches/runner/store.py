@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connection
 from django.db.models import Exists, OuterRef
 
 from batches.budget import Spent
@@ -248,10 +247,3 @@ def take_slot(batch_id: int) -> SlotLease | None:
 
 def leave_slot(slot: SlotLease) -> None:
     release_slot(slot)
-
-
-def reconnect() -> None:
-    """Have the next query use a new connection, unless a transaction of the caller is open."""
-    if not connection.in_atomic_block:
-        connection.close()
-    close_old_connections()

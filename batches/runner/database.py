@@ -1,0 +1,54 @@
+"""Where async code calls what uses the database: in the one thread that has the connection."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 5.0
+
+
+async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function that uses the database, in the thread that has the connection."""
+    return await sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
+
+
+def reconnect() -> None:
+    """Have the next query use a new connection, unless a transaction of the caller is open."""
+    if not connection.in_atomic_block:
+        connection.close()
+    close_old_connections()
+
+
+class PatientDatabase:
+    """Calls a function anew as often as the database fails or is away, until told to give up."""
+
+    def __init__(self) -> None:
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """Let the next failure be the last."""
+        self._given_up = True
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns. Raises the database's error only once it was given up."""
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                return await in_database(function, *args, **kwargs)
+            except (OperationalError, InterfaceError) as error:
+                if self._given_up:
+                    raise
+                logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
+            await in_database(reconnect)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)

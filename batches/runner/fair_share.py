@@ -1,0 +1,54 @@
+"""What a slice may take of its provider's limits and of its batch's budget."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from django.conf import settings
+
+from batches.budget import BUDGET_SPENT, ZERO, Budget
+from batches.engine.records import Exchange, Usage
+from batches.governor import Governor, share_of
+from batches.models import Batch
+from batches.rate_limits import limits_at, per_minute
+from batches.runner.store import Surroundings
+
+
+class FairShare:
+    """Keeps a slice to its share; made inside its event loop."""
+
+    def __init__(self, batch: Batch) -> None:
+        provider = batch.provider
+        self._batch = batch
+        self._budget = Budget(batch.max_tokens_total, batch.max_cost)
+        self._prices = provider.price_list
+        self.governor = Governor(
+            limits_at(settings.RATE_LIMIT_REDIS_URL),
+            provider=f"{provider.pk} {provider.base_url}",
+            cap=batch.batch_size,
+            budget=self._budget,
+            price=self._prices.cost if batch.max_cost is not None else None,
+        )
+
+    def read_prices(self) -> None:
+        """Read in the published prices, which takes a while, if the budget needs them."""
+        if self._batch.max_cost is not None:
+            self._prices.cost(str(self._batch.defaults.get("model", "")), Usage())
+
+    def look(self, around: Surroundings) -> str:
+        """Heed what others do. Tells why the batch must pause; "" while it need not."""
+        self.governor.told = per_minute(around.requests_per_minute, around.tokens_per_minute)
+        self.governor.share_with(around.processes)
+        cap = share_of(self._batch.batch_size, around.max_in_flight, around.runners)
+        self.governor.window.limit_to(cap)
+        self._budget.look(around.spent, mine=around.mine, runners=around.batch_runners)
+        return f"{BUDGET_SPENT}{self._budget.reason}" if self._budget.reason else ""
+
+    def costs(self, exchanges: Sequence[Exchange]) -> dict[int, Decimal]:
+        """What each exchange has cost in dollars, by the index of its prompt."""
+        costs = {}
+        for exchange in exchanges:
+            if exchange.reply is not None:
+                usage = exchange.spent + exchange.reply.usage
+                request = exchange.request
+                costs[request.index] = self._prices.cost(request.model, usage) or ZERO
+        return costs
