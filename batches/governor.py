@@ -73,12 +73,14 @@ class _Model:
     free_calls: int = 0
     free_tokens: float = 0.0
     epoch: int = 0
-    answer_mean: float = USUAL_ANSWER
+    answer_mean: float | None = None
     answer_spread: float = 0.0
 
     def tokens_of(self, request: PreparedRequest) -> float:
         """What a call will cost in tokens, rather too many: the rest is given back."""
-        answer = self.answer_mean + self.answer_spread
+        answer = USUAL_ANSWER
+        if self.answer_mean is not None:
+            answer = self.answer_mean + self.answer_spread
         if request.endpoint == "/v1/embeddings":
             answer = 0.0
         elif request.max_output_tokens is not None:
@@ -86,9 +88,9 @@ class _Model:
         return len(request.content) / BYTES_PER_TOKEN + answer
 
     def answered(self, tokens: int) -> None:
-        """Learn how long answers are."""
-        if not self.replies:
-            self.answer_mean = float(tokens)
+        """Learn how long answers are; the first one alone says little of how they differ."""
+        if self.answer_mean is None:
+            self.answer_mean, self.answer_spread = float(tokens), tokens / 2
             return
         off = tokens - self.answer_mean
         self.answer_mean += LEARNING * off

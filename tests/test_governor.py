@@ -131,6 +131,18 @@ async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
         assert slot.wait_s <= 0.0
 
 
+async def test_how_much_an_answer_takes_is_learned_from_the_first_one_on() -> None:
+    async with governor() as it:
+        await it.enter(request(0, content=b""))
+        it.leave(request(0), reply(usage=Usage(input_tokens=1, output_tokens=10)), 0.1)
+        assert it._model("").tokens_of(request(1, content=b"")) == 15
+        assert it._model("").tokens_of(request(1, content=b"", max_output_tokens=12)) == 12
+        for index in range(2, 50):
+            await it.enter(request(index, content=b""))
+            it.leave(request(index), reply(usage=Usage(input_tokens=1, output_tokens=10)), 0.1)
+        assert it._model("").tokens_of(request(1, content=b"")) == pytest.approx(10, abs=0.1)
+
+
 async def test_what_a_provider_announces_is_kept_to_and_shown() -> None:
     async with governor() as it:
         headers = {
