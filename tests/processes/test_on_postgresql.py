@@ -3,37 +3,49 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+
+import pytest
 
 from tests.processes.conftest import ROOT
 from tests.servers import PostgresServer
 
-STORAGE = (
-    "test_models test_bulk test_races test_leases test_results test_ingest test_finishing "
-    "test_services test_export test_runner test_webhooks test_deliveries "
-    "test_reading test_pauses test_budgets "
-    "api/test_tokens api/test_files api/test_uploads api/test_batches api/test_budgets "
-    "api/test_results test_export_csv admin/test_cost_of_pages admin/test_permissions "
-    "admin/test_new_batch"
-).split()
+STORAGE = {
+    "rows": "test_models test_bulk test_results test_export test_export_csv test_ingest",
+    "leases": "test_races test_leases test_finishing test_services test_runner",
+    "reading": "test_reading test_pauses test_budgets",
+    "webhooks": "test_webhooks test_deliveries",
+    "files": "api/test_tokens api/test_files api/test_uploads",
+    "batches": "api/test_batches api/test_budgets api/test_results",
+    "admin": "admin/test_cost_of_pages admin/test_permissions admin/test_new_batch",
+}
 
 
-def test_what_is_stored_behaves_the_same_on_postgresql() -> None:
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
     with PostgresServer() as server:
-        env = {
-            **os.environ,
-            "DATABASE_URL": server.create_database(),
-            "SECRET_KEY": "of-a-test",
-            "PROVIDER_PRIVATE_HOSTS": "127.0.0.1",
-            "WEBHOOK_PRIVATE_HOSTS": "127.0.0.1",
-        }
-        files = [str(ROOT / "tests" / f"{name}.py") for name in STORAGE]
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
-            env=env,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        yield server
+
+
+@pytest.mark.parametrize("names", STORAGE.values(), ids=STORAGE)
+def test_what_is_stored_behaves_the_same_on_postgresql(server: PostgresServer, names: str) -> None:
+    env = {
+        **os.environ,
+        "DATABASE_URL": server.create_database(),
+        "SECRET_KEY": "of-a-test",
+        "PROVIDER_PRIVATE_HOSTS": "127.0.0.1",
+        "WEBHOOK_PRIVATE_HOSTS": "127.0.0.1",
+    }
+    # A runner of its own, not one of the workers that run these tests side by side.
+    env.pop("PYTEST_XDIST_WORKER", None)
+    files = [str(ROOT / "tests" / f"{name}.py") for name in names.split()]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "passed" in ended.stdout
