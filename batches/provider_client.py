@@ -11,8 +11,8 @@ import httpx
 from batches.addresses import HOST_PATTERN, AddressPolicy
 from batches.engine.announced import ANNOUNCING_HEADERS
 from batches.engine.errors import (
-    ConfigError,
     DeadlineExceeded,
+    EndpointUnusable,
     MalformedReply,
     NetworkError,
     ProviderError,
@@ -193,7 +193,7 @@ class ProviderClient:
             # Without the text of the cause: it quotes what came.
             return MalformedReply(f"{self._base_url}: the reply is not HTTP")
         if any(isinstance(cause, MISCONFIGURED) for cause in causes) or is_forbidden(causes):
-            return ConfigError(f"{self._base_url}: {text_of(causes[-1])}")
+            return EndpointUnusable(f"{self._base_url}: {text_of(causes[-1])}")
         if any(isinstance(cause, TimeoutError) for cause in causes):
             return DeadlineExceeded(f"{self._base_url}: {text_of(causes[-1])}")
         return NetworkError(f"{self._base_url}: {text_of(causes[min(1, len(causes) - 1)])}")

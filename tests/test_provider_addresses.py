@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batches.addresses import AddressPolicy
-from batches.engine.errors import ConfigError, Decision, ProviderError
+from batches.engine.errors import Decision, EndpointUnusable, ProviderError
 from batches.provider_client import ProviderClient, checked_base_url
 from tests.calling import LOOPBACK, failure, request
 from tests.scripted_server import ScriptedServer, answer, chat, self_signed
@@ -108,8 +108,8 @@ async def test_this_machine_cannot_be_reached_however_it_is_spelt(host: str) -> 
             return
         async with client:
             error = await failure(client)
-        assert type(error) is ConfigError
-        assert error.decision is Decision.FINAL
+        assert type(error) is EndpointUnusable
+        assert error.decision is Decision.PAUSE
         assert canary.connections == 0
 
 
@@ -127,7 +127,7 @@ async def test_this_machine_cannot_be_reached_however_it_is_spelt(host: str) -> 
 async def test_a_refused_address_is_named_with_the_remedy(host: str, address: str | None) -> None:
     async with ProviderClient(f"http://{host}:1/v1") as client:
         error = await failure(client)
-    assert type(error) is ConfigError
+    assert type(error) is EndpointUnusable
     assert "not a public address" in error.message
     assert f"PROVIDER_PRIVATE_HOSTS={address or ''}" in error.message
 
@@ -158,7 +158,7 @@ async def test_what_is_listed_allows_nothing_else(listed: str) -> None:
     async with ScriptedServer(answer(chat())) as canary:
         base_url = f"http://localhost:{canary.port}/v1"
         async with ProviderClient(base_url, addresses=AddressPolicy([listed])) as client:
-            assert type(await failure(client)) is ConfigError
+            assert type(await failure(client)) is EndpointUnusable
         assert canary.connections == 0
 
 
@@ -212,7 +212,7 @@ def test_a_name_that_leads_only_to_private_addresses_is_a_fault_of_the_setup(
             base_url = f"http://provider.test:{canary.port}/v1"
             async with ProviderClient(base_url) as client:
                 error = await failure(client)
-            assert type(error) is ConfigError
+            assert type(error) is EndpointUnusable
             assert "PROVIDER_PRIVATE_HOSTS=" in error.message
             assert canary.connections == 0
 
@@ -239,7 +239,7 @@ def test_a_name_that_leads_elsewhere_the_next_time_is_checked_again() -> None:
             for _ in range(2):
                 async with ProviderClient(base_url, addresses=policy) as client:
                     error = await failure(client)
-            assert type(error) is ConfigError
+            assert type(error) is EndpointUnusable
             assert canary.connections == 0
             loop = asyncio.get_running_loop()
             assert isinstance(loop, Resolving)
@@ -265,7 +265,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_a_fault_of_the_setup(
     async with ScriptedServer(answer(chat()), tls=self_signed(tmp_path)) as server:
         async with ProviderClient(server.base_url, addresses=LOOPBACK, api_key="sk-1") as client:
             error = await failure(client)
-        assert type(error) is ConfigError
+        assert type(error) is EndpointUnusable
         assert "certificate" in error.message.lower()
         assert server.requests == []
 

@@ -5,6 +5,7 @@ EngineError
 ├── AnswerRejected            a reply came, its answer is of no use
 └── ProviderError             a call failed
     ├── AuthError             the key is refused                          pause
+    │   └── AccessRefused     a 403: the key, or only this prompt         final; pause if in a row
     ├── QuotaError            the money or the quota is used up           pause
     ├── RateLimited           too many requests or tokens a minute        retry, costs no attempt
     ├── Overloaded            the provider has no capacity                retry
@@ -13,7 +14,8 @@ EngineError
     ├── DeadlineExceeded      no whole reply before the deadline          retry
     ├── MalformedReply        a 200 that is no reply                      retry
     ├── RequestRefused        the provider will never take this request   final
-    ├── ConfigError           unknown model or path, forbidden address    final; pause when all fail
+    ├── ConfigError           unknown model or path, a redirect           final; pause if in a row
+    │   └── EndpointUnusable  forbidden address, untrusted certificate    pause
     └── InternalError         a defect of ours                            final
 
 The classes are those of the provider error table in `docs/errors.md`.
@@ -123,6 +125,12 @@ class AuthError(ProviderError):
     costs_attempt = False
 
 
+class AccessRefused(AuthError):
+    """The calls beside it tell whether it is the key that is refused, or this prompt."""
+
+    decision = Decision.FINAL
+
+
 class QuotaError(ProviderError):
     kind = FailureKind.QUOTA
     decision = Decision.PAUSE
@@ -165,6 +173,13 @@ class RequestRefused(ProviderError):
 class ConfigError(ProviderError):
     kind = FailureKind.CONFIG
     decision = Decision.FINAL
+    costs_attempt = False
+
+
+class EndpointUnusable(ConfigError):
+    """Nothing was sent, and nothing can be sent to this address."""
+
+    decision = Decision.PAUSE
 
 
 class InternalError(ProviderError):

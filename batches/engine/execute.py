@@ -14,26 +14,29 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from batches.engine.errors import (
+    AnswerRejected,
     DeadlineExceeded,
     Decision,
+    FailureKind,
     InternalError,
     NetworkError,
     ProviderError,
+    RequestRefused,
 )
-from batches.engine.first_refusals import FirstRefusals
 from batches.engine.records import (
     Exchange,
     Judgement,
     PreparedRequest,
     Reply,
     Schedule,
-    Usage,
 )
+from batches.engine.refusals import Refusals, Ruling
+from batches.engine.request_queue import Call, Chunks, RequestQueue
 from batches.engine.retry import RetryPolicy, decide
 from batches.engine.turns import Anarchy, Governor
 
@@ -43,139 +46,26 @@ Send = Callable[[PreparedRequest], Awaitable[Reply]]
 Deliver = Callable[[Exchange], Awaitable[None]]
 Admit = Callable[[PreparedRequest], Awaitable[bool]]
 Judge = Callable[[PreparedRequest, Reply], Judgement]
-Chunks = AsyncIterator[Sequence[PreparedRequest]]
 
 DEFAULT_BATCH_SIZE = 100
 DEFAULT_TIMEOUT_S = 600.0
 
-# Requests that wait for a retry, per lane. When so many wait, no fresh request is begun, so that
-# memory and leases stay bounded while a provider is down.
-WAITING_PER_LANE = 10
-
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """How requests are sent; `timeout_s` is for one call from first byte sent to last received."""
+    """How requests are sent; `timeout_s` is for one call from first byte sent to last received.
+
+    `trusting` takes a provider at its word when it refuses all of the first requests. A
+    `tentative` run makes one call of each request, and every error is a reason to pause it but
+    that the provider refuses the request for what it says.
+    """
 
     batch_size: int = DEFAULT_BATCH_SIZE
     schedule: Schedule = "rolling"
     timeout_s: float = DEFAULT_TIMEOUT_S
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-
-
-@dataclass(slots=True)
-class _Call:
-    """A request on its way, with what its calls so far have cost. Times in seconds."""
-
-    request: PreparedRequest
-    calls: int = 0
-    attempts: int = 0
-    waited_s: float = 0.0
-    busy_s: float = 0.0
-    latency_s: float = 0.0
-    sent_at: float = 0.0
-    done_at: float = 0.0
-    reply: Reply | None = None
-    judgement: Judgement | None = None
-    spent: Usage = field(default_factory=Usage)
-
-    def answered(self, reply: Reply, judgement: Judgement | None) -> None:
-        """Take a reply; the tokens of the one before it are spent all the same."""
-        if self.reply is not None:
-            self.spent += self.reply.usage
-        self.reply, self.judgement = reply, judgement
-
-    def ask(self, follow_up: PreparedRequest) -> None:
-        """Go on with another request, which has attempts of its own."""
-        self.request = follow_up
-        self.attempts = 0
-
-    def exchange(self, error: ProviderError | None = None) -> Exchange:
-        return Exchange(
-            request=self.request,
-            reply=self.reply,
-            error=error,
-            calls=self.calls,
-            latency_s=self.latency_s,
-            busy_s=self.busy_s,
-            sent_at=self.sent_at,
-            done_at=self.done_at,
-            judgement=self.judgement,
-            spent=self.spent,
-        )
-
-
-class RequestQueue:
-    """What lanes draw from: fresh requests in their order, and retries whose wait is over.
-
-    It is filled no further than a window ahead, and ends when every request it took in is
-    finished, or when it is closed.
-    """
-
-    def __init__(self, lanes: int) -> None:
-        self._lanes = lanes
-        self._ready: asyncio.Queue[_Call | None] = asyncio.Queue()
-        self._room = asyncio.Event()
-        self._unfinished = 0
-        self._waiting = 0
-        self._filled = False
-        self._closed = False
-
-    async def fill(self, chunks: Chunks) -> None:
-        """Take in the chunks, each when there is room for it."""
-        async for chunk in chunks:
-            if self._closed:
-                return
-            self._unfinished += len(chunk)
-            for request in chunk:
-                self._ready.put_nowait(_Call(request))
-            while not self._has_room():
-                self._room.clear()
-                await self._room.wait()
-        self._filled = True
-        self._close_when_drained()
-
-    async def take(self) -> _Call | None:
-        """The next request to send; None when there will be no more."""
-        call = await self._ready.get()
-        if self._has_room():
-            self._room.set()
-        return call
-
-    def put_back(self, call: _Call, delay_s: float) -> None:
-        """Have a request drawn again after a wait."""
-        self._waiting += 1
-        asyncio.get_running_loop().call_later(delay_s, self._end_wait, call)
-
-    def finish(self) -> None:
-        """Count one request as finished."""
-        self._unfinished -= 1
-        self._close_when_drained()
-
-    def close(self) -> None:
-        """Give out nothing more; what was not begun stays undone."""
-        if self._closed:
-            return
-        self._closed = True
-        while not self._ready.empty():
-            self._ready.get_nowait()
-        for _ in range(self._lanes):
-            self._ready.put_nowait(None)
-        self._room.set()
-
-    def _end_wait(self, call: _Call) -> None:
-        self._waiting -= 1
-        if not self._closed:
-            self._ready.put_nowait(call)
-
-    def _has_room(self) -> bool:
-        return self._closed or (
-            self._ready.qsize() < self._lanes and self._waiting < self._lanes * WAITING_PER_LANE
-        )
-
-    def _close_when_drained(self) -> None:
-        if self._filled and not self._unfinished:
-            self.close()
+    trusting: bool = False
+    tentative: bool = False
 
 
 class Execution:
@@ -183,7 +73,8 @@ class Execution:
     unless the run is stopped or paused before that request is finished.
 
     `pause` is the error that asked for a pause, if one did; what was refused only because the
-    set-up is wrong is not delivered then. `deliver` may wait: as long as it does, its lane sends
+    set-up is wrong is not delivered then, nor are requests whose answer should have been asked
+    for again: those are `broken_off`. `deliver` may wait: as long as it does, its lane sends
     nothing. `admit` is asked before a request is sent and may wait too; a
     request that it turns away is dropped. `judge` looks at each reply and may name a request to go
     on with; when that one fails, what is delivered is the reply with the error. `governor` decides
@@ -198,9 +89,10 @@ class Execution:
         *,
         admit: Admit | None = None,
         judge: Judge | None = None,
-        governor: Governor | None = None,
+        governor: Governor[Any] | None = None,
     ) -> None:
         self.pause: ProviderError | None = None
+        self.broken_off: list[Exchange] = []
         self.in_flight = 0
         self._send = send
         self._deliver = deliver
@@ -210,7 +102,11 @@ class Execution:
         self._options = options
         self._queue: RequestQueue | None = None
         self._stopped = False
-        self._refusals = FirstRefusals()
+        self._asks_again = True
+        self._makes_room = False
+        # Unfinished requests that a call was paid for.
+        self._paid: set[Call] = set()
+        self._refusals = Refusals(trusting=options.trusting)
 
     async def run(self, chunks: Chunks) -> None:
         """Send all requests of these chunks, by the schedule of the options."""
@@ -218,15 +114,27 @@ class Execution:
             await self._run_window(chunks)
         else:
             await self._run_windows(chunks)
-        if self.pause is None:
-            await self._deliver_held(ending=True)
+        if self.pause is None and not self._stopped:
+            self.pause = self._refusals.end()
+        await self._deliver_due()
 
-    def stop(self) -> None:
-        """Begin no further request; those in flight are finished and delivered."""
+    def stop(self, *, ask_again: bool = True) -> None:
+        """Begin no further request; those in flight are finished and delivered.
+
+        Without `ask_again` the answer that there is by then is delivered, whatever it is worth.
+        """
         self._stopped = True
+        self._asks_again = self._asks_again and ask_again
         self._governor.close()
         if self._queue is not None:
             self._queue.close()
+
+    def make_room(self) -> None:
+        """End soon, at no cost: leave undone what has cost nothing yet, and finish the rest."""
+        self._makes_room = True
+        if self._queue is not None:
+            self._queue.keep_only_paid()
+        self._stop_if_nothing_is_lost()
 
     async def _run_windows(self, chunks: Chunks) -> None:
         async for chunk in chunks:
@@ -236,6 +144,8 @@ class Execution:
 
     async def _run_window(self, chunks: Chunks) -> None:
         queue = self._queue = RequestQueue(self._options.batch_size)
+        if self._makes_room:
+            queue.keep_only_paid()
         if self._stopped:
             queue.close()
         lanes = (self._lane(queue) for _ in range(self._options.batch_size))
@@ -243,40 +153,60 @@ class Execution:
 
     async def _lane(self, queue: RequestQueue) -> None:
         while (call := await queue.take()) is not None:
-            await self._governor.enter(call.request)
-            if self._admit is not None and not await self._admit(call.request):
-                self._governor.drop(call.request)
-                queue.finish()
-                continue
-            if self._stopped:
+            turn = await self._governor.enter(call.request)
+            admitted = self._admit is None or await self._admit(call.request)
+            if not admitted or self._stopped:
                 # Stopped while it waited for its turn or to be admitted.
-                self._governor.drop(call.request)
-                return
-            error = await self._converse(call)
-            if error is None:
-                await self._finish(queue, call.exchange())
-            else:
+                self._governor.drop(turn)
+                self._leave_undone(queue, call)
+                continue
+            error = await self._converse(call, turn)
+            if error is not None:
                 await self._handle(queue, call, error)
+            elif call.follow_up and self.pause:
+                self._break_off(queue, call, self.pause)
+            else:
+                await self._finish(queue, call, call.exchange())
 
-    async def _converse(self, call: _Call) -> ProviderError | None:
+    async def _converse(self, call: Call, turn: Any) -> ProviderError | None:
         """Call, and again as long as a better answer is asked for; the error that ended it."""
         while True:
             result = await self._call(call)
-            self._governor.leave(call.request, result, call.latency_s)
+            self._governor.leave(turn, result, call.latency_s)
             if not isinstance(result, Reply):
                 return result
-            self._refusals.disprove()
-            judgement = self._judge(call.request, result) if self._judge else None
-            call.answered(result, judgement)
-            if judgement is None or judgement.follow_up is None:
+            self._refusals.disprove(call.request.model, sent_at=call.began_at)
+            call.answered(result, self._judgement(call.request, result))
+            if call.follow_up is None:
                 return None
-            call.ask(judgement.follow_up)
-            await self._governor.enter(call.request)
+            self._paid.add(call)
+            turn = await self._governor.enter(call.follow_up)
+            if not await self._may_ask_again(call.follow_up):
+                self._governor.drop(turn)
+                return None
+            call.ask(call.follow_up)
 
-    async def _call(self, call: _Call) -> Reply | ProviderError:
+    async def _may_ask_again(self, request: PreparedRequest) -> bool:
+        if self._stopped:
+            # Part of what is in flight, unless it was said otherwise.
+            return self._asks_again and self.pause is None
+        return self._admit is None or await self._admit(request)
+
+    def _judgement(self, request: PreparedRequest, reply: Reply) -> Judgement | None:
+        if self._judge is None:
+            return None
+        try:
+            return self._judge(request, reply)
+        except Exception as error:
+            # It is paid for; a defect of ours must not have it paid for again.
+            logger.exception("Judging the answer to prompt %d failed unexpectedly", request.index)
+            message = f"judging the answer failed: {type(error).__name__}: {error}"
+            return Judgement(fault=AnswerRejected(FailureKind.INTERNAL, message))
+
+    async def _call(self, call: Call) -> Reply | ProviderError:
         """Make one call; whatever goes wrong comes back as a ProviderError."""
-        started = time.monotonic()
-        call.sent_at = call.sent_at or started
+        call.began_at = time.monotonic()
+        call.sent_at = call.sent_at or call.began_at
         self.in_flight += 1
         try:
             async with asyncio.timeout(self._options.timeout_s):
@@ -298,11 +228,11 @@ class Execution:
         finally:
             self.in_flight -= 1
             call.done_at = time.monotonic()
-            call.latency_s = call.done_at - started
+            call.latency_s = call.done_at - call.began_at
             call.busy_s += call.latency_s
             call.calls += 1
 
-    async def _handle(self, queue: RequestQueue, call: _Call, error: ProviderError) -> None:
+    async def _handle(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
         call.attempts += error.costs_attempt
         verdict = decide(
             error,
@@ -312,30 +242,63 @@ class Execution:
             policy=self._options.retry,
             chance=random.random(),
         )
-        if verdict.decision is Decision.PAUSE or self._refusals.blame_set_up(error):
-            self.pause = self.pause or error
-            self.stop()
-            if call.reply is not None:
-                # It is paid for, and would be asked for anew.
-                await self._finish(queue, call.exchange(error))
+        tried = self._options.tentative and not isinstance(error, RequestRefused)
+        if verdict.decision is Decision.PAUSE or tried:
+            self._pause_for(queue, call, error)
         elif verdict.decision is Decision.RETRY:
             call.waited_s += verdict.delay_s
+            if call.is_paid:
+                self._paid.add(call)
             queue.put_back(call, verdict.delay_s)
-        elif self._refusals.hold(call.exchange(error)):
-            queue.finish()
+            self._stop_if_nothing_is_lost()
         else:
-            await self._finish(queue, call.exchange(error))
+            await self._give_up(queue, call, error)
 
-    async def _finish(self, queue: RequestQueue, exchange: Exchange) -> None:
+    async def _give_up(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
+        """End a request that has failed, unless that may be no fault of its own."""
+        exchange = call.exchange(error)
+        ruling = self._refusals.weigh(exchange)
+        if ruling is Ruling.PAUSE:
+            self._pause_for(queue, call, error)
+        elif ruling is Ruling.HELD:
+            self._leave_undone(queue, call)
+        else:
+            await self._finish(queue, call, exchange)
+
+    def _pause_for(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
+        self.pause = self.pause or error
+        self.stop()
+        self._break_off(queue, call, error)
+
+    def _break_off(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
+        """Leave a request undone for a pause, for which it is not to fail."""
+        if call.reply is not None:
+            self.broken_off.append(call.exchange(error))
+        self._leave_undone(queue, call)
+
+    async def _finish(self, queue: RequestQueue, call: Call, exchange: Exchange) -> None:
         try:
-            await self._deliver_held()
+            await self._deliver_due()
             await self._deliver(exchange)
         finally:
-            queue.finish()
+            self._leave_undone(queue, call)
 
-    async def _deliver_held(self, *, ending: bool = False) -> None:
-        for exchange in self._refusals.release(ending=ending):
+    async def _deliver_due(self) -> None:
+        """Deliver failures that were held back; never for a pause, which is to fail no prompt."""
+        due = [] if self.pause else self._refusals.release()
+        for exchange in due:
             await self._deliver(exchange)
+
+    def _leave_undone(self, queue: RequestQueue, call: Call) -> None:
+        """Have no more to do with a request, delivered or not."""
+        self._paid.discard(call)
+        queue.finish()
+        self._stop_if_nothing_is_lost()
+
+    def _stop_if_nothing_is_lost(self) -> None:
+        """Stop as soon as nothing is under way that was paid for, if room is to be made."""
+        if self._makes_room and not self._paid and not self.in_flight:
+            self.stop()
 
 
 async def _only(chunk: Sequence[PreparedRequest]) -> Chunks:

@@ -141,6 +141,8 @@ async def execute_requests(
 
     execution = Execution(send, keep, options, judge=partial(judge_reply, options=ladder))
     await execution.run(_chunks(prepared, options.batch_size))
+    for exchange in execution.broken_off:
+        exchanges[exchange.request.index] = exchange
     unsent = execution.pause or ConfigError("not sent")
     for request in prepared:
         if isinstance(request, PreparedRequest) and request.index not in exchanges:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from batches.engine.announced import announced_limits
 from batches.engine.errors import (
+    AccessRefused,
     AuthError,
     ConfigError,
     MalformedReply,
@@ -258,12 +259,12 @@ READERS: dict[Endpoint, Callable[[int, str, str], Reply]] = {
 
 def error_of(status_code: int, headers: Mapping[str, str], raw: bytes) -> ProviderError:
     """The error that a status and its body amount to."""
-    failure = _failure_in(raw) or _Failure(
-        message=raw[:MAX_MESSAGE_CHARS].decode("utf-8", "replace")
-    )
+    found = _failure_in(raw)
+    failure = found or _Failure(message=raw[:MAX_MESSAGE_CHARS].decode("utf-8", "replace"))
     code = _plain(str(failure.code or failure.type or ""))[:MAX_CODE_CHARS]
     message = _plain(failure.message or "no message")
-    cls = _class_of(status_code, {code, failure.type or ""}, message)
+    codes = {code, failure.type or ""}
+    cls = _class_of(status_code, codes, message, in_json=found is not None)
     error = cls(
         f"HTTP {status_code}: {message}",
         status_code=status_code,
@@ -302,7 +303,6 @@ def _request_id(headers: Mapping[str, str]) -> str:
 _BY_STATUS: dict[int, type[ProviderError]] = {
     401: AuthError,
     402: QuotaError,
-    403: AuthError,
     404: ConfigError,
     408: ServerError,
     409: ServerError,
@@ -311,27 +311,58 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     529: Overloaded,
 }
 
+# Some providers tell by the code, not by the status, that the key is no good, or the model.
+_BY_CODE: dict[str, type[ProviderError]] = {
+    **dict.fromkeys(QUOTA_CODES, QuotaError),
+    "invalid_api_key": AuthError,
+    "model_not_found": ConfigError,
+}
 
-# Where a provider gives no code for it, it says in words that the money is used up ...
-_MONEY = re.compile(r"credit balance|spend(?:ing)? limit|specified api usage limits", re.I)
+# Where a provider gives no code for it, it says in words that the money is used up; not after a
+# quotation mark or a colon, where it may be a prompt that is quoted ...
+_MONEY = re.compile(
+    r"[^'\"`:]{0,80}(?:credit balance|spend(?:ing)? limit|specified api usage limits)", re.I
+)
 _MONEY_STATUSES = frozenset({400, 403, 429})
-# ... or that it is this prompt that it refuses, not the key.
+# ... or that the key is none ...
+_NO_KEY = re.compile(r"api key not (?:valid|found)", re.I)
+# ... or that it is this prompt that it refuses, not the key ...
 _MODERATION = re.compile(r"moderat|flagged|content (?:policy|filter)|safety|blocked by", re.I)
+# ... or that this prompt is more than a minute's allowance, however long one waits.
+_TOO_LARGE = re.compile(r"request too large", re.I)
 _TOKENS_A_MINUTE = re.compile(r"tokens per (?:minute|min|day)|\bTPM\b|\bTPD\b|token rate", re.I)
 
 
-def _class_of(status_code: int, codes: set[str], message: str) -> type[ProviderError]:
-    if codes & QUOTA_CODES:
-        return QuotaError
-    if status_code in _MONEY_STATUSES and _MONEY.search(message):
-        return QuotaError
-    if status_code == 403 and _MODERATION.search(" ".join((message, *codes))):
-        return RequestRefused
+def _class_of(
+    status_code: int, codes: set[str], message: str, *, in_json: bool
+) -> type[ProviderError]:
+    said = next((cls for code, cls in _BY_CODE.items() if code in codes), None)
+    said = said or _class_in_words(status_code, message)
+    if said is not None:
+        return said
+    if status_code == 403:
+        return _class_of_forbidden(" ".join((message, *codes)), in_json=in_json)
     if 300 <= status_code < 400:
         return ConfigError
-    if status_code in _BY_STATUS:
-        return _BY_STATUS[status_code]
-    return ServerError if status_code >= 500 else RequestRefused
+    unknown = ServerError if status_code >= 500 else RequestRefused
+    return _BY_STATUS.get(status_code, unknown)
+
+
+def _class_in_words(status_code: int, message: str) -> type[ProviderError] | None:
+    if status_code in _MONEY_STATUSES and _MONEY.match(message):
+        return QuotaError
+    if status_code == 400 and _NO_KEY.match(message):
+        return AuthError
+    if status_code == 429 and _TOO_LARGE.match(message):
+        return RequestRefused
+    return None
+
+
+def _class_of_forbidden(words: str, *, in_json: bool) -> type[ProviderError]:
+    if not in_json:
+        # A page of whatever stands before the provider, which may have stumbled over the prompt.
+        return ConfigError
+    return RequestRefused if _MODERATION.search(words) else AccessRefused
 
 
 def _failure_in(raw: bytes) -> _Failure | None:

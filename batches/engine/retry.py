@@ -22,7 +22,7 @@ class RetryPolicy:
     max_attempts: int = 5
     base_s: float = 0.5
     cap_s: float = 60.0
-    max_wait_s: float = 7200.0
+    max_wait_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

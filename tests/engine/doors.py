@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from batches.engine.errors import ProviderError
-from batches.engine.execute import Chunks, Execution, ExecutionOptions
+from batches.engine.execute import Execution, ExecutionOptions, Judge
 from batches.engine.records import Exchange, PreparedRequest, Reply, Schedule
+from batches.engine.request_queue import Chunks
 from batches.engine.retry import RetryPolicy
 from tests.engine.makers import in_chunks, reply, request
 from tests.waiting import PATIENCE_S, eventually
@@ -60,6 +61,8 @@ class Run:
         retry: RetryPolicy | None = None,
         timeout_s: float = 600.0,
         chunks: Chunks | None = None,
+        tentative: bool = False,
+        judge: Judge | None = None,
     ) -> None:
         self.doors = Doors()
         self.delivered: list[Exchange] = []
@@ -68,8 +71,9 @@ class Run:
             schedule=schedule,
             timeout_s=timeout_s,
             retry=retry or RetryPolicy(base_s=0.0),
+            tentative=tentative,
         )
-        self.execution = Execution(self.doors.send, self.deliver, self.options)
+        self.execution = Execution(self.doors.send, self.deliver, self.options, judge=judge)
         requests = map(request, range(count))
         self.task = asyncio.create_task(self.execution.run(chunks or in_chunks(requests, window)))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from batches.engine.errors import (
+    AccessRefused,
     ConfigError,
     DeadlineExceeded,
     FailureKind,
@@ -17,9 +18,9 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.execute import WAITING_PER_LANE
-from batches.engine.first_refusals import MOST_HELD, REFUSALS_TO_PAUSE
 from batches.engine.records import SCHEDULES, PreparedRequest, Schedule
+from batches.engine.refusals import MOST_HELD, REFUSALS_TO_PAUSE
+from batches.engine.request_queue import WAITING_PER_LANE
 from batches.engine.retry import RetryPolicy
 from tests.engine.doors import Run, settle
 from tests.engine.makers import in_chunks, request
@@ -341,14 +342,102 @@ async def test_many_refusals_for_different_reasons_are_the_fault_of_the_prompts(
 
 
 @pytest.mark.parametrize("answered", [0, 5, REFUSALS_TO_PAUSE - 1])
-async def test_one_answer_among_the_first_proves_the_setup_for_good(answered: int) -> None:
+async def test_one_answer_shows_that_the_requests_before_it_were_at_fault(answered: int) -> None:
     run = Run(60, window=1)
     for index in range(60):
         await run.inside(index)
         if index == answered:
             run.doors.let(index)
         else:
-            run.doors.fail(index, ConfigError("HTTP 404: no such model"))
+            run.doors.fail(index, RequestRefused("HTTP 400: too long"))
     await run.end()
     assert run.execution.pause is None
     assert run.done == list(range(60))
+
+
+async def test_a_model_that_is_withdrawn_in_mid_run_pauses_it_and_fails_no_prompt() -> None:
+    run = Run(90, window=1)
+    for index in range(30):
+        await run.inside(index)
+        run.doors.let(index)
+    for index in range(30, 30 + REFUSALS_TO_PAUSE):
+        await run.inside(index)
+        run.doors.fail(index, ConfigError("HTTP 404: no such model", status_code=404))
+    await run.end()
+    assert isinstance(run.execution.pause, ConfigError)
+    assert run.done == list(range(30))
+
+
+async def test_one_prompt_that_is_forbidden_fails_alone_when_the_next_is_answered() -> None:
+    run = Run(6, window=1)
+    for index in range(6):
+        await run.inside(index)
+        if index == 2:
+            run.doors.fail(index, AccessRefused("HTTP 403: you have been blocked"))
+        else:
+            run.doors.let(index)
+    await run.end()
+    assert run.execution.pause is None
+    assert run.done == [0, 1, 2, 3, 4, 5]
+    assert isinstance(run.error_of(2), AccessRefused)
+
+
+async def test_a_run_whose_only_prompts_are_forbidden_is_paused() -> None:
+    run = Run(2, window=1)
+    for index in range(2):
+        await run.inside(index)
+        run.doors.fail(index, AccessRefused("HTTP 403: no"))
+    await run.end()
+    assert isinstance(run.execution.pause, AccessRefused)
+    assert run.delivered == []
+
+
+async def test_what_was_held_back_when_a_run_is_stopped_fails_no_prompt() -> None:
+    run = Run(10, window=1)
+    for index in range(5):
+        await run.inside(index)
+        run.doors.fail(index, ConfigError("HTTP 404: no such model"))
+    await run.inside(5)
+    run.execution.stop()
+    run.doors.fail(5, ConfigError("HTTP 404: no such model"))
+    await run.end()
+    assert run.delivered == []
+
+
+async def test_a_tentative_run_makes_one_call_and_every_error_pauses_it() -> None:
+    for error in (ServerError("500"), RateLimited("429", retry_after_s=FOREVER_S), ConfigError("")):
+        run = Run(3, window=1, tentative=True)
+        await run.inside(0)
+        run.doors.fail(0, error)
+        await run.end()
+        assert run.execution.pause is error
+        assert run.delivered == []
+        assert run.doors.begun == [0]
+
+
+async def test_room_is_made_at_once_where_nothing_was_paid_for() -> None:
+    run = Run(30, window=2)
+    await run.inside(0, 1)
+    run.doors.fail(0, RateLimited("slow down", retry_after_s=FOREVER_S))
+    await settle()
+    run.execution.make_room()
+    # What is in flight is finished; what waits, and what was not begun, is left to others.
+    for index in list(run.doors.inside):
+        run.doors.let(index)
+    await run.let_all()
+    assert set(run.done) <= {1, 2}
+    assert len(run.doors.begun) <= 3
+
+
+async def test_when_room_is_made_what_was_paid_for_is_tried_to_the_end() -> None:
+    run = Run(30, window=2, retry=RetryPolicy(max_attempts=3, base_s=0.0))
+    await run.inside(0, 1)
+    run.execution.make_room()
+    for _ in range(3):
+        await run.inside(0)
+        run.doors.fail(0, ServerError("500", retry_after_s=0.01))
+        await eventually(lambda: 0 not in run.doors.inside)
+    run.doors.let(1)
+    await run.end()
+    assert sorted(run.done) == [0, 1]
+    assert run.doors.begun == [0, 1, 0, 0]

@@ -2,12 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
-from batches.engine.errors import AuthError, ConfigError, ProviderError, QuotaError, ServerError
+from batches.engine.errors import (
+    AnswerRejected,
+    AuthError,
+    ConfigError,
+    FailureKind,
+    ProviderError,
+    QuotaError,
+    ServerError,
+)
 from batches.engine.execute import Execution, ExecutionOptions, gather_all
-from batches.engine.records import SCHEDULES, Exchange, PreparedRequest, Schedule
+from batches.engine.records import (
+    SCHEDULES,
+    Exchange,
+    Judgement,
+    PreparedRequest,
+    Reply,
+    Schedule,
+)
 from batches.engine.retry import RetryPolicy
 from tests.engine.doors import Doors, Run, ended, settle
 from tests.engine.makers import in_chunks, request
@@ -133,8 +149,8 @@ async def test_a_wide_window_of_faults_in_the_setup_leaves_the_rest_undone() -> 
         run.doors.fail(index, ConfigError("HTTP 404: no such model"))
     await run.let_all()
     assert isinstance(run.execution.pause, ConfigError)
-    # The nineteen before the pause are final; their lanes may each have begun one more.
-    assert sum(exchange.error is not None for exchange in run.delivered) == 19
+    assert all(exchange.error is None for exchange in run.delivered)
+    # The lanes of the nineteen before the pause may each have begun one more.
     assert len(run.doors.begun) <= 119
 
 
@@ -259,3 +275,71 @@ async def test_gather_all_cancels_the_others_and_tells_the_first_error() -> None
         await gather_all(waits(), fails(), waits())
     assert ended == ["cleaned up", "cleaned up"]
     assert not others()
+
+
+def never_content(request: PreparedRequest, reply: Reply) -> Judgement:
+    """The judge who asks again as often as he may."""
+    again = replace(request, asked_again=request.asked_again + 1)
+    return Judgement(fault=AnswerRejected(FailureKind.NOT_JSON, "no"), follow_up=again)
+
+
+def content_with_the_second(request: PreparedRequest, reply: Reply) -> Judgement:
+    return Judgement(parsed=1) if request.asked_again else never_content(request, reply)
+
+
+async def test_a_stop_lets_a_second_question_be_answered() -> None:
+    run = Run(9, window=1, judge=content_with_the_second)
+    await run.inside(0)
+    run.execution.stop()
+    run.doors.let(0)
+    await eventually(lambda: run.doors.begun == [0, 0])
+    run.doors.let(0)
+    await run.end()
+    [exchange] = run.delivered
+    assert (exchange.calls, exchange.error) == (2, None)
+    assert exchange.judgement == Judgement(parsed=1)
+
+
+async def test_a_stop_that_is_in_earnest_keeps_what_came_and_asks_nothing_more() -> None:
+    run = Run(9, window=2, judge=never_content)
+    await run.inside(0, 1)
+    run.execution.stop(ask_again=False)
+    run.doors.let(0, 1)
+    await run.end()
+    assert run.doors.begun == [0, 1]
+    assert run.done == [0, 1]
+    assert all(exchange.reply and exchange.judgement for exchange in run.delivered)
+
+
+async def test_a_key_that_is_revoked_between_two_questions_fails_no_prompt() -> None:
+    run = Run(9, window=2, judge=content_with_the_second)
+    await run.inside(0, 1)
+    run.doors.let(0)
+    await eventually(lambda: run.doors.begun == [0, 1, 0])
+    error = AuthError("HTTP 401")
+    run.doors.fail(0, error)
+    await settle()
+    # Its first answer would be followed by another question.
+    run.doors.let(1)
+    await run.end()
+    assert run.execution.pause is error
+    assert run.delivered == []
+    assert [exchange.request.index for exchange in run.execution.broken_off] == [0, 1]
+    assert run.doors.begun == [0, 1, 0]
+
+
+async def test_a_judge_who_breaks_down_fails_one_prompt_that_is_not_paid_for_again() -> None:
+    def judge(request: PreparedRequest, reply: Reply) -> Judgement:
+        if request.index == 1:
+            raise MemoryError
+        return Judgement(parsed=1)
+
+    run = Run(3, window=1, judge=judge)
+    await run.let_all()
+    assert run.done == [0, 1, 2]
+    assert run.doors.begun == [0, 1, 2]
+    judgement = run.delivered[1].judgement
+    assert judgement is not None
+    assert judgement.fault is not None
+    assert judgement.fault.kind is FailureKind.INTERNAL
+    assert "MemoryError" in judgement.fault.message

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from batches.engine.errors import (
+    AccessRefused,
     AuthError,
     ConfigError,
     Overloaded,
@@ -41,7 +42,6 @@ def error(status_code: int, raw: bytes, headers: dict[str, str] | None = None) -
         (400, RequestRefused),
         (401, AuthError),
         (402, QuotaError),
-        (403, AuthError),
         (404, ConfigError),
         (408, ServerError),
         (409, ServerError),
@@ -63,6 +63,56 @@ def test_each_status_has_its_class_whatever_its_body(
     got = error(status_code, raw)
     assert type(got) is cls
     assert got.status_code == status_code
+
+
+@pytest.mark.parametrize(
+    ("raw", "cls"),
+    [
+        (envelope(), AccessRefused),
+        (envelope(code="permission_error"), AccessRefused),
+        (envelope("Project has no access to the model", code="model_not_found"), ConfigError),
+        (envelope("Your input was flagged"), RequestRefused),
+        (envelope(code="invalid_api_key"), AuthError),
+        (b"<html>Sorry, you have been blocked</html>", ConfigError),
+        (b"", ConfigError),
+    ],
+)
+def test_a_403_may_be_of_the_key_the_model_the_prompt_or_of_what_stands_before_them(
+    raw: bytes, cls: type[ProviderError]
+) -> None:
+    assert type(error(403, raw)) is cls
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        envelope("Incorrect API key provided", code="invalid_api_key"),
+        envelope("API key not valid. Please pass a valid API key.", code=400),
+    ],
+)
+def test_a_key_that_is_refused_with_a_400_is_a_key_that_is_refused(raw: bytes) -> None:
+    assert type(error(400, raw)) is AuthError
+
+
+def test_a_model_that_is_not_found_is_that_whatever_the_status() -> None:
+    assert type(error(400, envelope(code="model_not_found"))) is ConfigError
+
+
+def test_a_request_that_no_minute_has_room_for_is_not_tried_again() -> None:
+    message = "Request too large for gpt-x on tokens per min (TPM): Limit 100, Requested 200."
+    assert type(error(429, envelope(message, type="tokens"))) is RequestRefused
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid value: 'credit balance'. Supported values are: 'a'.",
+        'No such tool "raise the spend limit"',
+        "In messages[0]: I have reached my specified API usage limits",
+    ],
+)
+def test_a_prompt_that_is_quoted_does_not_empty_the_account(message: str) -> None:
+    assert type(error(400, envelope(message))) is RequestRefused
 
 
 @pytest.mark.parametrize("code", sorted(QUOTA_CODES))

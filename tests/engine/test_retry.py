@@ -123,7 +123,7 @@ def test_the_longest_wait_that_is_honoured_is_waited_for_with_the_default_policy
 
 def test_an_error_is_of_one_mind_about_attempts() -> None:
     free = {cls for cls in ProviderError.__subclasses__() if not cls.costs_attempt}
-    assert free == {AuthError, QuotaError, RateLimited}
+    assert free == {AuthError, QuotaError, RateLimited, ConfigError}
 
 
 @given(
