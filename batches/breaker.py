@@ -12,7 +12,15 @@ from datetime import timedelta
 from django.db.models import F
 from django.db.models.functions import Now
 
-from batches.engine.errors import ConfigError, ProviderError
+from batches.engine.errors import (
+    AuthError,
+    ConfigError,
+    EndpointUnusable,
+    ProviderError,
+    QuotaError,
+    RateLimited,
+    RequestRefused,
+)
 from batches.models import Batch, Provider
 
 FIRST_PROBE_S = 30.0
@@ -23,10 +31,16 @@ MAX_REASON_CHARS = 1000
 def is_fault_of_provider(error: ProviderError) -> bool:
     """Whether an error that paused a batch would meet every other batch of its provider too.
 
-    A model or path that the provider does not have is named by the batch; an address that may not
-    be called, or a certificate that nobody trusts, is the provider's.
+    The key and the account are the provider's, and so is an address that may not be called; a
+    model that it does not have, and prompts that it refuses, are the batch's.
     """
-    return not isinstance(error, ConfigError) or error.status_code is None
+    return isinstance(error, AuthError | QuotaError | EndpointUnusable)
+
+
+def shows_it_open(error: ProviderError) -> bool:
+    """Whether an error shows that a provider takes the key and has money on the account."""
+    of_batch = isinstance(error, ConfigError) and not is_fault_of_provider(error)
+    return of_batch or isinstance(error, RequestRefused | RateLimited)
 
 
 def trip(provider_id: int, reason: str) -> bool:
@@ -60,19 +74,22 @@ def reset(provider_id: int, *, paused_by_staff: bool = True) -> bool:
 
 def claim_probe(batch_id: int) -> bool:
     """Whether the caller is the one who may send a prompt of this batch as a probe now."""
-    batch = Batch.objects.select_related("provider").filter(pk=batch_id).first()
-    if batch is None or not batch.provider.pause_reason:
+    batch = Batch.objects.waiting(probing=True).select_related("provider").filter(pk=batch_id)
+    provider = next((each.provider for each in batch), None)
+    if provider is None or not provider.pause_reason:
         return False
-    provider = batch.provider
     wait_s = min(FIRST_PROBE_S * 2 ** min(provider.probes + 1, 10), LONGEST_PROBE_S)
     due = Provider.objects.filter(pk=provider.pk, probe_at__lte=Now(), probes=provider.probes)
     return bool(due.update(probe_at=Now() + timedelta(seconds=wait_s), probes=F("probes") + 1))
 
 
 def batches_to_probe() -> list[int]:
-    """A waiting batch for each provider that is due for a probe."""
+    """A waiting batch for each provider that is due for a probe, each time another one."""
     due = Batch.objects.waiting(probing=True).filter(provider__probe_at__lte=Now())
-    found: dict[int, int] = {}
-    for pk, provider_id in due.order_by("-priority", "pk").values_list("pk", "provider_id"):
-        found.setdefault(provider_id, pk)
-    return list(found.values())
+    waiting: dict[int, list[int]] = {}
+    turns: dict[int, int] = {}
+    rows = due.order_by("-priority", "pk").values_list("pk", "provider_id", "provider__probes")
+    for pk, provider_id, probes in rows:
+        waiting.setdefault(provider_id, []).append(pk)
+        turns[provider_id] = probes
+    return [pks[turns[provider_id] % len(pks)] for provider_id, pks in waiting.items()]

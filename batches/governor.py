@@ -7,7 +7,6 @@ budget is not spent.
 """
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -44,12 +43,18 @@ BYTES_PER_TOKEN = 4
 LEARNING = 0.1
 
 
-@dataclass(slots=True)
-class _Turn:
-    """A call on its way: what was booked for it, and when."""
+# Models that are told apart; a batch may name as many as it likes.
+MOST_MODELS = 1000
 
+
+@dataclass(slots=True)
+class Turn:
+    """A call on its way: what is booked for it, and since when it is."""
+
+    request: PreparedRequest
     model: "_Model"
     tokens: float
+    booked: bool = False
     epoch: int = 0
     entered_at: float = 0.0
 
@@ -139,7 +144,6 @@ class Governor:
         self._budget = budget or Budget(None, None)
         self._price = price or (lambda _model, _usage: None)
         self._models: dict[str, _Model] = {}
-        self._turns: dict[int, _Turn] = {}
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._opening: asyncio.TimerHandle | None = None
@@ -160,30 +164,34 @@ class Governor:
         await asyncio.gather(*map(self._tell, self._models.values()), *self._telling)
         await self._limits.aclose()
 
+    def limit_to(self, cap: int) -> None:
+        """Have no more calls in flight than so many from now on."""
+        self.window.limit_to(cap)
+        self._let_in()
+
     def share_with(self, processes: int) -> None:
         """Note how many processes call this provider, for when they cannot agree on a pace."""
         self._limits.sharers = max(processes, 1)
 
-    async def enter(self, request: PreparedRequest) -> None:
-        """Wait until a call may be made; at once when closed."""
+    async def enter(self, request: PreparedRequest) -> Turn:
+        """Wait until a call may be made; at once, and with nothing booked, when closed."""
         await self._place_in_window()
         model = self._model(request.model)
-        turn = _Turn(model, model.tokens_of(request))
-        self._turns[request.index] = turn
+        turn = Turn(request, model, model.tokens_of(request))
         try:
             # One lane at a time asks for a place, so that places are given in order.
             async with model.lock:
                 await self._book(turn)
         except BaseException:
-            self.drop(request)
+            self.drop(turn)
             raise
         turn.entered_at = time.monotonic()
+        return turn
 
-    def leave(
-        self, request: PreparedRequest, result: Reply | ProviderError, latency_s: float
-    ) -> None:
+    def leave(self, turn: Turn, result: Reply | ProviderError, latency_s: float) -> None:
         """Take note of how a call went."""
-        turn = self._turns.pop(request.index)
+        if not turn.booked:
+            _take(turn)
         if isinstance(result, RateLimited):
             self._refused(turn, result)
         else:
@@ -193,16 +201,14 @@ class Governor:
         if isinstance(result, Reply):
             self.window.succeeded(latency_s)
             self._settle(turn, result)
-            self._spend(request, result)
+            self._spend(turn.request, result)
         if result.limits:
             self._announced(turn.model, result.limits, latency_s)
         self._leave_window()
 
-    def drop(self, request: PreparedRequest) -> None:
+    def drop(self, turn: Turn) -> None:
         """Give a place back that was not used."""
-        turn = self._turns.pop(request.index)
-        if turn.entered_at:
-            turn.model.news += _returned(turn)
+        _give_back(turn)
         self._leave_window()
 
     def close(self) -> None:
@@ -253,18 +259,20 @@ class Governor:
                 self._inside += 1
                 waiter.set_result(None)
 
-    def _congested(self, turn: _Turn) -> None:
-        in_flight = len(self._turns) + 1
-        self.window.congested(sent_at=turn.entered_at, in_flight=in_flight, now=time.monotonic())
+    def _congested(self, turn: Turn) -> None:
+        now = time.monotonic()
+        self.window.congested(sent_at=turn.entered_at, in_flight=self._inside, now=now)
 
     # -- the limits
 
     def _model(self, name: str) -> _Model:
         if name not in self._models:
-            self._models[name] = _Model(key_of(self._provider, name))
+            if len(self._models) >= MOST_MODELS:
+                name = ""
+            self._models.setdefault(name, _Model(key_of(self._provider, name)))
         return self._models[name]
 
-    async def _book(self, turn: _Turn) -> None:
+    async def _book(self, turn: Turn) -> None:
         model = turn.model
         while not self._closed.is_set():
             if self._budget.is_spent():
@@ -274,26 +282,27 @@ class Governor:
             if time.monotonic() < model.free_until:
                 model.free_calls += 1
                 model.free_tokens += turn.tokens
-                turn.epoch = model.epoch
+                turn.booked, turn.epoch = True, model.epoch
                 return
             answer = await self._ask(model, {"requests": 1.0, "tokens": turn.tokens})
             slot = answer.slot
-            turn.epoch = slot.epoch
+            turn.booked, turn.epoch = slot.booked, slot.epoch
             if slot.booked and await self._is_still_open(turn, slot.wait_s):
                 model.free_until = time.monotonic() + FREE_S if slot.free else 0.0
                 return
             if not slot.booked:
                 await self._sleep(min(slot.wait_s, LONGEST_SLEEP_S))
 
-    async def _is_still_open(self, turn: _Turn, wait_s: float) -> bool:
-        """Wait for a place that was booked; False if there is a pause by then."""
+    async def _is_still_open(self, turn: Turn, wait_s: float) -> bool:
+        """Wait for a place that was booked; False, and it is given back, if there is a pause by
+        then."""
         if wait_s > 0:
             await self._sleep(wait_s)
         if wait_s <= LONG_WAIT_S:
             return True
         paused_s = (await self._ask(turn.model, None)).paused_s
         if paused_s or self._closed.is_set():
-            turn.model.news += _returned(turn)
+            _give_back(turn)
         return not paused_s
 
     async def _ask(self, model: _Model, amounts: Mapping[Unit, float] | None) -> Answer:
@@ -310,11 +319,14 @@ class Governor:
 
     # -- what comes back
 
-    def _refused(self, turn: _Turn, error: RateLimited) -> None:
+    def _refused(self, turn: Turn, error: RateLimited) -> None:
         model = turn.model
         amount = 1.0 if error.unit == "requests" else turn.tokens
         pause_s = error.retry_after_s or 0.0
         model.free_until = 0.0
+        if error.unit == "requests":
+            # Nothing was read, so no token was used up.
+            model.news.append(("give_back", "tokens", turn.tokens, turn.epoch))
         model.news.append(("refused", error.unit, amount, turn.epoch, pause_s))
         # At once: other workers are to pause too.
         task = asyncio.create_task(self._tell(model))
@@ -325,7 +337,7 @@ class Governor:
         if model.news or model.announced or model.unsaid_replies or model.free_calls:
             await self._ask(model, None)
 
-    def _settle(self, turn: _Turn, reply: Reply) -> None:
+    def _settle(self, turn: Turn, reply: Reply) -> None:
         """Give back the tokens that were reserved and not used."""
         used = reply.usage.input_tokens + reply.usage.output_tokens
         if not used:
@@ -349,15 +361,33 @@ class Governor:
             model.announced[unit] = ("announce", unit, known.rate, known.burst, left)
 
 
-def _returned(turn: _Turn) -> list[News]:
-    return [
-        ("give_back", "requests", 1, turn.epoch),
-        ("give_back", "tokens", turn.tokens, turn.epoch),
+def _give_back(turn: Turn) -> None:
+    """Tell the limits that what was booked for a call is not used."""
+    if turn.booked:
+        turn.booked = False
+        _note(turn, 1.0)
+
+
+def _take(turn: Turn) -> None:
+    """Tell the limits of a call that was made although nothing could be booked for it."""
+    turn.booked, turn.epoch = True, turn.model.epoch
+    _note(turn, -1.0)
+
+
+def _note(turn: Turn, share: float) -> None:
+    turn.model.news += [
+        ("give_back", "requests", share, turn.epoch),
+        ("give_back", "tokens", share * turn.tokens, turn.epoch),
     ]
 
 
-def share_of(cap: int, max_in_flight: int | None, runners: int) -> int:
-    """The cap of one of so many runners, where all of them together have a limit."""
+def share_of(cap: int, max_in_flight: int | None, runners: int, rank: int) -> int:
+    """The cap of the runner of this rank (from 0), where so many together have a limit.
+
+    The shares of all of them add up to the limit; where there are more runners than calls, some
+    have none.
+    """
     if max_in_flight is None:
         return cap
-    return max(1, min(cap, math.floor(max_in_flight / max(runners, 1))))
+    share, left = divmod(max_in_flight, max(runners, 1))
+    return min(cap, share + (rank < left))

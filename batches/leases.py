@@ -109,6 +109,12 @@ def complete(lease: Lease) -> bool:
     return _update(lease, state=ChunkState.DONE, lease_expires_at=None)
 
 
+def reopen(lease: Lease) -> None:
+    """Take back that a chunk is done: it is claimable again."""
+    done = Chunk.objects.filter(pk=lease.chunk_id, lease_token=lease.token, state=ChunkState.DONE)
+    done.update(state=ChunkState.READY)
+
+
 def release(leases: Iterable[Lease]) -> None:
     """Give chunks back, so that another runner can claim them at once."""
     for lease in leases:

@@ -1,6 +1,7 @@
 """Outcomes are stored: in one transaction with the fence of their chunks and the batch's counts."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,8 +15,10 @@ from django.db.models.functions import Coalesce, Greatest
 from batches.bulk import insert_rows
 from batches.engine.records import Outcome
 from batches.engine.replies import storable
-from batches.leases import Lease, complete, hold
+from batches.leases import Lease, complete, hold, reopen
 from batches.models import Batch, Result
+
+logger = logging.getLogger(__name__)
 
 IDS_IN_A_QUERY = 500
 ZERO = Decimal(0)
@@ -105,7 +108,18 @@ def store_outcomes(
             _insert(batch_id, kept, clock)
             costs = {index: cost for chunk in chunks for index, cost in chunk.costs.items()}
             _count(batch_id, [outcome for outcome, _ in kept], costs, activity)
+        _check_complete(batch_id, [chunk.lease for chunk in chunks if chunk.done], lost)
     return lost
+
+
+def _check_complete(batch_id: int, leases: Sequence[Lease], lost: Sequence[Lease]) -> None:
+    """See that chunks that are called done have a result for each prompt, whatever a runner says:
+    nobody would look at them again."""
+    for lease in leases:
+        stored = Result.objects.filter(batch_id=batch_id, index__gte=lease.lo, index__lt=lease.hi)
+        if lease not in lost and stored.count() != lease.hi - lease.lo:
+            logger.error("Chunk %d was called done, but is not: it is run again", lease.chunk_id)
+            reopen(lease)
 
 
 def _not_stored(kept: Sequence[tuple[Outcome, int]]) -> list[tuple[Outcome, int]]:

@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches import breaker
+from batches.engine.errors import FailureKind
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import strict_warnings
 from batches.engine.records import Endpoint, Schedule, Usage
@@ -187,10 +188,14 @@ def resume_batch(
 ) -> Batch:
     """Let a paused batch go on, with another budget if one is given. Raises NotPossible.
 
-    That its provider is paused is another matter; one whose budget is spent pauses again.
+    That its provider is paused is another matter; one whose budget is spent pauses again. One
+    that paused because the provider refused all of its first requests has them fail now.
     """
     budget = {"max_cost": max_cost, "max_tokens_total": max_tokens_total}
-    given = {name: value for name, value in budget.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
+    batch.refresh_from_db()
+    if batch.pause_reason.startswith(f"{FailureKind.REQUEST}:"):
+        given["trusts_refusals"] = True
     if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(pause_reason="", **given):
         batch.refresh_from_db()
         raise NotPossible(f"Cannot resume a batch with status '{batch.status}'.")

@@ -13,7 +13,7 @@ from batches.engine.announced import announced_limits
 from batches.engine.errors import RateLimited, ServerError
 from batches.engine.records import PreparedRequest, Usage
 from batches.engine.window import SMALL
-from batches.governor import Governor, share_of
+from batches.governor import MOST_MODELS, Governor, Turn, share_of
 from batches.rate_limits import Answer, LocalLimits, per_minute
 from tests.engine.makers import reply, request
 from tests.waiting import eventually
@@ -35,11 +35,12 @@ class Lanes:
 
     def __init__(self, governor: Governor, requests: Iterable[PreparedRequest]) -> None:
         self.out: list[int] = []
+        self.turns: dict[int, Turn] = {}
         self._governor = governor
         self.tasks = [asyncio.create_task(self._enter(each)) for each in requests]
 
     async def _enter(self, of: PreparedRequest) -> None:
-        await self._governor.enter(of)
+        self.turns[of.index] = await self._governor.enter(of)
         self.out.append(of.index)
 
     async def settle(self, calls: int) -> list[int]:
@@ -65,7 +66,7 @@ async def test_no_more_calls_go_out_than_the_window_has_places() -> None:
     async with governor(cap=3) as it:
         lanes = Lanes(it, map(request, range(10)))
         assert await lanes.settle(3) == [0, 1, 2]
-        it.leave(request(1), reply(), 0.1)
+        it.leave(lanes.turns[1], reply(), 0.1)
         assert await lanes.settle(4) == [0, 1, 2, 3]
         await lanes.end()
 
@@ -80,8 +81,7 @@ async def test_a_window_whose_calls_take_long_opens_to_its_cap_all_the_same() ->
 
 async def test_nobody_goes_out_while_there_is_a_pause() -> None:
     async with governor() as it:
-        await it.enter(request(0))
-        it.leave(request(0), RateLimited("slow down", retry_after_s=3600.0), 0.1)
+        it.leave(await it.enter(request(0)), RateLimited("slow", retry_after_s=3600.0), 0.1)
         lanes = Lanes(it, [request(1)])
         await eventually(lambda: bool(it._models[""].limits))
         assert lanes.out == []
@@ -103,18 +103,17 @@ async def test_a_place_that_was_given_up_is_given_to_the_next() -> None:
         lanes = Lanes(it, map(request, range(3)))
         await lanes.settle(1)
         lanes.tasks[1].cancel()
-        it.drop(request(0))
+        it.drop(lanes.turns[0])
         assert await lanes.settle(2) == [0, 2]
         await lanes.end()
 
 
 async def test_a_refusal_cuts_the_window_and_a_fault_of_the_server_does_not() -> None:
     async with governor(cap=8) as it:
-        for index in range(8):
-            await it.enter(request(index))
-        it.leave(request(0), ServerError("broken"), 0.1)
+        turns = [await it.enter(request(index)) for index in range(8)]
+        it.leave(turns[0], ServerError("broken"), 0.1)
         assert it.window.size == 8
-        it.leave(request(1), RateLimited("slow down"), 0.1)
+        it.leave(turns[1], RateLimited("slow down"), 0.1)
         assert it.window.size < 8
 
 
@@ -122,9 +121,8 @@ async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
     async with governor() as it:
         it.told = per_minute(None, 600_000)
         big = request(0, content=b"x" * 4 * 9_000)
-        await it.enter(big)
         used = reply(usage=Usage(input_tokens=10, output_tokens=5))
-        it.leave(big, used, 0.1)
+        it.leave(await it.enter(big), used, 0.1)
         # Nine thousand of 9,500 were taken: without them back this would wait most of a second.
         slot = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 9_000.0})).slot
         assert slot.booked
@@ -133,13 +131,13 @@ async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
 
 async def test_how_much_an_answer_takes_is_learned_from_the_first_one_on() -> None:
     async with governor() as it:
-        await it.enter(request(0, content=b""))
-        it.leave(request(0), reply(usage=Usage(input_tokens=1, output_tokens=10)), 0.1)
+        answer = reply(usage=Usage(input_tokens=1, output_tokens=10))
+        it.leave(await it.enter(request(0, content=b"")), answer, 0.1)
         assert it._model("").tokens_of(request(1, content=b"")) == 15
         assert it._model("").tokens_of(request(1, content=b"", max_output_tokens=12)) == 12
         for index in range(2, 50):
-            await it.enter(request(index, content=b""))
-            it.leave(request(index), reply(usage=Usage(input_tokens=1, output_tokens=10)), 0.1)
+            turn = await it.enter(request(index, content=b""))
+            it.leave(turn, answer, 0.1)
         assert it._model("").tokens_of(request(1, content=b"")) == pytest.approx(10, abs=0.1)
 
 
@@ -150,8 +148,7 @@ async def test_what_a_provider_announces_is_kept_to_and_shown() -> None:
             "x-ratelimit-remaining-requests": "99",
             "x-ratelimit-reset-requests": "2s",
         }
-        await it.enter(request(0))
-        it.leave(request(0), reply(limits=announced_limits(headers)), 0.1)
+        it.leave(await it.enter(request(0)), reply(limits=announced_limits(headers)), 0.1)
         assert (await known(it)).limits["requests"].burst == 100
         assert it.announced()[""]["requests"]["limit"] == 100
 
@@ -161,8 +158,7 @@ async def test_what_a_provider_announces_is_kept_to_and_shown() -> None:
 )
 async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Budget) -> None:
     async with governor(budget=budget) as it:
-        await it.enter(request(0))
-        it.leave(request(0), reply(), 0.1)
+        it.leave(await it.enter(request(0)), reply(), 0.1)
         lanes = Lanes(it, [request(1)])
         await eventually(it._models[""].lock.locked)
         assert lanes.out == []
@@ -170,11 +166,66 @@ async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Bu
         await lanes.settle(1)
 
 
+async def test_what_was_never_booked_is_not_given_back() -> None:
+    async with governor(cap=50) as it:
+        it.told = per_minute(60, None)
+        lanes = Lanes(it, map(request, range(50)))
+        await lanes.settle(1)
+        it.close()
+        await lanes.settle(50)
+        before = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 0.0})).slot
+        # All but those that were let out before it closed had no place, or gave it back already.
+        for turn in lanes.turns.values():
+            if not turn.booked:
+                it.drop(turn)
+        after = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 0.0})).slot
+        assert after.wait_s >= before.wait_s
+
+
+async def test_a_call_that_is_made_after_the_end_counts_all_the_same() -> None:
+    async with governor() as it:
+        it.told = per_minute(60, None)
+        it.close()
+        turn = await it.enter(request(0))
+        assert not turn.booked
+        it.leave(turn, reply(), 0.1)
+        first = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 0.0})).slot
+        second = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 0.0})).slot
+        assert second.wait_s > max(first.wait_s, 0.0)
+        assert first.wait_s > 0.5
+
+
+async def test_a_cap_that_was_nothing_lets_calls_out_when_it_grows() -> None:
+    async with governor(cap=4) as it:
+        it.limit_to(0)
+        lanes = Lanes(it, map(request, range(6)))
+        await asyncio.sleep(0)
+        assert lanes.out == []
+        it.limit_to(2)
+        assert await lanes.settle(2) == [0, 1]
+        await lanes.end()
+
+
+async def test_a_batch_that_names_a_model_a_prompt_does_not_fill_the_memory() -> None:
+    async with governor() as it:
+        for index in range(MOST_MODELS + 10):
+            it._model(f"model {index}")
+        assert len(it._models) == MOST_MODELS + 1
+
+
 @pytest.mark.parametrize(
-    ("cap", "most", "runners", "share"),
-    [(10, None, 5, 10), (10, 20, 4, 5), (10, 3, 4, 1), (10, 100, 1, 10), (10, 8, 0, 8)],
+    ("cap", "most", "shares"),
+    [
+        (10, None, [10, 10]),
+        (10, 20, [5, 5, 5, 5]),
+        (10, 3, [1, 1, 1, 0]),
+        (10, 100, [10]),
+        (10, 8, [8]),
+        (10, 7, [4, 3]),
+    ],
 )
 def test_calls_at_once_are_shared_among_the_runners(
-    cap: int, most: int | None, runners: int, share: int
+    cap: int, most: int | None, shares: list[int]
 ) -> None:
-    assert share_of(cap, most, runners) == share
+    ranks = range(len(shares))
+    assert [share_of(cap, most, len(shares), rank) for rank in ranks] == shares

@@ -46,7 +46,7 @@ class PreparedRequest:
     `tool_models` has the model of the arguments of each tool by its name, None for a tool whose
     arguments may be anything. `optional_as_null` says that the schema was sent in the form of the
     strict mode, in which what an answer leaves out is null. `asked_again` counts the answers that
-    were sent back with what was wrong.
+    were sent back with what was wrong. `ticket` is the caller's, and comes back as it was.
     """
 
     index: int
@@ -57,6 +57,7 @@ class PreparedRequest:
     tool_models: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
     optional_as_null: bool = False
     asked_again: int = 0
+    ticket: int = 0
     model: str = ""
     # What the body says of the longest answer, in tokens.
     max_output_tokens: int | None = None

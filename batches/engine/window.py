@@ -25,7 +25,7 @@ DRIFT = 1.1
 
 
 class AdaptiveWindow:
-    """`size` is the most calls that may be in flight now, from 1 to `cap`."""
+    """`size` is the most calls that may be in flight now, from 1 to `cap`; 0 if that is 0."""
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
@@ -40,15 +40,15 @@ class AdaptiveWindow:
 
     @property
     def size(self) -> int:
-        return max(1, min(int(self._size), self._cap))
+        return min(max(1, int(self._size)), self._cap)
 
     @property
     def cap(self) -> int:
         return self._cap
 
     def limit_to(self, cap: int) -> None:
-        """Change the cap."""
-        self._cap = max(1, cap)
+        """Change the cap; at 0 nothing goes out."""
+        self._cap = cap
 
     @property
     def is_opening(self) -> bool:
@@ -72,8 +72,9 @@ class AdaptiveWindow:
         """Take note of a call that was too much. Those sent before the last cut change nothing."""
         if sent_at < self._cut_at:
             return
-        used = min(self._size, float(self._cap), max(in_flight, 1.0))
-        self._good = max(used, min(MEMORY * self._good, float(self._cap)))
+        cap = float(max(self._cap, 1))
+        used = min(self._size, cap, max(in_flight, 1.0))
+        self._good = max(used, min(MEMORY * self._good, cap))
         self._size = max(1.0, CUT * used)
         self._cut_at = now
         self._clean = 0

@@ -102,6 +102,11 @@ class Batch(models.Model):
         default=False, help_text="send schemas in the form of the provider's strict mode"
     )
 
+    # Set by who lets it go on after the provider refused all of its first requests.
+    trusts_refusals = models.BooleanField(
+        default=False, db_default=False, help_text="what the provider refuses is final at once"
+    )
+
     # It pauses before it spends more, except for what is in flight then. Dollars.
     max_cost = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
     max_tokens_total = models.PositiveBigIntegerField(null=True, blank=True)

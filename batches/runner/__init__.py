@@ -26,13 +26,14 @@ logger = logging.getLogger(__name__)
 class SliceReport:
     """How a slice ended.
 
-    `paused` is the provider's error that paused the batch or the provider, if one did, and
-    `pause_reason` tells why the batch stands still, whatever paused it. `ended` says that it has
-    ended, `made_room` that the slice left work for another turn because others wait, `reopened`
-    that a probe went well.
+    `worked` says that there was a place for this runner. `paused` is the provider's error that
+    paused the batch or the provider, if one did, and `pause_reason` tells why the batch stands
+    still, whatever paused it. `ended` says that it has ended, `made_room` that the slice left work
+    for another turn because others wait, `reopened` that a probe went well.
     """
 
     progress: Progress = field(default_factory=Progress)
+    worked: bool = False
     paused: ProviderError | None = None
     pause_reason: str = ""
     reopened: bool = False
@@ -81,8 +82,6 @@ def run_slice(
         async_to_sync(work.run)()
     finally:
         leave_slot(slot)
-    if work.paused:
-        pause_for(batch, work.paused)
     if work.over_budget:
         store.pause(work.over_budget)
     reopened = work.probed_well and breaker.reset(batch.provider_id, paused_by_staff=False)
@@ -92,22 +91,13 @@ def run_slice(
     store.save_announced()
     return SliceReport(
         progress=store.progress,
+        worked=True,
         paused=work.paused,
         pause_reason="" if ended else standstill(batch_id),
         reopened=reopened,
         ended=ended,
         made_room=store.made_room,
     )
-
-
-def pause_for(batch: Batch, error: ProviderError) -> None:
-    """Pause what an error tells is at fault: the provider, or the batch alone."""
-    reason = f"{error.kind}: {error.message}"[:1000]
-    if breaker.is_fault_of_provider(error):
-        breaker.trip(batch.provider_id, reason)
-    else:
-        Batch.objects.filter(pk=batch.pk).update(pause_reason=reason)
-    logger.warning("%s is paused: %s", batch, reason)
 
 
 def standstill(batch_id: int) -> str:

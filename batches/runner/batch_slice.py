@@ -9,17 +9,19 @@ connection.
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError
 
-from batches.engine.errors import FailureKind, ProviderError, RequestRefused
-from batches.engine.execute import Admit, Execution, ExecutionOptions, gather_all
+from batches import breaker
+from batches.engine.errors import FailureKind, ProviderError
+from batches.engine.execute import Execution, ExecutionOptions, gather_all
 from batches.engine.ladder import judge_reply
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import prepare_prompt_request
@@ -40,7 +42,8 @@ from batches.providers import provider_client
 from batches.results import Activity, ChunkOutcomes
 from batches.runner.database import PatientDatabase, in_database, reconnect
 from batches.runner.fair_share import FairShare
-from batches.runner.store import HeldChunk, SliceStore
+from batches.runner.holdings import HeldChunk, Holdings
+from batches.runner.store import SliceStore
 from batches.stop_signal import StopSignal
 
 logger = logging.getLogger(__name__)
@@ -70,10 +73,10 @@ class BatchSlice:
         probing: bool,
     ) -> None:
         self.paused: ProviderError | None = None
+        self._paused_for: ProviderError | None = None
         self.over_budget = ""
         self.probed_well = False
         self._probing = probing
-        self._probe_begun = False
         self._batch = batch
         self._store = store
         self._stop = stop
@@ -81,9 +84,10 @@ class BatchSlice:
         self._ladder = LadderOptions(
             batch.extract_json, batch.repair_json, batch.max_repair_attempts
         )
-        self._held: dict[int, HeldChunk] = {}
+        self._held = Holdings(batch.batch_size)
         self._exchanges: list[Exchange] = []
-        self._unsent: list[Outcome] = []
+        # Outcomes of prompts that nothing is sent for, with the tickets of their chunks.
+        self._unsent: list[tuple[int, Outcome]] = []
         self._unstored = 0
         self._counted_until: float | None = None
         self._executed = False
@@ -107,8 +111,20 @@ class BatchSlice:
                 try:
                     await gather_all(self._execute(client), self._keep_storing())
                 finally:
-                    held = [chunk.lease for chunk in self._held.values()]
-                    await in_database(self._store.release, held)
+                    await self._leave()
+
+    async def _leave(self) -> None:
+        """Give back what is held; whatever went wrong, what has come in is stored first."""
+        if self._executing is not None and not self._executing.done():
+            self._executing.cancel()
+            await asyncio.wait({self._executing})
+        try:
+            if self._exchanges or self._unsent:
+                self._database.give_up()
+                await self._flush()
+        except Exception:
+            logger.exception("%s: what came in last could not be stored", self._batch)
+        await in_database(self._store.release, self._held.leases)
 
     async def _take_share(self) -> None:
         await self._database.call(self._store.look_around)
@@ -139,17 +155,15 @@ class BatchSlice:
         self._flush_now.set()
 
     async def _execute_all(self, client: ProviderClient) -> None:
-        window = self._batch.batch_size
         if self._probing:
-            await self._run_execution(client, self._probe(), window=1, admit=self._admit_once)
+            await self._run_execution(client, self._probe(), window=1)
             return
-        await self._run_execution(client, self._chunks(), window=window, admit=self._admit)
+        await self._run_execution(client, self._chunks(), window=self._batch.batch_size)
         while not self._store.must_stop and not self._store.made_room:
-            chunk = await self._database.call(self._store.claim, quarantined=True)
+            chunk = await self._claim(quarantined=True)
             if chunk is None:
                 return
-            alone = self._quarantine(chunk)
-            await self._run_execution(client, alone, window=1, admit=self._admit_marked)
+            await self._run_execution(client, self._quarantine(chunk), window=1)
 
     async def _run_execution(
         self,
@@ -157,29 +171,41 @@ class BatchSlice:
         chunks: AsyncIterator[Sequence[PreparedRequest]],
         *,
         window: int,
-        admit: Admit,
     ) -> None:
         options = ExecutionOptions(
             batch_size=window,
             schedule=cast("Schedule", self._batch.schedule),
             timeout_s=self._batch.timeout_s,
             retry=RetryPolicy(max_attempts=self._batch.max_attempts),
+            trusting=self._batch.trusts_refusals,
+            tentative=self._probing,
         )
         judge = partial(judge_reply, options=self._ladder)
         self._execution = Execution(
             client.send,
             self._deliver,
             options,
-            admit=admit,
+            admit=self._admit,
             judge=judge,
             governor=self._share.governor,
         )
         if self._store.must_stop:
             return
         await self._execution.run(chunks)
-        if self._execution.pause:
-            self.paused = self._execution.pause
-            self._store.must_stop = True
+        await self._heed_pause()
+
+    async def _heed_pause(self) -> None:
+        """Pause what is at fault at once, not only when the last call has ended."""
+        error = self._execution.pause if self._execution else None
+        if error is None or self._paused_for is not None:
+            return
+        self._paused_for = error
+        self._store.must_stop = True
+        if self._probing and breaker.shows_it_open(error):
+            self.probed_well = True
+        elif breaker.is_fault_of_provider(error) or not self._probing:
+            self.paused = error
+            await self._database.call(self._store.pause_for, error)
 
     def _end(self) -> None:
         """Begin no further call; give up those in flight when the grace period is over."""
@@ -194,20 +220,31 @@ class BatchSlice:
         if self._executing is not None:
             self._executing.cancel()
 
+    async def _claim(self, *, quarantined: bool) -> HeldChunk | None:
+        """Lease the next chunk; first renew what is held, lest we claim it from ourselves."""
+        await self._until_trusted()
+        if self._store.must_stop:
+            return None
+        return await self._database.call(self._store.claim, quarantined=quarantined)
+
     async def _chunks(self) -> AsyncIterator[Sequence[PreparedRequest]]:
         """Phase 1: claimed chunks, each prepared in the order of its prompts."""
         while not self._store.must_stop:
-            chunk = await self._database.call(self._store.claim, quarantined=False)
+            chunk = await self._claim(quarantined=False)
             if chunk is None:
                 return
             yield self._prepare(chunk)
 
     async def _probe(self) -> AsyncIterator[Sequence[PreparedRequest]]:
-        """The first request that there is."""
+        """One request, whichever: the first may be what the provider stumbles over."""
         async for requests in self._chunks():
-            yield requests[:1]
             if requests:
+                yield [random.choice(requests)]
                 return
+        chunk = await self._claim(quarantined=True)
+        if chunk is not None:
+            async for requests in self._quarantine(chunk):
+                yield requests[:1]
 
     async def _quarantine(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
         """The requests of a chunk whose runners keep vanishing, but for the one to blame."""
@@ -215,54 +252,59 @@ class BatchSlice:
         for prompt in chunk.prompts:
             if prompt.index == lease.suspect and lease.suspect_crashes >= CRASHES_TO_BLAME:
                 chunk.prompts.remove(prompt)
-                self._unsent.append(_worker_crashed(prompt))
+                self._unsent.append((lease.token, _worker_crashed(prompt)))
                 break
         yield self._prepare(chunk)
 
     def _prepare(self, chunk: HeldChunk) -> list[PreparedRequest]:
-        self._held[chunk.lease.lo] = chunk
+        self._held.add(chunk)
+        ticket = chunk.lease.token
         endpoint = cast("Endpoint", self._batch.endpoint)
-        prepared = [
-            prepare_prompt_request(
+        requests: list[PreparedRequest] = []
+        for prompt in chunk.prompts:
+            item = prepare_prompt_request(
                 prompt,
                 endpoint=endpoint,
                 defaults=self._batch.defaults,
                 strict_schemas=self._batch.strict_schemas,
             )
-            for prompt in chunk.prompts
-        ]
+            if isinstance(item, Outcome):
+                self._unsent.append((ticket, item))
+            else:
+                requests.append(replace(item, ticket=ticket))
         chunk.prompts = []
-        self._unsent += [item for item in prepared if isinstance(item, Outcome)]
-        return [item for item in prepared if isinstance(item, PreparedRequest)]
+        return requests
 
     async def _admit(self, request: PreparedRequest) -> bool:
-        """Whether a request may be sent: its chunk is ours, and surely so."""
-        if not self._is_trusted():
-            async with self._room:
-                await self._room.wait_for(lambda: self._is_trusted() or self._store.must_stop)
-        return self._lo(request.index) in self._held and not self._store.must_stop
+        """Whether a request may be sent: its chunk is ours, and surely so.
 
-    async def _admit_once(self, request: PreparedRequest) -> bool:
-        """The same for a probe, which is not repeated here if it fails."""
-        begun, self._probe_begun = self._probe_begun, True
-        return not begun and await self._admit(request)
-
-    async def _admit_marked(self, request: PreparedRequest) -> bool:
-        """The same in quarantine: the one before is stored, and it is noted which one is sent."""
-        self._flush_now.set()
-        async with self._room:
-            await self._room.wait_for(lambda: not self._unstored or self._store.must_stop)
-        if not await self._admit(request):
+        In quarantine the one before is stored first, and it is noted which one is sent.
+        """
+        chunk = self._held.chunk_of(request)
+        if chunk is not None and chunk.alone:
+            self._flush_now.set()
+            await self._until(lambda: not self._unstored)
+        await self._until_trusted()
+        chunk = self._held.chunk_of(request)
+        if chunk is None or self._store.must_stop:
             return False
-        held = self._held[self._lo(request.index)]
-        return await self._database.call(self._store.mark, held.lease, request.index)
+        if not chunk.alone:
+            return True
+        return await self._database.call(self._store.mark, chunk.lease, request.index)
+
+    async def _until_trusted(self) -> None:
+        """Wait as long as our leases may have run out."""
+        if not self._is_trusted():
+            await self._until(self._is_trusted)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition that a flush may bring about, or until we must stop."""
+        async with self._room:
+            await self._room.wait_for(lambda: condition() or self._store.must_stop)
 
     def _is_trusted(self) -> bool:
         trusted_s = TRUSTED_SHARE_OF_LEASE * settings.LEASE_SECONDS
         return time.monotonic() - self._renewed_at < trusted_s
-
-    def _lo(self, index: int) -> int:
-        return index - index % self._batch.batch_size
 
     # -- what comes back
 
@@ -271,7 +313,7 @@ class BatchSlice:
         self._exchanges.append(exchange)
         self._unstored += 1
         # Whoever refuses a prompt for what it says takes the key and has money on the account.
-        taken = exchange.error is None or isinstance(exchange.error, RequestRefused)
+        taken = exchange.error is None or breaker.shows_it_open(exchange.error)
         self.probed_well = self._probing and taken
         if len(self._exchanges) >= min(FLUSH_ROWS, self._batch.batch_size):
             self._flush_now.set()
@@ -295,47 +337,36 @@ class BatchSlice:
 
     async def _flush(self) -> None:
         exchanges, self._exchanges = self._exchanges, []
-        unsent, self._unsent = self._unsent, []
+        outcomes, self._unsent = self._unsent, []
         # Phase 3, in the order of the prompts.
         exchanges.sort(key=lambda exchange: exchange.request.index)
-        outcomes = unsent + [postprocess_exchange(one, self._ladder) for one in exchanges]
+        outcomes += [(e.request.ticket, postprocess_exchange(e, self._ladder)) for e in exchanges]
         # Counted from when the renewal is sent, not from when it is known to have worked.
         now = time.monotonic()
         renewing = now - self._renewed_at > settings.LEASE_SECONDS / RENEWALS_PER_LEASE
         costs = await in_database(self._share.costs, exchanges)
-        chunks = self._by_chunk(outcomes, costs, renewing=renewing)
+        chunks = self._held.close(outcomes, costs, renewing=renewing)
         lost = await self._store_surely(chunks, self._activity(exchanges), renewing=renewing)
-        for chunk in chunks:
-            if chunk.done or chunk.lease in lost:
-                self._held.pop(chunk.lease.lo, None)
+        self._held.let_go(chunks, lost)
         self._unstored -= len(exchanges)
         if renewing:
             self._renewed_at = now
         self._store.announced = self._share.governor.announced()
         self._heed_surroundings()
-        if self._store.must_stop and self._execution is not None:
-            self._execution.stop()
+        await self._heed_pause()
+        self._end_in_time()
         async with self._room:
             self._room.notify_all()
 
-    def _by_chunk(
-        self, outcomes: Sequence[Outcome], costs: Mapping[int, Decimal], *, renewing: bool
-    ) -> list[ChunkOutcomes]:
-        """What there is to say of each chunk; when leases are due for renewal, of all of them."""
-        found: dict[int, list[Outcome]] = {lo: [] for lo in self._held}
-        for outcome in outcomes:
-            lo = self._lo(outcome.index)
-            # The chunk is not held any more if its lease was lost; whoever has it now answers.
-            if lo in found:
-                found[lo].append(outcome)
-        chunks = []
-        for lo, some in found.items():
-            held = self._held[lo]
-            held.remaining -= len(some)
-            if some or renewing or not held.remaining:
-                done = not held.remaining
-                chunks.append(ChunkOutcomes(held.lease, some, held.prompt_ids, done, costs))
-        return chunks
+    def _end_in_time(self) -> None:
+        """Have the sending end, if it must, or if others wait for our place."""
+        if self._execution is None:
+            return
+        if self._store.must_stop:
+            # What is in flight when this process is stopped is finished, with its questions.
+            self._execution.stop(ask_again=self._stop.requested)
+        elif self._store.made_room:
+            self._execution.make_room()
 
     async def _store_surely(
         self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, renewing: bool

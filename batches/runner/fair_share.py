@@ -38,8 +38,8 @@ class FairShare:
         """Heed what others do. Tells why the batch must pause; "" while it need not."""
         self.governor.told = per_minute(around.requests_per_minute, around.tokens_per_minute)
         self.governor.share_with(around.processes)
-        cap = share_of(self._batch.batch_size, around.max_in_flight, around.runners)
-        self.governor.window.limit_to(cap)
+        size, most = self._batch.batch_size, around.max_in_flight
+        self.governor.limit_to(share_of(size, most, around.runners, around.rank))
         self._budget.look(around.spent, mine=around.mine, runners=around.batch_runners)
         return f"{BUDGET_SPENT}{self._budget.reason}" if self._budget.reason else ""
 

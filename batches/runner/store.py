@@ -4,6 +4,7 @@ Nothing here is async, and all of it runs in the one thread that has the connect
 """
 
 import json
+import logging
 import os
 import socket
 import time
@@ -14,7 +15,9 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
+from batches import breaker
 from batches.budget import Spent
+from batches.engine.errors import ProviderError
 from batches.engine.records import Outcome, PromptSpec
 from batches.leases import (
     Lease,
@@ -26,8 +29,12 @@ from batches.leases import (
     release,
     release_slot,
 )
-from batches.models import Batch, Prompt, Provider, Slot
+from batches.models import Batch, Prompt, Provider, Slot, WebhookDelivery
+from batches.reading import to_read
 from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.runner.holdings import HeldChunk
+
+logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_ANNOUNCEMENTS = 5.0
@@ -46,10 +53,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a runner must know of others: how many there are at its provider, in how many
-    processes; the provider's limits; what its batch has spent, and what of it is this slice's."""
+    """What a runner must know of others: how many there are at its provider, which of them it is,
+    in how many processes they are; the provider's limits; what its batch has spent, and what of it
+    is this slice's."""
 
     runners: int
+    rank: int
     batch_runners: int
     processes: int
     requests_per_minute: int | None
@@ -57,16 +66,6 @@ class Surroundings:
     max_in_flight: int | None
     spent: Spent
     mine: Spent
-
-
-@dataclass(slots=True)
-class HeldChunk:
-    """A leased chunk, with what is still to come of it."""
-
-    lease: Lease
-    prompts: list[PromptSpec]
-    prompt_ids: dict[int, int]
-    remaining: int
 
 
 class SliceStore:
@@ -103,8 +102,7 @@ class SliceStore:
 
     def claim(self, *, quarantined: bool) -> HeldChunk | None:
         """Lease the next chunk and read those of its prompts that have no result."""
-        if self._should_make_room():
-            self.made_room = True
+        if self.made_room:
             return None
         lease = claim_chunk(
             self._batch.pk,
@@ -125,7 +123,8 @@ class SliceStore:
             lease,
             prompts=[PromptSpec(index, name, json.loads(body)) for _, index, name, body in rows],
             prompt_ids={index: pk for pk, index, _, _ in rows},
-            remaining=len(rows),
+            open={index for _, index, _, _ in rows},
+            alone=quarantined,
         )
 
     def mark(self, lease: Lease, index: int) -> bool:
@@ -176,6 +175,7 @@ class SliceStore:
             runnable = Batch.objects.runnable(probing=self._probing)
             if not runnable.filter(pk=self._batch.pk).exists():
                 self.must_stop = True
+            self.made_room = self.made_room or self._should_make_room()
             self.look_around()
             if time.monotonic() - self._announced_at > SECONDS_BETWEEN_ANNOUNCEMENTS:
                 self.save_announced()
@@ -184,11 +184,13 @@ class SliceStore:
         """See who else is at work, and what may be spent."""
         batch = Batch.objects.select_related("provider").get(pk=self._batch.pk)
         taken = Slot.objects.taken().filter(batch__provider=batch.provider_id)
-        at_work = list(taken.values_list("batch_id", "runner"))
+        at_work = list(taken.order_by("pk").values_list("pk", "batch_id", "runner"))
+        slots = [pk for pk, _, _ in at_work]
         self.surroundings = Surroundings(
             runners=len(at_work),
-            batch_runners=sum(batch_id == batch.pk for batch_id, _ in at_work),
-            processes=len({runner for _, runner in at_work}),
+            rank=slots.index(self._slot.slot_id) if self._slot.slot_id in slots else len(slots),
+            batch_runners=sum(batch_id == batch.pk for _, batch_id, _ in at_work),
+            processes=len({runner for _, _, runner in at_work}),
             requests_per_minute=batch.provider.requests_per_minute,
             tokens_per_minute=batch.provider.tokens_per_minute,
             max_in_flight=batch.provider.max_in_flight,
@@ -200,6 +202,15 @@ class SliceStore:
     def pause(self, reason: str) -> None:
         """Pause the batch, unless it is paused."""
         Batch.objects.filter(pk=self._batch.pk, pause_reason="").update(pause_reason=reason[:1000])
+
+    def pause_for(self, error: ProviderError) -> None:
+        """Pause what an error tells is at fault: the provider, or the batch alone."""
+        reason = f"{error.kind}: {error.message}"
+        if breaker.is_fault_of_provider(error):
+            breaker.trip(self._batch.provider_id, reason)
+        else:
+            self.pause(reason)
+        logger.warning("%s is paused: %s", self._batch, reason)
 
     def save_announced(self) -> None:
         """Show on the provider's row what it announces."""
@@ -216,12 +227,14 @@ class SliceStore:
         Provider.objects.filter(pk=provider.pk).update(announced_limits=newest)
 
     def _should_make_room(self) -> bool:
-        """Whether our time is over and a batch waits that nobody works on."""
+        """Whether our time is over and others need our place: a batch that nobody works on, an
+        input that nobody reads, an event that nobody delivers."""
         if self._slice_s is None or time.monotonic() - self._began_at < self._slice_s:
             return False
         taken = Slot.objects.taken().filter(batch=OuterRef("pk"))
         others = Batch.objects.waiting().filter(priority__gte=self._batch.priority)
-        return others.filter(~Exists(taken)).exclude(pk=self._batch.pk).exists()
+        idle = others.filter(~Exists(taken)).exclude(pk=self._batch.pk)
+        return idle.exists() or to_read().exists() or WebhookDelivery.objects.due().exists()
 
     def _report(self, stored: Sequence[Outcome], in_flight: int) -> None:
         succeeded = sum(outcome.succeeded for outcome in stored)

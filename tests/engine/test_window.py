@@ -106,4 +106,4 @@ def test_a_lower_cap_holds_at_once() -> None:
     window.limit_to(10)
     assert window.size == 10
     window.limit_to(0)
-    assert window.size == 1
+    assert window.size == 0

@@ -1,0 +1,84 @@
+"""What a runner holds: leased chunks, and which of their prompts have no outcome yet."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from batches.engine.records import Outcome, PreparedRequest, PromptSpec
+from batches.leases import Lease
+from batches.results import ChunkOutcomes
+
+
+@dataclass(slots=True)
+class HeldChunk:
+    """A leased chunk, with the prompts that are still to be prepared, the ids of those that had no
+    result when it was claimed, and the indexes of those that have no outcome yet.
+
+    In quarantine its prompts are sent one by one, `alone`.
+    """
+
+    lease: Lease
+    prompts: list[PromptSpec]
+    prompt_ids: dict[int, int]
+    open: set[int]
+    alone: bool = False
+
+
+class Holdings:
+    """The chunks of a runner. A request carries the token of the lease under which it is sent as
+    its ticket: what comes of it counts only while that lease is held.
+
+    A runner that was frozen may claim the very chunk anew whose old calls are still in flight.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._chunks: dict[int, HeldChunk] = {}
+
+    def add(self, chunk: HeldChunk) -> None:
+        self._chunks[chunk.lease.lo] = chunk
+
+    def chunk_of(self, request: PreparedRequest) -> HeldChunk | None:
+        """The chunk of a request that may be sent: it is held, and there is no outcome yet."""
+        return self._find(request.index, request.ticket)
+
+    @property
+    def leases(self) -> list[Lease]:
+        return [chunk.lease for chunk in self._chunks.values()]
+
+    def close(
+        self,
+        outcomes: Iterable[tuple[int, Outcome]],
+        costs: Mapping[int, Decimal],
+        *,
+        renewing: bool,
+    ) -> list[ChunkOutcomes]:
+        """What there is to say of each chunk after these outcomes, each with its ticket; when
+        leases are due for renewal, of all chunks. Outcomes under a lease that is gone are dropped:
+        whoever has the chunk now brings its own.
+        """
+        found: dict[int, list[Outcome]] = {lo: [] for lo in self._chunks}
+        for ticket, outcome in outcomes:
+            chunk = self._find(outcome.index, ticket)
+            if chunk is not None:
+                chunk.open.discard(outcome.index)
+                found[chunk.lease.lo].append(outcome)
+        return [
+            ChunkOutcomes(chunk.lease, some, chunk.prompt_ids, not chunk.open, costs)
+            for chunk, some in ((self._chunks[lo], some) for lo, some in found.items())
+            if some or renewing or not chunk.open
+        ]
+
+    def let_go(self, chunks: Iterable[ChunkOutcomes], lost: Collection[Lease]) -> None:
+        """Hold no longer what is done, or lost."""
+        for chunk in chunks:
+            held = self._chunks.get(chunk.lease.lo)
+            over = chunk.done or chunk.lease in lost
+            if over and held is not None and held.lease == chunk.lease:
+                del self._chunks[chunk.lease.lo]
+
+    def _find(self, index: int, ticket: int) -> HeldChunk | None:
+        chunk = self._chunks.get(index - index % self._batch_size)
+        if chunk is None or chunk.lease.token != ticket or index not in chunk.open:
+            return None
+        return chunk
