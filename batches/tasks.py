@@ -6,6 +6,7 @@ Losing, doubling, delaying or reordering these messages is harmless.
 import logging
 import threading
 import time
+from collections.abc import Collection
 
 from celery import Task, shared_task
 from celery.signals import worker_shutting_down
@@ -46,14 +47,27 @@ def run_batch(batch_id: int) -> None:
     if not SHUTDOWN.requested:
         _attend(batch_id)
         _probe(batch_id)
-    turn = next_turn()
-    if turn is None or SHUTDOWN.requested:
+    if _work(next_turn()):
+        _sweep_now_and_then()
+    else:
         logger.debug("Rung for batch %d, found nothing to do", batch_id)
-        return
-    report = _run(turn)
-    if report.made_room:
-        ring(turn)
-    _sweep_now_and_then()
+
+
+def _work(turn: int | None) -> bool:
+    """Work for one slice, beginning with this batch; whether there was a place at one.
+
+    Others who were rung find the same turn. Whoever is too late for it goes on to the next.
+    """
+    tried: set[int] = set()
+    while turn is not None and not SHUTDOWN.requested:
+        report = _run(turn)
+        if report.made_room:
+            ring(turn)
+        if report.worked:
+            return True
+        tried.add(turn)
+        turn = next_turn(besides=tried)
+    return False
 
 
 def _run(batch_id: int, *, probing: bool = False) -> SliceReport:
@@ -106,16 +120,17 @@ def deliver_webhook(delivery_id: int) -> None:
         deliveries.deliver(delivery_id)
 
 
-def next_turn() -> int | None:
+def next_turn(*, besides: Collection[int] = ()) -> int | None:
     """The waiting batch whose turn it is: by priority, then the owner and the batch with the
-    fewest runners, then the oldest."""
+    fewest runners, then the one that has waited longest."""
     mine = Slot.objects.taken().filter(batch__owner=OuterRef("owner"))
     runners = Count("slots", filter=Q(slots__in=Slot.objects.taken()))
     of_owner = mine.order_by().values("batch__owner").annotate(n=Count("pk")).values("n")
     return (
         Batch.objects.waiting()
         .annotate(runners=runners, runners_of_owner=Coalesce(Subquery(of_owner), 0))
-        .order_by("-priority", "runners_of_owner", "runners", "pk")
+        .exclude(pk__in=besides)
+        .order_by("-priority", "runners_of_owner", "runners", "active_until", "pk")
         .values_list("pk", flat=True)
         .first()
     )

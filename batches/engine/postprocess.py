@@ -1,14 +1,30 @@
 """Phase 3: an exchange becomes an outcome. Sequential, no I/O."""
 
-from batches.engine.errors import AnswerRejected, ProviderError
+import logging
+
+from batches.engine.errors import AnswerRejected, InternalError, ProviderError
 from batches.engine.ladder import judge_reply
 from batches.engine.records import Exchange, Judgement, LadderOptions, Outcome, Reply
+
+logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARS = 2000
 
 
 def postprocess_exchange(exchange: Exchange, ladder: LadderOptions | None = None) -> Outcome:
-    """The outcome of one exchange: its answer checked against the schema, if one was asked for."""
+    """The outcome of one exchange: its answer checked against the schema, if one was asked for.
+
+    Never fails: the call is paid for, and a defect of ours must not have it paid for again.
+    """
+    try:
+        return _outcome_of(exchange, ladder)
+    except Exception as error:
+        index = exchange.request.index
+        logger.exception("Post-processing the answer to prompt %d failed unexpectedly", index)
+        return _failed_call(exchange, InternalError(f"{type(error).__name__}: {error}"))
+
+
+def _outcome_of(exchange: Exchange, ladder: LadderOptions | None) -> Outcome:
     if exchange.reply is not None:
         judgement = exchange.judgement or judge_reply(exchange.request, exchange.reply, ladder)
         return _answered(exchange, exchange.reply, judgement)
