@@ -6,7 +6,7 @@
 -- Returns JSON: {"wait", "booked", "epoch", "free", "paused", "limits": {unit: [rate, burst]}}.
 
 local FIRST_CALLS, CALLS_PER_REPLY, CALLS_PER_SECOND = 50, 3, 250
-local REPLIES_TO_BE_FREE, LOOK_AGAIN_S = 500, 0.01
+local REPLIES_TO_BE_FREE, LOOK_AGAIN_S, FARTHEST_S, LEAST_RATE = 500, 0.01, 5, 0.5
 local LEAST_SPAN_S, CUT, LEAST_CALLS = 0.5, 0.5, 4
 local FEW_CALLS, MOST_ODD, FREE_S, ENOUGH, TOO_MANY, RELAPSE = 30, 5, 60, 10, 0.3, 50
 local EARLY_GROWTH, GROWTH, FAST_GROWTH, FORGOTTEN = 1.5, 0.01, 1e-4, 20
@@ -101,8 +101,10 @@ end
 local function learn(bucket, rate, amount, pause_s)
   if now < bucket.free_until then return miss(bucket, amount) end
   if rate == nil then
-    bucket.learned = math.max(CUT * bucket.counted / math.max(now - bucket.since, 1), 1e-3)
+    local measured = bucket.counted / math.max(now - bucket.since, 1)
+    bucket.learned = math.max(CUT * measured, LEAST_RATE * amount)
     bucket.proven = 0
+    bucket.full_at = now
     begin(bucket)
   elseif now - bucket.cut_at >= LEAST_SPAN_S then
     local measured = bucket.counted / math.max(now - bucket.since, LEAST_SPAN_S)
@@ -192,7 +194,8 @@ end
 function news.announce(unit, rate, burst, left)
   local bucket = pace[unit]
   if bucket.rate == 0 then
-    bucket.full_at = math.max(bucket.full_at, bucket.since + bucket.counted / rate)
+    local sent_until = bucket.since + bucket.counted / rate
+    bucket.full_at = told[unit] and math.max(bucket.full_at, sent_until) or sent_until
     bucket.learned, bucket.shrink = 0, 1
   end
   bucket.rate, bucket.burst = rate, burst
@@ -205,20 +208,25 @@ end
 
 local function reserve(amounts)
   if pace.paused_until > now then return pace.paused_until - now, false, false end
-  local limited, wait = false, 0
+  local limited, wait, guessed = false, 0, 0
   for _, unit in ipairs(UNITS) do
     local rate, burst = limit_of(unit)
     if rate then
       limited = true
       local need = math.min(amounts[unit] or 0, burst)
       local full_at = math.max(pace[unit].full_at, now)
-      wait = math.max(wait, full_at - (burst - need) / rate - now)
+      local due = full_at - (burst - need) / rate - now
+      wait = math.max(wait, due)
+      if known_limit(unit) == nil then guessed = math.max(guessed, due) end
     end
   end
   local earned = CALLS_PER_REPLY * pace.replies + CALLS_PER_SECOND * (now - pace.requests.since)
   local is_new = pace.replies < REPLIES_TO_BE_FREE
     and pace.requests.counted >= FIRST_CALLS + earned
   if not limited and is_new then return LOOK_AGAIN_S, false, false end
+  if guessed > FARTHEST_S then
+    return math.min(guessed - FARTHEST_S, FARTHEST_S), false, false
+  end
   for _, unit in ipairs(UNITS) do take(unit, amounts[unit] or 0) end
   return wait, true, not limited and pace.replies >= REPLIES_TO_BE_FREE
 end

@@ -149,9 +149,9 @@ def _refused(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
     pace.refused(unit, amount, told, now, epoch=epoch, pause_s=pause_s)
 
 
-def _announce(pace: Pace, _told: Limits, now: float, news: list[Any]) -> None:
+def _announce(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
     unit, rate, burst, left = news
-    pace.announce(unit, Limit(rate, burst), left, now)
+    pace.announce(unit, Limit(rate, burst), told, left, now)
 
 
 _OPERATIONS = {

@@ -26,6 +26,10 @@ CALLS_PER_SECOND = 250
 # After so many answers without a limit none is expected.
 REPLIES_TO_BE_FREE = 500
 LOOK_AGAIN_S = 0.01
+# Where the limit is a guess, no place is booked further ahead: the guess may be better by then.
+FARTHEST_S = 5.0
+# The first guess allows so many calls a second of the size that was refused, or more.
+LEAST_RATE = 0.5
 
 # The pace is cut once in this time at most, and by this much at most.
 LEAST_SPAN_S = 0.5
@@ -123,11 +127,12 @@ class _Bucket:
     def level(self, limit: Limit, now: float) -> float:
         return limit.burst - (max(self.full_at, now) - now) * limit.rate
 
-    def announce(self, limit: Limit, left: float, now: float) -> None:
+    def announce(self, limit: Limit, told: Limit | None, left: float, now: float) -> None:
         if self.announced is None:
             # What was sent before anything was known has been taken from the bucket too, and what
-            # was learned until now are guesses.
-            self.full_at = max(self.full_at, self.since + self.counted / limit.rate)
+            # was learned until now are guesses, like what was booked by them.
+            sent_until = self.since + self.counted / limit.rate
+            self.full_at = max(self.full_at, sent_until) if told else sent_until
             self.learned, self.shrink = 0.0, 1.0
         self.announced = limit
         self.lower(min(left, limit.burst), self.limit(None, now) or limit, now)
@@ -173,8 +178,11 @@ class _Bucket:
             self._miss(amount)
             return
         if limit is None:
-            self.learned = max(CUT * self.counted / max(now - self.since, 1.0), 1e-3)
+            measured = self.counted / max(now - self.since, 1.0)
+            self.learned = max(CUT * measured, LEAST_RATE * amount)
             self.proven = False
+            # What was booked by an earlier guess is as forgotten as that.
+            self.full_at = now
             self._begin(now)
         elif now - self.cut_at >= LEAST_SPAN_S:
             # Measured is what got through: never more than the rate, less if it was not used up.
@@ -255,10 +263,17 @@ class Pace:
         unlimited = not any(limits.values())
         if unlimited and self._is_new(now):
             return Slot(LOOK_AGAIN_S, booked=False, epoch=self.epoch)
-        wait = 0.0
+        wait = guessed = 0.0
         for unit, limit in limits.items():
-            if limit is not None:
-                wait = max(wait, self.buckets[unit].wait_for(amounts.get(unit, 0.0), limit, now))
+            if limit is None:
+                continue
+            bucket = self.buckets[unit]
+            due = bucket.wait_for(amounts.get(unit, 0.0), limit, now)
+            wait = max(wait, due)
+            if bucket.announced is None and unit not in told:
+                guessed = max(guessed, due)
+        if guessed > FARTHEST_S:
+            return Slot(min(guessed - FARTHEST_S, FARTHEST_S), booked=False, epoch=self.epoch)
         for unit, limit in limits.items():
             self.buckets[unit].take(amounts.get(unit, 0.0), limit, now)
         free = unlimited and self.replies >= REPLIES_TO_BE_FREE
@@ -299,9 +314,11 @@ class Pace:
         self._bucket(unit, now).refuse(amount, told.get(unit), epoch, now, pause_s)
         self.epoch += 1
 
-    def announce(self, unit: Unit, limit: Limit, left: float, now: float) -> None:
+    def announce(
+        self, unit: Unit, limit: Limit, told: Mapping[Unit, Limit], left: float, now: float
+    ) -> None:
         """Take the limit that the provider announces, of which so much is left at most."""
-        self._bucket(unit, now).announce(limit, left, now)
+        self._bucket(unit, now).announce(limit, told.get(unit), left, now)
 
     def limits(self, told: Mapping[Unit, Limit], now: float) -> dict[Unit, Limit]:
         """The limits that hold now."""

@@ -169,4 +169,4 @@ class Callers:
         known = self._estimate.observe(announced)
         if known is not None:
             left = announced.remaining + 1 + known.rate * latency_s
-            self.pace.announce(self._unit, known, left, self._now)
+            self.pace.announce(self._unit, known, self._told, left, self._now)

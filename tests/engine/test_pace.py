@@ -4,10 +4,11 @@ import random
 
 import pytest
 
-from batches.engine.pace import FIRST_CALLS, REPLIES_TO_BE_FREE, Limit, Pace, Unit
+from batches.engine.pace import FARTHEST_S, FIRST_CALLS, REPLIES_TO_BE_FREE, Limit, Pace, Unit
 from tests.engine.simulated_bucket import Bucket, Callers
 
 REQUEST: dict[Unit, float] = {"requests": 1.0, "tokens": 1.0}
+CALL: dict[Unit, float] = {"requests": 1.0, "tokens": 1000.0}
 
 
 def sizes(count: int) -> list[float]:
@@ -136,10 +137,54 @@ def test_to_a_new_provider_only_so_many_calls_go_at_first() -> None:
     assert slot.free
 
 
+def times_of_calls(pace: Pace, count: int, *, begun_at: float) -> list[float]:
+    """When the next calls go out, one after another, in seconds from now; all are let in."""
+    now, times = begun_at, []
+    while len(times) < count:
+        slot = pace.reserve(CALL, {}, now)
+        now += max(slot.wait_s, 0.0)
+        if slot.booked:
+            times.append(now - begun_at)
+            pace.replied(1)
+    return times
+
+
+@pytest.mark.parametrize("unit", ["requests", "tokens"])
+@pytest.mark.parametrize(
+    ("let_in", "refused", "every_s"), [(0, 1, 0.0), (0, 50, 0.0), (1, 1, 0.0), (60, 1, 1800.0)]
+)
+def test_a_refusal_of_which_little_can_be_learned_costs_seconds(
+    unit: Unit, let_in: int, refused: int, every_s: float
+) -> None:
+    pace, now = Pace(), 100.0
+    for _ in range(let_in):
+        assert pace.reserve(CALL, {}, now).booked
+        pace.replied(1)
+        now += every_s
+    slots = [pace.reserve(CALL, {}, now) for _ in range(refused)]
+    for slot in slots:
+        pace.refused(unit, CALL[unit], {}, now + 0.5, epoch=slot.epoch, pause_s=0.0)
+    assert times_of_calls(pace, 8, begun_at=now + 0.5)[-1] < 20.0
+
+
+def test_what_a_guess_booked_ends_with_the_guess() -> None:
+    pace = Pace()
+    slot = pace.reserve(CALL, {}, 0.0)
+    pace.refused("tokens", CALL["tokens"], {}, 0.5, epoch=slot.epoch, pause_s=0.0)
+    ahead = []
+    while (slot := pace.reserve(CALL, {}, 0.5)).booked:
+        ahead.append(slot.wait_s)
+    assert max(ahead) <= FARTHEST_S
+    assert 0.0 < slot.wait_s <= FARTHEST_S
+    for unit in CALL:
+        pace.announce(unit, Limit(1e6, 1e6), {}, 1e6, 0.6)
+    assert pace.reserve(CALL, {}, 0.6).wait_s <= 0.0
+
+
 @pytest.mark.parametrize("unit", ["requests", "tokens"])
 def test_an_announced_limit_holds_until_a_told_one_does(unit: Unit) -> None:
     pace = Pace()
-    pace.announce(unit, Limit(10.0, 100.0), 100.0, 0.0)
+    pace.announce(unit, Limit(10.0, 100.0), {}, 100.0, 0.0)
     assert pace.limits({}, 0.0) == {unit: Limit(10.0, 100.0)}
     assert pace.limits({unit: Limit(5.0, 50.0)}, 0.0) == {unit: Limit(5.0, 50.0)}
 
