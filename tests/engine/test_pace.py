@@ -139,7 +139,8 @@ def test_to_a_new_provider_only_so_many_calls_go_at_first() -> None:
 
 def times_of_calls(pace: Pace, count: int, *, begun_at: float) -> list[float]:
     """When the next calls go out, one after another, in seconds from now; all are let in."""
-    now, times = begun_at, []
+    now = begun_at
+    times: list[float] = []
     while len(times) < count:
         slot = pace.reserve(CALL, {}, now)
         now += max(slot.wait_s, 0.0)
