@@ -9,7 +9,8 @@ from django.db.models.functions import Now
 
 from batches import breaker, services
 from batches.engine.replies import QUOTA_CODES
-from batches.models import Batch, Provider, Result
+from batches.leases import CRASHES_TO_QUARANTINE
+from batches.models import Batch, Chunk, Provider, Result
 from batches.runner import run_slice
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
@@ -148,3 +149,82 @@ def test_nothing_probes_a_provider_that_staff_have_paused(
     assert provider.pause_reason == "manual: the bill"
     assert run_slice(batch.pk).pause_reason == "manual: the bill"
     assert simulator.calls.total() == 0
+
+
+def test_a_model_that_is_not_there_pauses_its_batch_and_no_other_of_the_provider(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(models=("simulated-small",))
+    wrong = batch_of(provider, ALL, batch_size=WINDOW, defaults={"model": "misspelt"})
+    right = batch_of(provider, ALL, batch_size=WINDOW)
+    assert run_slice(wrong.pk).pause_reason.startswith("config: ")
+    provider.refresh_from_db()
+    assert provider.pause_reason == ""
+    assert run_slice(right.pk).ended
+    check_batch(right)
+    assert right.succeeded == ALL
+
+
+def test_prompts_that_are_all_refused_pause_the_batch_and_fail_when_it_is_resumed(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    batch = batch_of(provider, ["[simulate: status=400]"] * ALL, batch_size=WINDOW)
+    assert run_slice(batch.pk).pause_reason.startswith("request: ")
+    assert not Result.objects.exists()
+    assert simulator.calls.total() < ALL
+    services.resume_batch(batch)
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert batch.failed == ALL
+
+
+def test_a_prompt_that_is_forbidden_fails_alone_when_others_are_answered(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    texts = [f"prompt {n}" for n in range(10)]
+    texts[3] += " [simulate: status=403]"
+    batch = batch_of(provider, texts, batch_size=2)
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert (batch.succeeded, batch.failed) == (9, 1)
+
+
+def test_a_probe_shows_a_provider_open_though_it_refuses_the_prompt(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    batch = batch_of(provider, ["[simulate: status=400]"])
+    assert breaker.trip(provider.pk, "auth: the key was refused")
+    make_probe_due(provider)
+    assert probe(batch)
+    provider.refresh_from_db()
+    assert provider.pause_reason == ""
+    assert simulator.calls.total() == 1
+
+
+def test_a_batch_whose_chunks_are_all_in_quarantine_can_probe(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    batch = batch_of(provider, 4, batch_size=2)
+    Chunk.objects.filter(batch=batch).update(crashes=CRASHES_TO_QUARANTINE)
+    assert breaker.trip(provider.pk, "auth: the key was refused")
+    make_probe_due(provider)
+    assert probe(batch)
+    assert simulator.calls.total() == 1
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert batch.succeeded == 4
+
+
+def test_each_probe_is_of_another_batch(provider: Provider, simulator: SimulatedProvider) -> None:
+    simulator.behaviour = Behaviour(fail_from=1, fail_status=401)
+    batches = [batch_of(provider, 2) for _ in range(3)]
+    assert breaker.trip(provider.pk, "auth: the key was refused")
+    probed = []
+    for _ in range(4):
+        make_probe_due(provider)
+        (due,) = breaker.batches_to_probe()
+        probed.append(due)
+        assert probe(Batch.objects.get(pk=due))
+    first, second, third = (batch.pk for batch in batches)
+    assert probed == [first, second, third, first]
+    assert not Result.objects.exists()
