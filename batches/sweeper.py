@@ -16,6 +16,7 @@ from batches.breaker import batches_to_probe
 from batches.deliveries import sweep_deliveries
 from batches.files import delete_expired_files, remove_leftovers
 from batches.finishing import fail_input, finish_batch
+from batches.heartbeats import forget_workers
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Slot
 from batches.purging import purge
@@ -57,6 +58,7 @@ def sweep(ring: Callable[[int], object]) -> SweepReport:
     delete_expired_files()
     expire_uploads()
     remove_leftovers()
+    forget_workers()
     report = SweepReport(rung=len(rung), ended=ended, failed=failed, purged=len(deleted))
     logger.debug("Swept: %s", report)
     return report

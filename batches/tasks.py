@@ -7,9 +7,10 @@ import logging
 import threading
 import time
 from collections.abc import Collection
+from typing import Any
 
 from celery import Task, shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
@@ -17,6 +18,7 @@ from django.dispatch import receiver
 
 from batches import breaker, deliveries, sweeper
 from batches.finishing import finish_batch
+from batches.heartbeats import Heartbeat
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Slot
 from batches.providers import ProviderMisconfigured
@@ -36,6 +38,14 @@ SHUTDOWN = StopSignal()
 @worker_shutting_down.connect
 def stop_slices(**_: object) -> None:
     SHUTDOWN.request()
+
+
+@worker_ready.connect
+def begin_heartbeat(sender: Any, **_: object) -> None:
+    """Show that this worker is there, until it ends by itself."""
+    heartbeat = Heartbeat(sender.hostname)
+    heartbeat.start()
+    worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
 
 
 @shared_task(ignore_result=True)

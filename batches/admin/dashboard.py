@@ -2,11 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum, When
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,8 +14,9 @@ from batches.admin.batch_page import Progress, colour_of, progress_of
 from batches.admin.failures import failures_of
 from batches.admin.samples import samples_of
 from batches.admin.timing import Timing, timing_of
+from batches.admin.workers import WorkerState, worker_states
 from batches.lifecycle import TERMINAL, BatchStatus
-from batches.models import Batch, Provider, Slot
+from batches.models import Batch, Provider
 
 # So many are shown one by one; the list of batches has them all.
 SHOWN = 8
@@ -35,15 +35,6 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """A process that works on batches, and when it last said so."""
-
-    name: str
-    batches: int
-    seen_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Dashboard:
     """The first page. What is of today is of the batches that were begun since midnight UTC."""
 
@@ -55,9 +46,14 @@ class Dashboard:
     tokens_today: int
     cost_today: Decimal
     failures: list[tuple[str, int]]
-    workers: list[Worker]
+    workers: list[WorkerState]
     waiting: int
     providers: list[Provider]
+
+    @property
+    def deserted(self) -> bool:
+        """Whether nobody would work on a batch."""
+        return not any(worker.state in {"at work", "idle"} for worker in self.workers)
 
 
 def with_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +80,7 @@ def dashboard() -> Dashboard:
         tokens_today=today["tokens"] or 0,
         cost_today=today["cost"] or Decimal(0),
         failures=_failures(alive, [one.batch for one in running]),
-        workers=_workers(),
+        workers=worker_states(),
         waiting=Batch.objects.waiting().count(),
         providers=_providers(),
     )
@@ -120,20 +116,6 @@ def _failures(batches: QuerySet[Batch], running: list[Batch]) -> list[tuple[str,
         if batch.failed:
             found.update({group.kind: group.count for group in failures_of(batch).groups})
     return found.most_common()
-
-
-def _workers() -> list[Worker]:
-    """Who holds a slot; its lease is renewed as long as it is alive."""
-    now = timezone.now()
-    lease = timedelta(seconds=settings.LEASE_SECONDS)
-    slots: dict[str, list[datetime]] = {}
-    taken = Slot.objects.taken().order_by("runner").values_list("runner", "lease_expires_at")
-    for runner, expires_at in taken:
-        slots.setdefault(runner or "unnamed", []).append(expires_at or now)
-    return [
-        Worker(name, len(ends), max(0.0, (now - (max(ends) - lease)).total_seconds()))
-        for name, ends in slots.items()
-    ]
 
 
 def _providers() -> list[Provider]:

@@ -12,6 +12,7 @@ from batches.models.result import Result
 from batches.models.token import ApiToken
 from batches.models.webhook import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
 from batches.models.work import Chunk, Prompt, Slot
+from batches.models.worker import Worker
 
 __all__ = [
     "EVENT_TYPES",
@@ -28,6 +29,7 @@ __all__ = [
     "UploadPart",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "Worker",
     "lease_end",
     "public_id",
 ]

@@ -5,8 +5,6 @@ Nothing here is async, and all of it runs in the one thread that has the connect
 
 import json
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from batches import breaker
 from batches.budget import Spent
 from batches.engine.errors import ProviderError
 from batches.engine.records import Outcome, PromptSpec
+from batches.heartbeats import process_name
 from batches.leases import (
     Lease,
     SlotLease,
@@ -254,8 +253,7 @@ def _spent(chunk: ChunkOutcomes) -> Spent:
 
 def take_slot(batch_id: int) -> SlotLease | None:
     """Become one of the runners of a batch, under the name of this process."""
-    runner = f"{socket.gethostname()}:{os.getpid()}"[:200]
-    return claim_slot(batch_id, seconds=settings.LEASE_SECONDS, runner=runner)
+    return claim_slot(batch_id, seconds=settings.LEASE_SECONDS, runner=process_name())
 
 
 def leave_slot(slot: SlotLease) -> None:

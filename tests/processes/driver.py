@@ -23,7 +23,7 @@ from django.db import close_old_connections  # noqa: E402 - after the set-up
 from django.db.models.functions import Now  # noqa: E402
 
 from batches import services, tasks  # noqa: E402
-from batches.models import Batch, Chunk, File, Prompt, Provider, Result  # noqa: E402
+from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Worker  # noqa: E402
 from batches.sweeper import sweep as sweep_once  # noqa: E402
 from batches.tokens import create_token  # noqa: E402
 from tests.checker import check_batch  # noqa: E402
@@ -151,6 +151,11 @@ def token(username: str) -> str:
     return create_token(User.objects.get_or_create(username=username)[0])
 
 
+def workers() -> list[str]:
+    """The workers that have a heartbeat, or had one until they were killed."""
+    return list(Worker.objects.order_by("name").values_list("name", flat=True))
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -168,7 +173,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             chunks,
         ),
         *(cancel, retry, expire, ring, sweep, provider, limit, token),
-        *(make_probe_due, resume_provider),
+        *(make_probe_due, resume_provider, workers),
     )
 }
 

@@ -1,0 +1,47 @@
+"""The workers as the dashboard shows them: at work, idle, or not heard of any more."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db.models import DateTimeField, ExpressionWrapper
+from django.db.models.functions import Now
+
+from batches.heartbeats import HEARTBEAT_S, MISSED
+from batches.models import Slot, Worker
+
+SHOWN = 50
+
+State = Literal["at work", "idle", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A process that works on batches. A command that runs one has no heartbeat."""
+
+    name: str
+    state: State
+    batches: int = 0
+    seen_s: float | None = None
+
+
+def worker_states() -> list[WorkerState]:
+    """Those that were heard of last first, then commands."""
+    slots = Counter(Slot.objects.taken().values_list("runner", flat=True))
+    # On the database's clock, which wrote when they were seen.
+    now = ExpressionWrapper(Now(), DateTimeField())
+    rows = Worker.objects.order_by("-seen_at", "name").annotate(now=now)
+    columns = rows.values_list("name", "process", "seen_at", "now")[:SHOWN]
+    workers = [
+        _state(name, slots.pop(process, 0), (now - seen_at).total_seconds())
+        for name, process, seen_at, now in columns
+    ]
+    commands = [WorkerState(name or "unnamed", "at work", n) for name, n in sorted(slots.items())]
+    return workers + commands[:SHOWN]
+
+
+def _state(name: str, batches: int, seen_s: float) -> WorkerState:
+    state: State = "at work" if batches else "idle"
+    if seen_s > MISSED * HEARTBEAT_S:
+        state = "silent"
+    return WorkerState(name, state, batches, max(seen_s, 0.0))
