@@ -34,6 +34,8 @@ class Progress:
     failed: float
     done: int
     total: int
+    # What failed and what never ran: a retry sends it.
+    unanswered: int
 
     @property
     def percent(self) -> float:
@@ -94,6 +96,7 @@ def progress_of(batch: Batch) -> Progress:
         failed=share(batch.failed, batch.total),
         done=batch.succeeded + batch.failed,
         total=batch.total,
+        unanswered=batch.total - batch.succeeded,
     )
 
 

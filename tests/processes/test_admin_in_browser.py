@@ -126,6 +126,8 @@ def test_pasted_prompts_run_and_what_failed_is_retried(visitor: Visitor, tmp_pat
     expect(page.locator("tbody tr")).to_have_count(4)
     page.click("text=Back to the batch")
     page.click("text=Retry these")
+    expect(page.locator("dialog")).to_contain_text("Send 4 prompts that failed with request again?")
+    page.click("dialog >> text=Retry these")
     expect(page.locator("#live .tp-progress").first).to_have_attribute(
         "aria-label", "100 of 100 done"
     )
@@ -139,6 +141,28 @@ def test_pasted_prompts_run_and_what_failed_is_retried(visitor: Visitor, tmp_pat
         assert len(target.read_text(encoding="utf-8-sig").splitlines()) >= lines
     visitor.open("/admin/batches/batch/")
     picture(visitor, "list")
+
+
+def test_a_refresh_leaves_focus_and_scrolling_alone(visitor: Visitor) -> None:
+    page = visitor.page
+    page.set_viewport_size({"width": 700, "height": 860})
+    start_batch(visitor, [f"Slow {n} [simulate: latency=0.3]" for n in range(200)], batch_size="2")
+    page.wait_for_selector("#result-1")
+    page.focus("#result-0 a")
+    page.evaluate("document.querySelector('#results .tp-scroll').scrollLeft = 40")
+    page.evaluate("window.focused = document.activeElement")
+    progress = page.locator("#live .tp-progress").first
+    seen = str(progress.get_attribute("aria-label"))
+    expect(progress).not_to_have_attribute("aria-label", seen)
+    assert page.evaluate("document.activeElement === window.focused && focused.isConnected")
+    assert page.evaluate("document.querySelector('#results .tp-scroll').scrollLeft") == 40
+    page.click("text=Cancel batch")
+    page.click("dialog >> text=Go back")
+    expect(page.locator("[data-status=in_progress]")).to_be_visible()
+    page.click("text=Cancel batch")
+    page.click("dialog >> text=Cancel batch")
+    page.wait_for_selector("[data-status=cancelled]")
+    assert page.locator("#live[hx-get]").count() == 0
 
 
 def test_a_batch_is_made_of_a_csv_file(visitor: Visitor) -> None:

@@ -1,3 +1,5 @@
+"use strict";
+
 // Pieces of a page that are asked for again: when the login is over, the whole page asks for it.
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.responseURL.includes("/login/")) {
@@ -5,3 +7,83 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     window.location.reload();
   }
 });
+
+// What could not be refreshed does not look live.
+document.addEventListener("htmx:afterRequest", ({ target, detail }) => {
+  target.classList.toggle("tp-stale", !detail.successful);
+});
+
+// hx-swap="morph": only what changed is touched, so that the focus, what is marked and how far
+// something was scrolled stay as they are.
+htmx.defineExtension("morph", {
+  handleSwap(style, target, fragment) {
+    if (style !== "morph") return false;
+    become(target, fragment.querySelector(`#${target.id}`));
+    return [target];
+  },
+});
+
+function become(now, wanted) {
+  if (now.isEqualNode(wanted)) return;
+  if (now.nodeType !== Node.ELEMENT_NODE) {
+    now.data = wanted.data;
+    return;
+  }
+  for (const { name } of [...now.attributes]) {
+    if (!wanted.hasAttribute(name)) now.removeAttribute(name);
+  }
+  for (const { name, value } of wanted.attributes) {
+    if (now.getAttribute(name) !== value) now.setAttribute(name, value);
+  }
+  becomeWithin(now, wanted);
+}
+
+// Children are known again by their id, or else by their place.
+function becomeWithin(now, wanted) {
+  const known = new Map([...now.children].filter(({ id }) => id).map((one) => [one.id, one]));
+  const stay = new Set([...wanted.children].map(({ id }) => id));
+  for (const [id, child] of known) if (!stay.has(id)) child.remove();
+  let place = now.firstChild;
+  for (const child of [...wanted.childNodes]) {
+    const mine = known.get(child.id);
+    if (mine && mine !== place) place = now.insertBefore(mine, place);
+    if (place && place.nodeName === child.nodeName && (place.id || "") === (child.id || "")) {
+      become(place, child);
+      place = place.nextSibling;
+    } else {
+      now.insertBefore(child, place);
+    }
+  }
+  while (place) {
+    const rest = place;
+    place = place.nextSibling;
+    rest.remove();
+  }
+}
+
+// <form data-confirm="Sure?">: a question comes first, with the words of the button as the answer.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.confirm) return;
+  event.preventDefault();
+  ask(form.dataset.confirm, event.submitter, () => form.submit());
+});
+
+function ask(question, button, proceed) {
+  const dialog = document.createElement("dialog");
+  dialog.className = "tp-dialog";
+  dialog.setAttribute("aria-labelledby", "tp-question");
+  dialog.innerHTML = `<form method="dialog"><p id="tp-question"></p>
+    <div class="tp-buttons"><button class="tp-button" autofocus>Go back</button>
+    <button value="yes"></button></div></form>`;
+  const yes = dialog.querySelector("[value=yes]");
+  dialog.querySelector("p").textContent = question;
+  yes.className = button.className;
+  yes.textContent = button.textContent;
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (dialog.returnValue === "yes") proceed();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
