@@ -4,18 +4,17 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
-from batches.admin.charts import Chart, Course, completions, in_flight, latencies, span_of
+from batches.admin.batch_charts import charts_of
+from batches.admin.charts import Chart
 from batches.admin.failures import Failures, failures_of
 from batches.admin.result_rows import Filter, Row, rows_of
-from batches.admin.samples import Samples, samples_of
+from batches.admin.samples import samples_of
 from batches.admin.timing import Timing, timing_of
 from batches.formats import share
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
 from batches.models import Batch
 
 FIRST_RESULTS = 10
-SHOWN_ID_CHARS = 14
-SHOWN_NAME_CHARS = 40
 
 COLOURS = {
     BatchStatus.COMPLETED: "good",
@@ -79,7 +78,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
         live=batch.status not in TERMINAL,
         progress=progress_of(batch),
         timing=timing_of(batch, samples),
-        charts=_charts(batch, samples),
+        charts=charts_of(batch, samples),
         sampled=samples.weight > 1,
         failures=failures_of(batch),
         results=rows_of(batch, Filter(), after=-1, limit=FIRST_RESULTS)
@@ -119,25 +118,3 @@ def allowed_to(batch: Batch, request: HttpRequest) -> Allowed:
         delete=request.user.has_perm("batches.delete_batch") and batch.status in TERMINAL,
         results=request.user.has_perm("batches.view_result"),
     )
-
-
-def course_of(batch: Batch, samples: Samples) -> Course:
-    """A batch as charts take it."""
-    return Course(short_name(batch), samples, span_of(samples))
-
-
-def short_name(batch: Batch) -> str:
-    """The description of a batch, or the beginning of its id."""
-    about = str(batch.metadata.get("description", ""))
-    return about[:SHOWN_NAME_CHARS] or f"{batch.public_id[:SHOWN_ID_CHARS]}…"
-
-
-def _charts(batch: Batch, samples: Samples) -> list[Chart]:
-    if not samples.results:
-        return []
-    course = course_of(batch, samples)
-    return [
-        completions([course], total=batch.total),
-        latencies([course]),
-        in_flight(course, window=batch.batch_size * batch.parallelism),
-    ]

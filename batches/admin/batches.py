@@ -15,7 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from batches.admin import batch_views, result_views
 from batches.admin.base import MachineMade
-from batches.admin.batch_page import SHOWN_ID_CHARS, colour_of, progress_of
+from batches.admin.batch_charts import SHOWN_ID_CHARS
+from batches.admin.batch_page import colour_of, progress_of
 from batches.formats import NOTHING, dollars, duration, rate
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Prompt

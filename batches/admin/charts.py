@@ -4,7 +4,7 @@ Coordinates are per cent of the plot, y downwards; words stand beside the drawin
 they are as large on a telephone as on a wall.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from batches.admin.samples import Sample, Samples
@@ -15,6 +15,7 @@ BUCKETS = 120
 BINS = 32
 # What takes longer is drawn in the last bar, which would else be all that one sees.
 SHOWN_SHARE = 0.995
+ROOM_FOR_A_WORD = 80.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class Tick:
 
     at: float
     label: str
+
+    @property
+    def is_last(self) -> bool:
+        """Whether there is no room for the word on its right."""
+        return self.at > ROOM_FOR_A_WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing with its words; `summary` says for those who do not see it what it shows."""
+    """A drawing with its words; `summary` says for those who do not see it what it shows.
+
+    At `cuts` time is left out.
+    """
 
     title: str
     summary: str
@@ -49,6 +58,7 @@ class Chart:
     bars: list[Bar] = field(default_factory=list)
     marks: list[Tick] = field(default_factory=list)
     legend: list[str] = field(default_factory=list)
+    cuts: list[float] = field(default_factory=list)
     x: list[Tick] = field(default_factory=list)
     y: list[Tick] = field(default_factory=list)
 
@@ -64,24 +74,30 @@ class Span:
     def seconds(self) -> float:
         return max(self.end - self.begin, 0.001)
 
+    def until(self, moment: float) -> "Span":
+        """The part of it before a moment."""
+        return Span(self.begin, max(self.begin, min(self.end, moment)))
+
     def at(self, moment: float) -> float:
         return share(max(0.0, moment - self.begin), self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A batch in a chart: its name and its results."""
+    """A batch in a chart: its name, its results, and when how much was cut out of its time."""
 
     name: str
     samples: Samples
     span: Span
+    cuts: Sequence[float] = ()
+    idle_s: float = 0.0
 
 
 def span_of(samples: Samples) -> Span:
     """From the first call to the last result."""
     if not samples.results:
         return Span(0.0, 1.0)
-    begin = min(one.done_at - (one.latency_s or 0.0) for one in samples.results)
+    begin = min(one.begun_at for one in samples.results)
     return Span(begin, samples.results[-1].done_at)
 
 
@@ -91,10 +107,11 @@ def completions(courses: Sequence[Course], *, total: int) -> Chart:
     curves = [_curve(course, longest, total) for course in courses]
     return Chart(
         title="Prompts done over time",
-        summary="; ".join(_done_words(course, alone=len(courses) == 1) for course in courses),
+        summary=_words(courses, _done_words),
         lines=[_path(curve) for curve in curves],
         areas=[f"{_path(curve)} L{curve[-1][0]:.2f},100 L0,100 Z" for curve in curves[:1]],
-        legend=[course.name for course in courses] if len(courses) > 1 else [],
+        legend=_legend(courses),
+        cuts=_cuts(courses[0], courses[0].span) if len(courses) == 1 else [],
         x=_time_ticks(longest),
         y=_value_ticks(total),
     )
@@ -109,21 +126,25 @@ def latencies(courses: Sequence[Course]) -> Chart:
     first = shares[0] if shares else []
     return Chart(
         title="Latency of calls",
-        summary=_latency_words(ordered[0]) if ordered else "",
+        summary=_words(courses, _latency_words),
         bars=[
             Bar(100 * n / BINS, 100 / BINS, 100 * value / highest) for n, value in enumerate(first)
         ],
         lines=[_path(_outline(one, highest)) for one in shares[1:]],
         marks=_percentile_marks(ordered[0], top) if len(ordered) == 1 else [],
-        legend=[course.name for course in courses] if len(courses) > 1 else [],
+        legend=_legend(courses),
         x=_time_ticks(top),
         y=[Tick(0.0, f"{100 * highest:.0f} %"), Tick(100.0, "0")],
     )
 
 
-def in_flight(course: Course, *, window: int) -> Chart:
-    """How many calls were waited for at the same time, and how many could have been."""
-    levels = _levels(course)
+def in_flight(course: Course, *, window: int, until: float | None = None) -> Chart:
+    """How many calls were waited for at the same time, and how many could have been.
+
+    While a batch runs, only `until` some time ago: of later calls many are not done yet.
+    """
+    span = course.span if until is None else course.span.until(until)
+    levels = _levels(course.samples, span)
     most = max([*levels, float(window)])
     points = [(100 * n / BUCKETS, 100 - share(value, most)) for n, value in enumerate(levels)]
     path = _path([*points, (100.0, points[-1][1])])
@@ -133,15 +154,30 @@ def in_flight(course: Course, *, window: int) -> Chart:
         summary=f"{average:.1f} on average, of {count(window)} at most",
         lines=[path],
         areas=[f"{path} L100,100 L0,100 Z"],
-        x=_time_ticks(course.span.seconds),
+        cuts=_cuts(course, span),
+        x=_time_ticks(span.seconds),
         y=_value_ticks(most),
     )
 
 
-def _done_words(course: Course, *, alone: bool) -> str:
+def _legend(courses: Sequence[Course]) -> list[str]:
+    return [course.name for course in courses] if len(courses) > 1 else []
+
+
+def _words(courses: Sequence[Course], words_of: Callable[[Course], str]) -> str:
+    if len(courses) == 1:
+        return words_of(courses[0])
+    return "; ".join(f"{course.name}: {words_of(course)}" for course in courses)
+
+
+def _done_words(course: Course) -> str:
     done = len(course.samples.results) * course.samples.weight
     words = f"{count(done)} in {duration(course.span.seconds)}"
-    return words if alone else f"{course.name}: {words}"
+    return f"{words}, {duration(course.idle_s)} of standstill left out" if course.idle_s else words
+
+
+def _cuts(course: Course, span: Span) -> list[float]:
+    return [span.at(moment) for moment in course.cuts if moment < span.end]
 
 
 def _curve(course: Course, longest: float, total: int) -> list[tuple[float, float]]:
@@ -180,7 +216,8 @@ def _percentile_marks(ordered: Sequence[float], top: float) -> list[Tick]:
     ]
 
 
-def _latency_words(ordered: Sequence[float]) -> str:
+def _latency_words(course: Course) -> str:
+    ordered = course.samples.latencies
     if not ordered:
         return "no call was answered yet"
     return ", ".join(
@@ -189,13 +226,13 @@ def _latency_words(ordered: Sequence[float]) -> str:
     )
 
 
-def _levels(course: Course) -> list[float]:
+def _levels(samples: Samples, span: Span) -> list[float]:
     """The calls in flight, on average over each of the buckets of the time."""
-    width = course.span.seconds / BUCKETS
+    width = span.seconds / BUCKETS
     levels = [0.0] * BUCKETS
-    for one in course.samples.results:
-        for bucket, seconds in _overlaps(one, course.span, width):
-            levels[bucket] += course.samples.weight * seconds / width
+    for one in samples.results:
+        for bucket, seconds in _overlaps(one, span, width):
+            levels[bucket] += samples.weight * seconds / width
     return levels
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batches.admin.batch_page import course_of, short_name
+from batches.admin.batch_charts import course_of, short_name
 from batches.admin.charts import Chart, completions, latencies
 from batches.admin.samples import samples_of
 from batches.admin.timing import Timing, timing_of

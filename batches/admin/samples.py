@@ -20,6 +20,10 @@ class Sample:
     done_at: float
     latency_s: float | None
 
+    @property
+    def begun_at(self) -> float:
+        return self.done_at - (self.latency_s or 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:

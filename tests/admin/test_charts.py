@@ -45,6 +45,20 @@ def test_a_faster_batch_has_a_shorter_curve() -> None:
     assert ends == [(50.0, 0.0), (100.0, 0.0)]
 
 
+def test_several_batches_are_told_apart_by_name_and_none_speaks_for_all() -> None:
+    for chart in (
+        completions([course((101, 1)), course((102, 2))], total=1),
+        latencies([course((101, 1)), course((102, 2))]),
+    ):
+        assert len(chart.legend) == 2
+        assert chart.summary.count("b: ") == 2
+
+
+def test_a_word_without_room_on_its_right_stands_on_the_left() -> None:
+    marks = latencies([course(*((100 + n, 1) for n in range(9)), (120, 20))]).marks
+    assert [mark.is_last for mark in marks] == [False, True, True]
+
+
 def test_each_sample_stands_for_its_weight() -> None:
     chart = completions([course((101, 1), (102, 1), weight=50)], total=100)
     assert points(chart.lines[0])[-1] == (100.0, 0.0)

@@ -1,0 +1,50 @@
+"""The charts of a batch, as far as it has come."""
+
+from batches.admin.charts import Chart, Course, completions, in_flight, latencies, span_of
+from batches.admin.idle import cut_s, idle_cuts, without
+from batches.admin.samples import Samples
+from batches.engine.timing import percentile
+from batches.lifecycle import TERMINAL
+from batches.models import Batch
+
+SHOWN_ID_CHARS = 14
+SHOWN_NAME_CHARS = 40
+
+
+def charts_of(batch: Batch, samples: Samples) -> list[Chart]:
+    """What the page of a batch draws; nothing before there are results."""
+    if not samples.results:
+        return []
+    course = course_of(batch, samples)
+    charts = [completions([course], total=batch.total), latencies([course])]
+    until = None if batch.status in TERMINAL else _known_until(course)
+    if until is None or until > course.span.begin:
+        window = batch.batch_size * batch.parallelism
+        charts.append(in_flight(course, window=window, until=until))
+    return charts
+
+
+def course_of(batch: Batch, samples: Samples) -> Course:
+    """A batch as charts take it, without the time in which nobody worked on it."""
+    cuts = idle_cuts(samples, batch.active_s)
+    moved = without(cuts, samples)
+    return Course(
+        name=short_name(batch),
+        samples=moved,
+        span=span_of(moved),
+        cuts=[cut.before - cut_s(cuts, cut.before) for cut in cuts],
+        idle_s=sum(cut.seconds for cut in cuts),
+    )
+
+
+def short_name(batch: Batch) -> str:
+    """The description of a batch, or the beginning of its id."""
+    about = str(batch.metadata.get("description", ""))
+    return about[:SHOWN_NAME_CHARS] or f"{batch.public_id[:SHOWN_ID_CHARS]}…"
+
+
+def _known_until(course: Course) -> float:
+    """Until when calls in flight are known of a batch that runs: nearly all that began before
+    have ended."""
+    slow_s = percentile(course.samples.latencies, 0.95) if course.samples.latencies else 0.0
+    return course.span.end - slow_s
