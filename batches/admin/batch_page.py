@@ -1,11 +1,13 @@
 """What the page of a batch shows; made anew every two seconds while the batch runs."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.http import HttpRequest
 
 from batches.admin.batch_charts import charts_of
 from batches.admin.charts import Chart
+from batches.admin.costs import cost_of
 from batches.admin.failures import Failures, failures_of
 from batches.admin.result_rows import Filter, Row, rows_of
 from batches.admin.samples import samples_of
@@ -61,6 +63,7 @@ class BatchPage:
     live: bool
     progress: Progress
     timing: Timing
+    cost: Decimal | None
     charts: list[Chart]
     sampled: bool
     failures: Failures
@@ -78,6 +81,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
         live=batch.status not in TERMINAL,
         progress=progress_of(batch),
         timing=timing_of(batch, samples),
+        cost=cost_of(batch),
         charts=charts_of(batch, samples),
         sampled=samples.weight > 1,
         failures=failures_of(batch),

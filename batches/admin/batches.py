@@ -17,6 +17,7 @@ from batches.admin import batch_views, result_views
 from batches.admin.base import MachineMade
 from batches.admin.batch_charts import SHOWN_ID_CHARS
 from batches.admin.batch_page import colour_of, progress_of
+from batches.admin.costs import cost_of
 from batches.formats import NOTHING, dollars, duration, rate
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Prompt
@@ -114,7 +115,7 @@ class BatchAdmin(MachineMade[Batch]):
 
     @admin.display(description="Cost", ordering="cost")
     def spent(self, batch: Batch) -> str:
-        return dollars(batch.cost or None)
+        return dollars(cost_of(batch))
 
     # -- what may be done
 

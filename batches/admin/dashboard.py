@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from batches.admin.batch_page import Progress, colour_of, progress_of
+from batches.admin.costs import unpriced
 from batches.admin.failures import failures_of
 from batches.admin.samples import samples_of
 from batches.admin.timing import Timing, timing_of
@@ -44,7 +45,9 @@ class Dashboard:
     batches_today: int
     prompts_today: int
     tokens_today: int
-    cost_today: Decimal
+    # None if nothing of it is known.
+    cost_today: Decimal | None
+    unpriced_today: int
     failures: list[tuple[str, int]]
     workers: list[WorkerState]
     waiting: int
@@ -70,7 +73,9 @@ def dashboard() -> Dashboard:
     unended = alive.exclude(status__in=TERMINAL)
     shown = unended.select_related("provider").order_by("-priority", "pk")[:SHOWN]
     running = [_running(batch) for batch in shown]
-    today = _today(alive)
+    begun_today = alive.filter(created_at__gte=_midnight())
+    today = _totals(begun_today)
+    without_price = unpriced(begun_today)
     return Dashboard(
         running=running,
         running_in_all=unended.count(),
@@ -78,7 +83,8 @@ def dashboard() -> Dashboard:
         batches_today=today["batches"],
         prompts_today=today["prompts"] or 0,
         tokens_today=today["tokens"] or 0,
-        cost_today=today["cost"] or Decimal(0),
+        cost_today=today["cost"] or (None if without_price else Decimal(0)),
+        unpriced_today=without_price,
         failures=_failures(alive, [one.batch for one in running]),
         workers=worker_states(),
         waiting=Batch.objects.waiting().count(),
@@ -95,8 +101,8 @@ def _midnight() -> datetime:
     return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _today(batches: QuerySet[Batch]) -> dict[str, Any]:
-    return batches.filter(created_at__gte=_midnight()).aggregate(
+def _totals(batches: QuerySet[Batch]) -> dict[str, Any]:
+    return batches.aggregate(
         batches=Count("pk"),
         prompts=Sum(F("succeeded") + F("failed")),
         tokens=Sum(F("input_tokens") + F("output_tokens")),
