@@ -10,6 +10,7 @@ from batches.admin.charts import Chart
 from batches.admin.costs import cost_of
 from batches.admin.failures import Failures, failures_of
 from batches.admin.result_rows import Filter, Row, rows_of
+from batches.admin.rungs import Rungs, rungs_of
 from batches.admin.samples import samples_of
 from batches.admin.timing import Timing, timing_of
 from batches.formats import share
@@ -67,6 +68,7 @@ class BatchPage:
     charts: list[Chart]
     sampled: bool
     failures: Failures
+    rungs: Rungs
     results: list[Row]
     allowed: Allowed
 
@@ -85,6 +87,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
         charts=charts_of(batch, samples),
         sampled=samples.weight > 1,
         failures=failures_of(batch),
+        rungs=rungs_of(batch),
         results=rows_of(batch, Filter(), after=-1, limit=FIRST_RESULTS)
         if permitted.results
         else [],

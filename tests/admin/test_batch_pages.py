@@ -5,8 +5,10 @@ from django.test import Client
 from django.urls import reverse
 
 from batches.admin.batches import BatchAdmin
+from batches.admin.rungs import rungs_of
 from batches.lifecycle import TERMINAL, BatchStatus
-from batches.models import Batch, Provider
+from batches.models import Batch, Provider, Result
+from batches.report import make_report
 from tests.admin.makers import ended_batch
 from tests.makers import batch_of
 
@@ -47,6 +49,23 @@ def test_failures_are_grouped_with_examples(root: Client, provider: Provider) ->
     assert "2 prompts" in page
     assert "no room either" in page
     assert "The provider failed inside." in page
+
+
+def test_answers_are_counted_by_rung(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, ["a", "b", "c"])
+    assert "How answers came to fit" not in shown(root, batch)
+    Result.objects.filter(batch=batch).update(rung="parsed")
+    Result.objects.filter(batch=batch, index=2).update(rung="asked_again")
+    Batch.objects.filter(pk=batch.pk).update(status=BatchStatus.IN_PROGRESS)
+    counts = [("parsed", 2), ("extracted", 0), ("repaired", 0), ("asked_again", 1)]
+    found = rungs_of(batch).counts
+    assert [(one.rung, one.count) for one in found] == counts
+    assert "<strong>asked_again</strong> 1" in shown(root, batch, "live")
+    report = make_report(batch, lambda: None).as_dict()
+    Batch.objects.filter(pk=batch.pk).update(status=BatchStatus.COMPLETED, report=report)
+    batch.refresh_from_db()
+    assert rungs_of(batch).counts == found
+    assert "<strong>parsed</strong> 2" in shown(root, batch)
 
 
 def test_why_a_batch_waits_is_said(root: Client, provider: Provider) -> None:
