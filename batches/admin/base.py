@@ -70,5 +70,7 @@ def page_context(
         "opts": admin.opts,
         "title": title,
         "media": admin.media,
+        # These pages have a heading of their own.
+        "headed": True,
         **more,
     }

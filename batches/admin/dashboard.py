@@ -61,7 +61,7 @@ class Dashboard:
 
 def with_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The context of the first page."""
-    context["title"] = "Dashboard"
+    context |= {"title": "Dashboard", "headed": True}
     if request.user.has_perm("batches.view_batch"):
         context["dashboard"] = dashboard()
     return context

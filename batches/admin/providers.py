@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 from batches.admin.base import ModelAdmin, allowed, note
 from batches.admin.widgets import JsonText, Lines, Number, Secret, Text, Toggle
 from batches.encryption import encrypt
+from batches.formats import NOTHING
 from batches.models import Provider
 from batches.prices import check_prices
 from batches.probing import probe
@@ -123,7 +124,7 @@ class ProviderAdmin(ModelAdmin[Provider]):
     """Made and changed by staff alone: who may do so decides where the prompts go."""
 
     form = ProviderForm
-    list_display = ("name", "state", "base_url", "key", "models", "is_default")
+    list_display = ("name", "state", "base_url", "key", "models", "default")
     search_fields = ("name", "base_url")
     change_form_outer_before_template = "admin/batches/provider_state.html"
 
@@ -144,14 +145,18 @@ class ProviderAdmin(ModelAdmin[Provider]):
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return ", ".join(names[:3]) + more or "any"
 
+    @admin.display(description="Default", ordering="is_default")
+    def default(self, provider: Provider) -> str:
+        return "the default" if provider.is_default else NOTHING
+
     def get_fields(self, request: HttpRequest, obj: Provider | None = None) -> list[Any]:
         if not self.has_change_permission(request, obj):
-            return ["name", "base_url", "key", "models", "is_default"]
+            return ["name", "base_url", "key", "models", "default"]
         key = ["api_key", "forget_key"] if obj and obj.api_key_encrypted else ["api_key"]
         return ["name", "base_url", *key, "api_key_env", "model_names", "is_default", *_MORE]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> list[str]:
-        return [] if self.has_change_permission(request, obj) else ["key", "models"]
+        return [] if self.has_change_permission(request, obj) else ["key", "models", "default"]
 
     def save_model(
         self,

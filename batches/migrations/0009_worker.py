@@ -24,4 +24,18 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
             },
         ),
+        migrations.AlterModelOptions(
+            name='apitoken',
+            options={'verbose_name': 'API token'},
+        ),
+        migrations.AlterField(
+            model_name='provider',
+            name='base_url',
+            field=models.CharField(help_text='such as https://api.example.com/v1', max_length=500, verbose_name='base URL'),
+        ),
+        migrations.AlterField(
+            model_name='webhookendpoint',
+            name='url',
+            field=models.CharField(max_length=500, verbose_name='URL'),
+        ),
     ]

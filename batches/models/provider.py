@@ -11,7 +11,9 @@ class Provider(models.Model):
     """An OpenAI-compatible endpoint. Made by staff only: it decides where requests go."""
 
     name = models.CharField(max_length=100, unique=True)
-    base_url = models.CharField(max_length=500, help_text="such as https://api.example.com/v1")
+    base_url = models.CharField(
+        "base URL", max_length=500, help_text="such as https://api.example.com/v1"
+    )
     api_key_encrypted = models.TextField(blank=True, db_default="")
     api_key_env = models.CharField(
         max_length=100,

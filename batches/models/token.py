@@ -17,6 +17,7 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "API token"
         constraints = (
             models.UniqueConstraint(fields=["owner", "prefix"], name="token_prefix_once"),
         )

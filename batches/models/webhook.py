@@ -20,7 +20,7 @@ class WebhookEndpoint(models.Model):
     )
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     name = models.CharField(max_length=100)
-    url = models.CharField(max_length=500)
+    url = models.CharField("URL", max_length=500)
     event_types = models.JSONField(default=list)
     secret = models.TextField(help_text="encrypted")
     # Still good for a day after a rotation, if that was asked for.

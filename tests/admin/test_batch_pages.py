@@ -124,3 +124,42 @@ def test_the_dashboard_counts_what_runs(root: Client, provider: Provider) -> Non
     assert (dashboard.running_in_all, dashboard.waiting) == (1, 1)
     assert (dashboard.batches_today, dashboard.prompts_today) == (2, 2)
     assert [one.name for one in dashboard.providers] == ["simulated"]
+
+
+def test_the_way_to_a_page_names_the_row_and_the_page(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, ["a"])
+    of_batch = reverse("admin:batches_batch_changelist")
+
+    def way(name: str, *arguments: int, query: str = "") -> list[tuple[str, str]]:
+        page = root.get(reverse(f"admin:{name}", args=arguments) + query).content.decode()
+        nav = page[page.index('class="tp-way"') :].partition("</nav>")[0]
+        steps = [step.partition('title="') for step in nav.split("<li>")[1:]]
+        return [
+            (rest.partition('"')[0], start.partition('href="')[2].partition('"')[0])
+            for start, _, rest in steps
+        ]
+
+    page, results = (
+        reverse(f"admin:batches_batch_{name}", args=[batch.pk]) for name in ("change", "results")
+    )
+    assert way("batches_batch_changelist") == [("Batches", "")]
+    assert way("batches_batch_add") == [("Batches", of_batch), ("New", "")]
+    start = [("Batches", of_batch)]
+    assert way("batches_batch_change", batch.pk) == [*start, (batch.public_id, "")]
+    start.append((batch.public_id, page))
+    assert way("batches_batch_history", batch.pk) == [*start, ("History", "")]
+    assert way("batches_batch_results", batch.pk) == [*start, ("Results", "")]
+    assert way("batches_batch_result", batch.pk, 0) == [
+        *start,
+        ("Results", results),
+        ("line-1", ""),
+    ]
+    assert way("batches_apitoken_changelist") == [("API tokens", "")]
+    assert way("auth_user_changelist") == [("Users", "")]
+
+
+def test_only_what_was_searched_for_was_found(root: Client, provider: Provider) -> None:
+    ended_batch(provider, ["a"])
+    address = reverse("admin:batches_batch_changelist")
+    assert "found (" not in root.get(address).content.decode()
+    assert "0 found (" in root.get(address, {"q": "nothing"}).content.decode()

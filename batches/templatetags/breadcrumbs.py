@@ -1,0 +1,64 @@
+"""The way to a page of the admin: list, row, what of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.db.models import Model
+from django.db.models.options import Options
+from django.template import RequestContext
+from django.urls import reverse
+from django.utils.text import capfirst
+
+register = template.Library()
+
+# What a page shows, by the end of its address' name.
+PARTS = {
+    "add": "New",
+    "history": "History",
+    "delete": "Delete",
+    "results": "Results",
+    "result": "Results",
+    "compare": "Timings compared",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """A step of the way; the page itself has no link."""
+
+    title: str
+    link: str = ""
+
+
+@register.simple_tag(takes_context=True)
+def crumbs(context: RequestContext) -> list[Crumb]:
+    """The way to the page that is open; empty where it is of no model."""
+    opts = context.get("opts")
+    if opts is None:
+        return []
+    way = [Crumb(capfirst(str(opts.verbose_name_plural)), _address(opts, "changelist"))]
+    row = next(
+        (context.get(name) for name in ("original", "object", "batch") if name in context), None
+    )
+    if isinstance(row, Model):
+        way.append(Crumb(str(row), _address(row._meta, "change", row.pk)))
+    way += _parts(context, opts, row)
+    return [*way[:-1], Crumb(way[-1].title)]
+
+
+def _parts(context: RequestContext, opts: "Options[Any]", row: Any) -> list[Crumb]:
+    match = context.request.resolver_match if context.request else None
+    part = (match.url_name or "").rpartition("_")[2] if match else ""
+    if part not in PARTS:
+        return []
+    if part != "result":
+        return [Crumb(PARTS[part])]
+    return [
+        Crumb(PARTS[part], _address(opts, "results", row.pk)),
+        Crumb(context["prompt"].custom_id),
+    ]
+
+
+def _address(opts: "Options[Any]", page: str, *arguments: Any) -> str:
+    return reverse(f"admin:{opts.app_label}_{opts.model_name}_{page}", args=arguments)
