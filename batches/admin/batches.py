@@ -70,9 +70,10 @@ class BatchAdmin(MachineMade[Batch]):
     def id_and_description(self, batch: Batch) -> SafeString:
         about = str(batch.metadata.get("description", ""))[:80]
         return format_html(
-            '<span class="tp-id">{}…</span><span class="tp-about">{}</span>'
-            '<span class="tp-about">{}</span>',
+            '<div class="tp-cell"><span class="tp-id">{}…</span>'
+            '<span class="tp-about" title="{}">{}</span><span class="tp-about">{}</span></div>',
             batch.public_id[:SHOWN_ID_CHARS],
+            about,
             about,
             f"{batch.created_at:%Y-%m-%d %H:%M}",
         )
@@ -90,12 +91,15 @@ class BatchAdmin(MachineMade[Batch]):
     @admin.display(description="Progress")
     def progress(self, batch: Batch) -> SafeString:
         context = {"progress": progress_of(batch), "batch": batch}
-        return render_to_string("admin/batches/progress.html", context)
+        shown = render_to_string("admin/batches/progress.html", context)
+        return format_html('<div class="tp-cell">{}</div>', shown)
 
     @admin.display(description="Provider, owner", ordering="provider__name")
     def where(self, batch: Batch) -> SafeString:
         return format_html(
-            '<span class="tp-about tp-strong">{}</span><span class="tp-about">{}</span>',
+            '<div class="tp-cell"><span class="tp-about tp-strong" title="{}">{}</span>'
+            '<span class="tp-about">{}</span></div>',
+            batch.provider,
             batch.provider,
             batch.owner or NOTHING,
         )

@@ -6,17 +6,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum, When
+from django.db.models import Count, F, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils import timezone
 
 from batches.admin.batch_page import Progress, colour_of, progress_of
 from batches.admin.costs import unpriced
 from batches.admin.failures import failures_of
+from batches.admin.provider_state import ProviderState, provider_states
 from batches.admin.samples import samples_of
 from batches.admin.timing import Timing, timing_of
 from batches.admin.workers import WorkerState, worker_states
-from batches.lifecycle import TERMINAL, BatchStatus
+from batches.lifecycle import TERMINAL
 from batches.models import Batch, Provider
 
 # So many are shown one by one; the list of batches has them all.
@@ -51,7 +52,8 @@ class Dashboard:
     failures: list[tuple[str, int]]
     workers: list[WorkerState]
     waiting: int
-    providers: list[Provider]
+    providers: list[ProviderState]
+    providers_in_all: int
 
     @property
     def deserted(self) -> bool:
@@ -88,7 +90,8 @@ def dashboard() -> Dashboard:
         failures=_failures(alive, [one.batch for one in running]),
         workers=worker_states(),
         waiting=Batch.objects.waiting().count(),
-        providers=_providers(),
+        providers=provider_states((one.batch, one.timing) for one in running),
+        providers_in_all=Provider.objects.count(),
     )
 
 
@@ -122,11 +125,3 @@ def _failures(batches: QuerySet[Batch], running: list[Batch]) -> list[tuple[str,
         if batch.failed:
             found.update({group.kind: group.count for group in failures_of(batch).groups})
     return found.most_common()
-
-
-def _providers() -> list[Provider]:
-    at_work = Batch.objects.filter(
-        provider=OuterRef("pk"), status=BatchStatus.IN_PROGRESS, deleted_at=None
-    )
-    paused_first = Case(When(~Q(pause_reason=""), then=0), When(Exists(at_work), then=1), default=2)
-    return list(Provider.objects.order_by(paused_first, "name")[:20])

@@ -48,7 +48,7 @@ def crumbs(context: RequestContext) -> list[Crumb]:
 
 
 def _parts(context: RequestContext, opts: "Options[Any]", row: Any) -> list[Crumb]:
-    match = context.request.resolver_match if context.request else None
+    match = context.request.resolver_match
     part = (match.url_name or "").rpartition("_")[2] if match else ""
     if part not in PARTS:
         return []

@@ -123,7 +123,7 @@ def test_the_dashboard_counts_what_runs(root: Client, provider: Provider) -> Non
     dashboard = root.get(reverse("admin:index")).context["dashboard"]
     assert (dashboard.running_in_all, dashboard.waiting) == (1, 1)
     assert (dashboard.batches_today, dashboard.prompts_today) == (2, 2)
-    assert [one.name for one in dashboard.providers] == ["simulated"]
+    assert [one.provider.name for one in dashboard.providers] == ["simulated"]
 
 
 def test_the_way_to_a_page_names_the_row_and_the_page(root: Client, provider: Provider) -> None:
