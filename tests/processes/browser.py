@@ -17,6 +17,15 @@ FLAGS = (
 NARROW = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 860}
 SERIOUS = {"serious", "critical"}
+NO_CHROMIUM = "there is no Chromium; on Debian: apt-get install chromium"
+
+# Cells whose text does not fit, and tables that have to be moved sideways.
+CLIPPED = """
+() => [...document.querySelectorAll("td, tbody th, dt, dd, .tp-cell, .tp-cell *, .tp-scroll")]
+  .filter((one) => one.clientWidth > 1 && (one.scrollWidth > one.clientWidth + 1
+    || one.scrollHeight > one.clientHeight + 1))
+  .map((one) => one.outerHTML.slice(0, 200))
+"""
 
 
 def chromium() -> str | None:
@@ -76,6 +85,10 @@ class Visitor:
         """Whether the page has to be moved sideways to be read."""
         script = "document.documentElement.scrollWidth > document.documentElement.clientWidth + 1"
         return bool(self.page.evaluate(script))
+
+    def clipped(self) -> list[str]:
+        """The beginnings of cells that do not show all of their text."""
+        return list(self.page.evaluate(CLIPPED))
 
     def picture(self, path: Path) -> None:
         self.page.screenshot(path=path)

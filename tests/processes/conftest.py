@@ -11,17 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from batches.simulator import SimulatedProvider
 from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
+from tests.processes.browser import WIDE, Visitor, browser
 from tests.processes.stack import DatabaseKind, Servers, Stack, servers, stack_on
-from tests.servers import redis_binary, valkey_binary
+from tests.servers import redis_binary, run_quietly, valkey_binary
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGE = ROOT / "manage.py"
 
 # Long enough for the slowest machine; nothing is concluded from it.
 DEADLINE_S = 60.0
+BROWSER_PATIENCE_MS = 60_000
+
+PASSWORD = "a long pass phrase"
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
@@ -188,3 +193,31 @@ def api_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiStack]:
             yield stack
             print(stack.server.process.end_of_output)  # noqa: T201 - pytest shows it with a failure
             stack.stack.show_output()
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def staff(api_stack: ApiStack) -> str:
+    """The name of somebody who may do everything."""
+    run_quietly(
+        *(sys.executable, str(MANAGE), "createsuperuser", "--noinput", "--username", "ada"),
+        *("--email", "ada@example.com"),
+        env={**api_stack.server.env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
+    )
+    return "ada"
+
+
+@pytest.fixture
+def visitor(api_stack: ApiStack, staff: str, chrome: Browser) -> Iterator[Visitor]:
+    """Somebody who has logged in; nothing may go wrong in the browser meanwhile."""
+    with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
+        visitor = Visitor(context.new_page(), api_stack.server.address)
+        visitor.page.set_default_timeout(BROWSER_PATIENCE_MS)
+        visitor.log_in(staff, PASSWORD)
+        yield visitor
+        assert visitor.complaints == []

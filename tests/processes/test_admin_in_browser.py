@@ -1,75 +1,17 @@
 """A person logs in, adds a provider, makes batches, watches them, and takes the results home."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.urls import reverse
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
+from tests.processes.admin_visits import ABOUT, picture, start_batch, wait_completed
 from tests.processes.api_stack import MODEL, ApiStack
-from tests.processes.browser import NARROW, WIDE, Visitor, browser, chromium
-from tests.processes.stack import MANAGE, ROOT
-from tests.servers import run_quietly
+from tests.processes.browser import NO_CHROMIUM, Visitor, chromium
 
-PASSWORD = "a long pass phrase"
-# Where pictures for the docs go, when they are asked for.
-PICTURES = ROOT / "docs" / "admin" if os.environ.get("THREEPHASE_SCREENSHOTS") else None
-PATIENCE_MS = 60_000
-
-ABOUT = "Capitals of the world"
 HOSTILE = '"><img src=x onerror="document.title=1"><script>document.title=2</script>'
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="there is no Chromium; on Debian: apt-get install chromium"
-)
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def staff(api_stack: ApiStack) -> str:
-    """The name of somebody who may do everything."""
-    run_quietly(
-        *(*MANAGE, "createsuperuser", "--noinput", "--username", "ada"),
-        *("--email", "ada@example.com"),
-        env={**api_stack.server.env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
-    )
-    return "ada"
-
-
-@pytest.fixture
-def visitor(api_stack: ApiStack, staff: str, chrome: Browser) -> Iterator[Visitor]:
-    """Somebody who has logged in; nothing may go wrong in the browser meanwhile."""
-    with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
-        visitor = Visitor(context.new_page(), api_stack.server.address)
-        visitor.page.set_default_timeout(PATIENCE_MS)
-        visitor.log_in(staff, PASSWORD)
-        yield visitor
-        assert visitor.complaints == []
-
-
-def start_batch(visitor: Visitor, prompts: list[str], **fields: str) -> None:
-    """Paste prompts, look at the preview, start; ends on the page of the batch."""
-    visitor.open("/admin/batches/batch/add/")
-    page = visitor.page
-    page.fill("[name=prompts]", "\n".join(prompts))
-    page.fill("[name=model]", MODEL)
-    for details in page.locator("details.tp-card").all():
-        details.evaluate("details => details.open = true")
-    for name, value in fields.items():
-        page.fill(f"[name={name}]", value)
-    page.click("text=Preview")
-    page.wait_for_selector("#preview")
-    if "description" in fields and fields["description"] == ABOUT:
-        picture(visitor, "create")
-    page.click("text=Start the batch")
-    page.wait_for_selector("#live")
+pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
 
 
 def look_at_dashboard(visitor: Visitor) -> None:
@@ -84,17 +26,6 @@ def look_at_dashboard(visitor: Visitor) -> None:
     picture(other, "dashboard")
     tab.close()
     assert other.complaints == []
-
-
-def wait_completed(visitor: Visitor) -> None:
-    """Without a reload: the page finds out by itself."""
-    visitor.page.wait_for_selector("[data-status=completed]")
-
-
-def picture(visitor: Visitor, name: str) -> None:
-    if PICTURES is not None:
-        PICTURES.mkdir(exist_ok=True)
-        visitor.picture(PICTURES / f"{name}.png")
 
 
 def test_a_provider_is_added_and_its_connection_tested(
@@ -198,62 +129,3 @@ def test_what_people_and_models_write_is_text(visitor: Visitor) -> None:
     visitor.open("/admin/batches/batch/")
     assert page.locator("img[src=x]").count() == 0
     assert page.title() not in {"1", "2"}
-
-
-PAGES = (
-    *("index", "batches_batch_changelist", "batches_batch_add", "batches_provider_changelist"),
-    *("batches_provider_add", "batches_file_changelist", "batches_apitoken_changelist"),
-    *("batches_apitoken_add", "batches_webhookendpoint_changelist"),
-    *("batches_webhookendpoint_add", "batches_webhookdelivery_changelist"),
-    *("auth_user_changelist", "auth_user_add", "auth_group_changelist", "auth_group_add"),
-    "password_change",
-)
-# Lists whose first row leads to the page of one thing.
-OF_ONE = ("batches_provider_changelist", "batches_file_changelist", "auth_user_changelist")
-
-
-@pytest.fixture
-def pages(visitor: Visitor) -> list[str]:
-    """The addresses of all pages, those of a batch that has ended with a failure among them."""
-    batches = [ended_batch(visitor) for _ in range(2)]
-    plain = [reverse(f"admin:{name}") for name in PAGES]
-    ends = ("change/", "results/", "results/0/", "history/")
-    numbers = ",".join(batch.rstrip("/").rpartition("/")[2] for batch in batches)
-    return [
-        *plain,
-        *(f"{batches[0]}{end}" for end in ends),
-        *(first_of(visitor, reverse(f"admin:{name}")) for name in OF_ONE),
-        f"{reverse('admin:batches_batch_compare')}?ids={numbers}",
-    ]
-
-
-def ended_batch(visitor: Visitor) -> str:
-    """The address of a batch that has ended with a failure."""
-    start_batch(visitor, ["Well?", "Bad [simulate: status=422]"])
-    wait_completed(visitor)
-    return visitor.page.url.removeprefix(visitor.address).removesuffix("change/")
-
-
-def first_of(visitor: Visitor, list_path: str) -> str:
-    """The address of the page of what is first in a list."""
-    visitor.open(list_path)
-    return str(visitor.page.locator("#result_list tbody th a").first.get_attribute("href"))
-
-
-def test_pages_pass_axe_in_both_themes(visitor: Visitor, pages: list[str]) -> None:
-    faults = []
-    for path in pages:
-        visitor.open(path)
-        for dark in (False, True):
-            faults += [(path, dark, fault) for fault in visitor.faults_of_page(dark=dark)]
-    assert faults == []
-
-
-def test_pages_fit_a_telephone(visitor: Visitor, pages: list[str]) -> None:
-    visitor.page.set_viewport_size(NARROW)  # type: ignore[arg-type]  # a dict is one
-    wide = []
-    for path in pages:
-        visitor.open(path)
-        if visitor.is_wider_than_screen():
-            wide.append(path)
-    assert wide == []

@@ -1,0 +1,59 @@
+"""What people do in the admin, for tests in a browser."""
+
+import os
+
+from tests.processes.api_stack import MODEL
+from tests.processes.browser import Visitor
+from tests.processes.stack import ROOT
+
+# Where pictures for the docs go, when they are asked for.
+PICTURES = ROOT / "docs" / "admin" if os.environ.get("THREEPHASE_SCREENSHOTS") else None
+
+ABOUT = "Capitals of the world"
+
+
+def preview_batch(visitor: Visitor, prompts: list[str], **fields: str) -> None:
+    """Paste prompts and look at the preview."""
+    visitor.open("/admin/batches/batch/add/")
+    page = visitor.page
+    page.fill("[name=prompts]", "\n".join(prompts))
+    page.fill("[name=model]", MODEL)
+    for details in page.locator("details.tp-card").all():
+        details.evaluate("details => details.open = true")
+    for name, value in fields.items():
+        page.fill(f"[name={name}]", value)
+    page.click("text=Preview")
+    page.wait_for_selector("#preview")
+
+
+def start_batch(visitor: Visitor, prompts: list[str], **fields: str) -> None:
+    """Preview and start; ends on the page of the batch."""
+    preview_batch(visitor, prompts, **fields)
+    if fields.get("description") == ABOUT:
+        picture(visitor, "create")
+    visitor.page.click("text=Start the batch")
+    visitor.page.wait_for_selector("#live")
+
+
+def wait_completed(visitor: Visitor) -> None:
+    """Without a reload: the page finds out by itself."""
+    visitor.page.wait_for_selector("[data-status=completed]")
+
+
+def ended_batch(visitor: Visitor, **fields: str) -> str:
+    """The address of a batch that has ended with a failure."""
+    start_batch(visitor, ["Well?", "Bad [simulate: status=422]"], **fields)
+    wait_completed(visitor)
+    return visitor.page.url.removeprefix(visitor.address).removesuffix("change/")
+
+
+def first_of(visitor: Visitor, list_path: str) -> str:
+    """The address of the page of what is first in a list."""
+    visitor.open(list_path)
+    return str(visitor.page.locator("#result_list tbody th a").first.get_attribute("href"))
+
+
+def picture(visitor: Visitor, name: str) -> None:
+    if PICTURES is not None:
+        PICTURES.mkdir(exist_ok=True)
+        visitor.picture(PICTURES / f"{name}.png")
