@@ -3,6 +3,8 @@
 from typing import Any
 
 from django import forms
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.widgets import (
     INPUT_CLASSES,
     SELECT_CLASSES,
@@ -53,10 +55,20 @@ class Choice(forms.Select):
 
 
 class Upload(forms.FileInput):
-    """A file."""
+    """A file.
+
+    Unfold's script writes the name of a chosen file into the first text input of the element three
+    levels up; here it finds one that nobody sees, and not another field of the form.
+    """
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__({**attrs, "class": "tp-file"})
+
+    def render(self, *arguments: Any, **named: Any) -> SafeString:
+        return format_html(
+            '<div><input type="text" disabled hidden><div><div>{}</div></div></div>',
+            super().render(*arguments, **named),
+        )
 
 
 class Toggle(forms.CheckboxInput):
