@@ -20,13 +20,15 @@ from batches.outputs import visible_files
 class FileAdmin(MachineMade[File]):
     """All files of all users."""
 
-    list_display = ("public_id", "filename", "purpose", "owner", "length", "created_at", "content")
+    list_display = (
+        *("public_id", "filename", "download_link", "purpose", "owner", "length", "created_at"),
+    )
     list_filter = ("purpose",)
     list_select_related = ("owner", "output_of", "errors_of")
     search_fields = ("public_id", "filename")
     fields = (
         *("public_id", "filename", "purpose", "owner", "length", "created_at", "expires_at"),
-        "content",
+        "download_link",
     )
     ordering = ("-pk",)
     date_hierarchy = "created_at"
@@ -41,7 +43,7 @@ class FileAdmin(MachineMade[File]):
         return size(file.bytes)
 
     @admin.display(description="Content")
-    def content(self, file: File) -> SafeString:
+    def download_link(self, file: File) -> SafeString:
         address = reverse("admin:batches_file_download", args=[file.pk])
         return format_html('<a class="tp-link" href="{}">Download</a>', address)
 
