@@ -100,10 +100,12 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
     def clean(self) -> dict[str, Any]:
+        # Django's looks whether the name is taken.
+        data: dict[str, Any] = super().clean() or self.cleaned_data
         for name in LIMITS:
-            if self.cleaned_data.get(name) == 0:
+            if data.get(name) == 0:
                 self.add_error(name, "To send nothing, pause it. Leave empty for no limit.")
-        return self.cleaned_data
+        return data
 
     def clean_prices(self) -> dict[str, Any]:
         prices = self.cleaned_data["prices"] or {}

@@ -69,6 +69,15 @@ def test_what_is_wrong_is_said(root: Client) -> None:
     assert not Provider.objects.exists()
 
 
+def test_a_name_is_given_once(root: Client) -> None:
+    taken = "Provider with this Name already exists."
+    save(root)
+    assert taken in save(root)
+    save(root, name="second")
+    assert taken in save(root, Provider.objects.get(name="second"), name="p")
+    assert sorted(Provider.objects.values_list("name", flat=True)) == ["p", "second"]
+
+
 def probe_of(client: Client, provider: Provider) -> str:
     return client.post(reverse("admin:batches_provider_test", args=[provider.pk])).content.decode()
 
