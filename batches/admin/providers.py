@@ -76,10 +76,14 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         if "model_names" in self.fields:
             self.initial["model_names"] = "\n".join(self.instance.model_names)
             self.initial["prices"] = self.instance.prices or None
-        if self.instance.api_key_encrypted and "api_key" in self.fields:
+        if self._has_key() and "api_key" in self.fields:
             self.fields["api_key"].help_text = "A key is stored. Enter another to replace it."
         elif "forget_key" in self.fields:
             del self.fields["forget_key"]
+
+    def _has_key(self) -> bool:
+        # Before it is stored, the database's default stands there and is no text.
+        return self.instance.pk is not None and bool(self.instance.api_key_encrypted)
 
     def clean_base_url(self) -> str:
         try:

@@ -51,6 +51,13 @@ def test_saving_the_form_leaves_alone_what_machines_wrote(root: Client) -> None:
     assert (provider.pause_reason, provider.announced_limits) == ("auth: refused", {"m": {}})
 
 
+def test_what_is_stored_is_told_of_a_provider_that_is_there(root: Client) -> None:
+    stored = "A key is stored."
+    add = root.get(reverse("admin:batches_provider_add")).content.decode()
+    assert stored not in add
+    assert stored in save(root, api_key=KEY)
+
+
 def test_there_is_one_default(root: Client) -> None:
     save(root, is_default="on")
     save(root, name="second", is_default="on")
