@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from types import TracebackType
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -60,6 +61,13 @@ def checked_base_url(text: str) -> str:
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"{text!r} is no base URL: {error}") from error
     return text.rstrip("/")
+
+
+def origin_of(base_url: str) -> tuple[str, str, int]:
+    """Which server a base URL leads to: scheme, host and port."""
+    parts = urlsplit(base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, parts.hostname or "", port
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from batches.addresses import AddressPolicy
 from batches.encryption import NotDecryptable, decrypt
+from batches.key_variables import VariableRefused, check_variable
 from batches.models import Provider
 from batches.provider_client import ProviderClient
 
@@ -39,6 +40,10 @@ def api_key(provider: Provider) -> str:
             ) from error
     if not provider.api_key_env:
         return ""
+    try:
+        check_variable(provider.api_key_env)
+    except VariableRefused as error:
+        raise ProviderMisconfigured(f"provider {provider.name}: {error}") from error
     key = os.environ.get(provider.api_key_env, "").strip()
     if not key:
         raise ProviderMisconfigured(

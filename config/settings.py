@@ -312,6 +312,10 @@ MAX_PART_BYTES = at_least("MAX_PART_BYTES", lowest=1, default=64 * 1024 * 1024)
 # A longer reply of a provider is cut off and counts as malformed.
 MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
 
+# What the environment variables may be called that staff name in the admin for a provider's key;
+# the project's own secrets never.
+PROVIDER_KEY_VARIABLES: list[str] = env.list("PROVIDER_KEY_VARIABLES", default=["*_API_KEY"])
+
 # Hosts, addresses or networks that providers may have although they are not public,
 # such as a vLLM of your own. The embedded mode starts with this machine alone.
 PROVIDER_PRIVATE_HOSTS: list[str] = env.list(

@@ -16,10 +16,11 @@ from batches.admin.base import ModelAdmin, allowed, note
 from batches.admin.widgets import JsonText, Lines, Number, Secret, Text, Toggle
 from batches.encryption import encrypt
 from batches.formats import NOTHING
+from batches.key_variables import VariableRefused, check_variable_of_staff
 from batches.models import Provider
 from batches.prices import check_prices
 from batches.probing import probe
-from batches.provider_client import ProviderClient, checked_base_url
+from batches.provider_client import ProviderClient, checked_base_url, origin_of
 from batches.services import pause_provider, resume_provider
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "max_in_flight")
@@ -28,6 +29,7 @@ PLAIN = ("name", "base_url", "api_key_env", "is_default", *LIMITS)
 _MORE = (*LIMITS, "prices")
 
 ENV_HINT = "Instead of a key: the name of an environment variable that holds it, for the workers."
+KEY_AGAIN = "Enter the key again: this address is another server than the key was entered for."
 MODELS_HINT = "One on each line. A prompt that asks for another is refused; leave empty for any."
 
 
@@ -109,7 +111,24 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         for name in LIMITS:
             if data.get(name) == 0:
                 self.add_error(name, "To send nothing, pause it. Leave empty for no limit.")
+        if "base_url" in data:
+            self._check_key_stays_home(data)
         return data
+
+    def _check_key_stays_home(self, data: dict[str, Any]) -> None:
+        """Refuse to send a key that this user need not know to a server of this user's choice."""
+        moved = self.instance.pk is None or (
+            origin_of(self.instance.base_url) != origin_of(data["base_url"])
+        )
+        replaced = data.get("api_key") or data.get("forget_key")
+        if moved and self._has_key() and not replaced and "api_key" not in self.errors:
+            self.add_error("api_key", KEY_AGAIN)
+        variable = data.get("api_key_env", "")
+        if variable and (moved or variable != self.instance.api_key_env):
+            try:
+                check_variable_of_staff(variable)
+            except VariableRefused as error:
+                self.add_error("api_key_env", f"{error}.")
 
     def clean_prices(self) -> dict[str, Any]:
         prices = self.cleaned_data["prices"] or {}

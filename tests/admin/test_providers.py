@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
+from batches import services
 from batches.models import Provider
 from batches.providers import api_key
 from batches.runner import run_slice
@@ -103,6 +105,56 @@ def test_the_connection_is_tested_with_the_stored_key(root: Client) -> None:
     gone = probe_of(root, Provider.objects.get())
     assert "It does not answer as it should." in gone
     assert KEY not in refused + gone
+
+
+ELSEWHERE = (
+    "https://evil.example/v1",
+    "http://api.example.com/v1",
+    "https://api.example.com:8443/v1",
+)
+
+
+@pytest.mark.parametrize("base_url", ELSEWHERE)
+def test_a_stored_key_goes_to_the_server_that_it_was_entered_for(
+    root: Client, base_url: str
+) -> None:
+    save(root, api_key=KEY)
+    assert "Enter the key again" in save(root, Provider.objects.get(), base_url=base_url)
+    provider = Provider.objects.get()
+    assert (provider.base_url, api_key(provider)) == ("https://api.example.com/v1", KEY)
+    save(root, provider, base_url=base_url, api_key=KEY[::-1])
+    provider.refresh_from_db()
+    assert (provider.base_url, api_key(provider)) == (base_url, KEY[::-1])
+
+
+def test_another_path_of_the_same_server_needs_no_key(root: Client) -> None:
+    save(root, api_key=KEY)
+    save(root, Provider.objects.get(), base_url="https://API.example.com:443/v2/")
+    provider = Provider.objects.get()
+    assert (provider.base_url, api_key(provider)) == ("https://API.example.com:443/v2", KEY)
+
+
+def test_a_key_that_is_forgotten_goes_nowhere(root: Client) -> None:
+    save(root, api_key=KEY)
+    save(root, Provider.objects.get(), base_url=ELSEWHERE[0], forget_key="on")
+    provider = Provider.objects.get()
+    assert (provider.base_url, api_key(provider)) == (ELSEWHERE[0], "")
+
+
+def test_staff_name_no_other_secret_of_the_server(root: Client) -> None:
+    for name, why in (("SECRET_KEY", "is a secret of this server"), ("HOME", "_API_KEY")):
+        assert why in save(root, api_key_env=name)
+    assert not Provider.objects.exists()
+    save(root, api_key_env="OPENAI_API_KEY")
+    assert Provider.objects.get().api_key_env == "OPENAI_API_KEY"
+
+
+def test_what_an_operator_has_named_stays_where_it_is_sent(root: Client) -> None:
+    services.provider_at("https://api.example.com/v1", "EXAMPLE_KEY")
+    save(root, Provider.objects.get(), name="renamed", api_key_env="EXAMPLE_KEY")
+    moved = save(root, Provider.objects.get(), base_url=ELSEWHERE[0], api_key_env="EXAMPLE_KEY")
+    assert "PROVIDER_KEY_VARIABLES" in moved
+    assert Provider.objects.get().name == "renamed"
 
 
 def test_an_address_that_may_not_be_called_is_told_of(root: Client, settings: Any) -> None:
