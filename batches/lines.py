@@ -57,16 +57,40 @@ def parse_strict_line(text: str) -> dict[str, Any]:
 
 
 def parsed_object(text: str) -> dict[str, Any]:
+    value = parsed_value(text)
+    if not isinstance(value, dict):
+        raise LineRefused(("invalid_json_line", "a line is a JSON object", "line"))
+    return value
+
+
+def parsed_value(text: str) -> Any:
+    """What JSON text holds. Raises json.JSONDecodeError, and LineRefused for what is not strict."""
     try:
         value = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_refuse_constant)
     except json.JSONDecodeError:
         raise
-    except (ValueError, RecursionError) as error:
-        raise LineRefused(("invalid_json_line", str(error), "line")) from error
-    if not isinstance(value, dict):
-        raise LineRefused(("invalid_json_line", "a line is a JSON object", "line"))
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:
+        raise LineRefused(("invalid_json_line", _reason(error), "line")) from error
     if text.count("{") + text.count("[") > MAX_DEPTH:
         check_depth(value)
+    return value
+
+
+def storable_value(text: str) -> Any:
+    """What JSON text holds, if databases and providers take it too. Raises as parsed_value does."""
+    value = parsed_value(text)
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        message = "a text has half of a surrogate pair"
+        raise LineRefused(("invalid_json_line", message, "line")) from error
+    except ValueError as error:
+        message = "a number is out of range"
+        raise LineRefused(("invalid_json_line", message, "line")) from error
+    if holds_nul(value):
+        raise LineRefused(("invalid_json_line", "a text may not hold the character NUL", "line"))
     return value
 
 
@@ -144,8 +168,31 @@ def check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    message = f"nested more than {MAX_DEPTH} levels deep"
-    raise LineRefused(("invalid_json_line", message, "line"))
+    raise _too_deep()
+
+
+def holds_nul(value: Any) -> bool:
+    """Whether a text within a value has the character NUL, which PostgreSQL does not store."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            if "\0" in item:
+                return True
+        elif isinstance(item, dict):
+            pending += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            pending += item
+    return False
+
+
+def _too_deep() -> LineRefused:
+    return LineRefused(("invalid_json_line", f"nested more than {MAX_DEPTH} levels deep", "line"))
+
+
+def _reason(error: ValueError) -> str:
+    # Python speaks of a switch of its own there.
+    return "a number has too many digits" if "int_max_str_digits" in str(error) else str(error)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Form fields in unfold's looks."""
 
+import json
 from typing import Any
 
 from django import forms
+from django.forms.fields import InvalidJSONInput
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import (
@@ -11,6 +13,8 @@ from unfold.widgets import (
     SWITCH_CLASSES,
     TEXTAREA_CLASSES,
 )
+
+from batches.lines import LineRefused, storable_value
 
 
 def _classes(names: list[str]) -> dict[str, str]:
@@ -79,7 +83,23 @@ class Toggle(forms.CheckboxInput):
 
 
 class JsonText(forms.JSONField):
-    """JSON that may be left out."""
+    """JSON that may be left out, and that databases and providers take."""
+
+    def to_python(self, value: Any) -> Any:
+        if self.disabled or not isinstance(value, str) or value in self.empty_values:
+            return super().to_python(value)
+        try:
+            return storable_value(value)
+        except json.JSONDecodeError as error:
+            place = f"{error.msg} at line {error.lineno}, column {error.colno}."
+            raise forms.ValidationError(f"Enter a valid JSON. {place}", code="invalid") from error
+        except LineRefused as error:
+            reason = error.faults[0][1]
+            raise forms.ValidationError(f"Not to be used: {reason}.", code="invalid") from error
+
+    def bound_data(self, data: Any, _initial: Any) -> Any:
+        """What was entered, as it was entered."""
+        return None if data is None else InvalidJSONInput(data)
 
     def prepare_value(self, value: Any) -> Any:
         return "" if value is None else super().prepare_value(value)

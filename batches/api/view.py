@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 
 from batches.api.authentication import TokenAuthentication
 from batches.api.errors import ApiError, not_found, refused
+from batches.lines import holds_nul
 
 B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
@@ -109,19 +110,5 @@ def _check_storable(body: bytes) -> None:
     if not isinstance(value, dict):
         raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
     # The escape is looked for first: walking through a large body takes a while.
-    if b"\\u0000" in body and _holds_nul(value):
+    if b"\\u0000" in body and holds_nul(value):
         raise ApiError(400, "A text may not hold the character NUL.", code="invalid_value")
-
-
-def _holds_nul(value: Any) -> bool:
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, str):
-            if NUL in item:
-                return True
-        elif isinstance(item, dict):
-            pending += [*item.keys(), *item.values()]
-        elif isinstance(item, list):
-            pending += item
-    return False

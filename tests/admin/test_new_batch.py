@@ -1,6 +1,7 @@
 """A batch is made in the form: what is wrong is said at its field, with the line."""
 
 import json
+from html import unescape
 from typing import Any
 
 import pytest
@@ -168,6 +169,32 @@ def test_what_is_wrong_is_said_at_its_field(
         assert all(part in found for part in message.split("|")), found
     assert not Batch.objects.exists()
     assert not File.objects.exists()
+
+
+UNFIT = (
+    ("NaN", "NaN is not JSON"),
+    ("[1e999]", "a number is out of range"),
+    ("9" * 5000, "a number has too many digits"),
+    ("[" * 200 + "]" * 200, "nested more than 100 levels deep"),
+    ("[" * 100_000, "nested more than 100 levels deep"),
+    (r'"\ud800"', "half of a surrogate pair"),
+    (r'"\u0000"', "NUL"),
+    ('{"a": 1, "a": 2}', "is given twice"),
+)
+
+
+@pytest.mark.parametrize(("text", "message"), UNFIT)
+@pytest.mark.parametrize("field", ["parameters", "schema"])
+def test_json_that_nobody_could_store_or_send_is_refused_at_its_field(
+    root: Client, provider: Provider, field: str, text: str, message: str
+) -> None:
+    value = text if text.startswith("{") else f'{{"a": {text}}}'
+    for button in ("preview", "start"):
+        answer = post(root, provider, button, prompts="a", **{field: value})
+        assert message in errors(answer)[field][0]
+        # It is shown again as it was entered.
+        assert value[:20] in unescape(answer.content.decode())
+    assert not Batch.objects.exists()
 
 
 def test_a_wrong_line_of_a_file_is_said_at_the_file(root: Client, provider: Provider) -> None:

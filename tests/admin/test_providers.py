@@ -71,6 +71,7 @@ def test_what_is_wrong_is_said(root: Client) -> None:
         ({"base_url": "https://user@evil.example/v1"}, "is no base URL"),
         ({"api_key": "no header\nthis"}, "no HTTP header can carry"),
         ({"prices": '{"m": {"input": "dear"}}'}, "write its price as"),
+        ({"prices": '{"m": {"input": 1e999, "output": 1}}'}, "a number is out of range"),
         ({"requests_per_minute": "0"}, "To send nothing, pause it."),
     )
     for fields, message in wrong:
