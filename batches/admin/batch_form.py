@@ -1,12 +1,12 @@
 """The form in which a batch is made."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
 from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
@@ -15,12 +15,18 @@ from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import with_response_schema
 from batches.engine.records import ENDPOINTS, SCHEDULES
 from batches.engine.retry import RetryPolicy
+from batches.files import unexpired
 from batches.inputs import InputFormat, InputOptions, LineError
-from batches.models import Provider
+from batches.models import File, Provider
 from batches.services import BatchOptions, NoPrice, check_price
 
 # More errors than these are not read at once.
 SHOWN_ERRORS = 20
+# The purpose of files that came with the form and are kept for an hour, as they came.
+KEPT = "user_data"
+GONE = "The file is kept for an hour, which is over. Choose it again."
+NOT_BOTH = "Paste prompts or choose a file, not both."
+NOT_BOTH_KEPT = "There are pasted prompts and a file that is kept. Do without one of them."
 NOTHING_GIVEN = "Paste some prompts, or choose a file."
 
 FORMATS = (
@@ -52,8 +58,11 @@ class BatchForm(forms.Form):
         widget=Upload(accept=".jsonl,.ndjson,.json,.csv,.txt"),
         help_text="JSONL, CSV or text, in UTF-8.",
     )
-    # A file that was stored for the preview, and is the one to run.
+    # A file that came with the form before and is kept, so that it need not be chosen again.
     stored = forms.CharField(required=False, widget=forms.HiddenInput())
+    drop_stored = forms.BooleanField(
+        label="Do without this file", required=False, widget=Toggle(), initial=False
+    )
     format = forms.ChoiceField(choices=FORMATS, required=False, widget=Choice())
     column = forms.CharField(
         label="CSV column",
@@ -173,6 +182,12 @@ class BatchForm(forms.Form):
     # Of which most batches need nothing but what is filled in.
     FOLDED = ("Answers", "Options")
 
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._user = user
+        self.upload: UploadedFile[bytes] | None = None
+        self.kept: File | None = None
+
     def sections(self) -> list[dict[str, Any]]:
         """The fields as they are grouped on the page; a group with an error is open."""
         return [
@@ -197,23 +212,41 @@ class BatchForm(forms.Form):
             raise forms.ValidationError(
                 f"The file has more than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)."
             )
+        self.upload = file
         return file
 
     def clean(self) -> dict[str, Any]:
-        data = self.cleaned_data
-        if data.get("prompts", "").strip() and data.get("file"):
-            self.add_error("file", "Paste prompts or choose a file, not both.")
-        elif not self._is_given() and "file" not in self.errors:
-            self.add_error("prompts", NOTHING_GIVEN)
+        self._find_kept()
+        self._check_source()
         if not self.errors:
             self._check_defaults()
         if not self.errors:
             self._check_price()
-        return data
+        return self.cleaned_data
 
-    def _is_given(self) -> bool:
+    def _find_kept(self) -> None:
         data = self.cleaned_data
-        return any((data.get("prompts", "").strip(), data.get("file"), data.get("stored")))
+        name = data.get("stored")
+        if not name or self.upload or data.get("drop_stored"):
+            return
+        mine = unexpired().filter(owner=self._user, purpose=KEPT)
+        self.kept = mine.filter(public_id=name).first()
+        if self.kept is None:
+            self.add_error("file", GONE)
+
+    def _check_source(self) -> None:
+        """Either prompts were pasted, or there is a file."""
+        file = self.upload or self.kept
+        if self.pasted and file:
+            self.add_error("file", NOT_BOTH_KEPT if self.kept else NOT_BOTH)
+        elif not self.pasted and not file and "file" not in self.errors:
+            self.add_error("prompts", NOTHING_GIVEN)
+
+    @property
+    def pasted(self) -> str:
+        """The prompts that were pasted."""
+        text: str = self.cleaned_data.get("prompts", "")
+        return text if text.strip() else ""
 
     def _check_defaults(self) -> None:
         try:
@@ -264,14 +297,15 @@ class BatchForm(forms.Form):
             models=frozenset(data["provider"].model_names),
         )
 
-    def reading_stored(self) -> InputOptions:
-        """How a file is read that was stored for the preview: it has been converted by then."""
-        return replace(self.reading(), format="jsonl", strict=True)
+    @property
+    def filename(self) -> str:
+        """The name of the file that holds the prompts; empty if they were pasted."""
+        if self.upload:
+            return self.upload.name or ""
+        return self.kept.filename if self.kept else ""
 
     def _format_of_name(self) -> InputFormat:
-        file = self.cleaned_data["file"]
-        suffix = file.name.rpartition(".")[2].lower() if file is not None else ""
-        return BY_SUFFIX.get(suffix, "text")
+        return BY_SUFFIX.get(self.filename.rpartition(".")[2].lower(), "text")
 
     def refuse_lines(self, errors: Iterable[LineError]) -> None:
         """Show what is wrong with which line, at the field that it came from."""
@@ -279,5 +313,4 @@ class BatchForm(forms.Form):
         shown = [str(error) for error in found[:SHOWN_ERRORS]]
         if len(found) > SHOWN_ERRORS:
             shown.append("… and more.")
-        given = self.cleaned_data
-        self.add_error("file" if given["file"] or not given["prompts"] else "prompts", shown)
+        self.add_error("prompts" if self.pasted else "file", shown)

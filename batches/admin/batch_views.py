@@ -15,7 +15,7 @@ from batches.admin.base import allowed, note, page_context
 from batches.admin.batch_form import BatchForm
 from batches.admin.batch_page import batch_page
 from batches.admin.comparison import comparison_of
-from batches.admin.new_batch import GONE, Preview, PreviewGone, preview, start
+from batches.admin.new_batch import Preview, keep_upload, preview, start
 from batches.conversion import NotConverted
 from batches.models import Batch, Provider
 from batches.services import (
@@ -36,14 +36,16 @@ def new(admin: "BatchAdmin", request: HttpRequest) -> HttpResponse:
     """The form in which a batch is made: look at it first, or start it."""
     if not admin.has_add_permission(request):
         raise PermissionDenied
-    form = BatchForm(request.POST or None, request.FILES or None)
+    user = cast(User, request.user)
+    form = BatchForm(user, request.POST or None, request.FILES or None)
     shown = None
-    if request.method == "POST" and form.is_valid():
-        made = _made(form, request)
+    if request.method == "POST":
+        made = _made(form, request) if form.is_valid() else None
         if isinstance(made, Batch):
             messages.success(request, "The batch is started.")
             note(request, made, "Made.")
             return HttpResponseRedirect(_page_of(made))
+        keep_upload(form, user)
         shown = made
     context = page_context(
         admin,
@@ -59,13 +61,12 @@ def new(admin: "BatchAdmin", request: HttpRequest) -> HttpResponse:
 
 def _made(form: BatchForm, request: HttpRequest) -> Batch | Preview | None:
     """The batch, or a look at it; None if the form now tells what is wrong."""
-    user = cast(User, request.user)
     try:
-        return start(form, user) if "_start" in request.POST else preview(form, user)
+        if "_start" in request.POST:
+            return start(form, cast(User, request.user))
+        return preview(form)
     except NotConverted as error:
         form.refuse_lines(error.errors)
-    except PreviewGone:
-        form.add_error("file", GONE)
     return None
 
 

@@ -3,26 +3,22 @@
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from django.contrib.auth.models import User
+from django.db import transaction
 
-from batches.admin.batch_form import BatchForm
+from batches.admin.batch_form import KEPT, BatchForm
 from batches.conversion import Converted, convert, store_converted
 from batches.demand import Estimate
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
-from batches.files import BATCH, SHORTEST_LIFE_S, FileRefused, NewFile, safe_filename, unexpired
-from batches.inputs import InputOptions
+from batches.files import BATCH, SHORTEST_LIFE_S, FileRefused, NewFile, safe_filename, store_file
 from batches.models import Batch, File
 from batches.services import Origin, create_batch_of_file
-
-GONE = "The file of the preview is not kept for longer than an hour. Choose it again."
-
-
-class PreviewGone(Exception):
-    """The file that was stored for the preview is there no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,85 +38,85 @@ class Preview:
     prompts: int
     estimate: Estimate
     requests: list[Prepared]
-    file: File | None
 
 
-def preview(form: BatchForm, user: User) -> Preview:
-    """Look at all prompts and start nothing; an uploaded file is kept for an hour.
-
-    Raises NotConverted and PreviewGone.
-    """
-    file = None
-    if form.cleaned_data["file"]:
-        file, found = _store(form, user, keep_s=SHORTEST_LIFE_S)
-    elif form.cleaned_data["prompts"].strip():
-        found = _look(_pasted(form), form.reading())
-    else:
-        file = _stored(form, user)
-        with file.content.open("rb") as stream:
-            found = _look(cast(BinaryIO, stream), form.reading_stored())
+def preview(form: BatchForm) -> Preview:
+    """Look at all prompts and start nothing. Raises NotConverted."""
+    with _source(form) as stream, open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path
+        found = convert(stream, form.reading(), nowhere)
     data = form.cleaned_data
     return Preview(
         address=data["provider"].base_url + data["endpoint"].removeprefix("/v1"),
         prompts=found.prompts,
         estimate=found.demand.estimate(data["provider"].price_list),
         requests=[_prepared(form, prompt) for prompt in _samples(found)],
-        file=file,
     )
 
 
 def start(form: BatchForm, user: User) -> Batch:
-    """Make the batch. Raises NotConverted and PreviewGone."""
-    if form.cleaned_data["file"] or form.cleaned_data["prompts"].strip():
-        file, _ = _store(form, user, keep_s=None)
-    else:
-        file = _stored(form, user)
-        File.objects.filter(pk=file.pk).update(expires_at=None)
-    return create_batch_of_file(
-        form.cleaned_data["provider"],
-        file,
-        file.public_id,
-        form.options(),
-        origin=Origin(owner=user),
-    )
-
-
-def _store(form: BatchForm, user: User, *, keep_s: int | None) -> tuple[File, Converted]:
-    upload = form.cleaned_data["file"]
+    """Make the batch. Raises NotConverted."""
     new = NewFile(
         owner=user,
         purpose=BATCH,
-        filename=_filename(upload.name) if upload else "pasted.jsonl",
-        expires_after_s=keep_s,
+        filename=_input_name(form.filename),
+        # Until there is a batch: whatever goes wrong on the way, it does not stay.
+        expires_after_s=SHORTEST_LIFE_S,
     )
-    stream = upload.file if upload else _pasted(form)
-    stream.seek(0)
-    return store_converted(stream, form.reading(), new)
+    with _source(form) as stream:
+        file, _ = store_converted(stream, form.reading(), new)
+    with transaction.atomic():
+        File.objects.filter(pk=file.pk).update(expires_at=None)
+        return create_batch_of_file(
+            form.cleaned_data["provider"],
+            file,
+            file.public_id,
+            form.options(),
+            origin=Origin(owner=user),
+        )
 
 
-def _filename(name: str) -> str:
+def keep_upload(form: BatchForm, user: User) -> None:
+    """Keep a file that came with the form for an hour, since browsers do not send it again.
+
+    It is kept as it came: how it is read may be changed in the form until the batch is started.
+    """
+    if form.upload is None:
+        return
+    new = NewFile(
+        owner=user,
+        purpose=KEPT,
+        filename=_shown_name(form.upload.name or ""),
+        expires_after_s=SHORTEST_LIFE_S,
+    )
+    form.kept, form.upload = store_file(new, form.upload), None
+
+
+@contextmanager
+def _source(form: BatchForm) -> Iterator[BinaryIO]:
+    """The prompts as they were pasted or uploaded, from their beginning."""
+    if form.upload is not None:
+        form.upload.seek(0)
+        yield cast(BinaryIO, form.upload.file)
+    elif form.kept is not None:
+        with form.kept.content.open("rb") as stream:
+            yield cast(BinaryIO, stream)
+    else:
+        yield io.BytesIO(form.pasted.encode(errors="replace"))
+
+
+def _shown_name(name: str) -> str:
     try:
-        stem = safe_filename(name).rpartition(".")[0] or "upload"
+        return safe_filename(name)
     except FileRefused:
-        stem = "upload"
-    return f"{stem}.jsonl"
+        return "upload"
 
 
-def _pasted(form: BatchForm) -> BinaryIO:
-    return io.BytesIO(form.cleaned_data["prompts"].encode(errors="replace"))
-
-
-def _stored(form: BatchForm, user: User) -> File:
-    name = form.cleaned_data["stored"].replace("\0", "")
-    file = unexpired().filter(owner=user, purpose=BATCH, public_id=name).first()
-    if file is None:
-        raise PreviewGone
-    return file
-
-
-def _look(stream: BinaryIO, options: InputOptions) -> Converted:
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path
-        return convert(stream, options, nowhere)
+def _input_name(name: str) -> str:
+    """What the input of a batch is called that was made of a file of this name."""
+    if not name:
+        return "pasted.jsonl"
+    shown = _shown_name(name)
+    return f"{shown.rpartition('.')[0] or shown}.jsonl"
 
 
 def _samples(found: Converted) -> list[PromptSpec]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
+from django.db.models.signals import pre_save
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -102,15 +104,85 @@ def test_a_preview_starts_nothing_and_keeps_the_file(root: Client, provider: Pro
     assert preview.prompts == 4000
     assert len(preview.requests) == 3
     assert json.loads(preview.requests[0].request)["messages"][0]["content"] == "first"
-    file = File.objects.get()
-    assert file.expires_at is not None
-    post(root, provider, "start", stored=file.public_id)
+    kept = File.objects.get()
+    assert kept.expires_at is not None
+    assert f'name="stored" value="{kept.public_id}"' in answer.content.decode()
+    post(root, provider, "start", stored=kept.public_id)
     batch = Batch.objects.get()
     assert len(prompts_of(batch)) == 4000
-    file.refresh_from_db()
-    assert batch.input_file == file
-    kept_until: Any = file.expires_at
-    assert kept_until is None
+    assert batch.input_file is not None
+    assert (batch.input_file.filename, batch.input_file.expires_at) == ("why.jsonl", None)
+
+
+TABLE = b"prompt,question\nno,yes\n"
+
+
+def test_what_is_changed_after_a_preview_is_what_runs(root: Client, provider: Provider) -> None:
+    post(root, provider, "preview", file=SimpleUploadedFile("a.csv", TABLE))
+    stored = File.objects.get().public_id
+    changed = {"column": "question", "endpoint": "/v1/responses"}
+    answer = post(root, provider, "preview", stored=stored, **changed)
+    [one] = answer.context["preview"].requests  # type: ignore[attr-defined]  # of the test client
+    assert json.loads(one.request)["input"] == "yes"
+    post(root, provider, "start", stored=stored, **changed)
+    assert prompts_of(Batch.objects.get()) == [("line-2", {"input": "yes"})]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"batch_size": "0"}, "batch_size"),
+        ({"column": "typo"}, "file"),
+        ({"schema": "{"}, "schema"),
+    ],
+)
+@pytest.mark.parametrize("button", ["preview", "start"])
+def test_a_file_is_not_chosen_again_because_of_a_fault_elsewhere(
+    root: Client, provider: Provider, button: str, fields: dict[str, str], field: str
+) -> None:
+    answer = post(root, provider, button, file=SimpleUploadedFile("a.csv", TABLE), **fields)
+    assert list(errors(answer)) == [field]
+    stored = File.objects.get().public_id
+    again = post(root, provider, button, stored=stored, **fields)
+    for page in (answer.content.decode(), again.content.decode()):
+        assert "a.csv" in page
+        assert f'name="stored" value="{stored}"' in page
+    post(root, provider, "start", stored=stored)
+    [(_, body)] = prompts_of(Batch.objects.get())
+    assert body["messages"][0]["content"] == "no"
+
+
+def test_another_file_replaces_the_one_that_is_kept(root: Client, provider: Provider) -> None:
+    post(root, provider, "preview", file=SimpleUploadedFile("a.csv", TABLE))
+    stored, other = File.objects.get().public_id, SimpleUploadedFile("b.txt", b"other\n")
+    post(root, provider, "start", stored=stored, file=other)
+    [(_, body)] = prompts_of(Batch.objects.get())
+    assert body["messages"][0]["content"] == "other"
+
+
+def test_a_kept_file_can_be_done_without(root: Client, provider: Provider) -> None:
+    post(root, provider, "preview", file=SimpleUploadedFile("a.csv", TABLE))
+    stored = File.objects.get().public_id
+    both = post(root, provider, "start", stored=stored, prompts="pasted")
+    assert "Do without one of them" in errors(both)["file"][0]
+    post(root, provider, "start", stored=stored, prompts="pasted", drop_stored="on")
+    [(_, body)] = prompts_of(Batch.objects.get())
+    assert body["messages"][0]["content"] == "pasted"
+
+
+def test_a_batch_that_could_not_be_made_leaves_no_file_for_ever(
+    root: Client, provider: Provider
+) -> None:
+    def full(**_: Any) -> None:
+        raise OperationalError
+
+    pre_save.connect(full, sender=Batch)
+    try:
+        with pytest.raises(OperationalError):
+            post(root, provider, "start", prompts="a")
+    finally:
+        pre_save.disconnect(full, sender=Batch)
+    assert [file.expires_at is None for file in File.objects.all()] == [False]
 
 
 def test_the_cost_is_told_before(root: Client, provider: Provider) -> None:
@@ -125,9 +197,9 @@ def test_the_cost_is_told_before(root: Client, provider: Provider) -> None:
 
 
 def test_another_user_s_preview_is_not_to_be_started(root: Client, provider: Provider) -> None:
-    theirs = File.objects.create(purpose="batch", filename="a.jsonl", bytes=1)
+    theirs = File.objects.create(purpose="user_data", filename="a.jsonl", bytes=1)
     answer = post(root, provider, "start", stored=theirs.public_id)
-    assert "not kept for longer" in errors(answer)["file"][0]
+    assert "Choose it again" in errors(answer)["file"][0]
     assert not Batch.objects.exists()
 
 
