@@ -42,19 +42,20 @@ def digest_of(request: Mapping[str, Any]) -> str:
 
 def create_once(identity: Identity, create: Callable[[], Batch]) -> Batch:
     """The batch of a request, made unless it was. Raises KeyReused."""
-    if found := _earlier(identity):
+    if found := earlier(identity):
         return found
     try:
         with transaction.atomic():
             return create()
     except IntegrityError:
         # Of several at once the database lets one make it; the others find what it made.
-        if found := _earlier(identity):
+        if found := earlier(identity):
             return found
         raise
 
 
-def _earlier(identity: Identity) -> Batch | None:
+def earlier(identity: Identity) -> Batch | None:
+    """The batch that this request has made already, if any. Raises KeyReused."""
     batches = Batch.objects.filter(owner=identity.owner, deleted_at=None)
     if identity.key is not None:
         found = batches.filter(idempotency_key=identity.key).first()

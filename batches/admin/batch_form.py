@@ -1,5 +1,6 @@
 """The form in which a batch is made."""
 
+import secrets
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,7 @@ KEPT = "user_data"
 GONE = "The file is kept for an hour, which is over. Choose it again."
 NOT_BOTH = "Paste prompts or choose a file, not both."
 NOT_BOTH_KEPT = "There are pasted prompts and a file that is kept. Do without one of them."
+MADE_ANOTHER = "This form has started a batch already. Press again to start another, as it is now."
 NOTHING_GIVEN = "Paste some prompts, or choose a file."
 
 FORMATS = (
@@ -60,6 +62,8 @@ class BatchForm(forms.Form):
     )
     # A file that came with the form before and is kept, so that it need not be chosen again.
     stored = forms.CharField(required=False, widget=forms.HiddenInput())
+    # One form makes one batch, however often its button is pressed.
+    once = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput())
     drop_stored = forms.BooleanField(
         label="Do without this file", required=False, widget=Toggle(), initial=False
     )
@@ -187,6 +191,12 @@ class BatchForm(forms.Form):
         self._user = user
         self.upload: UploadedFile[bytes] | None = None
         self.kept: File | None = None
+        self.nonce: str = self.data.get("once") or secrets.token_urlsafe()
+
+    def refuse_repetition(self) -> None:
+        """Say that this form has made a batch of something else; the next press makes another."""
+        self.nonce = secrets.token_urlsafe()
+        self.add_error(None, MADE_ANOTHER)
 
     def sections(self) -> list[dict[str, Any]]:
         """The fields as they are grouped on the page; a group with an error is open."""

@@ -15,8 +15,9 @@ from batches.admin.base import allowed, note, page_context
 from batches.admin.batch_form import BatchForm
 from batches.admin.batch_page import batch_page
 from batches.admin.comparison import comparison_of
-from batches.admin.new_batch import Preview, keep_upload, preview, start
+from batches.admin.new_batch import Preview, Started, keep_upload, preview, start
 from batches.conversion import NotConverted
+from batches.idempotency import KeyReused
 from batches.models import Batch, Provider
 from batches.services import (
     NotPossible,
@@ -41,10 +42,8 @@ def new(admin: "BatchAdmin", request: HttpRequest) -> HttpResponse:
     shown = None
     if request.method == "POST":
         made = _made(form, request) if form.is_valid() else None
-        if isinstance(made, Batch):
-            messages.success(request, "The batch is started.")
-            note(request, made, "Made.")
-            return HttpResponseRedirect(_page_of(made))
+        if isinstance(made, Started):
+            return _started(admin, request, made)
         keep_upload(form, user)
         shown = made
     context = page_context(
@@ -59,7 +58,20 @@ def new(admin: "BatchAdmin", request: HttpRequest) -> HttpResponse:
     return render(request, "admin/batches/new_batch.html", context)
 
 
-def _made(form: BatchForm, request: HttpRequest) -> Batch | Preview | None:
+def _started(admin: "BatchAdmin", request: HttpRequest, made: Started) -> HttpResponse:
+    """Go to the batch, or back to the form for who may make batches and not look at them."""
+    batch = made.batch
+    if made.before:
+        messages.info(request, f"This form has started {batch} already; it is started once.")
+    else:
+        note(request, batch, "Made.")
+        messages.success(request, f"{batch} is started.")
+    if admin.has_view_permission(request, batch):
+        return HttpResponseRedirect(_page_of(batch))
+    return HttpResponseRedirect(reverse("admin:batches_batch_add"))
+
+
+def _made(form: BatchForm, request: HttpRequest) -> Started | Preview | None:
     """The batch, or a look at it; None if the form now tells what is wrong."""
     try:
         if "_start" in request.POST:
@@ -67,6 +79,8 @@ def _made(form: BatchForm, request: HttpRequest) -> Batch | Preview | None:
         return preview(form)
     except NotConverted as error:
         form.refuse_lines(error.errors)
+    except KeyReused:
+        form.refuse_repetition()
     return None
 
 

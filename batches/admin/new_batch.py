@@ -1,15 +1,16 @@
 """A batch is made: looked at first, if that is wanted, then started."""
 
+import hashlib
 import io
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, cast
 
 from django.contrib.auth.models import User
-from django.db import transaction
 
 from batches.admin.batch_form import KEPT, BatchForm
 from batches.conversion import Converted, convert, store_converted
@@ -17,8 +18,12 @@ from batches.demand import Estimate
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
 from batches.files import BATCH, SHORTEST_LIFE_S, FileRefused, NewFile, safe_filename, store_file
+from batches.idempotency import Identity, create_once, digest_of, earlier
 from batches.models import Batch, File
 from batches.services import Origin, create_batch_of_file
+
+# Fields that tell nothing of the batch, or do so by the content of the prompts.
+NOT_SAID = frozenset({"once", "prompts", "file", "stored", "drop_stored"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +58,55 @@ def preview(form: BatchForm) -> Preview:
     )
 
 
-def start(form: BatchForm, user: User) -> Batch:
-    """Make the batch. Raises NotConverted."""
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A batch, and whether the same form has started it before."""
+
+    batch: Batch
+    before: bool
+
+
+def start(form: BatchForm, user: User) -> Started:
+    """Make the batch, unless this form has made it. Raises NotConverted, and KeyReused."""
+    identity = _identity_of(form, user)
+    if found := earlier(identity):
+        return Started(found, before=True)
+    file = _input_of(form, user)
+    batch = create_once(identity, partial(_batch_of, form, file, identity))
+    return Started(batch, before=batch.input_file_id != file.pk)
+
+
+def _identity_of(form: BatchForm, user: User) -> Identity:
+    with _source(form) as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto()
+    said = {name: form.data.get(name, "") for name in form.fields if name not in NOT_SAID}
+    digest = digest_of({**said, "content": content})
+    return Identity(owner=user, key=f"form-{form.nonce}", digest=digest, repeated=False)
+
+
+def _input_of(form: BatchForm, user: User) -> File:
     new = NewFile(
         owner=user,
         purpose=BATCH,
         filename=_input_name(form.filename),
-        # Until there is a batch: whatever goes wrong on the way, it does not stay.
+        # Until there is a batch of it: whatever goes wrong on the way, it does not stay.
         expires_after_s=SHORTEST_LIFE_S,
     )
     with _source(form) as stream:
         file, _ = store_converted(stream, form.reading(), new)
-    with transaction.atomic():
-        File.objects.filter(pk=file.pk).update(expires_at=None)
-        return create_batch_of_file(
-            form.cleaned_data["provider"],
-            file,
-            file.public_id,
-            form.options(),
-            origin=Origin(owner=user),
-        )
+    return file
+
+
+def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
+    """Part of a transaction: the batch, and that its input stays."""
+    File.objects.filter(pk=file.pk).update(expires_at=None)
+    return create_batch_of_file(
+        form.cleaned_data["provider"],
+        file,
+        file.public_id,
+        form.options(),
+        origin=Origin(identity.owner, identity.key, identity.digest),
+    )
 
 
 def keep_upload(form: BatchForm, user: User) -> None:

@@ -1,12 +1,14 @@
 """A batch is made in the form: what is wrong is said at its field, with the line."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models.signals import pre_save
 from django.http import HttpResponse
 from django.test import Client
@@ -112,6 +114,50 @@ def test_a_preview_starts_nothing_and_keeps_the_file(root: Client, provider: Pro
     assert len(prompts_of(batch)) == 4000
     assert batch.input_file is not None
     assert (batch.input_file.filename, batch.input_file.expires_at) == ("why.jsonl", None)
+
+
+def test_a_second_press_makes_no_second_batch(root: Client, provider: Provider) -> None:
+    once = root.get(reverse("admin:batches_batch_add")).context["form"].nonce
+    first = post(root, provider, "start", prompts="one", once=once)
+    again = post(root, provider, "start", prompts="one", once=once)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert Batch.objects.count() == 1
+    history = LogEntry.objects.values_list("change_message", flat=True)
+    assert list(history) == ["Made."]
+
+
+def test_presses_at_once_make_one_batch(
+    transactional_db: None, root: Client, provider: Provider
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for answer in pool.map(lambda _: press(root, provider), range(4)):
+            assert answer.status_code == 302
+    assert Batch.objects.count() == 1
+    # Of those who came too late the inputs go by themselves.
+    lasting = File.objects.filter(expires_at=None)
+    assert [file.pk for file in lasting] == [Batch.objects.get().input_file_id]
+
+
+def press(client: Client, provider: Provider) -> HttpResponse:
+    another = Client(SERVER_NAME="localhost")
+    another.cookies = client.cookies
+    try:
+        return post(another, provider, "start", prompts="one", once="x")
+    finally:
+        connection.close()
+
+
+def test_a_form_that_was_changed_makes_another_batch_when_pressed_again(
+    root: Client, provider: Provider
+) -> None:
+    post(root, provider, "start", prompts="one", once="x")
+    for changed in ({"prompts": "two"}, {"prompts": "one", "priority": "5"}):
+        answer = post(root, provider, "start", once="x", **changed)
+        assert "has started a batch already" in errors(answer)["__all__"][0]
+        nonce = answer.context["form"].nonce  # type: ignore[attr-defined]  # of the test client
+        assert f'value="{nonce}"' in answer.content.decode()
+        post(root, provider, "start", once=nonce, **changed)
+    assert Batch.objects.count() == 3
 
 
 TABLE = b"prompt,question\nno,yes\n"

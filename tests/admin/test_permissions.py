@@ -9,6 +9,7 @@ from batches.lifecycle import BatchStatus
 from batches.models import ApiToken, Batch, Provider, Result
 from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
+from tests.admin.test_new_batch import PLAIN
 from tests.makers import batch_of
 
 LISTS = (*("batch", "provider", "file", "apitoken", "webhookendpoint", "webhookdelivery"),)
@@ -89,6 +90,16 @@ def test_making_needs_the_permission_to_add(login: Login) -> None:
         address = reverse(f"admin:batches_{model}_add")
         assert viewer.get(address).status_code == 403
         assert viewer.post(address, {"prompts": "x"}).status_code == 403
+
+
+def test_who_may_make_batches_and_not_look_is_told_that_one_is_made(
+    login: Login, provider: Provider
+) -> None:
+    maker = login("add_batch")
+    fields = {**PLAIN, "provider": str(provider.pk), "prompts": "one", "_start": "1"}
+    answer = maker.post(reverse("admin:batches_batch_add"), fields, follow=True)
+    assert answer.status_code == 200
+    assert f"{Batch.objects.get()} is started." in answer.content.decode()
 
 
 def test_a_provider_is_for_who_may_change_it(login: Login, provider: Provider) -> None:

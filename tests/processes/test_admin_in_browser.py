@@ -96,6 +96,19 @@ def test_a_refresh_leaves_focus_and_scrolling_alone(visitor: Visitor) -> None:
     assert page.locator("#live[hx-get]").count() == 0
 
 
+# What a press does to the buttons of the form, if it were not sent; then the page is gone back to.
+PRESS = """async () => {
+    const form = document.getElementById("new-batch");
+    form.addEventListener("submit", (event) => event.preventDefault(), {once: true});
+    const buttons = [...form.querySelectorAll("button")];
+    buttons[0].click();
+    await new Promise((resolve) => setTimeout(resolve));
+    const pressed = buttons.map((button) => button.disabled);
+    window.dispatchEvent(new Event("pageshow"));
+    return [...pressed, ...buttons.map((button) => !button.disabled)];
+}"""
+
+
 def test_a_batch_is_made_of_a_csv_file(visitor: Visitor) -> None:
     page = visitor.page
     visitor.open("/admin/batches/batch/add/")
@@ -108,6 +121,7 @@ def test_a_batch_is_made_of_a_csv_file(visitor: Visitor) -> None:
     expect(page.locator("[name=column]")).to_have_value("prompt")
     page.click("text=Preview")
     expect(page.locator("#preview")).to_contain_text("Why 0?")
+    assert all(page.evaluate(PRESS)), "a form could be sent twice, or not at all after a return"
     page.click("text=Start the batch")
     wait_completed(visitor)
     expect(page.locator("#live .tp-progress").first).to_have_attribute(

@@ -87,3 +87,23 @@ function ask(question, button, proceed) {
   document.body.append(dialog);
   dialog.showModal();
 }
+
+// A form that is sent once: its buttons rest until there is an answer, also after a second press.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("[data-once]")) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+  // Afterwards, since a button that is disabled is not sent.
+  setTimeout(() => rest(form, true));
+});
+// Going back to a page may show it as it was left.
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("[data-once]")) {
+    delete form.dataset.sent;
+    rest(form, false);
+  }
+});
+function rest(form, disabled) {
+  for (const button of form.querySelectorAll("button")) button.disabled = disabled;
+}
