@@ -250,18 +250,19 @@ def cancel_batch(batch: Batch) -> Batch:
 def retry_batch(batch: Batch, *, kinds: Collection[str] = ()) -> Batch:
     """Run again only the prompts that failed, were cancelled or expired; the others stay.
 
-    With kinds, of those that failed only these. A completion window begins anew. Raises
-    NotPossible for a batch that has not ended, whose input was refused, or of which nothing failed.
+    With kinds, only those of these kinds. A completion window begins anew. Raises NotPossible for
+    a batch that has not ended, whose input was refused, or of which nothing failed.
     """
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
-    again = failed.filter(kind__in=[*kinds, *Result.NEVER_RAN]) if kinds else failed
+    again = failed.filter(kind__in=kinds) if kinds else failed
+    stays_failed = failed.exclude(kind__in=[*kinds, *Result.NEVER_RAN])
     with transaction.atomic():
         batch.refresh_from_db()
         window = batch.completion_window
         anew = {
             **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
             **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
-            "failed": failed.exclude(pk__in=again.values("pk")).count() if kinds else 0,
+            "failed": stays_failed.count() if kinds else 0,
             "expires_at": timezone.now() + window if window else None,
             "pause_reason": "",
             "report": None,

@@ -7,6 +7,7 @@ from django.utils import timezone
 from batches import services
 from batches.engine.errors import FailureKind
 from batches.inputs import LineError
+from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Prompt, Provider, Result, Slot
 from batches.purging import purge
 from batches.runner import run_slice
@@ -48,6 +49,31 @@ def test_retry_runs_what_was_cancelled_or_expired(provider: Provider) -> None:
     assert run_slice(batch.pk).ended
     check_batch(batch)
     assert batch.succeeded == 4
+
+
+@pytest.mark.parametrize("ends_as", ["expired", "completed"])
+def test_retry_of_kinds_leaves_all_others(
+    provider: Provider, simulator: SimulatedProvider, ends_as: str
+) -> None:
+    texts = ["a", "[simulate: status=400 times=1] b", "[simulate: status=500] c", "d"]
+    batch = batch_of(provider, texts, batch_size=2, max_attempts=1)
+    run_slice(batch.pk)
+    # The last one was never sent: the batch expired before, or was cancelled.
+    kind = FailureKind.EXPIRED if ends_as == "expired" else FailureKind.CANCELLED
+    Result.objects.filter(batch=batch, index=3).update(kind=kind, status=Result.FAILED)
+    Batch.objects.filter(pk=batch.pk).update(
+        status=BatchStatus.EXPIRED if ends_as == "expired" else BatchStatus.CANCELLED, succeeded=1
+    )
+    services.retry_batch(batch, kinds=[FailureKind.REQUEST])
+    assert (batch.status, batch.succeeded, batch.failed) == ("in_progress", 1, 1)
+    assert run_slice(batch.pk).ended
+    batch.refresh_from_db()
+    assert (batch.status, batch.succeeded, batch.failed) == (ends_as, 2, 1)
+    assert [simulator.calls[text] for text in texts] == [1, 2, 1, 1]
+    services.retry_batch(batch, kinds=[kind])
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert [simulator.calls[text] for text in texts] == [1, 2, 1, 2]
 
 
 def test_retry_needs_an_ended_batch_with_something_to_retry(provider: Provider) -> None:
