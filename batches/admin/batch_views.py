@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -17,6 +17,7 @@ from batches.admin.batch_page import batch_page
 from batches.admin.comparison import comparison_of
 from batches.admin.new_batch import Preview, Started, keep_upload, preview, start
 from batches.conversion import NotConverted
+from batches.engine.errors import FailureKind
 from batches.idempotency import KeyReused
 from batches.models import Batch, Provider
 from batches.services import (
@@ -126,6 +127,8 @@ def retry(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
     """Run what failed again, all of it or one kind."""
     batch = allowed(admin, request, pk, to="act")
     kinds = [kind for kind in request.POST.getlist("kind") if kind]
+    if not set(kinds) <= set(FailureKind):
+        raise Http404
     what = f"Retrying what failed{' with ' + ', '.join(kinds) if kinds else ''}."
     return _done(request, batch, lambda batch: retry_batch(batch, kinds=kinds), what)
 
@@ -147,15 +150,14 @@ def _done(
     request: HttpRequest, batch: Batch, service: Callable[[Batch], object], what: str
 ) -> HttpResponse:
     """Call a service, say what came of it, and go back to the batch."""
-    page = _page_of(batch)
-    note(request, batch, what[:200])
     try:
         service(batch)
     except NotPossible as error:
         messages.error(request, str(error))
     else:
+        note(request, batch, what[:200])
         messages.success(request, what)
-    return HttpResponseRedirect(page)
+    return HttpResponseRedirect(_page_of(batch))
 
 
 def _page_of(batch: Batch) -> str:

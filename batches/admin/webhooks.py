@@ -116,6 +116,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
         """Send a sample event now, and tell what was answered."""
         endpoint = allowed(self, request, pk, to="test")
         answer = send_sample(endpoint, EVENT_TYPES[0])
+        note(request, endpoint, "Sent a test event.")
         if answer.accepted:
             messages.success(request, f"It answered {answer.status_code}.")
         else:

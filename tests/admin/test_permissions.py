@@ -148,6 +148,32 @@ def test_one_kind_of_failure_is_retried_alone(root: Client, provider: Provider) 
     assert (batch.status, batch.failed, batch.succeeded) == (BatchStatus.IN_PROGRESS, 1, 1)
 
 
+@pytest.mark.parametrize("kind", ["nonsense", "\0"])
+def test_of_a_kind_that_is_none_nothing_is_retried(
+    root: Client, provider: Provider, kind: str
+) -> None:
+    batch = ended_batch(provider, ["a", "b"], failed={0: "x"})
+    assert root.post(page(batch, "retry"), {"kind": kind}).status_code == 404
+    batch.refresh_from_db()
+    assert batch.status == BatchStatus.COMPLETED
+
+
+def history_of(client: Client, batch: Batch) -> list[str]:
+    entries = client.get(page(batch, "history")).context["action_list"]
+    return [entry.change_message for entry in entries]
+
+
+def test_the_history_tells_what_was_done_and_not_what_was_refused(
+    root: Client, provider: Provider
+) -> None:
+    batch = ended_batch(provider, ["a", "b"], failed={0: "x"})
+    root.post(page(batch, "cancel"))
+    assert history_of(root, batch) == []
+    root.post(page(batch, "retry"), {"kind": "server"})
+    assert history_of(root, batch) == ["Retrying what failed with server."]
+    assert f'href="{page(batch, "history")}"' in root.get(page(batch)).content.decode()
+
+
 def test_a_token_is_shown_once(root: Client) -> None:
     owner = User.objects.get(is_superuser=True)
     shown = root.post(reverse("admin:batches_apitoken_add"), {"owner": owner.pk, "name": "laptop"})
