@@ -20,9 +20,12 @@ else:
             return cls
 
 
+# Of the largest number that fits into any integer of a database's.
+MAX_DIGITS = 18
+
 M = TypeVar("M", bound=Model)
 
-__all__ = ["MachineMade", "ModelAdmin", "allowed", "note", "page_context"]
+__all__ = ["MachineMade", "ModelAdmin", "allowed", "note", "page_context", "small_number"]
 
 
 class MachineMade(ModelAdmin[M]):
@@ -59,6 +62,11 @@ def note(request: HttpRequest, row: Model, what: str) -> None:
         action_flag=CHANGE,
         change_message=what,
     )
+
+
+def small_number(text: str) -> int | None:
+    """The number that an address names, if it can be one of a row."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
 
 
 def page_context(

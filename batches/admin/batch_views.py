@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
-from batches.admin.base import allowed, note, page_context
+from batches.admin.base import allowed, note, page_context, small_number
 from batches.admin.batch_form import BatchForm
 from batches.admin.batch_page import batch_page
 from batches.admin.comparison import comparison_of
@@ -110,8 +110,8 @@ def live(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
 
 def compare(request: HttpRequest, admin: "BatchAdmin") -> HttpResponse:
     """The timings of several batches side by side."""
-    given = request.GET.get("ids", "").split(",")
-    pks = list(dict.fromkeys(int(pk) for pk in given if pk.isascii() and pk.isdigit()))
+    given = map(small_number, request.GET.get("ids", "").split(","))
+    pks = list(dict.fromkeys(pk for pk in given if pk is not None))
     batches = [allowed(admin, request, pk, to="view") for pk in pks[:MOST_COMPARED]]
     context = page_context(admin, request, "Timings compared", comparison=comparison_of(batches))
     return render(request, "admin/batches/compare.html", context)

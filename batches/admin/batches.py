@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from batches.admin import batch_views, result_views
-from batches.admin.base import MachineMade
+from batches.admin.base import MachineMade, small_number
 from batches.admin.batch_charts import SHOWN_ID_CHARS
 from batches.admin.batch_page import colour_of, progress_of
 from batches.admin.costs import cost_of
@@ -166,7 +166,10 @@ class BatchAdmin(MachineMade[Batch]):
         _form_url: str = "",
         _extra: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        return batch_views.detail(self, request, int(object_id) if object_id.isdigit() else 0)
+        pk = small_number(object_id)
+        if pk is None:
+            raise Http404
+        return batch_views.detail(self, request, pk)
 
     def get_urls(self) -> list[URLPattern]:
         views: tuple[tuple[str, str, View], ...] = (

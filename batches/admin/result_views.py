@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from batches.admin.base import allowed, page_context
+from batches.admin.base import allowed, page_context, small_number
 from batches.admin.conversation import Part, Turn, answered, asked
 from batches.admin.downloads import download, jsonl_of
 from batches.admin.json_lines import Line, faults_of, marked_lines
@@ -31,7 +31,8 @@ def results(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
     """A page of results, filtered if wanted."""
     batch = _readable(request, admin, pk)
     wanted = _filter_of(request)
-    after = _number(request.GET.get("after", ""), -1)
+    after = small_number(request.GET.get("after", ""))
+    after = -1 if after is None else after
     rows = rows_of(batch, wanted, after=after, limit=PAGE + 1)
     more = len(rows) > PAGE
     context = page_context(
@@ -142,10 +143,6 @@ def _filter_of(request: HttpRequest) -> Filter:
     if given["status"] not in {Result.SUCCEEDED, Result.FAILED}:
         given["status"] = ""
     return Filter(**given)
-
-
-def _number(text: str, default: int) -> int:
-    return int(text) if text.isdigit() and len(text) < 10 else default
 
 
 def _query(wanted: Filter, after: int | None) -> str:

@@ -86,6 +86,23 @@ def test_a_deleted_batch_is_gone(root: Client, provider: Provider) -> None:
         assert root.get(address).status_code == 404
 
 
+@pytest.mark.parametrize("number", ["²", "9" * 5000, "9" * 19, "9" * 18, "-1", "x"])
+def test_numbers_that_name_no_row_are_no_fault_of_the_server(
+    root: Client, provider: Provider, number: str
+) -> None:
+    batch = ended_batch(provider, ["a"])
+    changelist, results, compare = (
+        reverse("admin:batches_batch_changelist"),
+        reverse("admin:batches_batch_results", args=[batch.pk]),
+        reverse("admin:batches_batch_compare"),
+    )
+    for page in (f"{changelist}{number}/change/", f"{changelist}{number}/live/"):
+        assert root.get(page, follow=True).status_code == 404
+    assert root.get(f"{results}{number}/", follow=True).status_code == 404
+    assert root.get(results, {"after": number}).status_code == 200
+    assert root.get(compare, {"ids": f"{number},{batch.pk}"}).status_code in {200, 404}
+
+
 def test_batches_are_compared(root: Client, provider: Provider) -> None:
     first, second = ended_batch(provider, ["a"]), ended_batch(provider, ["a", "b"])
     address = reverse("admin:batches_batch_changelist")
