@@ -1,6 +1,6 @@
 """API tokens: made here, shown once."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -17,7 +17,7 @@ from batches.tokens import create_token
 
 
 class TokenForm(forms.Form):
-    """Whose token it is, and until when it is good."""
+    """Whose token it is, and until when it is good. Only superusers make those of others."""
 
     owner = forms.ModelChoiceField(
         User.objects.filter(is_active=True).order_by("username"), widget=Choice(), empty_label=None
@@ -31,6 +31,13 @@ class TokenForm(forms.Form):
         widget=Text(type="datetime-local"),
         help_text="UTC. Leave empty for a token that does not expire.",
     )
+
+    def __init__(self, user: User, data: Any = None) -> None:
+        super().__init__(data, initial={"owner": user.pk})
+        if not user.is_superuser:
+            # With the token of another user, one has what that user may do.
+            owner = cast("forms.ModelChoiceField[User]", self.fields["owner"])
+            owner.queryset = User.objects.filter(pk=user.pk)
 
     def clean_expires_at(self) -> Any:
         moment = self.cleaned_data["expires_at"]
@@ -58,7 +65,7 @@ class TokenAdmin(MachineMade[ApiToken]):
         """A form; then the secret, in the answer itself: nowhere else is it kept."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = TokenForm(request.POST or None, initial={"owner": request.user.pk})
+        form = TokenForm(cast(User, request.user), request.POST or None)
         secret = ""
         if request.method == "POST" and form.is_valid():
             data = form.cleaned_data
