@@ -25,6 +25,13 @@ class Filter:
     kind: str = ""
     custom_id: str = ""
 
+    @property
+    def statuses(self) -> list[str]:
+        """The statuses that a wanted result may have; what succeeded is of no kind of failure."""
+        if self.kind:
+            return [Result.FAILED] if self.status != Result.SUCCEEDED else []
+        return [self.status] if self.status else [Result.SUCCEEDED, Result.FAILED]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -55,10 +62,9 @@ def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[Row
     Asked for by status, since within a status they are in order already; in one query for both a
     million would be sorted.
     """
-    statuses = [wanted.status] if wanted.status else [Result.SUCCEEDED, Result.FAILED]
     found = [
         columns
-        for status in statuses
+        for status in wanted.statuses
         for columns in _matching(batch, status, wanted)
         .filter(index__gt=after)
         .order_by("index")
@@ -67,6 +73,32 @@ def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[Row
     ]
     found.sort(key=itemgetter(0))
     return [_row(batch, columns) for columns in found[:limit]]
+
+
+def indexes_before(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
+    """So many indexes of results before one, the nearest first."""
+    found = [
+        before
+        for status in wanted.statuses
+        for before in _matching(batch, status, wanted)
+        .filter(index__lt=index)
+        .order_by("-index")
+        .values_list("index", flat=True)[:limit]
+    ]
+    return sorted(found, reverse=True)[:limit]
+
+
+def indexes_after(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
+    """So many indexes of results behind one, the nearest first."""
+    found = [
+        after
+        for status in wanted.statuses
+        for after in _matching(batch, status, wanted)
+        .filter(index__gt=index)
+        .order_by("index")
+        .values_list("index", flat=True)[:limit]
+    ]
+    return sorted(found)[:limit]
 
 
 def _matching(batch: Batch, status: str, wanted: Filter) -> QuerySet[Result]:

@@ -13,7 +13,7 @@ from batches.admin.base import allowed, page_context, small_number
 from batches.admin.conversation import Part, Turn, answered, asked
 from batches.admin.downloads import download, jsonl_of
 from batches.admin.json_lines import Line, faults_of, marked_lines
-from batches.admin.result_rows import Filter, rows_of
+from batches.admin.result_rows import Filter, indexes_after, indexes_before, rows_of
 from batches.engine.asked import answer_schema
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.records import Endpoint
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from batches.admin.batches import BatchAdmin
 
 PAGE = 50
+# Before the first index.
+FROM_THE_START = -1
 LONGEST_SHOWN = 200_000
 
 
 def results(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
     """A page of results, filtered if wanted."""
     batch = _readable(request, admin, pk)
-    wanted = _filter_of(request)
-    after = small_number(request.GET.get("after", ""))
-    after = -1 if after is None else after
+    wanted, after = _filter_of(request), _after_of(request)
     rows = rows_of(batch, wanted, after=after, limit=PAGE + 1)
     more = len(rows) > PAGE
     context = page_context(
@@ -44,10 +44,21 @@ def results(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
         wanted=wanted,
         kinds=list(FailureKind),
         after=after,
+        query=_query(wanted, after),
         next_page=_query(wanted, rows[PAGE - 1].index) if more else "",
-        first_page=_query(wanted, None),
+        previous_page=_query(wanted, _page_before(batch, wanted, after)),
+        first_page=_query(wanted, FROM_THE_START),
     )
     return render(request, "admin/batches/results.html", context)
+
+
+def _page_before(batch: Batch, wanted: Filter, after: int) -> int:
+    """What the page before comes after."""
+    if after <= FROM_THE_START:
+        return FROM_THE_START
+    # The last of its rows may be the one that this page comes after.
+    before = indexes_before(batch, wanted, after + 1, limit=PAGE + 1)
+    return before[PAGE] if len(before) > PAGE else FROM_THE_START
 
 
 def jsonl(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponseBase:
@@ -81,6 +92,8 @@ def result(request: HttpRequest, admin: "BatchAdmin", pk: int, index: int) -> Ht
     if prompt is None:
         raise Http404
     found = Result.objects.filter(pk=prompt.pk).first()
+    wanted = _filter_of(request)
+    previous, following = _neighbours(batch, wanted, index)
     context = page_context(
         admin,
         request,
@@ -89,10 +102,21 @@ def result(request: HttpRequest, admin: "BatchAdmin", pk: int, index: int) -> Ht
         prompt=prompt,
         result=found,
         reading=reading_of(batch, prompt, found),
-        previous=index - 1 if index else None,
-        next=index + 1 if index + 1 < batch.total else None,
+        previous=previous,
+        next=following,
+        query=_query(wanted, _after_of(request)),
+        filtered=wanted != Filter(),
     )
     return render(request, "admin/batches/result.html", context)
+
+
+def _neighbours(batch: Batch, wanted: Filter, index: int) -> tuple[int | None, int | None]:
+    """The prompts before and after one: of all, or of those whose results a filter lets through."""
+    if wanted == Filter():
+        return index - 1 if index else None, index + 1 if index + 1 < batch.total else None
+    before = indexes_before(batch, wanted, index, limit=1)
+    behind = indexes_after(batch, wanted, index, limit=1)
+    return next(iter(before), None), next(iter(behind), None)
 
 
 def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
@@ -145,7 +169,12 @@ def _filter_of(request: HttpRequest) -> Filter:
     return Filter(**given)
 
 
-def _query(wanted: Filter, after: int | None) -> str:
+def _after_of(request: HttpRequest) -> int:
+    after = small_number(request.GET.get("after", ""))
+    return FROM_THE_START if after is None else after
+
+
+def _query(wanted: Filter, after: int) -> str:
     values = {name: getattr(wanted, name) for name in Filter.__slots__}
     given = {name: value for name, value in values.items() if value}
-    return urlencode({**given, **({"after": after} if after is not None else {})})
+    return urlencode({**given, **({"after": after} if after > FROM_THE_START else {})})

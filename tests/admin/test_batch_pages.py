@@ -1,5 +1,8 @@
 """The page of a batch shows it in whatever state it is, and asks for itself while it runs."""
 
+import re
+from html import unescape
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -132,6 +135,59 @@ def test_results_are_filtered_and_paged(root: Client, provider: Provider) -> Non
         ({"status": "nonsense", "after": "118"}, [119]),
     ):
         assert [row.index for row in root.get(address, given).context["rows"]] == found
+
+
+def linked(client: Client, page: str, text: str) -> str:
+    """Where the first link of this text on a page leads."""
+    found = re.findall(rf'href="([^"]+)"[^>]*>{text}<', client.get(page).content.decode())
+    address = unescape(found[0])
+    return page.partition("?")[0] + address if address.startswith("?") else address
+
+
+def test_pages_of_results_lead_back(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, 120 * ["p"], failed=dict.fromkeys(range(0, 120, 2), "bad"))
+    address = reverse("admin:batches_batch_results", args=[batch.pk])
+    for start in (f"{address}?", f"{address}?status=failed"):
+        pages, seen = [start], list[list[int]]()
+        while root.get(pages[-1]).context["next_page"]:
+            pages.append(linked(root, pages[-1], "Next page"))
+        for number, page in enumerate(pages):
+            seen.append([row.index for row in root.get(page).context["rows"]])
+            if number:
+                back = root.get(linked(root, page, "Previous page")).context["rows"]
+                assert [row.index for row in back] == seen[number - 1]
+        assert "Previous page" not in root.get(start).content.decode()
+        assert len(seen) == {f"{address}?": 3, f"{address}?status=failed": 2}[start]
+
+
+def test_results_are_counted_as_their_ids_are(root: Client, provider: Provider) -> None:
+    assert "<td>1</td>" in shown(root, ended_batch(provider, ["a"]), "results")
+
+
+def test_a_result_leads_to_its_like(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, ["p"] * 9, failed=dict.fromkeys((2, 5, 7), "bad"))
+    Result.objects.filter(batch=batch, index=7).update(kind="refusal")
+    filtered = reverse("admin:batches_batch_results", args=[batch.pk]) + "?kind=server"
+    second = linked(root, filtered, "line-6")
+    page = root.get(second)
+    assert (page.context["previous"], page.context["next"]) == (2, None)
+    assert root.get(linked(root, second, "Previous")).context["prompt"].index == 2
+    assert linked(root, second, "Back to those like it") == filtered
+    example = root.get(
+        linked(root, reverse("admin:batches_batch_change", args=[batch.pk]), "line-3")
+    )
+    assert example.context["next"] == 5
+
+
+def test_without_a_filter_a_result_leads_to_its_neighbours(
+    root: Client, provider: Provider
+) -> None:
+    batch = ended_batch(provider, ["p"] * 3)
+    found = [
+        root.get(reverse("admin:batches_batch_result", args=[batch.pk, index])).context
+        for index in range(3)
+    ]
+    assert [(one["previous"], one["next"]) for one in found] == [(None, 1), (0, 2), (1, None)]
 
 
 def test_the_dashboard_counts_what_runs(root: Client, provider: Provider) -> None:
