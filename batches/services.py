@@ -300,13 +300,21 @@ def delete_batch(batch: Batch) -> None:
 
 
 def find_batch(public_id: str) -> Batch:
-    """The batch with this id. Raises NotPossible."""
-    try:
-        return Batch.objects.select_related("provider").get(public_id=public_id)
-    except Batch.DoesNotExist:
-        newest = Batch.objects.order_by("-pk").values_list("public_id", flat=True).first()
+    """The batch with this id, which runs or has run. Raises NotPossible."""
+    there = Batch.objects.filter(deleted_at=None)
+    # All of the prompts are stored, or there is no total.
+    runs = there.exclude(total=0)
+    batch = there.select_related("provider").filter(public_id=public_id).first()
+    if batch is None:
+        newest = runs.order_by("-pk").values_list("public_id", flat=True).first()
         hint = f"; the newest is {newest}" if newest else ""
-        raise NotPossible(f"there is no batch {public_id!r}{hint}") from None
+        raise NotPossible(f"there is no batch {public_id!r}{hint}")
+    if not batch.total:
+        raise NotPossible(
+            f"{public_id} has nothing to run: its status is '{batch.status}', and its input was "
+            "not read to its end"
+        )
+    return batch
 
 
 def find_provider(name: str) -> Provider:

@@ -392,6 +392,7 @@ def refusal(name: str, error: InputRefused) -> str:
 def run(batch: Batch, display: ProgressDisplay) -> int:
     """Run a batch to its end; return 0, or the exit status that says why it stands still."""
     stop = StopSignal()
+    waiting = False
     with stopped_by_signals(stop, display) as received:
         while True:
             batch.refresh_from_db()
@@ -405,7 +406,9 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
             if stop.requested:
                 display.fail(f"Stopped. {how_to_resume(batch)}")
                 return 128 + received[0]
-            display.say("Waiting for chunks that an earlier run still holds ...")
+            if not waiting:
+                display.say("Waiting for chunks that another run still holds ...")
+            waiting = True
             stop.wait(SECONDS_BETWEEN_CLAIMS)
 
 

@@ -1,0 +1,54 @@
+"""`process_batch --resume`: what it goes on with, and what it says of the rest."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from batches.simulator import Behaviour, SimulatedProvider
+from tests.processes.bulk import batch_id, prompt_lines, stored
+from tests.processes.conftest import CommandLine, Finished, wait_until
+
+
+def resume(cli: CommandLine, *arguments: str) -> Finished:
+    return cli.process_batch("--resume", batch_id(cli), *arguments, name=None)
+
+
+@pytest.mark.parametrize("status", ["failed", "validating"])
+def test_a_batch_whose_input_was_not_stored_is_refused(cli: CommandLine, status: str) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    assert cli.process_batch().status == 0
+    stored(cli, "UPDATE batches_batch SET status = ?, total = 0, succeeded = 0", status)
+    ended = resume(cli)
+    assert ended.status == 2
+    assert f"status is '{status}'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    hint = cli.process_batch("--resume", "batch_1", name=None).stderr
+    assert batch_id(cli) not in hint
+
+
+def test_a_deleted_batch_is_not_there_any_more(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    assert cli.process_batch().status == 0
+    Path(cli.path("out.jsonl")).unlink()
+    stored(cli, "UPDATE batches_batch SET deleted_at = created_at")
+    ended = resume(cli)
+    assert ended.status == 2
+    assert "there is no batch" in ended.stderr
+    assert "newest" not in ended.stderr
+    assert not Path(cli.path("out.jsonl")).exists()
+
+
+def test_that_it_waits_for_another_run_is_said_once(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    cli.env["LEASE_SECONDS"] = "4"
+    simulator.behaviour = Behaviour(latency="fixed:1")
+    cli.path("prompts.jsonl", prompt_lines(20))
+    process = cli.start(*cli.arguments("--batch-size", "20"))
+    wait_until(lambda: simulator.calls.total() == 20, "calls in flight")
+    cli.interrupt(process, signal.SIGKILL)
+    simulator.behaviour = Behaviour()
+    ended = resume(cli)
+    assert ended.status == 0, ended.stderr
+    assert ended.stderr.count("Waiting for") == 1
