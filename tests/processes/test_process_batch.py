@@ -39,6 +39,21 @@ def test_some_failed_prompts_are_status_1_and_among_the_output(cli: CommandLine)
     assert failed["response"]["status_code"] == 400
 
 
+def test_prompts_that_never_ran_because_the_batch_was_cancelled_are_status_1(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(latency="fixed:0.5")
+    cli.path("prompts.jsonl", prompt_lines(60))
+    process = cli.start(*cli.arguments("--batch-size", "10", "--json"))
+    wait_until(lambda: simulator.calls.total() >= 10, "the first calls")
+    stored(cli, "UPDATE batches_batch SET status = 'cancelling', cancelling_at = created_at")
+    ended = cli.finish(process)
+    assert ended.status == 1, ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["status"], summary["failed"]) == ("cancelled", 0)
+    assert summary["succeeded"] < 60 == len(lines_of(cli.path("out.jsonl")))
+
+
 def test_failed_prompts_go_to_their_own_file_if_it_is_named(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: status=400]"}\n')
     assert cli.process_batch("--errors", cli.path("errors.jsonl")).status == 1

@@ -90,9 +90,9 @@ examples:
       --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25
   process_batch --resume batch_0123 --output out.jsonl
 
-exit status: 0 all prompts succeeded, 1 some failed, 2 usage, bad input, or paused (a refused key,
-an empty account, a budget that is spent), 130 after Ctrl-C. The key is read from the environment
-and is never stored.
+exit status: 0 all prompts succeeded, 1 some failed or never ran, 2 usage, bad input, or paused (a
+refused key, an empty account, a budget that is spent), 130 after Ctrl-C, 143 after SIGTERM. The
+key is read from the environment and is never stored.
 """
 
 
@@ -193,7 +193,7 @@ class Command(BaseCommand):
         self.present(batch, console, options)
         if status:
             sys.exit(status)
-        if batch.failed:
+        if batch.succeeded < batch.total:
             sys.exit(EXIT_SOME_FAILED)
 
     def resumed(self, options: dict[str, Any]) -> Batch:
