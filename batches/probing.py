@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from batches.engine.errors import ProviderError
+from batches.engine.errors import DeadlineExceeded, ProviderError
 from batches.models import Provider
 from batches.provider_client import Look
 from batches.providers import ProviderMisconfigured, provider_client
@@ -30,15 +30,21 @@ def probe(provider: Provider) -> Probe:
     """Ask a provider for its models. Never fails; takes 15 seconds at most."""
     began = time.monotonic()
     try:
-        found = asyncio.run(_look(provider))
+        found = look(provider)
     except (ProviderError, ProviderMisconfigured) as error:
         return Probe(time.monotonic() - began, error=str(error))
-    except TimeoutError:
-        return Probe(DEADLINE_S, error=f"no answer within {DEADLINE_S:g} s")
     unlisted = sorted(set(provider.model_names) - set(found.models))
     return Probe(time.monotonic() - began, sorted(found.models), found.limits, unlisted)
 
 
-async def _look(provider: Provider) -> Look:
-    async with asyncio.timeout(DEADLINE_S), provider_client(provider, connections=1) as client:
+def look(provider: Provider, *, deadline_s: float = DEADLINE_S) -> Look:
+    """What a provider says of itself. Raises ProviderMisconfigured or a ProviderError."""
+    try:
+        return asyncio.run(_look(provider, deadline_s))
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{provider.base_url}: no answer within {deadline_s:g} s") from error
+
+
+async def _look(provider: Provider, deadline_s: float) -> Look:
+    async with asyncio.timeout(deadline_s), provider_client(provider, connections=1) as client:
         return await client.look()

@@ -12,13 +12,13 @@ from batches.finishing import finish_batch
 from batches.leases import claim_chunk
 from batches.models import Batch, Chunk, Prompt, Provider, Result
 from batches.providers import ProviderMisconfigured
-from batches.runner import list_models, run_slice
+from batches.runner import run_slice
 from batches.runner.store import Progress
 from batches.simulator import Behaviour, SimulatedProvider
 from batches.stop_signal import StopSignal
 from batches.summary import summarise
 from tests.checker import check_batch
-from tests.makers import MODEL, batch_of
+from tests.makers import batch_of
 
 FORGET_LEASES = {"lease_expires_at": timezone.now() - timedelta(days=1)}
 
@@ -275,13 +275,6 @@ def test_a_missing_key_is_named_before_anything_is_sent(
         run_slice(batch.pk)
     assert not simulator.calls
     assert batch.chunks.claimable().count() == 1
-
-
-def test_the_models_of_a_provider_can_be_listed(
-    provider: Provider, simulator: SimulatedProvider
-) -> None:
-    simulator.behaviour = Behaviour(models=("a", MODEL))
-    assert list_models(provider) == ["a", MODEL]
 
 
 def test_a_run_logs_its_performance(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:

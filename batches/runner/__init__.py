@@ -12,8 +12,7 @@ from asgiref.sync import async_to_sync
 from batches import breaker
 from batches.engine.errors import ProviderError
 from batches.finishing import finish_batch
-from batches.models import Batch, Provider
-from batches.providers import provider_client
+from batches.models import Batch
 from batches.runner.batch_slice import BatchSlice
 from batches.runner.store import Progress, SliceStore, leave_slot, take_slot
 from batches.stop_signal import StopSignal
@@ -116,13 +115,3 @@ def log_performance(batch: Batch) -> None:
         summary.failed,
         summary.timing.describe(),
     )
-
-
-def list_models(provider: Provider) -> list[str]:
-    """The models that a provider lists. Raises ProviderMisconfigured or a ProviderError."""
-
-    async def ask() -> list[str]:
-        async with provider_client(provider, connections=1) as client:
-            return await client.models()
-
-    return async_to_sync(ask)()

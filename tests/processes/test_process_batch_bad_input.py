@@ -1,5 +1,7 @@
 """Whatever is wrong is said in a line or a few, with status 2, and leaves nothing behind."""
 
+import socket
+
 import pytest
 
 from batches.simulator import Behaviour, SimulatedProvider
@@ -129,6 +131,15 @@ def test_a_refused_key_is_found_before_a_prompt_is_read(
     ended = cli.process_batch("--api-key-env", "KEY")
     assert_refused(cli, ended, "401")
     assert "canary" not in ended.stderr
+
+
+def test_an_endpoint_that_accepts_and_never_answers_is_given_up(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", GOOD)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        ended = cli.process_batch("--base-url", address, "--timeout", "0.5")
+    assert_refused(cli, ended, f"{address}: no answer within 0.5 s")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_missing_column_names_those_that_are_there(cli: CommandLine) -> None:

@@ -25,6 +25,7 @@ from batches.demand import Demand
 from batches.engine.errors import (
     AuthError,
     ConfigError,
+    DeadlineExceeded,
     NetworkError,
     PromptRejected,
     ProviderError,
@@ -46,8 +47,9 @@ from batches.management.console import ProgressDisplay, print_summary
 from batches.management.limit_options import RATES, add_limit_options, budget, rates
 from batches.management.output import STANDARD_OUTPUT, check_writable, whole_file
 from batches.models import Batch, Provider
+from batches.probing import DEADLINE_S, look
 from batches.providers import ProviderMisconfigured
-from batches.runner import list_models, run_slice
+from batches.runner import run_slice
 from batches.stop_signal import StopSignal
 from batches.summary import summarise
 
@@ -199,7 +201,7 @@ class Command(BaseCommand):
     def resumed(self, options: dict[str, Any]) -> Batch:
         batch = services.find_batch(options["resume"])
         if batch.status in services.RESUMABLE:
-            check_provider(batch.provider)
+            check_provider(batch.provider, batch.timeout_s)
             services.resume_batch(batch, **budget(options))
         return batch
 
@@ -268,7 +270,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     )
     with opened(options["input"]) as stream:
         provider = provider_of(options)
-        check_provider(provider)
+        check_provider(provider, batch_options.timeout_s)
         demand = Demand(batch_options.defaults)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
@@ -362,14 +364,16 @@ def provider_of(options: dict[str, Any]) -> Provider:
     return services.default_provider()
 
 
-def check_provider(provider: Provider) -> None:
+def check_provider(provider: Provider, timeout_s: float) -> None:
     """Ask a provider for its models, to find a wrong address or key before a prompt is read.
+
+    It has no more time than any call has.
 
     Whoever starts this wants a provider tried again that its errors have paused.
     """
     try:
-        list_models(provider)
-    except (AuthError, NetworkError) as error:
+        look(provider, deadline_s=min(timeout_s, DEADLINE_S))
+    except (AuthError, NetworkError, DeadlineExceeded) as error:
         raise Error(error.message) from error
     except ConfigError as error:
         # Not every provider lists its models; an address that may not be called is another matter.
