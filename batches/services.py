@@ -33,6 +33,10 @@ from batches.tasks import ring, runners_of
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
 
+# What whoever makes a batch may ask for.
+MAX_BATCH_SIZE = 10_000
+MAX_ATTEMPTS = 100
+
 # Nobody waits for more prompts than these: a worker closes what is cancelled, and the sweeper
 # removes what is deleted.
 FINISHED_AT_ONCE = 10_000

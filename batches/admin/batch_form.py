@@ -19,7 +19,13 @@ from batches.engine.retry import RetryPolicy
 from batches.files import unexpired
 from batches.inputs import InputFormat, InputOptions, LineError
 from batches.models import File, Provider
-from batches.services import BatchOptions, NoPrice, check_price
+from batches.services import (
+    MAX_ATTEMPTS,
+    MAX_BATCH_SIZE,
+    BatchOptions,
+    NoPrice,
+    check_price,
+)
 
 # More errors than these are not read at once.
 SHOWN_ERRORS = 20
@@ -112,7 +118,7 @@ class BatchForm(forms.Form):
     batch_size = forms.IntegerField(
         label="Calls at once",
         min_value=1,
-        max_value=10_000,
+        max_value=MAX_BATCH_SIZE,
         initial=DEFAULT_BATCH_SIZE,
         widget=Number(),
     )
@@ -131,7 +137,7 @@ class BatchForm(forms.Form):
     max_attempts = forms.IntegerField(
         label="Attempts for each prompt",
         min_value=1,
-        max_value=100,
+        max_value=MAX_ATTEMPTS,
         initial=RetryPolicy().max_attempts,
         widget=Number(),
     )

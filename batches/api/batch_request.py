@@ -13,7 +13,7 @@ from batches.engine.records import Endpoint, Schedule
 from batches.engine.retry import RetryPolicy
 from batches.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
 from batches.lines import LineRefused, check_depth
-from batches.services import BatchOptions
+from batches.services import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions
 
 LONGEST_WINDOW = timedelta(days=30)
 MAX_KEY_CHARS = 255
@@ -80,11 +80,11 @@ class CreateBatch(RequestModel):
 
     provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)
-    batch_size: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_BATCH_SIZE
+    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)] = DEFAULT_BATCH_SIZE
     schedule: Schedule = "rolling"
     parallelism: Annotated[int, Field(ge=1, le=100)] = 1
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = RetryPolicy().max_attempts
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] = RetryPolicy().max_attempts
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = DEFAULT_TIMEOUT_S
     max_cost: MaxCost | None = None
     max_tokens_total: MaxTokens | None = None

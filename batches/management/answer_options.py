@@ -1,12 +1,12 @@
 """The options of the bulk command that say how answers are made to fit their schema."""
 
-import argparse
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from batches.engine.records import LadderOptions
+from batches.management.usage import whole_number
 
 MAX_REPAIR_ATTEMPTS = 10
 
@@ -31,7 +31,7 @@ def add_answer_options(parser: CommandParser) -> None:
     )
     add(
         "--max-repair-attempts",
-        type=_repair_attempts,
+        type=whole_number(0, MAX_REPAIR_ATTEMPTS),
         metavar="N",
         help="ask again so often for an answer that does not fit its schema "
         f"(default {LadderOptions().max_repair_attempts})",
@@ -48,13 +48,6 @@ def add_answer_options(parser: CommandParser) -> None:
         default=None,
         help="take no answer whose JSON has to be mended",
     )
-
-
-def _repair_attempts(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= MAX_REPAIR_ATTEMPTS:
-        raise argparse.ArgumentTypeError(f"{value} is not from 0 to {MAX_REPAIR_ATTEMPTS}")
-    return value
 
 
 def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from batches.management.usage import whole_number
+
 MOST = 10**15
 MOST_DOLLARS = Decimal(10_000_000)
 LEAST_DOLLARS = Decimal("0.000001")
@@ -20,22 +22,20 @@ def add_limit_options(parser: CommandParser) -> None:
     """Have a parser know these options; one that is not given is None."""
     add = parser.add_argument
     shared = "of --base-url, kept to by all who call it; without, what it announces or puts up with"
-    add("--rpm", type=positive, metavar="N", help=f"requests per minute {shared}")
-    add("--tpm", type=positive, metavar="N", help=f"tokens per minute {shared}")
+    add("--rpm", type=whole_number(1, MOST), metavar="N", help=f"requests per minute {shared}")
+    add("--tpm", type=whole_number(1, MOST), metavar="N", help=f"tokens per minute {shared}")
     add(
         "--max-cost",
         type=dollars,
         metavar="DOLLARS",
         help="pause before more is spent, but for the calls in flight then",
     )
-    add("--max-tokens-total", type=positive, metavar="N", help="the same in tokens, in and out")
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= MOST:
-        raise argparse.ArgumentTypeError(f"{value} is not from 1 to {MOST}")
-    return value
+    add(
+        "--max-tokens-total",
+        type=whole_number(1, MOST),
+        metavar="N",
+        help="the same in tokens, in and out",
+    )
 
 
 def dollars(text: str) -> Decimal:

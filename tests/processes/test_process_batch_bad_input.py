@@ -69,6 +69,8 @@ def test_many_bad_lines_are_counted_and_not_all_shown(cli: CommandLine) -> None:
         (["--base-url", "http://10.1.2.3/v1"], ["10.1.2.3", "PROVIDER_PRIVATE_HOSTS"]),
         (["--base-url", "http://127.0.0.1:1/v1", "--api-key-env", "NOT_SET"], ["NOT_SET"]),
         (["--batch-size", "0"], ["--batch-size"]),
+        (["--batch-size", "9" * 20], ["--batch-size", "not from 1 to 10000"]),
+        (["--max-attempts", "9" * 20], ["--max-attempts", "not from 1 to 100"]),
         (["--timeout", "nan"], ["--timeout"]),
         (["--response-schema", "missing.json"], ["missing.json", "No such file"]),
         (["--output", "no/such/folder/out.jsonl"], ["no/such/folder"]),

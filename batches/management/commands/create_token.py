@@ -7,13 +7,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from batches.management.database import check_database
+from batches.management.usage import UsageError, whole_number
 from batches.tokens import create_token
 
-EXIT_USAGE = 2
 LONGEST_DAYS = 36_500
 LONGEST_NAME = 100
 LONGEST_USERNAME = 150
@@ -27,20 +27,6 @@ exit status: 0, or 2 for a user that cannot have a token, or without a database.
 """
 
 
-class Error(CommandError):
-    """No token can be made like this; exits with 2."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=EXIT_USAGE)
-
-
-def days(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= LONGEST_DAYS:
-        raise argparse.ArgumentTypeError(f"{value} is not between 1 and {LONGEST_DAYS}")
-    return value
-
-
 class Command(BaseCommand):
     help = "Make a token for the API and print it."
 
@@ -52,11 +38,16 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("username", help="whose token it is; made if there is no such user")
         add("--name", default="", help="what it is for, to tell tokens apart")
-        add("--expires-in-days", type=days, metavar="N", help="default: it does not expire")
+        add(
+            "--expires-in-days",
+            type=whole_number(1, LONGEST_DAYS),
+            metavar="N",
+            help="default: it does not expire",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if len(options["name"]) > LONGEST_NAME:
-            raise Error(f"--name has more than {LONGEST_NAME} characters; give a shorter one")
+            raise UsageError(f"--name has more than {LONGEST_NAME} characters; give a shorter one")
         check_database()
         user = self.user(options["username"])
         life = options["expires_in_days"]
@@ -72,7 +63,7 @@ class Command(BaseCommand):
             self.stderr.write(f"Made the user {username}, without a password.")
             return User.objects.create_user(username)
         if not found.is_active:
-            raise Error(f"the user {username} is not active; activate it, or name another")
+            raise UsageError(f"the user {username} is not active; activate it, or name another")
         return found
 
 
@@ -80,6 +71,6 @@ def check_username(username: str) -> None:
     try:
         UnicodeUsernameValidator()(username)
     except ValidationError as error:
-        raise Error(f"{username!r} cannot be a username: {error.messages[0]}") from error
+        raise UsageError(f"{username!r} cannot be a username: {error.messages[0]}") from error
     if len(username) > LONGEST_USERNAME:
-        raise Error(f"a username has at most {LONGEST_USERNAME} characters")
+        raise UsageError(f"a username has at most {LONGEST_USERNAME} characters")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from rich.console import Console
@@ -46,6 +46,7 @@ from batches.management.answer_options import (
 from batches.management.console import ProgressDisplay, print_summary
 from batches.management.limit_options import RATES, add_limit_options, budget, rates
 from batches.management.output import STANDARD_OUTPUT, check_writable, whole_file
+from batches.management.usage import EXIT_USAGE, UsageError, seconds, whole_number
 from batches.models import Batch, Provider
 from batches.probing import DEADLINE_S, look
 from batches.providers import ProviderMisconfigured
@@ -57,7 +58,6 @@ SHOWN_INPUT_ERRORS = 10
 SECONDS_BETWEEN_CLAIMS = 1.0
 
 EXIT_SOME_FAILED = 1
-EXIT_USAGE = 2
 
 # Options of a new batch; a resumed one has its own.
 NEW_BATCH_OPTIONS = (
@@ -101,27 +101,6 @@ key is read from the environment and is never stored.
 T = TypeVar("T")
 
 
-class Error(CommandError):
-    """A usage error or bad input; exits with 2."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=EXIT_USAGE)
-
-
-def positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return value
-
-
-def positive_seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
-    return value
-
-
 class Command(BaseCommand):
     help = "Run a file of prompts through a provider and write the results in input order."
     requires_migrations_checks = False
@@ -144,7 +123,7 @@ class Command(BaseCommand):
         add("--column", help="the column of prompts in a CSV (default prompt)")
         add(
             "--batch-size",
-            type=positive_int,
+            type=whole_number(1, services.MAX_BATCH_SIZE),
             metavar="N",
             help=f"the most requests in flight (default {DEFAULT_BATCH_SIZE})",
         )
@@ -156,13 +135,13 @@ class Command(BaseCommand):
         )
         add(
             "--max-attempts",
-            type=positive_int,
+            type=whole_number(1, services.MAX_ATTEMPTS),
             metavar="N",
             help=f"calls for one prompt, at most (default {RetryPolicy().max_attempts})",
         )
         add(
             "--timeout",
-            type=positive_seconds,
+            type=seconds,
             metavar="S",
             help=f"the longest one call may take, in seconds (default {DEFAULT_TIMEOUT_S:g})",
         )
@@ -186,7 +165,7 @@ class Command(BaseCommand):
                 batch = self.resumed(options) if options["resume"] else create(options, display)
                 status = run(batch, display)
             except (services.NotPossible, ProviderMisconfigured) as error:
-                raise Error(str(error)) from error
+                raise UsageError(str(error)) from error
             except KeyboardInterrupt:
                 display.say("Interrupted; no batch was made.")
                 sys.exit(128 + signal.SIGINT)
@@ -214,22 +193,24 @@ class Command(BaseCommand):
 
 
 def check_usage(options: dict[str, Any]) -> None:
-    """Raise Error for options that do not go together, before anything is made."""
+    """Raise UsageError for options that do not go together, before anything is made."""
     if options["resume"]:
         for name in NEW_BATCH_OPTIONS:
             if options[name] is not None:
                 flag = "INPUT" if name == "input" else "--" + name.replace("_", "-")
-                raise Error(f"{flag} does not go with --resume: the batch keeps its own")
+                raise UsageError(f"{flag} does not go with --resume: the batch keeps its own")
     elif options["input"] is None:
-        raise Error("name a file of prompts, or - for standard input")
+        raise UsageError("name a file of prompts, or - for standard input")
     if options["provider"] and options["base_url"]:
-        raise Error("give either --provider or --base-url")
+        raise UsageError("give either --provider or --base-url")
     if options["api_key_env"] and not options["base_url"]:
-        raise Error("--api-key-env goes with --base-url; a provider has its own key")
+        raise UsageError("--api-key-env goes with --base-url; a provider has its own key")
     if rates(options) and not options["base_url"]:
-        raise Error("--rpm and --tpm go with --base-url; set the limits of a provider in the admin")
+        raise UsageError(
+            "--rpm and --tpm go with --base-url; set the limits of a provider in the admin"
+        )
     if options["json"] and options["output"] == STANDARD_OUTPUT:
-        raise Error("--json and --output - both want standard output")
+        raise UsageError("--json and --output - both want standard output")
     check_outputs(options)
 
 
@@ -241,13 +222,13 @@ def check_outputs(options: dict[str, Any]) -> None:
             continue
         path = Path(file).resolve()
         if path in taken:
-            raise Error(f"{taken[path]} and {name} are the same file, {file}")
+            raise UsageError(f"{taken[path]} and {name} are the same file, {file}")
         taken[path] = name
         if name != "input":
             try:
                 check_writable(file)
             except OSError as error:
-                raise Error(str(error)) from error
+                raise UsageError(str(error)) from error
 
 
 def migrate_if_needed() -> None:
@@ -258,7 +239,7 @@ def migrate_if_needed() -> None:
 
 
 def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
-    """Make the batch that was asked for. Raises Error, with nothing made, for bad input."""
+    """Make the batch that was asked for. Raises UsageError, with nothing made, for bad input."""
     batch_options = batch_options_of(options)
     input_options = InputOptions(
         endpoint=batch_options.endpoint,
@@ -276,7 +257,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         try:
             batch = services.create_batch(provider, until_interrupted(prompts), batch_options)
         except InputRefused as error:
-            raise Error(refusal(options["input"], error)) from error
+            raise UsageError(refusal(options["input"], error)) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
     display.say(str(demand.estimate(provider.price_list)).capitalize())
     for warning in batch.warnings:
@@ -324,7 +305,7 @@ def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
     try:
         defaults = with_response_schema(defaults, endpoint=batch_options.endpoint, schema=schema)
     except PromptRejected as error:
-        raise Error(f"{options['response_schema']}: {error.message}") from error
+        raise UsageError(f"{options['response_schema']}: {error.message}") from error
     return replace(batch_options, defaults=defaults)
 
 
@@ -332,9 +313,9 @@ def read_schema(name: str) -> Any:
     try:
         return json.loads(Path(name).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise Error(f"{name}: {error.strerror}") from error
+        raise UsageError(f"{name}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise Error(f"{name} is not JSON: {error}") from error
+        raise UsageError(f"{name} is not JSON: {error}") from error
 
 
 def format_of(name: str) -> InputFormat:
@@ -351,7 +332,7 @@ def opened(name: str) -> Iterator[BinaryIO]:
         try:
             stream = stack.enter_context(Path(name).open("rb"))
         except OSError as error:
-            raise Error(f"{name}: {error.strerror}") from error
+            raise UsageError(f"{name}: {error.strerror}") from error
         yield stream
 
 
@@ -374,11 +355,11 @@ def check_provider(provider: Provider, timeout_s: float) -> None:
     try:
         look(provider, deadline_s=min(timeout_s, DEADLINE_S))
     except (AuthError, NetworkError, DeadlineExceeded) as error:
-        raise Error(error.message) from error
+        raise UsageError(error.message) from error
     except ConfigError as error:
         # Not every provider lists its models; an address that may not be called is another matter.
         if error.status_code is None:
-            raise Error(error.message) from error
+            raise UsageError(error.message) from error
     except ProviderError:
         pass
     services.try_again(provider)
@@ -448,7 +429,7 @@ def export(batch: Batch, options: dict[str, Any]) -> None:
     try:
         write_outputs(batch, options)
     except OSError as error:
-        raise Error(f"{error}\n{how_to_resume(batch)}") from error
+        raise UsageError(f"{error}\n{how_to_resume(batch)}") from error
 
 
 def write_outputs(batch: Batch, options: dict[str, Any]) -> None:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from batches.encryption import NotDecryptable
+from batches.management.usage import UsageError
 from batches.reencryption import reencrypt_secrets
-
-EXIT_USAGE = 2
 
 
 class Command(BaseCommand):
@@ -21,5 +20,5 @@ class Command(BaseCommand):
             count = reencrypt_secrets()
         except NotDecryptable as error:
             message = f"{error}; nothing was changed. Add the key that is missing"
-            raise CommandError(message, returncode=EXIT_USAGE) from error
+            raise UsageError(message) from error
         self.stdout.write(f"encrypted {count} secrets anew")

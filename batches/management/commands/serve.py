@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
 from batches import services
@@ -21,13 +21,14 @@ from batches.management.database import check_database
 from batches.management.first_login import NAME as LOGIN
 from batches.management.first_login import make_first_login
 from batches.management.supervisor import Supervisor
+from batches.management.usage import UsageError, whole_number
 from config import embedded
-
-EXIT_USAGE = 2
 
 BROKER, PROVIDER, WORKERS, WEB = range(4)
 
+HIGHEST_PORT = 65535
 SIMULATOR_PORT = 8900
+MOST_WORKERS = 1000
 THREADS = 32
 
 # After GRACE_SECONDS a worker stores what has come in.
@@ -43,27 +44,6 @@ killed, 2 for a port or a data folder that is in use, 130 or 143 if told to stop
 """
 
 
-class Error(CommandError):
-    """It cannot be served like this; exits with 2."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=EXIT_USAGE)
-
-
-def port_number(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 65536:
-        raise argparse.ArgumentTypeError(f"{value} is no port")
-    return value
-
-
-def positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return value
-
-
 class Command(BaseCommand):
     help = "Run web server, workers, sweeper and broker on this machine; restart what dies."
 
@@ -74,12 +54,23 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
         add("--host", default="127.0.0.1", help="where the web server listens (127.0.0.1)")
-        add("--port", type=port_number, default=8000, help="0 for a free one (8000)")
-        add("--workers", type=positive_int, default=1, metavar="N", help="worker processes (1)")
+        add(
+            "--port",
+            type=whole_number(0, HIGHEST_PORT),
+            default=8000,
+            help="0 for a free one (8000)",
+        )
+        add(
+            "--workers",
+            type=whole_number(1, MOST_WORKERS),
+            default=1,
+            metavar="N",
+            help="worker processes (1)",
+        )
         add("--simulate", action="store_true", help="run a simulated provider to try it with")
         add(
             "--simulator-port",
-            type=port_number,
+            type=whole_number(0, HIGHEST_PORT),
             default=SIMULATOR_PORT,
             metavar="PORT",
             help=f"where the simulated provider listens ({SIMULATOR_PORT})",
@@ -119,7 +110,7 @@ def data_folder_locked(data_dir: Path) -> Iterator[int]:
     try:
         import fcntl  # noqa: PLC0415 - not on Windows, where the rest of this does not run either
     except ImportError as error:
-        raise Error("serve needs Linux, macOS or another POSIX system") from error
+        raise UsageError("serve needs Linux, macOS or another POSIX system") from error
     with (data_dir / "serve.lock").open("a") as file:
         deadline = time.monotonic() + LOCK_PATIENCE_S
         while True:
@@ -128,7 +119,7 @@ def data_folder_locked(data_dir: Path) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise Error(f"another `serve` runs on DATA_DIR={data_dir}") from None
+                    raise UsageError(f"another `serve` runs on DATA_DIR={data_dir}") from None
                 time.sleep(0.05)
         yield file.fileno()
 
@@ -141,7 +132,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise Error(f"cannot listen on {host}:{port}: {reason}; choose another --port") from error
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {reason}; choose another --port"
+        ) from error
     with listener:
         # uvicorn takes it for a Unix socket and would not do this; connections inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -151,7 +144,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 def check_port_free(port: int) -> None:
     with suppress(OSError), socket.create_server(("127.0.0.1", port)):
         return
-    raise Error(f"port {port} of the simulated provider is in use; choose a --simulator-port")
+    raise UsageError(f"port {port} of the simulated provider is in use; choose a --simulator-port")
 
 
 def environment() -> dict[str, str]:
@@ -173,7 +166,7 @@ def broker() -> list[Program]:
     try:
         command = embedded.broker_command(binary, settings.DATA_DIR)
     except (OSError, embedded.BrokerFolderNotPrivate) as error:
-        raise Error(str(error)) from error
+        raise UsageError(str(error)) from error
     ready = partial(embedded.broker_answers, settings.DATA_DIR)
     return [Program("broker", command, rank=BROKER, ready=ready)]
 
