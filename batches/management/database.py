@@ -2,18 +2,27 @@
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from batches.management.usage import UsageError
 
 
 def check_database() -> None:
-    """Bring the embedded database up to date; another one is its owner's to migrate."""
+    """Bring the embedded database up to date; another one is its owner's to migrate.
+
+    Raises UsageError if it cannot be used.
+    """
     try:
-        executor = MigrationExecutor(connection)
-    except OperationalError as error:
-        raise UsageError(f"the database of DATABASE_URL does not answer: {error}") from error
+        _bring_up_to_date()
+    except Error as error:
+        name = connection.settings_dict["NAME"] if settings.EMBEDDED else "of DATABASE_URL"
+        reason = " ".join(str(error).split())
+        raise UsageError(f"the database {name} cannot be used: {reason}") from error
+
+
+def _bring_up_to_date() -> None:
+    executor = MigrationExecutor(connection)
     if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return
     if not settings.EMBEDDED:

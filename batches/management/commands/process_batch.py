@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from rich.console import Console
 
 from batches import services
@@ -44,6 +41,7 @@ from batches.management.answer_options import (
     warning_text,
 )
 from batches.management.console import ProgressDisplay, print_summary
+from batches.management.database import check_database
 from batches.management.limit_options import RATES, add_limit_options, budget, rates
 from batches.management.output import STANDARD_OUTPUT, check_writable, whole_file
 from batches.management.usage import EXIT_USAGE, UsageError, seconds, whole_number
@@ -153,8 +151,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         check_usage(options)
-        if settings.EMBEDDED:
-            migrate_if_needed()
+        check_database()
         # What is loaded by now stays; the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -229,13 +226,6 @@ def check_outputs(options: dict[str, Any]) -> None:
                 check_writable(file)
             except OSError as error:
                 raise UsageError(str(error)) from error
-
-
-def migrate_if_needed() -> None:
-    """Bring the embedded database up to date: it is nobody else's job."""
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        call_command("migrate", verbosity=0)
 
 
 def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
