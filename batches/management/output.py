@@ -4,11 +4,22 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from batches.export import write_results
+from batches.models import Batch
+
 STANDARD_OUTPUT = "-"
+
+
+def write_outputs(batch: Batch, output: str, errors: str | None) -> None:
+    """Write the results of a batch, the failed ones to `errors` if it is given. Raises OSError."""
+    with ExitStack() as stack:
+        good = stack.enter_context(whole_file(output))
+        bad = stack.enter_context(whole_file(errors)) if errors else None
+        write_results(batch, good, bad)
 
 
 def check_writable(name: str) -> None:

@@ -1,0 +1,117 @@
+"""The options of the bulk command, and which of them go together."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from batches import services
+from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.records import ENDPOINTS, SCHEDULES
+from batches.engine.retry import RetryPolicy
+from batches.inputs import INPUT_FORMATS
+from batches.management.answer_options import ANSWER_OPTIONS, add_answer_options
+from batches.management.limit_options import RATES, add_limit_options, rates
+from batches.management.output import STANDARD_OUTPUT, check_writable
+from batches.management.usage import UsageError, seconds, whole_number
+
+# Options of a new batch; a resumed one has its own.
+NEW_BATCH_OPTIONS = (
+    "input",
+    "provider",
+    "base_url",
+    "api_key_env",
+    "model",
+    "endpoint",
+    "batch_size",
+    "schedule",
+    "max_attempts",
+    "timeout",
+    "format",
+    "column",
+    *ANSWER_OPTIONS,
+    *RATES,
+)
+
+
+def add_bulk_options(parser: CommandParser) -> None:
+    """Have a parser know the options of the bulk command; one that is not given is None."""
+    add = parser.add_argument
+    add("input", nargs="?", help="a file of prompts, or - for standard input")
+    add("--output", required=True, help="where the results go, or - for standard output")
+    add("--errors", help="a file of its own for the failed prompts")
+    add("--provider", help="a provider by name")
+    add("--base-url", help="any OpenAI-compatible endpoint, such as https://api.example/v1")
+    add("--api-key-env", help="the environment variable with the key for --base-url")
+    add("--model", help="the model of every prompt that names none")
+    add("--endpoint", choices=ENDPOINTS, help=f"what is called (default {ENDPOINTS[0]})")
+    add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
+    add("--column", help="the column of prompts in a CSV (default prompt)")
+    add(
+        "--batch-size",
+        type=whole_number(1, services.MAX_BATCH_SIZE),
+        metavar="N",
+        help=f"the most requests in flight (default {DEFAULT_BATCH_SIZE})",
+    )
+    add(
+        "--schedule",
+        choices=SCHEDULES,
+        help="rolling keeps the window full (default); lockstep waits for the slowest of each "
+        "chunk of --batch-size",
+    )
+    add(
+        "--max-attempts",
+        type=whole_number(1, services.MAX_ATTEMPTS),
+        metavar="N",
+        help=f"calls for one prompt, at most (default {RetryPolicy().max_attempts})",
+    )
+    add(
+        "--timeout",
+        type=seconds,
+        metavar="S",
+        help=f"the longest one call may take, in seconds (default {DEFAULT_TIMEOUT_S:g})",
+    )
+    add_limit_options(parser)
+    add_answer_options(parser)
+    add("--resume", metavar="BATCH_ID", help="go on with a batch that was stopped or paused")
+    add("--json", action="store_true", help="print the summary as JSON on standard output")
+    add("--quiet", action="store_true", help="show neither progress nor summary")
+
+
+def check_usage(options: dict[str, Any]) -> None:
+    """Raise UsageError for options that do not go together, before anything is made."""
+    if options["resume"]:
+        for name in NEW_BATCH_OPTIONS:
+            if options[name] is not None:
+                flag = "INPUT" if name == "input" else "--" + name.replace("_", "-")
+                raise UsageError(f"{flag} does not go with --resume: the batch keeps its own")
+    elif options["input"] is None:
+        raise UsageError("name a file of prompts, or - for standard input")
+    if options["provider"] and options["base_url"]:
+        raise UsageError("give either --provider or --base-url")
+    if options["api_key_env"] and not options["base_url"]:
+        raise UsageError("--api-key-env goes with --base-url; a provider has its own key")
+    if rates(options) and not options["base_url"]:
+        raise UsageError(
+            "--rpm and --tpm go with --base-url; set the limits of a provider in the admin"
+        )
+    if options["json"] and options["output"] == STANDARD_OUTPUT:
+        raise UsageError("--json and --output - both want standard output")
+    check_outputs(options)
+
+
+def check_outputs(options: dict[str, Any]) -> None:
+    taken: dict[Path, str] = {}
+    for name in ("input", "output", "errors"):
+        file = options[name]
+        if file is None or file == STANDARD_OUTPUT:
+            continue
+        path = Path(file).resolve()
+        if path in taken:
+            raise UsageError(f"{taken[path]} and {name} are the same file, {file}")
+        taken[path] = name
+        if name != "input":
+            try:
+                check_writable(file)
+            except OSError as error:
+                raise UsageError(str(error)) from error

@@ -1,0 +1,65 @@
+"""A batch that is run to its end by this process, or stopped on the way."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from batches.budget import BUDGET_SPENT
+from batches.management.console import ProgressDisplay
+from batches.management.usage import EXIT_USAGE
+from batches.models import Batch
+from batches.runner import run_slice
+from batches.stop_signal import StopSignal
+
+SECONDS_BETWEEN_CLAIMS = 1.0
+
+
+def run(batch: Batch, display: ProgressDisplay) -> int:
+    """Run a batch to its end; return 0, or the exit status that says why it stands still."""
+    stop = StopSignal()
+    waiting = False
+    with stopped_by_signals(stop, display) as received:
+        while True:
+            batch.refresh_from_db()
+            display.begin(total=batch.total, before=batch.succeeded + batch.failed)
+            report = run_slice(batch.pk, stop=stop, on_progress=display.update)
+            if report.ended:
+                return 0
+            if report.pause_reason:
+                display.fail(f"Paused: {report.pause_reason}\n{how_to_resume(batch)}")
+                return EXIT_USAGE
+            if stop.requested:
+                display.fail(f"Stopped. {how_to_resume(batch)}")
+                return 128 + received[0]
+            if not waiting:
+                display.say("Waiting for chunks that another run still holds ...")
+            waiting = True
+            stop.wait(SECONDS_BETWEEN_CLAIMS)
+
+
+def how_to_resume(batch: Batch) -> str:
+    batch.refresh_from_db()
+    raised = ""
+    if batch.pause_reason.startswith(BUDGET_SPENT):
+        raised = " and a larger --max-cost or --max-tokens-total"
+    return f"All results so far are stored; go on with: --resume {batch.public_id}{raised}"
+
+
+@contextmanager
+def stopped_by_signals(stop: StopSignal, display: ProgressDisplay) -> Iterator[list[int]]:
+    """Turn SIGINT and SIGTERM into a stop request while the block runs; yield those received."""
+    received: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        if received:
+            # The second time: leave at once. What is in flight is lost, what is stored is not.
+            os._exit(128 + number)
+        received.append(number)
+        display.say("Stopping: calls in flight are finished and stored. Again to leave at once.")
+        stop.request()
+
+    with ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.signal(number, handle))
+        yield received

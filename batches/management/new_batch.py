@@ -1,0 +1,145 @@
+"""A new batch, made of what the bulk command was given."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from django.conf import settings
+
+from batches import services
+from batches.demand import Demand
+from batches.engine.errors import PromptRejected
+from batches.engine.prepare import with_response_schema
+from batches.ingest import InputRefused
+from batches.inputs import InputFormat, InputOptions, read_prompts
+from batches.management.answer_options import answer_options, warning_text
+from batches.management.console import ProgressDisplay
+from batches.management.limit_options import budget, rates
+from batches.management.provider_check import check_provider
+from batches.management.usage import UsageError
+from batches.models import Batch, Provider
+
+T = TypeVar("T")
+
+SHOWN_INPUT_ERRORS = 10
+
+
+def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
+    """Make the batch that was asked for. Raises UsageError, with nothing made, for bad input."""
+    batch_options = batch_options_of(options)
+    input_options = InputOptions(
+        endpoint=batch_options.endpoint,
+        defaults=batch_options.defaults,
+        max_line_bytes=settings.MAX_LINE_BYTES,
+        format=options["format"] or format_of(options["input"]),
+        column=options["column"] or "prompt",
+        strict_schemas=batch_options.strict_schemas,
+    )
+    with opened(options["input"]) as stream:
+        provider = provider_of(options)
+        check_provider(provider, batch_options.timeout_s)
+        demand = Demand(batch_options.defaults)
+        prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
+        try:
+            batch = services.create_batch(provider, until_interrupted(prompts), batch_options)
+        except InputRefused as error:
+            raise UsageError(refusal(options["input"], error)) from error
+    display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
+    display.say(str(demand.estimate(provider.price_list)).capitalize())
+    for warning in batch.warnings:
+        display.say(warning_text(warning))
+    return batch
+
+
+def until_interrupted(items: Iterable[T]) -> Iterator[T]:
+    """These items, up to a Ctrl-C. One that came while C code called back into ours is lost where
+    it is raised, so it is raised here again."""
+    interrupted = False
+
+    def handle(_number: int, _frame: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        for item in items:
+            yield item
+            if interrupted:
+                raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
+    given = {
+        "endpoint": options["endpoint"],
+        "batch_size": options["batch_size"],
+        "schedule": options["schedule"],
+        "max_attempts": options["max_attempts"],
+        "timeout_s": options["timeout"],
+        **answer_options(options),
+        **budget(options),
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    defaults = {"model": options["model"]} if options["model"] else {}
+    # This process runs it; the workers shall not.
+    batch_options = services.BatchOptions(**chosen, defaults=defaults, in_background=False)
+    if not options["response_schema"]:
+        return batch_options
+    schema = read_schema(options["response_schema"])
+    try:
+        defaults = with_response_schema(defaults, endpoint=batch_options.endpoint, schema=schema)
+    except PromptRejected as error:
+        raise UsageError(f"{options['response_schema']}: {error.message}") from error
+    return replace(batch_options, defaults=defaults)
+
+
+def read_schema(name: str) -> Any:
+    try:
+        return json.loads(Path(name).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name} is not JSON: {error}") from error
+
+
+def format_of(name: str) -> InputFormat:
+    endings: dict[str, InputFormat] = {".csv": "csv", ".txt": "text"}
+    return endings.get(Path(name).suffix.lower(), "jsonl")
+
+
+@contextmanager
+def opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(name).open("rb"))
+        except OSError as error:
+            raise UsageError(f"{name}: {error.strerror}") from error
+        yield stream
+
+
+def provider_of(options: dict[str, Any]) -> Provider:
+    if options["base_url"]:
+        limits = rates(options)
+        return services.provider_at(options["base_url"], options["api_key_env"] or "", **limits)
+    if options["provider"]:
+        return services.find_provider(options["provider"])
+    return services.default_provider()
+
+
+def refusal(name: str, error: InputRefused) -> str:
+    """What is wrong with an input, a line for each error."""
+    shown = [str(line) for line in error.errors[:SHOWN_INPUT_ERRORS]]
+    if len(error.errors) > SHOWN_INPUT_ERRORS:
+        shown.append(f"and {len(error.errors) - SHOWN_INPUT_ERRORS} more")
+    lead = "standard input" if name == "-" else name
+    return f"{lead}: " + "\n".join(shown) + "\nNo batch was made."
