@@ -1,12 +1,12 @@
 """A batch that is run to its end by this process, or stopped on the way."""
 
 import os
-import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from batches.budget import BUDGET_SPENT
 from batches.management.console import ProgressDisplay
+from batches.management.interrupts import handled_by
 from batches.management.usage import EXIT_USAGE
 from batches.models import Batch
 from batches.runner import run_slice
@@ -43,7 +43,11 @@ def how_to_resume(batch: Batch) -> str:
     raised = ""
     if batch.pause_reason.startswith(BUDGET_SPENT):
         raised = " and a larger --max-cost or --max-tokens-total"
-    return f"All results so far are stored; go on with: --resume {batch.public_id}{raised}"
+    return f"{resume_hint(batch)}{raised}"
+
+
+def resume_hint(batch: Batch) -> str:
+    return f"All results so far are stored; go on with: --resume {batch.public_id}"
 
 
 @contextmanager
@@ -59,7 +63,5 @@ def stopped_by_signals(stop: StopSignal, display: ProgressDisplay) -> Iterator[l
         display.say("Stopping: calls in flight are finished and stored. Again to leave at once.")
         stop.request()
 
-    with ExitStack() as stack:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            stack.callback(signal.signal, number, signal.signal(number, handle))
+    with handled_by(handle):
         yield received

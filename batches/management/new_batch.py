@@ -1,13 +1,12 @@
 """A new batch, made of what the bulk command was given."""
 
 import json
-import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from django.conf import settings
 
@@ -19,18 +18,20 @@ from batches.ingest import InputRefused
 from batches.inputs import InputFormat, InputOptions, read_prompts
 from batches.management.answer_options import answer_options, warning_text
 from batches.management.console import ProgressDisplay
+from batches.management.interrupts import interruptible, until_interrupted
 from batches.management.limit_options import budget, rates
 from batches.management.provider_check import check_provider
 from batches.management.usage import UsageError
 from batches.models import Batch, Provider
 
-T = TypeVar("T")
-
 SHOWN_INPUT_ERRORS = 10
 
 
 def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
-    """Make the batch that was asked for. Raises UsageError, with nothing made, for bad input."""
+    """Make the batch that was asked for. Raises UsageError, with nothing made, for bad input.
+
+    Up to the last prompt it may be Interrupted, and nothing is made; then the batch is there.
+    """
     batch_options = batch_options_of(options)
     input_options = InputOptions(
         endpoint=batch_options.endpoint,
@@ -40,9 +41,11 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         column=options["column"] or "prompt",
         strict_schemas=batch_options.strict_schemas,
     )
-    with opened(options["input"]) as stream:
-        provider = provider_of(options)
-        check_provider(provider, batch_options.timeout_s)
+    with ExitStack() as stack:
+        with interruptible():
+            stream = stack.enter_context(opened(options["input"]))
+            provider = provider_of(options)
+            check_provider(provider, batch_options.timeout_s)
         demand = Demand(batch_options.defaults)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
@@ -54,26 +57,6 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     for warning in batch.warnings:
         display.say(warning_text(warning))
     return batch
-
-
-def until_interrupted(items: Iterable[T]) -> Iterator[T]:
-    """These items, up to a Ctrl-C. One that came while C code called back into ours is lost where
-    it is raised, so it is raised here again."""
-    interrupted = False
-
-    def handle(_number: int, _frame: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        for item in items:
-            yield item
-            if interrupted:
-                raise KeyboardInterrupt
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:

@@ -191,18 +191,6 @@ def test_a_killed_run_is_resumed_without_repeating_a_stored_prompt(
     assert repeated
 
 
-def test_ctrl_c_while_reading_makes_no_batch(cli: CommandLine) -> None:
-    process = cli.start(*cli.arguments(name="-"), stdin=-1)
-    assert process.stdin
-    process.stdin.write(prompt_lines(1500))
-    process.stdin.flush()
-    wait_until(lambda: stored(cli, "SELECT 1 FROM batches_prompt LIMIT 1"), "the first page")
-    ended = cli.interrupt(process)
-    assert ended.status == 130
-    assert stored(cli, "SELECT * FROM batches_batch") == []
-    assert stored(cli, "SELECT * FROM batches_prompt") == []
-
-
 def test_resuming_a_finished_batch_writes_its_results_again(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:

@@ -3,18 +3,19 @@
 import argparse
 import gc
 import json
-import signal
 import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
+from rich.text import Text
 
 from batches import services
 from batches.management.bulk_options import add_bulk_options, check_usage
-from batches.management.bulk_run import how_to_resume, run
+from batches.management.bulk_run import how_to_resume, resume_hint, run
 from batches.management.console import ProgressDisplay, print_summary
 from batches.management.database import check_database
+from batches.management.interrupts import Interrupted, interruptible, uninterrupted
 from batches.management.limit_options import budget
 from batches.management.new_batch import create
 from batches.management.output import write_outputs
@@ -51,6 +52,9 @@ class Command(BaseCommand):
     help = "Run a file of prompts through a provider and write the results in input order."
     requires_migrations_checks = False
 
+    # What is worked on, as soon as it is there.
+    batch: Batch | None = None
+
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs.update(epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
         return super().create_parser(prog_name, subcommand, **kwargs)
@@ -60,31 +64,38 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         check_usage(options)
-        check_database()
-        # What is loaded by now stays; the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
         console = Console(stderr=True)
+        try:
+            with interruptible():
+                check_database()
+                status = self.work(console, options)
+        except (services.NotPossible, ProviderMisconfigured) as error:
+            raise UsageError(str(error)) from error
+        except Interrupted as interrupt:
+            there = resume_hint(self.batch) if self.batch else "No batch was made."
+            console.print(Text(f"Interrupted. {there}", style="bold red"))
+            sys.exit(interrupt.status)
+        if status:
+            sys.exit(status)
+
+    def work(self, console: Console, options: dict[str, Any]) -> int:
+        """Do what was asked for; return the exit status."""
+        calm_collector()
         with ProgressDisplay(console, quiet=options["quiet"]) as display:
-            try:
-                batch = self.resumed(options) if options["resume"] else create(options, display)
-                status = run(batch, display)
-            except (services.NotPossible, ProviderMisconfigured) as error:
-                raise UsageError(str(error)) from error
-            except KeyboardInterrupt:
-                display.say("Interrupted; no batch was made.")
-                sys.exit(128 + signal.SIGINT)
+            batch = self.find(options) if options["resume"] else self.make(options, display)
+            status = run(batch, display)
             if status == 0:
                 export(batch, options)
         self.present(batch, console, options)
-        if status:
-            sys.exit(status)
-        if batch.succeeded < batch.total:
-            sys.exit(EXIT_SOME_FAILED)
+        return status or (EXIT_SOME_FAILED if batch.succeeded < batch.total else 0)
 
-    def resumed(self, options: dict[str, Any]) -> Batch:
-        batch = services.find_batch(options["resume"])
+    def make(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
+        with uninterrupted():
+            self.batch = batch = create(options, display)
+        return batch
+
+    def find(self, options: dict[str, Any]) -> Batch:
+        self.batch = batch = services.find_batch(options["resume"])
         if batch.status in services.RESUMABLE:
             check_provider(batch.provider, batch.timeout_s)
             services.resume_batch(batch, **budget(options))
@@ -96,6 +107,13 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(summary.as_dict()))
         elif not options["quiet"]:
             print_summary(console, summary)
+
+
+def calm_collector() -> None:
+    """What is loaded by now stays; the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def export(batch: Batch, options: dict[str, Any]) -> None:
