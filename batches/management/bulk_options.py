@@ -1,6 +1,6 @@
 """The options of the bulk command, and which of them go together."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -12,7 +12,7 @@ from batches.engine.retry import RetryPolicy
 from batches.inputs import INPUT_FORMATS
 from batches.management.answer_options import ANSWER_OPTIONS, add_answer_options
 from batches.management.limit_options import RATES, add_limit_options, rates
-from batches.management.output import STANDARD_OUTPUT, check_writable
+from batches.management.output import STANDARD_OUTPUT, check_writable, is_special
 from batches.management.usage import UsageError, seconds, whole_number
 
 # Options of a new batch; a resumed one has its own.
@@ -101,17 +101,19 @@ def check_usage(options: dict[str, Any]) -> None:
 
 
 def check_outputs(options: dict[str, Any]) -> None:
-    taken: dict[Path, str] = {}
+    taken: dict[str, str] = {}
     for name in ("input", "output", "errors"):
         file = options[name]
         if file is None or file == STANDARD_OUTPUT:
             continue
-        path = Path(file).resolve()
+        try:
+            if name != "input":
+                check_writable(file)
+            if is_special(file):
+                continue
+        except OSError as error:
+            raise UsageError(str(error)) from error
+        path = os.path.realpath(file)
         if path in taken:
             raise UsageError(f"{taken[path]} and {name} are the same file, {file}")
         taken[path] = name
-        if name != "input":
-            try:
-                check_writable(file)
-            except OSError as error:
-                raise UsageError(str(error)) from error

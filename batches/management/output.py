@@ -1,6 +1,7 @@
-"""Output files that appear whole or not at all."""
+"""Where results are written: files that appear whole or not at all, pipes, devices."""
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,16 +18,16 @@ STANDARD_OUTPUT = "-"
 def write_outputs(batch: Batch, output: str, errors: str | None) -> None:
     """Write the results of a batch, the failed ones to `errors` if it is given. Raises OSError."""
     with ExitStack() as stack:
-        good = stack.enter_context(whole_file(output))
-        bad = stack.enter_context(whole_file(errors)) if errors else None
+        good = stack.enter_context(opened_output(output))
+        bad = stack.enter_context(opened_output(errors)) if errors else None
         write_results(batch, good, bad)
 
 
 def check_writable(name: str) -> None:
     """Raise OSError with a reason if no file of this name can be written."""
-    if name == STANDARD_OUTPUT:
+    if name == STANDARD_OUTPUT or is_special(name):
         return
-    path = Path(name)
+    path = Path(name).resolve()
     if path.is_dir():
         raise IsADirectoryError(f"{name} is a directory; name a file")
     if not path.parent.is_dir():
@@ -35,14 +36,33 @@ def check_writable(name: str) -> None:
         raise PermissionError(f"{name}: the folder {path.parent} cannot be written to")
 
 
+def is_special(name: str) -> bool:
+    """Whether it is there and neither a file nor a folder: a pipe, a device. Raises OSError."""
+    try:
+        mode = Path(name).stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 @contextmanager
-def whole_file(name: str) -> Iterator[TextIO]:
-    """A file that takes its name when the block ends without an error; `-` is standard output."""
+def opened_output(name: str) -> Iterator[TextIO]:
+    """Where the output of this name goes: a whole file, or straight into what is none."""
     if name == STANDARD_OUTPUT:
         yield sys.stdout
         sys.stdout.flush()
-        return
-    path = Path(name)
+    elif is_special(name):
+        with Path(name).open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+    else:
+        # Behind a link, so that the link stays.
+        with whole_file(Path(name).resolve()) as file:
+            yield file
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A file that takes its name when the block ends without an error."""
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:

@@ -1,6 +1,7 @@
 """The bulk command as its users meet it: real processes, real signals, exit statuses."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -235,3 +236,23 @@ def test_the_output_is_whole_or_not_there(cli: CommandLine) -> None:
     assert len(lines_of(cli.path("out.jsonl"))) == 3
     leftovers = [path.name for path in cli.folder.iterdir() if path.name.startswith(".")]
     assert leftovers == []
+
+
+def test_outputs_may_be_links_and_pipes_which_stay(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: status=400]"}\n')
+    cli.path("real.jsonl", "what was here before")
+    link, pipe = Path(cli.path("link.jsonl")), Path(cli.path("pipe"))
+    link.symlink_to(cli.path("real.jsonl"))
+    os.mkfifo(pipe)
+    # Opened for both, so that neither end waits for the other.
+    reader = os.open(pipe, os.O_RDWR)
+    try:
+        ended = cli.process_batch("--output", str(link), "--errors", str(pipe))
+        assert ended.status == 1, ended.stderr
+        assert json.loads(os.read(reader, 10_000))["custom_id"] == "line-2"
+        assert ids_of(cli.path("real.jsonl")) == ["line-1"]
+        assert cli.process_batch("--output", str(pipe), "--errors", str(pipe)).status == 1
+    finally:
+        os.close(reader)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
