@@ -1,20 +1,15 @@
-"""One request, however often it is sent, makes one batch: by its key, or as a repetition."""
+"""One request, however often it is sent with one key, makes one batch."""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
-from django.db.models.functions import Now
+from django.db import IntegrityError
 
 from batches.models import Batch
-
-# How long after a request the same one, marked as a repetition, is taken for it.
-REPETITION = timedelta(minutes=15)
 
 
 class KeyReused(Exception):
@@ -23,12 +18,11 @@ class KeyReused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells a request from others. `repeated` says that its client has sent it before."""
+    """What tells a request from others."""
 
     owner: User
     key: str | None
     digest: str
-    repeated: bool
 
 
 def digest_of(request: Mapping[str, Any]) -> str:
@@ -41,12 +35,14 @@ def digest_of(request: Mapping[str, Any]) -> str:
 
 
 def create_once(identity: Identity, create: Callable[[], Batch]) -> Batch:
-    """The batch of a request, made unless it was. Raises KeyReused."""
+    """The batch of a request, made unless it was. Raises KeyReused.
+
+    Making it is a transaction of its own at its end: what comes before may take long.
+    """
     if found := earlier(identity):
         return found
     try:
-        with transaction.atomic():
-            return create()
+        return create()
     except IntegrityError:
         # Of several at once the database lets one make it; the others find what it made.
         if found := earlier(identity):
@@ -56,13 +52,10 @@ def create_once(identity: Identity, create: Callable[[], Batch]) -> Batch:
 
 def earlier(identity: Identity) -> Batch | None:
     """The batch that this request has made already, if any. Raises KeyReused."""
+    if identity.key is None:
+        return None
     batches = Batch.objects.filter(owner=identity.owner, deleted_at=None)
-    if identity.key is not None:
-        found = batches.filter(idempotency_key=identity.key).first()
-        if found and found.request_digest != identity.digest:
-            raise KeyReused
-        return found
-    if identity.repeated:
-        recent = batches.filter(created_at__gt=Now() - REPETITION)
-        return recent.filter(request_digest=identity.digest).order_by("-pk").first()
-    return None
+    found = batches.filter(idempotency_key=identity.key).first()
+    if found and found.request_digest != identity.digest:
+        raise KeyReused
+    return found

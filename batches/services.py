@@ -91,7 +91,8 @@ def create_batch(
     origin: Origin | None = None,
 ) -> Batch:
     """Make a batch of these prompts and have it run. Raises InputRefused, and leaves nothing."""
-    batch = _new_batch(provider, options, origin or Origin())
+    batch = _draft(provider, options, origin or Origin())
+    batch.save(force_insert=True)
     try:
         store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH)
     except LeaseLost as lost:
@@ -113,8 +114,9 @@ def create_inline_batch(
     origin: Origin,
 ) -> Batch:
     """The same in one transaction, for few prompts that are there already."""
+    batch = _draft(provider, options, origin)
     with transaction.atomic():
-        batch = _new_batch(provider, options, origin)
+        batch.save(force_insert=True)
         store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
     batch.refresh_from_db()
     ring_for(batch)
@@ -125,8 +127,9 @@ def create_batch_of_file(
     provider: Provider, file: File | None, file_id: str, options: BatchOptions, *, origin: Origin
 ) -> Batch:
     """Make a batch whose prompts are read from a file, by a worker; it fails if there is none."""
+    batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
     with transaction.atomic():
-        batch = _new_batch(provider, options, origin, input_file=file, input_file_public_id=file_id)
+        batch.save(force_insert=True)
         if fault := _fault_of(file, file_id):
             fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [fault])
     batch.refresh_from_db()
@@ -135,7 +138,8 @@ def create_batch_of_file(
     return batch
 
 
-def _new_batch(provider: Provider, options: BatchOptions, origin: Origin, **values: Any) -> Batch:
+def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: Any) -> Batch:
+    """A batch that is not stored yet: looking at its options may take longer than a transaction."""
     check_price(provider, options)
     window = options.completion_window
     problems = strict_warnings(
@@ -143,7 +147,7 @@ def _new_batch(provider: Provider, options: BatchOptions, origin: Origin, **valu
     )
     # An option has the name of its column.
     given = {option.name: getattr(options, option.name) for option in fields(options)}
-    return Batch.objects.create(
+    return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
         warnings=[warning_of(problem) for problem in problems[:MAX_WARNINGS]],

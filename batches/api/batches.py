@@ -37,7 +37,6 @@ from batches.routing import NoProvider, any_provider, choose_provider
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
-RETRY_COUNT = "x-stainless-retry-count"
 
 Items = Sequence[NewPrompt | LineError]
 
@@ -187,13 +186,7 @@ def identity_of(request: Request, asked: CreateBatch) -> Identity:
         digest = digest_of(said)
     except ValueError as error:
         raise ApiError(400, f"A number is out of range: {error}.", code="invalid_value") from error
-    count = request.headers.get(RETRY_COUNT, "")
-    return Identity(
-        owner=owner_of(request),
-        key=_key_of(request, asked),
-        digest=digest,
-        repeated=count.isascii() and count.isdigit() and count.strip("0") != "",
-    )
+    return Identity(owner=owner_of(request), key=_key_of(request, asked), digest=digest)
 
 
 def _key_of(request: Request, asked: CreateBatch) -> str | None:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from batches.models import Batch, Chunk, File, Prompt, Provider, Result
 from batches.reading import read_input
@@ -548,18 +549,24 @@ def test_two_keys_at_once_are_refused(client: Client) -> None:
         error_of(post(client, inline(1), **{"Idempotency-Key": key}), 400)
 
 
-def test_a_repetition_by_the_official_client_makes_no_second_batch(client: Client) -> None:
+def test_a_repetition_without_a_key_is_another_batch(client: Client) -> None:
     first = created(client, inline(1))
     repeated = {"x-stainless-retry-count": "1"}
-    assert created(client, inline(1), **repeated)["id"] == first["id"]
-    assert created(client, inline(2), **repeated)["id"] != first["id"]
-    assert created(client, inline(1), **{"x-stainless-retry-count": "0"})["id"] != first["id"]
-    assert created(client_of(), inline(1), **repeated)["id"] != first["id"]
+    assert created(client, inline(1), **repeated)["id"] != first["id"]
 
 
 def test_a_key_of_a_request_that_was_refused_is_free(client: Client) -> None:
     error_of(post(client, {"requests": [line(), line()], "idempotency_key": "k"}), 400)
     assert created(client, {"requests": [line()], "idempotency_key": "k"})
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("key", [{}, {"idempotency_key": "k"}])
+def test_nothing_waits_for_the_look_at_prompts(client: Client, key: dict[str, str]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        error_of(post(client, {"requests": [line(), line("b", method="GET")], **key}), 400)
+    # A transaction would keep all others from writing to SQLite.
+    assert [query["sql"] for query in queries if query["sql"].startswith("BEGIN")] == []
 
 
 @pytest.mark.django_db(transaction=True)

@@ -123,6 +123,12 @@ def fault_of(batch: Any) -> tuple[str, str, str | None, int | None]:
 def key_and_odd_headers(user: User) -> None:
     headers = {"openai-organization": "org", "openai-project": "p", "x-stainless-os": "?"}
     check(user.raw("GET", "/models", headers=headers).status_code, 200)
+    options: dict[str, Any] = {"input_file_id": user.upload().id, "endpoint": CHAT}
+    options |= {"completion_window": "24h", "extra_headers": {"x-stainless-retry-count": "1"}}
+    twins = {user.client.batches.create(**options).id for _ in range(2)}
+    check(len(twins), 2)
+    options["extra_headers"] = {"Idempotency-Key": f"one of {options['input_file_id']}"}
+    check(len({user.client.batches.create(**options).id for _ in range(2)}), 1)
     stranger = openai.OpenAI(base_url=user.base_url, api_key="tp_nobody", max_retries=0)
     refused(openai.AuthenticationError, stranger.models.list)
 
