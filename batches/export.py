@@ -1,15 +1,12 @@
 """Results are written: JSONL in the format of the OpenAI Batch API, in the order of the input."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TextIO
 
-from django.db.models import QuerySet
-
-from batches.models import Batch, Prompt, Result
-
-PAGE_ROWS = 1000
+from batches.models import Batch, Result
+from batches.result_pages import result_page, result_rows_of
 
 # What the Batch API calls the ends of a prompt that brought no HTTP answer.
 _ROW_CODES = {
@@ -60,6 +57,14 @@ class DetailedRow:
     output_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class DetailedPage:
+    """Results in a row, and whether there are more behind them."""
+
+    rows: list[DetailedRow]
+    has_more: bool
+
+
 def write_results(batch: Batch, output: TextIO, errors: TextIO | None = None) -> int:
     """Write a line for each result, failed ones to `errors` if it is given; return their number."""
     written = 0
@@ -72,47 +77,19 @@ def write_results(batch: Batch, output: TextIO, errors: TextIO | None = None) ->
 
 def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
     """The results of a batch in the order of its prompts, a page in memory at a time."""
-    after = -1
-    while page := _page(batch, after, status):
-        yield from page
-        after = page[-1].index
+    for row in result_rows_of(batch, _LINE_FIELDS, status=status):
+        yield ResultRow(*row)
 
 
-def detailed_rows(
-    batch: Batch, *, after: int, limit: int, status: str | None = None, kind: str | None = None
-) -> list[DetailedRow]:
-    """So many results behind an index, of one status or kind if that is given."""
+def detailed_page(
+    batch: Batch, *, after: int, most: int, status: str | None = None, kind: str | None = None
+) -> DetailedPage:
+    """At most so many results behind an index, of one status or kind if that is given."""
     names = (*_LINE_FIELDS, *_DETAILS)
-    if kind is not None:
-        found = _of_results(batch, after, Result.FAILED, names).filter(kind=kind)
-        # A kind that did not fail is asked for in vain.
-        rows = list(found[:limit]) if status != Result.SUCCEEDED else []
-    else:
-        rows = list(_found(batch, after, status, names)[:limit])
+    page = result_page(batch, names, after=after, most=most, status=status, kind=kind)
     last = 3 + len(_LINE_FIELDS)
-    return [DetailedRow(ResultRow(*row[:last]), *row[last:]) for row in rows]
-
-
-def _page(batch: Batch, after: int, status: str | None) -> list[ResultRow]:
-    return [ResultRow(*row) for row in _found(batch, after, status, _LINE_FIELDS)[:PAGE_ROWS]]
-
-
-def _found(
-    batch: Batch, after: int, status: str | None, names: Sequence[str]
-) -> QuerySet[Any, tuple[Any, ...]]:
-    if status is not None:
-        return _of_results(batch, after, status, names)
-    # From the prompts, whose index keeps the order; a result is found by its primary key.
-    prompts = Prompt.objects.filter(batch=batch, index__gt=after, result__isnull=False)
-    fields = (f"result__{name}" for name in names)
-    return prompts.order_by("index").values_list("pk", "index", "custom_id", *fields)
-
-
-def _of_results(
-    batch: Batch, after: int, status: str, names: Sequence[str]
-) -> QuerySet[Any, tuple[Any, ...]]:
-    results = Result.objects.filter(batch=batch, status=status, index__gt=after)
-    return results.order_by("index").values_list("pk", "index", "prompt__custom_id", *names)
+    rows = [DetailedRow(ResultRow(*row[:last]), *row[last:]) for row in page.rows]
+    return DetailedPage(rows, has_more=page.has_more)
 
 
 def result_line(row: ResultRow) -> str:

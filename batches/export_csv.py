@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from batches.engine.replies import READERS
-from batches.models import Batch, Prompt
-
-PAGE_ROWS = 1000
+from batches.models import Batch
+from batches.result_pages import result_rows_of
 
 _STORED = (
     *("status", "kind", "code", "message", "status_code", "finish_reason"),
     *("input_tokens", "output_tokens", "calls", "latency_s", "elapsed_s"),
 )
 HEADER = ("index", "custom_id", "answer", *_STORED)
-_FIELDS = ("index", "custom_id", *(f"result__{name}" for name in (*_STORED, "body", "parsed")))
+_FIELDS = (*_STORED, "body", "parsed")
 
 # A spreadsheet takes a text that begins so for a formula, and runs it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -25,13 +24,9 @@ def csv_lines(batch: Batch) -> Iterator[bytes]:
     """A header, and a line for each result; a page of them in memory at a time."""
     # A mark by which Excel knows UTF-8.
     yield b"\xef\xbb\xbf" + _line(HEADER)
-    after = -1
-    prompts = Prompt.objects.filter(batch=batch, result__isnull=False).order_by("index")
-    while page := list(prompts.filter(index__gt=after).values_list(*_FIELDS)[:PAGE_ROWS]):
-        for index, custom_id, *stored, body, parsed in page:
-            answer = parsed if parsed is not None else answer_text(batch.endpoint, body)
-            yield _line((index, custom_id, answer, *stored))
-        after = page[-1][0]
+    for _, index, custom_id, *stored, body, parsed in result_rows_of(batch, _FIELDS):
+        answer = parsed if parsed is not None else answer_text(batch.endpoint, body)
+        yield _line((index, custom_id, answer, *stored))
 
 
 def answer_text(endpoint: str, body: str | None) -> str:

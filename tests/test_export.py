@@ -2,11 +2,9 @@ import io
 import json
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from batches.export import ResultRow, result_line, result_rows, write_results
+from batches.export import ResultRow, result_line, write_results
 from batches.models import Batch, Prompt, Provider, Result
 from tests.makers import batch_of
 
@@ -121,27 +119,3 @@ def test_failed_prompts_have_a_file_of_their_own_if_asked(provider: Provider) ->
     write_results(batch, output, errors)
     assert ids_in(output) == ["line-1", "line-3", "line-4"]
     assert ids_in(errors) == ["line-2", "line-5"]
-
-
-def test_a_page_of_results_is_found_by_indexes_alone(provider: Provider) -> None:
-    batch = batch_of(provider, 1)
-    store_results(batch, failed=set(), without=set())
-    with CaptureQueriesContext(connection) as queries:
-        list(result_rows(batch))
-    # The second page: the first begins before all indexes, so that Django leaves the bound out.
-    plan = plan_of(queries.captured_queries[1]["sql"])
-    assert "index>?" in plan or "Index Cond" in plan
-    for costly in ("SCAN batches", "Seq Scan", "TEMP B-TREE"):
-        assert costly not in plan
-
-
-def plan_of(sql: str) -> str:
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            # What it would do with a million rows; with one row it rightly reads the table.
-            cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute("SET LOCAL enable_bitmapscan = off")
-            cursor.execute(f"EXPLAIN {sql}")
-        else:
-            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
-        return "\n".join(str(step) for step in cursor.fetchall())

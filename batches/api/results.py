@@ -14,7 +14,7 @@ from batches.api.errors import ApiError
 from batches.api.pages import Page, limit_of
 from batches.api.view import ApiView
 from batches.engine.errors import FailureKind
-from batches.export import DetailedRow, detailed_rows, request_id, result_line
+from batches.export import DetailedPage, DetailedRow, detailed_page, request_id, result_line
 from batches.lifecycle import TERMINAL
 from batches.models import Batch, Prompt, Result
 
@@ -87,30 +87,31 @@ class ResultsView(ApiView):
         ],
     )
     def get(self, request: Request, batch_id: str) -> HttpResponse:
-        """What became of each prompt, in the order of the input."""
+        """What became of each prompt, in the order of the input. Where replies are long a page has
+        fewer than `limit`; `has_more` tells whether it was the last."""
         batch = found(request, batch_id)
         limit = limit_of(request, default=DEFAULT_LIMIT, most=MAX_LIMIT)
-        rows = detailed_rows(
+        page = detailed_page(
             batch,
             after=_index_of(batch, request.query_params.get("after")),
-            limit=limit + 1,
+            most=limit,
             status=_one_of(request, "status", STATUSES),
             kind=_one_of(request, "kind", KINDS),
         )
-        return HttpResponse(_page(batch, rows, limit), content_type="application/json")
+        return HttpResponse(_page(batch, page), content_type="application/json")
 
 
-def _page(batch: Batch, rows: list[DetailedRow], limit: int) -> str:
+def _page(batch: Batch, page: DetailedPage) -> str:
     """A page as JSON. Stored bodies are JSON already, and are not parsed again."""
-    page = rows[:limit]
+    rows = page.rows
     about = {
         "object": "list",
-        "has_more": len(rows) > limit,
-        "first_id": request_id(page[0].row.prompt_id) if page else None,
-        "last_id": request_id(page[-1].row.prompt_id) if page else None,
+        "has_more": page.has_more and bool(rows),
+        "first_id": request_id(rows[0].row.prompt_id) if rows else None,
+        "last_id": request_id(rows[-1].row.prompt_id) if rows else None,
         "incomplete": batch.status not in TERMINAL,
     }
-    data = ",".join(map(_item, page))
+    data = ",".join(map(_item, rows))
     return f'{json.dumps(about)[:-1]},"data":[{data}]}}'
 
 

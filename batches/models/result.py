@@ -50,4 +50,11 @@ class Result(models.Model):
                 name="result_failed_has_a_kind",
             ),
         )
-        indexes = (models.Index(fields=["batch", "status", "index"], name="result_of_batch"),)
+        indexes = (
+            models.Index(fields=["batch", "status", "index"], name="result_of_batch"),
+            models.Index(
+                fields=["batch", "kind", "index"],
+                condition=Q(status="failed"),
+                name="result_failed_of_kind",
+            ),
+        )

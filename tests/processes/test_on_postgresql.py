@@ -11,7 +11,8 @@ from tests.processes.conftest import ROOT
 from tests.servers import PostgresServer
 
 STORAGE = {
-    "rows": "test_models test_bulk test_results test_export test_export_csv test_ingest",
+    "rows": "test_models test_bulk test_results test_export test_export_csv "
+    "test_result_pages test_ingest",
     "leases": "test_races test_leases test_finishing test_services test_runner",
     "reading": "test_reading test_pauses test_budgets",
     "webhooks": "test_webhooks test_deliveries",

@@ -1,0 +1,121 @@
+"""Pages of results in the order of the input, found by indexes; short where replies are long."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BigIntegerField, F, Func, QuerySet
+from django.db.models.functions import Coalesce
+from django.db.models.sql.compiler import SQLCompiler
+
+from batches.models import Batch, Result
+
+PAGE_ROWS = 1000
+# What the replies of a page may have together; a longer one is a page of its own.
+PAGE_BYTES = 4 * 1024 * 1024
+IDS_IN_A_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """Results as they were asked for; `last` is the index of the last one, if there is any."""
+
+    rows: list[tuple[Any, ...]]
+    last: int
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """Where a result is, and how long what it holds."""
+
+    index: int
+    pk: int
+    bytes: int
+
+
+class _Bytes(Func):
+    """How long a text is. It is not read for that, except by SQLite, which counts characters."""
+
+    function = "OCTET_LENGTH"
+    output_field = BigIntegerField()
+
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, tuple[str | int, ...]]:
+        return self.as_sql(compiler, connection, function="LENGTH", **context)
+
+
+def result_rows_of(
+    batch: Batch, names: Sequence[str], *, status: str | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """All results, a page in memory at a time, as (prompt id, index, custom_id, *names)."""
+    after, has_more = -1, True
+    while has_more:
+        page = result_page(batch, names, after=after, most=PAGE_ROWS, status=status)
+        yield from page.rows
+        after, has_more = page.last, page.has_more
+
+
+def result_page(
+    batch: Batch,
+    names: Sequence[str],
+    *,
+    after: int,
+    most: int,
+    status: str | None = None,
+    kind: str | None = None,
+) -> ResultPage:
+    """At most so many results behind an index, of one status or kind if that is given."""
+    statuses = [status] if status else [Result.SUCCEEDED, Result.FAILED]
+    results = Result.objects.filter(batch=batch)
+    if kind is not None:
+        # A kind that did not fail is asked for in vain.
+        statuses = [given for given in statuses if given == Result.FAILED]
+        results = results.filter(kind=kind)
+    places = _places(results.filter(index__gt=after), statuses, most + 1)
+    taken = places[: _number_taken(places, most)]
+    return ResultPage(
+        rows=_rows(taken, names),
+        last=taken[-1].index if taken else after,
+        has_more=len(taken) < len(places),
+    )
+
+
+def _places(results: QuerySet[Result], statuses: Sequence[str], most: int) -> list[_Place]:
+    """The first so many results of these statuses.
+
+    Asked for by status, since within a status they are in order already: among the prompts of a
+    batch that runs there may be a million without a result in between.
+    """
+    found: list[_Place] = []
+    for status in statuses:
+        these = results.filter(status=status)
+        if len(found) == most:
+            these = these.filter(index__lt=found[-1].index)
+        size = Coalesce(_Bytes(F("body")), 0) + Coalesce(_Bytes(F("parsed")), 0)
+        columns = these.order_by("index").values_list("index", "pk", size)[:most]
+        found += [_Place(*column) for column in columns]
+    return sorted(found)[:most]
+
+
+def _number_taken(places: Sequence[_Place], most: int) -> int:
+    """How many of these go on a page; one at least."""
+    total = 0
+    for number, place in enumerate(places):
+        total += place.bytes
+        if number == most or (number and total > PAGE_BYTES):
+            return number
+    return len(places)
+
+
+def _rows(places: Sequence[_Place], names: Sequence[str]) -> list[tuple[Any, ...]]:
+    found: dict[int, tuple[Any, ...]] = {}
+    for start in range(0, len(places), IDS_IN_A_QUERY):
+        ids = [place.pk for place in places[start : start + IDS_IN_A_QUERY]]
+        rows = Result.objects.filter(pk__in=ids)
+        for row in rows.values_list("pk", "index", "prompt__custom_id", *names):
+            found[row[0]] = row
+    # One that is run again meanwhile has no result any more.
+    return [found[place.pk] for place in places if place.pk in found]
