@@ -4,8 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from django.db.models import QuerySet
+from django.db.models.fields.json import KT
 from pydantic import BaseModel
 
+from batches.api.json_items import FirstItems
 from batches.api.pages import Page
 from batches.engine.records import Endpoint, Schedule
 from batches.engine.timing import TimingStats
@@ -13,6 +15,8 @@ from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch
 from batches.outputs import error_id, output_id
 from batches.report import stored_report
+
+LISTED_ERRORS = 10
 
 
 class BatchError(BaseModel):
@@ -25,10 +29,11 @@ class BatchError(BaseModel):
 
 
 class BatchErrors(BaseModel):
-    """What validation found."""
+    """What validation found. A list of batches shows the first ten of each; the batch has all."""
 
     object: Literal["list"] = "list"
     data: list[BatchError]
+    has_more: bool = False
 
 
 class RequestCounts(BaseModel):
@@ -152,14 +157,36 @@ def readable_batches() -> QuerySet[Batch]:
     return shown.select_related("provider", "output_file", "error_file")
 
 
+def listed_batches() -> QuerySet[Batch]:
+    """The same without what may be long of each."""
+    short = {"first_errors": FirstItems("errors", most=LISTED_ERRORS + 1)}
+    return (
+        readable_batches()
+        .defer("errors", "defaults")
+        .annotate(**short, model=KT("defaults__model"))
+    )
+
+
 def batch_object(batch: Batch) -> BatchObject:
     """A batch as it is now, from its row alone."""
+    errors = BatchErrors(data=batch.errors) if batch.errors else None
+    return _object(batch, errors=errors, model=batch.defaults.get("model"))
+
+
+def listed_batch(batch: Batch) -> BatchObject:
+    """One of `listed_batches`."""
+    cut = vars(batch)
+    first = cut["first_errors"]
+    errors = BatchErrors(data=first[:LISTED_ERRORS], has_more=len(first) > LISTED_ERRORS)
+    return _object(batch, errors=errors if first else None, model=cut["model"])
+
+
+def _object(batch: Batch, *, errors: BatchErrors | None, model: Any) -> BatchObject:
     report = stored_report(batch)
-    model = batch.defaults.get("model")
     return BatchObject(
         id=batch.public_id,
         model=model if isinstance(model, str) else None,
-        errors=BatchErrors(data=batch.errors) if batch.errors else None,
+        errors=errors,
         input_file_id=batch.input_file_public_id or None,
         completion_window=_window(batch.completion_window),
         output_file_id=output_id(batch),

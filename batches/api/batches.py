@@ -15,6 +15,8 @@ from batches.api.batch_object import (
     BatchPage,
     DeletedBatch,
     batch_object,
+    listed_batch,
+    listed_batches,
     readable_batches,
 )
 from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch, dollars
@@ -88,11 +90,11 @@ class BatchesView(ApiView):
         ],
     )
     def get(self, request: Request) -> Response:
-        """The batches of the user, the newest first."""
+        """The batches of the user, the newest first; of the errors of each the first ten."""
         page = list_page(
             request,
-            for_user(readable_batches(), owner_of(request)),
-            batch_object,
+            for_user(listed_batches(), owner_of(request)),
+            listed_batch,
             default_limit=DEFAULT_LIMIT,
             max_limit=MAX_LIMIT,
         )

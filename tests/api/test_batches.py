@@ -2,6 +2,7 @@
 
 import json
 import threading
+import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
@@ -520,6 +521,28 @@ def test_the_list_is_newest_first_and_paged(client: Client) -> None:
     assert not second["has_more"]
     for query in ("limit=0", "limit=101", "after=batch_nope"):
         error_of(client.get(f"/v1/batches?{query}"), 400)
+
+
+def test_the_list_reads_and_shows_the_first_errors_of_each(client: Client, user: User) -> None:
+    few, many = (created(client, inline()) for _ in range(2))
+    errors = [{"code": "x", "message": str(n), "param": None, "line": n} for n in range(10_000)]
+    Batch.objects.filter(public_id=few["id"]).update(errors=errors[:10])
+    Batch.objects.filter(public_id=many["id"]).update(errors=errors)
+    none = created(client, inline())
+    Batch.objects.filter(public_id=none["id"]).update(defaults={"model": "123"})
+    tracemalloc.start()
+    try:
+        listed = {batch["id"]: batch for batch in get(client, "batches")["data"]}
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < len(json.dumps(errors))
+    assert (listed[none["id"]]["errors"], listed[none["id"]]["model"]) == (None, "123")
+    for batch, has_more in ((few, False), (many, True)):
+        found = listed[batch["id"]]["errors"]
+        assert (found["data"], found["has_more"]) == (errors[:10], has_more)
+        assert listed[batch["id"]]["model"] == MODEL
+    assert get(client, f"batches/{many['id']}")["errors"]["data"] == errors
 
 
 # -- idempotency
