@@ -3,19 +3,20 @@
 import os
 import tempfile
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 # What follows needs Django to be set up.
 from django.conf import settings  # noqa: E402
 
 from batches.api.body_limit import BodyLimit  # noqa: E402
+from batches.api.handler import Handler  # noqa: E402
 
 # Django keeps the bodies of requests in temporary files, which are better not in memory, as the
 # system's folder for them may be.
 tempfile.tempdir = str(settings.FILE_UPLOAD_TEMP_DIR)
 
-application = BodyLimit(django_application)
+application = BodyLimit(Handler())

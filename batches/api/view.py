@@ -57,6 +57,12 @@ class ApiView(APIView):
     content_negotiation_class = OurFormat
     metadata_class = None
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            # A WSGI server gives us nothing of it.
+            raise ApiError(411, "Send the length of the body (Content-Length), not chunks.")
+
     def options(self, *_args: Any, **_kwargs: Any) -> Response:
         """Which methods there are."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})

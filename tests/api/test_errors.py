@@ -126,6 +126,12 @@ def test_a_body_that_is_too_large_is_413(client: Client, settings: Any) -> None:
     assert error_of(answer, 413)["code"] == "too_large"
 
 
+def test_where_the_server_gives_nothing_of_a_body_in_chunks_that_is_411(client: Client) -> None:
+    """A WSGI server, that is: config/asgi.py measures such a body."""
+    reply = client.generic("POST", "/v1/batches", HTTP_TRANSFER_ENCODING="chunked")
+    assert "Content-Length" in error_of(reply, 411)["message"]
+
+
 def test_a_wrong_method_is_405_and_options_tell_the_right_ones(client: Client) -> None:
     assert error_of(client.delete("/v1/echo"), 405)
     answer = client.options("/v1/echo")

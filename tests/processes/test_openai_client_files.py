@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -204,6 +205,32 @@ def test_a_body_in_chunks_that_is_too_large_is_refused(api_server: ApiServer) ->
     assert reply.status_code == 413
     assert reply.json()["error"]["code"] == "too_large"
     assert reply.headers["x-should-retry"] == "false"
+
+
+def test_a_form_in_chunks_is_taken_as_any_other(api_server: ApiServer) -> None:
+    content = jsonl(3000, 1000)
+
+    def pieces() -> Iterator[bytes]:
+        for name, text in (("purpose", b"batch"), ("file", content)):
+            extra = '; filename="a.jsonl"' if name == "file" else ""
+            yield f'--b\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n'.encode()
+            for start in range(0, len(text), 100_000):
+                yield text[start : start + 100_000]
+            yield b"\r\n"
+        yield b"--b--\r\n"
+
+    client = api_server.client(max_retries=0)
+    reply = httpx.post(
+        f"{api_server.base_url}/files",
+        content=pieces(),
+        headers={
+            "Authorization": f"Bearer {client.api_key}",
+            "Content-Type": "multipart/form-data; boundary=b",
+        },
+    )
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["bytes"] == len(content)
+    assert client.files.content(reply.json()["id"]).read() == content
 
 
 def test_every_answer_has_a_request_id(client: OpenAI) -> None:
