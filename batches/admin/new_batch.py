@@ -11,6 +11,7 @@ from functools import partial
 from typing import BinaryIO, cast
 
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from batches.admin.batch_form import KEPT, BatchForm
 from batches.conversion import Converted, convert, store_converted
@@ -81,7 +82,7 @@ def _identity_of(form: BatchForm, user: User) -> Identity:
         content = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto()
     said = {name: form.data.get(name, "") for name in form.fields if name not in NOT_SAID}
     digest = digest_of({**said, "content": content})
-    return Identity(owner=user, key=f"form-{form.nonce}", digest=digest, repeated=False)
+    return Identity(owner=user, key=f"form-{form.nonce}", digest=digest)
 
 
 def _input_of(form: BatchForm, user: User) -> File:
@@ -97,8 +98,9 @@ def _input_of(form: BatchForm, user: User) -> File:
     return file
 
 
+@transaction.atomic
 def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
-    """Part of a transaction: the batch, and that its input stays."""
+    """The batch, and that its input stays."""
     File.objects.filter(pk=file.pk).update(expires_at=None)
     return create_batch_of_file(
         form.cleaned_data["provider"],
