@@ -8,6 +8,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from batches import breaker, services
+from batches.engine.refusals import FORBIDDEN_TO_PAUSE
 from batches.engine.replies import QUOTA_CODES
 from batches.leases import CRASHES_TO_QUARANTINE
 from batches.models import Batch, Chunk, Provider, Result
@@ -58,7 +59,9 @@ def test_a_key_or_account_that_fails_in_mid_run_costs_a_window_of_calls_and_no_p
     batch = batch_of(provider, ALL, batch_size=WINDOW)
     report = run_slice(batch.pk)
     assert report.pause_reason
-    assert simulator.by_status[str(status)] <= WINDOW
+    # The first 403s may be their prompts' own fault, and others take their places.
+    held_back = FORBIDDEN_TO_PAUSE - 1 if status == 403 else 0
+    assert simulator.by_status[str(status)] <= WINDOW + held_back
     assert not Result.objects.filter(batch=batch).exclude(status="succeeded").exists()
     batch.refresh_from_db()
     assert (batch.status, batch.failed, batch.pause_reason) == ("in_progress", 0, "")

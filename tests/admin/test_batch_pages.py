@@ -161,7 +161,7 @@ def test_pages_of_results_lead_back(root: Client, provider: Provider) -> None:
 
 
 def test_results_are_counted_as_their_ids_are(root: Client, provider: Provider) -> None:
-    assert "<td>1</td>" in shown(root, ended_batch(provider, ["a"]), "results")
+    assert '<td data-label="#">1</td>' in shown(root, ended_batch(provider, ["a"]), "results")
 
 
 def test_a_result_leads_to_its_like(root: Client, provider: Provider) -> None:
