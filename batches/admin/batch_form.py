@@ -13,7 +13,7 @@ from django.core.files.uploadedfile import UploadedFile
 from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
 from batches.engine.errors import PromptRejected
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.prepare import with_response_schema
+from batches.engine.prepare import check_body, prompt_body, with_response_schema
 from batches.engine.records import ENDPOINTS, SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.files import unexpired
@@ -266,9 +266,17 @@ class BatchForm(forms.Form):
 
     def _check_defaults(self) -> None:
         try:
-            self.defaults()
+            defaults = self.defaults()
         except PromptRejected as error:
             self.add_error("schema", f"{error.param}: {error.message}")
+            return
+        endpoint = self.cleaned_data["endpoint"]
+        try:
+            # Under a prompt that nothing is wrong with, what is wrong is theirs.
+            check_body({"model": "any", **prompt_body("any", endpoint), **defaults}, endpoint)
+        except PromptRejected as error:
+            name = error.param.removeprefix("body.")
+            self.add_error("parameters", f"{name}: {error.message}")
 
     def _check_price(self) -> None:
         try:

@@ -275,6 +275,17 @@ def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: P
         ({"prompts": "a", "schema": "{"}, "schema", "Enter a valid JSON."),
         ({"prompts": "a", "schema": '{"type": "nonsense"}'}, "schema", "not a JSON Schema"),
         ({"prompts": "a", "parameters": "[1]"}, "parameters", "Give a JSON object."),
+        (
+            {"prompts": "a", "parameters": '{"stream": true}'},
+            "parameters",
+            "stream: a batch cannot stream",
+        ),
+        ({"prompts": "a", "parameters": '{"api_key": "x"}'}, "parameters", "api_key: a prompt can"),
+        (
+            {"prompts": "a", "parameters": '{"response_format": {"type": "json_schema"}}'},
+            "parameters",
+            "response_format.json_schema.schema: give a JSON Schema",
+        ),
         ({"prompts": "a", "batch_size": "0"}, "batch_size", "greater than or equal to 1"),
         ({"prompts": "a", "provider": "999"}, "provider", "Select a valid choice"),
     ],
