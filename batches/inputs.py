@@ -24,6 +24,8 @@ from batches.lines import (
 InputFormat = Literal["jsonl", "csv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "text")
 
+NOT_LINES = "this is one JSON text; give an object on each line instead (JSONL), without an array"
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -134,10 +136,16 @@ def _read_text(
 def _read_jsonl(
     lines: Iterator[tuple[int, str] | LineError], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
+    began = False
     for item in lines:
         if isinstance(item, LineError):
             yield item
-        elif item[1].strip():
+        elif text := item[1].strip():
+            if not began and not options.strict and (text.startswith("[") or text == "{"):
+                # One error, and not one for each line that the rest of it goes over.
+                yield LineError(item[0], "invalid_json_line", NOT_LINES, "line")
+                return
+            began = True
             yield from _made(item[0], options, _of_json, item[1])
 
 

@@ -331,6 +331,18 @@ def test_a_wrong_line_of_a_file_is_said_at_the_file(root: Client, provider: Prov
     assert "line 1: prompt" in errors(answer)["file"][0]
 
 
+@pytest.mark.parametrize(
+    "content",
+    ['[{"prompt": "a"}, {"prompt": "b"}]', '[\n  {"prompt": "a"}\n]', '{\n"prompt": "a"\n}'],
+)
+def test_of_json_that_is_not_in_lines_it_is_said_once(
+    root: Client, provider: Provider, content: str
+) -> None:
+    upload = SimpleUploadedFile("a.json", content.encode())
+    [error] = errors(post(root, provider, "preview", file=upload))["file"]
+    assert "give an object on each line" in error
+
+
 def test_of_many_errors_the_first_are_shown(root: Client, provider: Provider) -> None:
-    answer = post(root, provider, "preview", prompts="[]\n" * 1000, format="jsonl")
+    answer = post(root, provider, "preview", prompts="5\n" * 1000, format="jsonl")
     assert len(errors(answer)["prompts"]) == 21
