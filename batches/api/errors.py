@@ -12,10 +12,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
+from django.shortcuts import render
 from django.views import defaults
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -155,6 +157,8 @@ def no_such_path(path: str) -> ApiError:
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not _is_ours(request):
+        if isinstance(exception, RequestDataTooBig):
+            return _form_too_large(request)
         return defaults.bad_request(request, exception)
     return error_response(ApiError(400, "The request cannot be understood."))
 
@@ -169,6 +173,11 @@ def handler500(request: HttpRequest) -> HttpResponse:
     if not _is_ours(request):
         return defaults.server_error(request)
     return error_response(_server_error())
+
+
+def _form_too_large(request: HttpRequest) -> HttpResponse:
+    context = {"most": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
+    return render(request, "413.html", context, status=413)
 
 
 def _is_ours(request: HttpRequest) -> bool:

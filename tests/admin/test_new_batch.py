@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from batches.models import Batch, File, Provider
 from batches.reading import read_input
@@ -341,6 +342,17 @@ def test_of_json_that_is_not_in_lines_it_is_said_once(
     upload = SimpleUploadedFile("a.json", content.encode())
     [error] = errors(post(root, provider, "preview", file=upload))["file"]
     assert "give an object on each line" in error
+
+
+def test_what_is_too_long_for_a_form_is_answered_with_what_to_do(
+    root: Client, provider: Provider, settings: Settings
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100_000
+    answer = post(root, provider, "start", prompts="x" * 100_001)
+    assert answer.status_code == 413
+    assert "Put long texts into a file" in answer.content.decode()
+    upload = SimpleUploadedFile("pasted.txt", b"x" * 100_001)
+    assert post(root, provider, "start", file=upload).status_code == 302
 
 
 def test_of_many_errors_the_first_are_shown(root: Client, provider: Provider) -> None:

@@ -109,6 +109,32 @@ PRESS = """async () => {
 }"""
 
 
+# What a form would send: the length of what is pasted, of the file, and the file's name.
+SENT = """([length, chosen]) => {
+    const form = document.getElementById("new-batch");
+    form.elements.prompts.value = "ä".repeat(length);
+    if (chosen) {
+        const files = new DataTransfer();
+        files.items.add(new File(["why"], chosen));
+        form.elements.file.files = files.files;
+    }
+    const sent = new FormData(form);
+    return [sent.get("prompts").length, sent.get("file").size, sent.get("file").name];
+}"""
+
+
+def test_what_is_too_long_to_be_pasted_goes_as_a_file(visitor: Visitor) -> None:
+    visitor.open("/admin/batches/batch/add/")
+    most = 10_000_000
+    for given, sent in (
+        ([most, ""], [most, 0, ""]),
+        ([most + 1, ""], [0, 2 * (most + 1), "pasted.txt"]),
+        # Both at once are refused, as they are when they are short.
+        ([most + 1, "why.txt"], [most + 1, 3, "why.txt"]),
+    ):
+        assert visitor.page.evaluate(SENT, given) == sent
+
+
 def test_a_batch_is_made_of_a_csv_file(visitor: Visitor) -> None:
     page = visitor.page
     visitor.open("/admin/batches/batch/add/")

@@ -107,3 +107,13 @@ window.addEventListener("pageshow", () => {
 function rest(form, disabled) {
   for (const button of form.querySelectorAll("button")) button.disabled = disabled;
 }
+
+// More pasted than a form may hold goes as a file, in which there is room for it. In UTF-8 a
+// character has at most three times the length that it has here: 30 MB of the 32 MiB of a form.
+const MOST_PASTED = 10_000_000;
+document.addEventListener("formdata", ({ target, formData }) => {
+  const pasted = formData.get("prompts");
+  if (target.id !== "new-batch" || pasted.length <= MOST_PASTED || formData.get("file").name) return;
+  formData.set("prompts", "");
+  formData.set("file", new File([pasted], "pasted.txt"));
+});
