@@ -42,6 +42,7 @@ def results(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
         batch=batch,
         rows=rows[:PAGE],
         wanted=wanted,
+        faults=_faults_of(request, wanted),
         kinds=list(FailureKind),
         after=after,
         query=_query(wanted, after),
@@ -162,11 +163,31 @@ def _readable(request: HttpRequest, admin: "BatchAdmin", pk: int) -> Batch:
     return allowed(admin, request, pk, to="results")
 
 
+# What may be asked for by some filters; of others anything.
+CHOICES = {"status": (Result.SUCCEEDED, Result.FAILED), "kind": tuple(FailureKind)}
+NO_KIND = "What succeeded is of no kind of failure."
+
+
 def _filter_of(request: HttpRequest) -> Filter:
+    """What is wanted; what is none of the choices does not count."""
     given = {name: request.GET.get(name, "").replace("\0", "") for name in Filter.__slots__}
-    if given["status"] not in {Result.SUCCEEDED, Result.FAILED}:
-        given["status"] = ""
-    return Filter(**given)
+    return Filter(**{**given, **dict.fromkeys(_not_chosen(request), "")})
+
+
+def _not_chosen(request: HttpRequest) -> list[str]:
+    """The filters that are asked for what is none of their choices."""
+    return [name for name in CHOICES if request.GET.get(name, "") not in ("", *CHOICES[name])]
+
+
+def _faults_of(request: HttpRequest, wanted: Filter) -> dict[str, str]:
+    """What is wrong with which filter."""
+    faults = {
+        name: f"There is no {request.GET[name][:50]!r} here; all are shown."
+        for name in _not_chosen(request)
+    }
+    if wanted.kind and wanted.status == Result.SUCCEEDED:
+        faults["kind"] = NO_KIND
+    return faults
 
 
 def _after_of(request: HttpRequest) -> int:
