@@ -1,8 +1,10 @@
 """Files: inputs that were uploaded, outputs that are written when they are read."""
 
-from django.contrib import admin
+from typing import Any
+
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -10,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from batches.admin.base import MachineMade, allowed
 from batches.admin.downloads import bytes_of, download
-from batches.files import delete_file
+from batches.files import FileConflict, delete_file
 from batches.formats import size
 from batches.models import File
 from batches.outputs import visible_files
@@ -46,6 +48,16 @@ class FileAdmin(MachineMade[File]):
     def download_link(self, file: File) -> SafeString:
         address = reverse("admin:batches_file_download", args=[file.pk])
         return format_html('<a class="tp-link" href="{}">Download</a>', address)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's, or back to the file that stays for now, with the reason."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except FileConflict as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(reverse("admin:batches_file_change", args=[object_id]))
 
     def delete_model(self, _request: HttpRequest, obj: File) -> None:
         delete_file(obj)
