@@ -182,7 +182,7 @@ def _not_chosen(request: HttpRequest) -> list[str]:
 def _faults_of(request: HttpRequest, wanted: Filter) -> dict[str, str]:
     """What is wrong with which filter."""
     faults = {
-        name: f"There is no {request.GET[name][:50]!r} here; all are shown."
+        name: f"There is no {request.GET[name][:50]!r} to filter by."
         for name in _not_chosen(request)
     }
     if wanted.kind and wanted.status == Result.SUCCEEDED:
