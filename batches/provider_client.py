@@ -28,6 +28,7 @@ from batches.transport import (
     Transport,
     causes_of,
     is_forbidden,
+    no_file_left,
     text_of,
 )
 
@@ -68,6 +69,12 @@ def origin_of(base_url: str) -> tuple[str, str, int]:
     parts = urlsplit(base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return parts.scheme, parts.hostname or "", port
+
+
+class NoFileLeft(NetworkError):
+    """No connection, because we can open no more files: no fault of the prompt's."""
+
+    costs_attempt = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +209,8 @@ class ProviderClient:
             return MalformedReply(f"{self._base_url}: the reply is not HTTP")
         if any(isinstance(cause, MISCONFIGURED) for cause in causes) or is_forbidden(causes):
             return EndpointUnusable(f"{self._base_url}: {text_of(causes[-1])}")
+        if no_file_left(causes):
+            return NoFileLeft(f"{self._base_url}: too many open files (ulimit -n)")
         if any(isinstance(cause, TimeoutError) for cause in causes):
             return DeadlineExceeded(f"{self._base_url}: {text_of(causes[-1])}")
         return NetworkError(f"{self._base_url}: {text_of(causes[min(1, len(causes) - 1)])}")

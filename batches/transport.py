@@ -6,6 +6,7 @@ and a call costs half the CPU (docs/adr/0003).
 """
 
 import errno
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
 from batches.addresses import AddressPolicy
+from batches.open_files import can_open, none_left, room_for
+
+logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -68,7 +72,7 @@ class Transport:
         setting: str,
     ) -> None:
         self._host = httpx.URL(url).host
-        self._connections = connections
+        self._connections = _possible(connections)
         self._addresses = addresses
         self._max_reply_bytes = max_reply_bytes
         self._setting = setting
@@ -135,6 +139,19 @@ class Transport:
         return socket.socket(family, kind, protocol)
 
 
+def _possible(connections: int) -> int:
+    """So many connections, or fewer if there can only be fewer: then calls wait for one."""
+    possible = room_for(connections)
+    if possible < connections:
+        logger.warning(
+            "There can be %d calls in flight, not %d: a process may not have more files open. "
+            "Raise its hard limit (ulimit -Hn, or LimitNOFILE= of a systemd unit)",
+            possible,
+            connections,
+        )
+    return possible
+
+
 def causes_of(error: BaseException) -> Iterator[BaseException]:
     """An error and its causes, the first cause last."""
     cause: BaseException | None = error
@@ -149,6 +166,14 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 def is_forbidden(causes: list[BaseException]) -> bool:
     """Whether it was the address policy that said no."""
     return any(isinstance(cause, OSError) and cause.errno == errno.EACCES for cause in causes)
+
+
+def no_file_left(causes: list[BaseException]) -> bool:
+    """Whether nothing was sent because this process, or its machine, can open no more files."""
+    if any(isinstance(cause, aiohttp.ClientConnectorDNSError) for cause in causes):
+        # A look-up opens files too, and tells of any failure but this one.
+        return not can_open()
+    return any(isinstance(cause, OSError) and none_left(cause) for cause in causes)
 
 
 def text_of(error: BaseException) -> str:

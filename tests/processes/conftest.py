@@ -72,9 +72,12 @@ class CommandLine:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         return str(path)
 
-    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, stdin: int = subprocess.DEVNULL, within: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """Start a command; `within` is what it is an argument of."""
         return subprocess.Popen(
-            [sys.executable, str(MANAGE), *arguments],
+            [*within, sys.executable, str(MANAGE), *arguments],
             env=self.env,
             cwd=self.folder,
             stdin=stdin,

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import signal
 from argparse import RawDescriptionHelpFormatter
 from typing import Any
@@ -14,6 +13,7 @@ from django.core.management.base import (
     DjangoHelpFormatter,
 )
 
+from batches.open_files import room_for
 from batches.simulator.behaviour import BadKnob, Behaviour, descriptions, turned
 from batches.simulator.server import create_app, listening
 
@@ -88,7 +88,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Serves until SIGINT or SIGTERM."""
-        _allow_many_connections()
+        room_for(MOST_CONNECTIONS)
         behaviour = _behaviour(options)
         host, port = options["host"], _port(options["port"])
         try:
@@ -106,14 +106,6 @@ class Command(BaseCommand):
             self.stdout.write(f"Simulated provider at {base_url} (Ctrl-C stops)")
             self.stdout.flush()
             await stop.wait()
-
-
-def _allow_many_connections() -> None:
-    """Lifts the number of open files, mostly 1024, as far as the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _behaviour(options: dict[str, Any]) -> Behaviour:
