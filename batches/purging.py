@@ -3,10 +3,10 @@
 from django.db import transaction
 from django.db.models import Max
 
-from batches.models import Batch, Prompt, Result
+from batches.models import Batch, Chunk, Prompt, Result
 from batches.outputs import drop_outputs
 
-PROMPTS_AT_ONCE = 5_000
+ROWS_AT_ONCE = 5_000
 
 
 def purge(batch_id: int) -> None:
@@ -19,14 +19,20 @@ def purge(batch_id: int) -> None:
         return
     # Not by the total of the batch: an input that was refused has prompts and no total.
     top = Prompt.objects.filter(batch=batch).aggregate(top=Max("index"))["top"]
-    for lo in range(0, batch.total if top is None else top + 1, PROMPTS_AT_ONCE):
-        window = {"batch_id": batch_id, "index__gte": lo, "index__lt": lo + PROMPTS_AT_ONCE}
-        with transaction.atomic():
-            for model in (Result, Prompt):
-                rows = model._default_manager.filter(**window)
-                rows._raw_delete(rows.db)
+    end = batch.total if top is None else top + 1
+    for lo in range(0, end, ROWS_AT_ONCE):
+        _purge_window(batch_id, lo, lo + ROWS_AT_ONCE)
     with transaction.atomic():
-        batch.chunks.all().delete()
         batch.slots.all().delete()
         drop_outputs(batch)
         Batch.objects.filter(pk=batch_id).delete()
+
+
+def _purge_window(batch_id: int, lo: int, hi: int) -> None:
+    prompts = Prompt.objects.filter(batch_id=batch_id, index__gte=lo, index__lt=hi)
+    chunks = Chunk.objects.filter(batch_id=batch_id, lo__gte=lo, lo__lt=hi)
+    # By their keys: the index of results begins with the status, and would be read as a whole.
+    results = Result.objects.filter(pk__in=prompts.values("pk"))
+    with transaction.atomic():
+        for rows in (results, prompts, chunks):
+            rows._raw_delete(rows.db)
