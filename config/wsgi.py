@@ -2,8 +2,13 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+
+# What follows needs Django to be set up.
+from batches.api.handler import WsgiHandler  # noqa: E402
+
+application = WsgiHandler()

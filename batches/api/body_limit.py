@@ -31,6 +31,9 @@ FORM_BYTES = 64 * 1024
 # Less than this is let in from anybody.
 SMALL_BYTES = 1024 * 1024
 
+# How a handshake is answered by more than a number, by servers that can.
+WEBSOCKET_ANSWER = "websocket.http.response"
+
 DISCONNECT = {"type": "http.disconnect"}
 
 
@@ -41,6 +44,9 @@ class BodyLimit:
         self._app = app
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await _refuse_websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -157,7 +163,16 @@ def _check_session(headers: Mapping[bytes, str]) -> None:
         raise ApiError(403, "Log in to send so much.", type="permission_error")
 
 
-async def _answer(refusal: ApiError, send: Send) -> None:
+async def _refuse_websocket(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    await receive()
+    if WEBSOCKET_ANSWER in scope.get("extensions", {}):
+        refusal = ApiError(400, "There are no websockets here; .../events is a stream over HTTP.")
+        await _answer(refusal, send, kind=WEBSOCKET_ANSWER)
+    else:
+        await send({"type": "websocket.close"})
+
+
+async def _answer(refusal: ApiError, send: Send, *, kind: str = "http.response") -> None:
     body = json.dumps(envelope(refusal)).encode()
     headers = {
         **headers_of(refusal),
@@ -167,5 +182,5 @@ async def _answer(refusal: ApiError, send: Send) -> None:
         "Connection": "close",
     }
     pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": pairs})
+    await send({"type": f"{kind}.body", "body": body})

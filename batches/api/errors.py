@@ -156,7 +156,7 @@ def no_such_path(path: str) -> ApiError:
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_ours(request):
+    if not is_ours(request.path):
         if isinstance(exception, RequestDataTooBig):
             return _form_too_large(request)
         return defaults.bad_request(request, exception)
@@ -164,13 +164,13 @@ def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_ours(request):
+    if not is_ours(request.path):
         return defaults.page_not_found(request, exception)
     return error_response(no_such_path(request.path))
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    if not _is_ours(request):
+    if not is_ours(request.path):
         return defaults.server_error(request)
     return error_response(_server_error())
 
@@ -180,8 +180,9 @@ def _form_too_large(request: HttpRequest) -> HttpResponse:
     return render(request, "413.html", context, status=413)
 
 
-def _is_ours(request: HttpRequest) -> bool:
-    return request.path == "/v1" or request.path.startswith("/v1/")
+def is_ours(path: str) -> bool:
+    """Whether this is an address of the API, whose errors are envelopes."""
+    return path == "/v1" or path.startswith("/v1/")
 
 
 def _from_drf(exc: exceptions.APIException) -> ApiError:

@@ -51,7 +51,11 @@ class CappedForm(MultiPartParser):
         handler = CappedFile(request._request, most=most, setting=self.setting)
         request._request.upload_handlers = [handler]
         watched = WatchedStream(stream)
-        form = super().parse(watched, media_type, parser_context)  # type: ignore[arg-type]  # read() is all it needs
+        try:
+            form = super().parse(watched, media_type, parser_context)  # type: ignore[arg-type]  # read() is all it needs
+        except (ValueError, LookupError) as error:
+            # A name in a charset of its own (RFC 2231).
+            raise ApiError(400, f"The form cannot be read: {error}") from error
         # Django takes a form that breaks off for one with a shorter file.
         if not watched.end.rstrip().endswith(_last_line(request.content_type)):
             _close(form)

@@ -1,21 +1,25 @@
 """/v1/openapi.json and /v1/docs: what the API says of itself. Public; nothing from elsewhere."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.urls import path
-from django.views.decorators.http import require_safe
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
 
-from batches.api.errors import ErrorEnvelope
+from batches.api.errors import ErrorEnvelope, no_such_path
 from batches.api.examples import EXAMPLES
+from batches.api.view import ApiView
 from batches.api.webhook_objects import WebhookEventObject
 
 REFERENCE = "#/components/schemas/{model}"
@@ -101,28 +105,43 @@ def schema() -> dict[str, Any]:
     return made
 
 
-@require_safe
-def openapi(_request: HttpRequest) -> HttpResponse:
-    return JsonResponse(schema(), json_dumps_params={"ensure_ascii": False})
+class PublicView(ApiView):
+    """For who has no token yet."""
+
+    authentication_classes = ()
+    permission_classes: Sequence[type[BasePermission]] = ()
 
 
-@require_safe
-def docs(_request: HttpRequest) -> HttpResponse:
-    response = HttpResponse(PAGE)
-    response["Content-Security-Policy"] = CONTENT_SECURITY
-    return response
+@extend_schema(exclude=True)
+class OpenApiView(PublicView):
+    """The description for programs."""
+
+    def get(self, _request: Request) -> HttpResponse:
+        return JsonResponse(schema(), json_dumps_params={"ensure_ascii": False})
 
 
-@require_safe
-def docs_file(_request: HttpRequest, name: str) -> HttpResponse:
+@extend_schema(exclude=True)
+class DocsView(PublicView):
+    """The description for people."""
+
+    def get(self, _request: Request) -> HttpResponse:
+        response = HttpResponse(PAGE)
+        response["Content-Security-Policy"] = CONTENT_SECURITY
+        return response
+
+
+@extend_schema(exclude=True)
+class DocsFileView(PublicView):
     """A file of the page: only these few, whatever is asked for."""
-    if name == "start.js":
-        return HttpResponse(START, content_type="text/javascript; charset=utf-8")
-    if name not in CONTENT_TYPES:
-        raise Http404
-    response = HttpResponse(_bytes_of(name), content_type=CONTENT_TYPES[name])
-    response["Cache-Control"] = "public, max-age=86400"
-    return response
+
+    def get(self, request: Request, name: str) -> HttpResponse:
+        if name == "start.js":
+            return HttpResponse(START, content_type="text/javascript; charset=utf-8")
+        if name not in CONTENT_TYPES:
+            raise no_such_path(request.path)
+        response = HttpResponse(_bytes_of(name), content_type=CONTENT_TYPES[name])
+        response["Cache-Control"] = "public, max-age=86400"
+        return response
 
 
 @lru_cache(maxsize=len(CONTENT_TYPES))
@@ -163,7 +182,7 @@ def _event_operation() -> dict[str, Any]:
 
 
 urlpatterns = [
-    path("openapi.json", openapi),
-    path("docs", docs),
-    path("docs/<str:name>", docs_file),
+    path("openapi.json", OpenApiView.as_view()),
+    path("docs", DocsView.as_view()),
+    path("docs/<str:name>", DocsFileView.as_view()),
 ]

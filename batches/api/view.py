@@ -11,7 +11,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,6 +25,8 @@ B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
 
 NUL = "\0"
+# UTF-8, by its names, and what is a part of it.
+CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class RequestModel(BaseModel):
@@ -51,7 +53,7 @@ class ApiView(APIView):
     """A view of the API."""
 
     authentication_classes: Sequence[type[BaseAuthentication]] = (TokenAuthentication,)
-    permission_classes = (IsAuthenticated,)
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
     renderer_classes = (JSONRenderer,)
     parser_classes: Sequence[type[BaseParser]] = (JSONParser,)
     content_negotiation_class = OurFormat
@@ -59,6 +61,9 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        charset = request._request.content_params.get("charset", "utf-8")  # type: ignore[union-attr]
+        if charset.strip().lower() not in CHARSETS:
+            raise ApiError(415, f"A body must be in UTF-8, not in {charset!r}.")
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             # A WSGI server gives us nothing of it.
             raise ApiError(411, "Send the length of the body (Content-Length), not chunks.")

@@ -12,6 +12,7 @@ from django.urls import URLPattern
 
 from batches.api.schema import schema
 from batches.api.urls import urlpatterns
+from tests.api.calling import error_of
 
 SCHEMA = schema()
 OPERATIONS = {
@@ -134,5 +135,9 @@ def test_nothing_else_of_the_package_is_given_out(client: Client, name: str) -> 
 
 
 @pytest.mark.parametrize("path", ["openapi.json", "docs", "docs/start.js"])
-def test_the_pages_are_only_read(client: Client, path: str) -> None:
-    assert client.post(f"/v1/{path}").status_code == 405
+def test_the_pages_are_only_read(path: str) -> None:
+    """Whoever asks: a client has no cookie against forgery."""
+    client = Client(enforce_csrf_checks=True)
+    error_of(client.post(f"/v1/{path}"), 405)
+    error_of(client.delete(f"/v1/{path}"), 405)
+    assert client.head(f"/v1/{path}").status_code == 200
