@@ -186,5 +186,7 @@ def _joined(
 
 def _chunks(parts: Sequence[UploadPart]) -> Iterator[bytes]:
     for part in parts:
+        if not part.content:
+            raise _Overtaken
         with part.content.open("rb") as source:
             yield from source.chunks(COPY_BYTES)

@@ -12,9 +12,10 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from batches.files import FileConflict
 from batches.models import File, Upload, UploadPart
 from batches.sweeper import sweep
-from batches.uploads import MAX_PARTS
+from batches.uploads import MAX_PARTS, complete_upload
 from tests.api.calling import client_of, error_of, user_named
 from tests.api.test_files import everything_in
 
@@ -133,6 +134,28 @@ def test_completing_twice_gives_the_same_answer_and_one_file(client: Client) -> 
     assert complete(client, upload, parts).json() == first.json()
     assert File.objects.count() == 1
     assert error_of(complete(client, upload, parts[:1]), 400)["param"] == "part_ids"
+
+
+def test_who_completes_too_late_gets_what_the_other_made(client: Client) -> None:
+    """The upload was pending when they looked, and its parts were gone when they read them."""
+    upload = begun(client)
+    parts = added(client, upload, b"abc", b"def")
+    late = Upload.objects.get()
+    made = complete(client, upload, parts).json()["file"]["id"]
+    assert late.status == Upload.PENDING
+    ended = complete_upload(late, parts)
+    assert ended.file
+    assert ended.file.public_id == made
+
+
+def test_who_completes_what_was_cancelled_meanwhile_is_told(client: Client) -> None:
+    upload = begun(client)
+    parts = added(client, upload, b"abc", b"def")
+    late = Upload.objects.get()
+    cancel(client, upload)
+    with pytest.raises(FileConflict, match="cancelled"):
+        complete_upload(late, parts)
+    assert not File.objects.exists()
 
 
 def test_a_part_that_was_sent_twice_does_no_harm(client: Client, storage: Path) -> None:
