@@ -68,6 +68,11 @@ def limit_of(request: Request, *, default: int, most: int) -> int:
     return number
 
 
+def no_such_place(after: str) -> str:
+    """Why a list cannot go on. Where in it a row was is forgotten with the row."""
+    return f"there is no {after!r} in this list, or no more; begin without 'after'"
+
+
 def _choice(request: Request, name: str, choices: Sequence[Order]) -> Order:
     text = request.query_params.get(name, choices[0])
     for choice in choices:
@@ -81,7 +86,7 @@ def _pk_of(queryset: QuerySet[M], after: str) -> int:
     if NUL not in after:
         known = queryset.filter(public_id=after).values_list("pk", flat=True).first()
     if known is None:
-        raise _invalid("after", f"there is no {after!r} in this list")
+        raise _invalid("after", no_such_place(after))
     return int(known)
 
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 from batches.api.batches import found
 from batches.api.errors import ApiError
-from batches.api.pages import Page, limit_of
+from batches.api.pages import Page, limit_of, no_such_place
 from batches.api.view import ApiView
 from batches.engine.errors import FailureKind
 from batches.export import DetailedPage, DetailedRow, detailed_page, request_id, result_line
@@ -151,7 +151,7 @@ def _index_of(batch: Batch, after: str | None) -> int:
         index = prompts.values_list("index", flat=True).first()
         if index is not None:
             return index
-    raise _invalid("after", f"there is no {after!r} in this list")
+    raise _invalid("after", no_such_place(after))
 
 
 def _invalid(param: str, reason: str) -> ApiError:

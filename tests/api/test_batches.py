@@ -523,6 +523,25 @@ def test_the_list_is_newest_first_and_paged(client: Client) -> None:
         error_of(client.get(f"/v1/batches?{query}"), 400)
 
 
+@pytest.mark.parametrize("kind", ["batches", "files"])
+def test_a_list_does_not_go_on_after_what_was_deleted_or_is_not_mine(
+    client: Client, kind: str
+) -> None:
+    other = client_of()
+    for asking in (client, client, client, other):
+        run(created(asking, inline(1)))
+    ids = [item["id"] for item in get(client, kind)["data"]]
+    [stranger] = [item["id"] for item in get(other, kind)["data"]]
+    gone = ids[1]
+    assert client.delete(f"/v1/{kind}/{gone}").status_code == 200
+    for after in (gone, stranger):
+        error = error_of(client.get(f"/v1/{kind}?limit=1&after={after}"), 400)
+        assert (error["code"], error["param"]) == ("invalid_value", "after")
+        assert "begin without 'after'" in error["message"]
+    rest = get(client, f"{kind}?after={ids[0]}")
+    assert [item["id"] for item in rest["data"]] == ids[2:]
+
+
 def test_the_list_reads_and_shows_the_first_errors_of_each(client: Client, user: User) -> None:
     few, many = (created(client, inline()) for _ in range(2))
     errors = [{"code": "x", "message": str(n), "param": None, "line": n} for n in range(10_000)]
