@@ -7,7 +7,7 @@ from typing import Literal
 
 from asgiref.sync import sync_to_async
 from django.db import connection
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel
@@ -15,11 +15,13 @@ from rest_framework.request import Request
 
 from batches.api.batch_object import BatchObject, batch_object, readable_batches
 from batches.api.batches import found
+from batches.api.streaming import is_asynchronous
 from batches.api.view import ApiView
 from batches.lifecycle import TERMINAL
 
 LOOK_EVERY_S = 1.0
 HEARTBEAT_EVERY_S = 15.0
+MEDIA_TYPE = "text/event-stream"
 
 
 class BatchEvent(BaseModel):
@@ -35,14 +37,19 @@ class EventsView(ApiView):
     @extend_schema(
         operation_id="stream_batch_events",
         summary="Follow a batch",
-        responses={(200, "text/event-stream"): BatchEvent},
+        responses={(200, MEDIA_TYPE): BatchEvent},
     )
-    def get(self, request: Request, batch_id: str) -> StreamingHttpResponse:
+    def get(self, request: Request, batch_id: str) -> HttpResponseBase:
         """The batch now and whenever it changed, as `progress` events; at its end an event `end`,
-        and the stream closes."""
+        and the stream closes. A WSGI server closes it at once, and is to be asked again."""
         batch = found(request, batch_id)
-        _let_go()
-        response = StreamingHttpResponse(events(batch.pk), content_type="text/event-stream")
+        if request.method == "HEAD":
+            response: HttpResponseBase = HttpResponse(content_type=MEDIA_TYPE)
+        elif is_asynchronous(request):
+            _let_go()
+            response = StreamingHttpResponse(events(batch.pk), content_type=MEDIA_TYPE)
+        else:
+            response = HttpResponse(_once(batch_object(batch)), content_type=MEDIA_TYPE)
         response["Cache-Control"] = "no-store"
         # Proxies would hold back what trickles.
         response["X-Accel-Buffering"] = "no"
@@ -67,6 +74,13 @@ async def events(pk: int) -> AsyncIterator[bytes]:
             yield _event("end", batch)
             return
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _once(batch: BatchObject) -> bytes:
+    """The batch now, for who cannot be told later; browsers ask again after so long."""
+    retry = f"retry: {round(LOOK_EVERY_S * 1000)}\n\n".encode()
+    end = _event("end", batch) if batch.status in TERMINAL else b""
+    return retry + _event("progress", batch) + end
 
 
 def _look(pk: int) -> BatchObject | None:

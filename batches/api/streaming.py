@@ -14,12 +14,15 @@ PIECE_BYTES = 64 * 1024
 def streamed(request: Request | HttpRequest, chunks: Iterator[bytes]) -> StreamingHttpResponse:
     """An answer that is read as it is sent, and closed if the client goes away."""
     pieces = _pieces(chunks)
-    plain = request._request if isinstance(request, Request) else request
     # Django would read an ordinary iterator to its end before it sends the first byte.
-    asynchronous = isinstance(plain, ASGIRequest)
-    return StreamingHttpResponse(
-        _in_thread(pieces) if asynchronous else pieces, content_type="application/octet-stream"
-    )
+    content = _in_thread(pieces) if is_asynchronous(request) else pieces
+    return StreamingHttpResponse(content, content_type="application/octet-stream")
+
+
+def is_asynchronous(request: Request | HttpRequest) -> bool:
+    """Whether the web server speaks ASGI. To a WSGI server each answer is a thread."""
+    plain = request._request if isinstance(request, Request) else request
+    return isinstance(plain, ASGIRequest)
 
 
 def _pieces(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:

@@ -278,6 +278,33 @@ async def told(stream: Any, events: int) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def test_a_wsgi_server_tells_how_it_is_now(client: Client, user: User, provider: Provider) -> None:
+    """It would give a thread to each who listens, and say nothing until the end."""
+    batch = batch_for(user, provider, ["a"])
+    address = f"/v1/batches/{batch.public_id}/events"
+    names: list[list[str]] = []
+    for _ in range(2):
+        reply = client.get(address)
+        assert reply.headers["Content-Type"] == "text/event-stream"
+        blocks = reply.content.decode().strip().split("\n\n")
+        assert blocks[0] == "retry: 1000"
+        names.append([block.split("\n")[0] for block in blocks[1:]])
+        run_slice(batch.pk)
+    assert names == [["event: progress"], ["event: progress", "event: end"]]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_head_is_answered_at_once(provider: Provider) -> None:
+    user = await in_thread(user_named)
+    token = await in_thread(create_token, user)
+    batch = await in_thread(batch_for, user, provider, ["a"])
+    reply = await AsyncClient().head(
+        f"/v1/batches/{batch.public_id}/events", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert (reply.status_code, reply.streaming) == (200, False)
+    assert reply.headers["Content-Type"] == "text/event-stream"
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_events_tell_what_changes_and_then_the_end(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
