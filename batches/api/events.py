@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from asgiref.sync import sync_to_async
-from django.db import connection
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import path
 from drf_spectacular.utils import extend_schema
@@ -15,7 +14,7 @@ from rest_framework.request import Request
 
 from batches.api.batch_object import BatchObject, batch_object, readable_batches
 from batches.api.batches import found
-from batches.api.streaming import is_asynchronous
+from batches.api.streaming import is_asynchronous, let_go
 from batches.api.view import ApiView
 from batches.lifecycle import TERMINAL
 
@@ -46,7 +45,6 @@ class EventsView(ApiView):
         if request.method == "HEAD":
             response: HttpResponseBase = HttpResponse(content_type=MEDIA_TYPE)
         elif is_asynchronous(request):
-            _let_go()
             response = StreamingHttpResponse(events(batch.pk), content_type=MEDIA_TYPE)
         else:
             response = HttpResponse(_once(batch_object(batch)), content_type=MEDIA_TYPE)
@@ -89,13 +87,7 @@ def _look(pk: int) -> BatchObject | None:
         batch = readable_batches().filter(pk=pk).first()
         return None if batch is None else batch_object(batch)
     finally:
-        _let_go()
-
-
-def _let_go() -> None:
-    """Keep no connection to the database as long as a client listens."""
-    if not connection.in_atomic_block:
-        connection.close()
+        let_go()
 
 
 def _has_changed(before: BatchObject, now: BatchObject) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
 
@@ -19,6 +20,12 @@ def streamed(request: Request | HttpRequest, chunks: Iterator[bytes]) -> Streami
     return StreamingHttpResponse(content, content_type="application/octet-stream")
 
 
+def let_go() -> None:
+    """Keep no connection to the database as long as a client reads, which may be slow."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
 def is_asynchronous(request: Request | HttpRequest) -> bool:
     """Whether the web server speaks ASGI. To a WSGI server each answer is a thread."""
     plain = request._request if isinstance(request, Request) else request
@@ -30,8 +37,10 @@ def _pieces(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
     for chunk in chunks:
         piece += chunk
         if len(piece) >= PIECE_BYTES:
+            let_go()
             yield bytes(piece)
             piece.clear()
+    let_go()
     if piece:
         yield bytes(piece)
 

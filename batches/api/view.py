@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 
 from batches.api.authentication import TokenAuthentication
 from batches.api.errors import ApiError, not_found, refused
+from batches.api.streaming import let_go
 from batches.lines import holds_nul
 
 B = TypeVar("B", bound=BaseModel)
@@ -67,6 +68,12 @@ class ApiView(APIView):
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             # A WSGI server gives us nothing of it.
             raise ApiError(411, "Send the length of the body (Content-Length), not chunks.")
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        let_go()
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def options(self, *_args: Any, **_kwargs: Any) -> Response:
         """Which methods there are."""

@@ -17,7 +17,7 @@ STORAGE = {
     "reading": "test_reading test_pauses test_budgets",
     "webhooks": "test_webhooks test_deliveries",
     "files": "api/test_tokens api/test_files api/test_uploads",
-    "batches": "api/test_batches api/test_budgets api/test_results",
+    "batches": "api/test_batches api/test_budgets api/test_results api/test_slow_readers",
     "admin": "admin/test_cost_of_pages admin/test_permissions admin/test_new_batch",
 }
 
