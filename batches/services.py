@@ -76,7 +76,7 @@ class BatchOptions:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asks for a batch, and by what request: one key, or digest, makes one batch."""
+    """Who asks for a batch, and by what request: one key makes one batch."""
 
     owner: User | None = None
     idempotency_key: str | None = None
