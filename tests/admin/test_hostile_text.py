@@ -1,88 +1,86 @@
-"""Whatever people and models write is shown as text, on every page where it is shown at all."""
+"""Whatever people and models write is shown as text, on every page where it is shown at all.
 
-import json
+tests/processes/test_hostile_text_in_browser.py looks at the same pages with a browser.
+"""
 
 import pytest
+from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import reverse
 
 from batches.admin.content_policy import POLICY
-from batches.models import Batch, File, Prompt, Provider
-from tests.admin.makers import ended_batch
+from batches.models import Batch, File, Provider
+from batches.simulator import Behaviour, SimulatedProvider
+from tests.admin.hostile import HOSTILE, IMAGE, SCRIPT, make_hostile
 
-SCRIPT = "<script>alert(1)</script>"
-HANDLER = '"><img src=x onerror=alert(1)>'
-LINK = "[click](javascript:alert(1))<a href='javascript:alert(1)'>x</a>"
-HOSTILE = f"{SCRIPT}{HANDLER}{LINK}"
+# What would be there if one of these were not escaped.
+INJECTED = (SCRIPT, IMAGE, "<a href='javascript:", "<b x-init", '"><script>')
+
+
+def assert_is_text(shown: str, where: str) -> None:
+    assert [injected for injected in INJECTED if injected in shown] == [], where
 
 
 @pytest.fixture
-def batch(provider: Provider) -> Batch:
-    """A batch that is hostile wherever it may hold text."""
-    batch = ended_batch(
-        provider,
-        [HOSTILE, HOSTILE, HOSTILE],
-        answers={1: HOSTILE, 2: json.dumps({"a": HOSTILE})},
-        failed={0: HOSTILE},
-    )
-    for prompt in Prompt.objects.filter(batch=batch):
-        Prompt.objects.filter(pk=prompt.pk).update(custom_id=f"{prompt.index}{HOSTILE}")
-    schema = {"type": "object", "properties": {"a": {"type": "integer", "title": HOSTILE}}}
-    shape = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    Batch.objects.filter(pk=batch.pk).update(
-        metadata={"description": HOSTILE, HOSTILE: HOSTILE},
-        defaults={"model": HOSTILE, "response_format": shape},
-        errors=[{"line": 1, "code": "x", "message": HOSTILE, "param": HOSTILE}],
-        pause_reason=HOSTILE,
-    )
-    provider.name, provider.pause_reason = HOSTILE[:100], HOSTILE
-    provider.save()
-    return batch
+def pages(db: None) -> list[str]:
+    return make_hostile()
 
 
-def addresses(batch: Batch) -> list[str]:
-    results = [reverse("admin:batches_batch_result", args=[batch.pk, n]) for n in range(3)]
-    names = ("change", "live", "results")
-    return [
-        *(reverse(f"admin:batches_batch_{name}", args=[batch.pk]) for name in names),
-        *results,
-        *(reverse(f"admin:{name}") for name in ("index", "batches_batch_changelist")),
-        f"{reverse('admin:batches_batch_compare')}?ids={batch.pk}",
-        f"{reverse('admin:batches_batch_results', args=[batch.pk])}?custom_id={HOSTILE}",
-        reverse("admin:batches_provider_change", args=[batch.provider_id]),
-        reverse("admin:batches_batch_add"),
-    ]
+def result_page(index: int) -> str:
+    batch = Batch.objects.filter(status="completed").get()
+    return reverse("admin:batches_batch_result", args=[batch.pk, index])
 
 
-def test_pages_escape_what_others_wrote(root: Client, batch: Batch) -> None:
-    for status in ("completed", "in_progress"):
-        Batch.objects.filter(pk=batch.pk).update(status=status)
-        for address in addresses(batch):
-            shown = root.get(address).content.decode()
-            assert SCRIPT not in shown, address
-            assert "<img src=x" not in shown, address
-            assert "href='javascript:" not in shown, address
-            assert 'href="javascript:' not in shown, address
+def test_pages_escape_what_others_wrote(root: Client, pages: list[str]) -> None:
+    for address in pages:
+        answer = root.get(address)
+        assert answer.status_code == 200, address
+        assert_is_text(answer.content.decode(), address)
 
 
-def test_hostile_text_is_there_to_be_read(root: Client, batch: Batch) -> None:
-    result = reverse("admin:batches_batch_result", args=[batch.pk, 1])
-    assert "&lt;script&gt;alert(1)" in root.get(result).content.decode()
+def test_hostile_text_is_there_to_be_read(root: Client, pages: list[str]) -> None:
+    assert "&lt;script&gt;hacked=1" in root.get(result_page(1)).content.decode()
 
 
-def test_a_violation_of_the_schema_is_pointed_at(root: Client, batch: Batch) -> None:
-    result = reverse("admin:batches_batch_result", args=[batch.pk, 2])
-    shown = root.get(result).content.decode()
+def test_a_violation_of_the_schema_is_pointed_at(root: Client, pages: list[str]) -> None:
+    shown = root.get(result_page(2)).content.decode()
     assert "does not fit the schema in 1 place" in shown
     assert "<mark>  &quot;a&quot;" in shown
 
 
-def test_file_names_and_messages_are_text(root: Client) -> None:
-    File.objects.create(purpose="batch", filename=HOSTILE, bytes=1)
-    shown = root.get(reverse("admin:batches_file_changelist")).content.decode()
-    assert SCRIPT not in shown
-    refused = root.post(reverse("admin:batches_batch_add"), {"stored": HOSTILE, "model": HOSTILE})
-    assert SCRIPT not in refused.content.decode()
+def test_what_is_refused_is_text(root: Client, pages: list[str]) -> None:
+    fields = dict.fromkeys(("stored", "model", "name", "url", "base_url", "prices"), HOSTILE)
+    for kind in ("batch", "provider", "webhookendpoint", "apitoken"):
+        address = reverse(f"admin:batches_{kind}_add")
+        assert_is_text(root.post(address, fields).content.decode(), address)
+
+
+def test_what_is_told_after_a_click_is_text(root: Client, pages: list[str]) -> None:
+    fields = {"name": HOSTILE[1:101], "base_url": "https://example.com/v1"}
+    added = root.post(reverse("admin:batches_provider_add"), fields, follow=True)
+    assert "is added. Now test" in added.content.decode()
+    assert_is_text(added.content.decode(), "added")
+
+
+def test_models_that_a_provider_tells_of_are_text(root: Client, pages: list[str]) -> None:
+    provider = Provider.objects.earliest("pk")
+    address = reverse("admin:batches_provider_test", args=[provider.pk])
+    with SimulatedProvider(Behaviour(models=(f"told {HOSTILE}",))) as simulator:
+        Provider.objects.filter(pk=provider.pk).update(base_url=simulator.base_url)
+        shown = root.post(address).content.decode()
+    assert "told &quot;" in shown
+    assert "It does not list" in shown
+    assert_is_text(shown, address)
+
+
+def test_a_file_name_stays_within_its_header(root: Client) -> None:
+    name = f'a"; filename=x.html\r\nSet-Cookie: hacked=1\r\n\r\n{SCRIPT}'
+    file = File.objects.create(purpose="batch", filename=name, bytes=2)
+    file.content.save("x.jsonl", ContentFile(b"{}"))
+    answer = root.get(reverse("admin:batches_file_download", args=[file.pk]))
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename")
+    assert "Set-Cookie" not in answer.headers
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_pages_of_the_admin_load_nothing_from_elsewhere(root: Client) -> None:

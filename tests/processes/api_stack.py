@@ -47,7 +47,7 @@ class ApiServer(Server):
     def __init__(self, env: Mapping[str, str], driver: Driver) -> None:
         super().__init__()
         self.env = dict(env)
-        self._driver = driver
+        self.driver = driver
         self._clients: list[OpenAI] = []
 
     @property
@@ -61,7 +61,7 @@ class ApiServer(Server):
 
     def token(self, username: str | None = None) -> str:
         """A token of this user, or of a new one."""
-        token: str = self._driver("token", username=username or f"user{next(_numbers)}")
+        token: str = self.driver("token", username=username or f"user{next(_numbers)}")
         return token
 
     def client(self, username: str | None = None, **options: Any) -> OpenAI:

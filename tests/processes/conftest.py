@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,12 +168,9 @@ def postgres_stack(
     stack.show_output()
 
 
-@pytest.fixture(scope="session")
-def api_server(
-    migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ApiServer]:
-    """The REST API over an empty database; see tests/processes/api_stack.py."""
-    folder = tmp_path_factory.mktemp("api") / "var"
+@contextmanager
+def serving_empty(migrated_folder: Path, folder: Path) -> Iterator[ApiServer]:
+    """A web server over an empty database; nobody works on batches."""
     shutil.copytree(migrated_folder, folder)
     env = {
         **os.environ,
@@ -183,6 +181,15 @@ def api_server(
     with serving(env) as server:
         yield server
         print(server.process.end_of_output)  # noqa: T201 - pytest shows it with a failure
+
+
+@pytest.fixture(scope="session")
+def api_server(
+    migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ApiServer]:
+    """The REST API over an empty database; see tests/processes/api_stack.py."""
+    with serving_empty(migrated_folder, tmp_path_factory.mktemp("api") / "var") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -204,23 +211,33 @@ def chrome() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def staff(api_stack: ApiStack) -> str:
-    """The name of somebody who may do everything."""
+def make_staff(server: ApiServer) -> str:
+    """The name of somebody who may do everything there."""
     run_quietly(
         *(sys.executable, str(MANAGE), "createsuperuser", "--noinput", "--username", "ada"),
         *("--email", "ada@example.com"),
-        env={**api_stack.server.env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
+        env={**server.env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
     )
     return "ada"
 
 
-@pytest.fixture
-def visitor(api_stack: ApiStack, staff: str, chrome: Browser) -> Iterator[Visitor]:
+@contextmanager
+def visiting(chrome: Browser, server: ApiServer, name: str) -> Iterator[Visitor]:
     """Somebody who has logged in; nothing may go wrong in the browser meanwhile."""
     with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
-        visitor = Visitor(context.new_page(), api_stack.server.address)
+        visitor = Visitor(context.new_page(), server.address)
         visitor.page.set_default_timeout(BROWSER_PATIENCE_MS)
-        visitor.log_in(staff, PASSWORD)
+        visitor.log_in(name, PASSWORD)
         yield visitor
         assert visitor.complaints == []
+
+
+@pytest.fixture(scope="session")
+def staff(api_stack: ApiStack) -> str:
+    return make_staff(api_stack.server)
+
+
+@pytest.fixture
+def visitor(api_stack: ApiStack, staff: str, chrome: Browser) -> Iterator[Visitor]:
+    with visiting(chrome, api_stack.server, staff) as visitor:
+        yield visitor

@@ -26,6 +26,7 @@ from batches import services, tasks  # noqa: E402
 from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Worker  # noqa: E402
 from batches.sweeper import sweep as sweep_once  # noqa: E402
 from batches.tokens import create_token  # noqa: E402
+from tests.admin.hostile import make_hostile  # noqa: E402
 from tests.checker import check_batch  # noqa: E402
 from tests.makers import batch_of, options  # noqa: E402
 
@@ -173,7 +174,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             chunks,
         ),
         *(cancel, retry, expire, ring, sweep, provider, limit, token),
-        *(make_probe_due, resume_provider, workers),
+        *(make_probe_due, resume_provider, workers, make_hostile),
     )
 }
 
