@@ -151,3 +151,37 @@ def test_a_batch_is_made_of_a_csv_file(visitor: Visitor) -> None:
     expect(page.locator("#live .tp-progress").first).to_have_attribute(
         "aria-label", "20 of 20 done"
     )
+
+
+def focused(visitor: Visitor) -> str:
+    return str(visitor.page.evaluate("document.activeElement.textContent"))
+
+
+def test_a_question_is_answered_with_the_keyboard(visitor: Visitor) -> None:
+    page = visitor.page
+    start_batch(visitor, [f"Slow {n} [simulate: latency=0.3]" for n in range(200)], batch_size="2")
+    page.focus("#cancel button")
+    for leave in ("Escape", "Enter"):
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog", name="Cancel this batch?")).to_be_visible()
+        # What is taken for granted costs nothing.
+        assert focused(visitor) == "Go back"
+        page.keyboard.press(leave)
+        expect(page.locator("dialog")).to_have_count(0)
+        assert focused(visitor) == "Cancel batch"
+    expect(page.locator("[data-status=in_progress]")).to_be_visible()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-status=cancelled]")
+    page.focus("#retry button")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="again? The calls are paid for again")).to_be_visible()
+    page.keyboard.press("Tab")
+    assert focused(visitor) == "Retry failed"
+    # Beyond the last answer nothing of the page below is reached.
+    page.keyboard.press("Tab")
+    assert focused(visitor) not in {"JSONL", "Cancel batch"}
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-status=cancelled]")).to_be_visible()
+    assert focused(visitor) == "Retry failed"
