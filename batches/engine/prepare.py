@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from batches.engine.asked import (
     AskedSchema,
-    answer_schema,
     asked_schemas,
     in_strict_form,
     tool_names,
@@ -180,12 +179,6 @@ def with_response_class(
 def asks_for_schema(body: Mapping[str, Any], endpoint: Endpoint) -> bool:
     """Whether a body says by itself how its answer is to look."""
     return ("text" if endpoint == "/v1/responses" else "response_format") in body
-
-
-def extract_schema(body: Mapping[str, Any], endpoint: Endpoint) -> Schema | None:
-    """The JSON Schema that a body asks its answer to fit, if any. Raises PromptRejected."""
-    asked = answer_schema(body, endpoint)
-    return None if asked is None else asked.schema
 
 
 def _content(body: Mapping[str, Any]) -> bytes:

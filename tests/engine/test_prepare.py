@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from batches.engine.asked import answer_schema
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.prepare import (
     FORBIDDEN_FIELDS,
     PAYLOAD,
-    extract_schema,
     prepare_prompt_request,
     prompt_body,
     with_response_schema,
@@ -205,7 +205,7 @@ def test_the_schema_asked_for_becomes_the_model_of_the_answer(
 def test_without_a_schema_of_its_dialect_any_answer_will_do(
     endpoint: Endpoint, body: dict[str, Any]
 ) -> None:
-    assert extract_schema(body, endpoint) is None
+    assert answer_schema(body, endpoint) is None
 
 
 @pytest.mark.parametrize("described", [None, "n", [], {}, {"schema": None}, {"schema": "object"}])
@@ -216,7 +216,7 @@ def test_a_schema_that_is_announced_must_be_given(described: Any) -> None:
 
 def test_the_param_of_a_missing_schema_is_that_of_its_dialect() -> None:
     with pytest.raises(PromptRejected) as caught:
-        extract_schema(responses_format({"name": "n"}), RESPONSES)
+        answer_schema(responses_format({"name": "n"}), RESPONSES)
     assert caught.value.param == "body.text.format.schema"
 
 
@@ -234,7 +234,9 @@ def test_a_schema_for_all_answers_is_asked_for_in_the_dialect_of_the_endpoint(
     defaults = {"model": MODEL}
     asking = with_response_schema(defaults, endpoint=endpoint, schema=SCHEMA, name="number")
     assert defaults == {"model": MODEL}
-    assert extract_schema(asking, endpoint) == SCHEMA
+    asked = answer_schema(asking, endpoint)
+    assert asked is not None
+    assert asked.schema == SCHEMA
     assert '"name": "number"' in json.dumps(asking)
     request = prepared(prompt_body("hi", endpoint), endpoint=endpoint, defaults=asking)
     assert request.response_model is response_model(SCHEMA)
