@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
 
+from batches.engine.keywords import Node, subschemas
+from batches.engine.references import META_SCHEMA, References
+
+# A value has one of the properties at a place, and one of the first items.
+_EXCLUSIVE = frozenset({"properties", "prefixItems"})
 # Of these, all are applied to one value, or to one part of it.
-_SINGLE = frozenset(
-    "not if then else items contains additionalProperties propertyNames unevaluatedItems "
-    "unevaluatedProperties".split()
+_TOGETHER = frozenset(
+    "allOf anyOf oneOf not if then else items contains additionalProperties propertyNames "
+    "unevaluatedItems unevaluatedProperties patternProperties dependentSchemas dependencies".split()
 )
-_LISTS = ("allOf", "anyOf", "oneOf")
-_NAMED = ("patternProperties", "dependentSchemas")
-_REFERENCES = ("$ref", "$dynamicRef")
-_ANCHORS = ("$anchor", "$dynamicAnchor")
 
-Node = Mapping[str, Any]
+# A meta-schema refers to itself and to its vocabularies.
+_META_SCHEMA_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,87 +32,37 @@ class Expansion:
 
 
 def expansion_of(schema: Any) -> Expansion:
-    """The expansion of a schema whose depth is bounded."""
+    """The expansion of a schema whose depth is bounded. Raises Unfollowable."""
     if not isinstance(schema, Mapping):
         return Expansion(1, recursive=False)
-    walk = _Walk(schema)
+    walk = _Walk(References(schema))
     size = walk.size_of(schema)
     return Expansion(size, recursive=walk.recursive)
 
 
 class _Walk:
-    def __init__(self, root: Node) -> None:
+    def __init__(self, references: References) -> None:
         self.recursive = False
+        self._references = references
         self._open: set[int] = set()
-        self._bases: dict[int, str] = {}
-        self._targets: dict[str, Node] = {}
-        self._sizes: dict[int, int] = {}
-        self._learn(root, "")
-
-    def _learn(self, value: Any, base: str) -> None:
-        """Note the address of every part; the depth of a schema is bounded by then."""
-        if isinstance(value, list):
-            for inner in value:
-                self._learn(inner, base)
-        if not isinstance(value, dict):
-            return
-        if isinstance(value.get("$id"), str):
-            base = urljoin(base, value["$id"])
-        if not self._targets or isinstance(value.get("$id"), str):
-            self._targets.setdefault(urldefrag(base).url, value)
-        self._bases[id(value)] = base
-        for keyword in _ANCHORS:
-            if keyword in value:
-                self._targets.setdefault(f"{urldefrag(base).url}#{value[keyword]}", value)
-        for inner in value.values():
-            self._learn(inner, base)
+        self._sizes: dict[int, int] = {id(META_SCHEMA): _META_SCHEMA_SIZE}
 
     def size_of(self, node: Any) -> int:
         if not isinstance(node, Mapping):
             return 1
-        if id(node) in self._open:
+        if id(node) in self._open or node is META_SCHEMA:
             self.recursive = True
+        if id(node) in self._open:
             return 1
         if id(node) not in self._sizes:
             self._open.add(id(node))
-            # A value has one of the properties at a place, and one of the first items.
-            size = 1 + max(map(self.size_of, _exclusive(node)), default=0)
-            size += sum(map(self.size_of, _together(node)))
-            size += sum(map(self.size_of, self._referred(node)))
+            size = 1 + max(map(self.size_of, _held(node, _EXCLUSIVE)), default=0)
+            size += sum(map(self.size_of, _held(node, _TOGETHER)))
+            size += sum(map(self.size_of, self._references.targets(node)))
             self._sizes[id(node)] = size
             self._open.discard(id(node))
         return self._sizes[id(node)]
 
-    def _referred(self, node: Node) -> Iterator[Any]:
-        for keyword in _REFERENCES:
-            if isinstance(node.get(keyword), str):
-                yield self._target(urljoin(self._bases.get(id(node), ""), node[keyword]))
 
-    def _target(self, address: str) -> Any:
-        url, fragment = urldefrag(address)
-        if not fragment.startswith("/"):
-            return self._targets.get(f"{url}#{fragment}" if fragment else url)
-        found: Any = self._targets.get(url)
-        for step in unquote(fragment)[1:].split("/"):
-            found = _member(found, step.replace("~1", "/").replace("~0", "~"))
-        return found
-
-
-def _exclusive(node: Node) -> Iterator[Any]:
-    yield from node.get("properties", {}).values()
-    yield from node.get("prefixItems", ())
-
-
-def _together(node: Node) -> Iterator[Any]:
-    for keyword in node.keys() & _SINGLE:
-        yield node[keyword]
-    for keyword in _LISTS:
-        yield from node.get(keyword, ())
-    for keyword in _NAMED:
-        yield from node.get(keyword, {}).values()
-
-
-def _member(value: Any, step: str) -> Any:
-    if isinstance(value, list):
-        return value[int(step)] if step.isdecimal() and int(step) < len(value) else None
-    return value.get(step) if isinstance(value, dict) else None
+def _held(node: Node, keywords: frozenset[str]) -> Iterator[Any]:
+    return (inner for place, inner in subschemas(node) if place[0] in keywords)

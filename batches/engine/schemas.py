@@ -18,6 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from batches.engine.errors import PromptRejected
 from batches.engine.expansion import Expansion, expansion_of
+from batches.engine.references import Unfollowable
 
 Schema = Mapping[str, Any] | bool
 LoadedSchema = dict[str, Any] | bool
@@ -55,7 +56,7 @@ def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
     try:
         canonical = json.dumps(schema, sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise PromptRejected(f"not a JSON Schema: {error}", param="schema") from error
+        raise _no_schema(str(error)) from error
     if len(canonical) > MAX_SCHEMA_BYTES:
         raise PromptRejected(
             f"the schema has {len(canonical)} bytes; the most is {MAX_SCHEMA_BYTES}", param="schema"
@@ -72,8 +73,8 @@ def is_schema_model(model: type[BaseModel]) -> bool:
 def _model_of(canonical: str, name: str) -> type[BaseModel]:
     schema: LoadedSchema = json.loads(canonical)
     _check_depth(schema)
-    validator = compile_schema(schema)
-    return model_judged_by(validator, schema, name, expansion=_bounded_expansion(schema))
+    expansion = _bounded_expansion(schema)
+    return model_judged_by(compile_schema(schema), schema, name, expansion=expansion)
 
 
 def model_judged_by(
@@ -113,9 +114,12 @@ def compile_schema(
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        place = getattr(error, "instance_path", ()) or _place_of_reference(schema, reason)
-        param = ".".join(map(str, ("schema", *place)))
-        raise PromptRejected(f"not a JSON Schema: {reason}", param=param) from error
+        raise _no_schema(reason, getattr(error, "instance_path", ())) from error
+
+
+def _no_schema(reason: str, place: Iterable[str | int] = ()) -> PromptRejected:
+    param = ".".join(map(str, ("schema", *place)))
+    return PromptRejected(f"not a JSON Schema: {reason}", param=param)
 
 
 def _check_depth(schema: LoadedSchema) -> None:
@@ -124,33 +128,20 @@ def _check_depth(schema: LoadedSchema) -> None:
         level = [inner for outer in level for _, inner in _members(outer)]
         if not level:
             return
-    message = f"not a JSON Schema: nested more than {MAX_SCHEMA_DEPTH} levels deep"
-    raise PromptRejected(message, param="schema")
+    raise _no_schema(f"nested more than {MAX_SCHEMA_DEPTH} levels deep")
 
 
 def _bounded_expansion(schema: LoadedSchema) -> Expansion:
     try:
         expansion = expansion_of(schema)
+    except Unfollowable as error:
+        raise _no_schema(str(error), error.place) from error
     except RecursionError as error:
-        message = "not a JSON Schema: its references lead to one another without end"
-        raise PromptRejected(message, param="schema") from error
+        raise _no_schema("its references lead to one another without end") from error
     if expansion.size > MAX_EXPANSION:
-        message = f"not a JSON Schema: its references multiply to {expansion.size} schemas"
-        raise PromptRejected(f"{message}; the most is {MAX_EXPANSION}", param="schema")
+        message = f"its references multiply to {expansion.size} schemas"
+        raise _no_schema(f"{message}; the most is {MAX_EXPANSION}")
     return expansion
-
-
-def _place_of_reference(schema: LoadedSchema, reason: str) -> tuple[str | int, ...]:
-    """Where the reference is that a reason complains of, which does not say so itself."""
-    level: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
-    while level:
-        for place, value in level:
-            if place and place[-1] in {"$ref", "$dynamicRef"} and isinstance(value, str):
-                address, _, fragment = value.partition("#")
-                if (address or fragment) and (address or fragment) in reason:
-                    return place
-        level = [((*place, key), inner) for place, value in level for key, inner in _members(value)]
-    return ()
 
 
 def _members(value: Any) -> Iterator[tuple[str | int, Any]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from batches.engine.keywords import subschemas
 from batches.engine.schemas import Schema
 
 MAX_PROPERTIES = 5_000
@@ -19,11 +20,6 @@ UNSUPPORTED = frozenset(
     "minContains maxContains uniqueItems prefixItems minLength maxLength default".split()
 )
 FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid".split())
-
-# Keywords whose value is a schema, a list of schemas, or schemas by name.
-HOLD_ONE = frozenset({"items", "additionalProperties", "not", "if", "then", "else", "contains"})
-HOLD_MANY = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-HOLD_NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +117,5 @@ def _parts(schema: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if not isinstance(schema, Mapping):
         return
     yield place, schema
-    for keyword, value in schema.items():
-        if keyword in HOLD_ONE:
-            yield from _parts(value, f"{place}.{keyword}")
-        elif keyword in HOLD_MANY:
-            for number, inner in enumerate(value):
-                yield from _parts(inner, f"{place}.{keyword}.{number}")
-        elif keyword in HOLD_NAMED:
-            for name, inner in value.items():
-                yield from _parts(inner, f"{place}.{keyword}.{name}")
+    for path, inner in subschemas(schema):
+        yield from _parts(inner, ".".join(map(str, (place, *path))))

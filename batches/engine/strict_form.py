@@ -5,16 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from batches.engine.keywords import HOLD_MANY, HOLD_NAMED, HOLD_ONE
 from batches.engine.schemas import Schema
-from batches.engine.strict import (
-    FORMATS,
-    HOLD_MANY,
-    HOLD_NAMED,
-    HOLD_ONE,
-    UNSUPPORTED,
-    is_object,
-    required_of,
-)
+from batches.engine.strict import FORMATS, UNSUPPORTED, is_object, required_of
 
 _NULL = {"type": "null"}
 
@@ -30,7 +23,8 @@ def strict_schema(schema: Schema) -> Schema:
         return schema
     if "$ref" in schema:
         # The definitions of the root are not beside it in the sense of the rule.
-        beside = {key: _mapped(key, schema[key]) for key in HOLD_NAMED & schema.keys()}
+        named = (HOLD_NAMED - UNSUPPORTED) & schema.keys()
+        beside = {key: _mapped(key, schema[key]) for key in named}
         return {"$ref": schema["$ref"], **beside}
     kept = {key: _mapped(key, value) for key, value in schema.items() if _is_kept(key, value)}
     kept = _with_branches(schema, kept)

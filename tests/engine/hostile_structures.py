@@ -70,6 +70,13 @@ def doublings() -> Iterator[tuple[str, Any, Any]]:
     }
     end = {"d40": {"$id": f"{base}i40", "type": "null"}}
     yield "doubling by ids", {"$ref": f"{base}i0", "$defs": {**addressed, **end}}, 1
+    yield "doubling by ids that data has too", *behind_data(addressed, end)
+    spelled = {
+        f"d{n}": {"$id": f"{base}i{n}", "allOf": [{"$ref": f"https://EXAMPLE.com/i{n + 1}"}] * 2}
+        for n in range(40)
+    }
+    yield "doubling by ids in capitals", {"$ref": f"{base}i0", "$defs": {**spelled, **end}}, 1
+    yield "doubling by dynamic anchors", doubling_dynamically(), 1
     escaped = {f"d/{n}": {"allOf": [{"$ref": f"#/$defs/d~1{n + 1}"}] * 2} for n in range(40)}
     end = {"d/40": {"type": "null"}}
     yield "doubling by escapes", {"$ref": "#/$defs/d~10", "$defs": {**escaped, **end}}, 1
@@ -81,8 +88,39 @@ def doublings() -> Iterator[tuple[str, Any, Any]]:
     for _ in range(40):
         value = {"ab": value}
     yield "doubling by names", {"$ref": "#/$defs/d0", "$defs": {**names, **last}}, value
+    needed = {
+        f"d{n}": {"dependencies": {key: {"$ref": f"#/$defs/d{n + 1}"} for key in "ab"}}
+        for n in range(40)
+    }
+    yield (
+        "doubling by dependencies",
+        {"$ref": "#/$defs/d0", "$defs": {**needed, **last}},
+        {"a": 1, "b": 1},
+    )
     ring = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{(n + 1) % 40}"}] * 2} for n in range(40)}
     yield "doubling in a ring", {"$ref": "#/$defs/d0", "$defs": ring}, 1
+
+
+def behind_data(definitions: dict[str, Any], end: dict[str, Any]) -> tuple[Any, Any]:
+    """The same, in a schema with data before it that looks like small schemas of these ids."""
+    decoys = [{"$id": definition["$id"]} for definition in (definitions | end).values()]
+    schema = {"$ref": definitions["d0"]["$id"], "$defs": definitions | end, "enum": [*decoys, 1]}
+    return dict(sorted(schema.items(), reverse=True)), 1
+
+
+def doubling_dynamically() -> Any:
+    """References that seem to lead to something small, and lead elsewhere as they are followed."""
+    inner: dict[str, Any] = {
+        f"d{n}": {
+            "$id": f"r{n}",
+            "allOf": [{"$dynamicRef": f"#x{n + 1}"}] * 2,
+            "$defs": {"small": {"$dynamicAnchor": f"x{n + 1}"}},
+        }
+        for n in range(40)
+    }
+    outer = {f"o{n}": {"$dynamicAnchor": f"x{n}", "$ref": f"r{n}"} for n in range(1, 41)}
+    last = {"d40": {"$id": "r40", "type": "null"}}
+    return {"$id": "https://example.com/", "$ref": "r0", "$defs": {**inner, **outer, **last}}
 
 
 def answers() -> Iterator[tuple[str, str]]:

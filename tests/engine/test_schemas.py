@@ -222,12 +222,37 @@ def test_what_is_no_schema_is_refused_with_the_reason_in_one_line(schema: Any, n
         ({"items": {"$ref": "https://example.com/x.json#/y"}}, ".items.$ref"),
         ({"$id": "https://example.com/a", "items": {"$ref": "b.json"}}, ".items.$ref"),
         ({"items": {"$ref": "#nowhere"}, "allOf": [{"$ref": "#"}]}, ".items.$ref"),
+        ({"more": {"a": {"$ref": "#/more/b"}}, "$ref": "#/more/a"}, ".more.a.$ref"),
+        ({"properties": {"a": {"$id": "http://["}}}, ".properties.a.$id"),
+        ({"$defs": {"a": {"$id": "http://[V1.x]/"}}}, ".$defs.a.$id"),
+        ({"$id": "http://example.com/a", "items": {"$ref": "http://["}}, ".items.$ref"),
+        ({"anyOf": [{"$id": "HTTP://example.com/"}]}, ".anyOf.0.$id"),
+        ({"items": {"$schema": "http://json-schema.org/draft-07/schema#"}}, ".items.$schema"),
     ],
 )
 def test_a_fault_of_a_schema_is_named_with_its_place(schema: Any, place: str) -> None:
     with pytest.raises(PromptRejected) as caught:
         response_model(schema)
     assert caught.value.param == f"schema{place}"
+
+
+@pytest.mark.parametrize("data", [{"$id": "http://["}, {"$ref": "x:[", "$id": 5}, {"allOf": 5}])
+@pytest.mark.parametrize("keyword", ["const", "default", "x-made-up"])
+def test_data_in_a_schema_may_look_like_a_wrong_schema(keyword: str, data: Any) -> None:
+    addressed = {"$id": "http://example.com/a"}
+    assert accepts({**addressed, keyword: data}, data)
+    assert accepts({**addressed, "enum": [data], "examples": [data]}, data)
+    assert accepts({**addressed, "properties": {"a": {keyword: data}}}, {"a": data})
+
+
+@pytest.mark.parametrize("name", ["const", "enum", "default", "examples"])
+def test_a_property_may_be_called_as_what_holds_data(name: str) -> None:
+    schema = {"properties": {name: {"$ref": "#/$defs/n"}}, "$defs": {"n": {"type": "integer"}}}
+    assert accepts(schema, {name: 1})
+    assert not accepts(schema, {name: "x"})
+    with pytest.raises(PromptRejected) as caught:
+        response_model({"properties": {name: {"$ref": "#/$defs/n"}}})
+    assert caught.value.param == f"schema.properties.{name}.$ref"
 
 
 def test_more_properties_than_fields_are_still_checked_and_there() -> None:
