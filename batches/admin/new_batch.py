@@ -18,7 +18,15 @@ from batches.conversion import Converted, convert, store_converted
 from batches.demand import Estimate
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
-from batches.files import BATCH, SHORTEST_LIFE_S, FileRefused, NewFile, safe_filename, store_file
+from batches.files import (
+    BATCH,
+    SHORTEST_LIFE_S,
+    FileRefused,
+    NewFile,
+    delete_file,
+    safe_filename,
+    store_file,
+)
 from batches.idempotency import Identity, create_once, digest_of, earlier
 from batches.models import Batch, File
 from batches.services import Origin, create_batch_of_file
@@ -73,8 +81,14 @@ def start(form: BatchForm, user: User) -> Started:
     if found := earlier(identity):
         return Started(found, before=True)
     file = _input_of(form, user)
-    batch = create_once(identity, partial(_batch_of, form, file, identity))
-    return Started(batch, before=batch.input_file_id != file.pk)
+    used = False
+    try:
+        batch = create_once(identity, partial(_batch_of, form, file, identity))
+        used = batch.input_file_id == file.pk
+    finally:
+        if not used:
+            delete_file(file)
+    return Started(batch, before=not used)
 
 
 def _identity_of(form: BatchForm, user: User) -> Identity:
@@ -90,7 +104,7 @@ def _input_of(form: BatchForm, user: User) -> File:
         owner=user,
         purpose=BATCH,
         filename=_input_name(form.filename),
-        # Until there is a batch of it: whatever goes wrong on the way, it does not stay.
+        # Until there is a batch of it: even if we are killed on the way, it does not stay.
         expires_after_s=SHORTEST_LIFE_S,
     )
     with _source(form) as stream:
