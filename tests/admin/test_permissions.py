@@ -96,10 +96,17 @@ def test_who_may_make_batches_and_not_look_is_told_that_one_is_made(
     login: Login, provider: Provider
 ) -> None:
     maker = login("add_batch")
-    fields = {**PLAIN, "provider": str(provider.pk), "prompts": "one", "_start": "1"}
-    answer = maker.post(reverse("admin:batches_batch_add"), fields, follow=True)
-    assert answer.status_code == 200
-    assert f"{Batch.objects.get()} is started." in answer.content.decode()
+    page, form = reverse("admin:index"), reverse("admin:batches_batch_add")
+    assert f'href="{form}"' in maker.get(page).content.decode()
+    fields = {**PLAIN, "provider": str(provider.pk), "prompts": "one", "once": "x"}
+    shown = maker.post(form, {**fields, "_preview": "1"})
+    assert shown.context["preview"].prompts == 1
+    for said in ("is started.", "already; it is started once."):
+        answer = maker.post(form, {**fields, "_start": "1"}, follow=True)
+        assert answer.redirect_chain == [(form, 302)]
+        assert answer.status_code == 200
+        assert str(Batch.objects.get()) in answer.content.decode()
+        assert said in answer.content.decode()
 
 
 def test_a_provider_is_for_who_may_change_it(login: Login, provider: Provider) -> None:
