@@ -9,6 +9,7 @@ anything else       500; the reason is in the log under the request's id
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -197,7 +198,8 @@ def _from_drf(exc: exceptions.APIException) -> ApiError:
         kind = "permission_error"
     elif isinstance(exc, exceptions.Throttled):
         kind, code = "rate_limit_error", "rate_limit_exceeded"
-        headers["Retry-After"] = str(int(getattr(exc, "wait", None) or 1))
+        # Not 0, which the official client takes for no answer.
+        headers["Retry-After"] = str(math.ceil(getattr(exc, "wait", None) or 1))
     elif status >= 500:
         kind = "server_error"
     return ApiError(status, _text(exc.detail), type=kind, code=code, headers=headers)

@@ -274,6 +274,10 @@ def test_more_prompts_than_a_request_may_bring_are_refused(client: Client, setti
     assert (error["code"], error["param"]) == ("too_many_tasks", "prompts")
     assert "MAX_INLINE_PROMPTS" in error["message"]
     assert created(client, inline(3))["request_counts"]["total"] == 3
+    settings.MAX_PROMPTS_PER_BATCH = 2
+    error = error_of(post(client, {"requests": [line(str(n)) for n in range(3)]}), 400)
+    assert (error["code"], error["param"]) == ("too_many_tasks", "requests")
+    assert Batch.objects.count() == 1
 
 
 # -- which provider
@@ -641,6 +645,7 @@ REQUESTS = [
     ("delete", ""),
     ("post", "/cancel"),
     ("post", "/retry"),
+    ("post", "/resume"),
     ("get", "/results"),
     ("get", "/events"),
 ]

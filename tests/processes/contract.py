@@ -435,6 +435,13 @@ def bad_lines(user: User) -> None:
         check(fault_of(user.ended(line_of("a"), line)), ("failed", code, param, 2))
 
 
+@row("5: too many")
+def too_many_tasks(user: User) -> None:
+    body = {"prompts": ["x"] * 10_001, "body": {"model": MODEL}}
+    error = refused(openai.BadRequestError, lambda: user.post("/batches", body))
+    check((error.code, error.param), ("too_many_tasks", "prompts"))
+
+
 @row("5: line not JSON")
 def no_json(user: User) -> None:
     content = json.dumps(line_of("a")).encode() + b"\n{not json\n"

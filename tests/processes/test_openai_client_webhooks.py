@@ -109,6 +109,14 @@ def run_a_batch(client: OpenAI) -> str:
     return str(client.post("/batches", body=body, cast_to=dict[str, Any])["id"])
 
 
+def told_of_a_batch(api_stack: ApiStack, client: OpenAI, receiver: ScriptedServer) -> str:
+    """The id of a new batch, of whose end the receiver has been told."""
+    before = len(receiver.requests)
+    batch = run_a_batch(client)
+    wait_until(api_stack, lambda: len(receiver.requests) > before, "the event")
+    return batch
+
+
 def deliveries(client: OpenAI, endpoint: Any) -> list[dict[str, Any]]:
     path = f"/webhook_endpoints/{endpoint.id}/deliveries"
     page: dict[str, Any] = client.get(path, cast_to=dict[str, Any])
@@ -138,6 +146,29 @@ def test_the_end_of_a_batch_arrives_signed(api_stack: ApiStack) -> None:
     other = api_stack.server.client()
     with pytest.raises(openai.InvalidWebhookSignatureError):
         unwrapped(receiver, created(other).signing_secret)
+
+
+def test_after_a_rotation_both_secrets_open_an_event_or_the_new_one_alone(
+    api_stack: ApiStack,
+) -> None:
+    client = api_stack.server.client()
+    with receiving(answer(b"", status=204)) as receiver:
+        old = created(client, url_of(receiver))
+        secrets = [old.signing_secret]
+        for keep_old in (True, False):
+            rotated = client.webhooks.rotate_secret(
+                old.id, keep_old_secret_active_for_24_hours=keep_old
+            )
+            secrets.append(rotated.signing_secret)
+            batch = told_of_a_batch(api_stack, client, receiver)
+            assert unwrapped(receiver, secrets[-1]).data.id == batch
+            if keep_old:
+                assert unwrapped(receiver, secrets[-2]).data.id == batch
+                signatures = dict(receiver.requests[-1].headers)["webhook-signature"].split()
+                assert len(signatures) == 2
+    for outdated in secrets[:-1]:
+        with pytest.raises(openai.InvalidWebhookSignatureError):
+            unwrapped(receiver, outdated)
 
 
 @pytest.mark.parametrize("refusal", [answer(status=503), answer(status=302), resets()])
