@@ -49,6 +49,7 @@ def test_the_python_examples_run_one_after_the_other(env: dict[str, str], tmp_pa
     answered = re.findall(r"^question-(\d+) .+$", said, re.MULTILINE)
     assert answered == [str(number) for number in range(20)]
     assert "completed {'total': 2, 'completed': 2, 'failed': 0}" in said
+    assert "20 lines with requests" in said
     assert re.findall(r"^(\d) succeeded [\d.]+ \{", said, re.MULTILINE) == ["0", "1"]
 
 
