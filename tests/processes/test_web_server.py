@@ -2,12 +2,16 @@
 
 import json
 import socket
+import sys
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.api.calling import error_of
+from tests.owned_process import OwnedProcess
 from tests.processes.api_stack import ApiServer
+from tests.processes.stack import ROOT, Driver
 
 HANDSHAKE = {
     "Connection": "Upgrade",
@@ -20,6 +24,28 @@ HANDSHAKE = {
 def client_of(server: ApiServer) -> httpx.Client:
     headers = {"Authorization": f"Bearer {server.token()}"}
     return httpx.Client(base_url=server.base_url, headers=headers, trust_env=False)
+
+
+class WsgiServer(ApiServer):
+    """The same behind a WSGI server, that of the standard library."""
+
+    def launch(self) -> OwnedProcess:
+        serve = (
+            "from wsgiref.simple_server import make_server\n"
+            "from config.wsgi import application\n"
+            f"make_server('127.0.0.1', {self.port}, application).serve_forever()"
+        )
+        return OwnedProcess([sys.executable, "-c", serve], env=self.env, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def wsgi_server(api_server: ApiServer) -> Iterator[ApiServer]:
+    driver = Driver(api_server.env)
+    try:
+        with WsgiServer(api_server.env, driver) as server:
+            yield server
+    finally:
+        driver.close()
 
 
 def test_a_websocket_is_refused_with_the_remedy(api_server: ApiServer) -> None:
@@ -67,3 +93,15 @@ def test_an_address_that_is_no_text_is_refused(api_server: ApiServer) -> None:
 def test_a_query_without_end_is_refused(api_server: ApiServer) -> None:
     with client_of(api_server) as client:
         error_of(client.get("files?" + "a=1&" * 2000), 400)
+
+
+def test_a_wsgi_server_refuses_what_it_cannot_read(wsgi_server: ApiServer) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"{}"
+
+    with client_of(wsgi_server) as client:
+        headers = {"Content-Type": "application/json"}
+        error_of(client.post("batches", content=pieces(), headers=headers), 411)
+        odd = {"Content-Type": "application/json; charset=idna"}
+        error_of(client.post("batches?a=%C3%A9", content=b"{}", headers=odd), 415)
+        assert client.get("batches").json()["data"] == []
