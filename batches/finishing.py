@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 
 from batches.batch_leases import BatchLease, claim_batch, hold_batch, leased, release_batch
 from batches.deliveries import end_batch
@@ -24,6 +24,10 @@ _ENDS = {
     BatchStatus.FINALIZING: BatchStatus.COMPLETED,
     BatchStatus.CANCELLING: BatchStatus.CANCELLED,
 }
+
+_SOME_EXPIRED = Q(
+    Exists(Result.objects.filter(batch_id=OuterRef("pk"), kind=FailureKind.EXPIRED))
+)
 
 _MESSAGES = {
     FailureKind.CANCELLED: "the batch was cancelled before this prompt was sent",
@@ -48,10 +52,9 @@ def finish_batch(batch_id: int) -> bool:
         # Its input was being read, so there is nothing to report.
         end_batch(batch_id, ready, BatchStatus.CANCELLED, sources={BatchStatus.CANCELLING})
     else:
-        never_sent = Result.objects.filter(batch_id=OuterRef("pk"), kind=FailureKind.EXPIRED)
         running = {BatchStatus.IN_PROGRESS}
-        ready.filter(~Exists(never_sent)).move(BatchStatus.FINALIZING, sources=running)
-        _report_and_end(ready.filter(status__in=_ENDS), batch_id)
+        ready.exclude(_SOME_EXPIRED).move(BatchStatus.FINALIZING, sources=running)
+        _report_and_end(ready, batch_id)
     return this.filter(status__in=RETRYABLE).exists()
 
 
@@ -71,8 +74,10 @@ def fail_input(
 def _report_and_end(ready: BatchQuerySet, batch_id: int) -> None:
     """Look at all results of a batch whose chunks are all done, and end it; one caller at a time.
 
-    If that one vanishes its lease runs out, and the next caller begins anew.
+    If that one vanishes its lease runs out, and the next caller begins anew. One in progress may
+    have had its last chunk done just now: then whoever did that has it finalized.
     """
+    ready = ready.filter(~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED, status__in=_ENDS)
     lease = claim_batch(batch_id, statuses=_ENDS) if ready.exists() else None
     if lease is None:
         return
@@ -88,7 +93,7 @@ def _report_and_end(ready: BatchQuerySet, batch_id: int) -> None:
             release_batch(lease)
     if batch is not None and not ended:
         # Cancelled in the last moment, so it ends otherwise; or somebody else has the lease.
-        _report_and_end(ready.filter(status=BatchStatus.CANCELLING), batch_id)
+        _report_and_end(ready, batch_id)
 
 
 def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:

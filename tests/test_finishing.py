@@ -186,6 +186,35 @@ class CancelledMeanwhile:
         return execute(sql, params, many, context)
 
 
+def test_a_batch_whose_last_chunk_is_done_meanwhile_completes_by_who_did_it(batch: Batch) -> None:
+    store_first_chunk(batch)
+    asked = DoneMeanwhile(batch)
+    with connection.execute_wrapper(asked):
+        finish_batch(batch.pk)
+    assert asked.done
+    batch.refresh_from_db()
+    # Not expired, nor held by somebody who has nothing to say of its end.
+    assert (batch.status, batch.expired_at, batch.ingest_expires_at) == ("in_progress", None, None)
+    assert finish_batch(batch.pk)
+    batch.refresh_from_db()
+    assert batch.status == "completed"
+
+
+class DoneMeanwhile:
+    """A runner that stores the last chunk just after somebody found it to be open."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.done = False
+        self._batch = batch
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - as Django calls it
+        found = execute(sql, params, many, context)
+        if sql.startswith("UPDATE") and "finalizing_at" in sql and not self.done:
+            self.done = True
+            end(self._batch)
+        return found
+
+
 def test_who_was_overtaken_does_not_end_a_batch_that_runs_again(batch: Batch) -> None:
     store_first_chunk(batch)
     end(batch)
