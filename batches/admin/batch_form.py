@@ -38,7 +38,7 @@ MADE_ANOTHER = "This form has started a batch already. Press again to start anot
 NOTHING_GIVEN = "Paste some prompts, or choose a file."
 
 FORMATS = (
-    ("", "As the file's name says; what is pasted: text"),
+    ("", "By the file's name, or text"),
     ("text", "Text: a prompt on each line"),
     ("jsonl", "JSONL: an object on each line, in the format of the Batch API or shorter"),
     ("csv", "CSV: a header, and a prompt in each row"),

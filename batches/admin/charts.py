@@ -134,7 +134,7 @@ def latencies(courses: Sequence[Course]) -> Chart:
         marks=_percentile_marks(ordered[0], top) if len(ordered) == 1 else [],
         legend=_legend(courses),
         x=_time_ticks(top),
-        y=[Tick(0.0, f"{100 * highest:.0f} %"), Tick(100.0, "0")],
+        y=[Tick(0.0, _percent(highest)), Tick(50.0, _percent(highest / 2)), Tick(100.0, "0")],
     )
 
 
@@ -256,4 +256,9 @@ def _time_ticks(seconds: float) -> list[Tick]:
 
 
 def _value_ticks(top: float) -> list[Tick]:
-    return [Tick(0.0, count(top)), Tick(100.0, "0")]
+    middle = [Tick(50.0, count(top / 2))] if round(top) % 2 == 0 else []
+    return [Tick(0.0, count(top)), *middle, Tick(100.0, "0")]
+
+
+def _percent(part: float) -> str:
+    return f"{float(f'{100 * part:.2g}'):g} %"

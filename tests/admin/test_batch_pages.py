@@ -12,6 +12,7 @@ from batches.admin.rungs import rungs_of
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch, Provider, Result
 from batches.report import make_report
+from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
 from tests.makers import batch_of
 
@@ -194,7 +195,7 @@ def test_pages_of_results_lead_back(root: Client, provider: Provider) -> None:
 
 
 def test_results_are_counted_as_their_ids_are(root: Client, provider: Provider) -> None:
-    assert '<td data-label="#">1</td>' in shown(root, ended_batch(provider, ["a"]), "results")
+    assert '<td class="tp-number" data-label="#">1</td>' in shown(root, ended_batch(provider, ["a"]), "results")
 
 
 def test_a_result_leads_to_its_like(root: Client, provider: Provider) -> None:
@@ -269,3 +270,11 @@ def test_only_what_was_searched_for_was_found(root: Client, provider: Provider) 
     address = reverse("admin:batches_batch_changelist")
     assert "found (" not in root.get(address).content.decode()
     assert "0 found (" in root.get(address, {"q": "nothing"}).content.decode()
+
+
+def test_an_empty_list_says_what_is_empty(root: Client, login: Login) -> None:
+    address = reverse("admin:batches_batch_changelist")
+    assert "There are no batches yet." in root.get(address).content.decode()
+    assert "New batch" in root.get(address).content.decode()
+    assert "Nothing is like this." in root.get(f"{address}?q=none").content.decode()
+    assert "New batch" not in login("view_batch").get(address).content.decode()

@@ -70,6 +70,13 @@ def test_pages_fit_a_telephone(visitor: Visitor, pages: list[str]) -> None:
     assert (wide, clipped) == ([], [])
 
 
+def test_a_preview_fits_a_telephone(visitor: Visitor) -> None:
+    preview_batch(visitor, [LONG])
+    visitor.page.set_viewport_size(NARROW)  # type: ignore[arg-type]  # a dict is one
+    assert not visitor.is_wider_than_screen()
+    assert visitor.clipped() == []
+
+
 def test_the_list_of_batches_fits_a_laptop(visitor: Visitor) -> None:
     ended_batch(visitor, description=LONG)
     visitor.open(reverse("admin:batches_batch_changelist"))
@@ -128,6 +135,11 @@ def a_question(visitor: Visitor) -> None:
     visitor.page.wait_for_selector("dialog")
 
 
+def nothing_found(visitor: Visitor) -> None:
+    visitor.open(f"{reverse('admin:batches_batch_changelist')}?q=nothing-like-this")
+    visitor.page.wait_for_selector("text=Nothing is like this.")
+
+
 def login(visitor: Visitor) -> None:
     visitor.page.context.clear_cookies()
     visitor.open(reverse("admin:login"))
@@ -139,7 +151,7 @@ def login(visitor: Visitor) -> None:
 
 STATES = (
     *(batch_errors, preview, endpoint_errors, provider_errors, make_token, deleting),
-    *(live, a_question, login),
+    *(live, a_question, nothing_found, login),
 )
 
 
