@@ -6,8 +6,9 @@ from tests.processes.api_stack import MODEL
 from tests.processes.browser import Visitor
 from tests.processes.stack import ROOT
 
-# Where pictures for the docs go, when they are asked for.
-PICTURES = ROOT / "docs" / "admin" if os.environ.get("THREEPHASE_SCREENSHOTS") else None
+# Pictures for the docs; beside each stands what there is to read on it.
+PICTURES = ROOT / "docs" / "admin"
+TAKEN_ANEW = bool(os.environ.get("THREEPHASE_SCREENSHOTS"))
 
 ABOUT = "Capitals of the world"
 
@@ -54,6 +55,9 @@ def first_of(visitor: Visitor, list_path: str) -> str:
 
 
 def picture(visitor: Visitor, name: str) -> None:
-    if PICTURES is not None:
-        PICTURES.mkdir(exist_ok=True)
+    """The page is still the one that the docs show; or it is taken anew, if that was asked for."""
+    labels = PICTURES / f"{name}.txt"
+    if TAKEN_ANEW:
         visitor.picture(PICTURES / f"{name}.png")
+        labels.write_text("\n".join([*visitor.labels(), ""]))
+    assert visitor.labels() == labels.read_text().splitlines(), "it has changed: make screenshots"

@@ -21,10 +21,19 @@ NO_CHROMIUM = "there is no Chromium; on Debian: apt-get install chromium"
 
 # Cells whose text does not fit, and tables that have to be moved sideways.
 CLIPPED = """
-() => [...document.querySelectorAll("td, tbody th, dt, dd, .tp-cell, .tp-cell *, .tp-scroll")]
-  .filter((one) => one.clientWidth > 1 && (one.scrollWidth > one.clientWidth + 1
+() => [...document.querySelectorAll(
+  "td, tbody th, dt, dd, .tp-card p, .tp-cell, .tp-cell *, .tp-scroll"
+)].filter((one) => one.clientWidth > 1 && (one.scrollWidth > one.clientWidth + 1
     || one.scrollHeight > one.clientHeight + 1))
   .map((one) => one.outerHTML.slice(0, 200))
+"""
+
+# What stands over and beside the things on a page; not what batches and providers are called.
+LABELS = """
+() => [...document.querySelectorAll(
+  "h1, h2, h3, thead th, .tp-tiles dt, label, legend, .tp-button, figcaption strong, nav a"
+)].filter((one) => one.checkVisibility() && !one.closest(".tp-way"))
+  .map((one) => one.innerText.trim().replace(/\\s+/g, " ")).filter(Boolean)
 """
 
 
@@ -89,6 +98,10 @@ class Visitor:
     def clipped(self) -> list[str]:
         """The beginnings of cells that do not show all of their text."""
         return list(self.page.evaluate(CLIPPED))
+
+    def labels(self) -> list[str]:
+        """The headings and labels that are to be seen."""
+        return list(self.page.evaluate(LABELS))
 
     def picture(self, path: Path) -> None:
         self.page.screenshot(path=path)
