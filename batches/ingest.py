@@ -110,10 +110,8 @@ def _note_warnings(page: Iterable[NewPrompt], warned: dict[StrictProblem, int]) 
 
 def discard(batch: Batch) -> None:
     """Delete a batch that never ran, with the prompts that were stored."""
-    with transaction.atomic():
-        prompts = Prompt.objects.filter(batch_id=batch.pk)
-        prompts._raw_delete(prompts.db)
-        batch.delete()
+    clear(batch.pk)
+    batch.delete()
 
 
 def clear(batch_id: int, lease: BatchLease | None = None) -> None:

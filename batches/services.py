@@ -89,9 +89,11 @@ def create_batch(
     options: BatchOptions,
     *,
     origin: Origin | None = None,
+    public_id: str | None = None,
 ) -> Batch:
     """Make a batch of these prompts and have it run. Raises InputRefused, and leaves nothing."""
-    batch = _draft(provider, options, origin or Origin())
+    named = {"public_id": public_id} if public_id else {}
+    batch = _draft(provider, options, origin or Origin(), **named)
     batch.save(force_insert=True)
     try:
         store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH)
@@ -104,6 +106,15 @@ def create_batch(
     batch.refresh_from_db()
     ring_for(batch)
     return batch
+
+
+def discard_unread(public_id: str) -> bool:
+    """Delete a batch whose reader is gone, if its input was not read to its end; whether it was."""
+    unread = Batch.objects.filter(public_id=public_id, status=BatchStatus.VALIDATING)
+    batch = unread.filter(input_file_public_id="").first()
+    if batch is not None:
+        discard(batch)
+    return batch is not None
 
 
 def create_inline_batch(

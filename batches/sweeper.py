@@ -71,6 +71,8 @@ def fail_abandoned_inputs() -> int:
         input_file_public_id="",
         created_at__lt=Now() - INGEST_DEADLINE,
     )
+    # What is stored of them is left over, as of one whose lease ran out.
+    abandoned.update(ingest_expires_at=Now())
     message = "reading the input was interrupted"
     error = {"code": "invalid_request", "message": message, "param": None, "line": None}
     return sum(

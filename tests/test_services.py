@@ -165,8 +165,9 @@ def test_the_sweeper_fails_an_input_that_nobody_reads_any_more(provider: Provide
     batch, fresh = batch_of(provider, 1), batch_of(provider, 1)
     Batch.objects.update(status="validating")
     created = timezone.now() - INGEST_DEADLINE - timedelta(minutes=1)
-    Batch.objects.filter(pk=batch.pk).update(created_at=created)
+    Batch.objects.filter(pk=batch.pk).update(created_at=created, total=0)
     assert sweep(not_rung).failed == 1
+    assert set(Prompt.objects.values_list("batch", flat=True)) == {fresh.pk}
     batch.refresh_from_db()
     fresh.refresh_from_db()
     assert (batch.status, fresh.status) == ("failed", "validating")

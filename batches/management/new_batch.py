@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,16 @@ from batches.demand import Demand
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
 from batches.ingest import InputRefused
-from batches.inputs import InputFormat, InputOptions, read_prompts
+from batches.inputs import InputFormat, InputOptions, LineError, NewPrompt, read_prompts
 from batches.management.answer_options import answer_options, warning_text
 from batches.management.console import ProgressDisplay
 from batches.management.interrupts import interruptible, until_interrupted
 from batches.management.limit_options import budget, rates
 from batches.management.provider_check import check_provider
+from batches.management.reader import reading
 from batches.management.usage import UsageError
 from batches.models import Batch, Provider
+from batches.models.fields import public_id
 
 SHOWN_INPUT_ERRORS = 10
 
@@ -49,7 +51,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         demand = Demand(batch_options.defaults)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
-            batch = services.create_batch(provider, until_interrupted(prompts), batch_options)
+            batch = stored(provider, until_interrupted(prompts), batch_options)
         except InputRefused as error:
             raise UsageError(refusal(options["input"], error)) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
@@ -57,6 +59,17 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     for warning in batch.warnings:
         display.say(warning_text(warning))
     return batch
+
+
+def stored(
+    provider: Provider,
+    prompts: Iterable[NewPrompt | LineError],
+    options: services.BatchOptions,
+) -> Batch:
+    """The batch of these prompts. Should we be killed meanwhile, the next run removes it."""
+    name = public_id("batch_")
+    with reading(name):
+        return services.create_batch(provider, prompts, options, public_id=name)
 
 
 def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:

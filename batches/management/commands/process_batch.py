@@ -20,6 +20,7 @@ from batches.management.limit_options import budget
 from batches.management.new_batch import create
 from batches.management.output import write_outputs
 from batches.management.provider_check import check_provider
+from batches.management.reader import remove_interrupted
 from batches.management.usage import UsageError
 from batches.models import Batch
 from batches.providers import ProviderMisconfigured
@@ -90,6 +91,8 @@ class Command(BaseCommand):
         return status or (EXIT_SOME_FAILED if batch.succeeded < batch.total else 0)
 
     def make(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
+        if removed := remove_interrupted():
+            display.say(f"Removed {removed} that a killed run had begun to read.")
         with uninterrupted():
             self.batch = batch = create(options, display)
         return batch
