@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 POLL_SECONDS = 0.1
 
@@ -20,7 +20,9 @@ class StopSignal:
     def request(self) -> None:
         self.requested = True
         for listener in list(self._listeners):
-            listener()
+            # One whose loop has just been closed must not keep the others from hearing.
+            with suppress(RuntimeError):
+                listener()
 
     def wait(self, seconds: float) -> bool:
         """Wait for a request, so long at most; whether there is one."""

@@ -1,12 +1,11 @@
 """A batch that is run to its end by this process, or stopped on the way."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from batches.budget import BUDGET_SPENT
 from batches.management.console import ProgressDisplay
-from batches.management.interrupts import handled_by
+from batches.management.interrupts import handled_by, leave
 from batches.management.usage import EXIT_USAGE
 from batches.models import Batch
 from batches.runner import run_slice
@@ -19,7 +18,7 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
     """Run a batch to its end; return 0, or the exit status that says why it stands still."""
     stop = StopSignal()
     waiting = False
-    with stopped_by_signals(stop, display) as received:
+    with stopped_by_signals(stop, display, resume_hint(batch)) as received:
         while True:
             batch.refresh_from_db()
             display.begin(total=batch.total, before=batch.succeeded + batch.failed)
@@ -51,14 +50,19 @@ def resume_hint(batch: Batch) -> str:
 
 
 @contextmanager
-def stopped_by_signals(stop: StopSignal, display: ProgressDisplay) -> Iterator[list[int]]:
-    """Turn SIGINT and SIGTERM into a stop request while the block runs; yield those received."""
+def stopped_by_signals(
+    stop: StopSignal, display: ProgressDisplay, hint: str
+) -> Iterator[list[int]]:
+    """Turn SIGINT and SIGTERM into a stop request while the block runs; yield those received.
+
+    The second one ends the process at once, with a hint.
+    """
     received: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
         if received:
-            # The second time: leave at once. What is in flight is lost, what is stored is not.
-            os._exit(128 + number)
+            # What is in flight is lost, what is stored is not.
+            leave(f"Left at once. {hint}", number)
         received.append(number)
         display.say("Stopping: calls in flight are finished and stored. Again to leave at once.")
         stop.request()

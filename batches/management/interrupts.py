@@ -1,11 +1,14 @@
 """Ctrl-C and SIGTERM end a command, so that it can say what there is by then."""
 
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from contextlib import ExitStack, contextmanager, suppress
+from typing import NoReturn, TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHOW_CURSOR = b"\x1b[?25h"
+STDERR = 2
 
 T = TypeVar("T")
 
@@ -44,20 +47,42 @@ def uninterrupted() -> Iterator[None]:
         raise Interrupted(received[0])
 
 
-def until_interrupted(items: Iterable[T]) -> Iterator[T]:
-    """These items, up to a signal. One that came while C code called back into ours is lost where
-    it is raised, so it is raised here again."""
+@contextmanager
+def until_interrupted(items: Iterable[T]) -> Iterator[Iterator[T]]:
+    """Yield these items, up to a signal; behind the last of them a signal is the caller's.
+
+    What the block has made of them it unmakes then, which may take a while: a second signal ends
+    the process at once.
+    """
     received: list[int] = []
 
     def handle(number: int, frame: object) -> None:
+        if received:
+            leave("Left at once. The next run tidies up.", number)
         received.append(number)
         _interrupt(number, frame)
 
-    with handled_by(handle):
+    def passing() -> Iterator[T]:
         for item in items:
             yield item
+            # One that came while C code called back into ours is lost where it is raised.
             if received:
                 raise Interrupted(received[0])
+        handled.close()
+
+    with ExitStack() as handled:
+        handled.enter_context(handled_by(handle))
+        yield passing()
+
+
+def leave(message: str, number: int, _frame: object = None) -> NoReturn:
+    """End this process at once, from within a handler.
+
+    Not through a console, whose lock the interrupted code may hold; a live bar hides the cursor.
+    """
+    with suppress(OSError):
+        os.write(STDERR, SHOW_CURSOR * os.isatty(STDERR) + f"\n{message}\n".encode())
+    os._exit(128 + number)
 
 
 def _interrupt(number: int, _frame: object) -> None:

@@ -51,7 +51,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         demand = Demand(batch_options.defaults)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
-            batch = stored(provider, until_interrupted(prompts), batch_options)
+            with until_interrupted(prompts) as items:
+                batch = stored(provider, items, batch_options)
         except InputRefused as error:
             raise UsageError(refusal(options["input"], error)) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")

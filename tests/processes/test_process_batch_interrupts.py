@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from batches.simulator import SimulatedProvider
+from batches.simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import batch_id, prompt_lines, stored
 from tests.processes.conftest import CommandLine, Finished, wait_until
+
+ALL_STORED = "All results so far are stored; go on with"
 
 both_signals = pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name
@@ -86,3 +88,21 @@ def test_while_results_are_written_the_batch_is_named(
     again = cli.process_batch("--resume", batch_id(cli), name=None)
     assert again.status == 0
     assert len(Path(cli.path("out.jsonl")).read_text().splitlines()) == 1500
+
+
+@both_signals
+def test_the_second_time_it_leaves_at_once_with_a_line(
+    cli: CommandLine, simulator: SimulatedProvider, number: signal.Signals
+) -> None:
+    # Calls that never end hold up whoever waits for them.
+    simulator.behaviour = Behaviour(hang_rate=1)
+    cli.path("prompts.jsonl", prompt_lines(10))
+    process = cli.start(*cli.arguments())
+    wait_until(lambda: simulator.calls.total() == 10, "calls in flight")
+    process.send_signal(number)
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("Stopping"):
+            break
+    ended = cli.interrupt(process, number)
+    assert_interrupted(ended, number, f"Left at once. {ALL_STORED}: --resume {batch_id(cli)}")

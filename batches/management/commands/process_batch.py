@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import sys
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -15,7 +16,13 @@ from batches.management.bulk_options import add_bulk_options, check_usage
 from batches.management.bulk_run import how_to_resume, resume_hint, run
 from batches.management.console import ProgressDisplay, print_summary
 from batches.management.database import check_database
-from batches.management.interrupts import Interrupted, interruptible, uninterrupted
+from batches.management.interrupts import (
+    Interrupted,
+    handled_by,
+    interruptible,
+    leave,
+    uninterrupted,
+)
 from batches.management.limit_options import budget
 from batches.management.new_batch import create
 from batches.management.output import write_outputs
@@ -74,7 +81,8 @@ class Command(BaseCommand):
             raise UsageError(str(error)) from error
         except Interrupted as interrupt:
             there = resume_hint(self.batch) if self.batch else "No batch was made."
-            console.print(Text(f"Interrupted. {there}", style="bold red"))
+            with handled_by(partial(leave, there)):
+                console.print(Text(f"Interrupted. {there}", style="bold red"))
             sys.exit(interrupt.status)
         if status:
             sys.exit(status)
