@@ -253,8 +253,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
         # A broker that hangs is given up on in seconds, not in minutes.
         "socket_timeout": 5,
         "socket_connect_timeout": 3,
+        # Whoever publishes seldom keeps its connection, also through a firewall that forgets
+        # silent ones.
         "socket_keepalive": True,
-        "health_check_interval": 25,
         # Far longer than a slice; a message that comes back early would do no harm.
         "visibility_timeout": 3600,
     }
@@ -266,19 +267,22 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 # Messages are not worth keeping until the work is done: losing one is harmless, and with late
 # acknowledgement a task longer than the visibility timeout runs twice at once.
 CELERY_TASK_ACKS_LATE = False
+# What became of a task is seen in the database; there is no result backend.
 CELERY_TASK_IGNORE_RESULT = True
 # A worker takes no message that it has no thread for.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # Whatever comes over the broker is data, never code.
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
+# A worker may start before its broker, and then waits for it.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The default gives up after 100 tries, and the worker with it.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BROKER_POOL_LIMIT = 10
+# For beat; whoever else rings does not try again. The next sweep comes anyway.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1}
 # Logging is ours to configure.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Beat tells the time as Django does.
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE = {
     # A message that waited longer than until the next one is worth nothing.
