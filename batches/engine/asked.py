@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from batches.engine.errors import PromptRejected
+from batches.engine.keywords import Schema
 from batches.engine.records import Endpoint
-from batches.engine.schemas import Schema, response_model
+from batches.engine.schemas import response_model
 from batches.engine.strict import StrictProblem, strict_problems
 from batches.engine.strict_form import strict_schema
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+Schema = Mapping[str, Any] | bool
+LoadedSchema = dict[str, Any] | bool
 Node = Mapping[str, Any]
 Place = tuple[str | int, ...]
 

@@ -14,8 +14,9 @@ from batches.engine.asked import (
     tool_names,
 )
 from batches.engine.errors import FailureKind, PromptRejected
+from batches.engine.keywords import Schema
 from batches.engine.records import MAX_TOKENS, Endpoint, Outcome, PreparedRequest, PromptSpec
-from batches.engine.schemas import Schema, response_model
+from batches.engine.schemas import response_model
 from batches.engine.strict import StrictProblem, strict_problems
 from batches.engine.strict_form import strict_schema
 

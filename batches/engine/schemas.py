@@ -1,36 +1,23 @@
 """JSON Schema -> response model: a pydantic model whose verdict is that of jsonschema-rs."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    RootModel,
-    ValidationError,
-    create_model,
-    model_validator,
-)
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, RootModel, create_model, model_validator
 
+from batches.engine.compiled import Compiled, compile_schema, no_schema
 from batches.engine.errors import PromptRejected
 from batches.engine.expansion import Expansion, expansion_of
+from batches.engine.judging import judge_of
+from batches.engine.keywords import LoadedSchema, Schema
 from batches.engine.references import Unfollowable
-
-Schema = Mapping[str, Any] | bool
-LoadedSchema = dict[str, Any] | bool
 
 MAX_SCHEMA_BYTES = 256 * 1024
 MAX_SCHEMA_DEPTH = 64
-MAX_REPORTED_ERRORS = 20
 # What references to references may multiply to; without a bound, a page of them hangs for years.
 MAX_EXPANSION = 10_000
-# All errors of a value are found before the first can be read, so that of a large one with a large
-# or recursive schema only the first is looked for.
-MAX_LISTED_WORK = 50_000
 # A model of thousands of fields takes seconds to make; further properties are attributes too, but
 # only of an answer that has them.
 MAX_FIELDS = 200
@@ -56,7 +43,7 @@ def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
     try:
         canonical = json.dumps(schema, sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise _no_schema(str(error)) from error
+        raise no_schema(str(error)) from error
     if len(canonical) > MAX_SCHEMA_BYTES:
         raise PromptRejected(
             f"the schema has {len(canonical)} bytes; the most is {MAX_SCHEMA_BYTES}", param="schema"
@@ -69,23 +56,25 @@ def is_schema_model(model: type[BaseModel]) -> bool:
     return issubclass(model, SchemaObject | SchemaValue)
 
 
-@lru_cache(maxsize=256)
+# Each holds no more than the patterns of a schema may.
+@lru_cache(maxsize=128)
 def _model_of(canonical: str, name: str) -> type[BaseModel]:
     schema: LoadedSchema = json.loads(canonical)
     _check_depth(schema)
     expansion = _bounded_expansion(schema)
-    return model_judged_by(compile_schema(schema), schema, name, expansion=expansion)
+    compiled = compile_schema(schema, patterns=expansion.patterns)
+    return model_judged_by(compiled, schema, name, expansion=expansion)
 
 
 def model_judged_by(
-    validator: jsonschema_rs.Draft202012Validator,
+    compiled: Compiled,
     schema: LoadedSchema,
     name: str,
     *,
     expansion: Expansion,
 ) -> type[BaseModel]:
     """The model of a schema whose verdict is that of its compiled form."""
-    judge = model_validator(mode="before")(_judge_of(validator, name, expansion))
+    judge = model_validator(mode="before")(judge_of(compiled, name, expansion))
     validators: dict[str, Any] = {"_judge": judge}
     if isinstance(schema, dict) and schema.get("type") == "object":
         fields: dict[str, Any] = {
@@ -101,46 +90,25 @@ def _is_attribute(field: str) -> bool:
     return field.isidentifier() and not field.startswith("_") and not hasattr(BaseModel, field)
 
 
-def compile_schema(
-    schema: LoadedSchema, *, registry: jsonschema_rs.Registry | None = None
-) -> jsonschema_rs.Draft202012Validator:
-    """The validator of a schema, which knows no other documents than those of the registry.
-
-    Raises PromptRejected.
-    """
-    try:
-        return jsonschema_rs.Draft202012Validator(
-            schema, offline=True, pattern_options=jsonschema_rs.RegexOptions(), registry=registry
-        )
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise _no_schema(reason, getattr(error, "instance_path", ())) from error
-
-
-def _no_schema(reason: str, place: Iterable[str | int] = ()) -> PromptRejected:
-    param = ".".join(map(str, ("schema", *place)))
-    return PromptRejected(f"not a JSON Schema: {reason}", param=param)
-
-
 def _check_depth(schema: LoadedSchema) -> None:
     level: list[Any] = [schema]
     for _ in range(MAX_SCHEMA_DEPTH):
         level = [inner for outer in level for _, inner in _members(outer)]
         if not level:
             return
-    raise _no_schema(f"nested more than {MAX_SCHEMA_DEPTH} levels deep")
+    raise no_schema(f"nested more than {MAX_SCHEMA_DEPTH} levels deep")
 
 
 def _bounded_expansion(schema: LoadedSchema) -> Expansion:
     try:
         expansion = expansion_of(schema)
     except Unfollowable as error:
-        raise _no_schema(str(error), error.place) from error
+        raise no_schema(str(error), error.place) from error
     except RecursionError as error:
-        raise _no_schema("its references lead to one another without end") from error
+        raise no_schema("its references lead to one another without end") from error
     if expansion.size > MAX_EXPANSION:
         message = f"its references multiply to {expansion.size} schemas"
-        raise _no_schema(f"{message}; the most is {MAX_EXPANSION}")
+        raise no_schema(f"{message}; the most is {MAX_EXPANSION}")
     return expansion
 
 
@@ -149,43 +117,3 @@ def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
         yield from value.items()
     elif isinstance(value, list):
         yield from enumerate(value)
-
-
-def _judge_of(
-    validator: jsonschema_rs.Draft202012Validator, name: str, expansion: Expansion
-) -> Callable[[Any], Any]:
-    def judge(value: Any) -> Any:
-        if validator.is_valid(value):
-            return value
-        details: list[InitErrorDetails] = []
-        most = 0 if expansion.recursive else MAX_LISTED_WORK // expansion.size
-        for error in _errors(validator, value, listed=_has_at_most(most, value)):
-            message = PydanticCustomError("json_schema", "{reason}", {"reason": error.message})
-            path = tuple(error.instance_path)
-            details.append(InitErrorDetails(type=message, loc=path, input=error.instance))
-            if len(details) == MAX_REPORTED_ERRORS:
-                break
-        raise ValidationError.from_exception_data(name, details)
-
-    return judge
-
-
-def _errors(
-    validator: jsonschema_rs.Draft202012Validator, value: Any, *, listed: bool
-) -> Iterable[jsonschema_rs.ValidationError]:
-    if listed:
-        return validator.iter_errors(value)
-    try:
-        validator.validate(value)
-    except jsonschema_rs.ValidationError as error:
-        return [error]
-    return []
-
-
-def _has_at_most(most: int, value: Any) -> bool:
-    """Whether a value has so few parts."""
-    level, seen = [value], 0
-    while level and seen <= most:
-        seen += len(level)
-        level = [inner for outer in level for _, inner in _members(outer)]
-    return seen <= most

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from batches.engine.keywords import subschemas
-from batches.engine.schemas import Schema
+from batches.engine.keywords import Schema, subschemas
 
 MAX_PROPERTIES = 5_000
 MAX_OBJECT_LEVELS = 10

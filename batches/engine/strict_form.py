@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from batches.engine.keywords import HOLD_MANY, HOLD_NAMED, HOLD_ONE
-from batches.engine.schemas import Schema
+from batches.engine.keywords import HOLD_MANY, HOLD_NAMED, HOLD_ONE, Schema
 from batches.engine.strict import FORMATS, UNSUPPORTED, is_object, required_of
 
 _NULL = {"type": "null"}

@@ -15,6 +15,7 @@ from batches.engine.schemas import response_model
 
 TREE = {"type": "object", "properties": {"a": {"$ref": "#"}}, "additionalProperties": False}
 LONG = 64 * 1024
+MILLION = [1] * 1_000_000
 
 
 def nested(depth: int, keyword: str) -> Any:
@@ -35,6 +36,7 @@ def schemas() -> Iterator[tuple[str, Any, Any]]:
     for pattern in ("^(a+)+$", "^(a|a)*$", "(x+x+)+y"):
         yield f"pattern {pattern}", {"pattern": pattern}, "a" * LONG + "!"
     yield "patterns of names", {"patternProperties": {"^(a+)+$": False}}, {"a" * LONG + "!": 1}
+    yield from expensive()
     yield "a circle", {"$ref": "#"}, {}
     yield "circles", {"anyOf": [{"$ref": "#"}, {"allOf": [{"$ref": "#"}]}]}, {}
     yield from doublings()
@@ -51,6 +53,30 @@ def schemas() -> Iterator[tuple[str, Any, Any]]:
     yield "unique items", {"uniqueItems": True}, [{"a": n} for n in range(20_000)]
     for url in ("http://127.0.0.1:9/x", "file:///etc/passwd", "urn:x"):
         yield f"$ref to {url}", {"$ref": url}, {}
+
+
+def expensive() -> Iterator[tuple[str, Any, Any]]:
+    """What takes gigabytes or hours, part by part as innocent as can be."""
+    letters = [{"pattern": rf"^[\p{{L}}\p{{N}}]{{{n}}}$"} for n in range(100, 200)]
+    yield "many patterns of many letters", {"anyOf": letters}, "é" * 99
+    yield "many patterns", {"anyOf": [{"pattern": f"{n}[ab]"} for n in range(5_000)]}, "a"
+    yield "a pattern of many states", {"pattern": "[ab]*a[ab]{9000}c"}, "ab" * 500_000
+    yield "a large answer", {"items": {"allOf": [{"minimum": -n} for n in range(3_000)]}}, MILLION
+    yield (
+        "a long enum of objects",
+        {"items": {"enum": [{"k": n} for n in range(18_000)]}},
+        ([{"k": 17_999}] * 20_000),
+    )
+    yield "a long enum, and many faults", {"items": {"enum": list(range(40_000))}}, [-1] * 5_000
+    sides = [{"required": [side], "properties": {"a": {"$ref": "#"}}} for side in ("x", "y")]
+    value: Any = {}
+    for _ in range(190):
+        value = {"a": value}
+    yield "a circle of alternatives", {"anyOf": sides}, value
+    many = [{"required": [f"z{n}"], "properties": {"a": {"$ref": "#"}}} for n in range(300)]
+    yield "a circle of many alternatives", {"anyOf": many}, {"a": {"a": {"a": {"a": {}}}}}
+    either = {"anyOf": [{"items": {"minimum": n}} for n in range(2, 3_000)]}
+    yield "alternatives to a large answer", either, MILLION
 
 
 def doublings() -> Iterator[tuple[str, Any, Any]]:

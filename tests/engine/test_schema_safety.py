@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from batches.engine.errors import PromptRejected
-from batches.engine.schemas import MAX_SCHEMA_BYTES, Schema, response_model
+from batches.engine.keywords import Schema
+from batches.engine.schemas import MAX_SCHEMA_BYTES, response_model
 from tests.engine.makers import accepts
 
 

@@ -7,9 +7,10 @@ import jsonschema_rs
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from batches.engine.compiled import compile_schema
 from batches.engine.errors import PromptRejected
 from batches.engine.expansion import Expansion
-from batches.engine.schemas import compile_schema, model_judged_by, response_model
+from batches.engine.schemas import model_judged_by, response_model
 from tests.engine.schema_suite import Case, remotes, required_cases
 
 # Those of the snapshot that the pinned release carries.
@@ -57,9 +58,9 @@ def test_with_the_documents_of_the_suite_at_hand_every_other_does_too(cases: lis
     registry = jsonschema_rs.Registry(remotes())
 
     def model_of(schema: Any) -> type[BaseModel]:
-        validator = compile_schema(schema, registry=registry)
-        unknown = Expansion(1, recursive=True)
-        return model_judged_by(validator, schema, "Response", expansion=unknown)
+        compiled = compile_schema(schema, registry=registry)
+        unknown = Expansion(size=1, weight=1, matched=0, patterns=0)
+        return model_judged_by(compiled, schema, "Response", expansion=unknown)
 
     assert wrong_verdicts([case for case in cases if case.needs_remotes], model_of) == []
 
