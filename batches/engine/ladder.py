@@ -8,11 +8,13 @@ something else that does.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
+from batches.engine.added_nulls import added_nulls_of
 from batches.engine.errors import AnswerRejected, FailureKind
 from batches.engine.excerpts import json_within
 from batches.engine.follow_up import follow_up
@@ -26,13 +28,10 @@ from batches.engine.records import (
 )
 from batches.engine.repair import repaired_json
 from batches.engine.schemas import is_schema_model
-from batches.engine.strict_form import without_added_nulls
 
 MAX_NAMED_VIOLATIONS = 5
 # Faults that another try may mend. A refusal, a cut or filtered answer would only come again.
 MENDABLE = frozenset({FailureKind.EMPTY, FailureKind.NOT_JSON, FailureKind.SCHEMA_VIOLATION})
-# Each time, one optional field more turns out to be null everywhere.
-MAX_NULL_ROUNDS = 100
 
 _HUGE = re.compile(r"[eE]\+?\d{3}|\d{300}")
 
@@ -105,14 +104,27 @@ def _fitting(
     request: PreparedRequest, model: type[BaseModel], answer: str, options: LadderOptions
 ) -> Climbed:
     text, value, rung = _read(answer, options)
-    for _ in range(MAX_NULL_ROUNDS):
+    first: ValidationError | None = None
+    for meant in _meanings(model, text) if request.optional_as_null else ():
         try:
-            return _validated(model, text, value), rung
+            return _validated(model, to_json(meant).decode(), meant), rung
         except ValidationError as error:
-            if not (request.optional_as_null and without_added_nulls(value, error)):
-                raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, _violations(error)) from error
-            text = to_json(value).decode()
-    raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, "too many nulls where there should be none")
+            first = first or error
+    try:
+        return _validated(model, text, value), rung
+    except ValidationError as error:
+        violations = _violations(first or error)
+        raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, violations) from error
+
+
+def _meanings(model: type[BaseModel], text: str) -> Iterator[Any]:
+    """What an answer in the strict form may mean, other than what it says: the likeliest first."""
+    if "null" not in text:
+        return
+    for all_doubtful in (False, True):
+        value = _loaded(text)
+        if added_nulls_of(model).take_out(value, all_doubtful=all_doubtful):
+            yield value
 
 
 def _read(answer: str, options: LadderOptions) -> tuple[str, Any, Rung]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, RootModel, create_model, model_validator
 
@@ -27,10 +27,13 @@ class SchemaObject(BaseModel):
     """An answer that fits a JSON Schema of an object; its properties are attributes."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
+    _asked: ClassVar[LoadedSchema] = True
 
 
 class SchemaValue(RootModel[Any]):
     """An answer that fits any other JSON Schema, as its `root`."""
+
+    _asked: ClassVar[LoadedSchema] = True
 
 
 def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
@@ -57,6 +60,13 @@ def is_schema_model(model: type[BaseModel]) -> bool:
 
 
 # Each holds no more than the patterns of a schema may.
+def schema_of(model: type[BaseModel]) -> LoadedSchema:
+    """The schema that a model was made from, or that of a class."""
+    if issubclass(model, SchemaObject | SchemaValue):
+        return model._asked
+    return model.model_json_schema()
+
+
 @lru_cache(maxsize=128)
 def _model_of(canonical: str, name: str) -> type[BaseModel]:
     schema: LoadedSchema = json.loads(canonical)
@@ -81,8 +91,12 @@ def model_judged_by(
             field: (Any, None) for field in schema.get("properties", {}) if _is_attribute(field)
         }
         few = dict(list(fields.items())[:MAX_FIELDS])
-        return create_model(name, __base__=SchemaObject, __validators__=validators, **few)
-    return create_model(name, __base__=SchemaValue, __validators__=validators)
+        shaped = create_model(name, __base__=SchemaObject, __validators__=validators, **few)
+        shaped._asked = schema
+        return shaped
+    whole = create_model(name, __base__=SchemaValue, __validators__=validators)
+    whole._asked = schema
+    return whole
 
 
 def _is_attribute(field: str) -> bool:

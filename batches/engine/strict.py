@@ -62,7 +62,8 @@ def _of_part(part: Mapping[str, Any], place: str) -> Iterator[StrictProblem]:
         if part.get("additionalProperties") is not False:
             message = "additionalProperties is to be false"
             yield StrictProblem("closed_objects", place, message)
-        missing = [name for name in part.get("properties", {}) if name not in required_of(part)]
+        required = required_of(part)
+        missing = [name for name in part.get("properties", {}) if name not in required]
         if missing:
             message = f"all properties are to be required; {', '.join(missing)[:200]} not"
             yield StrictProblem("all_required", place, message)
@@ -107,8 +108,8 @@ def is_object(part: Mapping[str, Any]) -> bool:
     return "properties" in part or kind == "object" or (isinstance(kind, list) and "object" in kind)
 
 
-def required_of(part: Mapping[str, Any]) -> list[str]:
-    return list(part.get("required", ()))
+def required_of(part: Mapping[str, Any]) -> set[str]:
+    return set(part.get("required", ()))
 
 
 def _parts(schema: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

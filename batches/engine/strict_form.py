@@ -1,14 +1,13 @@
-"""A schema in the form that the strict mode takes, and answers back from that form."""
+"""A schema in the form that the strict mode takes."""
 
 from collections.abc import Mapping
 from typing import Any
-
-from pydantic import ValidationError
 
 from batches.engine.keywords import HOLD_MANY, HOLD_NAMED, HOLD_ONE, Schema
 from batches.engine.strict import FORMATS, UNSUPPORTED, is_object, required_of
 
 _NULL = {"type": "null"}
+_NARROWER = frozenset("const allOf anyOf oneOf not $ref".split())
 
 
 def strict_schema(schema: Schema) -> Schema:
@@ -72,9 +71,9 @@ def _closed(part: dict[str, Any]) -> dict[str, Any]:
 
 def _nullable(schema: Schema) -> Schema:
     if not isinstance(schema, Mapping):
-        return schema
+        return schema or _NULL
     kinds = schema.get("type")
-    if "null" in ([kinds] if isinstance(kinds, str) else kinds or ()):
+    if "null" in ([kinds] if isinstance(kinds, str) else kinds or ()) and _leaves_null(schema):
         return schema
     if "anyOf" in schema and schema.keys() <= {"anyOf", "description", "title"}:
         if _NULL in schema["anyOf"]:
@@ -83,32 +82,6 @@ def _nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, _NULL]}
 
 
-def without_added_nulls(value: Any, error: ValidationError) -> bool:
-    """Take out of an answer the nulls that stand for what is left out; whether there were any.
-
-    They are the nulls of properties that a validation complains of, in every item of a list.
-    """
-    places = {
-        tuple("*" if isinstance(step, int) else step for step in fault["loc"])
-        for fault in error.errors(include_url=False, include_context=False)
-        if fault["input"] is None and fault["loc"] and isinstance(fault["loc"][-1], str)
-    }
-    return sum(_removed(value, place) for place in sorted(places)) > 0
-
-
-def _removed(value: Any, place: tuple[str, ...]) -> bool:
-    holders = [value]
-    for step in place[:-1]:
-        holders = [inner for holder in holders for inner in _inside(holder, step)]
-    found = False
-    for holder in holders:
-        if isinstance(holder, dict) and place[-1] in holder and holder[place[-1]] is None:
-            del holder[place[-1]]
-            found = True
-    return found
-
-
-def _inside(holder: Any, step: str) -> list[Any]:
-    if isinstance(holder, list):
-        return holder if step == "*" else []
-    return [holder[step]] if isinstance(holder, dict) and step in holder else []
+def _leaves_null(schema: Mapping[str, Any]) -> bool:
+    """Whether nothing beside its type takes null away from a schema."""
+    return not _NARROWER & schema.keys() and None in schema.get("enum", (None,))
