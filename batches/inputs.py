@@ -2,10 +2,11 @@
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal
 
 from batches.engine.errors import PromptRejected
+from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import check_body, prompt_body, strict_warnings
 from batches.engine.records import Endpoint
 from batches.engine.strict import StrictProblem
@@ -70,6 +71,10 @@ class InputOptions:
     strict: bool = False
     models: frozenset[str] = frozenset()
     strict_schemas: bool = False
+    known: KnownSchemas = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", KnownSchemas(self.defaults, self.endpoint))
 
 
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
@@ -216,7 +221,7 @@ def _made(
     try:
         custom_id, body = make(content, options)
         whole = {**options.defaults, **body}
-        check_body(whole, options.endpoint)
+        check_body(whole, options.endpoint, options.known)
         check_model(whole["model"], options.models)
         warnings = strict_warnings(
             body, endpoint=options.endpoint, strict_schemas=options.strict_schemas

@@ -112,10 +112,12 @@ def _functions(
             yield path, tool
 
 
-def in_strict_form(body: Mapping[str, Any], asked: AskedSchema) -> dict[str, Any]:
-    """The body with one of its schemas put as the strict mode wants it."""
+def with_strict_form(
+    body: Mapping[str, Any], asked: AskedSchema, strict_form: Schema
+) -> dict[str, Any]:
+    """The body with one of its schemas put in this form, as the strict mode wants it."""
     described = dict(_at(body, asked.described_at))
-    described[asked.key] = strict_schema(asked.schema)
+    described[asked.key] = strict_form
     described["strict"] = True
     changed: dict[str, Any] = _with(body, asked.described_at, described)
     return changed

@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from batches.engine.asked import (
     AskedSchema,
     asked_schemas,
-    in_strict_form,
     tool_names,
+    with_strict_form,
 )
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.keywords import Schema
+from batches.engine.known_schemas import KnownSchemas
 from batches.engine.records import MAX_TOKENS, Endpoint, Outcome, PreparedRequest, PromptSpec
 from batches.engine.schemas import response_model
 from batches.engine.strict import StrictProblem, strict_problems
@@ -37,23 +38,26 @@ def prepare_prompt_request(
     endpoint: Endpoint,
     defaults: Mapping[str, Any],
     strict_schemas: bool = False,
+    known: KnownSchemas | None = None,
 ) -> PreparedRequest | Outcome:
     """The request for a prompt, its body laid over the defaults; or the outcome of one rejected.
 
     With `strict_schemas` the provider is sent each schema in the form of its strict mode; answers
-    are checked against the schema as it was given all the same.
+    are checked against the schema as it was given all the same. `known` are the schemas of the
+    defaults, where there are many prompts.
     """
     body = {**defaults, **prompt.body}
+    known = known or KnownSchemas(defaults, endpoint)
     try:
-        check_body(body, endpoint)
+        check_body(body, endpoint, known)
         asked = asked_schemas(body, endpoint)
         return PreparedRequest(
             index=prompt.index,
             custom_id=prompt.custom_id,
             endpoint=endpoint,
-            content=_content(_strict_body(body, asked) if strict_schemas else body),
-            response_model=next((one.model() for one in asked if one.tool is None), None),
-            tool_models=_tool_models(body, endpoint, asked),
+            content=_content(_strict_body(body, asked, known) if strict_schemas else body),
+            response_model=next((known.model_of(one) for one in asked if one.tool is None), None),
+            tool_models=_tool_models(body, endpoint, asked, known),
             optional_as_null=strict_schemas,
             model=body["model"],
             max_output_tokens=_max_output_tokens(body),
@@ -72,16 +76,21 @@ def _max_output_tokens(body: Mapping[str, Any]) -> int | None:
 
 
 def _tool_models(
-    body: Mapping[str, Any], endpoint: Endpoint, asked: Sequence[AskedSchema]
+    body: Mapping[str, Any],
+    endpoint: Endpoint,
+    asked: Sequence[AskedSchema],
+    known: KnownSchemas,
 ) -> dict[str, type[BaseModel] | None]:
     """The models of the tools, if any of them is strict."""
-    strict = {one.tool: one.model() for one in asked if one.tool is not None}
+    strict = {one.tool: known.model_of(one) for one in asked if one.tool is not None}
     return {name: strict.get(name) for name in tool_names(body, endpoint)} if strict else {}
 
 
-def _strict_body(body: Mapping[str, Any], asked: Sequence[AskedSchema]) -> Mapping[str, Any]:
+def _strict_body(
+    body: Mapping[str, Any], asked: Sequence[AskedSchema], known: KnownSchemas
+) -> Mapping[str, Any]:
     for one in asked:
-        body = in_strict_form(body, one)
+        body = with_strict_form(body, one, known.strict_form_of(one))
     return body
 
 
@@ -104,7 +113,9 @@ def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
     )
 
 
-def check_body(body: Mapping[str, Any], endpoint: Endpoint) -> None:
+def check_body(
+    body: Mapping[str, Any], endpoint: Endpoint, known: KnownSchemas | None = None
+) -> None:
     """Raise PromptRejected for a body that no provider should get."""
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise PromptRejected(
@@ -126,7 +137,10 @@ def check_body(body: Mapping[str, Any], endpoint: Endpoint) -> None:
     for field in FORBIDDEN_FIELDS & body.keys():
         raise PromptRejected("a prompt cannot choose where it is sent", param=f"body.{field}")
     for asked in asked_schemas(body, endpoint):
-        asked.model()
+        if known is None:
+            asked.model()
+        else:
+            known.model_of(asked)
 
 
 def _are_messages(value: object) -> bool:

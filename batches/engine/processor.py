@@ -18,6 +18,7 @@ from batches.engine.execute import (
     ExecutionOptions,
     Send,
 )
+from batches.engine.known_schemas import KnownSchemas
 from batches.engine.ladder import judge_reply
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import (
@@ -113,14 +114,14 @@ def prepare_prompts(
     response_model: type[BaseModel] | None = None,
 ) -> list[PreparedRequest | Outcome]:
     """Phase 1 for prompts held in memory."""
-    prepare = partial(prepare_prompt_request, endpoint=endpoint)
-    if response_model is None:
-        return [prepare(spec, defaults=defaults) for spec in specs]
-    classed = with_response_class(defaults, endpoint=endpoint, model=response_model)
+    if response_model is not None:
+        defaults = with_response_class(defaults, endpoint=endpoint, model=response_model)
+    known = KnownSchemas(defaults, endpoint)
     prepared: list[PreparedRequest | Outcome] = []
     for spec in specs:
-        request = prepare(spec, defaults=classed)
-        if isinstance(request, PreparedRequest) and not asks_for_schema(spec.body, endpoint):
+        request = prepare_prompt_request(spec, endpoint=endpoint, defaults=defaults, known=known)
+        is_classed = response_model is not None and not asks_for_schema(spec.body, endpoint)
+        if isinstance(request, PreparedRequest) and is_classed:
             request = replace(request, response_model=response_model, optional_as_null=True)
         prepared.append(request)
     return prepared

@@ -22,6 +22,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError
 from batches import breaker
 from batches.engine.errors import FailureKind, ProviderError
 from batches.engine.execute import Execution, ExecutionOptions, gather_all
+from batches.engine.known_schemas import KnownSchemas
 from batches.engine.ladder import judge_reply
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import prepare_prompt_request
@@ -84,6 +85,7 @@ class BatchSlice:
         self._ladder = LadderOptions(
             batch.extract_json, batch.repair_json, batch.max_repair_attempts
         )
+        self._known = KnownSchemas(batch.defaults, cast("Endpoint", batch.endpoint))
         self._held = Holdings(batch.batch_size)
         self._exchanges: list[Exchange] = []
         # Outcomes of prompts that nothing is sent for, with the tickets of their chunks.
@@ -267,6 +269,7 @@ class BatchSlice:
                 endpoint=endpoint,
                 defaults=self._batch.defaults,
                 strict_schemas=self._batch.strict_schemas,
+                known=self._known,
             )
             if isinstance(item, Outcome):
                 self._unsent.append((ticket, item))

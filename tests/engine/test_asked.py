@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batches.engine.asked import asked_schemas, in_strict_form, tool_names
+from batches.engine.asked import asked_schemas, tool_names, with_strict_form
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import check_body, prepare_prompt_request, strict_warnings
 from batches.engine.records import Endpoint, PreparedRequest, PromptSpec
@@ -131,7 +131,7 @@ def test_the_strict_form_leaves_the_body_of_the_prompt_alone() -> None:
     body = format_body(RESPONSES, OPEN)
     before = json.dumps(body)
     [asked] = asked_schemas(body, RESPONSES)
-    assert in_strict_form(body, asked)["text"]["format"]["schema"] == CLOSED
+    assert with_strict_form(body, asked, CLOSED)["text"]["format"]["schema"] == CLOSED
     assert json.dumps(body) == before
 
 

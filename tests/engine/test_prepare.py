@@ -6,6 +6,7 @@ import pytest
 
 from batches.engine.asked import answer_schema
 from batches.engine.errors import FailureKind, PromptRejected
+from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import (
     FORBIDDEN_FIELDS,
     PAYLOAD,
@@ -247,3 +248,51 @@ def test_a_schema_for_all_answers_is_checked_at_once() -> None:
         with_response_schema({}, endpoint=CHAT, schema={"type": "nonsense"})
     with pytest.raises(PromptRejected, match="/v1/embeddings"):
         with_response_schema({}, endpoint=EMBEDDINGS, schema=SCHEMA)
+
+
+class Read(dict[str, Any]):
+    """A schema that counts how often it is written out."""
+
+    times = 0
+
+    def items(self) -> Any:
+        self.times += 1
+        return super().items()
+
+
+@pytest.mark.parametrize("strict_schemas", [False, True])
+def test_a_schema_that_prompts_share_is_looked_up_once(*, strict_schemas: bool) -> None:
+    schema = Read(SCHEMA)
+    tool = {"name": "t", "strict": True, "parameters": schema}
+    defaults = {
+        **with_response_schema({}, endpoint=CHAT, schema=schema),
+        "model": MODEL,
+        "tools": [{"type": "function", "function": tool}],
+    }
+    known = KnownSchemas(defaults, CHAT)
+
+    def request_of(body: Mapping[str, Any]) -> PreparedRequest:
+        request = prepare_prompt_request(
+            PromptSpec(0, "a", body),
+            endpoint=CHAT,
+            defaults=defaults,
+            strict_schemas=strict_schemas,
+            known=known,
+        )
+        assert isinstance(request, PreparedRequest), request
+        return request
+
+    first = request_of({"messages": MESSAGES})
+    # What is sent has it twice, unless it is sent in another form.
+    sent = 0 if strict_schemas else 2
+    before = schema.times
+    for _ in range(5):
+        assert request_of({"messages": MESSAGES}) == first
+    assert schema.times == before + 5 * sent
+    assert first.response_model is first.tool_models["t"] is response_model(SCHEMA)
+
+
+def test_a_prompt_with_a_schema_of_its_own_is_not_judged_by_that_of_the_batch() -> None:
+    defaults = with_response_schema({"model": MODEL}, endpoint=CHAT, schema=SCHEMA)
+    own = with_response_schema({"messages": MESSAGES}, endpoint=CHAT, schema={"type": "object"})
+    assert prepared(own, defaults=defaults).response_model is response_model({"type": "object"})

@@ -1,0 +1,54 @@
+"""The schemas that the prompts of a batch share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from batches.engine.asked import AskedSchema, asked_schemas
+from batches.engine.errors import PromptRejected
+from batches.engine.keywords import Schema
+from batches.engine.records import Endpoint
+from batches.engine.strict_form import strict_schema
+
+
+class KnownSchemas:
+    """What becomes of the schemas in the defaults of a batch, found once and not for each prompt.
+
+    To look a schema up among all that there are is to write it out; these are known by what they
+    are. They must not change meanwhile.
+    """
+
+    def __init__(self, defaults: Mapping[str, Any], endpoint: Endpoint) -> None:
+        self._schemas = {id(schema): schema for schema in _schemas_in(defaults, endpoint)}
+        self._models: dict[int, type[BaseModel]] = {}
+        self._strict_forms: dict[int, Schema] = {}
+
+    def model_of(self, asked: AskedSchema) -> type[BaseModel]:
+        """The model of what fits a schema. Raises PromptRejected."""
+        if not self._is_known(asked.schema):
+            return asked.model()
+        key = id(asked.schema)
+        if key not in self._models:
+            self._models[key] = asked.model()
+        return self._models[key]
+
+    def strict_form_of(self, asked: AskedSchema) -> Schema:
+        """A schema as the strict mode wants it."""
+        if not self._is_known(asked.schema):
+            return strict_schema(asked.schema)
+        key = id(asked.schema)
+        if key not in self._strict_forms:
+            self._strict_forms[key] = strict_schema(asked.schema)
+        return self._strict_forms[key]
+
+    def _is_known(self, schema: Schema) -> bool:
+        return self._schemas.get(id(schema)) is schema
+
+
+def _schemas_in(defaults: Mapping[str, Any], endpoint: Endpoint) -> list[Schema]:
+    try:
+        return [asked.schema for asked in asked_schemas(defaults, endpoint)]
+    except PromptRejected:
+        # Each prompt that does not bring a better one is rejected for it.
+        return []
