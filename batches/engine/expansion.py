@@ -40,6 +40,7 @@ class Expansion:
     weight: int
     matched: int
     patterns: int
+    has_branches: bool = False
     unrolled: Callable[[int], int] | None = field(default=None, repr=False)
 
 
@@ -56,6 +57,7 @@ def expansion_of(schema: Any) -> Expansion:
         weight=weights.total(schema),
         matched=_Walk(references, lambda node: len(set(_patterns(node)))).total(schema),
         patterns=len({pattern for _, node in references.nodes for pattern in _patterns(node)}),
+        has_branches=any(node.keys() & {"anyOf", "oneOf"} for _, node in references.nodes),
         unrolled=(lambda levels: weights.total(schema, levels)) if sizes.recursive else None,
     )
 

@@ -20,7 +20,7 @@ PATTERN_BYTES_PER_STEP = 640
 # All errors of a value are found before the first can be read, those of all branches of an anyOf
 # even if only the first is looked for; each takes a microsecond and a copy of what it is about.
 MAX_LISTED_WORK = 100_000
-MAX_FIRST_WORK = 2_000_000
+MAX_FIRST_WORK = 500_000
 CHARS_PER_PART = 64
 # How far a schema that refers to itself is unrolled to know the work of finding errors.
 MAX_UNROLLED_LEVELS = 32
@@ -88,8 +88,12 @@ def _faults(
     extent: Extent,
 ) -> Iterator[InitErrorDetails]:
     """The first of what is wrong with a value, as far as it can be said in time."""
-    work = _weight_of_errors(expansion, extent) * (extent.parts + extent.chars // CHARS_PER_PART)
-    if work > MAX_FIRST_WORK:
+    size = extent.parts + extent.chars // CHARS_PER_PART
+    if expansion.unrolled is None:
+        work, is_dear = size * expansion.weight, expansion.has_branches
+    else:
+        work, is_dear = size * _unrolled(expansion.unrolled, extent.levels), True
+    if is_dear and work > MAX_FIRST_WORK:
         yield _fault("it does not fit the schema; to say where would take too long", value)
         return
     errors = _errors(validator, value, listed=work <= MAX_LISTED_WORK)
@@ -97,15 +101,13 @@ def _faults(
         yield _fault(error.message, error.instance, error.instance_path)
 
 
-def _weight_of_errors(expansion: Expansion, extent: Extent) -> int:
-    if expansion.unrolled is None:
-        return expansion.weight
-    if extent.levels > MAX_UNROLLED_LEVELS:
-        return MAX_FIRST_WORK
+def _unrolled(weight_of: Callable[[int], int], levels: int) -> int:
+    if levels > MAX_UNROLLED_LEVELS:
+        return MAX_FIRST_WORK + 1
     try:
-        return expansion.unrolled(extent.levels)
+        return weight_of(levels)
     except RecursionError:
-        return MAX_FIRST_WORK
+        return MAX_FIRST_WORK + 1
 
 
 def _errors(

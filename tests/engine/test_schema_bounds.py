@@ -76,3 +76,12 @@ def test_where_it_would_take_too_long_to_say_what_is_wrong_that_is_said() -> Non
         value = {"a": value}
     [(_, reason)] = reasons({"anyOf": sides}, value)
     assert reason == "it does not fit the schema; to say where would take too long"
+
+
+def test_of_a_large_answer_the_first_fault_is_named() -> None:
+    schema = {"items": {"properties": {"n": {"type": "integer"}}}}
+    [(place, _)] = reasons(schema, [{"n": 1}] * 100_000 + [{"n": "x"}] * 100_000)
+    assert place == (100_000, "n")
+    branches = {"items": {"properties": {"n": {"anyOf": [{"type": "integer"}, {"minLength": 5}]}}}}
+    [(place, _)] = reasons(branches, [{"n": 1}] * 4_000 + [{"n": "x"}] * 4_000)
+    assert place == (4_000, "n")
