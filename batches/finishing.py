@@ -25,9 +25,7 @@ _ENDS = {
     BatchStatus.CANCELLING: BatchStatus.CANCELLED,
 }
 
-_SOME_EXPIRED = Q(
-    Exists(Result.objects.filter(batch_id=OuterRef("pk"), kind=FailureKind.EXPIRED))
-)
+_SOME_EXPIRED = Q(Exists(Result.objects.filter(batch_id=OuterRef("pk"), kind=FailureKind.EXPIRED)))
 
 _MESSAGES = {
     FailureKind.CANCELLED: "the batch was cancelled before this prompt was sent",

@@ -195,7 +195,8 @@ def test_pages_of_results_lead_back(root: Client, provider: Provider) -> None:
 
 
 def test_results_are_counted_as_their_ids_are(root: Client, provider: Provider) -> None:
-    assert '<td class="tp-number" data-label="#">1</td>' in shown(root, ended_batch(provider, ["a"]), "results")
+    page = shown(root, ended_batch(provider, ["a"]), "results")
+    assert '<td class="tp-number" data-label="#">1</td>' in page
 
 
 def test_a_result_leads_to_its_like(root: Client, provider: Provider) -> None:
