@@ -11,6 +11,7 @@ EngineError
     ├── Overloaded            the provider has no capacity                retry
     ├── ServerError           5xx, 408, 409                               retry
     ├── NetworkError          no connection, or it broke                  retry
+    │   └── NoFileLeft        we can open no more files (of the client)   retry, costs no attempt
     ├── DeadlineExceeded      no whole reply before the deadline          retry
     ├── MalformedReply        a 200 that is no reply                      retry
     ├── RequestRefused        the provider will never take this request   final

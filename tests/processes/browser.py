@@ -104,7 +104,7 @@ class Visitor:
         return list(self.page.evaluate(LABELS))
 
     def picture(self, path: Path) -> None:
-        self.page.screenshot(path=path)
+        self.page.screenshot(path=path, animations="disabled")
 
 
 @contextmanager
