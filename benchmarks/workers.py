@@ -15,6 +15,8 @@ from tests.servers import redis_binary, valkey_binary
 
 TITLE = "Celery workers, PostgreSQL with Redis and SQLite with Valkey"
 SETTINGS = {"LEASE_SECONDS": "60", "SWEEP_SECONDS": "30"}
+# Where a worker is killed.
+SHORT_LEASE_S, SHORT_SWEEP_S = 5, 1.0
 
 DATABASES: dict[DatabaseKind, str] = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
 
@@ -27,7 +29,7 @@ SMALL = 10
 
 
 @contextmanager
-def fresh_stack(kind: DatabaseKind) -> Iterator[Stack]:
+def fresh_stack(kind: DatabaseKind, **settings: str) -> Iterator[Stack]:
     binary = redis_binary() if kind == "postgres" else valkey_binary()
     behaviour = Behaviour(latency=LATENCY)
     with tempfile.TemporaryDirectory(prefix="threephase-bench-") as name:
@@ -38,7 +40,7 @@ def fresh_stack(kind: DatabaseKind) -> Iterator[Stack]:
             redirect_stdout(io.StringIO()),
             servers(kind, folder, binary) as shared,
             SimulatedProvider(behaviour) as simulator,
-            stack_on(shared, simulator, folder / "run", **SETTINGS) as stack,
+            stack_on(shared, simulator, folder / "run", **{**SETTINGS, **settings}) as stack,
         ):
             yield stack
 
@@ -50,6 +52,8 @@ def measure() -> list[Row]:
             rows += two_runners(stack, name)
         with fresh_stack(kind) as stack:
             rows.append(small_among_large(stack, name))
+        with fresh_stack(kind, LEASE_SECONDS=str(SHORT_LEASE_S)) as stack:
+            rows.append(recovery(stack, name))
     return rows
 
 
@@ -101,6 +105,26 @@ def small_among_large(stack: Stack, name: str) -> Row:
         if not all(stack.status(batch)["status"] == "in_progress" for batch in large):
             raise RuntimeError("the large batches ended too soon for this to mean anything")
     return Row(f"{name}: a batch of ten among two of {LARGE:,}", took, "s", bar=3.0)
+
+
+def recovery(stack: Stack, name: str) -> Row:
+    """How long no call goes out after a broker lost everything and the worker at work is killed."""
+    victim = stack.start_worker("victim")
+    batch = stack.create_batch(LATENCY_BOUND, batch_size=WINDOW)
+    stack.wait_for_calls(2 * WINDOW)
+    stack.start_worker("heir")
+    # All threads of the victim but one are idle, so both take these: the heir is up by then.
+    for _ in range(8):
+        stack.wait_completed(stack.create_batch(2))
+    stack.start_sweeper(SHORT_SWEEP_S)
+    stack.broker.flushall()
+    stack.kill_in_flight(victim)
+    calls, killed_at = stack.simulator.calls.total(), time.monotonic()
+    stack.wait_until(lambda: stack.simulator.calls.total() > calls, "a further call")
+    took = time.monotonic() - killed_at
+    stack.wait_completed(batch, seconds=300)
+    what = f"until calls go on, lease {SHORT_LEASE_S} s, sweep {SHORT_SWEEP_S:g} s"
+    return Row(f"{name}: {what}", took, "s", bar=SHORT_LEASE_S + SHORT_SWEEP_S + 0.5)
 
 
 def create(stack: Stack, base_url: str, texts: list[str]) -> int:

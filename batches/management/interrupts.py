@@ -69,6 +69,8 @@ def until_interrupted(items: Iterable[T]) -> Iterator[Iterator[T]]:
             if received:
                 raise Interrupted(received[0])
         handled.close()
+        if received:
+            raise Interrupted(received[0])
 
     with ExitStack() as handled:
         handled.enter_context(handled_by(handle))

@@ -59,6 +59,7 @@ class CommandLine:
             "DATA_DIR": str(folder / "var"),
             "LEASE_SECONDS": "2",
             "COLUMNS": "200",
+            "PYTHONFAULTHANDLER": "1",
         }
         self._simulator = simulator
 
@@ -95,6 +96,10 @@ class CommandLine:
         """Wait for the end of a process."""
         try:
             stdout, stderr = process.communicate(input=stdin, timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            # It tells where it hangs, thanks to PYTHONFAULTHANDLER.
+            process.send_signal(signal.SIGABRT)
+            pytest.fail("it hangs: {}\n{}".format(*process.communicate()))
         finally:
             process.kill()
         return Finished(process.returncode, stdout, stderr)
