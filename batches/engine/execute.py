@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 from batches.engine.errors import (
@@ -49,6 +50,18 @@ Judge = Callable[[PreparedRequest, Reply], Judgement]
 
 DEFAULT_BATCH_SIZE = 100
 DEFAULT_TIMEOUT_S = 600.0
+
+
+class Stop(IntEnum):
+    """What becomes of requests in flight when a run is stopped; of several stops the last named
+    here holds."""
+
+    # They are finished, with the questions that follow.
+    FINISH = 1
+    # What would have to be asked for again is left undone, for another run.
+    LEAVE = 2
+    # No run follows: what came is delivered, whatever it is worth.
+    SETTLE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +114,7 @@ class Execution:
         self._governor = governor or Anarchy()
         self._options = options
         self._queue: RequestQueue | None = None
-        self._stopped = False
-        self._asks_again = True
+        self._stopped: Stop | None = None
         self._makes_room = False
         # Unfinished requests that a call was paid for.
         self._paid: set[Call] = set()
@@ -114,17 +126,20 @@ class Execution:
             await self._run_window(chunks)
         else:
             await self._run_windows(chunks)
-        if self.pause is None and not self._stopped:
+        if self._stopped is Stop.SETTLE:
+            self._refusals.settle()
+        elif self.pause is None and not self._stopped:
             self.pause = self._refusals.end()
         await self._deliver_due()
 
-    def stop(self, *, ask_again: bool = True) -> None:
-        """Begin no further request; those in flight are finished and delivered.
+    @property
+    def is_undecided(self) -> bool:
+        """Whether failures are held back, of which it is not known yet whose fault they are."""
+        return self._refusals.are_held
 
-        Without `ask_again` the answer that there is by then is delivered, whatever it is worth.
-        """
-        self._stopped = True
-        self._asks_again = self._asks_again and ask_again
+    def stop(self, how: Stop = Stop.FINISH) -> None:
+        """Begin no further request."""
+        self._stopped = max(how, self._stopped or how)
         self._governor.close()
         if self._queue is not None:
             self._queue.close()
@@ -163,8 +178,8 @@ class Execution:
             error = await self._converse(call, turn)
             if error is not None:
                 await self._handle(queue, call, error)
-            elif call.follow_up and self.pause:
-                self._break_off(queue, call, self.pause)
+            elif call.follow_up and self._stopped is not Stop.SETTLE:
+                self._break_off(queue, call)
             else:
                 await self._finish(queue, call, call.exchange())
 
@@ -187,10 +202,12 @@ class Execution:
             call.ask(call.follow_up)
 
     async def _may_ask_again(self, request: PreparedRequest) -> bool:
-        if self._stopped:
-            # Part of what is in flight, unless it was said otherwise.
-            return self._asks_again and self.pause is None
-        return self._admit is None or await self._admit(request)
+        if not self._stopped:
+            admitted = self._admit is None or await self._admit(request)
+            if not self._stopped:
+                return admitted
+        # Part of what is in flight.
+        return self._stopped is Stop.FINISH
 
     def _judgement(self, request: PreparedRequest, reply: Reply) -> Judgement | None:
         if self._judge is None:
@@ -267,13 +284,13 @@ class Execution:
 
     def _pause_for(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
         self.pause = self.pause or error
-        self.stop()
-        self._break_off(queue, call, error)
+        self.stop(Stop.LEAVE)
+        self._break_off(queue, call)
 
-    def _break_off(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
-        """Leave a request undone for a pause, for which it is not to fail."""
+    def _break_off(self, queue: RequestQueue, call: Call) -> None:
+        """Leave a request undone that is not to fail for what stops the run."""
         if call.reply is not None:
-            self.broken_off.append(call.exchange(error))
+            self.broken_off.append(call.exchange(self.pause))
         self._leave_undone(queue, call)
 
     async def _finish(self, queue: RequestQueue, call: Call, exchange: Exchange) -> None:

@@ -72,13 +72,22 @@ class Refusals:
         due, self._due = self._due, []
         return due
 
+    @property
+    def are_held(self) -> bool:
+        """Whether it is not known yet of some whose fault they are."""
+        return bool(self._held)
+
     def end(self) -> ProviderError | None:
         """No call will come any more: the error to pause for, or else all may be released."""
         for held in self._held:
-            if isinstance(held.error, AccessRefused):
+            if isinstance(held.error, AccessRefused) and not self._trusting:
                 return held.error
-        self._let_go(self._held)
+        self.settle()
         return None
+
+    def settle(self) -> None:
+        """Take all that is held for the prompts' own fault: nobody will ask any more."""
+        self._let_go(self._held)
 
     def _patience(self, exchange: Exchange) -> int | None:
         """How many of its kind in a row are too many; None where one failure tells all."""

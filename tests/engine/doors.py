@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from batches.engine.errors import ProviderError
-from batches.engine.execute import Execution, ExecutionOptions, Judge
+from batches.engine.execute import Admit, Execution, ExecutionOptions, Judge
 from batches.engine.records import Exchange, PreparedRequest, Reply, Schedule
 from batches.engine.request_queue import Chunks
 from batches.engine.retry import RetryPolicy
@@ -63,6 +63,7 @@ class Run:
         chunks: Chunks | None = None,
         tentative: bool = False,
         judge: Judge | None = None,
+        admit: Admit | None = None,
     ) -> None:
         self.doors = Doors()
         self.delivered: list[Exchange] = []
@@ -73,7 +74,9 @@ class Run:
             retry=retry or RetryPolicy(base_s=0.0),
             tentative=tentative,
         )
-        self.execution = Execution(self.doors.send, self.deliver, self.options, judge=judge)
+        self.execution = Execution(
+            self.doors.send, self.deliver, self.options, judge=judge, admit=admit
+        )
         requests = map(request, range(count))
         self.task = asyncio.create_task(self.execution.run(chunks or in_chunks(requests, window)))
 

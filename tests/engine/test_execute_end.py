@@ -13,9 +13,10 @@ from batches.engine.errors import (
     FailureKind,
     ProviderError,
     QuotaError,
+    RequestRefused,
     ServerError,
 )
-from batches.engine.execute import Execution, ExecutionOptions, gather_all
+from batches.engine.execute import Execution, ExecutionOptions, Stop, gather_all
 from batches.engine.records import (
     SCHEDULES,
     Exchange,
@@ -303,12 +304,58 @@ async def test_a_stop_lets_a_second_question_be_answered() -> None:
 async def test_a_stop_that_is_in_earnest_keeps_what_came_and_asks_nothing_more() -> None:
     run = Run(9, window=2, judge=never_content)
     await run.inside(0, 1)
-    run.execution.stop(ask_again=False)
+    run.execution.stop(Stop.SETTLE)
     run.doors.let(0, 1)
     await run.end()
     assert run.doors.begun == [0, 1]
     assert run.done == [0, 1]
     assert all(exchange.reply and exchange.judgement for exchange in run.delivered)
+
+
+async def test_a_stop_that_another_run_follows_leaves_a_second_question_to_that() -> None:
+    run = Run(9, window=2, judge=never_content)
+    await run.inside(0, 1)
+    run.execution.stop(Stop.LEAVE)
+    run.execution.stop(Stop.FINISH)
+    run.doors.let(0, 1)
+    await run.end()
+    assert run.doors.begun == [0, 1]
+    assert run.delivered == []
+
+
+@pytest.mark.parametrize("how", list(Stop))
+async def test_refusals_of_which_nothing_more_will_be_known_are_kept_if_no_run_follows(
+    how: Stop,
+) -> None:
+    run = Run(9, window=1)
+    await run.inside(0)
+    run.doors.fail(0, RequestRefused("HTTP 400"))
+    await run.inside(1)
+    assert run.execution.is_undecided
+    run.execution.stop(how)
+    run.doors.fail(1, RequestRefused("HTTP 400"))
+    await run.end()
+    assert run.done == ([0, 1] if how is Stop.SETTLE else [])
+
+
+async def test_a_stop_lets_a_second_question_be_asked_that_waits_to_be_admitted() -> None:
+    asked = asyncio.Event()
+
+    async def admit(request: PreparedRequest) -> bool:
+        if request.asked_again:
+            asked.set()
+            await eventually(lambda: bool(run.execution._stopped))
+        return not request.asked_again
+
+    run = Run(9, window=1, judge=content_with_the_second, admit=admit)
+    await run.inside(0)
+    run.doors.let(0)
+    await asked.wait()
+    run.execution.stop()
+    await run.inside(0)
+    run.doors.let(0)
+    await run.end()
+    assert [exchange.calls for exchange in run.delivered] == [2]
 
 
 async def test_a_key_that_is_revoked_between_two_questions_fails_no_prompt() -> None:
