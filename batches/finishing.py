@@ -41,9 +41,9 @@ def finish_batch(batch_id: int) -> bool:
     """
     this = Batch.objects.filter(pk=batch_id)
     if this.filter(status=BatchStatus.CANCELLING).exists():
-        _close_open_chunks(batch_id, FailureKind.CANCELLED)
+        _close_open_chunks(this.filter(status=BatchStatus.CANCELLING), FailureKind.CANCELLED)
     elif this.overdue().exists():
-        _close_open_chunks(batch_id, FailureKind.EXPIRED)
+        _close_open_chunks(this.overdue(), FailureKind.EXPIRED)
     unfinished = Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))
     ready = this.filter(~Exists(unfinished))
     if ready.filter(status=BatchStatus.CANCELLING, total=0).exists():
@@ -118,20 +118,21 @@ class _Heartbeat:
             self._renewed_at = time.monotonic()
 
 
-def _close_open_chunks(batch_id: int, kind: FailureKind) -> None:
-    """Give every open prompt of the chunks that nobody holds the outcome of never having run."""
+def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:
+    """Give every open prompt of the chunks that nobody holds the outcome of never having run, as
+    long as their batch is over: it may have ended, and been retried, meanwhile."""
     while True:
         with transaction.atomic():
             chunks = list(
                 Chunk.objects.claimable()
-                .filter(batch_id=batch_id)
+                .filter(batch__in=over)
                 .order_by("lo")
-                .select_for_update(skip_locked=True)
-                .values_list("pk", "lease_token", "lo", "hi")[:CHUNKS_AT_ONCE]
+                .select_for_update(skip_locked=True, of=("self",))
+                .values_list("pk", "batch_id", "lease_token", "lo", "hi")[:CHUNKS_AT_ONCE]
             )
             if not chunks:
                 return
-            for pk, token, lo, hi in chunks:
+            for pk, batch_id, token, lo, hi in chunks:
                 # The token grows as with any claim: a runner that was thought gone is fenced off.
                 closed = Chunk.objects.filter(pk=pk, lease_token=token).update(
                     state=ChunkState.DONE, lease_expires_at=None, lease_token=F("lease_token") + 1

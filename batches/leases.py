@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from batches.lifecycle import ChunkState
-from batches.models import Batch, Chunk, Slot, lease_end
+from batches.models import Batch, Chunk, ChunkQuerySet, Slot, lease_end
 
 # A chunk that has lost so many runners is run one prompt at a time.
 CRASHES_TO_QUARANTINE = 2
@@ -109,10 +109,18 @@ def complete(lease: Lease) -> bool:
     return _update(lease, state=ChunkState.DONE, lease_expires_at=None)
 
 
+def is_done(lease: Lease) -> bool:
+    """Whether a chunk is done, and was under this lease."""
+    return _done(lease).exists()
+
+
 def reopen(lease: Lease) -> None:
     """Take back that a chunk is done: it is claimable again."""
-    done = Chunk.objects.filter(pk=lease.chunk_id, lease_token=lease.token, state=ChunkState.DONE)
-    done.update(state=ChunkState.READY)
+    _done(lease).update(state=ChunkState.READY)
+
+
+def _done(lease: Lease) -> ChunkQuerySet:
+    return Chunk.objects.filter(pk=lease.chunk_id, lease_token=lease.token, state=ChunkState.DONE)
 
 
 def release(leases: Iterable[Lease]) -> None:

@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce, Greatest
 from batches.bulk import insert_rows
 from batches.engine.records import Outcome
 from batches.engine.replies import storable
-from batches.leases import Lease, complete, hold, reopen
+from batches.leases import Lease, complete, hold, is_done, reopen
 from batches.models import Batch, Result
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def store_outcomes(
         for chunk in sorted(chunks, key=lambda chunk: chunk.lease.chunk_id):
             lease = chunk.lease
             held = complete(lease) if chunk.done else hold(lease, seconds=lease_seconds)
-            if held:
+            if held or (again and chunk.done and is_done(lease)):
                 kept += [(outcome, chunk.prompt_ids[outcome.index]) for outcome in chunk.outcomes]
             else:
                 lost.append(lease)

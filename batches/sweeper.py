@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Least, Now
@@ -24,6 +24,8 @@ from batches.reading import clear_leftovers, left_over, to_read
 from batches.uploads import expire_uploads
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # An input that is still being read after so long has lost its reader.
 INGEST_DEADLINE = timedelta(hours=6)
@@ -43,25 +45,34 @@ class SweepReport:
 
 
 def sweep(ring: Callable[[int], object]) -> SweepReport:
-    """Do what is due; `ring` is called with the id of each batch that has work and no runner."""
-    failed = fail_abandoned_inputs()
-    ended = sum(finish_batch(pk) for pk in _to_finish())
+    """Do what is due; `ring` is called with the id of each batch that has work and no runner.
+
+    What fails is logged, and the rest is done.
+    """
+    failed = _surely(fail_abandoned_inputs) or 0
+    ended = sum(bool(_surely(finish_batch, pk)) for pk in _to_finish())
     rung = _to_ring()
     for pk in rung:
         ring(pk)
     deleted = list(Batch.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True))
     for pk in deleted:
-        purge(pk)
+        _surely(purge, pk)
     for pk in list(left_over().values_list("pk", flat=True)):
-        clear_leftovers(pk)
-    sweep_deliveries()
-    delete_expired_files()
-    expire_uploads()
-    remove_leftovers()
-    forget_workers()
+        _surely(clear_leftovers, pk)
+    files = (delete_expired_files, expire_uploads, remove_leftovers)
+    for step in (sweep_deliveries, *files, forget_workers):
+        _surely(step)
     report = SweepReport(rung=len(rung), ended=ended, failed=failed, purged=len(deleted))
     logger.debug("Swept: %s", report)
     return report
+
+
+def _surely(step: Callable[..., T], *batch: int) -> T | None:
+    try:
+        return step(*batch)
+    except Exception:
+        logger.exception("Sweeping failed in %s%r", step.__name__, batch)
+        return None
 
 
 def fail_abandoned_inputs() -> int:

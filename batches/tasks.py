@@ -81,6 +81,7 @@ def _work(turn: int | None) -> bool:
 
 
 def _run(batch_id: int, *, probing: bool = False) -> SliceReport:
+    """Never fails: others wait, and a batch that breaks down is not to be the only one tried."""
     limits = SliceLimits(slice_s=settings.SLICE_SECONDS, grace_s=settings.GRACE_SECONDS)
     try:
         return run_slice(batch_id, stop=SHUTDOWN, limits=limits, probing=probing)
@@ -88,7 +89,9 @@ def _run(batch_id: int, *, probing: bool = False) -> SliceReport:
         provider_id = Batch.objects.values_list("provider_id", flat=True).get(pk=batch_id)
         breaker.trip(provider_id, f"config: {error}")
         logger.warning("Batch %d is paused: %s", batch_id, error)
-        return SliceReport()
+    except Exception:
+        logger.exception("Batch %d could not be worked on", batch_id)
+    return SliceReport()
 
 
 def _probe(batch_id: int) -> None:

@@ -15,6 +15,7 @@ from batches.couriers import Couriers
 from batches.deliveries import (
     GIVE_UP_AFTER,
     LONGEST_RETRY_S,
+    _claim,
     _record,
     deliver,
     retry_delay_s,
@@ -345,3 +346,19 @@ def test_a_failing_endpoint_does_not_hold_up_others(batch: Batch, owner: User) -
                 deliver(pk)
     statuses = list(WebhookDelivery.objects.order_by("pk").values_list("status", flat=True))
     assert statuses == ["pending", "delivered"]
+
+
+def test_an_event_behind_one_that_is_being_delivered_waits_for_no_worker(
+    batch: Batch, owner: User
+) -> None:
+    endpoint = subscribed(owner).endpoint
+    first, second = (
+        WebhookDelivery.objects.create(
+            endpoint=endpoint, event_type="batch.completed", object_id=batch.public_id
+        )
+        for _ in range(2)
+    )
+    assert set(WebhookDelivery.objects.waiting()) == {first, second}
+    assert _claim(first)
+    assert list(WebhookDelivery.objects.due()) == [second]
+    assert not WebhookDelivery.objects.waiting().exists()

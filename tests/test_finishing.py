@@ -170,6 +170,32 @@ def test_a_batch_that_is_cancelled_while_it_expires_ends_as_cancelled(batch: Bat
     assert batch.report is not None
 
 
+def test_who_is_late_closes_nothing_of_a_batch_that_was_retried_meanwhile(batch: Batch) -> None:
+    Batch.objects.update(status="cancelling")
+    asked = RetriedMeanwhile(batch)
+    with connection.execute_wrapper(asked):
+        finish_batch(batch.pk)
+    assert asked.done
+    batch.refresh_from_db()
+    assert batch.status == "in_progress"
+    assert not Result.objects.exists()
+
+
+class RetriedMeanwhile:
+    """Another who ends a batch just before its chunks are looked for, and an owner who retries."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.done = False
+        self._batch = batch
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - as Django calls it
+        if sql.startswith("SELECT") and '"lease_token"' in sql and not self.done:
+            self.done = True
+            assert finish_batch(self._batch.pk)
+            services.retry_batch(self._batch)
+        return execute(sql, params, many, context)
+
+
 class CancelledMeanwhile:
     """Somebody who cancels a batch while its results are looked at."""
 

@@ -22,9 +22,16 @@ def claim(batch: Batch) -> Lease:
     return lease
 
 
-def store(batch: Batch, *chunks: ChunkOutcomes, activity: Activity = ACTIVITY) -> list[Lease]:
+def store(
+    batch: Batch, *chunks: ChunkOutcomes, activity: Activity = ACTIVITY, again: bool = False
+) -> list[Lease]:
     lost = store_outcomes(
-        batch.pk, chunks, activity=activity, clock=Clock(1_700_000_000.0), lease_seconds=60
+        batch.pk,
+        chunks,
+        activity=activity,
+        clock=Clock(1_700_000_000.0),
+        lease_seconds=60,
+        again=again,
     )
     batch.refresh_from_db()
     return lost
@@ -92,3 +99,13 @@ def test_time_between_two_runs_does_not_count(batch: Batch) -> None:
     store(batch, chunk_outcomes(batch, claim(batch)), activity=Activity(1000, 1010, 1002))
     store(batch, chunk_outcomes(batch, claim(batch)), activity=Activity(5000, 5001, 5000.5))
     assert batch.active_s == pytest.approx(11)
+
+
+def test_what_was_committed_although_it_seemed_to_fail_is_ours_and_counts_once(
+    batch: Batch,
+) -> None:
+    outcomes = chunk_outcomes(batch, claim(batch))
+    assert store(batch, outcomes) == []
+    before = (batch.succeeded, batch.calls)
+    assert store(batch, outcomes, again=True) == []
+    assert (batch.succeeded, batch.calls) == before

@@ -11,7 +11,7 @@ from batches.models.provider import Provider
 from batches.models.result import Result
 from batches.models.token import ApiToken
 from batches.models.webhook import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
-from batches.models.work import Chunk, Prompt, Slot
+from batches.models.work import Chunk, ChunkQuerySet, Prompt, Slot
 from batches.models.worker import Worker
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Batch",
     "BatchQuerySet",
     "Chunk",
+    "ChunkQuerySet",
     "File",
     "Prompt",
     "Provider",

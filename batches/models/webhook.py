@@ -4,7 +4,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from batches.models.fields import choices, one_of, public_id
@@ -37,6 +37,17 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def due(self) -> "WebhookDeliveryQuerySet":
         """Deliveries that should be attempted now; nobody is at it."""
         return self.filter(status=WebhookDelivery.PENDING, next_attempt_at__lte=Now())
+
+    def waiting(self) -> "WebhookDeliveryQuerySet":
+        """Those of the due ones that wait for a worker, not for their endpoint to answer another:
+        all that nobody has tried to deliver to meanwhile."""
+        tried = WebhookDelivery.objects.filter(
+            endpoint=OuterRef("endpoint"),
+            status=WebhookDelivery.PENDING,
+            attempts__gt=0,
+            next_attempt_at__gt=Now(),
+        )
+        return self.due().filter(~Exists(tried))
 
 
 class WebhookDelivery(models.Model):
