@@ -9,6 +9,7 @@ A probe is one real prompt of a waiting batch. Staff may pause a provider too; t
 
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -43,13 +44,16 @@ def shows_it_open(error: ProviderError) -> bool:
     return of_batch or isinstance(error, RequestRefused | RateLimited)
 
 
-def trip(provider_id: int, reason: str) -> bool:
-    """Pause a provider, until a probe goes well; whether it was open before."""
+def trip(provider_id: int, reason: str, *, suspect: int | None = None) -> bool:
+    """Pause a provider, until a probe goes well; whether it was open before.
+
+    `suspect` is the batch that may be at fault alone.
+    """
     first = Now() + timedelta(seconds=FIRST_PROBE_S)
     reason = reason[:MAX_REASON_CHARS]
     this = Provider.objects.filter(pk=provider_id)
     tripped = this.filter(pause_reason="").update(
-        pause_reason=reason, paused_at=Now(), probe_at=first, probes=0
+        pause_reason=reason, paused_at=Now(), probe_at=first, probes=0, suspect=suspect
     )
     if not tripped:
         # After a failed probe the newest reason holds; what staff wrote stays.
@@ -60,7 +64,11 @@ def trip(provider_id: int, reason: str) -> bool:
 def pause(provider_id: int, reason: str) -> None:
     """Pause a provider until staff resume it."""
     Provider.objects.filter(pk=provider_id).update(
-        pause_reason=reason[:MAX_REASON_CHARS], paused_at=Now(), probe_at=None, probes=0
+        pause_reason=reason[:MAX_REASON_CHARS],
+        paused_at=Now(),
+        probe_at=None,
+        probes=0,
+        suspect=None,
     )
 
 
@@ -69,7 +77,24 @@ def reset(provider_id: int, *, paused_by_staff: bool = True) -> bool:
     paused = Provider.objects.filter(pk=provider_id).exclude(pause_reason="")
     if not paused_by_staff:
         paused = paused.exclude(probe_at=None)
-    return bool(paused.update(pause_reason="", paused_at=None, probe_at=None, probes=0))
+    opened = paused.update(pause_reason="", paused_at=None, probe_at=None, probes=0, suspect=None)
+    return bool(opened)
+
+
+@transaction.atomic
+def answered_probe(batch: Batch) -> bool:
+    """Open the provider that has answered a probe of this batch; whether it was opened.
+
+    If it was paused for what may be the fault of one batch, and another has been answered now, it
+    is: then that batch is paused instead.
+    """
+    provider = Provider.objects.get(pk=batch.provider_id)
+    if not reset(provider.pk, paused_by_staff=False):
+        return False
+    if provider.suspect_id is not None and provider.suspect_id != batch.pk:
+        suspect = Batch.objects.in_time().filter(pk=provider.suspect_id, pause_reason="")
+        suspect.update(pause_reason=provider.pause_reason)
+    return True
 
 
 def claim_probe(batch_id: int) -> bool:

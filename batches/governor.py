@@ -391,3 +391,17 @@ def share_of(cap: int, max_in_flight: int | None, runners: int, rank: int) -> in
         return cap
     share, left = divmod(max_in_flight, max(runners, 1))
     return min(cap, share + (rank < left))
+
+
+def rank_of(slot: int, priorities: Mapping[int, int], turn: int) -> int:
+    """The rank (from 0) of the runner in a slot, among those in all slots with their priorities.
+
+    The highest priority comes first, and those of one priority change places in each turn: the
+    last may have no share at all.
+    """
+    if slot not in priorities:
+        return len(priorities)
+    mine = priorities[slot]
+    equals = [other for other, priority in priorities.items() if priority == mine]
+    before = sum(priority > mine for priority in priorities.values())
+    return before + (equals.index(slot) + turn) % len(equals)

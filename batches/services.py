@@ -32,6 +32,8 @@ from batches.purging import purge
 from batches.tasks import ring, runners_of
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
+# How the reasons of pauses begin that are a batch's own, though it is a provider who refuses.
+OWN_REFUSALS = (f"{FailureKind.REQUEST}:", f"{FailureKind.AUTH}:")
 
 # What whoever makes a batch may ask for.
 MAX_BATCH_SIZE = 10_000
@@ -208,12 +210,12 @@ def resume_batch(
     """Let a paused batch go on, with another budget if one is given. Raises NotPossible.
 
     That its provider is paused is another matter; one whose budget is spent pauses again. One
-    that paused because the provider refused all of its first requests has them fail now.
+    that paused because the provider refuses its requests, but not those of others, has them fail.
     """
     budget = {"max_cost": max_cost, "max_tokens_total": max_tokens_total}
     given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
     batch.refresh_from_db()
-    if batch.pause_reason.startswith(f"{FailureKind.REQUEST}:"):
+    if batch.pause_reason.startswith(OWN_REFUSALS):
         given["trusts_refusals"] = True
     if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(pause_reason="", **given):
         batch.refresh_from_db()

@@ -13,7 +13,7 @@ from batches.engine.announced import announced_limits
 from batches.engine.errors import RateLimited, ServerError
 from batches.engine.records import PreparedRequest, Usage
 from batches.engine.window import SMALL
-from batches.governor import MOST_MODELS, Governor, Turn, share_of
+from batches.governor import MOST_MODELS, Governor, Turn, rank_of, share_of
 from batches.rate_limits import Answer, LocalLimits, per_minute
 from tests.engine.makers import reply, request
 from tests.waiting import eventually
@@ -229,3 +229,10 @@ def test_calls_at_once_are_shared_among_the_runners(
 ) -> None:
     ranks = range(len(shares))
     assert [share_of(cap, most, len(shares), rank) for rank in ranks] == shares
+
+
+def test_of_one_priority_each_is_first_in_its_turn_and_the_lower_ones_never_are() -> None:
+    priorities = {1: 0, 2: 5, 3: 5, 4: 0}
+    ranks = [[rank_of(slot, priorities, turn) for slot in priorities] for turn in range(2)]
+    assert ranks == [[2, 0, 1, 3], [3, 1, 0, 2]]
+    assert rank_of(9, priorities, 0) == 4

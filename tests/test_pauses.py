@@ -8,15 +8,19 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from batches import breaker, services
+from batches.engine.prepare import with_response_schema
+from batches.engine.records import Endpoint
 from batches.engine.refusals import FORBIDDEN_TO_PAUSE
 from batches.engine.replies import QUOTA_CODES
 from batches.leases import CRASHES_TO_QUARANTINE
 from batches.models import Batch, Chunk, Provider, Result
 from batches.runner import run_slice
+from batches.runner.store import Progress
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
-from tests.makers import batch_of
+from tests.makers import MODEL, batch_of
 
+CHAT: Endpoint = "/v1/chat/completions"
 WINDOW = 10
 ALL = 120
 REFUSED_FROM = 50
@@ -231,3 +235,44 @@ def test_each_probe_is_of_another_batch(provider: Provider, simulator: Simulated
     first, second, third = (batch.pk for batch in batches)
     assert probed == [first, second, third, first]
     assert not Result.objects.exists()
+
+
+def test_a_403_that_only_one_batch_meets_pauses_that_batch_and_fails_it_when_it_is_resumed(
+    provider: Provider,
+) -> None:
+    forbidden, fine = batch_of(provider, ["[simulate: status=403]"]), batch_of(provider, 3)
+    assert run_slice(forbidden.pk).pause_reason.startswith("auth: ")
+    # For all that is known it may be the key.
+    assert not Batch.objects.runnable().exists()
+    for batch in (forbidden, fine):
+        make_probe_due(provider)
+        assert probe(batch)
+    assert list(Batch.objects.runnable()) == [fine]
+    forbidden.refresh_from_db()
+    assert forbidden.pause_reason.startswith("auth: ")
+    services.resume_batch(forbidden)
+    assert run_slice(forbidden.pk).ended
+    check_batch(forbidden)
+    assert forbidden.failed == 1
+    assert run_slice(fine.pk).ended
+
+
+def test_a_pause_fails_no_prompt_that_is_to_be_asked_again(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(latency="fixed:3")
+    texts = ["[simulate: latency=0]", *["[simulate: answer=not_json turn=1]"] * 4]
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    defaults = with_response_schema({"model": MODEL}, endpoint=CHAT, schema=schema)
+    batch = batch_of(provider, texts, defaults=defaults)
+
+    def pause(_: Progress) -> None:
+        services.pause_provider(provider)
+
+    assert run_slice(batch.pk, on_progress=pause).pause_reason
+    assert Result.objects.count() == 1
+    services.resume_provider(provider)
+    simulator.behaviour = Behaviour()
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert batch.succeeded == 5

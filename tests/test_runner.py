@@ -2,8 +2,10 @@ import json
 import logging
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from batches.engine.errors import AuthError, ConfigError
@@ -229,6 +231,37 @@ def test_a_chunk_whose_results_are_all_stored_is_only_closed(
     Batch.objects.filter(pk=batch.pk).update(status="in_progress")
     assert run_slice(batch.pk).ended
     assert not simulator.calls
+
+
+class GoneForAMoment:
+    """A database that fails when the prompts of the first chunk are read."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - as Django calls it
+        if sql.startswith("SELECT") and '"custom_id"' in sql and not self.failed:
+            self.failed = True
+            raise OperationalError("the server closed the connection")
+        return execute(sql, params, many, context)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_chunk_that_could_not_be_read_is_claimed_again_at_once(provider: Provider) -> None:
+    batch = batch_of(provider, 10, batch_size=5)
+    database = GoneForAMoment()
+    with connection.execute_wrapper(database):
+        assert run_slice(batch.pk).ended
+    assert database.failed
+    check_batch(batch)
+    assert not Chunk.objects.filter(crashes__gt=0).exists()
+
+
+def test_a_budget_that_is_spent_with_the_last_prompt_pauses_nothing(provider: Provider) -> None:
+    batch = batch_of(provider, 4, batch_size=4, max_tokens_total=1)
+    assert run_slice(batch.pk).ended
+    check_batch(batch)
+    assert batch.pause_reason == ""
 
 
 def test_finishing_twice_changes_nothing(provider: Provider) -> None:

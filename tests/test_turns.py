@@ -1,15 +1,20 @@
 """Whose turn it is: what a worker does that is rung."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
-from batches import tasks
+from batches import services, sweeper, tasks
 from batches.leases import claim_chunk, claim_slot
-from batches.models import Batch, Provider
+from batches.models import Batch, Provider, Result
+from batches.runner import SliceLimits, run_slice
+from batches.simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import batch_of
+from tests.waiting import wait_until
 
 LONG_S = 600.0
 
@@ -74,3 +79,69 @@ def test_a_provider_that_cannot_be_called_costs_the_others_no_turn(provider: Pro
     check_batch(waiting)
     broken.refresh_from_db()
     assert broken.pause_reason.startswith("config: ")
+
+
+def test_a_batch_that_breaks_down_costs_the_others_no_turn(provider: Provider) -> None:
+    # Prices that no form would store.
+    broken = Provider.objects.create(name="b", base_url=provider.base_url, prices=[1])
+    stopped, waiting = batch_of(broken, 2), batch_of(provider, 2)
+    Batch.objects.filter(pk=stopped.pk).update(max_cost=1, priority=1)
+    tasks.run_batch(stopped.pk)
+    check_batch(waiting)
+
+
+def test_a_batch_that_cannot_be_ended_costs_the_others_no_sweep(provider: Provider) -> None:
+    stuck, waiting = batch_of(provider, 2), batch_of(provider, 2)
+    assert run_slice(stuck.pk).ended
+    Batch.objects.filter(pk=stuck.pk).update(status="finalizing")
+    # What no JSON holds, so that the report cannot be stored.
+    Result.objects.filter(batch=stuck, index=0).update(latency_s=float("inf"))
+    rung: list[int] = []
+    sweeper.sweep(rung.append)
+    assert rung == [waiting.pk]
+
+
+def test_a_batch_that_is_gone_is_nobody_s_turn(provider: Provider) -> None:
+    gone, waiting = batch_of(provider, 2), batch_of(provider, 2)
+    pk = gone.pk
+    gone.delete()
+    assert tasks._work(pk)
+    check_batch(waiting)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_room_is_made_when_it_is_known_whose_fault_refusals_are(
+    provider: Provider, simulator: SimulatedProvider, status: int
+) -> None:
+    simulator.behaviour = Behaviour(latency="fixed:0.4")
+    refused = batch_of(provider, [f"[simulate: status={status}]"] * 5, batch_size=1)
+    batch_of(provider, 1)
+    report = run_slice(refused.pk, limits=SliceLimits(slice_s=1))
+    assert report.ended
+    assert simulator.calls.total() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_there_is_one_place_the_higher_priority_has_it(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    Provider.objects.update(max_in_flight=1)
+    simulator.behaviour = Behaviour(latency="fixed:0.1")
+    low = batch_of(provider, 200, batch_size=10)
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(slice_of_one, low)
+        wait_until(lambda: simulator.calls.total() > 1)
+        high = batch_of(provider, 2, priority=5)
+        threads.submit(slice_of_one, high).result()
+        check_batch(high)
+        low.refresh_from_db()
+        assert low.status == "in_progress"
+        services.cancel_batch(low)
+        running.result()
+
+
+def slice_of_one(batch: Batch) -> None:
+    try:
+        run_slice(batch.pk)
+    finally:
+        connection.close()

@@ -31,14 +31,15 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         stamped = {f"{target}_at": Now(), **values}
         return bool(self.filter(status__in=sources).update(status=target, **stamped))
 
+    def in_time(self) -> "BatchQuerySet":
+        """Batches in progress that are not over their time, paused ones among them."""
+        in_time = Q(expires_at=None) | Q(expires_at__gt=Now())
+        return self.filter(in_time, status=BatchStatus.IN_PROGRESS)
+
     def runnable(self, *, probing: bool = False) -> "BatchQuerySet":
         """Batches whose chunks may be claimed; or that may probe a provider that is paused."""
-        return self.filter(
-            Q(expires_at=None) | Q(expires_at__gt=Now()),
-            ~Q(provider__pause_reason="") if probing else Q(provider__pause_reason=""),
-            status=BatchStatus.IN_PROGRESS,
-            pause_reason="",
-        )
+        is_open = Q(provider__pause_reason="")
+        return self.in_time().filter(~is_open if probing else is_open, pause_reason="")
 
     def waiting(self, *, probing: bool = False) -> "BatchQuerySet":
         """Batches for the workers that have a chunk and a slot which nobody has."""

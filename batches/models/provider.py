@@ -47,6 +47,10 @@ class Provider(models.Model):
     # When a single call may try whether it answers again; null if only staff may.
     probe_at = models.DateTimeField(null=True, editable=False)
     probes = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # The batch whose refusals paused it, where they may be the batch's own fault.
+    suspect = models.ForeignKey(
+        "batches.Batch", models.SET_NULL, null=True, editable=False, related_name="+"
+    )
 
     created_at = models.DateTimeField(db_default=Now())
 

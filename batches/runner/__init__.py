@@ -83,7 +83,7 @@ def run_slice(
         leave_slot(slot)
     if work.over_budget:
         store.pause(work.over_budget)
-    reopened = work.probed_well and breaker.reset(batch.provider_id, paused_by_staff=False)
+    reopened = work.probed_well and breaker.answered_probe(batch)
     ended = finish_batch(batch_id)
     if ended:
         log_performance(batch)
@@ -101,7 +101,8 @@ def run_slice(
 
 def standstill(batch_id: int) -> str:
     """Why nothing is sent for a batch that is in progress; "" if something could be."""
-    return Batch.objects.select_related("provider").get(pk=batch_id).standstill
+    batch = Batch.objects.select_related("provider").filter(pk=batch_id).first()
+    return batch.standstill if batch else ""
 
 
 def log_performance(batch: Batch) -> None:

@@ -21,7 +21,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError
 
 from batches import breaker
 from batches.engine.errors import FailureKind, ProviderError
-from batches.engine.execute import Execution, ExecutionOptions, gather_all
+from batches.engine.execute import Execution, ExecutionOptions, Stop, gather_all
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.ladder import judge_reply
 from batches.engine.postprocess import postprocess_exchange
@@ -141,7 +141,7 @@ class BatchSlice:
             return
         spent = self._share.look(around)
         if spent and not self._store.must_stop:
-            self._store.must_stop = True
+            self._store.stop(Stop.LEAVE)
             self.over_budget = spent
 
     # -- what is sent
@@ -202,7 +202,7 @@ class BatchSlice:
         if error is None or self._paused_for is not None:
             return
         self._paused_for = error
-        self._store.must_stop = True
+        self._store.stop(Stop.LEAVE)
         if self._probing and breaker.shows_it_open(error):
             self.probed_well = True
         elif breaker.is_fault_of_provider(error) or not self._probing:
@@ -211,7 +211,7 @@ class BatchSlice:
 
     def _end(self) -> None:
         """Begin no further call; give up those in flight when the grace period is over."""
-        self._store.must_stop = True
+        self._store.stop(Stop.FINISH)
         if self._execution is not None:
             self._execution.stop()
         if self._grace_s is not None:
@@ -366,8 +366,7 @@ class BatchSlice:
         if self._execution is None:
             return
         if self._store.must_stop:
-            # What is in flight when this process is stopped is finished, with its questions.
-            self._execution.stop(ask_again=self._stop.requested)
+            self._execution.stop(self._store.must_stop)
         elif self._store.made_room:
             self._execution.make_room()
 
@@ -376,6 +375,7 @@ class BatchSlice:
     ) -> list[Lease]:
         """Store, again and again if the database fails; meanwhile nothing is sent for long."""
         in_flight = self._execution.in_flight if self._execution else 0
+        self._store.is_undecided = self._execution is not None and self._execution.is_undecided
         store = partial(self._store.store, chunks, activity, in_flight=in_flight, renewing=renewing)
         try:
             return await in_database(store)

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from batches import breaker
 from batches.budget import Spent
-from batches.engine.errors import ProviderError
+from batches.engine.errors import AccessRefused, ProviderError
+from batches.engine.execute import Stop
 from batches.engine.records import Outcome, PromptSpec
+from batches.governor import rank_of
 from batches.heartbeats import process_name
 from batches.leases import (
     Lease,
@@ -28,7 +31,8 @@ from batches.leases import (
     release,
     release_slot,
 )
-from batches.models import Batch, Prompt, Provider, Slot, WebhookDelivery
+from batches.lifecycle import BatchStatus
+from batches.models import Batch, Chunk, Prompt, Provider, Slot, WebhookDelivery
 from batches.reading import to_read
 from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
 from batches.runner.holdings import HeldChunk
@@ -70,8 +74,9 @@ class Surroundings:
 class SliceStore:
     """What a slice does in the database, as one of the runners of its batch.
 
-    `must_stop` says that nothing more may be sent, `made_room` that work is left for another turn.
-    A slice that probes works on a batch although its provider is paused.
+    `must_stop` says that nothing more may be sent, and what becomes of what is in flight;
+    `made_room` that work is left for another turn, which is not done while `is_undecided`. A slice
+    that probes works on a batch although its provider is paused.
     """
 
     def __init__(
@@ -90,8 +95,9 @@ class SliceStore:
         self._mine = Spent()
         self._announced: dict[str, Any] = {}
         self._announced_at = float("-inf")
-        self.must_stop = False
+        self.must_stop: Stop | None = None
         self.made_room = False
+        self.is_undecided = False
         self._batch = batch
         self._slot = slot
         self._on_progress = on_progress
@@ -103,21 +109,17 @@ class SliceStore:
         """Lease the next chunk and read those of its prompts that have no result."""
         if self.made_room:
             return None
-        lease = claim_chunk(
-            self._batch.pk,
-            seconds=settings.LEASE_SECONDS,
-            quarantined=quarantined,
-            probing=self._probing,
-        )
+        # Together: a chunk that could not be read is not leased.
+        with transaction.atomic():
+            lease = claim_chunk(
+                self._batch.pk,
+                seconds=settings.LEASE_SECONDS,
+                quarantined=quarantined,
+                probing=self._probing,
+            )
+            rows = self._open_prompts(lease) if lease else []
         if lease is None:
             return None
-        rows = list(
-            Prompt.objects.filter(
-                batch_id=self._batch.pk, index__gte=lease.lo, index__lt=lease.hi, result=None
-            )
-            .order_by("index")
-            .values_list("pk", "index", "custom_id", "body")
-        )
         return HeldChunk(
             lease,
             prompts=[PromptSpec(index, name, json.loads(body)) for _, index, name, body in rows],
@@ -125,6 +127,15 @@ class SliceStore:
             open={index for _, index, _, _ in rows},
             alone=quarantined,
         )
+
+    def _open_prompts(self, lease: Lease) -> list[tuple[int, int, str, str]]:
+        prompts = Prompt.objects.filter(batch_id=self._batch.pk, result=None)
+        mine = prompts.filter(index__gte=lease.lo, index__lt=lease.hi).order_by("index")
+        return list(mine.values_list("pk", "index", "custom_id", "body"))
+
+    def stop(self, how: Stop) -> None:
+        """Have nothing more be sent."""
+        self.must_stop = max(how, self.must_stop or how)
 
     def mark(self, lease: Lease, index: int) -> bool:
         """Note which prompt is about to be sent by itself; False if the lease is lost."""
@@ -168,12 +179,13 @@ class SliceStore:
     def _look(self, *, renewing: bool) -> None:
         """See now and then whether the batch may still run, and keep our slot."""
         if renewing and not hold_slot(self._slot, seconds=settings.LEASE_SECONDS):
-            self.must_stop = True
+            self.stop(Stop.LEAVE)
         if time.monotonic() - self._looked_at > SECONDS_BETWEEN_LOOKS:
             self._looked_at = time.monotonic()
             runnable = Batch.objects.runnable(probing=self._probing)
             if not runnable.filter(pk=self._batch.pk).exists():
-                self.must_stop = True
+                goes_on = Batch.objects.in_time().filter(pk=self._batch.pk).exists()
+                self.stop(Stop.LEAVE if goes_on else Stop.SETTLE)
             self.made_room = self.made_room or self._should_make_room()
             self.look_around()
             if time.monotonic() - self._announced_at > SECONDS_BETWEEN_ANNOUNCEMENTS:
@@ -181,15 +193,19 @@ class SliceStore:
 
     def look_around(self) -> Surroundings:
         """See who else is at work, and what may be spent."""
-        batch = Batch.objects.select_related("provider").get(pk=self._batch.pk)
+        # Of a batch that was deleted the last that was known.
+        found = Batch.objects.select_related("provider").filter(pk=self._batch.pk).first()
+        batch = found or self._batch
         taken = Slot.objects.taken().filter(batch__provider=batch.provider_id)
-        at_work = list(taken.order_by("pk").values_list("pk", "batch_id", "runner"))
-        slots = [pk for pk, _, _ in at_work]
+        rows = taken.order_by("pk")
+        at_work = list(rows.values_list("pk", "batch_id", "runner", "batch__priority"))
+        priorities = {pk: priority for pk, _, _, priority in at_work}
+        turn = int(time.time() // settings.SLICE_SECONDS)
         self.surroundings = Surroundings(
             runners=len(at_work),
-            rank=slots.index(self._slot.slot_id) if self._slot.slot_id in slots else len(slots),
-            batch_runners=sum(batch_id == batch.pk for _, batch_id, _ in at_work),
-            processes=len({runner for _, _, runner in at_work}),
+            rank=rank_of(self._slot.slot_id, priorities, turn),
+            batch_runners=sum(batch_id == batch.pk for _, batch_id, _, _ in at_work),
+            processes=len({runner for _, _, runner, _ in at_work}),
             requests_per_minute=batch.provider.requests_per_minute,
             tokens_per_minute=batch.provider.tokens_per_minute,
             max_in_flight=batch.provider.max_in_flight,
@@ -199,14 +215,18 @@ class SliceStore:
         return self.surroundings
 
     def pause(self, reason: str) -> None:
-        """Pause the batch, unless it is paused."""
-        Batch.objects.filter(pk=self._batch.pk, pause_reason="").update(pause_reason=reason[:1000])
+        """Pause the batch, unless it is paused or there is nothing left to do."""
+        unfinished = Chunk.objects.unfinished().filter(batch=OuterRef("pk"))
+        this = Batch.objects.filter(pk=self._batch.pk, status=BatchStatus.IN_PROGRESS)
+        this.filter(Exists(unfinished), pause_reason="").update(pause_reason=reason[:1000])
 
     def pause_for(self, error: ProviderError) -> None:
         """Pause what an error tells is at fault: the provider, or the batch alone."""
         reason = f"{error.kind}: {error.message}"
         if breaker.is_fault_of_provider(error):
-            breaker.trip(self._batch.provider_id, reason)
+            # A 403 may yet turn out to be the batch's own.
+            suspect = self._batch.pk if isinstance(error, AccessRefused) else None
+            breaker.trip(self._batch.provider_id, reason, suspect=suspect)
         else:
             self.pause(reason)
         logger.warning("%s is paused: %s", self._batch, reason)
@@ -228,12 +248,13 @@ class SliceStore:
     def _should_make_room(self) -> bool:
         """Whether our time is over and others need our place: a batch that nobody works on, an
         input that nobody reads, an event that nobody delivers."""
-        if self._slice_s is None or time.monotonic() - self._began_at < self._slice_s:
+        is_over = self._slice_s is not None and time.monotonic() > self._began_at + self._slice_s
+        if not is_over or self.is_undecided:
             return False
         taken = Slot.objects.taken().filter(batch=OuterRef("pk"))
         others = Batch.objects.waiting().filter(priority__gte=self._batch.priority)
         idle = others.filter(~Exists(taken)).exclude(pk=self._batch.pk)
-        return idle.exists() or to_read().exists() or WebhookDelivery.objects.due().exists()
+        return idle.exists() or to_read().exists() or WebhookDelivery.objects.waiting().exists()
 
     def _report(self, stored: Sequence[Outcome], in_flight: int) -> None:
         succeeded = sum(outcome.succeeded for outcome in stored)
