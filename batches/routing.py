@@ -1,6 +1,10 @@
 """Which provider takes a batch: the one named, with the model, the default, or the only one."""
 
+from collections.abc import Iterable
+
 from batches.models import Provider
+
+_NONE_YET = "There is no provider yet; have an administrator add one."
 
 
 class NoProvider(Exception):
@@ -12,14 +16,15 @@ class NoProvider(Exception):
         self.code = code
 
 
-def choose_provider(*, name: str | None, model: str | None) -> Provider:
+def choose_provider(*, name: str | None, model: str | None, staff: bool) -> Provider:
     """The provider for a batch whose first prompt asks for a model. Raises NoProvider.
 
     Of several that have the model it is the default one, or else the oldest. Whether it takes the
-    models of all the prompts is seen when they are read.
+    models of all the prompts is seen when they are read. Only staff are told which providers there
+    are: a name may be a private address with the variable of its key.
     """
     if name is not None:
-        return _named(name)
+        return _named(name, staff=staff)
     # The default first; there are few.
     providers = list(Provider.objects.order_by("-is_default", "pk"))
     for provider in providers:
@@ -27,32 +32,42 @@ def choose_provider(*, name: str | None, model: str | None) -> Provider:
             return provider
     if providers and (providers[0].is_default or len(providers) == 1):
         return providers[0]
-    raise NoProvider(_remedy(providers, model), param="provider", code="provider_required")
+    raise NoProvider(
+        _remedy(providers, model, staff=staff), param="provider", code="provider_required"
+    )
 
 
 def any_provider() -> Provider:
     """A provider for a batch that will not run. Raises NoProvider."""
     provider = Provider.objects.order_by("-is_default", "pk").first()
     if provider is None:
-        raise NoProvider(_remedy([], None), param="provider", code="provider_required")
+        raise NoProvider(_NONE_YET, param="provider", code="provider_required")
     return provider
 
 
-def _named(name: str) -> Provider:
+def _named(name: str, *, staff: bool) -> Provider:
     provider = Provider.objects.filter(name=name).first()
     if provider is None:
-        names = ", ".join(Provider.objects.order_by("name").values_list("name", flat=True))
         raise NoProvider(
-            f"There is no provider {name!r}; there is {names or 'none yet'}.",
+            f"There is no provider {name!r}. {_choice(Provider.objects.all(), staff=staff)}",
             param="provider",
             code="provider_not_found",
         )
     return provider
 
 
-def _remedy(providers: list[Provider], model: str | None) -> str:
+def _remedy(providers: list[Provider], model: str | None, *, staff: bool) -> str:
     if not providers:
-        return "There is no provider yet; have an administrator add one."
+        return _NONE_YET
+    which = f"No provider lists the model {model!r}" if model else "No model was found to go by"
+    return f"{which}, no provider was named, and none is the default. " + _choice(
+        providers, staff=staff
+    )
+
+
+def _choice(providers: Iterable[Provider], *, staff: bool) -> str:
+    """What may be asked for instead."""
+    if not staff:
+        return "Ask for a model of GET /v1/models, or ask staff which provider to name."
     names = ", ".join(sorted(provider.name for provider in providers))
-    which = f"no provider lists the model {model!r}" if model else "no model was found to go by"
-    return f"Name a provider: {which}, and none is the default. There is {names}."
+    return f"Name one of these: {names}." if names else _NONE_YET

@@ -211,7 +211,7 @@ def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
     try:
         if asked.input_file_id is not None:
             return _of_file(request, asked, origin)
-        return _inline(asked, origin)
+        return _inline(request, asked, origin)
     except NoProvider as error:
         raise ApiError(400, str(error), code=error.code, param=error.param) from error
     except services.NoPrice as error:
@@ -222,20 +222,28 @@ def _of_file(request: Request, asked: CreateBatch, origin: services.Origin) -> B
     file_id = asked.input_file_id or ""
     file = for_user(unexpired(), owner_of(request)).filter(public_id=file_id).first()
     return services.create_batch_of_file(
-        _provider_for_file(asked, file), file, file_id, asked.options(), origin=origin
+        _provider_for_file(request, asked, file), file, file_id, asked.options(), origin=origin
     )
 
 
-def _provider_for_file(asked: CreateBatch, file: File | None) -> Provider:
+def _provider_for_file(request: Request, asked: CreateBatch, file: File | None) -> Provider:
     if file is None and asked.provider is None:
         return any_provider()
     model = asked.body.get("model") or (model_of(file) if file else None)
-    return choose_provider(name=asked.provider, model=model if isinstance(model, str) else None)
+    return _provider(request, asked, model)
 
 
-def _inline(asked: CreateBatch, origin: services.Origin) -> Batch:
+def _provider(request: Request, asked: CreateBatch, model: object) -> Provider:
+    return choose_provider(
+        name=asked.provider,
+        model=model if isinstance(model, str) else None,
+        staff=owner_of(request).is_staff,
+    )
+
+
+def _inline(request: Request, asked: CreateBatch, origin: services.Origin) -> Batch:
     _check_number(asked)
-    provider = choose_provider(name=asked.provider, model=_first_model(asked))
+    provider = _provider(request, asked, _first_model(asked))
     items = _items(asked, provider)
     errors = [item for item in items if isinstance(item, LineError)]
     if errors:
@@ -257,12 +265,11 @@ def _check_number(asked: CreateBatch) -> None:
         )
 
 
-def _first_model(asked: CreateBatch) -> str | None:
+def _first_model(asked: CreateBatch) -> object:
     first = asked.requests[0] if asked.requests else {}
     body = first.get("body", first)
     model = body.get("model") if isinstance(body, dict) else None
-    model = model or asked.body.get("model")
-    return model if isinstance(model, str) else None
+    return model or asked.body.get("model")
 
 
 def _items(asked: CreateBatch, provider: Provider) -> Items:

@@ -290,9 +290,7 @@ def test_a_batch_goes_to_the_provider_that_has_its_model(client: Client) -> None
     assert created(client, inline(1, body={"model": "m-2"}))["provider"] == "other"
     request = line("a", body={**BODY, "model": "m-2"})
     assert created(client, {"requests": [request]})["provider"] == "other"
-    error = error_of(post(client, inline(1)), 400)
-    assert error["code"] == "provider_required"
-    assert "other, simulated" in error["message"]
+    assert error_of(post(client, inline(1)), 400)["code"] == "provider_required"
     Provider.objects.filter(name="simulated").update(is_default=True)
     assert created(client, inline(1))["provider"] == "simulated"
 
@@ -305,6 +303,21 @@ def test_a_file_goes_to_the_provider_that_has_the_model_of_its_first_line(
     assert created(client, of_file(file.public_id))["provider"] == "other"
     unclear = file_of(user, "what is this")
     assert error_of(post(client, of_file(unclear.public_id)), 400)["code"] == "provider_required"
+
+
+@pytest.mark.parametrize("asked", [{}, {"provider": "nobody"}])
+def test_only_staff_are_told_which_providers_there_are(
+    client: Client, asked: dict[str, Any]
+) -> None:
+    """The name of one that the command line made is its address with the variable of its key."""
+    private = "http://10.0.0.5/v1 (SOME_KEY)"
+    Provider.objects.create(name=private, base_url="http://10.0.0.5/v1")
+    message = error_of(post(client, inline(1, **asked)), 400)["message"]
+    assert "ask staff" in message
+    assert "GET /v1/models" in message
+    assert "10.0.0.5" not in message
+    staff = client_of(user_named(is_staff=True))
+    assert f"{private}, simulated." in error_of(post(staff, inline(1, **asked)), 400)["message"]
 
 
 def test_a_model_that_the_provider_does_not_have_is_refused(client: Client) -> None:
