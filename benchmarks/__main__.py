@@ -3,35 +3,60 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
+from importlib import import_module
+from types import ModuleType
 
-from benchmarks import api, cpu, five_prompts, limits, memory, schedules, schemas, uploads, workers
 from benchmarks.tools import as_table
+from tests.servers import ServerNotStarted
 
-MEASUREMENTS = {
-    "five_prompts": five_prompts,
-    "schedules": schedules,
-    "cpu": cpu,
-    "memory": memory,
-    "schemas": schemas,
-    "workers": workers,
-    "limits": limits,
-    "api": api,
-    "uploads": uploads,
-}
+# Modules with a TITLE and measure(); imported when they are asked for, since they need
+# requirements/dev.txt.
+MEASUREMENTS = (
+    "five_prompts",
+    "schedules",
+    "cpu",
+    "memory",
+    "schemas",
+    "workers",
+    "limits",
+    "api",
+    "uploads",
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], help="default: all")
+    choices = ", ".join(MEASUREMENTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{choices}; default: all")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(MEASUREMENTS)
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there is {choices}")
+    try:
+        return run(loaded(arguments.names or MEASUREMENTS), as_json=arguments.json)
+    except ModuleNotFoundError as error:
+        parser.error(
+            f"{error.name} is not installed: run `make bench`, or install requirements/dev.txt"
+        )
+    except ServerNotStarted as error:
+        parser.error(str(error))
+
+
+def loaded(names: Iterable[str]) -> dict[str, ModuleType]:
+    """All of them before the first is run, so that what is missing is told at once."""
+    return {name: import_module(f"benchmarks.{name}") for name in names}
+
+
+def run(measurements: dict[str, ModuleType], *, as_json: bool) -> int:
     rows = {}
-    for name in arguments.names or MEASUREMENTS:
-        rows[name] = MEASUREMENTS[name].measure()
-        if not arguments.json:
-            print(as_table(MEASUREMENTS[name].TITLE, rows[name]), end="\n\n", flush=True)
-    if arguments.json:
+    for name, module in measurements.items():
+        rows[name] = module.measure()
+        if not as_json:
+            print(as_table(module.TITLE, rows[name]), end="\n\n", flush=True)
+    if as_json:
         print(json.dumps({name: [asdict(row) for row in some] for name, some in rows.items()}))
     return 0 if all(row.holds for some in rows.values() for row in some) else 1
 

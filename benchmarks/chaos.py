@@ -14,7 +14,7 @@ from pathlib import Path
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.owned_process import OwnedProcess
 from tests.processes.stack import DatabaseKind, Stack, servers, stack_on
-from tests.servers import redis_binary, valkey_binary
+from tests.servers import ServerNotStarted, redis_binary, valkey_binary
 
 HELP = """\
 Run a batch against a simulated provider on this machine while a random worker gets a SIGKILL
@@ -204,7 +204,11 @@ def main() -> int:
             f"one killed every {options.kill_every:g} s, on {options.database} ...",
             flush=True,
         )
-    report = run(options)
+    try:
+        report = run(options)
+    except ServerNotStarted as error:
+        print(error, file=sys.stderr)
+        return 2
     print(json.dumps(asdict(report)) if as_json else as_table(report, options.window))
     return 0 if report.holds(options.window) else 1
 

