@@ -36,6 +36,8 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 # A key shorter than this is a placeholder such as "none"; scrubbing it would garble answers.
 LEAST_SECRET_CHARS = 16
+# Where nobody says otherwise: who names a server on this machine means it.
+THIS_MACHINE = AddressPolicy(["localhost", "127.0.0.0/8", "::1"])
 LIMIT_HEADERS = ("x-ratelimit-", "ratelimit-")
 READ_HEADERS = ("x-request-id", "retry-after", "retry-after-ms", *ANNOUNCING_HEADERS)
 
@@ -89,7 +91,8 @@ class ProviderClient:
     """A connection pool to one provider; opened and closed inside the event loop of a run.
 
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
-    after decompression. The deadline of a call is its caller's.
+    after decompression. The deadline of a call is its caller's. `addresses` says which may be
+    called, and `remedy` what allows the {address} of a refusal.
     """
 
     def __init__(
@@ -98,8 +101,9 @@ class ProviderClient:
         *,
         api_key: str = "",
         connections: int = 100,
-        addresses: AddressPolicy | None = None,
+        addresses: AddressPolicy = THIS_MACHINE,
         max_reply_bytes: int = MAX_REPLY_BYTES,
+        remedy: str = "give ProviderClient addresses=AddressPolicy(['{address}'])",
     ) -> None:
         if not _HEADER_TEXT.fullmatch(api_key):
             raise ValueError("the API key has characters that no HTTP header can carry")
@@ -118,9 +122,9 @@ class ProviderClient:
         self._transport = Transport(
             base_url,
             connections=connections,
-            addresses=addresses or AddressPolicy(),
+            addresses=addresses,
             max_reply_bytes=max_reply_bytes,
-            setting="PROVIDER_PRIVATE_HOSTS",
+            remedy=remedy,
         )
 
     async def __aenter__(self) -> "ProviderClient":

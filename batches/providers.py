@@ -23,6 +23,7 @@ def provider_client(provider: Provider, *, connections: int) -> ProviderClient:
             api_key=api_key(provider),
             connections=connections,
             addresses=AddressPolicy(settings.PROVIDER_PRIVATE_HOSTS),
+            remedy="set PROVIDER_PRIVATE_HOSTS={address}",
             max_reply_bytes=settings.MAX_REPLY_BYTES,
         )
     except ValueError as error:

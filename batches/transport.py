@@ -58,8 +58,8 @@ class Transport:
     """A connection pool to one host; opened and closed inside one event loop.
 
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
-    after decompression. The deadline of a call is its caller's. `setting` names what allows
-    private addresses, for whoever meets the refusal.
+    after decompression. The deadline of a call is its caller's. `remedy` says what allows the
+    private {address}, for whoever meets the refusal.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class Transport:
         connections: int,
         addresses: AddressPolicy,
         max_reply_bytes: int,
-        setting: str,
+        remedy: str,
     ) -> None:
         self._host = httpx.URL(url).host
         self._connections = _possible(connections)
         self._addresses = addresses
         self._max_reply_bytes = max_reply_bytes
-        self._setting = setting
+        self._remedy = remedy
         self._transport = AiohttpTransport(verify=_ssl_context(), client=self._session)
 
     async def aclose(self) -> None:
@@ -134,7 +134,7 @@ class Transport:
             raise ForbiddenAddressError(
                 errno.EACCES,
                 f"{address[0]} is not a public address; if it is yours, "
-                f"set {self._setting}={address[0]}",
+                + self._remedy.format(address=address[0]),
             )
         return socket.socket(family, kind, protocol)
 

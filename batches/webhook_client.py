@@ -84,7 +84,7 @@ async def _post(
         connections=1,
         addresses=addresses,
         max_reply_bytes=MAX_REPLY_BYTES,
-        setting="WEBHOOK_PRIVATE_HOSTS",
+        remedy="set WEBHOOK_PRIVATE_HOSTS={address}",
     )
     fields = httpx.Headers({"User-Agent": "threephase", "Accept-Encoding": "identity", **headers})
     try:

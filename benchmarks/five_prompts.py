@@ -2,7 +2,6 @@
 
 import asyncio
 
-from batches.addresses import AddressPolicy
 from batches.engine.processor import ProcessedBatch, process_prompt_batch
 from batches.provider_client import ProviderClient
 from benchmarks.tools import Row, prompt_text, provider_process
@@ -12,8 +11,7 @@ PROMPTS = [prompt_text(number) for number in range(5)]
 
 
 async def run_engine(base_url: str, *, batch_size: int) -> ProcessedBatch:
-    addresses = AddressPolicy(["127.0.0.0/8"])
-    async with ProviderClient(base_url, connections=batch_size, addresses=addresses) as client:
+    async with ProviderClient(base_url, connections=batch_size) as client:
         return await process_prompt_batch(
             PROMPTS, send=client.send, defaults={"model": "m"}, batch_size=batch_size
         )

@@ -10,7 +10,9 @@ import pytest
 
 from batches.addresses import AddressPolicy
 from batches.engine.errors import Decision, EndpointUnusable, ProviderError
+from batches.models import Provider
 from batches.provider_client import ProviderClient, checked_base_url
+from batches.providers import provider_client
 from tests.calling import LOOPBACK, failure, request
 from tests.scripted_server import ScriptedServer, answer, chat, self_signed
 
@@ -80,6 +82,8 @@ async def test_a_host_that_is_none_is_refused_or_a_fault_of_the_provider(host: s
         assert isinstance(await failure(client), ProviderError)
 
 
+NOWHERE_PRIVATE = AddressPolicy()
+
 LOOPBACK_HOSTS = [
     "127.0.0.1",
     "localhost",
@@ -103,7 +107,9 @@ LOOPBACK_HOSTS = [
 async def test_this_machine_cannot_be_reached_however_it_is_spelt(host: str) -> None:
     async with ScriptedServer(answer(chat())) as canary:
         try:
-            client = ProviderClient(f"http://{host}:{canary.port}/v1", api_key="sk-1234")
+            client = ProviderClient(
+                f"http://{host}:{canary.port}/v1", api_key="sk-1234", addresses=NOWHERE_PRIVATE
+            )
         except ValueError:
             return
         async with client:
@@ -125,11 +131,35 @@ async def test_this_machine_cannot_be_reached_however_it_is_spelt(host: str) -> 
     ],
 )
 async def test_a_refused_address_is_named_with_the_remedy(host: str, address: str | None) -> None:
-    async with ProviderClient(f"http://{host}:1/v1") as client:
+    async with ProviderClient(f"http://{host}:1/v1", addresses=NOWHERE_PRIVATE) as client:
         error = await failure(client)
     assert type(error) is EndpointUnusable
     assert "not a public address" in error.message
-    assert f"PROVIDER_PRIVATE_HOSTS={address or ''}" in error.message
+    assert f"addresses=AddressPolicy(['{address or ''}" in error.message
+
+
+async def test_a_client_of_python_code_calls_this_machine_and_no_other_private_address() -> None:
+    async with ScriptedServer(answer(chat())) as server:
+        async with ProviderClient(f"http://localhost:{server.port}/v1") as client:
+            assert (await client.send(request())).answer == "hello"
+        async with ProviderClient("http://10.1.2.3/v1") as client:
+            error = await failure(client)
+    assert type(error) is EndpointUnusable
+    assert "give ProviderClient addresses=AddressPolicy(['10.1.2.3'])" in error.message
+
+
+def test_a_client_of_a_provider_calls_only_what_the_setting_lists(settings: Any) -> None:
+    async def call() -> None:
+        async with ScriptedServer(answer(chat())) as canary:
+            base_url = f"http://127.0.0.1:{canary.port}/v1"
+            provider = Provider(name="mine", base_url=base_url, api_key_encrypted="")
+            async with provider_client(provider, connections=1) as client:
+                error = await failure(client)
+            assert "set PROVIDER_PRIVATE_HOSTS=127.0.0.1" in error.message
+            assert canary.connections == 0
+
+    settings.PROVIDER_PRIVATE_HOSTS = []
+    asyncio.run(call())
 
 
 @pytest.mark.parametrize(
@@ -210,10 +240,10 @@ def test_a_name_that_leads_only_to_private_addresses_is_a_fault_of_the_setup(
     async def call() -> None:
         async with ScriptedServer(answer(chat())) as canary:
             base_url = f"http://provider.test:{canary.port}/v1"
-            async with ProviderClient(base_url) as client:
+            async with ProviderClient(base_url, addresses=NOWHERE_PRIVATE) as client:
                 error = await failure(client)
             assert type(error) is EndpointUnusable
-            assert "PROVIDER_PRIVATE_HOSTS=" in error.message
+            assert "AddressPolicy(" in error.message
             assert canary.connections == 0
 
     resolving(addresses, run=call())
