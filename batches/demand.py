@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from pydantic_core import from_json
+
 from batches.engine.records import Usage
 from batches.inputs import NewPrompt
 from batches.prices import PriceList
@@ -13,12 +15,18 @@ from batches.prices import PriceList
 T = TypeVar("T")
 
 CHARS_PER_TOKEN = 4
+# Beside its text: who speaks, and where it ends.
+CHARS_PER_MESSAGE = 4 * CHARS_PER_TOKEN
 # An answer of which nobody has said how long it may be, and the longest that is believed.
 USUAL_ANSWER_TOKENS = 500
 LONGEST_ANSWER_TOKENS = 10**9
 
 _LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_OWN = tuple(f'"{name}"' for name in ("model", *_LONGEST))
+# What a model reads of a body: texts, and definitions that it reads about as they are.
+_TEXTS = ("messages", "prompt", "input", "instructions")
+_DEFINITIONS = ("tools", "response_format", "text")
+# Where the texts of a message are; a picture is none.
+_PARTS = ("content", "text", "tool_calls", "function", "name", "arguments", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +48,15 @@ class Demand:
 
     def __init__(self, defaults: Mapping[str, Any]) -> None:
         self._defaults = defaults
-        self._shared = len(json.dumps(defaults))
+        self._shared = _chars_by_field(defaults)
         self._volumes: dict[tuple[str, int | None], tuple[int, int]] = {}
 
     def count(self, prompt: NewPrompt) -> None:
-        body = prompt.body
-        # Parsed again only where it could differ from what all have in common.
-        own = json.loads(body) if any(name in body for name in _OWN) else {}
+        own = from_json(prompt.body)
         kind = _kind_of({**self._defaults, **own})
         prompts, chars = self._volumes.get(kind, (0, 0))
-        self._volumes[kind] = (prompts + 1, chars + len(body) + self._shared)
+        chars += sum({**self._shared, **_chars_by_field(own)}.values())
+        self._volumes[kind] = (prompts + 1, chars)
 
     def counting(self, items: Iterable[T]) -> Iterator[T]:
         """These items, of which the prompts are counted on their way."""
@@ -78,3 +85,22 @@ class Demand:
 def _kind_of(body: Mapping[str, Any]) -> tuple[str, int | None]:
     longest = next((body[name] for name in _LONGEST if isinstance(body.get(name), int)), None)
     return str(body.get("model", "")), longest
+
+
+def _chars_by_field(body: Mapping[str, Any]) -> dict[str, int]:
+    """How much a model reads in each field that it reads."""
+    read = {name: _chars(body[name]) for name in _TEXTS if name in body}
+    defined = {name: len(json.dumps(body[name])) for name in _DEFINITIONS if name in body}
+    return {**read, **defined}
+
+
+def _chars(value: Any) -> int:
+    """The characters of the texts in a value; a number is a token by its id."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_chars, value))
+    if isinstance(value, dict):
+        own = CHARS_PER_MESSAGE if "role" in value else 0
+        return own + sum(_chars(value[name]) for name in _PARTS if name in value)
+    return CHARS_PER_TOKEN if isinstance(value, int) else 0

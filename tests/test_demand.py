@@ -30,6 +30,31 @@ def test_tokens_are_told_from_the_length_of_prompts_and_of_the_longest_answers()
     assert found.cost == Decimal(found.input_tokens + 2 * found.output_tokens) / 10**6
 
 
+def asked(text: str) -> NewPrompt:
+    return prompt(messages=[{"role": "user", "content": text}])
+
+
+def test_the_texts_count_and_not_the_json_around_them() -> None:
+    """Four characters a token, and four tokens for each message."""
+    long = "x" * 400
+    assert estimate({"model": "cheap"}, asked(long)).input_tokens == 104
+    assert estimate({"model": "cheap", "temperature": 0, "user": long}, asked("")).input_tokens == 4
+    parts = [{"type": "text", "text": long}, {"type": "image_url", "image_url": {"url": long}}]
+    assert estimate({}, prompt(messages=[{"role": "user", "content": parts}])).input_tokens == 104
+    assert estimate({}, prompt(input=long, instructions=long)).input_tokens == 200
+    assert estimate({}, prompt(input=[[1, 2, 3], [4]])).input_tokens == 4
+    call = {"type": "function", "function": {"name": "look", "arguments": long}}
+    answer = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert estimate({}, prompt(messages=[answer])).input_tokens == 105
+
+
+def test_what_is_shared_counts_for_each_prompt_that_brings_none_of_its_own() -> None:
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+    size = len(json.dumps(tools))
+    found = estimate({"tools": tools, "prompt": "x" * 4000}, prompt(), asked(""), prompt(prompt=""))
+    assert found.input_tokens == (3 * size + 2 * 4000 + 16) // 4
+
+
 def test_a_prompt_may_ask_another_model_and_for_a_shorter_answer() -> None:
     usual = estimate({"model": "cheap"}, prompt(), prompt())
     mixed = estimate({"model": "cheap"}, prompt(), prompt(model="dear", max_completion_tokens=7))
