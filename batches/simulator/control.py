@@ -15,7 +15,7 @@ async def list_models(simulator: Simulator, request: web.Request) -> web.Respons
         check_key(simulator.behaviour, request)
     except Refused as refused:
         return _json(error_reply(refused.status, code=refused.code), refused.status)
-    return _json(models_reply(simulator.behaviour.models or ("simulated",)))
+    return _json(models_reply(simulator.behaviour.models or ("simulated-small",)))
 
 
 async def show_calls(simulator: Simulator, _request: web.Request) -> web.Response:

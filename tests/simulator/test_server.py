@@ -143,9 +143,12 @@ def test_equal_prompts_get_equal_answers_even_from_another_provider(client: http
 
 
 def test_the_models_are_listed(client: httpx.Client, provider: SimulatedProvider) -> None:
+    def listed() -> list[str]:
+        return [model["id"] for model in client.get("/models").json()["data"]]
+
+    assert listed() == ["simulated-small"]
     provider.behaviour = Behaviour(models=["small", "large"])
-    listed = client.get("/models").json()
-    assert [model["id"] for model in listed["data"]] == ["small", "large"]
+    assert listed() == ["small", "large"]
 
 
 # --- structured output ---
