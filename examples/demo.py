@@ -33,7 +33,7 @@ def simulated_provider() -> Iterator[str]:
             address = re.search(r"http://\S+", line)
             if address is None:
                 sys.exit(f"The simulated provider did not start: {line.strip() or 'no output'}")
-            print(line.strip())
+            print(line.strip(), flush=True)
             yield address[0]
         finally:
             process.send_signal(signal.SIGTERM)
@@ -43,6 +43,7 @@ def main() -> int:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     os.environ["DATA_DIR"] = str(DATA_DIR)
     with simulated_provider() as base_url:
+        print("The prompts named fail-... fail on purpose.", flush=True)
         command = [
             *(*MANAGE, "process_batch", str(PROMPTS), "--base-url", base_url),
             *("--model", "simulated-small", "--max-attempts", "3"),

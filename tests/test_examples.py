@@ -12,4 +12,8 @@ def test_every_line_of_the_examples_is_a_prompt() -> None:
     with (ROOT / "examples" / "prompts.jsonl").open("rb") as stream:
         items = list(read_prompts(stream, options))
     assert len(items) == 200
-    assert [item for item in items if not isinstance(item, NewPrompt)] == []
+    prompts = [item for item in items if isinstance(item, NewPrompt)]
+    assert prompts == items
+    failing = [prompt for prompt in prompts if prompt.custom_id.startswith("fail-")]
+    assert len(failing) == 9
+    assert all("[simulate: " in prompt.body for prompt in failing)
