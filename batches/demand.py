@@ -22,9 +22,8 @@ USUAL_ANSWER_TOKENS = 500
 LONGEST_ANSWER_TOKENS = 10**9
 
 _LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-# What a model reads of a body: texts, and definitions that it reads about as they are.
+# What a model reads of a body, beside the tools.
 _TEXTS = ("messages", "prompt", "input", "instructions")
-_DEFINITIONS = ("tools", "response_format", "text")
 # Where the texts of a message are; a picture is none.
 _PARTS = ("content", "text", "tool_calls", "function", "name", "arguments", "output")
 
@@ -90,8 +89,7 @@ def _kind_of(body: Mapping[str, Any]) -> tuple[str, int | None]:
 def _chars_by_field(body: Mapping[str, Any]) -> dict[str, int]:
     """How much a model reads in each field that it reads."""
     read = {name: _chars(body[name]) for name in _TEXTS if name in body}
-    defined = {name: len(json.dumps(body[name])) for name in _DEFINITIONS if name in body}
-    return {**read, **defined}
+    return {**read, "tools": len(json.dumps(body["tools"]))} if "tools" in body else read
 
 
 def _chars(value: Any) -> int:
