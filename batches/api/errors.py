@@ -40,6 +40,14 @@ ErrorType = Literal[
     "server_error",
 ]
 
+CODES = {
+    401: "invalid_api_key",
+    405: "method_not_allowed",
+    411: "length_required",
+    415: "unsupported_media_type",
+    429: "rate_limit_exceeded",
+}
+
 # What a client should try again unchanged, among the statuses below 500.
 WORTH_RETRYING = (408, 429)
 
@@ -189,20 +197,19 @@ def is_ours(path: str) -> bool:
 def _from_drf(exc: exceptions.APIException) -> ApiError:
     status = exc.status_code
     kind: ErrorType = "invalid_request_error"
-    code: str | None = None
     headers: dict[str, str] = {}
     if status == 401:
-        kind, code = "authentication_error", "invalid_api_key"
+        kind = "authentication_error"
         headers["WWW-Authenticate"] = getattr(exc, "auth_header", "Bearer")
     elif status == 403:
         kind = "permission_error"
     elif isinstance(exc, exceptions.Throttled):
-        kind, code = "rate_limit_error", "rate_limit_exceeded"
+        kind = "rate_limit_error"
         # Not 0, which the official client takes for no answer.
         headers["Retry-After"] = str(math.ceil(getattr(exc, "wait", None) or 1))
     elif status >= 500:
         kind = "server_error"
-    return ApiError(status, _text(exc.detail), type=kind, code=code, headers=headers)
+    return ApiError(status, _text(exc.detail), type=kind, code=CODES.get(status), headers=headers)
 
 
 def _text(detail: Any) -> str:
@@ -243,5 +250,14 @@ def _explained(first: ErrorDetails, param: str) -> tuple[str, str]:
         return "missing_required_parameter", f"Missing required parameter: '{param}'."
     if first["type"] == "extra_forbidden":
         return "unknown_parameter", f"Unknown parameter: '{param}'."
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = _reason(first)
     return "invalid_value", f"Invalid value for '{param}': {reason}." if param else f"{reason}."
+
+
+def _reason(first: ErrorDetails) -> str:
+    bounds = first.get("ctx", {})
+    if first["type"] == "too_short":
+        return f"give at least {bounds['min_length']}"
+    if first["type"] == "too_long":
+        return f"give at most {bounds['max_length']}"
+    return first["msg"].removeprefix("Value error, ")

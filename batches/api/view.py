@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from batches.api.authentication import TokenAuthentication
-from batches.api.errors import ApiError, not_found, refused
+from batches.api.errors import CODES, ApiError, not_found, refused
 from batches.api.streaming import let_go
 from batches.lines import holds_nul
 
@@ -64,10 +64,12 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
         charset = request._request.content_params.get("charset", "utf-8")  # type: ignore[union-attr]
         if charset.strip().lower() not in CHARSETS:
-            raise ApiError(415, f"A body must be in UTF-8, not in {charset!r}.")
+            message = f"A body must be in UTF-8, not in {charset!r}."
+            raise ApiError(415, message, code=CODES[415])
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             # A WSGI server gives us nothing of it.
-            raise ApiError(411, "Send the length of the body (Content-Length), not chunks.")
+            message = "Send the length of the body (Content-Length), not chunks."
+            raise ApiError(411, message, code=CODES[411])
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any

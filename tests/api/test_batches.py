@@ -210,6 +210,22 @@ def test_bad_options_are_refused_by_name(
     assert not Batch.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompts": []}, "Invalid value for 'prompts': give at least 1."),
+        (
+            {"metadata": {str(n): "x" for n in range(17)}},
+            "Invalid value for 'metadata': give at most 16.",
+        ),
+    ],
+)
+def test_how_many_there_may_be_is_said_in_plain_words(
+    client: Client, changes: dict[str, Any], message: str
+) -> None:
+    assert error_of(post(client, {**inline(), **changes}), 400)["message"] == message
+
+
 def deep(levels: int) -> Any:
     value: Any = 1
     for _ in range(levels):
