@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from batches.engine.replies import READERS
+from batches.formats import microseconds
 from batches.models import Batch
 from batches.result_pages import result_rows_of
 
@@ -47,6 +48,8 @@ def _line(values: tuple[Any, ...]) -> bytes:
 
 
 def _safe(value: Any) -> Any:
+    if isinstance(value, float):
+        return microseconds(value)
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value

@@ -22,6 +22,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def microseconds(seconds: float | None) -> float | None:
+    """Seconds to the sixth place: what a clock says beyond is noise."""
+    return None if seconds is None else round(seconds, 6)
+
+
 def count(value: float | None) -> str:
     """12,345; above a million 1.2 M."""
     if value is None:

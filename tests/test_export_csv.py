@@ -6,7 +6,7 @@ import io
 import pytest
 
 from batches.export_csv import HEADER, csv_lines
-from batches.models import Prompt, Provider
+from batches.models import Prompt, Provider, Result
 from tests.admin.makers import ended_batch
 
 
@@ -26,6 +26,13 @@ def test_a_row_for_each_prompt_in_order(provider: Provider) -> None:
     assert rows[0]["answer"] == 'He said "hi",\nthen left'
     assert (rows[1]["status"], rows[1]["kind"], rows[1]["message"]) == ("failed", "server", "no")
     assert rows[2]["input_tokens"] == "3"
+
+
+def test_times_are_told_to_the_microsecond(provider: Provider) -> None:
+    batch = ended_batch(provider, ["a"], answers={0: "b"})
+    Result.objects.filter(batch=batch).update(latency_s=0.006858630000351695, elapsed_s=12.0)
+    [row] = rows_of(b"".join(csv_lines(batch)))
+    assert (row["latency_s"], row["elapsed_s"]) == ("0.006859", "12.0")
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\uff1d"])

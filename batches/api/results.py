@@ -15,6 +15,7 @@ from batches.api.pages import Page, limit_of, no_such_place
 from batches.api.view import ApiView
 from batches.engine.errors import FailureKind
 from batches.export import DetailedPage, DetailedRow, detailed_page, request_id, result_line
+from batches.formats import microseconds
 from batches.lifecycle import TERMINAL
 from batches.models import Batch, Prompt, Result
 
@@ -124,7 +125,7 @@ def _item(found: DetailedRow) -> str:
         "rung": row.rung or None,
         "finish_reason": found.finish_reason or None,
         "calls": found.calls,
-        "latency_s": found.latency_s,
+        "latency_s": microseconds(found.latency_s),
         "usage": {"input_tokens": found.input_tokens, "output_tokens": found.output_tokens},
     }
     parsed = "null" if row.parsed is None else row.parsed

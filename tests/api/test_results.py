@@ -81,6 +81,13 @@ def test_a_result_is_a_line_with_what_is_known_beside_it(client: Client, batch: 
     assert failed["response"]["status_code"] == 400
 
 
+def test_the_latency_is_told_to_the_microsecond(client: Client, batch: Batch) -> None:
+    Result.objects.filter(batch=batch, index=0).update(latency_s=0.006858630000351695)
+    Result.objects.filter(batch=batch, index=1).update(latency_s=None)
+    first, second = page(client, batch)["data"][:2]
+    assert (first["latency_s"], second["latency_s"]) == (0.006859, None)
+
+
 def test_pages_hold_together(client: Client, batch: Batch) -> None:
     found: list[int] = []
     after = ""
