@@ -13,6 +13,7 @@ from batches.engine.prepare import PAYLOAD, prompt_body
 from batches.engine.records import Endpoint
 
 MAX_CUSTOM_ID_CHARS = 512
+WRONG_ENDPOINT = "invalid_url"
 # What is let in here is parsed again elsewhere, and parsers count the frames below them.
 MAX_DEPTH = 100
 
@@ -123,9 +124,10 @@ def strict_request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
         raise LineRefused(*map(_fault, error.errors(include_url=False))) from error
     if request.url != endpoint:
         raise PromptRejected(
-            f"{request.url!r} is not the batch's endpoint, {endpoint}",
+            f"the url of each line must be the endpoint of the batch, {endpoint}, "
+            f"not {request.url!r}",
             param="url",
-            code="invalid_url",
+            code=WRONG_ENDPOINT,
         )
     return request.custom_id, request.body
 
