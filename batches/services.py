@@ -363,15 +363,34 @@ def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
 
     Limits that are given (requests_per_minute, tokens_per_minute) are its limits from now on.
     """
+    draft = provider_draft(base_url, api_key_env)
+    provider, _ = Provider.objects.update_or_create(
+        base_url=draft.base_url,
+        api_key_env=api_key_env,
+        defaults=limits,
+        create_defaults={"name": draft.name, **limits},
+    )
+    return provider
+
+
+def provider_draft(base_url: str, api_key_env: str) -> Provider:
+    """The provider with this address and key, not stored if there is none. Raises NotPossible."""
     try:
         base_url = checked_base_url(base_url)
     except ValueError as error:
         raise NotPossible(str(error)) from error
+    there = Provider.objects.filter(base_url=base_url, api_key_env=api_key_env).first()
     name = f"{base_url} ({api_key_env or 'no key'})"[:100]
-    provider, _ = Provider.objects.update_or_create(
+    return there or Provider(
+        name=name,
         base_url=base_url,
         api_key_env=api_key_env,
-        defaults=limits,
-        create_defaults={"name": name, **limits},
+        # Else what the database has for these is only there when it is stored.
+        api_key_encrypted="",
+        pause_reason="",
     )
-    return provider
+
+
+def find_by_model(provider: Provider, model: str) -> None:
+    """Have a provider be found by this model, unless its models were told already."""
+    Provider.objects.filter(pk=provider.pk, model_names=[]).update(model_names=[model])

@@ -46,8 +46,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     with ExitStack() as stack:
         with interruptible():
             stream = stack.enter_context(opened(options["input"]))
-            provider = provider_of(options)
-            check_provider(provider, batch_options.timeout_s)
+            check_provider(provider_of(options), batch_options.timeout_s)
+            provider = stored_provider(options)
         demand = Demand(batch_options.defaults)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
@@ -125,12 +125,19 @@ def opened(name: str) -> Iterator[BinaryIO]:
 
 
 def provider_of(options: dict[str, Any]) -> Provider:
+    """The provider that was named, or one that is not stored before it was looked at."""
     if options["base_url"]:
-        limits = rates(options)
-        return services.provider_at(options["base_url"], options["api_key_env"] or "", **limits)
+        return services.provider_draft(options["base_url"], options["api_key_env"] or "")
     if options["provider"]:
         return services.find_provider(options["provider"])
     return services.default_provider()
+
+
+def stored_provider(options: dict[str, Any]) -> Provider:
+    if options["base_url"]:
+        key = options["api_key_env"] or ""
+        return services.provider_at(options["base_url"], key, **rates(options))
+    return provider_of(options)
 
 
 def refusal(name: str, error: InputRefused) -> str:

@@ -30,4 +30,5 @@ def check_provider(provider: Provider, timeout_s: float) -> None:
             raise UsageError(error.message) from error
     except ProviderError:
         pass
-    services.try_again(provider)
+    if provider.pk:
+        services.try_again(provider)

@@ -88,6 +88,35 @@ def test_a_bad_option_is_named(cli: CommandLine, arguments: list[str], parts: li
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--base-url", "http://127.0.0.1:1/v1"],
+        ["--base-url", "http://no-such-host.invalid/v1"],
+        ["--base-url", "http://10.1.2.3/v1"],
+        ["--base-url", "http://127.0.0.1:1/v1", "--api-key-env", "NOT_SET"],
+    ],
+    ids=" ".join,
+)
+def test_an_endpoint_that_did_not_answer_is_not_kept(
+    cli: CommandLine, arguments: list[str]
+) -> None:
+    cli.path("prompts.jsonl", GOOD)
+    assert_refused(cli, cli.process_batch("--model", "m", *arguments))
+    assert stored(cli, "SELECT * FROM batches_provider") == []
+
+
+def test_the_limits_of_one_that_did_not_answer_stay_as_they_were(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    cli.path("prompts.jsonl", GOOD)
+    assert cli.process_batch("--rpm", "100").status == 0
+    simulator.behaviour = Behaviour(api_key="needed")
+    assert cli.process_batch("--rpm", "200").status == 2
+    limits = stored(cli, "SELECT requests_per_minute FROM batches_provider")
+    assert limits == [(100,)]
+
+
+@pytest.mark.parametrize(
     ("schema", "parts"),
     [
         ("{", ["not JSON"]),
