@@ -28,6 +28,7 @@ BROKER, PROVIDER, WORKERS, WEB = range(4)
 
 HIGHEST_PORT = 65535
 SIMULATOR_PORT = 8900
+SIMULATED_MODEL = "simulated-small"
 MOST_WORKERS = 1000
 THREADS = 32
 
@@ -174,7 +175,9 @@ def broker() -> list[Program]:
 def simulator(port: int) -> list[Program]:
     """A simulated provider, and its row, so that a batch can be run at once."""
     check_port_free(port)
-    services.provider_at(f"http://127.0.0.1:{port}/v1", "")
+    row = services.provider_at(f"http://127.0.0.1:{port}/v1", "")
+    # So that it is found although there are others.
+    services.find_by_model(row, SIMULATED_MODEL)
     return [
         program(
             "provider",
