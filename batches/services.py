@@ -205,9 +205,15 @@ def ring_for(batch: Batch) -> None:
 
 
 def resume_batch(
-    batch: Batch, *, max_cost: Decimal | None = None, max_tokens_total: int | None = None
+    batch: Batch,
+    *,
+    max_cost: Decimal | None = None,
+    max_tokens_total: int | None = None,
+    here: bool = False,
 ) -> Batch:
     """Let a paused batch go on, with another budget if one is given. Raises NotPossible.
+
+    The workers go on with it, also if a command began it, unless the caller will: `here`.
 
     That its provider is paused is another matter; one whose budget is spent pauses again. One
     that paused because the provider refuses its requests, but not those of others, has them fail.
@@ -217,6 +223,8 @@ def resume_batch(
     batch.refresh_from_db()
     if batch.pause_reason.startswith(OWN_REFUSALS):
         given["trusts_refusals"] = True
+    if not here:
+        given["in_background"] = True
     if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(pause_reason="", **given):
         batch.refresh_from_db()
         raise NotPossible(f"Cannot resume a batch with status '{batch.status}'.")
@@ -271,8 +279,9 @@ def cancel_batch(batch: Batch) -> Batch:
 def retry_batch(batch: Batch, *, kinds: Collection[str] = ()) -> Batch:
     """Run again only the prompts that failed, were cancelled or expired; the others stay.
 
-    With kinds, only those of these kinds. A completion window begins anew. Raises NotPossible for
-    a batch that has not ended, whose input was refused, or of which nothing failed.
+    With kinds, only those of these kinds. A completion window begins anew. The workers run them,
+    also if a command ran the batch. Raises NotPossible for a batch that has not ended, whose input
+    was refused, or of which nothing failed.
     """
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
     again = failed.filter(kind__in=kinds) if kinds else failed
@@ -286,6 +295,7 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = ()) -> Batch:
             "failed": stays_failed.count() if kinds else 0,
             "expires_at": timezone.now() + window if window else None,
             "pause_reason": "",
+            "in_background": True,
             "report": None,
         }
         if not again.exists():

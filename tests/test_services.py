@@ -37,6 +37,13 @@ def test_retry_runs_only_what_failed(provider: Provider, simulator: SimulatedPro
     assert Result.objects.get(batch=batch, index=0).done_at == kept
 
 
+def test_a_retry_of_what_a_command_has_run_is_for_the_workers(provider: Provider) -> None:
+    batch = batch_of(provider, ["[simulate: status=400 times=1] b"], in_background=False)
+    run_slice(batch.pk)
+    services.retry_batch(batch)
+    assert list(Batch.objects.waiting()) == [batch]
+
+
 def test_retry_runs_what_was_cancelled_or_expired(provider: Provider) -> None:
     batch = batch_of(provider, 4, batch_size=2, completion_window=timedelta(hours=1))
     now = timezone.now()

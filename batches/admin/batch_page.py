@@ -12,7 +12,7 @@ from batches.admin.failures import Failures, failures_of
 from batches.admin.result_rows import Filter, Row, rows_of
 from batches.admin.rungs import Rungs, rungs_of
 from batches.admin.samples import samples_of
-from batches.admin.timing import Timing, timing_of
+from batches.admin.timing import Timing, is_left, timing_of
 from batches.formats import share
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
 from batches.models import Batch
@@ -62,6 +62,8 @@ class BatchPage:
     batch: Batch
     colour: str
     live: bool
+    # Begun by a command that does not run now; the workers leave it alone.
+    left: bool
     progress: Progress
     timing: Timing
     cost: Decimal | None
@@ -76,11 +78,13 @@ class BatchPage:
 def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
     """The page of a batch for a user, in a bounded number of queries."""
     samples = samples_of(batch)
-    permitted = allowed_to(batch, request)
+    left = is_left(batch)
+    permitted = allowed_to(batch, request, left=left)
     return BatchPage(
         batch=batch,
         colour=colour_of(batch),
         live=batch.status not in TERMINAL,
+        left=left,
         progress=progress_of(batch),
         timing=timing_of(batch, samples),
         cost=cost_of(batch),
@@ -113,7 +117,7 @@ def colour_of(batch: Batch) -> str:
     return COLOURS.get(BatchStatus(batch.status), "busy")
 
 
-def allowed_to(batch: Batch, request: HttpRequest) -> Allowed:
+def allowed_to(batch: Batch, request: HttpRequest, *, left: bool) -> Allowed:
     """What a user may do with a batch as it is now."""
     may_change = request.user.has_perm("batches.change_batch")
     running = batch.status in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
@@ -121,7 +125,7 @@ def allowed_to(batch: Batch, request: HttpRequest) -> Allowed:
     return Allowed(
         cancel=may_change and running,
         retry=may_change and batch.status in RETRYABLE and batch.failed + never_ran > 0,
-        resume=may_change and running and bool(batch.pause_reason),
+        resume=may_change and running and (left or bool(batch.pause_reason)),
         delete=request.user.has_perm("batches.delete_batch") and batch.status in TERMINAL,
         results=request.user.has_perm("batches.view_result"),
     )

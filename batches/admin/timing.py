@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from batches.admin.samples import Samples
 from batches.engine.timing import percentile
-from batches.lifecycle import TERMINAL
-from batches.models import Batch
+from batches.lifecycle import TERMINAL, BatchStatus
+from batches.models import Batch, Slot
 from batches.report import stored_report
 
 # What was done in so many seconds is the throughput now.
@@ -34,21 +34,30 @@ def timing_of(batch: Batch, samples: Samples) -> Timing:
     done = batch.succeeded + batch.failed
     active = batch.active_s or None
     per_s = done / active if active and done else None
-    now = None if batch.status in TERMINAL else recent_rate(samples, time.time())
+    going_on = batch.status not in TERMINAL and not is_left(batch)
+    now = recent_rate(samples, time.time()) if going_on else None
     pace = now or per_s
+    in_progress = batch.status == BatchStatus.IN_PROGRESS
     p50, p95, p99 = _percentiles(batch, samples)
     return Timing(
         first_result_s=batch.first_result_s,
         total_s=active,
         prompts_per_s=per_s,
         now_per_s=now,
-        left_s=(batch.total - done) / pace if pace and batch.status == "in_progress" else None,
+        left_s=(batch.total - done) / pace if pace and going_on and in_progress else None,
         p50_s=p50,
         p95_s=p95,
         p99_s=p99,
         speed_up=batch.busy_s / active if active and batch.busy_s else None,
         one_at_a_time_s=batch.busy_s or None,
     )
+
+
+def is_left(batch: Batch) -> bool:
+    """Whether a batch waits for the command that began it, which does not run now."""
+    if batch.in_background or batch.status != BatchStatus.IN_PROGRESS:
+        return False
+    return not Slot.objects.taken().filter(batch=batch).exists()
 
 
 def recent_rate(samples: Samples, now: float) -> float | None:

@@ -1,16 +1,18 @@
 """The page of a batch shows it in whatever state it is, and asks for itself while it runs."""
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from batches.admin.batches import BatchAdmin
 from batches.admin.rungs import rungs_of
 from batches.lifecycle import TERMINAL, BatchStatus
-from batches.models import Batch, Provider, Result
+from batches.models import Batch, Provider, Result, Slot
 from batches.report import make_report
 from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
@@ -279,3 +281,31 @@ def test_an_empty_list_says_what_is_empty(root: Client, login: Login) -> None:
     assert "New batch" in root.get(address).content.decode()
     assert "Nothing is like this." in root.get(f"{address}?q=none").content.decode()
     assert "New batch" not in login("view_batch").get(address).content.decode()
+
+
+def test_a_batch_that_its_command_has_left_is_said_to_wait_and_shows_no_pace(
+    root: Client, provider: Provider
+) -> None:
+    batch = ended_batch(provider, ["a", "b"])
+    run = {"status": BatchStatus.IN_PROGRESS, "total": 5, "in_background": False}
+    Batch.objects.filter(pk=batch.pk).update(**run)
+    page = shown(root, batch)
+    assert f"--resume {batch.public_id}" in page
+    assert "Time left" not in page
+    assert "tp-pulse" not in page
+    assert "every 2s" in page
+    Slot.objects.filter(batch=batch).update(lease_expires_at=timezone.now() + timedelta(minutes=1))
+    page = shown(root, batch)
+    assert "--resume" not in page
+    assert "Time left" in page
+
+
+@pytest.mark.parametrize("pause_reason", ["", "config: a wrong name"])
+def test_resume_hands_a_batch_of_a_command_to_the_workers(
+    root: Client, provider: Provider, pause_reason: str
+) -> None:
+    batch = batch_of(provider, ["a"])
+    Batch.objects.update(in_background=False, pause_reason=pause_reason)
+    assert "Resume" in shown(root, batch)
+    root.post(reverse("admin:batches_batch_resume", args=[batch.pk]))
+    assert list(Batch.objects.waiting()) == [batch]

@@ -52,3 +52,23 @@ def test_that_it_waits_for_another_run_is_said_once(
     ended = resume(cli)
     assert ended.status == 0, ended.stderr
     assert ended.stderr.count("Waiting for") == 1
+
+
+def test_a_batch_that_was_handed_to_the_workers_is_run_to_its_end(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(20))
+    ended = cli.process_batch("--batch-size", "4", "--max-tokens-total", "50")
+    assert ended.status == 2, ended.stderr
+    hand_over = "from batches import models, services; "
+    hand_over += "services.resume_batch(models.Batch.objects.get(), max_tokens_total=10**6)"
+    assert cli.run("shell", "-v0", "-c", hand_over).status == 0
+    kept = "SELECT in_background FROM batches_batch"
+    assert stored(cli, kept) == [(1,)]
+    assert resume(cli).status == 0
+    assert len(Path(cli.path("out.jsonl")).read_text().splitlines()) == 20
+
+
+def test_a_batch_that_the_command_goes_on_with_stays_its_own(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(20))
+    assert cli.process_batch("--batch-size", "4", "--max-tokens-total", "50").status == 2
+    assert resume(cli).status == 2
+    assert stored(cli, "SELECT in_background FROM batches_batch") == [(0,)]

@@ -109,7 +109,7 @@ class Command(BaseCommand):
         self.batch = batch = services.find_batch(options["resume"])
         if batch.status in services.RESUMABLE:
             check_provider(batch.provider, batch.timeout_s)
-            services.resume_batch(batch, **budget(options))
+            services.resume_batch(batch, **budget(options), here=True)
         return batch
 
     def present(self, batch: Batch, console: Console, options: dict[str, Any]) -> None:
