@@ -7,6 +7,8 @@ and a call costs half the CPU (docs/adr/0003).
 
 import errno
 import logging
+import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -24,6 +26,8 @@ from batches.open_files import can_open, none_left, room_for
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
+
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
 # Everything that `Transport.exchange` lets through when a call fails, besides ReplyTooLong.
 TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
@@ -177,8 +181,15 @@ def no_file_left(causes: list[BaseException]) -> bool:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, on one line."""
-    return " ".join((str(error) or type(error).__name__).split())
+    """What an error says, on one line, and not in the words of the libraries it came through."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        # asyncio says "Connect call failed" with the address again.
+        known = os.strerror(error.errno or 0) if isinstance(error, ConnectionError) else ""
+        text = known or error.strerror
+    return " ".join(_NUMBER.sub("", text).split())
 
 
 @lru_cache(maxsize=1)
