@@ -4,14 +4,21 @@
 import os
 import sys
 
+EXIT_USAGE = 2
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
+        from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
         from django.core.management import execute_from_command_line  # noqa: PLC0415
     except ImportError as error:
         sys.exit(f"{error}. Run `make install`, then use .venv/bin/python.")
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(EXIT_USAGE)
 
 
 if __name__ == "__main__":

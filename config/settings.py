@@ -15,6 +15,8 @@ from config.embedded import broker_transport_options, broker_url
 env = environ.Env()
 
 SHORTEST_SECRET = 32
+ENGINES = frozenset({"django.db.backends.postgresql", "django.db.backends.sqlite3"})
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -32,10 +34,30 @@ def at_least(name: str, lowest: int, default: int) -> int:
     try:
         value: int = env.int(name, default=default)
     except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must be a whole number") from error
+        text = os.environ.get(name)
+        raise ImproperlyConfigured(
+            f"{name}={text} must be a whole number, {lowest} or more"
+        ) from error
     if value < lowest:
         raise ImproperlyConfigured(f"{name}={value} is too small; the least is {lowest}")
     return value
+
+
+def one_of(name: str, allowed: tuple[str, ...], default: str) -> str:
+    value: str = env.str(name, default=default).upper()
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name}={value} must be one of {', '.join(allowed)}")
+    return value
+
+
+def secret_key() -> str:
+    """The key that was given; that of the data folder only while everything is embedded."""
+    given: str = env.str("SECRET_KEY", default="")
+    if not given and not EMBEDDED:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is required with a DATABASE_URL; make one with: openssl rand -hex 32"
+        )
+    return given or embedded_secret_key()
 
 
 def long_secrets(name: str) -> list[str]:
@@ -73,7 +95,16 @@ def embedded_secret_key() -> str:
 
 def database() -> dict[str, Any]:
     url = os.environ.get("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
-    options: dict[str, Any] = environ.Env.db_url_config(url)
+    scheme, _, _ = url.partition("://")
+    try:
+        if environ.Env.DB_SCHEMES.get(scheme) not in ENGINES:
+            raise ValueError(scheme)
+        options: dict[str, Any] = environ.Env.db_url_config(url)
+    except ValueError:
+        # Without the value and the cause, which may hold a password.
+        raise ImproperlyConfigured(
+            "DATABASE_URL must be postgres://user:password@host/name or sqlite:///path"
+        ) from None
     if options["ENGINE"] == "django.db.backends.sqlite3":
         # IMMEDIATE: with the default, transactions that read before they write fail under
         # contention instead of waiting for each other. WAL: readers never wait for the writer.
@@ -86,9 +117,7 @@ def database() -> dict[str, Any]:
 
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = (
-    env.str("SECRET_KEY", default=embedded_secret_key()) if EMBEDDED else env.str("SECRET_KEY")
-)
+SECRET_KEY = secret_key()
 # Secrets from which stored secrets are encrypted: the first encrypts, each of them decrypts, and
 # SECRET_KEY stands behind them.
 FIELD_ENCRYPTION_KEYS = long_secrets("FIELD_ENCRYPTION_KEYS")
@@ -228,7 +257,7 @@ FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
 # Everything but uploaded files is read into memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
 
-LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING").upper()
+LOG_LEVEL = one_of("LOG_LEVEL", LOG_LEVELS, default="WARNING")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -1,0 +1,33 @@
+"""Settings that are wrong: said in a line that names the variable, by every command."""
+
+import pytest
+
+from tests.processes.conftest import CommandLine
+
+SECRET = {"SECRET_KEY": "of-a-test"}
+
+
+@pytest.mark.parametrize(
+    ("env", "parts"),
+    [
+        ({"GRACE_SECONDS": "abc"}, ["GRACE_SECONDS=abc", "whole number"]),
+        ({"GRACE_SECONDS": "-1"}, ["GRACE_SECONDS=-1", "0"]),
+        ({"LOG_LEVEL": "loud"}, ["LOG_LEVEL=LOUD", "WARNING"]),
+        ({"DATABASE_URL": "postgres://u:canary@h/x"}, ["SECRET_KEY", "openssl"]),
+        ({"DATABASE_URL": "nonsense", **SECRET}, ["DATABASE_URL", "postgres://"]),
+        ({"DATABASE_URL": "foo://u:canary@h/x", **SECRET}, ["DATABASE_URL", "postgres://"]),
+        ({"DATABASE_URL": "postgres://u:canary@h:x/x", **SECRET}, ["DATABASE_URL", "postgres://"]),
+        ({"DATA_DIR": "/dev/null/var"}, ["DATA_DIR=/dev/null/var", "folder"]),
+    ],
+    ids=str,
+)
+def test_a_setting_that_makes_no_sense_is_named(
+    cli: CommandLine, env: dict[str, str], parts: list[str]
+) -> None:
+    cli.env.update(env)
+    ended = cli.process_batch()
+    assert ended.status == 2
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert all(part in line for part in parts)
+    assert "canary" not in line
