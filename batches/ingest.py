@@ -14,7 +14,6 @@ from batches.bulk import insert_rows
 from batches.engine.strict import StrictProblem
 from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import BatchStatus
-from batches.lines import WRONG_ENDPOINT
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
 from batches.outputs import make_outputs
 
@@ -59,7 +58,7 @@ def store_prompts(
     errors: list[LineError] = []
     warned: dict[StrictProblem, int] = {}
     total = 0
-    for page in _pages(_good(_without_repeats(items), errors)):
+    for page in _pages(_good(items, errors)):
         if total + len(page) > most:
             message = f"a batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH)"
             errors.append(LineError(page[most - total].line, "too_many_tasks", message))
@@ -125,17 +124,6 @@ def clear(batch_id: int, lease: BatchLease | None = None) -> None:
                 batch_id=batch_id, index__gte=lo, index__lt=lo + DELETED_AT_ONCE
             )
             some._raw_delete(some.db)
-
-
-def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewPrompt | LineError]:
-    """The items, but only the first of those with one wrong endpoint: mostly all lines have it."""
-    told: set[str] = set()
-    for item in items:
-        if isinstance(item, LineError) and item.code == WRONG_ENDPOINT:
-            if item.message in told:
-                continue
-            told.add(item.message)
-        yield item
 
 
 def _good(items: Iterable[NewPrompt | LineError], errors: list[LineError]) -> Iterator[NewPrompt]:

@@ -11,6 +11,7 @@ from batches.engine.prepare import check_body, prompt_body, strict_warnings
 from batches.engine.records import Endpoint
 from batches.engine.strict import StrictProblem
 from batches.lines import (
+    WRONG_ENDPOINT,
     LineRefused,
     Request,
     body_text,
@@ -80,11 +81,23 @@ class InputOptions:
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
     """The prompts of a file in their order, with an error for each line that holds none.
 
+    An endpoint that is not the batch's is told of once, since mostly all lines have it.
     Holds one line in memory. Blank lines are passed over. A prompt without a custom_id is given
     one from its line number.
     """
     read = {"jsonl": _read_jsonl, "csv": _read_csv, "text": _read_text}[options.format]
-    return read(_lines(stream, options.max_line_bytes), options)
+    return _without_repeats(read(_lines(stream, options.max_line_bytes), options))
+
+
+def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewPrompt | LineError]:
+    """The items, but of those with the same wrong endpoint only the first."""
+    told: set[str] = set()
+    for item in items:
+        if isinstance(item, LineError) and item.code == WRONG_ENDPOINT:
+            if item.message in told:
+                continue
+            told.add(item.message)
+        yield item
 
 
 def prompts_of_objects(

@@ -1,12 +1,10 @@
-import io
-import json
 from collections.abc import Iterator
 
 import pytest
 from pytest_django.fixtures import Settings
 
 from batches import ingest, services
-from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
+from batches.inputs import LineError, NewPrompt
 from batches.models import Batch, Chunk, Prompt, Provider
 from tests.makers import batch_of, options
 
@@ -60,23 +58,6 @@ def test_errors_come_in_the_order_of_the_lines(provider: Provider) -> None:
     wrong = LineError(9, "invalid_json_line", "no JSON")
     lines = refused(provider, [*prompts(3), twin, wrong])
     assert [line.partition(":")[0] for line in lines] == ["line 4", "line 9"]
-
-
-def test_a_wrong_endpoint_is_told_once_however_many_lines_have_it(provider: Provider) -> None:
-    content = [
-        json.dumps({"custom_id": str(n), "method": "POST", "url": url, "body": {"input": "a"}})
-        for n, url in enumerate(["/v1/embeddings"] * 20 + ["/v1/x", "/v1/embeddings", "/v1/x"])
-    ]
-    reading = InputOptions(
-        endpoint="/v1/responses", defaults={"model": "m"}, max_line_bytes=1000, strict=True
-    )
-    items = list(read_prompts(io.BytesIO("\n".join(content).encode()), reading))
-    assert len(items) == 23
-    must = "url: the url of each line must be the endpoint of the batch, /v1/responses, not"
-    assert refused(provider, items) == [
-        f"line 1: {must} '/v1/embeddings'",
-        f"line 21: {must} '/v1/x'",
-    ]
 
 
 def test_an_input_without_prompts_is_refused(provider: Provider) -> None:

@@ -203,6 +203,17 @@ def test_a_bad_line_is_named_with_its_number_and_its_neighbours_are_read(
     assert "\n" not in str(error)
 
 
+def test_a_wrong_endpoint_is_told_once_however_many_lines_have_it() -> None:
+    urls = ["/v1/embeddings"] * 20 + ["/v1/x", "/v1/embeddings", CHAT, "/v1/x"]
+    got = read(b"\n".join(request_line(custom_id=str(n), url=url) for n, url in enumerate(urls)))
+    must = f"url: the url of each line must be the endpoint of the batch, {CHAT}, not"
+    assert [str(item) for item in got if isinstance(item, LineError)] == [
+        f"line 1: {must} '/v1/embeddings'",
+        f"line 21: {must} '/v1/x'",
+    ]
+    assert len(got) == 3
+
+
 def test_each_field_that_is_missing_has_an_error_of_its_own() -> None:
     code = "missing_required_parameter"
     assert faults(read(b'{"body": {}}')) == [(1, code, p) for p in ("custom_id", "method", "url")]
