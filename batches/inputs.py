@@ -51,8 +51,9 @@ class LineError:
     param: str | None = None
 
     def __str__(self) -> str:
-        place = f"{self.param}: " if self.param else ""
-        return f"line {self.line}: {place}{self.message}"
+        line = "" if self.code == "empty_file" else f"line {self.line}: "
+        place = f"{self.param}: " if self.param and self.param != "line" else ""
+        return f"{line}{place}{self.message}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """What became of a batch so far: counts, failures by kind, timing."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batches.engine.timing import TimingStats
-from batches.models import Batch
+from batches.models import Batch, Result
 from batches.report import Report, answers_by_rung, batch_timing, failures_by_kind, stored_report
 
 
@@ -38,6 +39,13 @@ class BatchSummary:
             "output_tokens": self.output_tokens,
             "timing": self.timing.as_dict(),
         }
+
+
+def first_messages(batch: Batch, kinds: Iterable[str]) -> dict[str, str]:
+    """What the first prompt that failed of each kind was told."""
+    failed = Result.objects.filter(batch=batch, status=Result.FAILED).order_by("index")
+    messages = failed.values_list("message", flat=True)
+    return {kind: messages.filter(kind=kind).first() or "" for kind in kinds}
 
 
 def summarise(batch: Batch) -> BatchSummary:

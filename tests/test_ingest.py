@@ -61,7 +61,7 @@ def test_errors_come_in_the_order_of_the_lines(provider: Provider) -> None:
 
 
 def test_an_input_without_prompts_is_refused(provider: Provider) -> None:
-    assert refused(provider, []) == ["line 1: the input has no prompts"]
+    assert refused(provider, []) == ["the input has no prompts"]
 
 
 def test_too_many_prompts_are_refused_with_the_setting_named(

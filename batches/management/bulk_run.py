@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from batches.budget import BUDGET_SPENT
+from batches.engine.errors import FailureKind
 from batches.management.console import ProgressDisplay
 from batches.management.interrupts import handled_by, leave
+from batches.management.limit_options import in_flags
 from batches.management.usage import EXIT_USAGE
 from batches.models import Batch
 from batches.runner import run_slice
@@ -26,7 +28,8 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
             if report.ended:
                 return 0
             if report.pause_reason:
-                display.fail(f"Paused: {report.pause_reason}\n{how_to_resume(batch)}")
+                reason = in_flags(report.pause_reason)
+                display.fail(f"Paused: {reason}\n{how_to_resume(batch)}")
                 return EXIT_USAGE
             if stop.requested:
                 display.fail(f"Stopped. {how_to_resume(batch)}")
@@ -39,10 +42,16 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
 
 def how_to_resume(batch: Batch) -> str:
     batch.refresh_from_db()
-    raised = ""
-    if batch.pause_reason.startswith(BUDGET_SPENT):
-        raised = " and a larger --max-cost or --max-tokens-total"
-    return f"{resume_hint(batch)}{raised}"
+    return f"{resume_hint(batch)}{remedy(batch.standstill)}"
+
+
+def remedy(pause_reason: str) -> str:
+    """What else a batch needs that is paused for this reason."""
+    if pause_reason.startswith(BUDGET_SPENT):
+        return " and a larger --max-cost or --max-tokens-total"
+    if pause_reason.startswith(f"{FailureKind.CONFIG}:"):
+        return "\nIf the name is wrong, start anew with another --model or --base-url."
+    return ""
 
 
 def resume_hint(batch: Batch) -> str:

@@ -1,7 +1,7 @@
 """What the commands show a person: progress while a batch runs, and its summary. On stderr."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from batches.summary import BatchSummary
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 5.0
+SHOWN_MESSAGE_CHARS = 200
 
 
 class ProgressDisplay:
@@ -89,17 +90,38 @@ class ProgressDisplay:
     def say(self, message: str) -> None:
         """Print a line above the bar."""
         if not self._quiet:
-            self._bar.console.print(Text(message))
+            print_line(self._bar.console, message)
 
     def fail(self, message: str) -> None:
         """Print what a person must know, quiet or not."""
-        self._bar.console.print(Text(message, style="bold red"))
+        print_line(self._bar.console, message, style="bold red")
 
     def _line(self, message: str) -> None:
         if self._quiet or self._live or time.monotonic() < self._next_line:
             return
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        self._console.print(Text(message))
+        print_line(self._console, message)
+
+
+def print_line(console: Console, message: str, *, style: str = "") -> None:
+    """Print a line as it is: one that is wrapped can neither be copied nor searched."""
+    console.print(Text(message, style=style), soft_wrap=True)
+
+
+def print_failures(
+    console: Console, failures: Mapping[str, int], messages: Mapping[str, str]
+) -> None:
+    """How often prompts failed for each of these reasons, and what one of them was told."""
+    for kind, message in messages.items():
+        print_line(console, f"{kind} {failures[kind]:,}: {excerpt(message)}")
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text from elsewhere, in one line that no terminal takes for a command."""
+    line = " ".join(text.split())
+    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    over = len(plain) > SHOWN_MESSAGE_CHARS
+    return plain[: SHOWN_MESSAGE_CHARS - 1] + "…" if over else plain
 
 
 def print_summary(console: Console, summary: BatchSummary) -> None:

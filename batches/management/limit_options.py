@@ -55,6 +55,13 @@ def rates(options: Mapping[str, Any]) -> dict[str, int]:
     return {column: options[name] for name, column in RATES.items() if options[name] is not None}
 
 
+def in_flags(message: str) -> str:
+    """A message that speaks of a budget, in the words of this command."""
+    for name in BUDGETS:
+        message = message.replace(name, f"--{name.replace('_', '-')}")
+    return message
+
+
 def budget(options: Mapping[str, Any]) -> dict[str, Any]:
     """The budget that was given."""
     return {name: options[name] for name in BUDGETS if options[name] is not None}

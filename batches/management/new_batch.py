@@ -28,6 +28,12 @@ from batches.models.fields import public_id
 
 SHOWN_INPUT_ERRORS = 10
 
+# What an option of the command would have mended, by the code and the place of an error.
+REMEDIES = {
+    ("missing_required_parameter", "body.model"): "--model names the model of all that name none.",
+    ("missing_column", "column"): "--column names the column of the prompts.",
+}
+
 
 def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     """Make the batch that was asked for. Raises UsageError, with nothing made, for bad input.
@@ -46,7 +52,9 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     with ExitStack() as stack:
         with interruptible():
             stream = stack.enter_context(opened(options["input"]))
-            check_provider(provider_of(options), batch_options.timeout_s)
+            warning = check_provider(provider_of(options), batch_options.timeout_s)
+            if warning:
+                display.say(warning)
             provider = stored_provider(options)
         demand = Demand(batch_options.defaults)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
@@ -146,4 +154,6 @@ def refusal(name: str, error: InputRefused) -> str:
     if len(error.errors) > SHOWN_INPUT_ERRORS:
         shown.append(f"and {len(error.errors) - SHOWN_INPUT_ERRORS} more")
     lead = "standard input" if name == "-" else name
-    return f"{lead}: " + "\n".join(shown) + "\nNo batch was made."
+    faults = {(line.code, line.param) for line in error.errors}
+    remedies = [remedy for fault, remedy in REMEDIES.items() if fault in faults]
+    return f"{lead}: " + "\n".join([*shown, *remedies, "No batch was made."])

@@ -16,6 +16,10 @@ class UsageError(CommandError):
         super().__init__(message, returncode=EXIT_USAGE)
 
 
+# Django prints it in front of the message.
+UsageError.__name__ = "error"
+
+
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """The type of an option that takes a whole number within these bounds."""
 

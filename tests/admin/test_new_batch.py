@@ -264,7 +264,7 @@ def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: P
         (
             {"prompts": '{"prompt": "a"}\n{"prompt": 5}\nnonsense', "format": "jsonl"},
             "prompts",
-            "line 2: prompt: give a text|line 3: line: This line is not parseable",
+            "line 2: prompt: give a text|line 3: This line is not parseable",
         ),
         (
             {"prompts": '{"custom_id":"a","prompt":"a"}\n' * 2, "format": "jsonl"},

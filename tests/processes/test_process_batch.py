@@ -55,6 +55,18 @@ def test_prompts_that_never_ran_because_the_batch_was_cancelled_are_status_1(
     assert summary["succeeded"] < 60 == len(lines_of(cli.path("out.jsonl")))
 
 
+def test_a_message_of_each_kind_of_failure_is_shown(cli: CommandLine) -> None:
+    cli.env["COLUMNS"] = "40"
+    texts = ("status=400", "status=400", "status=500")
+    lines = [json.dumps({"prompt": f"[simulate: {text}] {n}"}) for n, text in enumerate(texts)]
+    cli.path("prompts.jsonl", "\n".join(['{"prompt": "a"}', *lines]))
+    ended = cli.process_batch("--max-attempts", "1")
+    assert ended.status == 1
+    shown = [line for line in ended.stderr.splitlines() if line.startswith(("request", "server"))]
+    assert [line.partition(":")[0] for line in shown] == ["request 2", "server 1"]
+    assert shown[0].startswith("request 2: HTTP 400: ")
+
+
 def test_failed_prompts_go_to_their_own_file_if_it_is_named(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: status=400]"}\n')
     assert cli.process_batch("--errors", cli.path("errors.jsonl")).status == 1

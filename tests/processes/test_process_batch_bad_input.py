@@ -15,6 +15,8 @@ def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
     assert ended.status == 2, ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
+    assert "error: " in ended.stderr
+    assert "UsageError" not in ended.stderr
     for part in parts:
         assert part in ended.stderr
     assert stored(cli, "SELECT * FROM batches_batch") == []
@@ -25,9 +27,9 @@ def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        (b"", ["no prompts"]),
+        (b"", ["prompts.jsonl: the input has no prompts"]),
         (b"\n  \n", ["no prompts"]),
-        (b"{broken\n", ["line 1", "not parseable as valid JSON"]),
+        (b"{broken\n", ["line 1: This line is not parseable as valid JSON"]),
         (GOOD.encode() + b"[1]\n", ["line 2", "JSON object"]),
         (GOOD.encode() * 2, ["line 2", "custom_id", "'a'", "used before"]),
         (GOOD.encode() + b'{"custom_id": "b"}\n', ["line 2", "body"]),
@@ -150,7 +152,7 @@ def test_a_prompt_without_a_model_needs_the_option(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", GOOD)
     target = ["--base-url", cli.to_simulator[1], "--output", cli.path("out.jsonl")]
     ended = cli.run("process_batch", cli.path("prompts.jsonl"), *target)
-    assert_refused(cli, ended, "line 1", "model")
+    assert_refused(cli, ended, "line 1", "model", "--model")
 
 
 def test_a_refused_key_is_found_before_a_prompt_is_read(
@@ -160,8 +162,9 @@ def test_a_refused_key_is_found_before_a_prompt_is_read(
     cli.env["KEY"] = "wrong-canary"
     cli.path("prompts.jsonl", GOOD)
     ended = cli.process_batch("--api-key-env", "KEY")
-    assert_refused(cli, ended, "401")
+    assert_refused(cli, ended, "error: ", "401", cli.to_simulator[1], "variable KEY")
     assert "canary" not in ended.stderr
+    assert_refused(cli, cli.process_batch(), "without a key", "--api-key-env")
 
 
 def test_an_endpoint_that_accepts_and_never_answers_is_given_up(cli: CommandLine) -> None:
@@ -175,7 +178,7 @@ def test_an_endpoint_that_accepts_and_never_answers_is_given_up(cli: CommandLine
 
 def test_a_missing_column_names_those_that_are_there(cli: CommandLine) -> None:
     cli.path("prompts.csv", "question,answer\nWhy?,Because\n")
-    assert_refused(cli, cli.process_batch(name="prompts.csv"), "'prompt'", "'question'")
+    assert_refused(cli, cli.process_batch(name="prompts.csv"), "'prompt'", "'question'", "--column")
 
 
 def test_resume_takes_no_options_of_a_new_batch_and_no_unknown_id(cli: CommandLine) -> None:

@@ -41,7 +41,7 @@ def test_a_batch_pauses_when_its_tokens_are_spent_and_goes_on_with_more(
     cli.path("prompts.jsonl", prompt_lines(60))
     ended = cli.process_batch("--batch-size", "4", "--max-tokens-total", "300")
     assert ended.status == 2
-    assert "max_tokens_total of 300 is spent" in ended.stderr
+    assert "--max-tokens-total of 300 is spent" in ended.stderr
     assert "--max-tokens-total" in ended.stderr
     done = results(cli)
     assert 0 < done < 60
@@ -66,7 +66,7 @@ def test_a_batch_pauses_when_its_dollars_are_spent(
     cli.path("prompts.jsonl", prompt_lines(60))
     ended = cli.process_batch("--batch-size", "4", "--max-cost", "0.5")
     assert ended.status == 2
-    assert "max_cost of $0.500000 is spent" in ended.stderr
+    assert "--max-cost of $0.500000 is spent" in ended.stderr
     cost = number(cli, "SELECT cost FROM batches_batch ORDER BY id DESC LIMIT 1")
     assert 0.5 <= cost <= 0.5 + 4 * number(cli, LARGEST_CALL) / 1000
 
@@ -77,7 +77,7 @@ def test_a_budget_in_dollars_for_a_model_without_a_price_is_refused(
     cli.path("prompts.jsonl", prompt_lines(5))
     ended = cli.process_batch("--max-cost", "1")
     assert ended.status == 2
-    assert "nobody knows the price of 'simulated-small'" in ended.stderr
+    assert "--max-cost cannot be kept: nobody knows the price of 'simulated-small'" in ended.stderr
     assert simulator.calls.total() == 0
     assert stored(cli, "SELECT COUNT(*) FROM batches_batch") == [(0,)]
 

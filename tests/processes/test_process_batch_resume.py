@@ -67,6 +67,30 @@ def test_a_batch_that_was_handed_to_the_workers_is_run_to_its_end(cli: CommandLi
     assert len(Path(cli.path("out.jsonl")).read_text().splitlines()) == 20
 
 
+def test_a_batch_that_waits_for_another_model_is_said_to_once(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(models=("another",))
+    cli.env["COLUMNS"] = "40"
+    cli.path("prompts.jsonl", prompt_lines(20))
+    ended = cli.process_batch("--quiet")
+    assert ended.status == 2
+    paused, how, or_else = ended.stderr.splitlines()
+    assert paused.startswith("Paused: config: HTTP 404: ")
+    assert how.endswith(f"--resume {batch_id(cli)}")
+    assert "another --model" in or_else
+    # There is nothing that a table could tell.
+    assert "succeeded" not in cli.process_batch("--resume", batch_id(cli), name=None).stderr
+
+
+def test_an_address_that_lists_no_models_is_warned_of(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    base_url = cli.to_simulator[1].removesuffix("/v1")
+    ended = cli.process_batch("--base-url", base_url, "--model", "simulated-small")
+    assert f"Warning: {base_url}/models answers HTTP 404" in ended.stderr
+    assert "usually end in /v1" in ended.stderr
+
+
 def test_a_batch_that_the_command_goes_on_with_stays_its_own(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", prompt_lines(20))
     assert cli.process_batch("--batch-size", "4", "--max-tokens-total", "50").status == 2

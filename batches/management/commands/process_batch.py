@@ -3,18 +3,23 @@
 import argparse
 import gc
 import json
+import logging
 import sys
 from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
-from rich.text import Text
 
 from batches import services
 from batches.management.bulk_options import add_bulk_options, check_usage
 from batches.management.bulk_run import how_to_resume, resume_hint, run
-from batches.management.console import ProgressDisplay, print_summary
+from batches.management.console import (
+    ProgressDisplay,
+    print_failures,
+    print_line,
+    print_summary,
+)
 from batches.management.database import check_database
 from batches.management.interrupts import (
     Interrupted,
@@ -23,7 +28,7 @@ from batches.management.interrupts import (
     leave,
     uninterrupted,
 )
-from batches.management.limit_options import budget
+from batches.management.limit_options import budget, in_flags
 from batches.management.new_batch import create
 from batches.management.output import write_outputs
 from batches.management.provider_check import check_provider
@@ -31,9 +36,10 @@ from batches.management.reader import remove_interrupted
 from batches.management.usage import UsageError
 from batches.models import Batch
 from batches.providers import ProviderMisconfigured
-from batches.summary import summarise
+from batches.summary import first_messages, summarise
 
 EXIT_SOME_FAILED = 1
+SHOWN_KINDS = 5
 
 EPILOG = """\
 input formats:
@@ -78,11 +84,11 @@ class Command(BaseCommand):
                 check_database()
                 status = self.work(console, options)
         except (services.NotPossible, ProviderMisconfigured) as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(in_flags(str(error))) from error
         except Interrupted as interrupt:
             there = resume_hint(self.batch) if self.batch else "No batch was made."
             with handled_by(partial(leave, there)):
-                console.print(Text(f"Interrupted. {there}", style="bold red"))
+                print_line(console, f"Interrupted. {there}", style="bold red")
             sys.exit(interrupt.status)
         if status:
             sys.exit(status)
@@ -90,8 +96,11 @@ class Command(BaseCommand):
     def work(self, console: Console, options: dict[str, Any]) -> int:
         """Do what was asked for; return the exit status."""
         calm_collector()
+        # That a batch pauses is told by the display, once.
+        logging.getLogger("batches.runner.store").setLevel(logging.ERROR)
         with ProgressDisplay(console, quiet=options["quiet"]) as display:
-            batch = self.find(options) if options["resume"] else self.make(options, display)
+            begin = self.find if options["resume"] else self.make
+            batch = begin(options, display)
             status = run(batch, display)
             if status == 0:
                 export(batch, options)
@@ -105,10 +114,11 @@ class Command(BaseCommand):
             self.batch = batch = create(options, display)
         return batch
 
-    def find(self, options: dict[str, Any]) -> Batch:
+    def find(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
         self.batch = batch = services.find_batch(options["resume"])
         if batch.status in services.RESUMABLE:
-            check_provider(batch.provider, batch.timeout_s)
+            if warning := check_provider(batch.provider, batch.timeout_s):
+                display.say(warning)
             services.resume_batch(batch, **budget(options), here=True)
         return batch
 
@@ -116,8 +126,10 @@ class Command(BaseCommand):
         summary = summarise(batch)
         if options["json"]:
             self.stdout.write(json.dumps(summary.as_dict()))
-        elif not options["quiet"]:
+        elif not options["quiet"] and (summary.succeeded or summary.failures):
             print_summary(console, summary)
+            kinds = list(summary.failures)[:SHOWN_KINDS]
+            print_failures(console, summary.failures, first_messages(batch, kinds))
 
 
 def calm_collector() -> None:
