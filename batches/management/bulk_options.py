@@ -33,6 +33,11 @@ NEW_BATCH_OPTIONS = (
     *RATES,
 )
 
+RESUME_HELP = (
+    "go on with a batch that was stopped or paused: with --output, and if you like --errors, "
+    "--max-cost, --max-tokens-total, --json, --quiet; the rest is as the batch has it"
+)
+
 
 def add_bulk_options(parser: CommandParser) -> None:
     """Have a parser know the options of the bulk command; one that is not given is None."""
@@ -73,7 +78,7 @@ def add_bulk_options(parser: CommandParser) -> None:
     )
     add_limit_options(parser)
     add_answer_options(parser)
-    add("--resume", metavar="BATCH_ID", help="go on with a batch that was stopped or paused")
+    add("--resume", metavar="BATCH_ID", help=RESUME_HELP)
     add("--json", action="store_true", help="print the summary as JSON on standard output")
     add("--quiet", action="store_true", help="show neither progress nor summary")
 

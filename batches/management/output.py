@@ -36,6 +36,17 @@ def check_writable(name: str) -> None:
         raise PermissionError(f"{name}: the folder {path.parent} cannot be written to")
 
 
+def name_of(output: str) -> str:
+    """What an output is called where a person reads it."""
+    return "standard output" if output == STANDARD_OUTPUT else output
+
+
+def discard_standard_output() -> None:
+    """Have what is still to be written go nowhere, where it would fail again at the end."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 def is_special(name: str) -> bool:
     """Whether it is there and neither a file nor a folder: a pipe, a device. Raises OSError."""
     try:

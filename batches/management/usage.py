@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, DjangoHelpFormatter
 
 EXIT_USAGE = 2
 LONGEST_SECONDS = 1e6
@@ -18,6 +18,10 @@ class UsageError(CommandError):
 
 # Django prints it in front of the message.
 UsageError.__name__ = "error"
+
+
+class HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """A command's own options before those of all commands; its epilog as it stands."""
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:

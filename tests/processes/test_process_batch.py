@@ -95,6 +95,44 @@ def test_prompts_from_standard_input_to_standard_output(cli: CommandLine) -> Non
     ]
 
 
+def test_a_reader_that_has_seen_enough_is_no_fault(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(1500))
+    process = cli.start(*cli.arguments("--output", "-", "--quiet"))
+    assert process.stdout
+    assert process.stderr
+    # More is written than the pipe holds.
+    assert process.stdout.read(1)
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
+@pytest.mark.parametrize("errors", [[], ["--errors", "errors.jsonl"]])
+def test_a_disk_that_is_full_is_named(cli: CommandLine, errors: list[str]) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    ended = cli.process_batch("--output", "/dev/full", *errors)
+    assert ended.status == 2
+    assert "error: cannot write /dev/full" in ended.stderr
+    assert "No space left on device" in ended.stderr
+    assert f"--resume {batch_id(cli)}" in ended.stderr
+
+
+def test_a_full_standard_output_is_named(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    shell = ("/bin/sh", "-c", 'exec "$@" > /dev/full', "sh")
+    ended = cli.finish(cli.start(*cli.arguments("--output", "-", "--quiet"), within=shell))
+    assert ended.status == 2
+    first, second = ended.stderr.splitlines()
+    assert first == "error: cannot write standard output: No space left on device"
+    assert f"--resume {batch_id(cli)}" in second
+
+
+def test_help_begins_with_what_is_of_the_command(cli: CommandLine) -> None:
+    ended = cli.run("process_batch", "--help")
+    assert ended.stdout.index("--max-cost") < ended.stdout.index("--settings")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "arguments"),
     [

@@ -1,9 +1,9 @@
 """Run a file of prompts through a provider, from the command line."""
 
-import argparse
 import gc
 import json
 import logging
+import signal
 import sys
 from functools import partial
 from typing import Any
@@ -30,15 +30,17 @@ from batches.management.interrupts import (
 )
 from batches.management.limit_options import budget, in_flags
 from batches.management.new_batch import create
-from batches.management.output import write_outputs
+from batches.management.output import discard_standard_output, name_of, write_outputs
 from batches.management.provider_check import check_provider
 from batches.management.reader import remove_interrupted
-from batches.management.usage import UsageError
+from batches.management.usage import HelpFormatter, UsageError
 from batches.models import Batch
 from batches.providers import ProviderMisconfigured
 from batches.summary import first_messages, summarise
 
 EXIT_SOME_FAILED = 1
+EXIT_NO_READER = 128 + signal.SIGPIPE
+OUTPUTS = ("output", "errors")
 SHOWN_KINDS = 5
 
 EPILOG = """\
@@ -56,9 +58,15 @@ examples:
       --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25
   process_batch --resume batch_0123 --output out.jsonl
 
-exit status: 0 all prompts succeeded, 1 some failed or never ran, 2 usage, bad input, or paused (a
-refused key, an empty account, a budget that is spent), 130 after Ctrl-C, 143 after SIGTERM. The
-key is read from the environment and is never stored.
+exit status:
+  0         all prompts succeeded
+  1         some failed, or never ran because the batch was cancelled or expired
+  2         usage, bad input, an unreachable provider, an output that cannot be written; or paused:
+            a refused key, an empty account, a spent budget, a wrong model or address
+  130, 143  stopped by Ctrl-C, by SIGTERM
+  141       nobody reads the output any more
+
+The key is read from the environment and is never stored.
 """
 
 
@@ -70,7 +78,7 @@ class Command(BaseCommand):
     batch: Batch | None = None
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.update(epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        kwargs.update(epilog=EPILOG, formatter_class=HelpFormatter)
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -143,5 +151,12 @@ def export(batch: Batch, options: dict[str, Any]) -> None:
     """Write the results to the files that were asked for."""
     try:
         write_outputs(batch, options["output"], options["errors"])
+    except BrokenPipeError:
+        # Whoever read them has seen enough, as `head` has.
+        discard_standard_output()
+        sys.exit(EXIT_NO_READER)
     except OSError as error:
-        raise UsageError(f"{error}\n{how_to_resume(batch)}") from error
+        discard_standard_output()
+        names = " or ".join(name_of(options[name]) for name in OUTPUTS if options[name])
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot write {names}: {reason}\n{how_to_resume(batch)}") from error

@@ -1,6 +1,5 @@
 """Everything on one machine: broker, workers, sweeper and web server, kept running."""
 
-import argparse
 import os
 import socket
 import sys
@@ -21,7 +20,7 @@ from batches.management.database import check_database
 from batches.management.first_login import NAME as LOGIN
 from batches.management.first_login import make_first_login
 from batches.management.supervisor import Supervisor
-from batches.management.usage import UsageError, whole_number
+from batches.management.usage import HelpFormatter, UsageError, whole_number
 from config import embedded
 
 BROKER, PROVIDER, WORKERS, WEB = range(4)
@@ -49,7 +48,7 @@ class Command(BaseCommand):
     help = "Run web server, workers, sweeper and broker on this machine; restart what dies."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.update(epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        kwargs.update(epilog=EPILOG, formatter_class=HelpFormatter)
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
