@@ -130,6 +130,7 @@ def test_all_come_up_and_a_batch_made_anywhere_is_completed(serve: Serve) -> Non
     wait_until(lambda: served.stored(query)[0][0] == "completed", "the batch is completed")
     assert served.stored(query) == [("completed", 30, 30)]
     assert served.stored("SELECT count(*) FROM batches_result") == [(30,)]
+    assert not served.said("Warning")
 
 
 @pytest.mark.parametrize("name", ["broker", "worker", "web", "sweeper"])

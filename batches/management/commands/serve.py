@@ -30,6 +30,8 @@ SIMULATOR_PORT = 8900
 SIMULATED_MODEL = "simulated-small"
 MOST_WORKERS = 1000
 THREADS = 32
+# On a machine of one's own, as in a container, root is who one is.
+NOT_OF_ROOT = "ignore:You're running the worker with superuser privileges"
 
 # After GRACE_SECONDS a worker stores what has come in.
 SECONDS_TO_FLUSH = 5
@@ -190,6 +192,7 @@ def simulator(port: int) -> list[Program]:
 def worker(number: int) -> Program:
     return program(
         f"worker{number}",
+        *("-W", NOT_OF_ROOT),
         *("-m", "celery", "-q", "-A", "config", "worker", "-n", f"worker{number}@%h"),
         *("--pool", "threads", "--concurrency", str(THREADS)),
         *("--loglevel", settings.LOG_LEVEL, "--without-gossip", "--without-mingle"),
