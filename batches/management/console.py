@@ -1,7 +1,10 @@
 """What the commands show a person: progress while a batch runs, and its summary. On stderr."""
 
+import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -26,6 +29,18 @@ T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 5.0
 SHOWN_MESSAGE_CHARS = 200
+
+
+class Terminal(Console):
+    """Standard error; that nobody reads it any more is no reason to stop working."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
 class ProgressDisplay:

@@ -1,6 +1,7 @@
 """Where results are written: files that appear whole or not at all, pipes, devices."""
 
 import os
+import signal
 import stat
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from batches.export import write_results
 from batches.models import Batch
 
 STANDARD_OUTPUT = "-"
+EXIT_NO_READER = 128 + signal.SIGPIPE
 
 
 def write_outputs(batch: Batch, output: str, errors: str | None) -> None:
@@ -39,6 +41,16 @@ def check_writable(name: str) -> None:
 def name_of(output: str) -> str:
     """What an output is called where a person reads it."""
     return "standard output" if output == STANDARD_OUTPUT else output
+
+
+@contextmanager
+def ended_by_reader() -> Iterator[None]:
+    """End this process without a word when nobody reads on what the block writes, as `head`."""
+    try:
+        yield
+    except BrokenPipeError:
+        discard_standard_output()
+        sys.exit(EXIT_NO_READER)
 
 
 def discard_standard_output() -> None:

@@ -108,6 +108,29 @@ def test_a_reader_that_has_seen_enough_is_no_fault(cli: CommandLine) -> None:
     assert process.wait() == 141
 
 
+def test_a_summary_that_nobody_reads_is_no_fault(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    process = cli.start(*cli.arguments("--json", "--quiet"))
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
+def test_it_goes_on_when_nobody_reads_what_it_says(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", prompt_lines(3))
+    process = cli.start(*cli.arguments())
+    assert process.stdout
+    assert process.stderr
+    process.stderr.close()
+    with process.stdout:
+        assert process.stdout.read() == ""
+    assert process.wait() == 0
+    assert len(lines_of(cli.path("out.jsonl"))) == 3
+
+
 @pytest.mark.parametrize("errors", [[], ["--errors", "errors.jsonl"]])
 def test_a_disk_that_is_full_is_named(cli: CommandLine, errors: list[str]) -> None:
     cli.path("prompts.jsonl", prompt_lines(3))

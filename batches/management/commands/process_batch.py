@@ -3,7 +3,6 @@
 import gc
 import json
 import logging
-import signal
 import sys
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from batches.management.bulk_options import add_bulk_options, check_usage
 from batches.management.bulk_run import how_to_resume, resume_hint, run
 from batches.management.console import (
     ProgressDisplay,
+    Terminal,
     print_failures,
     print_line,
     print_summary,
@@ -30,7 +30,12 @@ from batches.management.interrupts import (
 )
 from batches.management.limit_options import budget, in_flags
 from batches.management.new_batch import create
-from batches.management.output import discard_standard_output, name_of, write_outputs
+from batches.management.output import (
+    discard_standard_output,
+    ended_by_reader,
+    name_of,
+    write_outputs,
+)
 from batches.management.provider_check import check_provider
 from batches.management.reader import remove_interrupted
 from batches.management.usage import HelpFormatter, UsageError
@@ -39,7 +44,6 @@ from batches.providers import ProviderMisconfigured
 from batches.summary import first_messages, summarise
 
 EXIT_SOME_FAILED = 1
-EXIT_NO_READER = 128 + signal.SIGPIPE
 OUTPUTS = ("output", "errors")
 SHOWN_KINDS = 5
 
@@ -86,7 +90,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         check_usage(options)
-        console = Console(stderr=True)
+        console = Terminal()
         try:
             with interruptible():
                 check_database()
@@ -133,7 +137,9 @@ class Command(BaseCommand):
     def present(self, batch: Batch, console: Console, options: dict[str, Any]) -> None:
         summary = summarise(batch)
         if options["json"]:
-            self.stdout.write(json.dumps(summary.as_dict()))
+            with ended_by_reader():
+                self.stdout.write(json.dumps(summary.as_dict()))
+                self.stdout.flush()
         elif not options["quiet"] and (summary.succeeded or summary.failures):
             print_summary(console, summary)
             kinds = list(summary.failures)[:SHOWN_KINDS]
@@ -150,11 +156,8 @@ def calm_collector() -> None:
 def export(batch: Batch, options: dict[str, Any]) -> None:
     """Write the results to the files that were asked for."""
     try:
-        write_outputs(batch, options["output"], options["errors"])
-    except BrokenPipeError:
-        # Whoever read them has seen enough, as `head` has.
-        discard_standard_output()
-        sys.exit(EXIT_NO_READER)
+        with ended_by_reader():
+            write_outputs(batch, options["output"], options["errors"])
     except OSError as error:
         discard_standard_output()
         names = " or ".join(name_of(options[name]) for name in OUTPUTS if options[name])
