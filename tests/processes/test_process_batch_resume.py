@@ -42,7 +42,7 @@ def test_a_deleted_batch_is_not_there_any_more(cli: CommandLine) -> None:
 def test_that_it_waits_for_another_run_is_said_once(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
-    cli.env["LEASE_SECONDS"] = "4"
+    cli.env["LEASE_SECONDS"] = "10"
     simulator.behaviour = Behaviour(latency="fixed:1")
     cli.path("prompts.jsonl", prompt_lines(20))
     process = cli.start(*cli.arguments("--batch-size", "20"))
