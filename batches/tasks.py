@@ -71,13 +71,18 @@ def _work(turn: int | None) -> bool:
     tried: set[int] = set()
     while turn is not None and not SHUTDOWN.requested:
         report = _run(turn)
-        if report.made_room:
+        if report.made_room or (report.stopped and _is_waiting(turn)):
             ring(turn)
         if report.worked:
             return True
         tried.add(turn)
         turn = next_turn(besides=tried)
     return False
+
+
+def _is_waiting(batch_id: int) -> bool:
+    """Whether there is work again: who resumed the batch rang before its last runner had left."""
+    return Batch.objects.waiting().filter(pk=batch_id).exists()
 
 
 def _run(batch_id: int, *, probing: bool = False) -> SliceReport:

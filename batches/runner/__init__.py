@@ -28,7 +28,8 @@ class SliceReport:
     `worked` says that there was a place for this runner. `paused` is the provider's error that
     paused the batch or the provider, if one did, and `pause_reason` tells why the batch stands
     still, whatever paused it. `ended` says that it has ended, `made_room` that the slice left work
-    for another turn because others wait, `reopened` that a probe went well.
+    for another turn because others wait, `stopped` that it left work for another reason,
+    `reopened` that a probe went well.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -38,6 +39,7 @@ class SliceReport:
     reopened: bool = False
     ended: bool = False
     made_room: bool = False
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def run_slice(
         reopened=reopened,
         ended=ended,
         made_room=store.made_room,
+        stopped=store.must_stop is not None,
     )
 
 

@@ -23,7 +23,7 @@ from django.db import close_old_connections  # noqa: E402 - after the set-up
 from django.db.models.functions import Now  # noqa: E402
 
 from batches import services, tasks  # noqa: E402
-from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Worker  # noqa: E402
+from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Slot, Worker  # noqa: E402
 from batches.sweeper import sweep as sweep_once  # noqa: E402
 from batches.tokens import create_token  # noqa: E402
 from tests.admin.hostile import make_hostile  # noqa: E402
@@ -57,7 +57,8 @@ def prompts(batch: int) -> int:
 def status(batch: int) -> dict[str, Any]:
     row = Batch.objects.select_related("provider").get(pk=batch)
     columns = ("status", "total", "succeeded", "failed", "calls", "pause_reason", "standstill")
-    return {column: getattr(row, column) for column in columns}
+    found = {column: getattr(row, column) for column in columns}
+    return {**found, "runners": Slot.objects.taken().filter(batch=row).count()}
 
 
 def check(batch: int, ended_as: str) -> None:

@@ -24,7 +24,7 @@ def paused_batch(stack: Stack, behaviour: Behaviour) -> int:
         stack.start_worker(name)
     batch = stack.create_batch(PROMPTS, batch_size=WINDOW, parallelism=RUNNERS)
     stack.wait_until(lambda: stack.status(batch)["standstill"], "a pause")
-    stack.wait_until(lambda: not stack.simulator.in_flight, "the end of all calls")
+    stack.wait_until(lambda: not stack.status(batch)["runners"], "the end of all slices")
     return batch
 
 
@@ -44,7 +44,7 @@ def test_no_prompt_fails_and_a_probe_lets_the_batch_go_on(stack: Stack, refusal:
         lambda: stack.simulator.by_status[str(behaviour.fail_status)] > refused, "a probe"
     )
     stack.driver("sweep")
-    stack.wait_until(lambda: not stack.simulator.in_flight, "the end of the probe")
+    stack.wait_until(lambda: not stack.status(batch)["runners"], "the end of the probe")
     assert stack.simulator.by_status[str(behaviour.fail_status)] == refused + 1
     stack.simulator.behaviour = Behaviour()
     stack.driver("make_probe_due")
@@ -57,6 +57,21 @@ def test_no_prompt_fails_and_a_probe_lets_the_batch_go_on(stack: Stack, refusal:
 
 def test_staff_let_the_batches_of_a_provider_go_on(stack: Stack) -> None:
     batch = paused_batch(stack, REFUSALS["key"])
+    stack.simulator.behaviour = Behaviour()
+    stack.driver("resume_provider")
+    stack.wait_completed(batch)
+    assert stack.status(batch)["failed"] == 0
+
+
+def test_who_is_resumed_before_the_runners_have_left_goes_on_without_a_sweeper(
+    stack: Stack,
+) -> None:
+    slow = [f"slow {n} [simulate: latency=4]" for n in range(WINDOW // 2)]
+    stack.simulator.behaviour = Behaviour(fail_from=40, fail_status=401)
+    stack.start_worker("one")
+    batch = stack.create_batch([*slow, *(f"fast {n}" for n in range(100))], batch_size=WINDOW)
+    stack.wait_until(lambda: stack.status(batch)["standstill"], "a pause")
+    assert stack.simulator.in_flight
     stack.simulator.behaviour = Behaviour()
     stack.driver("resume_provider")
     stack.wait_completed(batch)
