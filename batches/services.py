@@ -145,7 +145,8 @@ def create_batch_of_file(
         batch.save(force_insert=True)
         if fault := _fault_of(file, file_id):
             fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [fault])
-    batch.refresh_from_db()
+        # As it was made, not as a quick worker has left it.
+        batch.refresh_from_db()
     if batch.status == BatchStatus.VALIDATING:
         transaction.on_commit(partial(ring, batch.pk), robust=True)
     return batch
