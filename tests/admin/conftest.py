@@ -15,9 +15,7 @@ def login(db: None) -> Login:
 
     def make(*permissions: str, staff: bool = True, superuser: bool = False) -> Client:
         number = User.objects.count()
-        user = User.objects.create_user(
-            f"user{number}", password="x", is_staff=staff, is_superuser=superuser
-        )
+        user = User.objects.create_user(f"user{number}", is_staff=staff, is_superuser=superuser)
         user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
         client = Client(SERVER_NAME="localhost")
         client.force_login(user)
