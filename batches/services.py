@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import chain, count
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -131,7 +132,7 @@ def create_inline_batch(
     with transaction.atomic():
         batch.save(force_insert=True)
         store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
-    batch.refresh_from_db()
+        batch.refresh_from_db()
     ring_for(batch)
     return batch
 
@@ -374,25 +375,32 @@ def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
 
     Limits that are given (requests_per_minute, tokens_per_minute) are its limits from now on.
     """
-    draft = provider_draft(base_url, api_key_env)
-    provider, _ = Provider.objects.update_or_create(
-        base_url=draft.base_url,
-        api_key_env=api_key_env,
-        defaults=limits,
-        create_defaults={"name": draft.name, **limits},
-    )
-    return provider
+    provider = provider_draft(base_url, api_key_env)
+    if not provider.pk:
+        try:
+            with transaction.atomic():
+                provider.save(force_insert=True)
+        except IntegrityError:
+            # Somebody else has made it at this moment: their name is the same.
+            provider = provider_draft(base_url, api_key_env)
+    if limits:
+        Provider.objects.filter(pk=provider.pk).update(**limits)
+    return Provider.objects.get(pk=provider.pk)
 
 
 def provider_draft(base_url: str, api_key_env: str) -> Provider:
-    """The provider with this address and key, not stored if there is none. Raises NotPossible."""
+    """The provider with this address and key, not stored if there is none. Raises NotPossible.
+
+    One whose key is stored is for those who name it.
+    """
     try:
         base_url = checked_base_url(base_url)
     except ValueError as error:
         raise NotPossible(str(error)) from error
-    there = Provider.objects.filter(base_url=base_url, api_key_env=api_key_env).first()
-    name = f"{base_url} ({api_key_env or 'no key'})"[:100]
-    return there or Provider(
+    # Before the look for others: what is made in between has this name, or is found.
+    name = _free_name(f"{base_url} ({api_key_env or 'no key'})")
+    same = Provider.objects.filter(base_url=base_url, api_key_env=api_key_env, api_key_encrypted="")
+    return same.order_by("pk").first() or Provider(
         name=name,
         base_url=base_url,
         api_key_env=api_key_env,
@@ -400,6 +408,12 @@ def provider_draft(base_url: str, api_key_env: str) -> Provider:
         api_key_encrypted="",
         pause_reason="",
     )
+
+
+def _free_name(wanted: str) -> str:
+    """A name that no provider has: one that was renamed or moved may have the wanted one."""
+    names = chain([wanted[:100]], (f"{wanted[:90]} {number}" for number in count(2)))
+    return next(name for name in names if not Provider.objects.filter(name=name).exists())
 
 
 def find_by_model(provider: Provider, model: str) -> None:
