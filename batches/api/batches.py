@@ -78,7 +78,8 @@ class BatchesView(ApiView):
                 code="idempotency_key_reused",
                 param="idempotency_key",
             ) from error
-        return reply(shown(batch))
+        # As it was made: a worker may have gone on with it already.
+        return reply(batch_object(batch))
 
     @extend_schema(
         operation_id="list_batches",
