@@ -54,7 +54,7 @@ def earlier(identity: Identity) -> Batch | None:
     """The batch that this request has made already, if any. Raises KeyReused."""
     if identity.key is None:
         return None
-    batches = Batch.objects.filter(owner=identity.owner, deleted_at=None)
+    batches = Batch.objects.whole().filter(owner=identity.owner, deleted_at=None)
     found = batches.filter(idempotency_key=identity.key).first()
     if found and found.request_digest != identity.digest:
         raise KeyReused

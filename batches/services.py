@@ -132,7 +132,7 @@ def create_inline_batch(
     with transaction.atomic():
         batch.save(force_insert=True)
         store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
-        batch.refresh_from_db()
+        batch.refresh_from_db(from_queryset=Batch.objects.whole())
     ring_for(batch)
     return batch
 
@@ -147,7 +147,7 @@ def create_batch_of_file(
         if fault := _fault_of(file, file_id):
             fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [fault])
         # As it was made, not as a quick worker has left it.
-        batch.refresh_from_db()
+        batch.refresh_from_db(from_queryset=Batch.objects.whole())
     if batch.status == BatchStatus.VALIDATING:
         transaction.on_commit(partial(ring, batch.pk), robust=True)
     return batch

@@ -153,8 +153,7 @@ _AS_STORED = (
 
 def readable_batches() -> QuerySet[Batch]:
     """The batches that there are for the API, with all that is shown of them in one query."""
-    shown = Batch.objects.filter(deleted_at=None)
-    return shown.select_related("provider", "output_file", "error_file")
+    return Batch.objects.whole().filter(deleted_at=None)
 
 
 def listed_batches() -> QuerySet[Batch]:

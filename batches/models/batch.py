@@ -31,6 +31,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         stamped = {f"{target}_at": Now(), **values}
         return bool(self.filter(status__in=sources).update(status=target, **stamped))
 
+    def whole(self) -> "BatchQuerySet":
+        """These with their provider and files, read at one moment: a file may go at the next."""
+        return self.select_related("provider", "output_file", "error_file")
+
     def in_time(self) -> "BatchQuerySet":
         """Batches in progress that are not over their time, paused ones among them."""
         in_time = Q(expires_at=None) | Q(expires_at__gt=Now())

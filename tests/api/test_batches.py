@@ -581,6 +581,17 @@ def test_a_key_of_a_request_that_was_refused_is_free(client: Client) -> None:
     assert created(client, {"requests": [line()], "idempotency_key": "k"})
 
 
+def test_what_a_create_answers_is_read_at_one_moment(client: Client) -> None:
+    """A quick worker may end the batch, and remove a file without lines, before it is shown."""
+    for _ in ("made", "found"):
+        with CaptureQueriesContext(connection) as queries:
+            created(client, inline(1, idempotency_key="k"))
+        alone = [
+            query["sql"] for query in queries if query["sql"].startswith('SELECT "batches_file')
+        ]
+        assert alone == []
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("key", [{}, {"idempotency_key": "k"}])
 def test_nothing_waits_for_the_look_at_prompts(client: Client, key: dict[str, str]) -> None:
