@@ -1,7 +1,6 @@
 """A whole installation for one test: database, broker, simulated provider, real processes."""
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, LiteralString
 
 from batches.simulator import SimulatedProvider
+from tests.environment import unmeasured
 from tests.owned_process import OwnedProcess
 from tests.servers import PostgresServer, RedisServer, run_quietly
 
@@ -203,7 +203,7 @@ class Stack:
         """SIGKILL a worker; how many calls in flight that cut off, as the provider saw it."""
         before = self.simulator.by_status["abandoned"]
         worker.kill()
-        deadline = time.monotonic() + 0.3
+        deadline = time.monotonic() + 1.0
         while self.simulator.by_status["abandoned"] == before and time.monotonic() < deadline:
             time.sleep(0.01)
         return self.simulator.by_status["abandoned"] - before
@@ -272,7 +272,7 @@ def migrate(env: dict[str, str]) -> None:
 def environment(data: Path, broker: RedisServer, *, database: str | None) -> dict[str, str]:
     """The environment of an installation; without a database it is embedded."""
     env = {
-        **os.environ,
+        **unmeasured(),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATA_DIR": str(data),
         "CELERY_BROKER_URL": broker.url,

@@ -161,7 +161,8 @@ def poison_is_sent_again(stack: Stack, batch: int, poison: str, kills: int) -> b
 
 def test_work_goes_on_after_a_kill(stack: Stack) -> None:
     """I5: nobody has to do anything. How soon it does is measured by `benchmarks workers`."""
-    stack.simulator.behaviour = Behaviour(latency="fixed:0.3")
+    # Of different latencies some are always in flight.
+    stack.simulator.behaviour = Behaviour(latency="uniform:0.2,0.4")
     victim = stack.start_worker("victim")
     # More than the victim can do until the heir is up, however slow the machine is.
     batch = stack.create_batch(4000, batch_size=WINDOW)

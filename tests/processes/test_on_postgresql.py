@@ -1,12 +1,12 @@
 """All that is stored is tested on SQLite by default; here the same tests run on PostgreSQL."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.environment import unmeasured
 from tests.processes.conftest import ROOT
 from tests.servers import PostgresServer
 
@@ -31,7 +31,7 @@ def server() -> Iterator[PostgresServer]:
 @pytest.mark.parametrize("names", STORAGE.values(), ids=STORAGE)
 def test_what_is_stored_behaves_the_same_on_postgresql(server: PostgresServer, names: str) -> None:
     env = {
-        **os.environ,
+        **unmeasured(),
         "DATABASE_URL": server.create_database(),
         "SECRET_KEY": "of-a-test",
         "PROVIDER_PRIVATE_HOSTS": "127.0.0.1",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batches.simulator import Behaviour, SimulatedProvider
+from tests.environment import MEASURED
 from tests.processes.bulk import batch_id, prompt_lines, stored
 from tests.processes.conftest import CommandLine, Finished, wait_until
 
@@ -19,9 +20,9 @@ both_signals = pytest.mark.parametrize(
 
 
 @pytest.fixture(autouse=True)
-def unmeasured(cli: CommandLine) -> None:
-    """Not under coverage: a signal that raises within its tracer would leave a lock taken."""
-    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+def without_coverage(cli: CommandLine) -> None:
+    """A signal that raises within its tracer would leave a lock taken."""
+    for name in MEASURED:
         cli.env.pop(name, None)
 
 
