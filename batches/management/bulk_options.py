@@ -47,7 +47,11 @@ def add_bulk_options(parser: CommandParser) -> None:
     add("--errors", help="a file of its own for the failed prompts")
     add("--provider", help="a provider by name")
     add("--base-url", help="any OpenAI-compatible endpoint, such as https://api.example/v1")
-    add("--api-key-env", help="the environment variable with the key for --base-url")
+    add(
+        "--api-key-env",
+        help="the environment variable with the key for --base-url; a provider whose key is stored "
+        "is named with --provider",
+    )
     add("--model", help="the model of every prompt that names none")
     add("--endpoint", choices=ENDPOINTS, help=f"what is called (default {ENDPOINTS[0]})")
     add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
