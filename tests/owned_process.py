@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -87,7 +88,17 @@ class OwnedProcess:
             (os.killpg if group else os.kill)(self.popen.pid, number)
 
     def pause(self) -> None:
+        """Stop it; each of its threads has stopped by then, not only been told to."""
         self.signal(signal.SIGSTOP, group=True)
+        deadline = time.monotonic() + STOP_SECONDS
+        while not self._is_paused():
+            assert time.monotonic() < deadline, "it does not stop"
+            time.sleep(0.005)
+
+    def _is_paused(self) -> bool:
+        threads = Path(f"/proc/{self.popen.pid}/task").glob("*/stat")
+        # The state follows the name, which is in brackets; T is stopped.
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT, group=True)
