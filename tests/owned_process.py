@@ -97,8 +97,12 @@ class OwnedProcess:
 
     def _is_paused(self) -> bool:
         threads = Path(f"/proc/{self.popen.pid}/task").glob("*/stat")
-        # The state follows the name, which is in brackets; T is stopped.
-        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
+        try:
+            # The state follows the name, which is in brackets; T is stopped.
+            return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
+        except (FileNotFoundError, ProcessLookupError):
+            # A thread has ended in between.
+            return False
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT, group=True)
