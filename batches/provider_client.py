@@ -16,12 +16,15 @@ from batches.engine.errors import (
     EndpointUnusable,
     MalformedReply,
     NetworkError,
+    NoFileLeft,
     ProviderError,
+    Unreachable,
 )
 from batches.engine.records import PreparedRequest, Reply
 from batches.engine.replies import error_of, read_reply
 from batches.transport import (
     MISCONFIGURED,
+    NOT_CONNECTED,
     NOT_HTTP,
     TRANSPORT_ERRORS,
     ReplyTooLong,
@@ -71,12 +74,6 @@ def origin_of(base_url: str) -> tuple[str, str, int]:
     parts = urlsplit(base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return parts.scheme, parts.hostname or "", port
-
-
-class NoFileLeft(NetworkError):
-    """No connection, because we can open no more files: no fault of the prompt's."""
-
-    costs_attempt = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +212,11 @@ class ProviderClient:
             return EndpointUnusable(f"{self._base_url}: {text_of(causes[-1])}")
         if no_file_left(causes):
             return NoFileLeft(f"{self._base_url}: too many open files (ulimit -n)")
-        if any(isinstance(cause, TimeoutError) for cause in causes):
+        is_connected = not any(isinstance(cause, NOT_CONNECTED) for cause in causes)
+        if is_connected and any(isinstance(cause, TimeoutError) for cause in causes):
             return DeadlineExceeded(f"{self._base_url}: {text_of(causes[-1])}")
-        return NetworkError(f"{self._base_url}: {text_of(causes[min(1, len(causes) - 1)])}")
+        cls = NetworkError if is_connected else Unreachable
+        return cls(f"{self._base_url}: {text_of(causes[min(1, len(causes) - 1)])}")
 
 
 def _secrets(api_key: str) -> tuple[bytes, ...]:

@@ -35,6 +35,7 @@ TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
 # What they are, told by their causes: httpx's own classes do not tell, since the transport maps a
 # refused connection to a time-out.
 NOT_HTTP = (aiohttp.ClientResponseError, HttpProcessingError, httpx.DecodingError)
+NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 MISCONFIGURED = (
     aiohttp.ClientConnectorCertificateError,
     aiohttp.InvalidURL,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from batches.engine.errors import Decision, NetworkError
+from batches.engine.errors import Decision, Unreachable
 from batches.engine.retry import RetryPolicy, decide
 from batches.open_files import can_open, open_now, room_for
 from batches.provider_client import ProviderClient
@@ -50,16 +50,15 @@ async def test_a_call_for_which_no_file_is_left_costs_no_attempt(host: str) -> N
             with no_file_left():
                 error = await failure(client)
             assert "too many open files" in error.message
-            verdict = decide(error, attempts=9, calls=9, waited_s=0, policy=ONCE, chance=0)
+            verdict = decide(error, attempts=9, retries=9, waited_s=0, policy=ONCE, chance=0)
             assert verdict.decision is Decision.RETRY
             assert (await client.send(request())).answer == "hello"
 
 
-async def test_another_reason_for_no_connection_costs_one() -> None:
+async def test_another_reason_for_no_connection_is_told_apart() -> None:
     async with ProviderClient(f"http://127.0.0.1:{closed_port()}", addresses=LOOPBACK) as client:
         error = await failure(client)
-    assert type(error) is NetworkError
-    assert error.costs_attempt
+    assert type(error) is Unreachable
 
 
 def test_the_limit_is_raised_to_what_the_connections_need() -> None:

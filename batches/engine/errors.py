@@ -10,16 +10,19 @@ EngineError
     ├── RateLimited           too many requests or tokens a minute        retry, costs no attempt
     ├── Overloaded            the provider has no capacity                retry
     ├── ServerError           5xx, 408, 409                               retry
-    ├── NetworkError          no connection, or it broke                  retry
-    │   └── NoFileLeft        we can open no more files (of the client)   retry, costs no attempt
+    ├── NetworkError          a connection broke                          retry
+    │   ├── Unreachable       there was no connection, nothing was sent   retry, costs no attempt
+    │   └── NoFileLeft        this process can open no more files         retry, costs no attempt
     ├── DeadlineExceeded      no whole reply before the deadline          retry
     ├── MalformedReply        a 200 that is no reply                      retry
     ├── RequestRefused        the provider will never take this request   final
     ├── ConfigError           unknown model or path, a redirect           final; pause if in a row
     │   └── EndpointUnusable  forbidden address, untrusted certificate    pause
+    ├── TargetAway            nothing was answered for too long           pause
     └── InternalError         a defect of ours                            final
 
-The classes are those of the provider error table in `docs/errors.md`.
+While no call to a target is answered, errors that a dead target gives cost no attempt
+(`liveness.py`). The classes are those of the provider error table in `docs/errors.md`.
 """
 
 from enum import StrEnum
@@ -158,6 +161,18 @@ class NetworkError(ProviderError):
     kind = FailureKind.NETWORK
 
 
+class Unreachable(NetworkError):
+    """No connection was made: the provider has seen nothing of the request."""
+
+    costs_attempt = False
+
+
+class NoFileLeft(NetworkError):
+    """No connection, because this process can open no more files: not the prompt's fault."""
+
+    costs_attempt = False
+
+
 class DeadlineExceeded(ProviderError):
     kind = FailureKind.TIMEOUT
 
@@ -181,6 +196,24 @@ class EndpointUnusable(ConfigError):
     """Nothing was sent, and nothing can be sent to this address."""
 
     decision = Decision.PAUSE
+
+
+class TargetAway(ProviderError):
+    """A target has answered nothing for longer than is waited for; `cause` is its last error."""
+
+    decision = Decision.PAUSE
+    costs_attempt = False
+
+    def __init__(self, cause: ProviderError, *, waited_s: float) -> None:
+        super().__init__(
+            f"no answer for {waited_s:.0f} s: {cause.message}",
+            status_code=cause.status_code,
+            code=cause.code,
+            request_id=cause.request_id,
+            body=cause.body,
+        )
+        self.kind = cause.kind
+        self.cause = cause
 
 
 class InternalError(ProviderError):

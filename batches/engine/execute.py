@@ -8,6 +8,9 @@
 A lane is one place in the window. Lanes draw from one queue; a request that waits for a retry is
 in nobody's lane. An answer is asked for again in the same lane, at once: question, answer and the
 questions that follow count as one.
+
+A target (a model of the provider) that answers nothing is away: its requests are kept on a shelf,
+one of them is sent as a probe now and then, and no prompt is charged for what fails meanwhile.
 """
 
 import asyncio
@@ -28,7 +31,10 @@ from batches.engine.errors import (
     NetworkError,
     ProviderError,
     RequestRefused,
+    TargetAway,
 )
+from batches.engine.liveness import Blame, Suspicion, suspicion_of
+from batches.engine.outages import Board, OutageWatch, SharedOutages, Target
 from batches.engine.records import (
     Exchange,
     Judgement,
@@ -38,7 +44,7 @@ from batches.engine.records import (
 )
 from batches.engine.refusals import Refusals, Ruling
 from batches.engine.request_queue import Call, Chunks, RequestQueue
-from batches.engine.retry import RetryPolicy, decide
+from batches.engine.retry import RetryPolicy, Verdict, decide
 from batches.engine.turns import Anarchy, Governor
 
 logger = logging.getLogger(__name__)
@@ -68,9 +74,10 @@ class Stop(IntEnum):
 class ExecutionOptions:
     """How requests are sent; `timeout_s` is for one call from first byte sent to last received.
 
-    `trusting` takes a provider at its word when it refuses all of the first requests. A
-    `tentative` run makes one call of each request, and every error is a reason to pause it but
-    that the provider refuses the request for what it says.
+    `trusting` takes a provider at its word when it refuses all of the first requests;
+    `answered_before` says that an earlier run of the batch was answered. A `tentative` run makes
+    one call of each request, and every error is a reason to pause it but that the provider refuses
+    the request for what it says.
     """
 
     batch_size: int = DEFAULT_BATCH_SIZE
@@ -78,6 +85,7 @@ class ExecutionOptions:
     timeout_s: float = DEFAULT_TIMEOUT_S
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     trusting: bool = False
+    answered_before: bool = False
     tentative: bool = False
 
 
@@ -91,7 +99,7 @@ class Execution:
     nothing. `admit` is asked before a request is sent and may wait too; a
     request that it turns away is dropped. `judge` looks at each reply and may name a request to go
     on with; when that one fails, what is delivered is the reply with the error. `governor` decides
-    when each call goes out.
+    when each call goes out. `board` is what runners tell each other of targets that are away.
     """
 
     def __init__(
@@ -103,6 +111,7 @@ class Execution:
         admit: Admit | None = None,
         judge: Judge | None = None,
         governor: Governor[Any] | None = None,
+        board: Board | None = None,
     ) -> None:
         self.pause: ProviderError | None = None
         self.broken_off: list[Exchange] = []
@@ -118,7 +127,10 @@ class Execution:
         self._makes_room = False
         # Unfinished requests that a call was paid for.
         self._paid: set[Call] = set()
-        self._refusals = Refusals(trusting=options.trusting)
+        self._refusals = Refusals(
+            trusting=options.trusting, answered_before=options.answered_before
+        )
+        self._watch = OutageWatch(board, options.retry.patience)
 
     async def run(self, chunks: Chunks) -> None:
         """Send all requests of these chunks, by the schedule of the options."""
@@ -137,19 +149,35 @@ class Execution:
         """Whether failures are held back, of which it is not known yet whose fault they are."""
         return self._refusals.are_held
 
+    @property
+    def away(self) -> list[Target]:
+        """The targets that are waited for."""
+        return self._watch.away()
+
+    def retrying(self) -> list[Call]:
+        """Return the requests that wait for a retry."""
+        return self._queue.retrying() if self._queue else []
+
     def stop(self, how: Stop = Stop.FINISH) -> None:
         """Begin no further request."""
         self._stopped = max(how, self._stopped or how)
         self._governor.close()
         if self._queue is not None:
             self._queue.close()
+        self._watch.stop()
 
     def make_room(self) -> None:
         """End soon, at no cost: leave undone what has cost nothing yet, and finish the rest."""
         self._makes_room = True
         if self._queue is not None:
             self._queue.keep_only_paid()
+            for call in self._queue.drop_shelved():
+                self._leave_undone(self._queue, call)
         self._stop_if_nothing_is_lost()
+
+    def heed(self, shared: SharedOutages) -> None:
+        """Take over what other runners have found out about the targets."""
+        self._watch.heed(shared)
 
     async def _run_windows(self, chunks: Chunks) -> None:
         async for chunk in chunks:
@@ -159,21 +187,32 @@ class Execution:
 
     async def _run_window(self, chunks: Chunks) -> None:
         queue = self._queue = RequestQueue(self._options.batch_size)
+        self._watch.begin(queue)
         if self._makes_room:
             queue.keep_only_paid()
         if self._stopped:
             queue.close()
         lanes = (self._lane(queue) for _ in range(self._options.batch_size))
-        await gather_all(queue.fill(chunks), *lanes)
+        await gather_all(queue.fill(chunks), *lanes, self._watch.tend())
 
     async def _lane(self, queue: RequestQueue) -> None:
         while (call := await queue.take()) is not None:
+            if call.error and call.is_proved and call.attempts >= self._options.retry.max_attempts:
+                await self._give_up(queue, call, call.error)
+                continue
+            if self._watch.must_wait(call):
+                self._shelve(queue, call)
+                continue
             turn = await self._governor.enter(call.request)
             admitted = self._admit is None or await self._admit(call.request)
             if not admitted or self._stopped:
                 # Stopped while it waited for its turn or to be admitted.
                 self._governor.drop(turn)
                 self._leave_undone(queue, call)
+                continue
+            if self._watch.must_wait(call):
+                self._governor.drop(turn)
+                self._shelve(queue, call)
                 continue
             error = await self._converse(call, turn)
             if error is not None:
@@ -190,6 +229,7 @@ class Execution:
             self._governor.leave(turn, result, call.latency_s)
             if not isinstance(result, Reply):
                 return result
+            self._watch.answered(call)
             self._refusals.disprove(call.request.model, sent_at=call.began_at)
             call.answered(result, self._judgement(call.request, result))
             if call.follow_up is None:
@@ -224,6 +264,8 @@ class Execution:
         """Make one call; whatever goes wrong comes back as a ProviderError."""
         call.began_at = time.monotonic()
         call.sent_at = call.sent_at or call.began_at
+        call.is_in_flight = True
+        self._watch.began(call)
         self.in_flight += 1
         try:
             async with asyncio.timeout(self._options.timeout_s):
@@ -243,6 +285,7 @@ class Execution:
             logger.exception("Sending prompt %d failed unexpectedly", call.request.index)
             return InternalError(f"{type(error).__name__}: {error}")
         finally:
+            call.is_in_flight = False
             self.in_flight -= 1
             call.done_at = time.monotonic()
             call.latency_s = call.done_at - call.began_at
@@ -250,15 +293,20 @@ class Execution:
             call.calls += 1
 
     async def _handle(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
-        call.attempts += error.costs_attempt
-        verdict = decide(
-            error,
-            attempts=call.attempts,
-            calls=call.calls,
-            waited_s=call.waited_s,
-            policy=self._options.retry,
-            chance=random.random(),
-        )
+        call.error = error
+        blame = Blame.PROMPT
+        if not self._options.tentative:
+            blame = await self._watch.blame(call, error)
+        if blame is Blame.TARGET:
+            self._wait_for_target(queue, call, error)
+            return
+        call.charge(error, doubted=blame is Blame.OPEN)
+        verdict = self._verdict(call, error, blame)
+        if blame is Blame.OPEN and verdict.decision is Decision.FINAL:
+            blame = await self._watch.decision(call)
+            if blame is Blame.TARGET:
+                self._wait_for_target(queue, call, error)
+                return
         tried = self._options.tentative and not isinstance(error, RequestRefused)
         if verdict.decision is Decision.PAUSE or tried:
             self._pause_for(queue, call, error)
@@ -270,6 +318,33 @@ class Execution:
             self._stop_if_nothing_is_lost()
         else:
             await self._give_up(queue, call, error)
+
+    def _verdict(self, call: Call, error: ProviderError, blame: Blame) -> Verdict:
+        # A server that takes nothing now is asked until it is known whether it is away.
+        is_spared = blame is Blame.OPEN and suspicion_of(error) is Suspicion.UNAVAILABLE
+        return decide(
+            error,
+            attempts=0 if is_spared else call.attempts,
+            retries=call.retries,
+            waited_s=call.waited_s,
+            policy=self._options.retry,
+            chance=random.random(),
+        )
+
+    def _wait_for_target(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
+        """Keep a request until its target answers, or pause if it has been away for too long."""
+        waited_s = self._watch.failed(call, error)
+        if waited_s and waited_s >= self._options.retry.patience.total_s:
+            self._pause_for(queue, call, TargetAway(error, waited_s=waited_s))
+        else:
+            self._shelve(queue, call)
+
+    def _shelve(self, queue: RequestQueue, call: Call) -> None:
+        if self._makes_room and call.reply is None:
+            # An outage may last: to begin again later costs less than a worker that waits.
+            self._leave_undone(queue, call)
+        else:
+            self._watch.shelve(call)
 
     async def _give_up(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
         """End a request that has failed, unless that may be no fault of its own."""
@@ -307,7 +382,8 @@ class Execution:
             await self._deliver(exchange)
 
     def _leave_undone(self, queue: RequestQueue, call: Call) -> None:
-        """Have no more to do with a request, delivered or not."""
+        """Release a request, delivered or not."""
+        self._watch.release(call)
         self._paid.discard(call)
         queue.finish()
         self._stop_if_nothing_is_lost()

@@ -30,11 +30,13 @@ class Refusals:
     """Holds failures back until it is known what they are the fault of, so that none is blamed on
     a prompt when it turns out that the set-up is at fault.
 
-    With `trusting`, what a provider says of a request is taken at its word at once.
+    With `trusting`, what a provider says of a request is taken at its word at once. With
+    `answered_before`, an earlier run of the batch was answered: the set-up cannot be all wrong.
     """
 
-    def __init__(self, *, trusting: bool = False) -> None:
+    def __init__(self, *, trusting: bool = False, answered_before: bool = False) -> None:
         self._trusting = trusting
+        self._answered_before = answered_before
         self._answered: set[str] = set()
         self._held: list[Exchange] = []
         self._due: list[Exchange] = []
@@ -78,12 +80,18 @@ class Refusals:
         return bool(self._held)
 
     def end(self) -> ProviderError | None:
-        """No call will come any more: the error to pause for, or else all may be released."""
+        """Note that no call follows: return the error to pause for, or else release all."""
         for held in self._held:
-            if isinstance(held.error, AccessRefused) and not self._trusting:
+            if self._is_of_set_up(held):
                 return held.error
         self.settle()
         return None
+
+    def _is_of_set_up(self, held: Exchange) -> bool:
+        if isinstance(held.error, AccessRefused):
+            return not self._trusting
+        # A wrong model or address is wrong for all prompts, however few there are.
+        return isinstance(held.error, ConfigError) and not (self._answered or self._answered_before)
 
     def settle(self) -> None:
         """Take all that is held for the prompts' own fault: nobody will ask any more."""

@@ -1,7 +1,8 @@
 """Requests on their way: what each call of them has cost so far, and whose turn is next."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from batches.engine.errors import ProviderError
@@ -12,21 +13,36 @@ Chunks = AsyncIterator[Sequence[PreparedRequest]]
 # Requests that wait for a retry, per lane. When so many wait, no fresh request is begun, so that
 # memory and leases stay bounded while a provider is down.
 WAITING_PER_LANE = 10
+# A request that fails just before so many outages, each ended by the answer to another, causes
+# what looks like one.
+MOST_EXCUSES = 2
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A request on its way, with what its calls so far have cost. Times in seconds."""
+    """A request on its way, with what its calls so far have cost. Times in seconds.
+
+    `retries` counts the failures that back-off grows with. `doubted` of the `attempts` are taken
+    back if its target turns out to be away. `convicted` says that it has failed while its target
+    answered others, `excuses` for how many outages its failures were taken. `error` is that of the
+    last call.
+    """
 
     request: PreparedRequest
     calls: int = 0
     attempts: int = 0
+    retries: int = 0
+    doubted: int = 0
+    convicted: bool = False
+    excuses: int = 0
+    error: ProviderError | None = None
     waited_s: float = 0.0
     busy_s: float = 0.0
     latency_s: float = 0.0
     sent_at: float = 0.0
     began_at: float = 0.0
     done_at: float = 0.0
+    is_in_flight: bool = False
     reply: Reply | None = None
     judgement: Judgement | None = None
     spent: Usage = field(default_factory=Usage)
@@ -35,6 +51,11 @@ class Call:
     def is_paid(self) -> bool:
         """Whether a call of it may have cost something, so that beginning anew costs it again."""
         return self.attempts > 0 or self.reply is not None
+
+    @property
+    def is_proved(self) -> bool:
+        """Return True if its failures say nothing of its target any more."""
+        return self.convicted or self.excuses >= MOST_EXCUSES
 
     @property
     def follow_up(self) -> PreparedRequest | None:
@@ -46,11 +67,30 @@ class Call:
         if self.reply is not None:
             self.spent += self.reply.usage
         self.reply, self.judgement = reply, judgement
+        self.retries, self.error = 0, None
 
     def ask(self, follow_up: PreparedRequest) -> None:
         """Go on with another request, which has attempts of its own."""
         self.request = follow_up
-        self.attempts = 0
+        self.attempts = self.doubted = self.excuses = 0
+        self.convicted = False
+
+    def charge(self, error: ProviderError, *, doubted: bool) -> None:
+        """Count a failure; one that is doubted may be taken back."""
+        self.retries += 1
+        self.attempts += error.costs_attempt
+        self.doubted += doubted and error.costs_attempt
+
+    def excuse(self) -> None:
+        """Take back the attempts that are doubted: its target is away."""
+        self.attempts -= self.doubted
+        self.doubted = self.retries = 0
+        self.excuses += 1
+
+    def convict(self) -> None:
+        """Keep the attempts that are doubted: its target has answered others."""
+        self.doubted = 0
+        self.convicted = True
 
     def exchange(self, error: ProviderError | None = None) -> Exchange:
         return Exchange(
@@ -71,11 +111,17 @@ class RequestQueue:
     """What lanes draw from: fresh requests in their order, and retries whose wait is over.
 
     It is filled no further than a window ahead, and ends when every request it took in is
-    finished, or when it is closed.
+    finished, or when it is closed: then `on_close` is called. Requests to a target that is away
+    stand on its shelf until they are released.
     """
 
+    on_close: Callable[[], None]
+
     def __init__(self, lanes: int) -> None:
+        self.on_close = _nothing
         self._lanes = lanes
+        self._shelves: dict[str, deque[Call]] = {}
+        self._shelved = 0
         self._ready: asyncio.Queue[Call | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._waiting: dict[Call, asyncio.TimerHandle] = {}
@@ -116,6 +162,49 @@ class RequestQueue:
         timer = asyncio.get_running_loop().call_later(delay_s, self._end_wait, call)
         self._waiting[call] = timer
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def retrying(self) -> list[Call]:
+        """Return the requests that wait for a retry."""
+        return list(self._waiting)
+
+    def shelve(self, call: Call, model: str) -> None:
+        """Keep a request back until its target answers."""
+        if not self._closed:
+            self._shelves.setdefault(model, deque()).append(call)
+            self._shelved += 1
+
+    def shelve_waiting(self, call: Call, model: str) -> None:
+        """Keep a request back that waits for a retry, if it does."""
+        if timer := self._waiting.pop(call, None):
+            timer.cancel()
+            self.shelve(call, model)
+
+    def has_shelved(self, model: str) -> bool:
+        """Return True if a request waits for this target."""
+        return bool(self._shelves.get(model))
+
+    def release_one(self, model: str) -> Call | None:
+        """Give out one request of a shelf, one that has not failed yet if there is one."""
+        shelf = self._shelves.get(model)
+        if not shelf:
+            return None
+        call = next((call for call in shelf if not call.retries and not call.attempts), shelf[0])
+        shelf.remove(call)
+        self._give_out(call)
+        return call
+
+    def release_all(self, model: str) -> None:
+        """Give out all requests of a shelf, in the order in which they were put there."""
+        for call in self._shelves.pop(model, ()):
+            self._give_out(call)
+
+    def _give_out(self, call: Call) -> None:
+        self._shelved -= 1
+        self._ready.put_nowait(call)
+
     def finish(self) -> None:
         """Count one request as finished."""
         self._unfinished -= 1
@@ -128,6 +217,16 @@ class RequestQueue:
             self._waiting.pop(call).cancel()
             self.finish()
 
+    def drop_shelved(self) -> list[Call]:
+        """Take the requests without an answer off the shelves for good, and return them."""
+        dropped = [call for shelf in self._shelves.values() for call in shelf if not call.reply]
+        for shelf in self._shelves.values():
+            kept = [call for call in shelf if call.reply]
+            shelf.clear()
+            shelf.extend(kept)
+        self._shelved -= len(dropped)
+        return dropped
+
     def close(self) -> None:
         """Give out nothing more; what was not begun stays undone."""
         if self._closed:
@@ -138,6 +237,7 @@ class RequestQueue:
         for _ in range(self._lanes):
             self._ready.put_nowait(None)
         self._room.set()
+        self.on_close()
 
     def _end_wait(self, call: Call) -> None:
         del self._waiting[call]
@@ -147,9 +247,13 @@ class RequestQueue:
     def _has_room(self) -> bool:
         return self._closed or (
             self._ready.qsize() < self._lanes
-            and len(self._waiting) < self._lanes * WAITING_PER_LANE
+            and len(self._waiting) + self._shelved < self._lanes * WAITING_PER_LANE
         )
 
     def _close_when_drained(self) -> None:
         if self._filled and not self._unfinished:
             self.close()
+
+
+def _nothing() -> None:
+    """Do nothing."""

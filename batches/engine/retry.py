@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from batches.engine.errors import Decision, ProviderError
+from batches.engine.liveness import Patience
 
 MAX_RETRY_AFTER_S = 3600.0
 
@@ -16,13 +17,15 @@ class RetryPolicy:
     """How often and how patiently to try; times in seconds.
 
     `max_attempts` counts calls that may have cost something; a 429 costs none and is retried
-    until the prompt has waited `max_wait_s` in all.
+    until the prompt has waited `max_wait_s` in all. A target that answers nothing is waited for
+    with `patience`, which costs no prompt an attempt.
     """
 
     max_attempts: int = 5
     base_s: float = 0.5
     cap_s: float = 60.0
     max_wait_s: float = 86_400.0
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,12 @@ def decide(
     error: ProviderError,
     *,
     attempts: int,
-    calls: int,
+    retries: int,
     waited_s: float,
     policy: RetryPolicy,
     chance: float,
 ) -> Verdict:
-    """The verdict on an error, `attempts` and `calls` including the call that failed.
+    """Return the verdict on an error, `attempts` and `retries` including the call that failed.
 
     The wait is drawn with full jitter, `chance` of min(cap, base * 2^n) for the n-th retry
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), after the time
@@ -52,7 +55,7 @@ def decide(
         return Verdict(error.decision)
     if error.costs_attempt and attempts >= policy.max_attempts:
         return Verdict(Decision.FINAL)
-    backoff = chance * min(policy.cap_s, policy.base_s * 2 ** min(calls - 1, 32))
+    backoff = chance * min(policy.cap_s, policy.base_s * 2 ** min(retries - 1, 32))
     delay = (error.retry_after_s or 0.0) + backoff
     if waited_s + delay > policy.max_wait_s:
         return Verdict(Decision.FINAL)

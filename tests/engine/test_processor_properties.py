@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from batches.engine.errors import (
     AuthError,
-    ConfigError,
     DeadlineExceeded,
     Decision,
     FailureKind,
@@ -25,14 +24,18 @@ from batches.engine.errors import (
     RateLimited,
     RequestRefused,
     ServerError,
+    Unreachable,
 )
+from batches.engine.liveness import PROMPTS_IN_A_ROW, Patience
 from batches.engine.processor import ProcessedBatch, process_prompt_batch
 from batches.engine.records import SCHEDULES, Outcome, PreparedRequest, Reply, Schedule
 from batches.engine.retry import RetryPolicy
 from tests.engine.makers import MODEL, reply
 
-RETRIED = (Overloaded, ServerError, NetworkError, DeadlineExceeded, MalformedReply)
-FINAL = (RequestRefused, ConfigError, InternalError)
+UNCERTAIN = (ServerError, NetworkError, DeadlineExceeded, MalformedReply)
+RETRIED = (Overloaded, Unreachable, *UNCERTAIN)
+# A ConfigError is either final or a pause: tests/engine/test_refusals.py.
+FINAL = (RequestRefused, InternalError)
 PAUSING = (AuthError, QuotaError)
 UNEXPECTED = (ValueError, KeyError, ZeroDivisionError, UnicodeError, TimeoutError)
 
@@ -99,7 +102,9 @@ async def process(
         defaults={"model": MODEL},
         schedule=schedule,
         batch_size=batch_size,
-        retry=RetryPolicy(max_attempts=max_attempts, base_s=0.0),
+        retry=RetryPolicy(
+            max_attempts=max_attempts, base_s=0.0, patience=Patience(first_s=0.0, longest_s=0.0)
+        ),
     )
     for outcome, made in zip(batch.outcomes, calls, strict=True):
         if outcome.kind not in (FailureKind.AUTH, FailureKind.QUOTA):
@@ -131,9 +136,40 @@ schedules = st.sampled_from(SCHEDULES)
 sizes = st.integers(1, 20)
 
 
+def shows_no_outage(plans: Sequence[Plan]) -> bool:
+    """Return True if too few prompts fail for the provider to be thought away."""
+    doubted = [plan for plan in plans if {*plan.failures} & {*UNCERTAIN, TimeoutError}]
+    return len(doubted) < PROMPTS_IN_A_ROW
+
+
 @settings(max_examples=200)
 @given(
     plans=plans_of(RateLimited, *RETRIED, *FINAL, *UNEXPECTED),
+    schedule=schedules,
+    batch_size=sizes,
+    max_attempts=st.integers(1, 4),
+)
+def test_there_is_one_outcome_per_prompt_also_when_failures_look_like_an_outage(
+    plans: list[Plan], schedule: Schedule, batch_size: int, max_attempts: int
+) -> None:
+    batch, most = asyncio.run(
+        process(plans, schedule=schedule, batch_size=batch_size, max_attempts=max_attempts)
+    )
+    check(batch, plans)
+    for outcome, plan in zip(batch.outcomes, plans, strict=True):
+        # Excused failures are followed by what comes next in the plan.
+        errors = {_error(failure).kind for failure in plan.failures}
+        assert outcome.kind in {plan.kind(max_attempts), None, *errors}
+        is_hopeless = plan.rejected or any(
+            _error(failure).decision is not Decision.RETRY for failure in plan.failures
+        )
+        assert not (is_hopeless and outcome.kind is None)
+    assert most <= batch_size
+
+
+@settings(max_examples=200)
+@given(
+    plans=plans_of(RateLimited, *UNCERTAIN, *FINAL, *UNEXPECTED).filter(shows_no_outage),
     schedule=schedules,
     batch_size=sizes,
     max_attempts=st.integers(1, 4),
@@ -181,7 +217,9 @@ def essence(outcome: Outcome) -> Outcome:
 
 @settings(max_examples=100)
 @given(
-    plans=plans_of(RateLimited, ServerError, NetworkError, RequestRefused, ValueError),
+    plans=plans_of(*(RateLimited, ServerError, NetworkError, RequestRefused, ValueError)).filter(
+        shows_no_outage
+    ),
     schedule=schedules,
     batch_size=st.integers(2, 20),
 )

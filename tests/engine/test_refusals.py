@@ -115,7 +115,7 @@ def test_many_refusals_for_many_reasons_are_the_prompts() -> None:
 
 
 def test_at_the_end_a_403_that_nothing_disproved_is_the_key() -> None:
-    refusals = Refusals()
+    refusals = Refusals(answered_before=True)
     refusals.weigh(refused(missing()))
     forbidden = AccessRefused("HTTP 403")
     refusals.weigh(refused(forbidden, 1))
@@ -123,9 +123,31 @@ def test_at_the_end_a_403_that_nothing_disproved_is_the_key() -> None:
     assert refusals.release() == []
 
 
+@pytest.mark.parametrize("prompts", [1, 2, 3, REFUSALS_TO_PAUSE - 1])
+def test_at_the_end_a_missing_model_is_the_set_up_if_no_prompt_was_answered(prompts: int) -> None:
+    refusals = Refusals()
+    for index in range(prompts):
+        assert refusals.weigh(refused(missing(), index)) is Ruling.HELD
+    assert isinstance(refusals.end(), ConfigError)
+    assert refusals.release() == []
+
+
+@pytest.mark.parametrize("when", ["in this run", "in an earlier run"])
+def test_at_the_end_a_few_missing_models_are_the_prompts_if_others_were_answered(
+    when: str,
+) -> None:
+    refusals = Refusals(answered_before=when == "in an earlier run")
+    if when == "in this run":
+        refusals.disprove("another-model", sent_at=0.0)
+    failure = refused(missing())
+    refusals.weigh(failure)
+    assert refusals.end() is None
+    assert refusals.release() == [failure]
+
+
 def test_at_the_end_a_few_refusals_are_the_prompts() -> None:
     refusals = Refusals()
-    failures = [refused(missing()), refused(RequestRefused("HTTP 400"), 1)]
+    failures = [refused(RequestRefused("HTTP 422")), refused(RequestRefused("HTTP 400"), 1)]
     for failure in failures:
         refusals.weigh(failure)
     assert refusals.end() is None

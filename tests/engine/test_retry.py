@@ -19,6 +19,7 @@ from batches.engine.errors import (
     RateLimited,
     RequestRefused,
     ServerError,
+    TargetAway,
 )
 from batches.engine.retry import MAX_RETRY_AFTER_S, RetryPolicy, Verdict, decide, retry_after_s
 
@@ -31,13 +32,13 @@ def verdict(
     error: ProviderError,
     *,
     attempts: int = 1,
-    calls: int = 1,
+    retries: int = 1,
     waited_s: float = 0.0,
     chance: float = 1.0,
     policy: RetryPolicy = POLICY,
 ) -> Verdict:
     return decide(
-        error, attempts=attempts, calls=calls, waited_s=waited_s, policy=policy, chance=chance
+        error, attempts=attempts, retries=retries, waited_s=waited_s, policy=policy, chance=chance
     )
 
 
@@ -79,7 +80,7 @@ def test_a_failure_that_may_have_cost_something_is_repeated_up_to_the_last_attem
     cls: type[ProviderError], attempts: int, after: float | None, expected: Verdict
 ) -> None:
     error = cls("broke", retry_after_s=after)
-    assert verdict(error, attempts=attempts, calls=attempts) == expected
+    assert verdict(error, attempts=attempts, retries=attempts) == expected
 
 
 def test_one_attempt_means_no_repetition() -> None:
@@ -88,7 +89,7 @@ def test_one_attempt_means_no_repetition() -> None:
 
 
 @pytest.mark.parametrize(
-    ("calls", "waited", "after", "expected"),
+    ("retries", "waited", "after", "expected"),
     [
         (1, 0.0, None, Verdict(Decision.RETRY, 0.5)),
         (50, 0.0, None, Verdict(Decision.RETRY, 60.0)),
@@ -99,15 +100,15 @@ def test_one_attempt_means_no_repetition() -> None:
     ],
 )
 def test_a_refusal_for_pace_is_repeated_until_the_prompt_has_waited_long_enough(
-    calls: int, waited: float, after: float | None, expected: Verdict
+    retries: int, waited: float, after: float | None, expected: Verdict
 ) -> None:
     error = RateLimited("slow down", retry_after_s=after)
-    assert verdict(error, attempts=0, calls=calls, waited_s=waited) == expected
+    assert verdict(error, attempts=0, retries=retries, waited_s=waited) == expected
 
 
 def test_a_refusal_for_pace_does_not_end_what_other_failures_have_nearly_ended() -> None:
     error = RateLimited("slow down")
-    assert verdict(error, attempts=POLICY.max_attempts, calls=9).decision is Decision.RETRY
+    assert verdict(error, attempts=POLICY.max_attempts, retries=9).decision is Decision.RETRY
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
@@ -123,21 +124,21 @@ def test_the_longest_wait_that_is_honoured_is_waited_for_with_the_default_policy
 
 def test_an_error_is_of_one_mind_about_attempts() -> None:
     free = {cls for cls in ProviderError.__subclasses__() if not cls.costs_attempt}
-    assert free == {AuthError, QuotaError, RateLimited, ConfigError}
+    assert free == {AuthError, QuotaError, RateLimited, ConfigError, TargetAway}
 
 
 @given(
-    calls=st.integers(1, 10**6),
+    retries=st.integers(1, 10**6),
     chance=st.floats(0, 1, exclude_max=True),
     after=st.none() | st.floats(0, 500),
 )
 def test_the_wait_is_drawn_between_what_was_asked_for_and_the_doubled_base(
-    calls: int, chance: float, after: float | None
+    retries: int, chance: float, after: float | None
 ) -> None:
     answer = verdict(
-        RateLimited("slow down", retry_after_s=after), attempts=0, calls=calls, chance=chance
+        RateLimited("slow down", retry_after_s=after), attempts=0, retries=retries, chance=chance
     )
-    least, spread = after or 0.0, min(60.0, 0.5 * 2.0 ** min(calls - 1, 100))
+    least, spread = after or 0.0, min(60.0, 0.5 * 2.0 ** min(retries - 1, 100))
     assert answer.decision is Decision.RETRY
     assert answer.delay_s == pytest.approx(least + chance * spread)
 
@@ -145,7 +146,7 @@ def test_the_wait_is_drawn_between_what_was_asked_for_and_the_doubled_base(
 def test_no_chance_means_no_wait_and_the_wait_doubles_until_the_cap() -> None:
     error = ServerError("500")
     assert verdict(error, chance=0.0).delay_s == 0.0
-    waits = [verdict(error, attempts=1, calls=n).delay_s for n in range(1, 11)]
+    waits = [verdict(error, attempts=1, retries=n).delay_s for n in range(1, 11)]
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
 
 

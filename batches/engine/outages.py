@@ -1,0 +1,310 @@
+"""Waits for targets that are away: keeps their requests on a shelf, and sends one as a probe.
+
+a call fails --> liveness.py: whose fault? --> the target's --> shelf --> probe --> answered
+                                                                 ^          |
+                                                                 +--fails---+
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from batches.engine.errors import ProviderError
+from batches.engine.liveness import (
+    Away,
+    Blame,
+    Liveness,
+    Patience,
+    shows_life,
+    suspicion_of,
+)
+from batches.engine.request_queue import Call, RequestQueue
+
+# Targets that are told apart; a batch may name as many models as it likes.
+MOST_TARGETS = 1000
+# A probe that runs for this long, where calls failed at once, shows that its target is back.
+SLOW_PROBE_S = 10.0
+# A lane waits for this long at most to learn whose fault a failure is, before the next try.
+DECISION_S = 2.0
+
+
+class Board(Protocol):
+    """Tells the runners of one provider of each other's outages and probes."""
+
+    async def claim_probe(self, model: str, /) -> bool:
+        """Return True if this runner may send the next probe now."""
+
+    async def tell(self, model: str, away: Away | None, /) -> None:
+        """Tell the others of an outage, of a probe that failed, or that the target answers."""
+
+
+class NoBoard:
+    """The board of a runner that is alone."""
+
+    async def claim_probe(self, _model: str) -> bool:
+        """Return True: no other runner probes."""
+        return True
+
+    async def tell(self, _model: str, _away: Away | None) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedOutages:
+    """The outages on the board, by model, and when the board was read (monotonic)."""
+
+    away: Mapping[str, Away]
+    read_at: float
+
+
+@dataclass(slots=True)
+class Target:
+    """One model of the provider, as this run knows it.
+
+    `probe` is the request that may be sent although the target is away. `told` is what the board
+    says of it, since `told_at`. `decided` is set unless a call in flight will tell whose fault the
+    latest failures are.
+    """
+
+    model: str
+    liveness: Liveness
+    probe: Call | None = None
+    told: Away | None = None
+    told_at: float = float("-inf")
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def away(self) -> Away | None:
+        return self.liveness.away
+
+    def must_wait(self, call: Call) -> bool:
+        """Return True if a request may not be sent now."""
+        return self.away is not None and call is not self.probe
+
+    def refresh(self) -> None:
+        """Wake the lanes that wait for a decision, or have them wait."""
+        if self.liveness.is_undecided:
+            self.decided.clear()
+        else:
+            self.decided.set()
+
+    @property
+    def due(self) -> float:
+        """When there is something to do for a target that is away (monotonic)."""
+        if self.probe is not None:
+            return self.probe.began_at + SLOW_PROBE_S
+        return self.away.next_probe if self.away else float("inf")
+
+    def postpone(self, now: float) -> None:
+        """Have the next probe wait, since another runner probes now."""
+        is_told = self.told is self.away
+        self.liveness.postpone(now)
+        if is_told:
+            self.told = self.away
+
+    def contradicts(self, shared: SharedOutages) -> bool:
+        """Return True if others have found that this target answers."""
+        settled = self.told is not None and self.told is self.away
+        return settled and shared.read_at > self.told_at and self.model not in shared.away
+
+
+class OutageWatch:
+    """Watches the targets of a run; each request is told of when it is sent and when it ends."""
+
+    def __init__(self, board: Board | None, patience: Patience) -> None:
+        self._board = board or NoBoard()
+        self._patience = patience
+        self._targets: dict[str, Target] = {}
+        self._queue = RequestQueue(0)
+        self._shared = SharedOutages({}, read_at=float("-inf"))
+        self._stopped = False
+        # Rung when there may be something to do for a target.
+        self._bell = asyncio.Event()
+
+    def begin(self, queue: RequestQueue) -> None:
+        """Have the requests that must wait be kept by this queue from now on."""
+        self._queue = queue
+        queue.on_close = self._bell.set
+
+    def stop(self) -> None:
+        """Have no lane wait for a decision any more."""
+        self._stopped = True
+        for target in self._targets.values():
+            target.decided.set()
+
+    def away(self) -> list[Target]:
+        """Return the targets that are away."""
+        return [target for target in self._targets.values() if target.away is not None]
+
+    def must_wait(self, call: Call) -> bool:
+        """Return True if a request may not be sent now."""
+        return self._of(call).must_wait(call)
+
+    def began(self, call: Call) -> None:
+        """Note that a call is sent."""
+        target = self._of(call)
+        target.liveness.began(call, call.began_at)
+        target.refresh()
+
+    def answered(self, call: Call) -> None:
+        """Note that the target of a call has answered it."""
+        target = self._of(call)
+        was_away = target.away is not None
+        for proved in target.liveness.answered(call):
+            cast("Call", proved).convict()
+        target.refresh()
+        if was_away and target.away is None:
+            self._end_outage(target)
+
+    async def blame(self, call: Call, error: ProviderError) -> Blame:
+        """Return whose fault an error is; wait a little if a call in flight will tell."""
+        target = self._of(call)
+        suspicion = suspicion_of(error)
+        if shows_life(error):
+            self.answered(call)
+            return Blame.PROMPT
+        if suspicion is None:
+            target.liveness.forget(call)
+            target.refresh()
+            return Blame.PROMPT
+        now = time.monotonic()
+        blame = target.liveness.failed(call, error, suspicion, proved=call.is_proved, now=now)
+        if blame is Blame.TARGET:
+            self._excuse(target)
+        target.refresh()
+        if blame is Blame.OPEN:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DECISION_S):
+                    return await self.decision(call)
+        return blame
+
+    async def decision(self, call: Call) -> Blame:
+        """Wait as long as a call in flight will tell whose fault a failure is, and return it."""
+        target = self._of(call)
+        while not (target.decided.is_set() or self._stopped):
+            await target.decided.wait()
+        if target.away is not None:
+            return Blame.TARGET
+        return Blame.PROMPT if call.is_proved else Blame.OPEN
+
+    def failed(self, call: Call, error: ProviderError) -> float:
+        """Note that a request must wait for its target; return for how long that has been away.
+
+        If the request was a probe, the next one waits longer; else the time is 0.
+        """
+        target, now = self._of(call), time.monotonic()
+        away = target.away
+        if call is not target.probe or away is None:
+            return 0.0
+        target.probe = None
+        target.liveness.probe_failed(error, now)
+        return now - away.since
+
+    def shelve(self, call: Call) -> None:
+        """Keep a request until its target answers."""
+        self._queue.shelve(call, self._of(call).model)
+        self._bell.set()
+
+    def release(self, call: Call) -> None:
+        """Forget a request that will not be sent again."""
+        target = self._of(call)
+        if call is target.probe:
+            target.probe = None
+            self._bell.set()
+
+    def heed(self, shared: SharedOutages) -> None:
+        """Take over what other runners have found out."""
+        self._shared = shared
+        for target in self._targets.values():
+            self._heed(target, shared)
+
+    def _heed(self, target: Target, shared: SharedOutages) -> None:
+        away = shared.away.get(target.model)
+        if away is not None and target.probe is None and shared.read_at > target.told_at:
+            target.liveness.begin_outage(away)
+            target.told, target.told_at = away, shared.read_at
+            self._excuse(target)
+        elif target.contradicts(shared):
+            self._reopen(target)
+            target.told, target.told_at = None, shared.read_at
+
+    async def tend(self) -> None:
+        """Tell the board what changes, and send the probes that are due, until the queue ends."""
+        while not self._queue.is_closed:
+            self._bell.clear()
+            for target in list(self._targets.values()):
+                await self._tell(target)
+                await self._probe(target)
+            await self._wait_for_bell()
+        for target in list(self._targets.values()):
+            await self._tell(target)
+
+    def _of(self, call: Call) -> Target:
+        return self._target(call.request.model)
+
+    def _target(self, model: str) -> Target:
+        """Return the target with this model; beyond a great many they count as one."""
+        if model not in self._targets and len(self._targets) >= MOST_TARGETS:
+            model = ""
+        if model not in self._targets:
+            self._targets[model] = Target(model, Liveness(self._patience))
+            self._heed(self._targets[model], self._shared)
+        return self._targets[model]
+
+    def _excuse(self, target: Target) -> None:
+        """Take back what the prompts were charged for, now that their target is away."""
+        for excused in target.liveness.excused():
+            call = cast("Call", excused)
+            call.excuse()
+            self._queue.shelve_waiting(call, target.model)
+        target.refresh()
+        self._bell.set()
+
+    def _reopen(self, target: Target) -> None:
+        target.liveness.end_outage(time.monotonic())
+        self._end_outage(target)
+
+    def _end_outage(self, target: Target) -> None:
+        """Send what waits for a target that answers."""
+        target.probe = None
+        target.refresh()
+        self._queue.release_all(target.model)
+        self._bell.set()
+
+    async def _tell(self, target: Target) -> None:
+        away = target.away
+        if away is not target.told:
+            await self._board.tell(target.model, away)
+            target.told, target.told_at = away, time.monotonic()
+
+    async def _probe(self, target: Target) -> None:
+        away, now = target.away, time.monotonic()
+        if away is None:
+            return
+        if target.probe is not None:
+            if _is_slow(target.probe, away, now):
+                self._reopen(target)
+        elif now >= away.next_probe and self._queue.has_shelved(target.model):
+            if not await self._board.claim_probe(target.model):
+                target.postpone(time.monotonic())
+            elif target.away is not None:
+                target.probe = self._queue.release_one(target.model)
+
+    async def _wait_for_bell(self) -> None:
+        """Wait until there may be something to do for a target."""
+        now = time.monotonic()
+        due = (target.due for target in self._targets.values() if target.away)
+        wait_s = min((at - now for at in due if at > now), default=None)
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._bell.wait()
+        except TimeoutError:
+            pass
+
+
+def _is_slow(probe: Call, away: Away, now: float) -> bool:
+    """Return True if a probe has not failed in a time in which calls failed."""
+    return away.at_once and probe.is_in_flight and now - probe.began_at >= SLOW_PROBE_S
