@@ -21,8 +21,9 @@ from batches.engine.errors import (
     QuotaError,
     RateLimited,
     RequestRefused,
+    TargetAway,
 )
-from batches.models import Batch, Provider
+from batches.models import Batch, Outage, Provider
 
 FIRST_PROBE_S = 30.0
 LONGEST_PROBE_S = 600.0
@@ -32,10 +33,11 @@ MAX_REASON_CHARS = 1000
 def is_fault_of_provider(error: ProviderError) -> bool:
     """Whether an error that paused a batch would meet every other batch of its provider too.
 
-    The key and the account are the provider's, and so is an address that may not be called; a
-    model that it does not have, and prompts that it refuses, are the batch's.
+    The key and the account are the provider's, and so is an address that may not be called, or
+    that answers nothing; a model that it does not have, and prompts that it refuses, are the
+    batch's.
     """
-    return isinstance(error, AuthError | QuotaError | EndpointUnusable)
+    return isinstance(error, AuthError | QuotaError | EndpointUnusable | TargetAway)
 
 
 def shows_it_open(error: ProviderError) -> bool:
@@ -78,6 +80,9 @@ def reset(provider_id: int, *, paused_by_staff: bool = True) -> bool:
     if not paused_by_staff:
         paused = paused.exclude(probe_at=None)
     opened = paused.update(pause_reason="", paused_at=None, probe_at=None, probes=0, suspect=None)
+    if opened:
+        # What it did before it was paused says nothing of now.
+        Outage.objects.filter(provider=provider_id).delete()
     return bool(opened)
 
 

@@ -1,7 +1,8 @@
 """Chunks are leased: claim, hold, release. The token of a lease is the fence of every write."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -144,6 +145,7 @@ def claim_slot(batch_id: int, *, seconds: float, runner: str) -> SlotLease | Non
                 lease_token=F("lease_token") + 1,
                 lease_expires_at=lease_end(seconds),
                 runner=runner,
+                waiting=None,
             )
         )
         if claimed:
@@ -157,6 +159,12 @@ def hold_slot(slot: SlotLease, *, seconds: float) -> bool:
     return bool(held.update(lease_expires_at=lease_end(seconds)))
 
 
+def note_waiting(slot: SlotLease, waiting: Mapping[str, Any] | None) -> None:
+    """Note what the runner in a slot waits for."""
+    Slot.objects.filter(pk=slot.slot_id, lease_token=slot.token).update(waiting=waiting)
+
+
 def release_slot(slot: SlotLease) -> None:
+    """Leave a slot, if it was not lost."""
     held = Slot.objects.filter(pk=slot.slot_id, lease_token=slot.token)
-    held.update(lease_expires_at=None, runner="")
+    held.update(lease_expires_at=None, runner="", waiting=None)

@@ -272,6 +272,8 @@ LOGGING: dict[str, Any] = {
 SLICE_SECONDS = at_least("SLICE_SECONDS", lowest=1, default=60)
 # How long calls in flight may go on after SIGTERM, seconds.
 GRACE_SECONDS = at_least("GRACE_SECONDS", lowest=0, default=25)
+# How long a provider that answers nothing is waited for before it is paused, seconds.
+PROVIDER_PATIENCE = at_least("PROVIDER_PATIENCE", lowest=0, default=900)
 SWEEP_SECONDS = at_least("SWEEP_SECONDS", lowest=1, default=30)
 
 # --- Celery: the doorbell. What is true is in the database (docs/adr/0001) ---

@@ -16,6 +16,7 @@ from batches.admin.timing import Timing, is_left, timing_of
 from batches.formats import share
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
 from batches.models import Batch
+from batches.waiting import WaitingNow, waiting_of
 
 FIRST_RESULTS = 10
 
@@ -64,6 +65,7 @@ class BatchPage:
     live: bool
     # Begun by a command that does not run now; the workers leave it alone.
     left: bool
+    waiting: WaitingNow | None
     progress: Progress
     timing: Timing
     cost: Decimal | None
@@ -85,6 +87,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
         colour=colour_of(batch),
         live=batch.status not in TERMINAL,
         left=left,
+        waiting=None if left else waiting_of(batch),
         progress=progress_of(batch),
         timing=timing_of(batch, samples),
         cost=cost_of(batch),

@@ -21,6 +21,7 @@ from batches.admin.costs import cost_of
 from batches.formats import NOTHING, dollars, duration, rate
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Prompt
+from batches.waiting import with_waiting
 
 View = Callable[..., HttpResponseBase]
 
@@ -51,7 +52,7 @@ class BatchAdmin(MachineMade[Batch]):
     actions = ("compare",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
-        return super().get_queryset(request).filter(deleted_at=None)
+        return with_waiting(super().get_queryset(request).filter(deleted_at=None))
 
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[Batch], search_term: str

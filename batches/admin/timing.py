@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from batches.admin.samples import Samples
 from batches.engine.timing import percentile
 from batches.lifecycle import TERMINAL, BatchStatus
-from batches.models import Batch, Slot
+from batches.models import Batch
 from batches.report import stored_report
+from batches.waiting import runs_now
 
 # What was done in so many seconds is the throughput now.
 RECENT_S = 20.0
@@ -54,10 +55,10 @@ def timing_of(batch: Batch, samples: Samples) -> Timing:
 
 
 def is_left(batch: Batch) -> bool:
-    """Whether a batch waits for the command that began it, which does not run now."""
+    """Return True if the command that began a batch does not run now, and no worker will."""
     if batch.in_background or batch.status != BatchStatus.IN_PROGRESS:
         return False
-    return not Slot.objects.taken().filter(batch=batch).exists()
+    return not runs_now(batch)
 
 
 def recent_rate(samples: Samples, now: float) -> float | None:

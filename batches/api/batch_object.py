@@ -15,6 +15,7 @@ from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch
 from batches.outputs import error_id, output_id
 from batches.report import stored_report
+from batches.waiting import waiting_of, with_waiting
 
 LISTED_ERRORS = 10
 
@@ -77,6 +78,15 @@ class BatchTiming(BaseModel):
     eta_s: float | None
 
 
+class BatchWaiting(BaseModel):
+    """Why a batch does not get on: a provider that does not answer, calls that are retried, or no
+    worker. `next` is when the next call is due. Unix times."""
+
+    reason: str
+    since: int | None
+    next: int | None
+
+
 class BatchObject(BaseModel):
     """A batch. `failures` and `rungs` are counted when it has ended; `cost` is in dollars, of the
     models whose prices are known."""
@@ -106,6 +116,7 @@ class BatchObject(BaseModel):
 
     provider: str
     pause_reason: str | None
+    waiting: BatchWaiting | None
     warnings: list[Any]
     batch_size: int
     schedule: Schedule
@@ -153,7 +164,7 @@ _AS_STORED = (
 
 def readable_batches() -> QuerySet[Batch]:
     """The batches that there are for the API, with all that is shown of them in one query."""
-    return Batch.objects.whole().filter(deleted_at=None)
+    return with_waiting(Batch.objects.whole()).filter(deleted_at=None)
 
 
 def listed_batches() -> QuerySet[Batch]:
@@ -198,6 +209,7 @@ def _object(batch: Batch, *, errors: BatchErrors | None, model: Any) -> BatchObj
         metadata=batch.metadata or None,
         provider=batch.provider.name,
         pause_reason=batch.standstill or None,
+        waiting=_waiting(batch),
         max_cost=None if batch.max_cost is None else float(batch.max_cost),
         cost=float(batch.cost),
         timing=_timing(batch, report.timing if report else _timing_so_far(batch)),
@@ -210,6 +222,15 @@ def _object(batch: Batch, *, errors: BatchErrors | None, model: Any) -> BatchObj
 
 def _unix(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.timestamp())
+
+
+def _waiting(batch: Batch) -> BatchWaiting | None:
+    found = waiting_of(batch)
+    if found is None:
+        return None
+    times = {"since": found.since, "next": found.next}
+    whole = {name: None if moment is None else int(moment) for name, moment in times.items()}
+    return BatchWaiting(reason=found.reason, **whole)
 
 
 def _window(window: timedelta | None) -> str | None:

@@ -56,6 +56,7 @@ BATCH: dict[str, Any] = {
     "metadata": {"project": "greetings"},
     "provider": "simulated",
     "pause_reason": None,
+    "waiting": None,
     "warnings": [],
     "batch_size": 100,
     "schedule": "rolling",

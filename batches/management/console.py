@@ -24,6 +24,7 @@ from rich.text import Text
 
 from batches.runner.store import Progress as RunProgress
 from batches.summary import BatchSummary
+from batches.waiting import in_words
 
 T = TypeVar("T")
 
@@ -98,6 +99,8 @@ class ProgressDisplay:
         """Show how far a run is."""
         done = self._before + progress.succeeded + progress.failed
         note = f"{progress.failed} failed, {progress.in_flight} in flight"
+        if progress.waiting:
+            note += f"; {excerpt(in_words(progress.waiting))}"
         if self._task is not None:
             self._bar.update(self._task, completed=done, note=note)
         self._line(f"{done} of {self._total} prompts, {note}")

@@ -7,6 +7,7 @@ that are only inserted. What changes in a run are its Batch row and its Chunk ro
 from batches.models.batch import Batch, BatchQuerySet
 from batches.models.fields import lease_end, public_id
 from batches.models.file import File, Upload, UploadPart
+from batches.models.outage import Outage
 from batches.models.provider import Provider
 from batches.models.result import Result
 from batches.models.token import ApiToken
@@ -22,6 +23,7 @@ __all__ = [
     "Chunk",
     "ChunkQuerySet",
     "File",
+    "Outage",
     "Prompt",
     "Provider",
     "Result",

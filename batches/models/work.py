@@ -96,6 +96,9 @@ class Slot(models.Model):
     lease_token = models.PositiveBigIntegerField(default=0, db_default=0)
     lease_expires_at = models.DateTimeField(null=True)
     runner = models.CharField(max_length=200, blank=True, help_text="host and process")
+    waiting = models.JSONField(
+        null=True, help_text="what the runner waits for: reason, since and next (Unix times)"
+    )
 
     objects = SlotQuerySet.as_manager()
 

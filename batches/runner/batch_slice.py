@@ -24,6 +24,7 @@ from batches.engine.errors import FailureKind, ProviderError
 from batches.engine.execute import Execution, ExecutionOptions, Stop, gather_all
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.ladder import judge_reply
+from batches.engine.liveness import Patience
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import (
@@ -41,10 +42,12 @@ from batches.models import Batch
 from batches.provider_client import ProviderClient
 from batches.providers import provider_client
 from batches.results import Activity, ChunkOutcomes
+from batches.runner.board import ProviderBoard
 from batches.runner.database import PatientDatabase, in_database, reconnect
 from batches.runner.fair_share import FairShare
 from batches.runner.holdings import HeldChunk, Holdings
 from batches.runner.store import SliceStore
+from batches.runner.waiting import waiting_of
 from batches.stop_signal import StopSignal
 
 logger = logging.getLogger(__name__)
@@ -131,6 +134,9 @@ class BatchSlice:
     async def _take_share(self) -> None:
         await self._database.call(self._store.look_around)
         self._share = FairShare(self._batch)
+        self._board = ProviderBoard(
+            self._batch.provider_id, self._database, timeout_s=self._batch.timeout_s
+        )
         await in_database(self._share.read_prices)
         self._heed_surroundings()
 
@@ -139,6 +145,9 @@ class BatchSlice:
         around, self._store.surroundings = self._store.surroundings, None
         if around is None:
             return
+        self._outages = around.outages
+        if self._execution is not None and not self._probing:
+            self._execution.heed(around.outages)
         spent = self._share.look(around)
         if spent and not self._store.must_stop:
             self._store.stop(Stop.LEAVE)
@@ -178,7 +187,11 @@ class BatchSlice:
             batch_size=window,
             schedule=cast("Schedule", self._batch.schedule),
             timeout_s=self._batch.timeout_s,
-            retry=RetryPolicy(max_attempts=self._batch.max_attempts),
+            retry=RetryPolicy(
+                max_attempts=self._batch.max_attempts,
+                patience=Patience(total_s=settings.PROVIDER_PATIENCE),
+            ),
+            answered_before=self._batch.succeeded > 0,
             trusting=self._batch.trusts_refusals,
             tentative=self._probing,
         )
@@ -190,7 +203,10 @@ class BatchSlice:
             admit=self._admit,
             judge=judge,
             governor=self._share.governor,
+            board=self._board,
         )
+        if not self._probing:
+            self._execution.heed(self._outages)
         if self._store.must_stop:
             return
         await self._execution.run(chunks)
@@ -376,7 +392,14 @@ class BatchSlice:
         """Store, again and again if the database fails; meanwhile nothing is sent for long."""
         in_flight = self._execution.in_flight if self._execution else 0
         self._store.is_undecided = self._execution is not None and self._execution.is_undecided
-        store = partial(self._store.store, chunks, activity, in_flight=in_flight, renewing=renewing)
+        store = partial(
+            self._store.store,
+            chunks,
+            activity,
+            in_flight=in_flight,
+            renewing=renewing,
+            waiting=waiting_of(self._execution, self._store.clock) if self._execution else None,
+        )
         try:
             return await in_database(store)
         except (OperationalError, InterfaceError, IntegrityError) as error:
@@ -391,7 +414,7 @@ class BatchSlice:
         if self._counted_until is None:
             self._counted_until = min(exchange.sent_at for exchange in exchanges)
         since, self._counted_until = self._counted_until, max(self._counted_until, *done)
-        unix = self._store.unix
+        unix = self._store.clock.unix
         return Activity(unix(since), unix(self._counted_until), unix(min(done)))
 
 

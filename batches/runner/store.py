@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.conf import settings
@@ -16,8 +16,9 @@ from django.db.models import Exists, OuterRef
 
 from batches import breaker
 from batches.budget import Spent
-from batches.engine.errors import AccessRefused, ProviderError
+from batches.engine.errors import AccessRefused, ProviderError, TargetAway
 from batches.engine.execute import Stop
+from batches.engine.outages import SharedOutages
 from batches.engine.records import Outcome, PromptSpec
 from batches.governor import rank_of
 from batches.heartbeats import process_name
@@ -28,14 +29,18 @@ from batches.leases import (
     claim_slot,
     hold_slot,
     mark_suspect,
+    note_waiting,
     release,
     release_slot,
 )
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Prompt, Provider, Slot, WebhookDelivery
+from batches.outages import outages_of
 from batches.reading import to_read
 from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.runner.board import shared_outages
 from batches.runner.holdings import HeldChunk
+from batches.waiting import WaitingNow
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +57,7 @@ class Progress:
     failed: int = 0
     calls: int = 0
     in_flight: int = 0
+    waiting: WaitingNow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Surroundings:
     max_in_flight: int | None
     spent: Spent
     mine: Spent
+    outages: SharedOutages
 
 
 class SliceStore:
@@ -102,6 +109,7 @@ class SliceStore:
         self._slot = slot
         self._on_progress = on_progress
         self._slice_s = slice_s
+        self._waiting: WaitingNow | None = None
         self._clock = Clock(time.time() - time.monotonic())
         self._began_at = self._looked_at = time.monotonic()
 
@@ -148,11 +156,13 @@ class SliceStore:
         *,
         in_flight: int,
         renewing: bool,
+        waiting: WaitingNow | None = None,
         again: bool = False,
     ) -> list[Lease]:
         """Store outcomes, renew leases, look around; return the leases that are lost."""
-        self._look(renewing=renewing)
+        self._look(renewing=renewing, waiting=waiting)
         if not chunks:
+            self._report([], in_flight)
             return []
         lost = store_outcomes(
             self._batch.pk,
@@ -169,14 +179,22 @@ class SliceStore:
         self._report(stored, in_flight)
         return lost
 
+    def _note(self, waiting: WaitingNow | None) -> None:
+        """Show on our slot what we wait for, when that has changed."""
+        if waiting != self._waiting:
+            self._waiting = waiting
+            note_waiting(self._slot, asdict(waiting) if waiting else None)
+
     def release(self, leases: Iterable[Lease]) -> None:
         """Give chunks back that were not finished."""
         release(leases)
 
-    def unix(self, monotonic: float) -> float:
-        return self._clock.unix(monotonic)
+    @property
+    def clock(self) -> Clock:
+        """What turns the times of this run into Unix times."""
+        return self._clock
 
-    def _look(self, *, renewing: bool) -> None:
+    def _look(self, *, renewing: bool, waiting: WaitingNow | None) -> None:
         """See now and then whether the batch may still run, and keep our slot."""
         if renewing and not hold_slot(self._slot, seconds=settings.LEASE_SECONDS):
             self.stop(Stop.LEAVE)
@@ -188,6 +206,7 @@ class SliceStore:
                 self.stop(Stop.LEAVE if goes_on else Stop.SETTLE)
             self.made_room = self.made_room or self._should_make_room()
             self.look_around()
+            self._note(waiting)
             if time.monotonic() - self._announced_at > SECONDS_BETWEEN_ANNOUNCEMENTS:
                 self.save_announced()
 
@@ -201,6 +220,8 @@ class SliceStore:
         at_work = list(rows.values_list("pk", "batch_id", "runner", "batch__priority"))
         priorities = {pk: priority for pk, _, _, priority in at_work}
         turn = int(time.time() // settings.SLICE_SECONDS)
+        read_at = time.monotonic()
+        outages = shared_outages(outages_of(batch.provider_id), read_at=read_at)
         self.surroundings = Surroundings(
             runners=len(at_work),
             rank=rank_of(self._slot.slot_id, priorities, turn),
@@ -211,6 +232,7 @@ class SliceStore:
             max_in_flight=batch.provider.max_in_flight,
             spent=Spent(batch.input_tokens + batch.output_tokens, batch.cost),
             mine=self._mine,
+            outages=outages,
         )
         return self.surroundings
 
@@ -224,8 +246,8 @@ class SliceStore:
         """Pause what an error tells is at fault: the provider, or the batch alone."""
         reason = f"{error.kind}: {error.message}"
         if breaker.is_fault_of_provider(error):
-            # A 403 may yet turn out to be the batch's own.
-            suspect = self._batch.pk if isinstance(error, AccessRefused) else None
+            # A 403 may yet turn out to be the batch's own, and so may a model that is away.
+            suspect = self._batch.pk if isinstance(error, AccessRefused | TargetAway) else None
             breaker.trip(self._batch.provider_id, reason, suspect=suspect)
         else:
             self.pause(reason)
@@ -263,6 +285,7 @@ class SliceStore:
             failed=self.progress.failed + len(stored) - succeeded,
             calls=self.progress.calls + sum(outcome.calls for outcome in stored),
             in_flight=in_flight,
+            waiting=self._waiting,
         )
         self._on_progress(self.progress)
 

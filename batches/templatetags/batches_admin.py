@@ -2,7 +2,7 @@
 
 from django import template
 
-from batches import formats
+from batches import formats, waiting
 
 register = template.Library()
 
@@ -13,3 +13,4 @@ register.filter("times", formats.times)
 register.filter("dollars", formats.dollars)
 register.filter("size", formats.size)
 register.filter("share", formats.share)
+register.filter("waiting", waiting.in_words)

@@ -1,0 +1,73 @@
+"""What the runners of a provider tell each other of models that answer nothing (Outage rows)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from batches.models import Outage, lease_end
+from batches.models.outage import MAX_MODEL_CHARS, MAX_REASON_CHARS
+
+# The clock of a runner and that of the database may differ by this much when a probe is due.
+SLACK = timedelta(seconds=0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class OutageNow:
+    """An outage as it is now; times in seconds from now."""
+
+    reason: str
+    lasted_s: float
+    next_probe_s: float
+    probes: int
+    at_once: bool
+
+
+def outages_of(provider_id: int) -> Mapping[str, OutageNow]:
+    """Return the current outages of a provider, by model; a name may be cut."""
+    rows = Outage.objects.current().filter(provider=provider_id).annotate(now=Now())
+    return {
+        row["model"]: OutageNow(
+            row["reason"],
+            lasted_s=(row["now"] - row["since"]).total_seconds(),
+            next_probe_s=(row["probe_at"] - row["now"]).total_seconds(),
+            probes=row["probes"],
+            at_once=row["at_once"],
+        )
+        for row in rows.values()
+    }
+
+
+@transaction.atomic
+def record(provider_id: int, model: str, outage: OutageNow) -> None:
+    """Record that a model answers nothing, or that one more probe was not answered.
+
+    The outage of a model began when the first runner recorded it.
+    """
+    rows = Outage.objects.filter(provider=provider_id, model=model[:MAX_MODEL_CHARS])
+    rows.exclude(pk__in=Outage.objects.current()).delete()
+    said = {
+        "reason": outage.reason[:MAX_REASON_CHARS],
+        "probe_at": lease_end(outage.next_probe_s),
+        "probes": outage.probes,
+        "at_once": outage.at_once,
+    }
+    if outage.probes and rows.filter(probes__lt=outage.probes).update(**said):
+        return
+    row = Outage(provider_id=provider_id, model=model[:MAX_MODEL_CHARS], **said)
+    Outage.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def end(provider_id: int, model: str) -> None:
+    """Record that a model answers."""
+    Outage.objects.filter(provider=provider_id, model=model[:MAX_MODEL_CHARS]).delete()
+
+
+def claim_probe(provider_id: int, model: str, *, seconds: float) -> bool:
+    """Return True if the caller is the one to send the next probe, and has these seconds for it."""
+    due = Outage.objects.filter(
+        provider=provider_id, model=model[:MAX_MODEL_CHARS], probe_at__lte=Now() + SLACK
+    )
+    return bool(due.update(probe_at=lease_end(seconds)))
