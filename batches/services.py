@@ -278,13 +278,14 @@ def cancel_batch(batch: Batch) -> Batch:
     return batch
 
 
-def retry_batch(batch: Batch, *, kinds: Collection[str] = ()) -> Batch:
+def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False) -> Batch:
     """Run again only the prompts that failed, were cancelled or expired; the others stay.
 
-    With kinds, only those of these kinds. A completion window begins anew. The workers run them,
-    also if a command ran the batch. Raises NotPossible for a batch that has not ended, whose input
-    was refused, or of which nothing failed.
+    With kinds, only those of these kinds. A completion window begins again. The workers run them,
+    also if a command ran the batch, unless the caller will: `here`. Raises NotPossible for a batch
+    that has not ended, whose input was refused, or of which nothing failed.
     """
+    check_retry(batch)
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
     again = failed.filter(kind__in=kinds) if kinds else failed
     stays_failed = failed.exclude(kind__in=[*kinds, *Result.NEVER_RAN])
@@ -297,7 +298,7 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = ()) -> Batch:
             "failed": stays_failed.count() if kinds else 0,
             "expires_at": timezone.now() + window if window else None,
             "pause_reason": "",
-            "in_background": True,
+            "in_background": not here,
             "report": None,
         }
         if not again.exists():
@@ -314,6 +315,15 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = ()) -> Batch:
     batch.refresh_from_db()
     ring_for(batch)
     return batch
+
+
+def check_retry(batch: Batch) -> None:
+    """Raise NotPossible for a batch that goes on by itself, or after --resume."""
+    if batch.status in RESUMABLE:
+        raise NotPossible(
+            f"Cannot retry a batch with status '{batch.status}': resume it, and retry what has "
+            "failed when it has ended."
+        )
 
 
 def delete_batch(batch: Batch) -> None:

@@ -37,6 +37,10 @@ RESUME_HELP = (
     "go on with a batch that was stopped or paused: with --output, and if you like --errors, "
     "--max-cost, --max-tokens-total, --json, --quiet; the rest is as the batch has it"
 )
+RETRY_HELP = (
+    "run again the prompts of a batch that failed, or never ran because it was cancelled or "
+    "expired; what succeeded is kept, and is in the output too. The options are those of --resume"
+)
 
 
 def add_bulk_options(parser: CommandParser) -> None:
@@ -82,18 +86,21 @@ def add_bulk_options(parser: CommandParser) -> None:
     )
     add_limit_options(parser)
     add_answer_options(parser)
-    add("--resume", metavar="BATCH_ID", help=RESUME_HELP)
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", metavar="BATCH_ID", help=RESUME_HELP)
+    earlier.add_argument("--retry", metavar="BATCH_ID", help=RETRY_HELP)
     add("--json", action="store_true", help="print the summary as JSON on standard output")
     add("--quiet", action="store_true", help="show neither progress nor summary")
 
 
 def check_usage(options: dict[str, Any]) -> None:
     """Raise UsageError for options that do not go together, before anything is made."""
-    if options["resume"]:
+    earlier = next((name for name in ("resume", "retry") if options[name]), None)
+    if earlier:
         for name in NEW_BATCH_OPTIONS:
             if options[name] is not None:
                 flag = "INPUT" if name == "input" else "--" + name.replace("_", "-")
-                raise UsageError(f"{flag} does not go with --resume: the batch keeps its own")
+                raise UsageError(f"{flag} does not go with --{earlier}: the batch keeps its own")
     elif options["input"] is None:
         raise UsageError("name a file of prompts, or - for standard input")
     if options["provider"] and options["base_url"]:

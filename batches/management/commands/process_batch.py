@@ -61,12 +61,13 @@ examples:
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
       --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25
   process_batch --resume batch_0123 --output out.jsonl
+  process_batch --retry batch_0123 --output out.jsonl
 
 exit status:
   0         all prompts succeeded
   1         some failed, or never ran because the batch was cancelled or expired
-  2         usage, bad input, an unreachable provider, an output that cannot be written; or paused:
-            a refused key, an empty account, a spent budget, a wrong model or address
+  2         usage, bad input, an output that cannot be written; or paused: a refused key, an empty
+            account, a spent budget, a wrong model or address, a provider that answers nothing
   130, 143  stopped by Ctrl-C, by SIGTERM
   141       nobody reads the output any more
 
@@ -111,7 +112,7 @@ class Command(BaseCommand):
         # That a batch pauses is told by the display, once.
         logging.getLogger("batches.runner.store").setLevel(logging.ERROR)
         with ProgressDisplay(console, quiet=options["quiet"]) as display:
-            begin = self.find if options["resume"] else self.make
+            begin = self.find if options["resume"] or options["retry"] else self.make
             batch = begin(options, display)
             status = run(batch, display)
             if status == 0:
@@ -127,12 +128,16 @@ class Command(BaseCommand):
         return batch
 
     def find(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
-        self.batch = batch = services.find_batch(options["resume"])
-        if batch.status in services.RESUMABLE:
-            if warning := check_provider(batch.provider, batch.timeout_s):
-                display.say(warning)
-            services.resume_batch(batch, **budget(options), here=True)
-        return batch
+        self.batch = batch = services.find_batch(options["resume"] or options["retry"])
+        if options["retry"]:
+            services.check_retry(batch)
+        elif batch.status not in services.RESUMABLE:
+            return batch
+        if warning := check_provider(batch.provider, batch.timeout_s):
+            display.say(warning)
+        if options["retry"]:
+            services.retry_batch(batch, here=True)
+        return services.resume_batch(batch, **budget(options), here=True)
 
     def present(self, batch: Batch, console: Console, options: dict[str, Any]) -> None:
         summary = summarise(batch)
