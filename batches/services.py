@@ -285,7 +285,6 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False
     also if a command ran the batch, unless the caller will: `here`. Raises NotPossible for a batch
     that has not ended, whose input was refused, or of which nothing failed.
     """
-    check_retry(batch)
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
     again = failed.filter(kind__in=kinds) if kinds else failed
     stays_failed = failed.exclude(kind__in=[*kinds, *Result.NEVER_RAN])
@@ -315,15 +314,6 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False
     batch.refresh_from_db()
     ring_for(batch)
     return batch
-
-
-def check_retry(batch: Batch) -> None:
-    """Raise NotPossible for a batch that goes on by itself, or after --resume."""
-    if batch.status in RESUMABLE:
-        raise NotPossible(
-            f"Cannot retry a batch with status '{batch.status}': resume it, and retry what has "
-            "failed when it has ended."
-        )
 
 
 def delete_batch(batch: Batch) -> None:

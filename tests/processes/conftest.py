@@ -112,7 +112,8 @@ class CommandLine:
 
     def arguments(self, *arguments: str, name: str | None = "prompts.jsonl") -> Sequence[str]:
         given = [] if name is None else [name if name == "-" else self.path(name)]
-        target = [] if "--base-url" in arguments or "--resume" in arguments else self.to_simulator
+        own = {"--base-url", "--resume", "--retry"} & set(arguments)
+        target = [] if own else self.to_simulator
         output = [] if "--output" in arguments else ["--output", self.path("out.jsonl")]
         return ["process_batch", *given, *target, *output, *arguments]
 

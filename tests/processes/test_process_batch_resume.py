@@ -1,5 +1,6 @@
 """`process_batch --resume`: what it goes on with, and what it says of the rest."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -96,3 +97,33 @@ def test_a_batch_that_the_command_goes_on_with_stays_its_own(cli: CommandLine) -
     assert cli.process_batch("--batch-size", "4", "--max-tokens-total", "50").status == 2
     assert resume(cli).status == 2
     assert stored(cli, "SELECT in_background FROM batches_batch") == [(0,)]
+
+
+def test_a_retry_runs_what_failed_again_and_writes_all_results(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    lines = prompt_lines(6) + prompt_lines(1, text="[simulate: status=400 times=1] {n}").replace(
+        "id-0", "bad"
+    )
+    cli.path("prompts.jsonl", lines)
+    assert cli.process_batch().status == 1
+    calls = simulator.calls.total()
+    ended = cli.process_batch("--retry", batch_id(cli), name=None)
+    assert ended.status == 0, ended.stderr
+    assert simulator.calls.total() == calls + 1
+    out = Path(cli.path("out.jsonl")).read_text().splitlines()
+    assert [json.loads(line)["custom_id"] for line in out] == [
+        *(f"id-{n}" for n in range(6)),
+        "bad",
+    ]
+    again = cli.process_batch("--retry", batch_id(cli), name=None)
+    assert again.status == 2
+    assert "no prompt of this batch has failed" in again.stderr
+
+
+@pytest.mark.parametrize("option", [["--model", "m"], ["--batch-size", "3"], ["--resume", "b"]])
+def test_a_retry_takes_no_options_of_a_new_batch(cli: CommandLine, option: list[str]) -> None:
+    ended = cli.process_batch("--retry", "batch_1", *option, name=None)
+    assert ended.status == 2
+    assert "--retry" in ended.stderr
+    assert "Traceback" not in ended.stderr

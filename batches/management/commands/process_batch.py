@@ -129,9 +129,7 @@ class Command(BaseCommand):
 
     def find(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
         self.batch = batch = services.find_batch(options["resume"] or options["retry"])
-        if options["retry"]:
-            services.check_retry(batch)
-        elif batch.status not in services.RESUMABLE:
+        if options["resume"] and batch.status not in services.RESUMABLE:
             return batch
         if warning := check_provider(batch.provider, batch.timeout_s):
             display.say(warning)
