@@ -22,6 +22,7 @@ from batches.engine.errors import (
 )
 from batches.engine.records import PreparedRequest, Reply
 from batches.engine.replies import error_of, read_reply
+from batches.remedies import Trouble, trouble_in, trouble_of
 from batches.transport import (
     MISCONFIGURED,
     NOT_CONNECTED,
@@ -34,6 +35,7 @@ from batches.transport import (
     no_file_left,
     text_of,
 )
+from batches.ways_out import DIRECT, WayOut
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 
@@ -89,7 +91,8 @@ class ProviderClient:
 
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
     after decompression. The deadline of a call is its caller's. `addresses` says which may be
-    called, and `remedy` what allows the {address} of a refusal.
+    called, and `remedy` what allows the {address} of a refusal. `way_out` has the certificates and
+    the proxy of its connections.
     """
 
     def __init__(
@@ -101,10 +104,14 @@ class ProviderClient:
         addresses: AddressPolicy = THIS_MACHINE,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         remedy: str = "give ProviderClient addresses=AddressPolicy(['{address}'])",
+        way_out: WayOut = DIRECT,
     ) -> None:
         if not _HEADER_TEXT.fullmatch(api_key):
             raise ValueError("the API key has characters that no HTTP header can carry")
         self._base_url = checked_base_url(base_url)
+        self._way_out = way_out
+        through = f" (through the proxy {way_out.proxy.url})" if way_out.proxy else ""
+        self._place = self._base_url + through
         self._secrets = _secrets(api_key)
         self._headers = httpx.Headers(
             {
@@ -122,6 +129,7 @@ class ProviderClient:
             addresses=addresses,
             max_reply_bytes=max_reply_bytes,
             remedy=remedy,
+            way_out=way_out,
         )
 
     async def __aenter__(self) -> "ProviderClient":
@@ -163,7 +171,10 @@ class ProviderClient:
         try:
             return Look([str(model["id"]) for model in json.loads(raw)["data"]], limits)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise MalformedReply(f"{self._base_url}/models is no list of models") from error
+            raise MalformedReply(
+                f"HTTP 200: {self._base_url}/models is no list of models",
+                status_code=response.status_code,
+            ) from error
 
     async def _exchange(
         self, method: str, path: str, content: bytes | None
@@ -177,8 +188,25 @@ class ProviderClient:
                 f"{error} (MAX_REPLY_BYTES)", status_code=error.status_code
             ) from error
         except TRANSPORT_ERRORS as error:
-            raise self._error_of(error) from error
+            raise self._fault_of(error) from error
+        if response.status_code >= 300:
+            self._check_way(response, raw)
         return response, self._scrubbed(raw)
+
+    def _check_way(self, response: httpx.Response, raw: bytes) -> None:
+        """Raise EndpointUnusable for an HTTP error that is about the way to the provider."""
+        trouble = trouble_in(
+            response.status_code,
+            response.headers,
+            raw,
+            base_url=self._base_url,
+            way_out=self._way_out,
+        )
+        if trouble:
+            raise self._unusable(trouble)
+
+    def _unusable(self, trouble: Trouble) -> EndpointUnusable:
+        return EndpointUnusable(f"{self._place}: {trouble.text}")
 
     def _scrubbed(self, raw: bytes) -> bytes:
         """Bytes without the key: a provider that echoes it must not have us store it."""
@@ -200,23 +228,34 @@ class ProviderClient:
             self._urls[path] = httpx.URL(self._base_url + path)
         return self._urls[path]
 
-    def _error_of(self, error: Exception) -> ProviderError:
-        """The ProviderError that a failed call amounts to, told by its causes."""
+    def _fault_of(self, error: Exception) -> ProviderError:
+        """Return the ProviderError of a call that brought no HTTP response."""
         causes = list(causes_of(error))
+        trouble = trouble_of(causes, base_url=self._base_url, way_out=self._way_out)
+        if trouble and trouble.of_setup:
+            return self._unusable(trouble)
+        return self._error_of(causes, trouble)
+
+    def _error_of(self, causes: list[BaseException], trouble: Trouble | None) -> ProviderError:
+        """The ProviderError that a failed call amounts to, told by its causes."""
         if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes):
-            return NetworkError(f"{self._base_url}: the reply broke off")
-        if any(isinstance(cause, NOT_HTTP) for cause in causes):
+            return NetworkError(f"{self._place}: the reply broke off")
+        if not trouble and any(isinstance(cause, NOT_HTTP) for cause in causes):
             # Without the text of the cause: it quotes what came.
-            return MalformedReply(f"{self._base_url}: the reply is not HTTP")
+            return MalformedReply(f"{self._place}: the reply is not HTTP")
         if any(isinstance(cause, MISCONFIGURED) for cause in causes) or is_forbidden(causes):
-            return EndpointUnusable(f"{self._base_url}: {text_of(causes[-1])}")
+            return EndpointUnusable(f"{self._place}: {text_of(causes[-1])}")
         if no_file_left(causes):
-            return NoFileLeft(f"{self._base_url}: too many open files (ulimit -n)")
+            return NoFileLeft(f"{self._place}: too many open files (ulimit -n)")
         is_connected = not any(isinstance(cause, NOT_CONNECTED) for cause in causes)
         if is_connected and any(isinstance(cause, TimeoutError) for cause in causes):
-            return DeadlineExceeded(f"{self._base_url}: {text_of(causes[-1])}")
+            return DeadlineExceeded(f"{self._place}: {_told(trouble, causes[-1])}")
         cls = NetworkError if is_connected else Unreachable
-        return cls(f"{self._base_url}: {text_of(causes[min(1, len(causes) - 1)])}")
+        return cls(f"{self._place}: {_told(trouble, causes[min(1, len(causes) - 1)])}")
+
+
+def _told(trouble: Trouble | None, cause: BaseException) -> str:
+    return trouble.text if trouble else text_of(cause)
 
 
 def _secrets(api_key: str) -> tuple[bytes, ...]:

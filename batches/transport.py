@@ -1,8 +1,8 @@
 """A guarded way to one host: what every request of ours to the outside goes through.
 
 It uses httpx's transport layer with aiohttp underneath, not `httpx.AsyncClient`: redirects,
-cookies, proxies and credentials from the environment cannot happen where nothing implements them,
-and a call costs half the CPU (docs/adr/0003).
+cookies, and proxies and credentials from the environment cannot happen where nothing implements
+them, and a call costs half the CPU (docs/adr/0003).
 """
 
 import errno
@@ -12,16 +12,17 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import httpx
+from aiohttp import SocketFactoryType
 from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 
 from batches.addresses import AddressPolicy
 from batches.open_files import can_open, none_left, room_for
+from batches.ways_out import DIRECT, WayOut
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ class Transport:
 
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
     after decompression. The deadline of a call is its caller's. `remedy` says what allows the
-    private {address}, for whoever meets the refusal.
+    private {address}, for whoever meets the refusal. Raises ValueError for a `way_out` with
+    unreadable certificates.
     """
 
     def __init__(
@@ -75,13 +77,16 @@ class Transport:
         addresses: AddressPolicy,
         max_reply_bytes: int,
         remedy: str,
+        way_out: WayOut = DIRECT,
     ) -> None:
         self._host = httpx.URL(url).host
         self._connections = _possible(connections)
         self._addresses = addresses
         self._max_reply_bytes = max_reply_bytes
         self._remedy = remedy
-        self._transport = AiohttpTransport(verify=_ssl_context(), client=self._session)
+        self._proxy = way_out.proxy
+        self._ssl_context = way_out.ssl_context()
+        self._transport = AiohttpTransport(verify=self._ssl_context, client=self._session)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -123,25 +128,59 @@ class Transport:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _session(self) -> aiohttp.ClientSession:
-        guard = None if self._addresses.allows_name(self._host) else self._guarded_socket
         connector = aiohttp.TCPConnector(
-            limit=self._connections, ssl=_ssl_context(), socket_factory=guard
+            limit=self._connections, ssl=self._ssl_context, socket_factory=self._guard()
         )
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            proxy=self._proxy.url_with_credentials if self._proxy else None,
         )
+
+    def _guard(self) -> SocketFactoryType | None:
+        """Return what opens sockets, unless every address may be called."""
+        proxy = self._proxy
+        if proxy and (address := _refused_numeric(self._host, self._addresses)):
+            return lambda _: self._forbid(address)
+        if proxy and proxy.set_by_operator:
+            return None
+        host = proxy.host if proxy else self._host
+        return None if self._addresses.allows_name(host) else self._guarded_socket
 
     def _guarded_socket(self, info: Any) -> socket.socket:
         # Asked for each connection with the address it will have, so that a name cannot pass a
         # check and then lead elsewhere.
         family, kind, protocol, _, address = info
         if not self._addresses.allows(address[0]):
-            raise ForbiddenAddressError(
-                errno.EACCES,
-                f"{address[0]} is not a public address; if it is yours, "
-                + self._remedy.format(address=address[0]),
-            )
+            self._forbid(address[0])
         return socket.socket(family, kind, protocol)
+
+    def _forbid(self, address: str) -> NoReturn:
+        raise ForbiddenAddressError(
+            errno.EACCES,
+            f"{address} is not a public address; if it is yours, "
+            + self._remedy.format(address=address),
+        )
+
+
+def _refused_numeric(host: str, addresses: AddressPolicy) -> str:
+    """Return the address that a host stands for without a look-up, if it may not be called, or "".
+
+    A proxy resolves names itself, out of our sight. But no name is needed for a number, in
+    whatever spelling (127.1, 0x7f000001), and `localhost` would be the proxy's own machine.
+    """
+    host = host.rstrip(".").lower()
+    if addresses.allows_name(host):
+        return ""
+    if host == "localhost" or host.endswith(".localhost"):
+        host = "127.0.0.1"
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return ""
+    refused = (str(place[0]) for *_, place in found if not addresses.allows(str(place[0])))
+    return next(refused, "")
 
 
 def _possible(connections: int) -> int:
@@ -191,9 +230,3 @@ def text_of(error: BaseException) -> str:
         known = os.strerror(error.errno or 0) if isinstance(error, ConnectionError) else ""
         text = known or error.strerror
     return " ".join(_NUMBER.sub("", text).split())
-
-
-@lru_cache(maxsize=1)
-def _ssl_context() -> ssl.SSLContext:
-    # Made once: it takes 30 ms.
-    return httpx.create_ssl_context(trust_env=False)
