@@ -1,10 +1,10 @@
-"""Is a provider reachable as it is configured? One look at its list of models, no tokens spent."""
+"""Test a provider as it is configured: ask for its list of models, which costs no tokens."""
 
 import asyncio
 import time
 from dataclasses import dataclass, field
 
-from batches.engine.errors import DeadlineExceeded, ProviderError
+from batches.engine.errors import AuthError, DeadlineExceeded, ProviderError
 from batches.models import Provider
 from batches.provider_client import Look
 from batches.providers import ProviderMisconfigured, provider_client
@@ -14,15 +14,18 @@ DEADLINE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came of it; `error` says why the provider did not answer, and is empty if it did.
+    """The result of a test: the provider lists its models, or `doubt`, or `error`.
 
-    `unlisted` are those of the provider's own list of models that it does not tell of.
+    `error` says why it cannot be called. `doubt` says what it answered instead of a list of models,
+    which need not keep it from answering prompts. `unlisted` are the models of our row that its
+    list does not have.
     """
 
     latency_s: float
     models: list[str] = field(default_factory=list)
     limits: dict[str, str] = field(default_factory=dict)
     unlisted: list[str] = field(default_factory=list)
+    doubt: str = ""
     error: str = ""
 
 
@@ -32,9 +35,18 @@ def probe(provider: Provider) -> Probe:
     try:
         found = look(provider)
     except (ProviderError, ProviderMisconfigured) as error:
-        return Probe(time.monotonic() - began, error=str(error))
+        latency_s = time.monotonic() - began
+        if isinstance(error, ProviderError) and error.status_code is not None:
+            return Probe(latency_s, doubt=_doubt(error))
+        return Probe(latency_s, error=str(error))
     unlisted = sorted(set(provider.model_names) - set(found.models))
     return Probe(time.monotonic() - began, sorted(found.models), found.limits, unlisted)
+
+
+def _doubt(error: ProviderError) -> str:
+    if isinstance(error, AuthError):
+        return f"{error.message}. The key is wrong, or may not list models: the first call decides."
+    return f"{error.message}. Not every provider lists its models: the first call decides."
 
 
 def look(provider: Provider, *, deadline_s: float = DEADLINE_S) -> Look:

@@ -239,10 +239,10 @@ class ProviderAdmin(ModelAdmin[Provider]):
         return HttpResponseRedirect(reverse("admin:batches_provider_change", args=[provider.pk]))
 
     def test_connection(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What the provider answers now; a piece of the page."""
+        """Show what the provider answers now, as a part of the page."""
         provider = allowed(self, request, pk, to="change")
         found = probe(provider)
-        note(request, provider, f"Tested the connection: {found.error or 'it answers'}"[:500])
+        note(request, provider, f"Tested the connection: {found.error or found.doubt or 'it answers'}"[:500])
         return render(request, "admin/batches/probe.html", {"probe": found})
 
     def response_add(

@@ -3,8 +3,8 @@
 from batches import services
 from batches.engine.errors import (
     AuthError,
-    ConfigError,
     DeadlineExceeded,
+    EndpointUnusable,
     NetworkError,
     ProviderError,
 )
@@ -13,44 +13,46 @@ from batches.management.usage import UsageError
 from batches.models import Provider
 from batches.probing import DEADLINE_S, look
 
+FIRST_CALL = "the first call decides."
+
 
 def check_provider(provider: Provider, timeout_s: float) -> str:
-    """Ask a provider for its models, to find a wrong address or key before a prompt is read.
+    """Ask a provider for its models, to find a wrong address before a prompt is read.
 
-    It has no more time than any call has. Returns a warning, or "".
+    It has no more time than any call has. Returns a warning, or "": a provider need not list its
+    models, nor to this key, so nothing that it answers is more than a warning. The first call
+    decides: a key that is refused there pauses the batch, and no prompt fails.
 
     Whoever starts this wants a provider tried again that its errors have paused.
     """
     warning = ""
     try:
-        look(provider, deadline_s=min(timeout_s, DEADLINE_S))
-    except AuthError as error:
-        raise UsageError(refused_key(provider, error)) from error
+        if not look(provider, deadline_s=min(timeout_s, DEADLINE_S)).models:
+            warning = f"Warning: {provider.base_url}/models lists no model."
     except (NetworkError, DeadlineExceeded) as error:
         raise UsageError(error.message) from error
-    except ConfigError as error:
-        # Not every provider lists its models; an address that may not be called is another matter.
-        if error.status_code is None:
-            raise UsageError(error.message) from error
-        warning = no_models(provider, error)
-    except ProviderError:
-        pass
+    except EndpointUnusable as error:
+        raise UsageError(error.message) from error
+    except ProviderError as error:
+        warning = _warning(provider, error)
     if provider.pk:
         services.try_again(provider)
     return warning
 
 
-def refused_key(provider: Provider, error: AuthError) -> str:
-    """Whose key is refused by whom, and what to do."""
-    answer = f"{provider.base_url} answers {excerpt(error.message)}"
+def _warning(provider: Provider, error: ProviderError) -> str:
+    """Say what was answered instead of a list of models, and what may be wrong."""
+    answer = f"Warning: {provider.base_url}/models answers {excerpt(error.message)}"
+    if isinstance(error, AuthError):
+        return f"{answer}\n{_key(provider)} It may only lack the right to list models: {FIRST_CALL}"
+    hint = "" if provider.base_url.endswith("/v1") else "Base URLs usually end in /v1. "
+    return f"{answer}\n{hint}Not every provider lists its models: {FIRST_CALL}"
+
+
+def _key(provider: Provider) -> str:
+    """Name the key that was refused, and what to do about it."""
     if provider.api_key_encrypted:
-        return f"{answer}\nEnter the key of provider {provider.name!r} anew, in the admin."
+        return f"If the key of provider {provider.name!r} is wrong, enter it again in the admin."
     if provider.api_key_env:
-        return f"{answer}\nThe key is that of the environment variable {provider.api_key_env}."
-    return f"{answer}\nIt was called without a key; give one with --api-key-env."
-
-
-def no_models(provider: Provider, error: ConfigError) -> str:
-    """That the address may be wrong: all that is known is that it lists no models."""
-    hint = "" if provider.base_url.endswith("/v1") else "; base URLs usually end in /v1"
-    return f"Warning: {provider.base_url}/models answers {excerpt(error.message)}{hint}"
+        return f"The key is that of the environment variable {provider.api_key_env}."
+    return "The provider was called without a key; --api-key-env gives one."

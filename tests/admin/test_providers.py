@@ -102,7 +102,9 @@ def test_the_connection_is_tested_with_the_stored_key(root: Client) -> None:
         assert "It does not list three" in answer
         save(root, Provider.objects.get(), base_url=simulator.base_url, api_key=f"{KEY}x")
         refused = probe_of(root, Provider.objects.get())
+    assert "It answers, but lists no models." in refused
     assert "HTTP 401" in refused
+    assert "the first call decides" in refused
     gone = probe_of(root, Provider.objects.get())
     assert "It does not answer as it should." in gone
     assert KEY not in refused + gone

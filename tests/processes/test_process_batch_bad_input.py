@@ -155,18 +155,6 @@ def test_a_prompt_without_a_model_needs_the_option(cli: CommandLine) -> None:
     assert_refused(cli, ended, "line 1", "model", "--model")
 
 
-def test_a_refused_key_is_found_before_a_prompt_is_read(
-    cli: CommandLine, simulator: SimulatedProvider
-) -> None:
-    simulator.behaviour = Behaviour(api_key="right")
-    cli.env["KEY"] = "wrong-canary"
-    cli.path("prompts.jsonl", GOOD)
-    ended = cli.process_batch("--api-key-env", "KEY")
-    assert_refused(cli, ended, "error: ", "401", cli.to_simulator[1], "variable KEY")
-    assert "canary" not in ended.stderr
-    assert_refused(cli, cli.process_batch(), "without a key", "--api-key-env")
-
-
 def test_an_endpoint_that_accepts_and_never_answers_is_given_up(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", GOOD)
     with socket.create_server(("127.0.0.1", 0)) as silent:

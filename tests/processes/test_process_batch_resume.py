@@ -92,6 +92,23 @@ def test_an_address_that_lists_no_models_is_warned_of(cli: CommandLine) -> None:
     assert "usually end in /v1" in ended.stderr
 
 
+def test_a_refused_key_pauses_before_a_prompt_fails(
+    cli: CommandLine, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(api_key="right")
+    cli.env["KEY"] = "wrong-canary"
+    cli.path("prompts.jsonl", prompt_lines(200))
+    ended = cli.process_batch("--api-key-env", "KEY")
+    assert ended.status == 2
+    for part in ("/models answers HTTP 401", "variable KEY", "the first call decides", "Paused: a"):
+        assert part in ended.stderr
+    assert "canary" not in ended.stderr
+    assert stored(cli, "SELECT count(*) FROM batches_result") == [(0,)]
+    assert "without a key; --api-key-env" in cli.process_batch().stderr
+    cli.env["KEY"] = "right"
+    assert cli.process_batch("--resume", batch_id(cli), name=None).status == 0
+
+
 def test_a_batch_that_the_command_goes_on_with_stays_its_own(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", prompt_lines(20))
     assert cli.process_batch("--batch-size", "4", "--max-tokens-total", "50").status == 2
