@@ -8,7 +8,7 @@ from batches.models import Provider, WebhookEndpoint
 
 # All that is encrypted in the database.
 ENCRYPTED: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
-    (Provider, ("api_key_encrypted",)),
+    (Provider, ("api_key_encrypted", "client_certificate_encrypted", "proxy_encrypted")),
     (WebhookEndpoint, ("secret", "old_secret")),
 )
 

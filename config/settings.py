@@ -351,6 +351,16 @@ MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024
 # the project's own secrets never.
 PROVIDER_KEY_VARIABLES: list[str] = env.list("PROVIDER_KEY_VARIABLES", default=["*_API_KEY"])
 
+# Certificate authorities that are trusted besides the public ones, a PEM file; or "system": instead
+# of the public ones, those of the operating system.
+PROVIDER_CA_BUNDLE = env.str("PROVIDER_CA_BUNDLE", default="")
+# What is shown to providers that ask for a client certificate: a PEM file with the certificate and
+# its key, or two such files separated by a comma.
+PROVIDER_CLIENT_CERT: list[str] = env.list("PROVIDER_CLIENT_CERT", default=[])
+# The proxy to all providers, http://user:password@host:port; or "env": what HTTPS_PROXY,
+# HTTP_PROXY, ALL_PROXY and NO_PROXY say. Without it these have no say.
+PROVIDER_PROXY = env.str("PROVIDER_PROXY", default="")
+
 # Hosts, addresses or networks that providers may have although they are not public,
 # such as a vLLM of your own. The embedded mode starts with this machine alone.
 PROVIDER_PRIVATE_HOSTS: list[str] = env.list(

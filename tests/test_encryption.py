@@ -96,16 +96,23 @@ def test_the_command_puts_every_secret_under_the_first_key(
     endpoint = WebhookEndpoint.objects.create(
         owner=User.objects.create_user("ann"), secret=encrypt("new"), old_secret=encrypt("old")
     )
-    provider = Provider.objects.create(name="a", api_key_encrypted=encrypt("key"))
+    provider = Provider.objects.create(
+        name="a",
+        api_key_encrypted=encrypt("key"),
+        client_certificate_encrypted=encrypt("certificate"),
+        proxy_encrypted=encrypt("proxy"),
+    )
     Provider.objects.create(name="without a key")
     settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
     call_command("reencrypt")
-    assert "3 secrets" in capsys.readouterr().out
+    assert "5 secrets" in capsys.readouterr().out
     settings.FIELD_ENCRYPTION_KEYS = [NEW]
     endpoint.refresh_from_db()
     provider.refresh_from_db()
     assert [decrypt(endpoint.secret), decrypt(endpoint.old_secret)] == ["new", "old"]
     assert decrypt(provider.api_key_encrypted) == "key"
+    assert decrypt(provider.client_certificate_encrypted) == "certificate"
+    assert decrypt(provider.proxy_encrypted) == "proxy"
 
 
 def test_every_encrypted_column_is_among_those_that_the_command_knows() -> None:

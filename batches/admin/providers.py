@@ -1,5 +1,6 @@
 """Providers: where requests go, and whether they get there."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django import forms
@@ -14,22 +15,47 @@ from django.views.decorators.http import require_POST
 
 from batches.admin.base import ModelAdmin, allowed, note
 from batches.admin.widgets import JsonText, Lines, Number, Secret, Text, Toggle
-from batches.encryption import encrypt
+from batches.encryption import NotDecryptable, decrypt, encrypt
 from batches.formats import NOTHING
 from batches.key_variables import VariableRefused, check_variable_of_staff
 from batches.models import Provider
 from batches.prices import check_prices
 from batches.probing import probe
 from batches.provider_client import ProviderClient, checked_base_url, origin_of
+from batches.providers import NO_PROXY
 from batches.services import pause_provider, resume_provider
+from batches.ways_out import Proxy, checked_authorities, checked_client_certificate
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "max_in_flight")
 # What the form edits as it is stored.
 PLAIN = ("name", "base_url", "api_key_env", "is_default", *LIMITS)
-_MORE = (*LIMITS, "prices")
+_MORE = (*LIMITS, "prices", "ca_certificates", "client_certificate", "proxy")
+# All columns that the form writes.
+COLUMNS = (
+    *(*PLAIN, "model_names", "prices", "api_key_encrypted"),
+    *("ca_certificates", "client_certificate_encrypted", "proxy_encrypted"),
+)
+
+# Stands for what is stored and is not shown; what is saved with it unchanged stays.
+MASK = "********"
 
 ENV_HINT = "Instead of a key: the name of an environment variable that holds it, for the workers."
-KEY_AGAIN = "Enter the key again: this address is another server than the key was entered for."
+KEY_AGAIN = (
+    "Enter the key again: with this address, proxy or authority, "
+    "it may reach another server than the one that it was entered for."
+)
+CA_HINT = (
+    "Certificate authorities to trust for this provider, besides the public ones, "
+    "in PEM format (-----BEGIN CERTIFICATE-----)."
+)
+CERTIFICATE_HINT = (
+    "A certificate and its private key in PEM format, for a server that asks for one. "
+    "Stored encrypted, never shown again."
+)
+PROXY_HINT = (
+    "Such as http://user:password@proxy.example:3128, stored encrypted; 'none' calls the provider "
+    "directly. Leave empty to use the setting PROVIDER_PROXY."
+)
 MODELS_HINT = "One on each line. A prompt that asks for another is refused; leave empty for any."
 
 
@@ -52,6 +78,28 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         required=False,
         widget=Lines(rows=3, placeholder='{"some-model": {"input": 0.5, "output": 1.5}}'),
         help_text="Dollars per million tokens, where the published prices do not hold.",
+    )
+
+    ca_certificates = forms.CharField(
+        label="CA certificates",
+        required=False,
+        max_length=1_000_000,
+        widget=Lines(rows=3),
+        help_text=CA_HINT,
+    )
+    client_certificate = forms.CharField(
+        label="Client certificate",
+        required=False,
+        max_length=100_000,
+        widget=Lines(rows=3, autocomplete="off"),
+        help_text=CERTIFICATE_HINT,
+    )
+    proxy = forms.CharField(
+        label="Proxy",
+        required=False,
+        max_length=1000,
+        widget=Text(autocomplete="off"),
+        help_text=PROXY_HINT,
     )
 
     class Meta:
@@ -78,6 +126,10 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         if "model_names" in self.fields:
             self.initial["model_names"] = "\n".join(self.instance.model_names)
             self.initial["prices"] = self.instance.prices or None
+            self.initial["ca_certificates"] = self.instance.ca_certificates
+            self.initial["proxy"] = self._shown_proxy()
+            if self.instance.client_certificate_encrypted:
+                self.initial["client_certificate"] = MASK
         if self._has_key() and "api_key" in self.fields:
             self.fields["api_key"].help_text = "A key is stored. Enter another to replace it."
         elif "forget_key" in self.fields:
@@ -101,6 +153,41 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
             raise forms.ValidationError(str(error)) from error
         return key
 
+    def clean_ca_certificates(self) -> str:
+        text = self.cleaned_data["ca_certificates"]
+        return _checked(checked_authorities, text) if text.strip() else ""
+
+    def clean_client_certificate(self) -> str:
+        """Return what is to be stored: the certificate encrypted, or what is stored already."""
+        text = self.cleaned_data["client_certificate"].strip()
+        if text == MASK:
+            return str(self.instance.client_certificate_encrypted)
+        return encrypt(_checked(checked_client_certificate, text)) if text else ""
+
+    def clean_proxy(self) -> str:
+        """Return what is to be stored: the URL encrypted, or what is stored already."""
+        text = self.cleaned_data["proxy"].strip()
+        if text and text == self.initial["proxy"]:
+            return str(self.instance.proxy_encrypted)
+        if MASK in text:
+            raise forms.ValidationError("Enter the user and the password of the proxy again.")
+        if text and text != NO_PROXY:
+            _checked(Proxy.of, text)
+        return encrypt(text) if text else ""
+
+    def _shown_proxy(self) -> str:
+        """Return the stored proxy as it may be shown, with a mask over user and password."""
+        if not self.instance.proxy_encrypted:
+            return ""
+        try:
+            text = decrypt(self.instance.proxy_encrypted)
+        except NotDecryptable:
+            return MASK
+        if text == NO_PROXY:
+            return text
+        proxy = Proxy.of(text)
+        return proxy.url.replace("://", f"://{MASK}@") if proxy.user or proxy.password else text
+
     def clean_model_names(self) -> list[str]:
         lines = self.cleaned_data["model_names"].splitlines()
         return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
@@ -117,9 +204,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
 
     def _check_key_stays_home(self, data: dict[str, Any]) -> None:
         """Refuse to send a key that this user need not know to a server of this user's choice."""
-        moved = self.instance.pk is None or (
-            origin_of(self.instance.base_url) != origin_of(data["base_url"])
-        )
+        moved = self._leads_elsewhere(data)
         replaced = data.get("api_key") or data.get("forget_key")
         if moved and self._has_key() and not replaced and "api_key" not in self.errors:
             self.add_error("api_key", KEY_AGAIN)
@@ -129,6 +214,19 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
                 check_variable_of_staff(variable)
             except VariableRefused as error:
                 self.add_error("api_key_env", f"{error}.")
+
+    def _leads_elsewhere(self, data: dict[str, Any]) -> bool:
+        """Return True if the key may reach a server other than the one it was entered for.
+
+        A proxy sees what is sent in plain text, and with an authority of its own all the rest.
+        """
+        before = self.instance
+        return (
+            before.pk is None
+            or origin_of(before.base_url) != origin_of(data["base_url"])
+            or data.get("proxy", "") not in ("", before.proxy_encrypted)
+            or data.get("ca_certificates", "") not in ("", before.ca_certificates)
+        )
 
     def clean_prices(self) -> dict[str, Any]:
         prices = self.cleaned_data["prices"] or {}
@@ -142,6 +240,15 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         # Whichever is the default now makes room for this one.
         left_out: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # it is there
         return {*left_out, "is_default"}
+
+
+def _checked(check: Callable[[str], Any], text: str) -> Any:
+    """Return what a check returns; what it finds wrong is an error of the form."""
+    try:
+        return check(text)
+    except ValueError as error:
+        message = str(error)
+        raise forms.ValidationError(f"{message[0].upper()}{message[1:]}.") from error
 
 
 @admin.register(Provider)
@@ -193,6 +300,9 @@ class ProviderAdmin(ModelAdmin[Provider]):
         """Store what the form knows of and nothing else: machines write the other columns."""
         obj.model_names = form.cleaned_data["model_names"]
         obj.prices = form.cleaned_data["prices"]
+        obj.ca_certificates = form.cleaned_data["ca_certificates"]
+        obj.client_certificate_encrypted = form.cleaned_data["client_certificate"]
+        obj.proxy_encrypted = form.cleaned_data["proxy"]
         if form.cleaned_data["api_key"]:
             obj.api_key_encrypted = encrypt(form.cleaned_data["api_key"])
         elif form.cleaned_data.get("forget_key"):
@@ -200,8 +310,7 @@ class ProviderAdmin(ModelAdmin[Provider]):
         with transaction.atomic():
             if obj.is_default:
                 Provider.objects.exclude(pk=obj.pk).update(is_default=False)
-            columns = [*PLAIN, "model_names", "prices", "api_key_encrypted"]
-            obj.save(update_fields=columns if change else None)
+            obj.save(update_fields=COLUMNS if change else None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
         """Not while there are batches of it."""
@@ -242,7 +351,11 @@ class ProviderAdmin(ModelAdmin[Provider]):
         """Show what the provider answers now, as a part of the page."""
         provider = allowed(self, request, pk, to="change")
         found = probe(provider)
-        note(request, provider, f"Tested the connection: {found.error or found.doubt or 'it answers'}"[:500])
+        note(
+            request,
+            provider,
+            f"Tested the connection: {found.error or found.doubt or 'it answers'}"[:500],
+        )
         return render(request, "admin/batches/probe.html", {"probe": found})
 
     def response_add(

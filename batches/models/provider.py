@@ -20,6 +20,16 @@ class Provider(models.Model):
         blank=True,
         help_text="the environment variable that holds the key; then the key is not stored",
     )
+    # How calls to it leave this machine, where the settings do not say it for all providers.
+    ca_certificates = models.TextField(
+        "CA certificates",
+        blank=True,
+        default="",
+        db_default="",
+        help_text="certificate authorities in PEM format that are trusted besides the public ones",
+    )
+    client_certificate_encrypted = models.TextField(blank=True, default="", db_default="")
+    proxy_encrypted = models.TextField(blank=True, default="", db_default="")
     model_names = models.JSONField(
         default=list, blank=True, help_text="models it serves; empty: whatever it is asked for"
     )

@@ -8,9 +8,11 @@ from django.urls import reverse
 
 from batches import services
 from batches.models import Provider
-from batches.providers import api_key
+from batches.providers import api_key, way_out
 from batches.runner import run_slice
 from batches.simulator import Behaviour, SimulatedProvider
+from batches.ways_out import WayOut
+from tests.certificates import Authority
 from tests.makers import MODEL, batch_of
 
 KEY = "sk-canary-0123456789abcdef"
@@ -164,6 +166,83 @@ def test_an_address_that_may_not_be_called_is_told_of(root: Client, settings: An
     settings.PROVIDER_PRIVATE_HOSTS = []
     save(root, base_url="http://127.0.0.1:9/v1")
     assert "PROVIDER_PRIVATE_HOSTS" in probe_of(root, Provider.objects.get())
+
+
+CA = Authority()
+PROXY = "http://user:canary@proxy.example:3128"
+
+
+def test_the_way_to_a_provider_is_stored_and_its_secrets_never_shown(root: Client) -> None:
+    certificate = CA.issue()
+    ways: dict[str, Any] = {
+        "ca_certificates": CA.pem,
+        "client_certificate": certificate,
+        "proxy": PROXY,
+    }
+    shown = save(root, **ways)
+    provider = Provider.objects.get()
+    way = way_out(provider)
+    assert (way.authorities, way.client_certificate) == (CA.pem, certificate)
+    assert way.proxy is not None
+    assert (way.proxy.url_with_credentials, way.proxy.set_by_operator) == (PROXY, False)
+    assert "http://********@proxy.example:3128" in shown
+    for secret in ("canary", certificate.splitlines()[1]):
+        assert secret not in shown
+        assert secret not in provider.proxy_encrypted + provider.client_certificate_encrypted
+    # What is sent back with a mask stays as it is.
+    masked = {
+        **ways,
+        "client_certificate": "********",
+        "proxy": PROXY.replace("user:canary", "*" * 8),
+    }
+    save(root, provider, name="renamed", **masked)
+    provider = Provider.objects.get(name="renamed")
+    assert way_out(provider) == way
+    save(root, provider)
+    provider.refresh_from_db()
+    assert way_out(provider) == WayOut()
+
+
+def test_a_proxy_without_credentials_is_shown_and_none_means_directly(
+    root: Client, settings: Any
+) -> None:
+    settings.PROVIDER_PROXY = PROXY
+    assert "http://10.0.0.1:3128" in save(root, proxy="http://10.0.0.1:3128")
+    provider = Provider.objects.get()
+    save(root, provider, proxy="none")
+    provider.refresh_from_db()
+    assert way_out(provider).proxy is None
+    save(root, provider, proxy="")
+    provider.refresh_from_db()
+    assert way_out(provider).proxy is not None
+
+
+def test_a_wrong_way_to_a_provider_is_told_of(root: Client) -> None:
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"ca_certificates": "/etc/ssl/ca.pem"}, "no certificate in PEM format"),
+        ({"ca_certificates": CA.pem.replace("M", "A")}, "damaged"),
+        ({"client_certificate": CA.pem}, "no private key"),
+        ({"client_certificate": CA.issue(passphrase="x")}, "passphrase"),
+        ({"proxy": "socks5://u:canary@proxy:1080"}, "http://, not socks5://"),
+        ({"proxy": "http://********@proxy:1"}, "Enter the user and the password"),
+    )
+    for fields, message in wrong:
+        assert message in save(root, **fields)
+    assert not Provider.objects.exists()
+
+
+@pytest.mark.parametrize("way", [{"proxy": "http://evil.example:1"}, {"ca_certificates": CA.pem}])
+def test_a_stored_key_goes_no_other_way_than_it_was_entered_for(
+    root: Client, way: dict[str, Any]
+) -> None:
+    # With a proxy or an authority of its own, another server could read it.
+    save(root, api_key=KEY)
+    assert "Enter the key again" in save(root, Provider.objects.get(), **way)
+    assert way_out(Provider.objects.get()) == WayOut()
+    save(root, Provider.objects.get(), api_key=KEY, **way)
+    assert way_out(Provider.objects.get()) != WayOut()
+    # Going back to the usual way needs no key.
+    assert "Enter the key again" not in save(root, Provider.objects.get())
 
 
 def test_a_provider_is_paused_and_resumed(root: Client) -> None:

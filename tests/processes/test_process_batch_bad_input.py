@@ -155,6 +155,28 @@ def test_a_prompt_without_a_model_needs_the_option(cli: CommandLine) -> None:
     assert_refused(cli, ended, "line 1", "model", "--model")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PROVIDER_CA_BUNDLE", "/nowhere.pem", "PROVIDER_CA_BUNDLE=/nowhere.pem: No such file"),
+        ("PROVIDER_CLIENT_CERT", "/a.pem,/b.pem", "PROVIDER_CLIENT_CERT=/a.pem: No such file"),
+        (
+            "PROVIDER_PROXY",
+            "socks5://u:canary@proxy:1",
+            "PROVIDER_PROXY: a proxy is called by http",
+        ),
+    ],
+)
+def test_a_way_out_that_cannot_be_used_is_named(
+    cli: CommandLine, name: str, value: str, says: str
+) -> None:
+    cli.env[name] = value
+    cli.path("prompts.jsonl", GOOD)
+    ended = cli.process_batch()
+    assert_refused(cli, ended, says)
+    assert "canary" not in ended.stderr
+
+
 def test_an_endpoint_that_accepts_and_never_answers_is_given_up(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", GOOD)
     with socket.create_server(("127.0.0.1", 0)) as silent:
