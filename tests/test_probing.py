@@ -1,10 +1,6 @@
 """A provider is asked for its models, and has to answer in time. It need not list any."""
 
-import asyncio
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -14,7 +10,8 @@ from batches.management.usage import UsageError
 from batches.models import Provider
 from batches.probing import look, probe
 from batches.simulator import Behaviour, SimulatedProvider
-from tests.scripted_server import ScriptedServer, Step, answer, closed_port, closes
+from tests.scripted_server import Step, answer, closed_port, closes
+from tests.scripted_thread import scripted
 
 
 def test_the_models_of_a_provider_are_listed(
@@ -29,30 +26,6 @@ def test_an_endpoint_that_never_answers_is_given_up(provider: Provider) -> None:
         provider.base_url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         with pytest.raises(DeadlineExceeded, match=f"{provider.base_url}: no answer within 0.2 s"):
             look(provider, deadline_s=0.2)
-
-
-@contextmanager
-def scripted(*script: Step) -> Iterator[str]:
-    """A ScriptedServer for code without an event loop; its base URL."""
-    ready, over = threading.Event(), asyncio.Event()
-    servers: list[ScriptedServer] = []
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with ScriptedServer(*script) as server:
-            servers.append(server)
-            ready.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    ready.wait()
-    try:
-        yield servers[0].base_url
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
-        loop.close()
 
 
 def refusal(message: str, code: str = "") -> dict[str, object]:

@@ -4,7 +4,6 @@ import socket
 
 import pytest
 
-from batches.simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import stored
 from tests.processes.conftest import CommandLine, Finished
 
@@ -107,12 +106,10 @@ def test_an_endpoint_that_did_not_answer_is_not_kept(
     assert stored(cli, "SELECT * FROM batches_provider") == []
 
 
-def test_the_limits_of_one_that_did_not_answer_stay_as_they_were(
-    cli: CommandLine, simulator: SimulatedProvider
-) -> None:
+def test_the_limits_of_one_that_cannot_be_called_stay_as_they_were(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", GOOD)
     assert cli.process_batch("--rpm", "100").status == 0
-    simulator.behaviour = Behaviour(api_key="needed")
+    cli.env["PROVIDER_PRIVATE_HOSTS"] = "10.0.0.1"
     assert cli.process_batch("--rpm", "200").status == 2
     limits = stored(cli, "SELECT requests_per_minute FROM batches_provider")
     assert limits == [(100,)]

@@ -9,6 +9,8 @@ import pytest
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import batch_id, prompt_lines, stored
 from tests.processes.conftest import CommandLine, Finished, wait_until
+from tests.scripted_server import answer, chat
+from tests.scripted_thread import scripted
 
 
 def resume(cli: CommandLine, *arguments: str) -> Finished:
@@ -90,6 +92,18 @@ def test_an_address_that_lists_no_models_is_warned_of(cli: CommandLine) -> None:
     ended = cli.process_batch("--base-url", base_url, "--model", "simulated-small")
     assert f"Warning: {base_url}/models answers HTTP 404" in ended.stderr
     assert "usually end in /v1" in ended.stderr
+
+
+@pytest.mark.parametrize("status", [401, 403, 405])
+def test_a_key_that_may_not_list_models_runs_a_batch(cli: CommandLine, status: int) -> None:
+    cli.path("prompts.jsonl", prompt_lines(20))
+    refused = answer({"error": {"message": "may not list models"}}, status=status)
+    with scripted(refused, answer(chat())) as base_url:
+        ended = cli.process_batch("--base-url", base_url, "--model", "m")
+    assert ended.status == 0
+    assert f"/models answers HTTP {status}: may not list models" in ended.stderr
+    assert "the first call decides" in ended.stderr
+    assert stored(cli, "SELECT succeeded FROM batches_batch") == [(20,)]
 
 
 def test_a_refused_key_pauses_before_a_prompt_fails(
