@@ -143,7 +143,9 @@ def _system_context() -> ssl.SSLContext:
     """Return a context with what OpenSSL takes for the system's store, SSL_CERT_FILE included."""
     context = ssl.create_default_context()
     if not (context.cert_store_stats()["x509_ca"] or _has_folder_of_certificates()):
-        raise ValueError("this system has no store of certificates; set PROVIDER_CA_BUNDLE to a PEM file")
+        raise ValueError(
+            "this system has no store of certificates; set PROVIDER_CA_BUNDLE to a PEM file"
+        )
     return context
 
 

@@ -1,5 +1,7 @@
 """A look at a provider before a prompt is read."""
 
+from django.conf import settings
+
 from batches import services
 from batches.engine.errors import (
     AuthError,
@@ -19,18 +21,18 @@ FIRST_CALL = "the first call decides."
 def check_provider(provider: Provider, timeout_s: float) -> str:
     """Ask a provider for its models, to find a wrong address before a prompt is read.
 
-    It has no more time than any call has. Returns a warning, or "": a provider need not list its
-    models, nor to this key, so nothing that it answers is more than a warning. The first call
-    decides: a key that is refused there pauses the batch, and no prompt fails.
-
-    Whoever starts this wants a provider tried again that its errors have paused.
+    The look has no more time than a call. Return a warning, or "". A provider need not list its
+    models, nor to this key, and may be away for a while: the first call decides. A key that is
+    refused there pauses the batch, and no prompt fails. Open a provider that errors have paused:
+    the user who starts a run wants it tried again. Raise UsageError for an address that can never
+    be called.
     """
     warning = ""
     try:
         if not look(provider, deadline_s=min(timeout_s, DEADLINE_S)).models:
             warning = f"Warning: {provider.base_url}/models lists no model."
     except (NetworkError, DeadlineExceeded) as error:
-        raise UsageError(error.message) from error
+        warning = _waiting(error)
     except EndpointUnusable as error:
         raise UsageError(error.message) from error
     except ProviderError as error:
@@ -38,6 +40,12 @@ def check_provider(provider: Provider, timeout_s: float) -> str:
     if provider.pk:
         services.try_again(provider)
     return warning
+
+
+def _waiting(error: ProviderError) -> str:
+    """Say that the provider cannot be reached, and for how long it is waited for."""
+    minutes = f"{settings.PROVIDER_PATIENCE / 60:g} minutes (PROVIDER_PATIENCE)"
+    return f"Warning: {excerpt(error.message)}\nThe prompts wait for an answer, up to {minutes}."
 
 
 def _warning(provider: Provider, error: ProviderError) -> str:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('batches', '0011_provider_suspect'),
+        ('batches', '0012_outages'),
     ]
 
     operations = [
