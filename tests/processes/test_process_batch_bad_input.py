@@ -6,6 +6,7 @@ import pytest
 
 from tests.processes.bulk import stored
 from tests.processes.conftest import CommandLine, Finished
+from tests.scripted_server import closed_port
 
 GOOD = '{"custom_id": "a", "prompt": "hello"}\n'
 
@@ -174,13 +175,32 @@ def test_a_way_out_that_cannot_be_used_is_named(
     assert "canary" not in ended.stderr
 
 
-def test_an_endpoint_that_accepts_and_never_answers_is_given_up(cli: CommandLine) -> None:
+def test_an_endpoint_that_cannot_be_reached_is_waited_for_and_pauses_the_batch(
+    cli: CommandLine,
+) -> None:
+    cli.env["PROVIDER_PATIENCE"] = "0"
+    cli.path("prompts.jsonl", GOOD)
+    address = f"http://127.0.0.1:{closed_port()}/v1"
+    ended = cli.process_batch("--base-url", address, "--model", "m")
+    assert ended.status == 2
+    warned, waits, *_, paused, how = ended.stderr.splitlines()
+    assert warned == f"Warning: {address}: Connection refused"
+    assert waits == "The prompts wait for an answer, up to 0 minutes (PROVIDER_PATIENCE)."
+    assert paused.startswith("Paused: network: no answer for ")
+    assert paused.endswith(f"{address}: Connection refused")
+    assert "--resume batch_" in how
+
+
+def test_an_endpoint_that_accepts_and_never_answers_fails_a_few_prompts(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", GOOD)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        ended = cli.process_batch("--base-url", address, "--timeout", "0.5")
-    assert_refused(cli, ended, f"{address}: no answer within 0.5 s")
-    assert len(ended.stderr.splitlines()) == 1
+        ended = cli.process_batch(
+            *("--base-url", address, "--model", "m", "--timeout", "0.5", "--max-attempts", "2")
+        )
+    assert ended.status == 1
+    assert ended.stderr.startswith(f"Warning: {address}: no answer within 0.5 s\n")
+    assert "no whole reply within 0.5 s" in ended.stderr
 
 
 def test_a_missing_column_names_those_that_are_there(cli: CommandLine) -> None:
