@@ -11,6 +11,7 @@ from batches.addresses import AddressPolicy
 from batches.engine.errors import ProviderError
 from batches.engine.records import Endpoint, PreparedRequest
 from batches.provider_client import ProviderClient
+from batches.ways_out import WayOut
 from tests.scripted_server import ScriptedServer, Step
 from tests.waiting import PATIENCE_S
 
@@ -40,3 +41,17 @@ async def failure(client: ProviderClient) -> ProviderError:
         with pytest.raises(ProviderError) as caught:
             await client.send(request())
     return caught.value
+
+
+def client_of(url: str, way_out: WayOut, **options: Any) -> ProviderClient:
+    return ProviderClient(url, **{"addresses": LOOPBACK, **options}, way_out=way_out)
+
+
+async def answered(url: str, way_out: WayOut, **options: Any) -> str | None:
+    async with client_of(url, way_out, **options) as client:
+        return (await client.send(request())).answer
+
+
+async def error_at(url: str, way_out: WayOut, **options: Any) -> ProviderError:
+    async with client_of(url, way_out, **options) as client:
+        return await failure(client)
