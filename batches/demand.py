@@ -1,6 +1,5 @@
 """What prompts ask for that decides what they cost, and an estimate of it before they are sent."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -9,23 +8,17 @@ from typing import Any, TypeVar
 from pydantic_core import from_json
 
 from batches.engine.records import Usage
+from batches.engine.volume import CHARS_PER_TOKEN, chars_by_field
 from batches.inputs import NewPrompt
 from batches.prices import PriceList
 
 T = TypeVar("T")
 
-CHARS_PER_TOKEN = 4
-# Beside its text: who speaks, and where it ends.
-CHARS_PER_MESSAGE = 4 * CHARS_PER_TOKEN
 # An answer of which nobody has said how long it may be, and the longest that is believed.
 USUAL_ANSWER_TOKENS = 500
 LONGEST_ANSWER_TOKENS = 10**9
 
 _LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-# What a model reads of a body, beside the tools.
-_TEXTS = ("messages", "prompt", "input", "instructions")
-# Where the texts of a message are; a picture is none.
-_PARTS = ("content", "text", "tool_calls", "function", "name", "arguments", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +40,14 @@ class Demand:
 
     def __init__(self, defaults: Mapping[str, Any]) -> None:
         self._defaults = defaults
-        self._shared = _chars_by_field(defaults)
+        self._shared = chars_by_field(defaults)
         self._volumes: dict[tuple[str, int | None], tuple[int, int]] = {}
 
     def count(self, prompt: NewPrompt) -> None:
         own = from_json(prompt.body)
         kind = _kind_of({**self._defaults, **own})
         prompts, chars = self._volumes.get(kind, (0, 0))
-        chars += sum({**self._shared, **_chars_by_field(own)}.values())
+        chars += sum({**self._shared, **chars_by_field(own)}.values())
         self._volumes[kind] = (prompts + 1, chars)
 
     def counting(self, items: Iterable[T]) -> Iterator[T]:
@@ -84,21 +77,3 @@ class Demand:
 def _kind_of(body: Mapping[str, Any]) -> tuple[str, int | None]:
     longest = next((body[name] for name in _LONGEST if isinstance(body.get(name), int)), None)
     return str(body.get("model", "")), longest
-
-
-def _chars_by_field(body: Mapping[str, Any]) -> dict[str, int]:
-    """How much a model reads in each field that it reads."""
-    read = {name: _chars(body[name]) for name in _TEXTS if name in body}
-    return {**read, "tools": len(json.dumps(body["tools"]))} if "tools" in body else read
-
-
-def _chars(value: Any) -> int:
-    """The characters of the texts in a value; a number is a token by its id."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, list):
-        return sum(map(_chars, value))
-    if isinstance(value, dict):
-        own = CHARS_PER_MESSAGE if "role" in value else 0
-        return own + sum(_chars(value[name]) for name in _PARTS if name in value)
-    return CHARS_PER_TOKEN if isinstance(value, int) else 0

@@ -128,7 +128,7 @@ def request_id(prompt_id: int) -> str:
 
 
 def _error(row: ResultRow) -> str:
-    is_http_error = row.body is not None and row.status_code != 200
+    is_http_error = row.body is not None and not 200 <= (row.status_code or 0) < 300
     if row.status == Result.SUCCEEDED or is_http_error:
         return "null"
     code = _ROW_CODES.get(row.kind, row.kind)

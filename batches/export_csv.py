@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from batches.engine.replies import READERS
+from batches.engine.replies import answer_in
 from batches.formats import microseconds
 from batches.models import Batch
 from batches.result_pages import result_rows_of
@@ -26,19 +26,8 @@ def csv_lines(batch: Batch) -> Iterator[bytes]:
     # A mark by which Excel knows UTF-8.
     yield b"\xef\xbb\xbf" + _line(HEADER)
     for _, index, custom_id, *stored, body, parsed in result_rows_of(batch, _FIELDS):
-        answer = parsed if parsed is not None else answer_text(batch.endpoint, body)
+        answer = parsed if parsed is not None else answer_in(batch.endpoint, body)
         yield _line((index, custom_id, answer, *stored))
-
-
-def answer_text(endpoint: str, body: str | None) -> str:
-    """What a model said in a stored reply; empty if there is none, or it is no text."""
-    if body is None:
-        return ""
-    try:
-        return READERS[endpoint](200, "", body).answer or ""  # type: ignore[index]  # checked by the database
-    except (ValueError, RecursionError):
-        # The body of an error.
-        return ""
 
 
 def _line(values: tuple[Any, ...]) -> bytes:

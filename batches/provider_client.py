@@ -21,7 +21,8 @@ from batches.engine.errors import (
     Unreachable,
 )
 from batches.engine.records import PreparedRequest, Reply
-from batches.engine.replies import error_of, read_reply
+from batches.engine.replies import read_reply
+from batches.engine.reply_errors import error_of
 from batches.remedies import Trouble, trouble_in, trouble_of
 from batches.transport import (
     MISCONFIGURED,
@@ -152,6 +153,7 @@ class ProviderClient:
             status_code=response.status_code,
             headers=self._read_headers(response),
             raw=raw,
+            asked=request.content,
         )
 
     async def models(self) -> list[str]:

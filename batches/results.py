@@ -13,8 +13,8 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce, Greatest
 
 from batches.bulk import insert_rows
+from batches.engine.json_text import storable
 from batches.engine.records import Outcome
-from batches.engine.replies import storable
 from batches.leases import Lease, complete, hold, is_done, reopen
 from batches.models import Batch, Result
 

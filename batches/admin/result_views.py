@@ -17,7 +17,8 @@ from batches.admin.result_rows import Filter, indexes_after, indexes_before, row
 from batches.engine.asked import answer_schema
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.records import Endpoint
-from batches.export_csv import answer_text, csv_lines
+from batches.engine.replies import answer_in
+from batches.export_csv import csv_lines
 from batches.models import Batch, Prompt, Result
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _parsed_lines(batch: Batch, body: dict[str, Any], found: Result) -> list[Lin
         schema = answer_schema(body, cast(Endpoint, batch.endpoint))
         if schema is None:
             return []
-        text = found.parsed if found.parsed is not None else answer_text(batch.endpoint, found.body)
+        text = found.parsed if found.parsed is not None else answer_in(batch.endpoint, found.body)
         value = json.loads(text)
         return marked_lines(value, faults_of(value, schema.model()))
     except (PromptRejected, ValueError, RecursionError):

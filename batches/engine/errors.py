@@ -9,13 +9,14 @@ EngineError
     ├── QuotaError            the money or the quota is used up           pause
     ├── RateLimited           too many requests or tokens a minute        retry, costs no attempt
     ├── Overloaded            the provider has no capacity                retry
-    ├── ServerError           5xx, 408, 409                               retry
+    ├── ServerError           other 5xx, 408, 409, 425, 499, ...          retry
     ├── NetworkError          a connection broke                          retry
     │   ├── Unreachable       there was no connection, nothing was sent   retry, costs no attempt
     │   └── NoFileLeft        this process can open no more files         retry, costs no attempt
     ├── DeadlineExceeded      no whole reply before the deadline          retry
     ├── MalformedReply        a 200 that is no reply                      retry
     ├── RequestRefused        the provider will never take this request   final
+    │   └── AnswerUnfit       the answer it generated does not fit        read as a reply
     ├── ConfigError           unknown model or path, a redirect           final; pause if in a row
     │   └── EndpointUnusable  forbidden address, untrusted certificate    pause
     ├── TargetAway            nothing was answered for too long           pause
@@ -184,6 +185,10 @@ class MalformedReply(ProviderError):
 class RequestRefused(ProviderError):
     kind = FailureKind.REQUEST
     decision = Decision.FINAL
+
+
+class AnswerUnfit(RequestRefused):
+    """The provider generated an answer that does not fit what was asked for."""
 
 
 class ConfigError(ProviderError):

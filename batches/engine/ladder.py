@@ -58,6 +58,8 @@ def climb(request: PreparedRequest, reply: Reply, options: LadderOptions) -> Cli
 
     Raises AnswerRejected with a kind for each way an answer can be of no use.
     """
+    if reply.fault is not None:
+        raise reply.fault
     if reply.tool_calls and request.tool_models:
         _check_finished(reply)
         return _fitting_calls(request, reply.tool_calls, options)

@@ -41,7 +41,7 @@ def _answered(exchange: Exchange, reply: Reply, judgement: Judgement) -> Outcome
         status="failed" if fault else "succeeded",
         kind=fault.kind if fault else None,
         code=fault.kind.value if fault else "",
-        message=_storable(_message(fault, exchange.error)) if fault else "",
+        message=_storable(_message(fault, exchange.error) if fault else "; ".join(reply.notes)),
         status_code=reply.status_code,
         request_id=reply.request_id,
         body=reply.body,

@@ -65,12 +65,13 @@ class PreparedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a call as the provider counted them."""
+    """Tokens of a call as the provider counted them, or an estimate where it did not."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    is_estimated: bool = False
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -78,6 +79,7 @@ class Usage:
             output_tokens=min(self.output_tokens + other.output_tokens, MAX_TOKENS),
             cached_tokens=min(self.cached_tokens + other.cached_tokens, MAX_TOKENS),
             reasoning_tokens=min(self.reasoning_tokens + other.reasoning_tokens, MAX_TOKENS),
+            is_estimated=self.is_estimated or other.is_estimated,
         )
 
 
@@ -92,7 +94,11 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a provider answered, read and checked; `body` is one line of JSON that can be stored."""
+    """What a provider answered, as far as it could be read.
+
+    `body` is one line of JSON that can be stored. `notes` say what was odd and left out. `fault` is
+    set if the reply itself shows that its answer is of no use, whatever was asked for.
+    """
 
     status_code: int
     request_id: str
@@ -103,6 +109,8 @@ class Reply:
     usage: Usage
     tool_calls: tuple[ToolCall, ...] = ()
     limits: AnnouncedLimits | None = None
+    notes: tuple[str, ...] = ()
+    fault: AnswerRejected | None = None
 
 
 @dataclass(frozen=True, slots=True)

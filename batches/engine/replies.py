@@ -1,417 +1,350 @@
-"""Bytes from a provider -> Reply, or the ProviderError that they amount to."""
+"""Bytes from a provider -> Reply, or the ProviderError that they amount to.
 
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import Annotated, Any
+What is certain of a reply is kept, what is odd is left out and noted. A whole reply that was paid
+for is never an error: if its answer cannot be read, the reply has a `fault`, so that it is counted
+and not paid for again.
+"""
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from batches.engine.announced import announced_limits
-from batches.engine.errors import (
-    AccessRefused,
-    AuthError,
-    ConfigError,
-    MalformedReply,
-    Overloaded,
-    ProviderError,
-    QuotaError,
-    RateLimited,
-    RequestRefused,
-    ServerError,
+from batches.engine.envelopes import Complaint, complaint_in, complaint_of, says_error
+from batches.engine.errors import AnswerRejected, AnswerUnfit, FailureKind
+from batches.engine.event_streams import events_in, is_event_stream, joined
+from batches.engine.json_text import Document, read_document, storable_value
+from batches.engine.records import Endpoint, Reply, ToolCall
+from batches.engine.reply_errors import error_from, malformed, request_id_of
+from batches.engine.reply_fields import (
+    Notes,
+    answer_text,
+    kind_of,
+    reason_text,
+    refusal_in,
+    refusal_text,
 )
-from batches.engine.records import MAX_TOKENS, Endpoint, Reply, ToolCall, Usage
-from batches.engine.retry import retry_after_s
-from batches.engine.tool_calls import Arguments, ChatToolCalls, Name, calls_of
+from batches.engine.reply_usage import count_of, read_usage
+from batches.engine.tool_calls import chat_calls, response_calls
 
-# Codes by which providers say that money, not pace, is what lacks.
-QUOTA_CODES = frozenset(
-    {
-        "insufficient_quota",
-        "billing_error",
-        "billing_hard_limit_reached",
-        "credit_balance_exhausted",
-        "enforced_spend_limit_reached",
-        "organization_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-        "project_spend_limit_exceeded",
-    }
-)
-# Parts of an answer; models that think aloud put other parts beside them.
-TEXT_PARTS = frozenset({"text", "output_text"})
-MAX_MESSAGE_CHARS = 500
-MAX_REQUEST_ID_CHARS = 200
-MAX_CODE_CHARS = 200
-MAX_REASON_CHARS = 64
-MAX_ERROR_BODY_BYTES = 16_384
+# Where gateways put a reply inside another object, and how deep.
+_WRAPPERS = ("response", "result", "data", "body", "output", "completion")
+MAX_WRAPPERS = 3
+REPLACEMENT = "\ufffd"
+
+# What a finished response may call its status; a missing one says nothing.
+_FINISHED = frozenset({"", "completed", "complete", "succeeded", "success", "done", "ok"})
+_UNFINISHED = frozenset({"queued", "in_progress", "pending", "processing", "running"})
+_CANCELLED = frozenset({"cancelled", "canceled", "cancelling"})
 
 
-def _count(value: Any) -> int:
-    """A count of tokens; 0 for what is none. An odd count must not cost the answer."""
-    return min(value, MAX_TOKENS) if isinstance(value, int) and value > 0 else 0
+@dataclass(slots=True)
+class Read:
+    """What was read of the body of a reply; `wrote` is all that the model wrote."""
 
-
-Tokens = Annotated[int, BeforeValidator(_count)]
-
-
-class _Details(BaseModel):
-    cached_tokens: Tokens = 0
-    reasoning_tokens: Tokens = 0
-
-
-class _ChatUsage(BaseModel):
-    prompt_tokens: Tokens = 0
-    completion_tokens: Tokens = 0
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-
-    def usage(self) -> Usage:
-        return _usage(
-            self.prompt_tokens,
-            self.completion_tokens,
-            self.prompt_tokens_details,
-            self.completion_tokens_details,
-        )
-
-
-class _ResponseUsage(BaseModel):
-    input_tokens: Tokens = 0
-    output_tokens: Tokens = 0
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
-
-    def usage(self) -> Usage:
-        return _usage(
-            self.input_tokens,
-            self.output_tokens,
-            self.input_tokens_details,
-            self.output_tokens_details,
-        )
-
-
-def _usage(
-    given: int, made: int, given_details: _Details | None, made_details: _Details | None
-) -> Usage:
-    return Usage(
-        input_tokens=given,
-        output_tokens=made,
-        cached_tokens=given_details.cached_tokens if given_details else 0,
-        reasoning_tokens=made_details.reasoning_tokens if made_details else 0,
-    )
-
-
-class _Part(BaseModel):
-    type: str = "text"
-    text: str | None = None
+    answer: str | None = None
+    finish_reason: str = ""
     refusal: str | None = None
-
-
-class _Message(BaseModel):
-    content: str | list[_Part] | None = None
-    refusal: str | None = None
-    tool_calls: ChatToolCalls = Field(default_factory=list)
+    usage: Any = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    thoughts: str = ""
+    fault: AnswerRejected | None = None
+    notes: Notes = field(default_factory=Notes)
 
     @property
-    def text(self) -> str | None:
-        """The text; some servers give it in parts, beside others such as their thoughts."""
-        return _text_of(self.content) if isinstance(self.content, list) else self.content
+    def wrote(self) -> str:
+        calls = "".join(call.name + call.arguments for call in self.tool_calls)
+        return (self.answer or "") + (self.refusal or "") + self.thoughts + calls
 
 
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
+class Unreadable(ValueError):
+    """A body that is no reply of an endpoint; the message names the place."""
 
 
-class _ChatCompletion(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _ChatUsage | None = None
-
-
-def _text_of(parts: Iterable[_Part]) -> str | None:
-    texts = [part.text for part in parts if part.type in TEXT_PARTS and part.text is not None]
-    return "".join(texts) if texts else None
-
-
-class _Item(BaseModel):
-    type: str = ""
-    content: list[_Part] | None = None
-    call_id: Name = ""
-    name: Name = ""
-    arguments: Arguments = ""
-
-
-class _Incomplete(BaseModel):
-    reason: str | None = None
-
-
-class _Failure(BaseModel):
-    message: str | None = None
-    code: str | int | None = None
-    type: str | None = None
-
-
-class _Response(BaseModel):
-    status: str | None = None
-    output: list[_Item]
-    incomplete_details: _Incomplete | None = None
-    error: _Failure | None = None
-    usage: _ResponseUsage | None = None
-
-
-class _Embeddings(BaseModel):
-    data: list[Any] = Field(min_length=1)
-    usage: _ChatUsage | None = None
-
-
-class _ErrorBody(BaseModel):
-    error: _Failure | str
+class Unsuccessful(ValueError):
+    """A body of a reply that says that it failed."""
 
 
 def read_reply(
-    endpoint: Endpoint, *, status_code: int, headers: Mapping[str, str], raw: bytes
+    endpoint: Endpoint,
+    *,
+    status_code: int,
+    headers: Mapping[str, str],
+    raw: bytes,
+    asked: bytes = b"",
 ) -> Reply:
-    """The reply in these bytes.
+    """Return the reply in these bytes, to the request `asked`.
 
-    Raises the ProviderError that fits a status other than 200, and MalformedReply for a 200 that
-    is no reply of this endpoint.
+    Raises the ProviderError that fits a status other than 2xx or an error inside a 2xx, and
+    MalformedReply for a 2xx that shows no answer.
     """
-    request_id = _request_id(headers)
-    if status_code != 200:
-        raise error_of(status_code, headers, raw)
+    received = _Received(status_code, headers, raw, asked)
+    if not 200 <= status_code < 300:
+        return received.refused(complaint_in(raw))
     try:
-        body = storable(raw)
-        reply = READERS[endpoint](status_code, request_id, body)
-    except (ValueError, RecursionError) as error:
-        failure = _failure_in(raw)
-        if failure is not None:
-            raise error_of(_status_in(failure), headers, raw) from error
-        raise MalformedReply(
-            f"a 200 that is no reply: {_first_fault(error)}",
-            status_code=status_code,
-            request_id=request_id,
-        ) from error
-    limits = announced_limits(headers)
-    return replace(reply, limits=limits) if limits else reply
+        document = _document(raw)
+    except ValueError as error:
+        complaint = complaint_in(raw)
+        if complaint.is_json and not complaint.is_empty:
+            return received.refused(complaint)
+        raise received.malformed(str(error)) from error
+    found = says_error(document.value)
+    if found is not None:
+        return received.refused(complaint_of(found))
+    try:
+        read = READERS[endpoint](document.value)
+    except Unsuccessful as error:
+        return received.refused(Complaint(messages=(str(error),), status=502, is_json=True))
+    except Unreadable as error:
+        return received.unreadable(document, str(error))
+    return received.reply(document, read)
 
 
-def _read_chat(status_code: int, request_id: str, body: str) -> Reply:
-    completion = _ChatCompletion.model_validate_json(body)
-    choice = completion.choices[0]
-    return Reply(
-        status_code=status_code,
-        request_id=request_id,
-        body=body,
-        answer=choice.message.text,
-        finish_reason=(choice.finish_reason or "")[:MAX_REASON_CHARS],
-        refusal=choice.message.refusal,
-        usage=completion.usage.usage() if completion.usage else Usage(),
-        tool_calls=calls_of(choice.message.tool_calls),
-    )
+def answer_in(endpoint: str, body: str | None) -> str:
+    """Return what a model said in a stored reply; empty if there is none, or it is no text."""
+    if body is None:
+        return ""
+    try:
+        return READERS[endpoint](Document(body).value).answer or ""
+    except ValueError:
+        # The body of an error.
+        return ""
 
 
-def _read_response(status_code: int, request_id: str, body: str) -> Reply:
-    response = _Response.model_validate_json(body)
-    if response.status == "failed":
-        message = (response.error and response.error.message) or "the response failed"
-        raise ServerError(message, status_code=status_code, request_id=request_id, body=body)
-    parts = [
-        part for item in response.output for part in item.content or () if item.type == "message"
-    ]
-    reason = response.incomplete_details.reason if response.incomplete_details else None
-    return Reply(
-        status_code=status_code,
-        request_id=request_id,
-        body=body,
-        answer=_text_of(parts),
-        finish_reason="length"
-        if reason == "max_output_tokens"
-        else (reason or "stop")[:MAX_REASON_CHARS],
-        refusal=next((part.refusal for part in parts if part.refusal), None),
-        usage=response.usage.usage() if response.usage else Usage(),
-        tool_calls=tuple(
-            ToolCall(item.call_id, item.name, item.arguments)
-            for item in response.output
-            if item.type == "function_call"
-        ),
-    )
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """How a reply came."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    raw: bytes
+    asked: bytes
+
+    def reply(self, document: Document, read: Read) -> Reply:
+        if document.is_damaged and REPLACEMENT in read.wrote and read.fault is None:
+            read.fault = _rejected("some bytes of the answer are no UTF-8")
+        usage = read_usage(read.usage, asked=self.asked, written=read.wrote, notes=read.notes)
+        return Reply(
+            status_code=self.status_code,
+            request_id=request_id_of(self.headers),
+            body=document.text,
+            answer=read.answer,
+            finish_reason=read.finish_reason,
+            refusal=read.refusal,
+            usage=usage,
+            tool_calls=read.tool_calls,
+            limits=announced_limits(self.headers),
+            notes=(*document.notes, *read.notes),
+            fault=read.fault,
+        )
+
+    def unreadable(self, document: Document, reason: str) -> Reply:
+        """Return a reply without an answer if it was paid for. Raises the error that it is else."""
+        if _was_paid(document.value):
+            fault = _rejected(f"a {self.status_code} whose answer cannot be read: {reason}")
+            usage = document.value.get("usage")
+            return self.reply(document, Read(usage=usage, fault=fault))
+        complaint = complaint_of(document.value)
+        if complaint.codes or complaint.status:
+            return self.refused(complaint)
+        raise self.malformed(complaint.message or reason)
+
+    def refused(self, complaint: Complaint) -> Reply:
+        """Return a reply if only its answer did not fit; raise the error that it is else."""
+        error = error_from(
+            complaint, status_code=self.status_code, headers=self.headers, raw=self.raw
+        )
+        if not isinstance(error, AnswerUnfit):
+            raise error
+        kind = FailureKind.NOT_JSON
+        if any("tool" in code for code in complaint.codes):
+            kind = FailureKind.SCHEMA_VIOLATION
+        answer = complaint.generated
+        fault = AnswerRejected(kind, f"the provider could not use it: {complaint.message}")
+        notes = Notes()
+        usage = read_usage(None, asked=self.asked, written=answer or "", notes=notes)
+        return Reply(
+            status_code=error.status_code or self.status_code,
+            request_id=error.request_id,
+            body=error.body or "null",
+            answer=answer,
+            finish_reason="",
+            refusal=None,
+            usage=usage,
+            limits=error.limits,
+            notes=tuple(notes),
+            fault=fault,
+        )
+
+    def malformed(self, reason: str) -> Exception:
+        return malformed(reason, status_code=self.status_code, headers=self.headers, raw=self.raw)
 
 
-def _read_embeddings(status_code: int, request_id: str, body: str) -> Reply:
-    embeddings = _Embeddings.model_validate_json(body)
-    return Reply(
-        status_code=status_code,
-        request_id=request_id,
-        body=body,
-        answer=None,
-        finish_reason="stop",
-        refusal=None,
-        usage=embeddings.usage.usage() if embeddings.usage else Usage(),
-    )
+def _document(raw: bytes) -> Document:
+    if not is_event_stream(raw):
+        return read_document(raw)
+    events = events_in(raw)
+    failed = next((event for event in events if says_error(event) is not None), None)
+    whole = failed if failed is not None else joined(events)
+    if whole is None:
+        raise ValueError("it is a stream of events without an end")
+    return Document(storable_value(whole), notes=("it came as a stream of events",))
 
 
-READERS: dict[Endpoint, Callable[[int, str, str], Reply]] = {
+def _rejected(message: str) -> AnswerRejected:
+    return AnswerRejected(FailureKind.MALFORMED, message)
+
+
+def _was_paid(value: Any) -> bool:
+    """Return True if a body shows that a model has worked for it."""
+    if not isinstance(value, dict):
+        return False
+    usage = value.get("usage")
+    counts = usage.values() if isinstance(usage, dict) else ()
+    return bool(value.get("choices")) or any(count_of(count) for count in counts)
+
+
+def _unwrapped(value: Any, field_name: str) -> dict[str, Any]:
+    """Return the object that has a field, which may stand inside others. Raises Unreadable."""
+    usage = None
+    for _ in range(MAX_WRAPPERS + 1):
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if not isinstance(value, dict):
+            break
+        usage = value.get("usage", usage)
+        if value.get(field_name) is not None:
+            return {**value, "usage": usage}
+        inner = (value[name] for name in _WRAPPERS if isinstance(value.get(name), dict | list))
+        value = next(inner, None)
+    raise Unreadable(f"{field_name} is missing")
+
+
+# -- the dialects
+
+
+def _read_chat(body: Any) -> Read:
+    body = _unwrapped(body, "choices")
+    choice, message = _message(body["choices"])
+    read = Read(usage=body["usage"])
+    read.answer = answer_text(message.get("content"), read.notes)
+    read.refusal = refusal_text(message.get("refusal")) or refusal_in(message.get("content"))
+    read.tool_calls = chat_calls(message)
+    reasons = (choice[name] for name in ("finish_reason", "stop_reason") if name in choice)
+    read.finish_reason = reason_text(next(reasons, None), read.notes)
+    thoughts = (message.get(name) for name in ("reasoning_content", "reasoning"))
+    read.thoughts = next((text for text in thoughts if isinstance(text, str)), "")
+    return read
+
+
+def _message(choices: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the first choice and its message, which may be text or stand in it directly."""
+    choice = _first_choice(choices)
+    for name in ("message", "delta", "messages"):
+        message = choice.get(name)
+        if isinstance(message, list) and message:
+            message = message[-1]
+        if isinstance(message, dict):
+            return choice, message
+        if isinstance(message, str):
+            return choice, {"content": message}
+    for name in ("text", "content", "tool_calls"):
+        if choice.get(name) is not None:
+            return choice, {"content": choice.get("text"), **choice}
+    raise Unreadable("choices.0.message: it is missing")
+
+
+def _first_choice(choices: Any) -> dict[str, Any]:
+    if isinstance(choices, dict):
+        is_one = any(name in choices for name in ("message", "text", "finish_reason", "delta"))
+        choices = [choices] if is_one else list(choices.values())
+    if not isinstance(choices, list) or not choices:
+        raise Unreadable("choices: there is none")
+    if isinstance(choices[0], str):
+        return {"text": choices[0]}
+    if not isinstance(choices[0], dict):
+        raise Unreadable(f"choices.0: it is {kind_of(choices[0])}")
+    return choices[0]
+
+
+def _read_response(body: Any) -> Read:
+    body = _response_in(body)
+    status = reason_text(body.get("status"), Notes())
+    if status == "failed" or status in _CANCELLED:
+        raise Unsuccessful(f"the response is {status}")
+    items = _items(body.get("output"))
+    read = Read(usage=body.get("usage"))
+    contents = [item.get("content") for item in items if _is_message(item)]
+    texts = [answer_text(content, read.notes) for content in contents]
+    said = [text for text in texts if text is not None]
+    read.answer = "".join(said) if said else _plain_text(body.get("output_text"))
+    read.refusal = next(filter(None, map(refusal_in, contents)), None)
+    read.tool_calls = response_calls(items)
+    _read_end(body, status, read)
+    return read
+
+
+def _response_in(body: Any) -> dict[str, Any]:
+    """Return the response in a body, by its output or by a status that explains why it has none."""
+    for name in ("output", "output_text"):
+        try:
+            return _unwrapped(body, name)
+        except Unreadable:
+            continue
+    if isinstance(body, dict) and body.get("object") == "response":
+        return body
+    raise Unreadable("output is missing")
+
+
+def _items(output: Any) -> list[dict[str, Any]]:
+    if isinstance(output, str):
+        return [{"type": "message", "content": output}]
+    if isinstance(output, dict) and ("content" in output or "type" in output):
+        output = [output]
+    if not isinstance(output, list) and output is not None:
+        raise Unreadable(f"output: it is {kind_of(output)}")
+    return [item for item in output or () if isinstance(item, dict)]
+
+
+def _is_message(item: dict[str, Any]) -> bool:
+    return bool(item.get("type", "message") == "message")
+
+
+def _plain_text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _read_end(body: dict[str, Any], status: str, read: Read) -> None:
+    """Read how a response ended; one that did not, or without an answer, has a fault."""
+    details = body.get("incomplete_details")
+    reason = reason_text(details, Notes())
+    if reason == "max_output_tokens":
+        reason = "length"
+    read.finish_reason = reason or ("stop" if status in _FINISHED else status)
+    if status in _UNFINISHED:
+        read.fault = _rejected(
+            f"the response is still {status}; background responses are not waited for"
+        )
+    elif status not in _FINISHED and not read.wrote:
+        kinds = {"length": FailureKind.TRUNCATED, "content_filter": FailureKind.FILTERED}
+        kind = kinds.get(reason, FailureKind.MALFORMED)
+        message = f"the response is {status} ({reason or 'no reason given'}) and has no answer"
+        read.fault = AnswerRejected(kind, message)
+
+
+def _read_embeddings(body: Any) -> Read:
+    body = _unwrapped(body, "data")
+    data = body["data"]
+    if isinstance(data, dict) and "embedding" not in data:
+        body = _unwrapped(data, "data")
+        data = body["data"]
+    if not data or not isinstance(data, dict | list):
+        raise Unreadable("data: there is none")
+    return Read(finish_reason="stop", usage=body["usage"])
+
+
+READERS: dict[str, Callable[[Any], Read]] = {
     "/v1/chat/completions": _read_chat,
     "/v1/responses": _read_response,
     "/v1/embeddings": _read_embeddings,
 }
-
-
-def error_of(status_code: int, headers: Mapping[str, str], raw: bytes) -> ProviderError:
-    """The error that a status and its body amount to."""
-    found = _failure_in(raw)
-    failure = found or _Failure(message=raw[:MAX_MESSAGE_CHARS].decode("utf-8", "replace"))
-    code = _plain(str(failure.code or failure.type or ""))[:MAX_CODE_CHARS]
-    message = _plain(failure.message or "no message")
-    codes = {code, failure.type or ""}
-    cls = _class_of(status_code, codes, message, in_json=found is not None)
-    error = cls(
-        f"HTTP {status_code}: {message}",
-        status_code=status_code,
-        code=code or None,
-        request_id=_request_id(headers),
-        retry_after_s=retry_after_s(headers),
-        body=_error_body(raw, message, code),
-    )
-    error.limits = announced_limits(headers)
-    if isinstance(error, RateLimited) and _is_about_tokens(failure.type, message):
-        error.unit = "tokens"
-    return error
-
-
-def _is_about_tokens(kind: str | None, message: str) -> bool:
-    return kind == "tokens" or bool(_TOKENS_A_MINUTE.search(message))
-
-
-def _error_body(raw: bytes, message: str, code: str) -> str:
-    """The body of an error as one line of JSON; the envelope is made where there is none."""
-    if len(raw) <= MAX_ERROR_BODY_BYTES and _failure_in(raw) is not None:
-        return storable(raw)
-    envelope = {"message": message, "type": None, "param": None, "code": code or None}
-    return json.dumps({"error": envelope}, ensure_ascii=False)
-
-
-def _plain(text: str) -> str:
-    """A text of a provider, short and in one line."""
-    return " ".join(text[:MAX_MESSAGE_CHARS].replace("\x00", "").split())
-
-
-def _request_id(headers: Mapping[str, str]) -> str:
-    return headers.get("x-request-id", "").replace("\x00", "")[:MAX_REQUEST_ID_CHARS]
-
-
-_BY_STATUS: dict[int, type[ProviderError]] = {
-    401: AuthError,
-    402: QuotaError,
-    404: ConfigError,
-    408: ServerError,
-    409: ServerError,
-    429: RateLimited,
-    503: Overloaded,
-    529: Overloaded,
-}
-
-# Some providers tell by the code, not by the status, that the key is no good, or the model.
-_BY_CODE: dict[str, type[ProviderError]] = {
-    **dict.fromkeys(QUOTA_CODES, QuotaError),
-    "invalid_api_key": AuthError,
-    "model_not_found": ConfigError,
-}
-
-# Where a provider gives no code for it, it says in words that the money is used up; not after a
-# quotation mark or a colon, where it may be a prompt that is quoted ...
-_MONEY = re.compile(
-    r"[^'\"`:]{0,80}(?:credit balance|spend(?:ing)? limit|specified api usage limits)", re.I
-)
-_MONEY_STATUSES = frozenset({400, 403, 429})
-# ... or that the key is none ...
-_NO_KEY = re.compile(r"api key not (?:valid|found)", re.I)
-# ... or that it is this prompt that it refuses, not the key ...
-_MODERATION = re.compile(r"moderat|flagged|content (?:policy|filter)|safety|blocked by", re.I)
-# ... or that this prompt is more than a minute's allowance, however long one waits.
-_TOO_LARGE = re.compile(r"request too large", re.I)
-_TOKENS_A_MINUTE = re.compile(r"tokens per (?:minute|min|day)|\bTPM\b|\bTPD\b|token rate", re.I)
-
-
-def _class_of(
-    status_code: int, codes: set[str], message: str, *, in_json: bool
-) -> type[ProviderError]:
-    said = next((cls for code, cls in _BY_CODE.items() if code in codes), None)
-    said = said or _class_in_words(status_code, message)
-    if said is not None:
-        return said
-    if status_code == 403:
-        return _class_of_forbidden(" ".join((message, *codes)), in_json=in_json)
-    if 300 <= status_code < 400:
-        return ConfigError
-    unknown = ServerError if status_code >= 500 else RequestRefused
-    return _BY_STATUS.get(status_code, unknown)
-
-
-def _class_in_words(status_code: int, message: str) -> type[ProviderError] | None:
-    if status_code in _MONEY_STATUSES and _MONEY.match(message):
-        return QuotaError
-    if status_code == 400 and _NO_KEY.match(message):
-        return AuthError
-    if status_code == 429 and _TOO_LARGE.match(message):
-        return RequestRefused
-    return None
-
-
-def _class_of_forbidden(words: str, *, in_json: bool) -> type[ProviderError]:
-    if not in_json:
-        # A page of whatever stands before the provider, which may have stumbled over the prompt.
-        return ConfigError
-    return RequestRefused if _MODERATION.search(words) else AccessRefused
-
-
-def _failure_in(raw: bytes) -> _Failure | None:
-    try:
-        error = _ErrorBody.model_validate_json(raw).error
-    except ValidationError:
-        return None
-    return _Failure(message=error) if isinstance(error, str) else error
-
-
-def _status_in(failure: _Failure) -> int:
-    """Some gateways answer 200 with the status in the error's code."""
-    code = failure.code
-    return code if isinstance(code, int) and 400 <= code < 600 else 502
-
-
-def _first_fault(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, fault["loc"]))
-        return f"{place}: {fault['msg']}" if place else fault["msg"]
-    return str(error) or type(error).__name__
-
-
-# An escaped backslash first, so that `\\u0000` (a backslash and a text) is left alone.
-_ESCAPE = re.compile(
-    r"\\\\"
-    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|(?P<unstorable>\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
-_RISKY_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-
-
-def storable(raw: bytes) -> str:
-    """A JSON text as one line that every database and parser takes.
-
-    NUL and lone surrogates become U+FFFD, NaN and infinities null. Raises ValueError or
-    RecursionError for what is no JSON.
-    """
-    text = raw.decode("utf-8")
-    if _RISKY_ESCAPE.search(text):
-        text = _ESCAPE.sub(lambda m: "\\ufffd" if m["unstorable"] else m[0], text)
-    if "\n" in text or "\r" in text or "NaN" in text or "Infinity" in text:
-        # A float too large becomes an infinity only when read, so it is read as null too.
-        value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text
-
-
-def _finite(digits: str) -> float | None:
-    number = float(digits)
-    return number if abs(number) != float("inf") else None

@@ -1,53 +1,56 @@
 """The calls of tools in a reply, as providers write them; an odd one must not cost the answer."""
 
 import json
-from collections.abc import Iterable
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator
+from typing import Any
 
 from batches.engine.records import ToolCall
 
 
+def chat_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
+    """Return the calls in the message of a chat; a call without a function runs at the provider."""
+    given = message.get("tool_calls")
+    if isinstance(given, dict):
+        # One call, or several by their place.
+        given = [given] if _is_call(given) else list(given.values())
+    calls = [_call(one) for one in given if _is_call(one)] if isinstance(given, list) else []
+    legacy = message.get("function_call")
+    if not calls and isinstance(legacy, dict) and _is_call(legacy):
+        calls = [_call(legacy)]
+    return tuple(calls)
+
+
+def response_calls(items: list[dict[str, Any]]) -> tuple[ToolCall, ...]:
+    """Return the calls among the items of a response."""
+    return tuple(
+        ToolCall(
+            _text(item.get("call_id")) or _text(item.get("id")),
+            _text(item.get("name")),
+            _arguments(item.get("arguments")),
+        )
+        for item in items
+        if item.get("type") == "function_call"
+    )
+
+
+def _is_call(value: Any) -> bool:
+    return isinstance(value, dict) and (
+        isinstance(value.get("function"), dict) or isinstance(value.get("name"), str)
+    )
+
+
+def _call(value: dict[str, Any]) -> ToolCall:
+    function = value["function"] if isinstance(value.get("function"), dict) else value
+    return ToolCall(
+        _text(value.get("id")), _text(function.get("name")), _arguments(function.get("arguments"))
+    )
+
+
 def _arguments(value: Any) -> str:
-    """The arguments as text; some providers send them as JSON already."""
+    """Return the arguments as text; some providers send them as JSON already."""
+    if value is None:
+        return ""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _name(value: Any) -> str:
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _objects(value: Any) -> list[Any]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _object(value: Any) -> Any:
-    return value if isinstance(value, dict) else None
-
-
-Arguments = Annotated[str, BeforeValidator(_arguments)]
-Name = Annotated[str, BeforeValidator(_name)]
-
-
-class Function(BaseModel):
-    name: Name = ""
-    arguments: Arguments = ""
-
-
-class ChatToolCall(BaseModel):
-    """A call in the message of a chat; one without a function runs at the provider's."""
-
-    id: Name = ""
-    function: Annotated[Function | None, BeforeValidator(_object)] = None
-
-
-ChatToolCalls = Annotated[list[ChatToolCall], BeforeValidator(_objects)]
-
-
-def calls_of(calls: Iterable[ChatToolCall]) -> tuple[ToolCall, ...]:
-    return tuple(
-        ToolCall(call.id, call.function.name, call.function.arguments)
-        for call in calls
-        if call.function is not None
-    )

@@ -2,11 +2,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from batches.engine.error_table import ROWS, Said, row_of
 from batches.engine.errors import (
     AccessRefused,
     AuthError,
     ConfigError,
+    FailureKind,
     Overloaded,
     ProviderError,
     QuotaError,
@@ -14,27 +18,33 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.records import ENDPOINTS, Endpoint
-from batches.engine.replies import MAX_ERROR_BODY_BYTES, QUOTA_CODES, error_of, read_reply
+from batches.engine.records import ENDPOINTS, Endpoint, Reply
+from batches.engine.replies import read_reply
+from batches.engine.reply_errors import MAX_ERROR_BODY_BYTES, error_of, own_words
 
 # What the database has room for.
 MOST_CODE_CHARS = 200
+CHAT: Endpoint = "/v1/chat/completions"
 
 
 def envelope(message: Any = "no", **fields: Any) -> bytes:
     return json.dumps({"error": {"message": message, **fields}}).encode()
 
 
-def error(status_code: int, raw: bytes, headers: dict[str, str] | None = None) -> ProviderError:
+def read(status_code: int, body: Any, headers: dict[str, str] | None = None) -> Reply:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_reply(CHAT, status_code=status_code, headers=headers or {}, raw=raw)
+
+
+def error(status_code: int, body: Any, headers: dict[str, str] | None = None) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
-        read_reply("/v1/chat/completions", status_code=status_code, headers=headers or {}, raw=raw)
+        read(status_code, body, headers)
     return caught.value
 
 
 @pytest.mark.parametrize(
     ("status_code", "cls"),
     [
-        (204, RequestRefused),
         (301, ConfigError),
         (302, ConfigError),
         (307, ConfigError),
@@ -43,8 +53,12 @@ def error(status_code: int, raw: bytes, headers: dict[str, str] | None = None) -
         (401, AuthError),
         (402, QuotaError),
         (404, ConfigError),
-        (408, ServerError),
-        (409, ServerError),
+        *((status, ServerError) for status in (408, 409, 421, 423, 424, 425, 444, 460, 499)),
+        *((status, ServerError) for status in (504, *range(520, 529), 530, 598)),
+        *((status, Overloaded) for status in (498, 509)),
+        *((status, RequestRefused) for status in (405, 406, 410, 411, 414, 415, 418, 431, 451)),
+        (407, AuthError),
+        (420, RateLimited),
         (413, RequestRefused),
         (422, RequestRefused),
         (429, RateLimited),
@@ -115,7 +129,7 @@ def test_a_prompt_that_is_quoted_does_not_empty_the_account(message: str) -> Non
     assert type(error(400, envelope(message))) is RequestRefused
 
 
-@pytest.mark.parametrize("code", sorted(QUOTA_CODES))
+@pytest.mark.parametrize("code", ["insufficient_quota", "exceeded_current_quota_error", "1113"])
 @pytest.mark.parametrize("field", ["code", "type"])
 @pytest.mark.parametrize("status_code", [400, 403, 429])
 def test_a_quota_code_pauses_although_its_status_would_not(
@@ -181,8 +195,8 @@ def test_the_type_stands_in_for_a_code_that_is_missing() -> None:
     ("raw", "message"),
     [
         (b"", "HTTP 500: no message"),
-        (b"<h1>Bad\n gateway</h1>", "HTTP 500: <h1>Bad gateway</h1>"),
-        (b'{"detail": "no"}', 'HTTP 500: {"detail": "no"}'),
+        (b"<h1>Bad\n gateway</h1>", "HTTP 500: Bad gateway"),
+        (b'{"detail": "no"}', "HTTP 500: no"),
         (b'{"error": "no"}', "HTTP 500: no"),
         (b'{"error": {"message": null}}', "HTTP 500: no message"),
         (b"caf\xe9", "HTTP 500: caf\ufffd"),
@@ -223,8 +237,7 @@ def test_an_error_can_be_stored_whatever_its_body_holds(status_code: int, raw: b
         assert len(text.splitlines()) <= 1
     assert len(got.message) < 600
     assert len(got.code or "") <= MOST_CODE_CHARS
-    if status_code != 200:
-        assert got.body is not None
+    if got.body is not None:
         assert len(got.body) < 2 * MAX_ERROR_BODY_BYTES
         assert "error" in json.loads(got.body, parse_constant=pytest.fail)
 
@@ -241,7 +254,13 @@ def test_an_error_can_be_stored_whatever_its_body_holds(status_code: int, raw: b
         (envelope(code=500), ServerError, 500),
         (envelope(code=200), ServerError, 502),
         (envelope(code=99), ServerError, 502),
-        (envelope(code="overloaded"), ServerError, 502),
+        (envelope(code="overloaded"), Overloaded, 503),
+        (envelope(code="429"), RateLimited, 429),
+        (envelope(type="rate_limit_error"), RateLimited, 429),
+        (envelope(type="server_error"), ServerError, 502),
+        (envelope(type="invalid_request_error"), RequestRefused, 400),
+        (envelope(status="PERMISSION_DENIED"), AccessRefused, 403),
+        (envelope(code="invalid_api_key"), AuthError, 401),
         (envelope(), ServerError, 502),
         (b'{"error": "no"}', ServerError, 502),
     ],
@@ -269,7 +288,699 @@ def test_a_null_error_beside_a_reply_is_none() -> None:
     assert got.answer == "hello"
 
 
-def test_the_cause_of_an_error_in_a_200_is_kept() -> None:
-    got = error(200, envelope(code=429))
-    assert got.__cause__ is not None
-    assert error_of(429, {}, envelope()).__cause__ is None
+WHOLE = {"message": {"content": "half a sen"}, "finish_reason": "stop"}
+FAILED_INSIDE = {
+    "a choice": (
+        {"choices": [{**WHOLE, "finish_reason": "error", "error": {"code": 429, "message": "E!"}}]},
+        RateLimited,
+    ),
+    "a choice with a text": ({"choices": [{**WHOLE, "error": "E!"}]}, ServerError),
+    "a second choice": ({"choices": [WHOLE, {**WHOLE, "error": {"message": "E!"}}]}, ServerError),
+    "beside the choices": (
+        {"choices": [WHOLE], "error": {"message": "E!", "code": 401}},
+        AuthError,
+    ),
+    "a text beside the choices": ({"choices": [WHOLE], "error": "E!"}, ServerError),
+    "a code as text": ({"choices": [], "error": {"message": "E!", "code": "402"}}, QuotaError),
+    "flat": ({"object": "error", "message": "E!", "code": 404}, ConfigError),
+    "flat, of vLLM": (
+        {"object": "error", "message": "E!", "type": "NotFoundError", "param": None, "code": 404},
+        ConfigError,
+    ),
+    "flat, without a status": ({"code": "Throttling.RateQuota", "message": "E!"}, RateLimited),
+    "of Anthropic": (
+        {"type": "error", "error": {"type": "overloaded_error", "message": "E!"}},
+        Overloaded,
+    ),
+    "of MiniMax, money": (
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "E!"}},
+        QuotaError,
+    ),
+    "of MiniMax, pace": ({"base_resp": {"status_code": 1002, "status_msg": "E!"}}, RateLimited),
+    "of MiniMax, key": ({"base_resp": {"status_code": 1004, "status_msg": "E!"}}, AuthError),
+    "of Baidu": (
+        {"error_code": 17, "error_msg": "E! Open api daily request limit reached"},
+        QuotaError,
+    ),
+    "of Baidu, pace": ({"error_code": 18, "error_msg": "E! qps request limit"}, RateLimited),
+    "of Tencent": (
+        {"Response": {"Error": {"Code": "AuthFailure.SignatureFailure", "Message": "E!"}}},
+        AuthError,
+    ),
+    "of Cloudflare": (
+        {"success": False, "errors": [{"code": 500, "message": "E!"}], "result": None},
+        ServerError,
+    ),
+    "success false": ({"success": False, "error": "E!", "code": "insufficient_quota"}, QuotaError),
+    "a list": ([{"error": {"code": 503, "message": "E!", "status": "UNAVAILABLE"}}], Overloaded),
+    "an event": (b'data: {"error": {"message": "E!", "code": 429}}\n\ndata: [DONE]\n', RateLimited),
+    "an event of its own": (
+        b'event: error\ndata: {"type":"error","error":{"type":"rate_limit_error","message":"E!"}}\n',
+        RateLimited,
+    ),
+    "an event after half an answer": (
+        b'data: {"choices":[{"delta":{"content":"half"}}]}\n\ndata: {"error":{"message":"E!"}}\n',
+        ServerError,
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "cls"), FAILED_INSIDE.values(), ids=FAILED_INSIDE)
+@pytest.mark.parametrize("status_code", [200, 202])
+def test_an_error_inside_a_good_status_decides_by_its_own_code(
+    body: Any, cls: type[ProviderError], status_code: int
+) -> None:
+    got = error(status_code, body)
+    assert type(got) is cls
+    assert "E!" in got.message
+    assert "E!" in (got.body or "")
+    assert got.status_code is not None
+    assert got.status_code >= 400
+
+
+# -- money, keys and models, in the words of many
+
+
+def google(message: str, status: str, code: int, **detail: Any) -> list[Any]:
+    return [{"error": {"code": code, "message": message, "status": status, "details": [detail]}}]
+
+
+PLAN = "You exceeded your current quota, please check your plan and billing details."
+NO_MONEY: dict[str, tuple[int, Any]] = {
+    "OpenAI": (429, {"error": {"message": PLAN, "type": "insufficient_quota", "code": None}}),
+    "OpenAI, not active": (429, {"error": {"message": "x", "code": "billing_not_active"}}),
+    "Perplexity": (401, {"error": {"message": PLAN, "type": "insufficient_quota", "code": 401}}),
+    "Anthropic": (
+        400,
+        {
+            "type": "error",
+            "error": {
+                "type": "invalid_request_error",
+                "message": "Your credit balance is too low to access the Anthropic API.",
+            },
+        },
+    ),
+    "Anthropic, limit": (
+        400,
+        {"error": {"message": "You have reached your specified API usage limits. Wait till May."}},
+    ),
+    "Moonshot": (
+        429,
+        {
+            "error": {
+                "message": "Your account org-1 <ak-2> is suspended, please check your plan",
+                "type": "exceeded_current_quota_error",
+            }
+        },
+    ),
+    "Moonshot, words alone": (
+        429,
+        {"message": "Your account org-1 <ak-2> is suspended due to insufficient balance"},
+    ),
+    "DashScope": (
+        400,
+        {"code": "Arrearage", "message": "Access denied, please make sure your account is fine."},
+    ),
+    "DashScope, words alone": (
+        400,
+        {"error": {"message": "Access denied, please make sure your account is in good standing."}},
+    ),
+    "DashScope, free tier": (
+        403,
+        {"error": {"code": "AllocationQuota.FreeTierOnly", "message": "The free tier is over."}},
+    ),
+    "Zhipu": (429, {"error": {"code": "1113", "message": "您的账户已欠费，请充值后重试。"}}),
+    "Zhipu, a number": (429, {"error": {"code": 1113, "message": "no"}}),
+    "Zhipu, words alone": (
+        429,
+        {"error": {"message": "Insufficient balance or no resource package. Please recharge."}},
+    ),
+    "Volcengine": (
+        403,
+        {"error": {"code": "AccountOverdueError", "message": "The request failed", "type": "F"}},
+    ),
+    "Volcengine, words": (
+        403,
+        {"error": {"message": "The request failed because your account has an overdue balance."}},
+    ),
+    "Volcengine, trial": (
+        429,
+        {
+            "error": {
+                "code": "QuotaExceeded",
+                "message": "Your account has exhausted its free quota",
+            }
+        },
+    ),
+    "MiniMax": (200, {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+    "SiliconFlow": (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}),
+    "DeepSeek": (402, {"error": {"message": "Insufficient Balance", "type": "unknown_error"}}),
+    "Tencent": (400, {"error": {"code": "FailedOperation.FreeResourcePackExhausted"}}),
+    "Baidu": (200, {"error_code": 19, "error_msg": "Open api total request limit reached"}),
+    "OpenRouter": (402, {"error": {"code": 402, "message": "Insufficient credits"}}),
+    "OpenRouter, key": (
+        403,
+        {"error": {"code": 403, "message": "Key limit exceeded (total limit)"}},
+    ),
+    "OpenRouter, day": (
+        429,
+        {
+            "error": {
+                "message": "Rate limit exceeded: free-models-per-day. Add 10 credits",
+                "code": 429,
+            }
+        },
+    ),
+    "xAI": (
+        403,
+        {
+            "code": "The caller does not have permission to execute the specified operation",
+            "error": "Your newly created team doesn't have any credits or licenses yet.",
+        },
+    ),
+    "xAI, spent": (
+        429,
+        {
+            "code": "Some resource has been exhausted",
+            "error": "Your team 1 has either used all available credits or reached its limit.",
+        },
+    ),
+    "Fireworks": (
+        412,
+        {
+            "error": {
+                "message": "Account x is suspended, possibly due to unpaid invoices",
+                "code": "P",
+            }
+        },
+    ),
+    "Azure": (
+        403,
+        {"statusCode": 403, "message": "Out of call volume quota. It returns in 01:23."},
+    ),
+    "Google, a day": (
+        429,
+        google(
+            PLAN,
+            "RESOURCE_EXHAUSTED",
+            429,
+            violations=[{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}],
+            retryDelay="38s",
+        ),
+    ),
+    "Google, billing": (
+        403,
+        google(
+            "This API method requires billing.", "PERMISSION_DENIED", 403, reason="BILLING_DISABLED"
+        ),
+    ),
+    "Cohere": (
+        429,
+        {"message": "You are using a Trial key, which is limited to 1000 API calls / month."},
+    ),
+    "Cloudflare": (
+        429,
+        {"errors": [{"message": "you have used up your daily free allocation of neurons"}]},
+    ),
+    "Hugging Face": (402, {"error": "You have exceeded your monthly included credits"}),
+    "LiteLLM": (
+        400,
+        {
+            "error": {
+                "message": "Budget has been exceeded! Current cost: 1",
+                "type": "budget_exceeded",
+            }
+        },
+    ),
+    "LiteLLM, passed on": (
+        429,
+        {
+            "error": {
+                "message": "litellm.RateLimitError: OpenAIException - Error code: 429 - "
+                "{'error': {'message': 'x', 'code': 'insufficient_quota'}}",
+                "type": "throttling_error",
+                "code": "429",
+            }
+        },
+    ),
+    "one-api": (403, {"error": {"message": "用户额度不足", "type": "new_api_error"}}),
+    "one-api, code": (403, {"error": {"message": "x", "code": "insufficient_user_quota"}}),
+    "OpenRouter, passed on": (
+        429,
+        {
+            "error": {
+                "message": "Provider returned error",
+                "code": 429,
+                "metadata": {"raw": '{"error":{"message":"x","code":"insufficient_quota"}}'},
+            }
+        },
+    ),
+    "Novita": (403, {"code": 403, "reason": "NOT_ENOUGH_BALANCE", "message": "not enough balance"}),
+    "Portkey": (412, {"status": "failure", "message": "Portkey Error: budget has been exceeded"}),
+    "problem+json": (
+        403,
+        {"type": "https://x.test/probs/insufficient-credit", "title": "No", "status": 403},
+    ),
+    "Apigee": (403, {"fault": {"faultstring": "Insufficient funds", "detail": {"errorcode": "x"}}}),
+    "late in a long message": (
+        403,
+        {
+            "error": {
+                "message": "The upstream said: " + "word " * 500 + "your account is in arrears"
+            }
+        },
+    ),
+    "plain text": (403, b"Insufficient balance, please recharge"),
+    "a text": (429, {"error": "You have run out of credits"}),
+    "detail": (400, {"detail": "Payment required: add a payment method"}),
+    "msg": (500, {"success": False, "msg": "balance is not enough"}),
+}
+
+
+@pytest.mark.parametrize(("status_code", "body"), NO_MONEY.values(), ids=NO_MONEY)
+def test_an_account_without_money_pauses_in_whatever_words(status_code: int, body: Any) -> None:
+    got = error(status_code, body)
+    assert type(got) is QuotaError
+    assert got.message.startswith("HTTP ")
+
+
+BAD_KEYS: dict[str, tuple[int, Any]] = {
+    "Google": (
+        400,
+        google("API key not valid.", "INVALID_ARGUMENT", 400, reason="API_KEY_INVALID"),
+    ),
+    "Google, words alone": (400, [{"error": {"message": "API key not valid. Pass a valid one."}}]),
+    "Google, expired": (400, google("API key expired. Renew it.", "INVALID_ARGUMENT", 400)),
+    "Google, in a 200": (200, google("no", "UNAUTHENTICATED", 401)),
+    "OpenAI": (400, {"error": {"message": "Incorrect API key provided: sk-x", "code": None}}),
+    "DashScope": (400, {"code": "InvalidApiKey", "message": "no", "request_id": "1"}),
+    "Moonshot": (400, {"error": {"type": "invalid_authentication_error", "message": "no"}}),
+    "MiniMax": (200, {"base_resp": {"status_code": 2049, "status_msg": "invalid api key"}}),
+    "Tencent": (200, {"Response": {"Error": {"Code": "AuthFailure.SecretIdNotFound"}}}),
+    "AWS": (403, {"__type": "com.amazon#UnrecognizedClientException", "message": "no"}),
+    "LiteLLM": (400, {"error": {"type": "auth_error", "message": "no"}}),
+    "Anthropic": (403, {"type": "error", "error": {"type": "authentication_error"}}),
+    "FastAPI": (403, {"detail": "Could not validate credentials"}),
+    "FastAPI, an object": (403, {"detail": {"message": "Invalid API key"}}),
+    "plain text": (403, b"Invalid API key"),
+    "a number as text": (200, {"error": {"message": "no", "code": "401"}}),
+    "passed on": (
+        500,
+        {"error": {"message": 'upstream: {"error": {"code": "invalid_api_key"}}'}},
+    ),
+    "one-api": (400, {"error": {"message": "无效的令牌", "type": "one_api_error"}}),
+}
+
+
+@pytest.mark.parametrize(("status_code", "body"), BAD_KEYS.values(), ids=BAD_KEYS)
+def test_a_key_that_is_no_good_is_that_in_whatever_words(status_code: int, body: Any) -> None:
+    assert type(error(status_code, body)) is AuthError
+
+
+WRONG_MODELS: dict[str, tuple[int, Any]] = {
+    "OpenAI": (400, {"error": {"message": "The requested model 'x' does not exist."}}),
+    "OpenAI, no access": (
+        403,
+        {"error": {"message": "Project `p` does not have access to model `x`", "code": None}},
+    ),
+    "vLLM": (
+        404,
+        {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError"},
+    ),
+    "vLLM, in a 400": (400, {"error": {"message": "The model `x` does not exist.", "code": 404}}),
+    "Ollama": (400, {"error": "model 'x' not found, try pulling it first"}),
+    "Ollama, without quotes": (400, {"error": "model x:latest not found"}),
+    "LiteLLM": (400, {"error": {"message": "Invalid model name passed in model=x. Call /models"}}),
+    "LiteLLM, in detail": (400, {"detail": {"error": "Invalid model name passed in model=x"}}),
+    "Azure": (
+        400,
+        {"error": {"code": "DeploymentNotFound", "message": "The API deployment is not"}},
+    ),
+    "Groq": (400, {"error": {"message": "no", "code": "model_decommissioned"}}),
+    "Mistral": (400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model"}),
+    "Google": (
+        400,
+        google("models/gemini-1.0-x is not found for API version v1", "NOT_FOUND", 400),
+    ),
+    "OpenRouter": (400, {"error": {"message": "x/y is not a valid model ID", "code": 400}}),
+    "DashScope": (400, {"error": {"message": "no", "code": "model_not_found"}}),
+    "Volcengine": (403, {"error": {"code": "InvalidEndpointOrModel.NotFound", "message": "no"}}),
+    "Volcengine, not open": (403, {"error": {"code": "ModelNotOpen", "message": "no"}}),
+    "Zhipu": (400, {"error": {"code": "1211", "message": "模型不存在，请检查模型代码。"}}),
+    "SiliconFlow": (400, {"code": 20012, "message": "Model does not exist. Please check it."}),
+    "DeepSeek": (400, {"error": {"message": "Model Not Exist", "type": "invalid_request_error"}}),
+    "Together": (400, {"error": {"message": "Unable to access model x. See the list."}}),
+    "LiteLLM, the key": (401, {"error": {"type": "key_model_access_denied", "message": "no"}}),
+    "inside a 200": (200, {"error": {"message": "The model x is not available"}}),
+}
+
+
+@pytest.mark.parametrize(("status_code", "body"), WRONG_MODELS.values(), ids=WRONG_MODELS)
+def test_a_model_that_is_not_there_is_the_set_up_in_whatever_words(
+    status_code: int, body: Any
+) -> None:
+    assert type(error(status_code, body)) is ConfigError
+
+
+BROKE = "my account has an insufficient balance and my api key is invalid"
+HARMLESS: dict[str, tuple[int, Any, type[ProviderError]]] = {
+    "a prompt refused by moderation": (
+        400,
+        {"error": {"message": f"Your prompt was flagged: {BROKE}", "code": None}},
+        RequestRefused,
+    ),
+    "a refused prompt beside a code": (
+        400,
+        {"error": {"message": f"Rejected, {BROKE}", "code": "content_policy_violation"}},
+        RequestRefused,
+    ),
+    "moderation that charges nothing": (
+        403,
+        {"error": {"message": "Your input was flagged for 'x'. No credits were charged."}},
+        RequestRefused,
+    ),
+    "a flagged input beside it": (
+        403,
+        {"error": {"message": "Your input was flagged", "metadata": {"flagged_input": BROKE}}},
+        RequestRefused,
+    ),
+    "the context": (
+        400,
+        {"error": {"message": "This model's maximum context length is 10. It is exceeded."}},
+        RequestRefused,
+    ),
+    "the context, by code": (
+        400,
+        {"error": {"message": "too long", "code": "context_length_exceeded"}},
+        RequestRefused,
+    ),
+    "permissions": (
+        403,
+        {"error": {"message": "Missing scopes: model.request", "code": "insufficient_permissions"}},
+        AccessRefused,
+    ),
+    "a quota for each minute": (
+        429,
+        {"error": {"message": "Quota exceeded for quota metric 'Generate requests per minute'"}},
+        RateLimited,
+    ),
+    "a quota for each minute, by code": (
+        429,
+        {
+            "error": {
+                "message": "Quota exceeded for quota metric 'Generate requests per minute'",
+                "status": "RESOURCE_EXHAUSTED",
+                "details": [{"reason": "RATE_LIMIT_EXCEEDED"}],
+            }
+        },
+        RateLimited,
+    ),
+    "Google, a minute": (
+        429,
+        google(
+            PLAN,
+            "RESOURCE_EXHAUSTED",
+            429,
+            violations=[{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}],
+        ),
+        RateLimited,
+    ),
+    "Google, passed on without details": (
+        429,
+        {"error": {"message": f"{PLAN}\n* Quota exceeded for metric x.\nPlease retry in 38.2s."}},
+        RateLimited,
+    ),
+    "DashScope, pace": (
+        429,
+        {
+            "code": "Throttling.AllocationQuota",
+            "message": "Allocated quota exceeded, please increase your quota limit.",
+        },
+        RateLimited,
+    ),
+    "OpenAI, a day": (
+        429,
+        {
+            "error": {
+                "message": "Rate limit reached for x on requests per day (RPD): Limit 200. "
+                "Please try again in 7m12s. Add a payment method to increase it.",
+                "code": "rate_limit_exceeded",
+            }
+        },
+        RateLimited,
+    ),
+    "Azure, pace": (
+        429,
+        {
+            "error": {
+                "code": "429",
+                "message": "Requests have exceeded call rate limit of your current pricing tier. "
+                "Please retry after 26 seconds. Go to quotaincrease to raise it.",
+            }
+        },
+        RateLimited,
+    ),
+    "Cohere, a minute": (
+        429,
+        {"message": "You are using a Trial key, which is limited to 20 API calls / minute."},
+        RateLimited,
+    ),
+    "a quoted prompt": (
+        400,
+        {"error": {"message": f"Invalid value: '{BROKE}'. Supported values are: 'a'."}},
+        RequestRefused,
+    ),
+    "a quoted prompt with an apostrophe": (
+        400,
+        {"error": {"message": f"Invalid value: 'I don't know, {BROKE}'."}},
+        RequestRefused,
+    ),
+    "a quoted prompt that is cut off": (
+        400,
+        {"error": {"message": f'Could not parse "{BROKE} and so'}},
+        RequestRefused,
+    ),
+    "a quoted message": (
+        422,
+        {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": BROKE, "type": "value"}]},
+        RequestRefused,
+    ),
+    "the request sent back": (
+        422,
+        {
+            "detail": [
+                {
+                    "loc": ["body"],
+                    "msg": "Field required",
+                    "type": "missing",
+                    "input": {"error": BROKE, "code": "insufficient_quota"},
+                }
+            ]
+        },
+        RequestRefused,
+    ),
+    "a prompt that is JSON": (
+        400,
+        {"error": {"message": 'Invalid prompt: {"error": {"code": "insufficient_quota"}}'}},
+        RequestRefused,
+    ),
+    "a file that is not there": (
+        400,
+        {"error": {"message": "The model could not load it: file not found"}},
+        RequestRefused,
+    ),
+    "a parameter": (
+        400,
+        {"error": {"message": "Unsupported parameter: 'max_tokens' with this model."}},
+        RequestRefused,
+    ),
+    "a page that quotes": (400, f"<html><p>{BROKE}</p></html>".encode(), RequestRefused),
+    "a page of a firewall": (403, b"<html>Sorry, you have been blocked</html>", ConfigError),
+}
+
+
+@pytest.mark.parametrize(("status_code", "body", "cls"), HARMLESS.values(), ids=HARMLESS)
+def test_what_only_sounds_like_it_neither_pauses_nor_blames_the_set_up(
+    status_code: int, body: Any, cls: type[ProviderError]
+) -> None:
+    assert type(error(status_code, body)) is cls
+
+
+# -- the reader
+
+
+WORDS = "Something is wrong"
+ENVELOPES: dict[str, Any] = {
+    "OpenAI": {"error": {"message": WORDS, "type": "t", "param": None, "code": "the_code"}},
+    "a text": {"error": WORDS, "code": "the_code"},
+    "a list": [{"error": {"message": WORDS, "code": "the_code"}}],
+    "flat": {"code": "the_code", "message": WORDS, "request_id": "1"},
+    "detail": {"detail": WORDS, "code": "the_code"},
+    "detail, an object": {"detail": {"message": WORDS, "code": "the_code"}},
+    "detail, an error": {"detail": {"error": {"message": WORDS, "code": "the_code"}}},
+    "detail, a list": {"detail": [{"loc": ["body"], "msg": WORDS, "type": "the_code"}]},
+    "errors": {"errors": [{"code": "the_code", "message": WORDS}], "success": False},
+    "msg": {"success": False, "msg": WORDS, "code": "the_code"},
+    "error_msg": {"error_msg": WORDS, "error_code": "the_code"},
+    "errorMessage": {"errorMessage": WORDS, "errorCode": "the_code"},
+    "Tencent": {"Response": {"Error": {"Code": "the_code", "Message": WORDS}, "RequestId": "1"}},
+    "Apigee": {"fault": {"faultstring": WORDS, "detail": {"errorcode": "the_code"}}},
+    "OAuth": {"error": "the_code", "error_description": WORDS, "code": "the_code"},
+    "problem+json": {
+        "type": "https://x.test/the_code",
+        "title": "No",
+        "detail": WORDS,
+        "status": 400,
+    },
+    "Google": {"error": {"code": 400, "message": WORDS, "status": "the_code", "details": []}},
+    "text in message": {"error": {"message": json.dumps({"message": WORDS, "code": "the_code"})}},
+    "text in text": {
+        "message": json.dumps(
+            {"error": json.dumps({"error": {"message": WORDS, "code": "the_code"}})}
+        )
+    },
+    "text behind words": {
+        "message": f'Upstream: {{"error": {{"message": "{WORDS}", "code": "the_code"}}}}'
+    },
+    "as Python prints it": {
+        "detail": f"Error: {{'error': {{'message': '{WORDS}', 'code': 'the_code'}}}}"
+    },
+    "bytes as Python prints them": {
+        "message": f'E - b\'{{\\n "error": {{"message": "{WORDS}", "code": "the_code"}}}}\''
+    },
+    "an event": f'data: {{"error": {{"message": "{WORDS}", "code": "the_code"}}}}\n\n'.encode(),
+}
+
+
+@pytest.mark.parametrize("body", ENVELOPES.values(), ids=ENVELOPES)
+def test_one_reader_finds_message_and_code_in_every_envelope(body: Any) -> None:
+    got = error(400, body)
+    assert type(got) is RequestRefused
+    assert WORDS in got.message
+    assert got.code == "the_code"
+    assert WORDS in (got.body or "")
+    assert isinstance(json.loads(got.body or "")["error"], dict | str)
+
+
+@pytest.mark.parametrize(
+    ("body", "delay_s"),
+    [
+        (google("no", "RESOURCE_EXHAUSTED", 429, retryDelay="17s"), 17),
+        (google("no", "RESOURCE_EXHAUSTED", 429, retryDelay="0.5s"), 0.5),
+        (google("no", "RESOURCE_EXHAUSTED", 429, retryDelay={"seconds": 9}), 9),
+        ({"error": {"message": "no", "retry_after": 3}}, 3),
+        ({"error": {"message": "no", "metadata": {"retry_after_ms": "250"}}}, 0.25),
+        (envelope("Please try again in 6.5s."), 6.5),
+        (envelope("Please try again in 250ms."), 0.25),
+        (envelope("Please try again in 1m20.5s. Visit x"), 80.5),
+        (envelope("try again in 7m12s"), 432),
+        (envelope("Please retry after 20 seconds."), 20),
+        (envelope("Please retry in 38.2s"), 38.2),
+        (envelope("Please wait 10 seconds before"), 10),
+        (envelope("Try again in 2 minutes"), 120),
+        (envelope("retry after 2 hours"), 3600),
+        (envelope("retry in 99999 days"), 3600),
+        (envelope("retry later"), None),
+        (envelope("No: 'try again in 5s'"), None),
+        (envelope("Limit 30 s, used 20 s"), None),
+        (envelope("no", retry_after="soon"), None),
+        (envelope("no", retry_after=-5), None),
+        (envelope("no", retry_after=True), None),
+    ],
+)
+def test_the_wait_that_a_body_asks_for_is_read(body: Any, delay_s: float | None) -> None:
+    assert error(429, body).retry_after_s == delay_s
+    assert error(429, body, {"retry-after": "2"}).retry_after_s == 2
+
+
+@pytest.mark.parametrize("status_code", [400, 500, 502])
+def test_a_pace_that_hides_in_another_status_is_a_pace(status_code: int) -> None:
+    assert type(error(status_code, envelope("slow", code=429))) is RateLimited
+    assert error(status_code, envelope("slow", code=429)).status_code == status_code
+
+
+@pytest.mark.parametrize("status_code", [400, 422])
+@pytest.mark.parametrize(
+    ("fields", "kind", "answer"),
+    [
+        (
+            {"code": "json_validate_failed", "failed_generation": '{"a": '},
+            FailureKind.NOT_JSON,
+            '{"a": ',
+        ),
+        ({"code": "json_validate_failed"}, FailureKind.NOT_JSON, None),
+        ({"code": "x", "failed_generation": "hm"}, FailureKind.NOT_JSON, "hm"),
+        (
+            {"code": "tool_use_failed", "failed_generation": "<function=a>"},
+            FailureKind.SCHEMA_VIOLATION,
+            "<function=a>",
+        ),
+    ],
+)
+def test_an_answer_that_could_not_be_made_to_fit_is_an_answer_to_mend(
+    status_code: int, fields: dict[str, Any], kind: FailureKind, answer: str | None
+) -> None:
+    got = read(status_code, envelope("Failed to generate JSON", **fields))
+    assert got.fault is not None
+    assert (got.fault.kind, got.answer, got.status_code) == (kind, answer, status_code)
+    assert "Failed to generate JSON" in got.fault.message
+    assert json.loads(got.body)["error"]["message"] == "Failed to generate JSON"
+
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from("error message code type status detail details loc msg x".split()),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(value=any_json, status_code=st.sampled_from([200, 400, 403, 429, 500]))
+def test_any_json_is_an_error_that_can_be_stored(value: Any, status_code: int) -> None:
+    got = error_of(status_code, {}, json.dumps(value).encode())
+    for text in (got.message, got.code or "", got.body or ""):
+        text.encode()
+        assert len(text.splitlines()) <= 1
+    assert "error" in json.loads(got.body or "", parse_constant=pytest.fail)
+    if isinstance(value, dict):
+        assert type(error_of(status_code, {}, json.dumps([value]).encode())) is type(got)
+
+
+@given(st.text(alphabet="'\"`:x {}[]prompt", max_size=300))
+def test_no_text_takes_long_to_read(text: str) -> None:
+    assert len(own_words(text)) <= len(text) + text.count("'") + text.count('"') + text.count("`")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"error":' * 500,
+        "{'error':" * 500,
+        "model " * 800,
+        "'a " * 1500,
+        "<" * 4000,
+        "<script" * 600,
+    ],
+)
+def test_a_hostile_text_is_read_in_no_time(text: str) -> None:
+    for raw in (text.encode(), envelope(text)):
+        assert isinstance(error_of(400, {}, raw), ProviderError)
+
+
+def test_every_row_of_the_table_can_be_reached() -> None:
+    for row in ROWS:
+        status = row.statuses[0][0] if row.statuses else 400
+        said = [Said(status, codes=(code.replace("*", "x"),)) for code in row.codes]
+        said += [
+            Said(status, words=(words := f"oh, {phrase.replace('…', 'x y')}!"), all_words=words)
+            for phrase in row.words
+        ]
+        said = said or [Said(status, is_json=not row.unless_json)]
+        for one in said:
+            assert row_of(one).means is row.means, (row.source, one)

@@ -53,7 +53,14 @@ def test_the_calls_of_a_response_are_read_in_order() -> None:
         (None, ()),
         ([], ()),
         ("add", ()),
-        ({"name": "add"}, ()),
+        ({"name": "add"}, (ToolCall("", "add", ""),)),
+        (call(name="add", arguments="{}"), (ToolCall("call_1", "add", "{}"),)),
+        ({"0": call(name="add", arguments="{}")}, (ToolCall("call_1", "add", "{}"),)),
+        ([{"id": "c", "name": "add", "arguments": {}}], (ToolCall("c", "add", "{}"),)),
+        ([call(name="add", arguments=None)], (ToolCall("call_1", "add", ""),)),
+        ({}, ()),
+        (5, ()),
+        (True, ()),
         ([None, 5, "add"], ()),
         ([{"id": "c", "type": "custom", "custom": {"name": "x", "input": "y"}}], ()),
         ([{"function": "add"}], ()),
@@ -66,3 +73,9 @@ def test_an_odd_call_does_not_cost_the_reply(
     tool_calls: Any, expected: tuple[ToolCall, ...]
 ) -> None:
     assert chat(tool_calls).tool_calls == expected
+
+
+def test_the_legacy_call_of_a_function_is_read() -> None:
+    message = {"content": None, "function_call": {"name": "add", "arguments": "{}"}}
+    found = read({"choices": [{"message": message, "finish_reason": "function_call"}]}, CHAT)
+    assert found.tool_calls == (ToolCall("", "add", "{}"),)

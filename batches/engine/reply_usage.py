@@ -1,0 +1,96 @@
+"""The tokens of a call, read from whatever a provider counted, estimated where it did not."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from batches.engine.records import MAX_TOKENS, Usage
+from batches.engine.reply_fields import Notes, kind_of
+from batches.engine.volume import tokens_read, tokens_written
+
+_INPUT = ("prompt_tokens", "input_tokens")
+_OUTPUT = ("completion_tokens", "output_tokens")
+_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
+
+
+def read_usage(given: Any, *, asked: bytes, written: str, notes: Notes) -> Usage:
+    """Return the tokens that a reply counts; `written` is what the model wrote in it.
+
+    What is not counted is estimated from `asked`, the request, and `written`. A count of 0 is none
+    where something was read or written.
+    """
+    fields = _fields(given, notes)
+    read = _first(fields, _INPUT, notes)
+    made = _first(fields, _OUTPUT, notes)
+    total = _first(fields, ("total_tokens",), notes)
+    if total is not None and (read is None) != (made is None):
+        rest = max(total - (read or 0) - (made or 0), 0)
+        read, made = (rest, made) if read is None else (read, rest)
+    usage = Usage(
+        input_tokens=read or tokens_read(asked),
+        output_tokens=made or tokens_written(written),
+        cached_tokens=_detail(fields, _INPUT_DETAILS, "cached_tokens", notes),
+        reasoning_tokens=_detail(fields, _OUTPUT_DETAILS, "reasoning_tokens", notes),
+        is_estimated=bool((not read and asked) or (not made and written)),
+    )
+    if usage.is_estimated:
+        notes.add(
+            "the provider did not count all tokens: "
+            f"{usage.input_tokens} in, {usage.output_tokens} out is an estimate"
+        )
+    return usage
+
+
+def _fields(given: Any, notes: Notes) -> dict[str, Any]:
+    if isinstance(given, list) and len(given) == 1:
+        given = given[0]
+    if isinstance(given, dict):
+        return given
+    if given is not None:
+        notes.add(f"usage was {kind_of(given)}")
+    return {}
+
+
+def _first(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> int | None:
+    return next(_counts(fields, names, notes), None)
+
+
+def _counts(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> Iterator[int]:
+    for name in names:
+        count = count_of(fields.get(name))
+        if count is not None:
+            yield count
+        elif fields.get(name) is not None:
+            notes.add(f"usage.{name} was no count")
+
+
+def _detail(fields: dict[str, Any], places: tuple[str, ...], name: str, notes: Notes) -> int:
+    for place in places:
+        details = fields.get(place)
+        if isinstance(details, dict) and (count := _first(details, (name,), notes)):
+            return count
+        if details is not None and not isinstance(details, dict):
+            notes.add(f"usage.{place} was {kind_of(details)}")
+    beside = (name, "prompt_cache_hit_tokens") if name == "cached_tokens" else (name,)
+    return _first(fields, beside, notes) or 0
+
+
+def count_of(value: Any) -> int | None:
+    """Return a count of tokens, given as a number or as text; None for what is none."""
+    if isinstance(value, str):
+        value = _number(value.strip())
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not math.isfinite(value) or value < 0:
+        return None
+    return min(math.ceil(value), MAX_TOKENS)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "") if _THOUSANDS.fullmatch(text) else text)
+    except ValueError:
+        return None

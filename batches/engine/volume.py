@@ -1,0 +1,48 @@
+"""How much a model reads and writes, where no provider has counted it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+CHARS_PER_TOKEN = 4
+# The role of a message and the mark of its end.
+CHARS_PER_MESSAGE = 4 * CHARS_PER_TOKEN
+
+# What a model reads of a body, beside the tools.
+_TEXTS = ("messages", "prompt", "input", "instructions")
+# Where the texts of a message are; a picture is none.
+_PARTS = ("content", "text", "tool_calls", "function", "name", "arguments", "output")
+
+
+def tokens_read(content: bytes) -> int:
+    """Return about how many tokens a model reads of this request; 0 for no request."""
+    return _tokens(sum(chars_by_field(from_json(content)).values())) if content else 0
+
+
+def tokens_written(text: str) -> int:
+    """Return about how many tokens this text has."""
+    return _tokens(len(text))
+
+
+def _tokens(chars: int) -> int:
+    return -(-chars // CHARS_PER_TOKEN)
+
+
+def chars_by_field(body: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many characters a model reads in each field that it reads."""
+    read = {name: _chars(body[name]) for name in _TEXTS if name in body}
+    return {**read, "tools": len(json.dumps(body["tools"]))} if "tools" in body else read
+
+
+def _chars(value: Any) -> int:
+    """Return the characters of the texts in a value; a number is the id of a token."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_chars, value))
+    if isinstance(value, dict):
+        own = CHARS_PER_MESSAGE if "role" in value else 0
+        return own + sum(_chars(value[name]) for name in _PARTS if name in value)
+    return CHARS_PER_TOKEN if isinstance(value, int) else 0
