@@ -23,6 +23,15 @@ logger = logging.getLogger(__name__)
 IDS_IN_A_QUERY = 500
 ZERO = Decimal(0)
 
+# A warning of a batch, in the form of those that its input gives cause for.
+ESTIMATED = {
+    "code": "usage_estimated",
+    "message": "The provider did not count the tokens of some replies. They are estimated at 4 "
+    "characters for each token, and count so towards the budgets and the cost.",
+    "param": None,
+    "line": None,
+}
+
 COLUMNS = (
     "prompt_id",
     "batch_id",
@@ -108,6 +117,8 @@ def store_outcomes(
             _insert(batch_id, kept, clock)
             costs = {index: cost for chunk in chunks for index, cost in chunk.costs.items()}
             _count(batch_id, [outcome for outcome, _ in kept], costs, activity)
+            if any(outcome.usage.is_estimated for outcome, _ in kept):
+                _warn_of_estimates(batch_id)
         _check_complete(batch_id, [chunk.lease for chunk in chunks if chunk.done], lost)
     return lost
 
@@ -190,6 +201,17 @@ def _count(
         active_s=F("active_s") + _added(activity.since, activity.until),
         active_until=Greatest(F("active_until"), Value(activity.until)),
     )
+
+
+def _warn_of_estimates(batch_id: int) -> None:
+    """Say on the batch, once, that its tokens are not all counted.
+
+    The counts have been added before: the row is locked, so no other runner can add the same.
+    """
+    this = Batch.objects.filter(pk=batch_id)
+    warnings = this.values_list("warnings", flat=True).first()
+    if warnings is not None and ESTIMATED not in warnings:
+        this.update(warnings=[*warnings, ESTIMATED])
 
 
 def _first_result(activity: Activity) -> Any:

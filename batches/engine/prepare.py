@@ -134,6 +134,13 @@ def check_body(
         raise PromptRejected(
             "a batch cannot stream", param="body.stream", code="streaming_unsupported"
         )
+    if body.get("background"):
+        given = json.dumps(body["background"], default=str)[:40]
+        raise PromptRejected(
+            f"{given} is not supported in a batch: leave it out or give false",
+            param="body.background",
+            code="unsupported_value",
+        )
     for field in FORBIDDEN_FIELDS & body.keys():
         raise PromptRejected("a prompt cannot choose where it is sent", param=f"body.{field}")
     for asked in asked_schemas(body, endpoint):

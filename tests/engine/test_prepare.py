@@ -137,6 +137,20 @@ def test_a_stream_that_is_switched_off_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize(("value", "shown"), [(True, "true"), (1, "1"), ("yes", '"yes"')])
+def test_an_answer_in_the_background_is_rejected_by_name_and_value(
+    endpoint: Endpoint, value: Any, shown: str
+) -> None:
+    body = {"model": MODEL, **prompt_body("hi", endpoint), "background": value}
+    outcome = rejection(body, endpoint=endpoint)
+    assert outcome.code == "unsupported_value"
+    assert outcome.message.startswith("body.background: ")
+    assert shown in outcome.message
+    assert "give false" in outcome.message
+    prepared({**body, "background": False}, endpoint=endpoint)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("field", sorted(FORBIDDEN_FIELDS))
 @pytest.mark.parametrize("in_defaults", [True, False])
 def test_no_prompt_chooses_where_it_is_sent(

@@ -300,7 +300,7 @@ ODD_BYTES = {
 
 
 @pytest.mark.parametrize(("raw", "noted"), ODD_BYTES.values(), ids=ODD_BYTES)
-def test_odd_bytes_around_a_reply_cost_nothing(raw: bytes, noted: bool) -> None:
+def test_odd_bytes_around_a_reply_cost_nothing(raw: bytes, *, noted: bool) -> None:
     got = read(raw)
     assert (got.answer, got.finish_reason, got.fault) == ("hello", "stop", None)
     assert (got.usage.input_tokens, got.usage.output_tokens) == (11, 7)

@@ -335,7 +335,7 @@ FAILED_INSIDE = {
     "a list": ([{"error": {"code": 503, "message": "E!", "status": "UNAVAILABLE"}}], Overloaded),
     "an event": (b'data: {"error": {"message": "E!", "code": 429}}\n\ndata: [DONE]\n', RateLimited),
     "an event of its own": (
-        b'event: error\ndata: {"type":"error","error":{"type":"rate_limit_error","message":"E!"}}\n',
+        b'event: error\ndata: {"error":{"type":"rate_limit_error","message":"E!"}}\n',
         RateLimited,
     ),
     "an event after half an answer": (
@@ -409,7 +409,7 @@ NO_MONEY: dict[str, tuple[int, Any]] = {
         403,
         {"error": {"code": "AllocationQuota.FreeTierOnly", "message": "The free tier is over."}},
     ),
-    "Zhipu": (429, {"error": {"code": "1113", "message": "您的账户已欠费，请充值后重试。"}}),
+    "Zhipu": (429, {"error": {"code": "1113", "message": "您的账户已欠费"}}),
     "Zhipu, a number": (429, {"error": {"code": 1113, "message": "no"}}),
     "Zhipu, words alone": (
         429,
@@ -626,7 +626,7 @@ WRONG_MODELS: dict[str, tuple[int, Any]] = {
     "DashScope": (400, {"error": {"message": "no", "code": "model_not_found"}}),
     "Volcengine": (403, {"error": {"code": "InvalidEndpointOrModel.NotFound", "message": "no"}}),
     "Volcengine, not open": (403, {"error": {"code": "ModelNotOpen", "message": "no"}}),
-    "Zhipu": (400, {"error": {"code": "1211", "message": "模型不存在，请检查模型代码。"}}),
+    "Zhipu": (400, {"error": {"code": "1211", "message": "模型不存在"}}),
     "SiliconFlow": (400, {"code": 20012, "message": "Model does not exist. Please check it."}),
     "DeepSeek": (400, {"error": {"message": "Model Not Exist", "type": "invalid_request_error"}}),
     "Together": (400, {"error": {"message": "Unable to access model x. See the list."}}),
