@@ -47,10 +47,13 @@ _DELAYS = {
     **dict.fromkeys(("retryafterms", "retryaftermilliseconds"), 0.001),
 }
 # What stands in the fields of an error where there is none.
-_GOOD = frozenset({"", "0", "200", "ok", "success", "none", "null", "false"})
+_SUCCESS = frozenset({"0", "200", "ok", "success", "succeeded"})
+_BLANK = frozenset({"none", "null", "false", "no error"})
 # The text of an answer that a provider could not make fit.
 _GENERATED = frozenset({"failedgeneration", "failedoutput"})
 
+# A message of one word is a code.
+_WORD = re.compile(r"[\w.-]{3,100}")
 _LEAD_END = re.compile(r"[\s:,-]*(?:b?['\"])?\s*$")
 _DURATION = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*s?\s*")
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]{0,1000}>", re.I | re.S)
@@ -134,18 +137,21 @@ def says_error(body: Any) -> Any:
 
 
 def _is_error(value: Any) -> bool:
-    if isinstance(value, dict):
-        said = [field for key, field in value.items() if _plain_name(key) in _CODES]
-        message = next((value[key] for key in ("message", "msg", "status_msg") if key in value), "")
-        good = all(_is_good(one) for one in said)
-        return bool(value) and not (good and (bool(said) or not message) and "error" not in value)
-    if isinstance(value, str):
-        return not _is_good(value)
-    return bool(value)
+    if not isinstance(value, dict):
+        return not _is_blank(value)
+    codes = [one for key, one in value.items() if _plain_name(key) in _CODES]
+    if any(_plain(code) in _SUCCESS for code in codes):
+        return False
+    texts = [one for key, one in value.items() if _plain_name(key) in _TEXTS]
+    return not all(map(_is_blank, (*codes, *texts)))
 
 
-def _is_good(value: Any) -> bool:
-    return str(value).strip().lower() in _GOOD
+def _is_blank(value: Any) -> bool:
+    return not value or _plain(value) in _BLANK or _plain(value) in _SUCCESS
+
+
+def _plain(value: Any) -> str:
+    return str(value).strip().lower()
 
 
 class _Reader:
@@ -228,6 +234,8 @@ class _Reader:
         """Add a message, or what it holds if it is JSON as text."""
         lead, inner = _json_inside(text) if depth else (text, None)
         self._add_message(lead)
+        if _WORD.fullmatch(lead.strip()):
+            self._add_code(_STATUS_RANK, lead)
         if inner is not None:
             self.read(inner, depth - 1)
 

@@ -80,6 +80,9 @@ def _read_oddly(raw: bytes) -> Document:
     text = raw.decode(encoding, "replace")
     is_damaged = text != raw.decode(encoding, "ignore")
     text = text.lstrip(_PADDING)
+    if text.startswith('"'):
+        # JSON that was made into JSON once more.
+        return Document(json.loads(text), notes=("the JSON came as a text",))
     if text[:1] not in ("{", "["):
         raise ValueError("it is neither an object nor a list")
     value, end = json.JSONDecoder(strict=False).raw_decode(text)

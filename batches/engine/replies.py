@@ -145,7 +145,7 @@ class _Received:
             usage = document.value.get("usage")
             return self.reply(document, Read(usage=usage, fault=fault))
         complaint = complaint_of(document.value)
-        if complaint.codes or complaint.status:
+        if complaint.status or (complaint.codes and complaint.code not in complaint.messages):
             return self.refused(complaint)
         raise self.malformed(complaint.message or reason)
 
@@ -210,13 +210,14 @@ def _unwrapped(value: Any, field_name: str) -> dict[str, Any]:
     for _ in range(MAX_WRAPPERS + 1):
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
+        if isinstance(value, str) and value.startswith("{"):
+            value = Document(value).value
         if not isinstance(value, dict):
             break
         usage = value.get("usage", usage)
         if value.get(field_name) is not None:
             return {**value, "usage": usage}
-        inner = (value[name] for name in _WRAPPERS if isinstance(value.get(name), dict | list))
-        value = next(inner, None)
+        value = next((value[name] for name in _WRAPPERS if value.get(name)), None)
     raise Unreadable(f"{field_name} is missing")
 
 

@@ -41,8 +41,9 @@ _STATUS_OF: dict[type[ProviderError], int] = {
     ServerError: 502,
     Overloaded: 503,
 }
-# Statuses under which gateways pass on that they were refused for their pace.
-_GATEWAY_STATUSES = frozenset({400, 500, 502})
+# Statuses under which gateways pass others on, and the others that matter more.
+_GATEWAY_STATUSES = frozenset({400, 403, 429, 500, 502, 503})
+_HIDDEN_STATUSES = frozenset({401, 402, 429})
 
 _TOKENS_A_MINUTE = re.compile(r"tokens per (?:minute|min|day)|\bTPM\b|\bTPD\b|token rate", re.I)
 _QUOTED = re.compile(
@@ -150,7 +151,7 @@ def _telling_status(status_code: int, complaint: Complaint) -> int:
     inner = complaint.status
     if inner and 200 <= status_code < 300:
         return inner
-    if inner == 429 and status_code in _GATEWAY_STATUSES:
+    if inner in _HIDDEN_STATUSES and status_code in _GATEWAY_STATUSES:
         return inner
     return status_code
 

@@ -39,6 +39,8 @@ def answer_text(content: Any, notes: Notes) -> str | None:
         return "".join(texts) if texts else None
     if isinstance(content, dict) and _is_part(content):
         return _part_text(content)
+    if isinstance(content, dict) and isinstance(content.get("parts"), list):
+        return answer_text(content["parts"], notes)
     notes.add(f"content was {kind_of(content)}; its JSON is taken for the answer")
     return json.dumps(content, ensure_ascii=False)
 

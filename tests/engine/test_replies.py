@@ -295,6 +295,8 @@ ODD_BYTES = {
     "a list of one": (b"[" + WHOLE + b"]", False),
     "in a field": (b'{"success": true, "result": ' + WHOLE + b"}", False),
     "in two fields": (b'{"data": {"response": ' + WHOLE + b"}}", False),
+    "JSON as a text": (json.dumps(WHOLE.decode()).encode(), True),
+    "in a field as text": (json.dumps({"statusCode": 200, "body": WHOLE.decode()}).encode(), False),
     "a byte that is no UTF-8 elsewhere": (WHOLE.replace(b"chatcmpl-1", b"\xe9"), True),
 }
 
@@ -389,6 +391,9 @@ ODD_FIELDS = {
     "tool_calls a number": with_message(tool_calls=0),
     "error false": chat(error=False),
     "error empty": chat(error={}),
+    "error without words": chat(error={"message": None, "type": None, "code": None}),
+    "error that is none": chat(error="none"),
+    "content with parts": chat({"role": "model", "parts": [{"text": "hello"}]}),
     "error a success": chat(error={"code": 0, "message": "success"}),
     "base_resp a success": chat(base_resp={"status_code": 0, "status_msg": "success"}),
     "created a text": chat(created="now", model=5, system_fingerprint=[]),

@@ -165,7 +165,7 @@ def test_the_quota_codes_that_providers_document_are_known(code: str) -> None:
         {"type": "rate_limit_error"},
         {"code": 429, "status": "RESOURCE_EXHAUSTED"},
         {"message": "You exceeded your current quota of requests per minute"},
-        {"message": "insufficient_quota is only named here"},
+        {"message": "The value 'insufficient_quota' is only quoted here"},
     ],
 )
 def test_an_ordinary_429_is_only_a_matter_of_pace(fields: dict[str, Any]) -> None:
@@ -301,6 +301,11 @@ FAILED_INSIDE = {
         AuthError,
     ),
     "a text beside the choices": ({"choices": [WHOLE], "error": "E!"}, ServerError),
+    "without a code": (
+        {"choices": [WHOLE], "error": {"message": "E!", "type": None, "param": None, "code": None}},
+        ServerError,
+    ),
+    "a list beside the choices": ({"choices": [WHOLE], "error": ["E!"]}, ServerError),
     "a code as text": ({"choices": [], "error": {"message": "E!", "code": "402"}}, QuotaError),
     "flat": ({"object": "error", "message": "E!", "code": 404}, ConfigError),
     "flat, of vLLM": (
@@ -551,6 +556,14 @@ NO_MONEY: dict[str, tuple[int, Any]] = {
         },
     ),
     "plain text": (403, b"Insufficient balance, please recharge"),
+    "a code alone": (429, {"error": "insufficient_quota"}),
+    "a status inside": (429, {"error": {"code": 402, "message": "no"}}),
+    "underscores": (400, {"message": "account_balance: insufficient_balance in your wallet"}),
+    "used up": (429, {"message": "The quota of this key is used up"}),
+    "exhausted": (429, {"message": "Your monthly token quota has been exhausted"}),
+    "usage limit": (429, {"message": "You have hit your usage limit. It resets on May 1."}),
+    "top up": (403, {"message": "Please top up your wallet to continue"}),
+    "a plan": (403, {"message": "Your subscription has expired"}),
     "a text": (429, {"error": "You have run out of credits"}),
     "detail": (400, {"detail": "Payment required: add a payment method"}),
     "msg": (500, {"success": False, "msg": "balance is not enough"}),
@@ -583,6 +596,10 @@ BAD_KEYS: dict[str, tuple[int, Any]] = {
     "FastAPI": (403, {"detail": "Could not validate credentials"}),
     "FastAPI, an object": (403, {"detail": {"message": "Invalid API key"}}),
     "plain text": (403, b"Invalid API key"),
+    "a code alone": (403, {"detail": "Unauthorized"}),
+    "a status inside": (500, {"error": {"code": "401", "message": "no"}}),
+    "underscores": (400, {"message": "The api_key is invalid"}),
+    "one word": (400, {"message": "Your apikey has expired"}),
     "a number as text": (200, {"error": {"message": "no", "code": "401"}}),
     "passed on": (
         500,
@@ -909,6 +926,7 @@ def test_a_pace_that_hides_in_another_status_is_a_pace(status_code: int) -> None
             '{"a": ',
         ),
         ({"code": "json_validate_failed"}, FailureKind.NOT_JSON, None),
+        ({"message": "Failed to call a function. Adjust it."}, FailureKind.NOT_JSON, None),
         ({"code": "x", "failed_generation": "hm"}, FailureKind.NOT_JSON, "hm"),
         (
             {"code": "tool_use_failed", "failed_generation": "<function=a>"},
@@ -920,11 +938,12 @@ def test_a_pace_that_hides_in_another_status_is_a_pace(status_code: int) -> None
 def test_an_answer_that_could_not_be_made_to_fit_is_an_answer_to_mend(
     status_code: int, fields: dict[str, Any], kind: FailureKind, answer: str | None
 ) -> None:
-    got = read(status_code, envelope("Failed to generate JSON", **fields))
+    fields = {"message": "Failed to generate JSON", **fields}
+    got = read(status_code, {"error": fields})
     assert got.fault is not None
     assert (got.fault.kind, got.answer, got.status_code) == (kind, answer, status_code)
-    assert "Failed to generate JSON" in got.fault.message
-    assert json.loads(got.body)["error"]["message"] == "Failed to generate JSON"
+    assert fields["message"] in got.fault.message
+    assert json.loads(got.body)["error"] == fields
 
 
 any_json = st.recursive(
