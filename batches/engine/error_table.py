@@ -24,7 +24,7 @@ from batches.engine.errors import (
 
 # A gap in a phrase stands for up to this many words.
 GAP = "…"
-_GAP_WORDS = r"(?:[:=]|[^\s,;!?]*[^\s,;!?.:])?(?:[ ][^\s,;!?]*[^\s,;!?.:]){0,4}?"
+_GAP_WORDS = r"(?:[:=]|[^\s,;!?]*[^\s,;!?.:])?(?:[ ][^\s,;!?]*[^\s,;!?.:]){0,5}?"
 # The error is told inside a reply with a good status.
 IN_A_200 = (200, 299)
 REFUSED = (400, 499)
@@ -64,7 +64,7 @@ class Row:
             return False
         if not self.codes and not self.words:
             return True
-        if self.codes and any(self._codes.fullmatch(plain_code(code)) for code in said.codes):
+        if self.codes and any(map(self._codes.fullmatch, said.codes)):
             return True
         words = said.all_words if self.in_quotes else said.words
         return bool(self.words and self._words.search(words))
@@ -72,7 +72,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a provider said of an error; `words` are its own, `all_words` with what it quotes."""
+    """What a provider said of an error.
+
+    `codes` are plain. `words` are the provider's own, `all_words` with what it quotes.
+    """
 
     status: int
     codes: tuple[str, ...] = ()
@@ -358,7 +361,12 @@ ROWS: tuple[Row, ...] = (
             "please recharge",
             "top up your",
             "please top up",
-            "more credits",
+            "add more credits",
+            "buy more credits",
+            "purchase more credits",
+            "balance not sufficient",
+            "balance … too low",
+            "calls … used up",
             "余额不足",
             "额度不足",
             "额度已用尽",
@@ -416,6 +424,10 @@ ROWS: tuple[Row, ...] = (
             "past due",
             "payment required",
             "payment method",
+            "payment failed",
+            "billing period",
+            "billing cycle",
+            "free tier limit",
             "requires billing to be enabled",
             "billing … not active",
             "billing … disabled",
@@ -472,6 +484,11 @@ ROWS: tuple[Row, ...] = (
             "no auth credentials",
             "authentication failed",
             "missing authentication",
+            "missing authorization",
+            "authorization header is missing",
+            "security token … is invalid",
+            "account … deactivated",
+            "account … disabled",
             "authentication credentials were not provided",
             "organization has been disabled",
             "无效的令牌",
@@ -497,6 +514,10 @@ ROWS: tuple[Row, ...] = (
             "invalid model",
             "unsupported model",
             "not a valid model",
+            "not a supported model",
+            "model identifier is invalid",
+            "model id is invalid",
+            "verified to use the model",
             "access to model",
             "access to the model",
             "access to the requested model",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from batches.engine.announced import announced_limits
 from batches.engine.envelopes import MAX_CODE_CHARS, Complaint, complaint_in
-from batches.engine.error_table import Said, row_of
+from batches.engine.error_table import Said, plain_code, row_of
 from batches.engine.errors import (
     AccessRefused,
     AnswerUnfit,
@@ -161,7 +161,7 @@ def _said(status: int, complaint: Complaint) -> Said:
     words = "" if complaint.is_page else complaint.message
     return Said(
         status,
-        complaint.codes,
+        tuple(map(plain_code, complaint.codes)),
         words=own_words(words),
         all_words=words,
         is_json=complaint.is_json,

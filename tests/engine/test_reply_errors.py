@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.engine.error_table import ROWS, Said, row_of
+from batches.engine.error_table import ROWS, Said, plain_code, row_of
 from batches.engine.errors import (
     AccessRefused,
     AuthError,
@@ -562,6 +562,10 @@ NO_MONEY: dict[str, tuple[int, Any]] = {
     "used up": (429, {"message": "The quota of this key is used up"}),
     "exhausted": (429, {"message": "Your monthly token quota has been exhausted"}),
     "usage limit": (429, {"message": "You have hit your usage limit. It resets on May 1."}),
+    "not sufficient": (403, {"message": "Balance not sufficient"}),
+    "too low": (403, {"message": "Your wallet balance is much too low"}),
+    "the bill": (403, {"message": "Account disabled: payment failed"}),
+    "the calls": (429, {"message": "The calls of this account have been used up"}),
     "top up": (403, {"message": "Please top up your wallet to continue"}),
     "a plan": (403, {"message": "Your subscription has expired"}),
     "a text": (429, {"error": "You have run out of credits"}),
@@ -599,6 +603,8 @@ BAD_KEYS: dict[str, tuple[int, Any]] = {
     "a code alone": (403, {"detail": "Unauthorized"}),
     "a status inside": (500, {"error": {"code": "401", "message": "no"}}),
     "underscores": (400, {"message": "The api_key is invalid"}),
+    "an account": (403, {"message": "Your account has been deactivated, please contact us"}),
+    "a header": (400, {"message": "Authorization header is missing"}),
     "one word": (400, {"message": "Your apikey has expired"}),
     "a number as text": (200, {"error": {"message": "no", "code": "401"}}),
     "passed on": (
@@ -648,6 +654,8 @@ WRONG_MODELS: dict[str, tuple[int, Any]] = {
     "DeepSeek": (400, {"error": {"message": "Model Not Exist", "type": "invalid_request_error"}}),
     "Together": (400, {"error": {"message": "Unable to access model x. See the list."}}),
     "LiteLLM, the key": (401, {"error": {"type": "key_model_access_denied", "message": "no"}}),
+    "Bedrock": (400, {"message": "The provided model identifier is invalid."}),
+    "a list of models": (400, {"error": {"message": "`x` is not a supported model"}}),
     "inside a 200": (200, {"error": {"message": "The model x is not available"}}),
 }
 
@@ -804,6 +812,33 @@ HARMLESS: dict[str, tuple[int, Any, type[ProviderError]]] = {
     "a file that is not there": (
         400,
         {"error": {"message": "The model could not load it: file not found"}},
+        RequestRefused,
+    ),
+    "credits of another kind": (
+        400,
+        {"error": {"message": "You asked for more credits of the course than there are"}},
+        RequestRefused,
+    ),
+    "Google, a check": (
+        429,
+        {"error": {"message": "Resource has been exhausted (e.g. check quota).", "code": 429}},
+        RateLimited,
+    ),
+    "Azure, a filter": (
+        400,
+        {
+            "error": {
+                "message": "The response was filtered due to the prompt triggering the content "
+                "management policy. Please modify your prompt and retry.",
+                "code": "content_filter",
+            }
+        },
+        RequestRefused,
+    ),
+    "a model that loads": (400, {"error": {"message": "Model x is loading"}}, RequestRefused),
+    "what a model cannot": (
+        400,
+        {"error": {"message": "The model does not support image input"}},
         RequestRefused,
     ),
     "a parameter": (
@@ -995,7 +1030,7 @@ def test_a_hostile_text_is_read_in_no_time(text: str) -> None:
 def test_every_row_of_the_table_can_be_reached() -> None:
     for row in ROWS:
         status = row.statuses[0][0] if row.statuses else 400
-        said = [Said(status, codes=(code.replace("*", "x"),)) for code in row.codes]
+        said = [Said(status, codes=(plain_code(code.replace("*", "x")),)) for code in row.codes]
         said += [
             Said(status, words=(words := f"oh, {phrase.replace('…', 'x y')}!"), all_words=words)
             for phrase in row.words
