@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from batches.engine.error_table import ROWS, Row
+from batches.engine.error_rows import Row
+from batches.engine.error_table import ROWS
 from batches.engine.errors import AnswerUnfit, FailureKind
 
 TEXT = (Path(settings.BASE_DIR) / "docs" / "errors.md").read_text()

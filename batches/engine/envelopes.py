@@ -57,7 +57,7 @@ _WORD = re.compile(r"[\w.-]{3,100}")
 _LEAD_END = re.compile(r"[\s:,-]*(?:b?['\"])?\s*$")
 _DURATION = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*s?\s*")
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]{0,1000}>", re.I | re.S)
-# A text that begins so goes on with what somebody else has written.
+# What follows these words is quoted from the prompt.
 _QUOTING = re.compile(
     r"\bmessages\s*\[\d*\]|\b(?:prompts?|inputs?|question|query|user (?:text|message)|content)\b",
     re.I,

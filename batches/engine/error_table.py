@@ -4,10 +4,7 @@ The first row that matches decides. Codes come first, since they cannot be the p
 providers say in words; then statuses. `docs/errors.md` shows this table.
 """
 
-import re
-from dataclasses import dataclass
-from functools import cached_property
-
+from batches.engine.error_rows import Row, Said, split
 from batches.engine.errors import (
     AccessRefused,
     AnswerUnfit,
@@ -15,302 +12,166 @@ from batches.engine.errors import (
     ConfigError,
     MalformedReply,
     Overloaded,
-    ProviderError,
     QuotaError,
     RateLimited,
     RequestRefused,
     ServerError,
 )
 
-# A gap in a phrase stands for up to this many words.
-GAP = "…"
-_GAP_WORDS = r"(?:[:=]|[^\s,;!?]*[^\s,;!?.:])?(?:[ ][^\s,;!?]*[^\s,;!?.:]){0,5}?"
 # The error is told inside a reply with a good status.
 IN_A_200 = (200, 299)
 REFUSED = (400, 499)
-
-
-@dataclass(frozen=True)
-class Row:
-    """What matches, the class of error that it stands for, and the vendors that use it so.
-
-    All conditions that a row has must hold. `codes` match a code, type or reason: without regard
-    to case, underscores, dots and a last "error"; a `*` stands for any text. `words` match what
-    the provider says in words, outside of quotation marks unless `in_quotes`; a `…` stands for up
-    to five of its words. `statuses` are bounds, both included. `unless_json` is for bodies that
-    are a page or plain text.
-    """
-
-    means: type[ProviderError]
-    source: str
-    codes: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    statuses: tuple[tuple[int, int], ...] = ()
-    in_quotes: bool = False
-    unless_json: bool = False
-
-    @cached_property
-    def _codes(self) -> re.Pattern[str]:
-        return re.compile("|".join(map(_code_pattern, self.codes)))
-
-    @cached_property
-    def _words(self) -> re.Pattern[str]:
-        return re.compile("|".join(map(_word_pattern, self.words)), re.I)
-
-    def matches(self, said: "Said") -> bool:
-        if self.unless_json and said.is_json:
-            return False
-        if self.statuses and not any(low <= said.status <= high for low, high in self.statuses):
-            return False
-        if not self.codes and not self.words:
-            return True
-        if self.codes and any(map(self._codes.fullmatch, said.codes)):
-            return True
-        words = said.all_words if self.in_quotes else said.words
-        return bool(self.words and self._words.search(words))
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a provider said of an error.
-
-    `codes` are plain. `words` are the provider's own, `all_words` with what it quotes.
-    """
-
-    status: int
-    codes: tuple[str, ...] = ()
-    words: str = ""
-    all_words: str = ""
-    is_json: bool = True
-
-
-def plain_code(code: str) -> str:
-    """Return a code without its case, its punctuation and a last "error" or "exception"."""
-    plain = re.sub(r"[^\w*]|_", "", code.lower())
-    return re.sub(r"(?:error|exception)$", "", plain) or plain
-
-
-def _code_pattern(code: str) -> str:
-    return re.escape(plain_code(code)).replace(r"\*", ".*")
-
-
-def _word_pattern(phrase: str) -> str:
-    parts = [re.escape(part.strip()).replace(r"\ ", "[ _-]+") for part in phrase.split(GAP)]
-    joined = (_GAP_WORDS + r"[ ]+").join(parts).replace("api[ _-]+key", "api[ _-]*key")
-    start = r"\b" if re.match(r"[a-z]", phrase) else ""
-    return start + joined
-
 
 ROWS: tuple[Row, ...] = (
     # -- codes of one meaning, whatever the status
     Row(
         AnswerUnfit,
         "Groq, Cerebras: the answer that was generated does not fit",
-        codes=(
-            "failed_generation",
-            "json_validate_failed",
-            "tool_use_failed",
-            "output_parse_failed",
+        codes=split(
+            """
+            failed_generation; json_validate_failed; tool_use_failed; output_parse_failed
+            """
         ),
-        words=(
-            "failed to generate json",
-            "failed to validate json",
-            "failed to call a function",
-            "generated … invalid json",
-            "generated … invalid tool call",
+        words=split(
+            """
+            failed to generate json; failed to validate json; failed to call a function; generated
+            … invalid json; generated … invalid tool call
+            """
         ),
-        statuses=(IN_A_200, (400, 400), (422, 422)),
+        statuses=(
+            IN_A_200,
+            (400, 400),
+            (422, 422),
+        ),
     ),
     Row(
         RequestRefused,
         "OpenAI, Azure, DashScope, Zhipu, Volcengine, MiniMax: the content is refused",
-        codes=(
-            "content_policy_violation",
-            "content_filter*",
-            "ResponsibleAIPolicyViolation",
-            "moderation*",
-            "data_inspection_failed",
-            "*SensitiveContentDetected*",
-            "prohibited_content",
-            "1301",
-            "base_resp.1026",
-            "base_resp.1027",
+        codes=split(
+            """
+            content_policy_violation; content_filter*; ResponsibleAIPolicyViolation; moderation*;
+            data_inspection_failed; *SensitiveContentDetected*; prohibited_content; 1301;
+            base_resp.1026; base_resp.1027
+            """
         ),
     ),
     Row(
         RequestRefused,
         "OpenAI, Anthropic, vLLM: the request is too long",
-        codes=("context_length_exceeded", "string_above_max_length", "request_too_large"),
+        codes=split(
+            """
+            context_length_exceeded; string_above_max_length; request_too_large
+            """
+        ),
     ),
     Row(
         QuotaError,
         "OpenAI, Anthropic",
-        codes=(
-            "insufficient_quota",
-            "billing_error",
-            "billing_not_active",
-            "billing_hard_limit_reached",
-            "credit_balance_exhausted",
-            "enforced_spend_limit_reached",
-            "organization_spend_limit_exceeded",
-            "organization_usage_limit_exceeded",
-            "project_spend_limit_exceeded",
+        codes=split(
+            """
+            insufficient_quota; billing_error; billing_not_active; billing_hard_limit_reached;
+            credit_balance_exhausted; enforced_spend_limit_reached;
+            organization_spend_limit_exceeded; organization_usage_limit_exceeded;
+            project_spend_limit_exceeded
+            """
         ),
     ),
     Row(
         QuotaError,
         "Moonshot, DashScope, Volcengine, Zhipu, MiniMax, SiliconFlow, Tencent, Novita",
-        codes=(
-            "exceeded_current_quota_error",
-            "Arrearage",
-            "PrepaidBillOverdue",
-            "PostpaidBillOverdue",
-            "CommodityNotPurchased",
-            "AllocationQuota.FreeTierOnly",
-            "AccountOverdueError",
-            "ServiceOverdue",
-            "SetLimitExceeded",
-            "1113",
-            "1304",
-            "1308",
-            "1309",
-            "1310",
-            "base_resp.1008",
-            "base_resp.2056",
-            "30001",
-            "*ResourcePackExhausted",
-            "ResourceUnavailable.InArrears",
-            "ResourceInsufficient.ChargeResourceExhaust",
-            "not_enough_balance",
+        codes=split(
+            """
+            exceeded_current_quota_error; Arrearage; PrepaidBillOverdue; PostpaidBillOverdue;
+            CommodityNotPurchased; AllocationQuota.FreeTierOnly; AccountOverdueError;
+            ServiceOverdue; SetLimitExceeded; 1113; 1304; 1308; 1309; 1310; base_resp.1008;
+            base_resp.2056; 30001; *ResourcePackExhausted; ResourceUnavailable.InArrears;
+            ResourceInsufficient.ChargeResourceExhaust; not_enough_balance
+            """
         ),
     ),
     Row(
         QuotaError,
         "gateways (OpenRouter, LiteLLM, one-api, Vercel, Venice), Google",
-        codes=(
-            "insufficient_balance*",
-            "insufficient_credit*",
-            "insufficient_funds",
-            "insufficient_user_quota",
-            "pre_consume_token_quota_failed",
-            "payment_required",
-            "budget_exceeded",
-            "credits_exhausted",
-            "credit_limit_exceeded",
-            "out_of_credits",
-            "account_suspended",
-            "BILLING_DISABLED",
-            "dailyLimitExceeded",
-            "INVALID_PAYMENT_INSTRUMENT",
-            "*PerDay*",
+        codes=split(
+            """
+            insufficient_balance*; insufficient_credit*; insufficient_funds;
+            insufficient_user_quota; pre_consume_token_quota_failed; payment_required;
+            budget_exceeded; credits_exhausted; credit_limit_exceeded; out_of_credits;
+            account_suspended; BILLING_DISABLED; dailyLimitExceeded; INVALID_PAYMENT_INSTRUMENT;
+            *PerDay*
+            """
         ),
     ),
     Row(
         AuthError,
         "OpenAI, Anthropic, Google, DashScope, Moonshot, MiniMax, Tencent, AWS, LiteLLM",
-        codes=(
-            "invalid_api_key*",
-            "incorrect_api_key*",
-            "api_key_invalid",
-            "API_KEY_*",
-            "missing_api_key",
-            "no_api_key",
-            "expired_api_key",
-            "invalid_key",
-            "expired_key",
-            "authentication_error",
-            "authentication_failed",
-            "invalid_authentication*",
-            "unauthenticated",
-            "unauthorized*",
-            "auth_error",
-            "token_expired",
-            "token_not_found_in_db",
-            "ACCESS_TOKEN_*",
-            "CREDENTIALS_MISSING",
-            "account_deactivated",
-            "AuthFailure*",
-            "base_resp.1004",
-            "base_resp.2049",
-            "UnrecognizedClient",
-            "ExpiredToken",
-            "InvalidSignature",
-            "IncompleteSignature",
-            "MissingAuthenticationToken",
+        codes=split(
+            """
+            invalid_api_key*; incorrect_api_key*; api_key_invalid; API_KEY_*; missing_api_key;
+            no_api_key; expired_api_key; invalid_key; expired_key; authentication_error;
+            authentication_failed; invalid_authentication*; unauthenticated; unauthorized*;
+            auth_error; token_expired; token_not_found_in_db; ACCESS_TOKEN_*; CREDENTIALS_MISSING;
+            account_deactivated; AuthFailure*; base_resp.1004; base_resp.2049; UnrecognizedClient;
+            ExpiredToken; InvalidSignature; IncompleteSignature; MissingAuthenticationToken
+            """
         ),
     ),
     Row(
         ConfigError,
         "OpenAI, Azure, Groq, Volcengine, Zhipu, SiliconFlow, DashScope, vLLM, LiteLLM",
-        codes=(
-            "model_not_found*",
-            "model_not_exist",
-            "model_does_not_exist",
-            "model_decommissioned",
-            "model_not_active",
-            "model_not_available",
-            "model_not_supported",
-            "model_terms_required",
-            "model_permission_blocked*",
-            "ModelNotOpen",
-            "InvalidEndpointOrModel*",
-            "DeploymentNotFound",
-            "invalid_model*",
-            "unknown_model",
-            "unsupported_model",
-            "key_model_access_denied",
-            "team_model_access_denied",
-            "1211",
-            "20012",
+        codes=split(
+            """
+            model_not_found*; model_not_exist; model_does_not_exist; model_decommissioned;
+            model_not_active; model_not_available; model_not_supported; model_terms_required;
+            model_permission_blocked*; ModelNotOpen; InvalidEndpointOrModel*; DeploymentNotFound;
+            invalid_model*; unknown_model; unsupported_model; key_model_access_denied;
+            team_model_access_denied; 1211; 20012
+            """
         ),
     ),
     Row(
         RateLimited,
         "OpenAI, Anthropic, Azure, DashScope, Volcengine, Tencent, MiniMax, Google, AWS",
-        codes=(
-            "rate_limit_exceeded*",
-            "rate_limit_error",
-            "rate_limit_reached*",
-            "rate_limited",
-            "rate_limit",
-            "user_rate_limit_exceeded",
-            "too_many_requests",
-            "throttling*",
-            "RequestLimitExceeded*",
-            "RequestBurstTooFast",
-            "InflightBatchsizeExceeded",
-            "base_resp.1002",
-            "base_resp.1039",
-            "base_resp.1041",
-            "3505",
+        codes=split(
+            """
+            rate_limit_exceeded*; rate_limit_error; rate_limit_reached*; rate_limited; rate_limit;
+            user_rate_limit_exceeded; too_many_requests; throttling*; RequestLimitExceeded*;
+            RequestBurstTooFast; InflightBatchsizeExceeded; base_resp.1002; base_resp.1039;
+            base_resp.1041; 3505
+            """
         ),
-        statuses=(IN_A_200, (400, 400), (403, 403), (500, 599)),
+        statuses=(
+            IN_A_200,
+            (400, 400),
+            (403, 403),
+            (500, 599),
+        ),
     ),
     # -- a pace that is told in words, which may speak of a quota too
     Row(
         RequestRefused,
         "OpenAI: more tokens than a minute has",
-        words=("request too large",),
+        words=split(
+            """
+            request too large
+            """
+        ),
         statuses=((429, 429),),
     ),
     Row(
         RateLimited,
         "Google, DashScope, Cohere, Azure: a quota for each minute or second",
-        codes=("*PerMinute*", "*PerSecond*"),
-        words=(
-            "per minute",
-            "per min",
-            "/ minute",
-            "/minute",
-            "per second",
-            "/ second",
-            "allocated quota exceeded",
-            "qps request limit",
-            "requests per day",
-            "tokens per day",
-            "retry in",
-            "retry after",
-            "try again in",
+        codes=split(
+            """
+            *PerMinute*; *PerSecond*
+            """
+        ),
+        words=split(
+            """
+            per minute; per min; / minute; /minute; per second; / second; allocated quota
+            exceeded; qps request limit; requests per day; tokens per day; retry in; retry after;
+            try again in
+            """
         ),
         statuses=((429, 429),),
         in_quotes=True,
@@ -319,292 +180,275 @@ ROWS: tuple[Row, ...] = (
     Row(
         RequestRefused,
         "OpenAI, OpenRouter, Azure: the content is refused",
-        words=(
-            "flagged",
-            "content policy",
-            "content filter",
-            "content management policy",
-            "moderation",
-            "safety",
-            "usage policies",
+        words=split(
+            """
+            flagged; content policy; content filter; content management policy; moderation;
+            safety; usage policies
+            """
         ),
-        statuses=((400, 400), (403, 403), (422, 422)),
+        statuses=(
+            (400, 400),
+            (403, 403),
+            (422, 422),
+        ),
     ),
     Row(
         QuotaError,
         "OpenAI, Moonshot, DeepSeek, SiliconFlow, Zhipu, OpenRouter, one-api",
-        words=(
-            "exceeded your current quota",
-            "exceeded your monthly",
-            "insufficient balance",
-            "insufficient account balance",
-            "insufficient user quota",
-            "insufficient quota",
-            "insufficient credit",
-            "insufficient funds",
-            "insufficient token quota",
-            "balance is insufficient",
-            "balance … not enough",
-            "not enough credit",
-            "not enough balance",
-            "not have enough credit",
-            "not have enough balance",
-            "balance is too low",
-            "negative balance",
-            "outstanding balance",
-            "out of quota",
-            "out of funds",
-            "quota … exhausted",
-            "quota … used up",
-            "monthly quota",
-            "daily quota",
-            "please recharge",
-            "top up your",
-            "please top up",
-            "add more credits",
-            "buy more credits",
-            "purchase more credits",
-            "balance not sufficient",
-            "balance … too low",
-            "calls … used up",
-            "余额不足",
-            "额度不足",
-            "额度已用尽",
-            "额度已用完",
-            "欠费",
+        words=split(
+            """
+            exceeded your current quota; exceeded your monthly; insufficient balance; insufficient
+            account balance; insufficient user quota; insufficient quota; insufficient credit;
+            insufficient funds; insufficient token quota; balance is insufficient; balance … not
+            enough; not enough credit; not enough balance; not have enough credit; not have enough
+            balance; balance is too low; negative balance; outstanding balance; out of quota; out
+            of funds; quota … exhausted; quota … used up; monthly quota; daily quota; please
+            recharge; top up your; please top up; add more credits; buy more credits; purchase
+            more credits; balance not sufficient; balance … too low; calls … used up; 余额不足;
+            额度不足; 额度已用尽; 额度已用完; 欠费
+            """
         ),
     ),
     Row(
         QuotaError,
         "Anthropic, xAI, Fireworks, DashScope, Volcengine, Baidu, Azure, Cohere, Cloudflare, AWS",
-        words=(
-            "credit balance is too low",
-            "specified api usage limits",
-            "spend limit",
-            "spending limit",
-            "all available credits",
-            "have any credits",
-            "out of credits",
-            "run out of credit",
-            "no credits left",
-            "no credits remaining",
-            "no credits available",
-            "no remaining credit",
-            "credits … exhausted",
-            "credits … expired",
-            "credits … used up",
-            "credits … depleted",
-            "included credits",
-            "credit limit … reached",
-            "credit limit … exceeded",
-            "billing hard limit",
-            "billing limit",
-            "spending cap",
-            "spend cap",
-            "usage limit reached",
-            "usage limit exceeded",
-            "usage limit … been reached",
-            "usage limit … been exceeded",
-            "your usage limit",
-            "subscription … expired",
-            "subscription … not active",
-            "trial … expired",
-            "trial … ended",
-            "account … is suspended",
-            "account … been suspended",
-            "account … overdue",
-            "overdue balance",
-            "overdue payment",
-            "overdue bill",
-            "in arrears",
-            "account is in good standing",
-            "account is not in good standing",
-            "account is not active, please check your billing",
-            "unpaid invoice",
-            "past due",
-            "payment required",
-            "payment method",
-            "payment failed",
-            "billing period",
-            "billing cycle",
-            "free tier limit",
-            "requires billing to be enabled",
-            "billing … not active",
-            "billing … disabled",
-            "free tier … exhausted",
-            "free trial quota",
-            "free quota",
-            "api calls / month",
-            "call volume",
-            "daily request limit reached",
-            "total request limit reached",
-            "daily free allocation",
-            "free-models-per-day",
-            "key limit exceeded",
-            "budget has been exceeded",
-            "budget exceeded",
-            "exceeded budget",
-            "invalid_payment_instrument",
+        words=split(
+            """
+            credit balance is too low; specified api usage limits; spend limit; spending limit;
+            all available credits; have any credits; out of credits; run out of credit; no credits
+            left; no credits remaining; no credits available; no remaining credit; credits …
+            exhausted; credits … expired; credits … used up; credits … depleted; included credits;
+            credit limit … reached; credit limit … exceeded; billing hard limit; billing limit;
+            spending cap; spend cap; usage limit reached; usage limit exceeded; usage limit … been
+            reached; usage limit … been exceeded; your usage limit; subscription … expired;
+            subscription … not active; trial … expired; trial … ended; account … is suspended;
+            account … been suspended; account … overdue; overdue balance; overdue payment; overdue
+            bill; in arrears; account is in good standing; account is not in good standing;
+            account is not active, please check your billing; unpaid invoice; past due; payment
+            required; payment method; payment failed; billing period; billing cycle; free tier
+            limit; requires billing to be enabled; billing … not active; billing … disabled; free
+            tier … exhausted; free trial quota; free quota; api calls / month; call volume; daily
+            request limit reached; total request limit reached; daily free allocation;
+            free-models-per-day; key limit exceeded; budget has been exceeded; budget exceeded;
+            exceeded budget; invalid_payment_instrument
+            """
         ),
     ),
     Row(
         QuotaError,
         "Azure, Volcengine, GitHub, StepFun",
-        codes=("quota_exceeded*", "exceeded_quota", "quota_exhausted"),
-        statuses=((400, 499),),
+        codes=split(
+            """
+            quota_exceeded*; exceeded_quota; quota_exhausted
+            """
+        ),
+        statuses=(REFUSED,),
     ),
     Row(
         AuthError,
         "Google, OpenAI, Anthropic, LiteLLM, one-api, vLLM, FastAPI",
-        words=(
-            "api key not valid",
-            "api key not found",
-            "api key expired",
-            "api key is invalid",
-            "api key … is invalid",
-            "api key … is not valid",
-            "api key … has expired",
-            "api key … expired",
-            "api key … been revoked",
-            "api key … incorrect",
-            "api key … disabled",
-            "api key … not exist",
-            "invalid api key",
-            "invalid x-api-key",
-            "incorrect api key",
-            "wrong api key",
-            "missing api key",
-            "no api key",
-            "invalid authentication",
-            "invalid bearer token",
-            "invalid access token",
-            "invalid auth token",
-            "invalid credentials",
-            "could not validate credentials",
-            "no auth credentials",
-            "authentication failed",
-            "missing authentication",
-            "missing authorization",
-            "authorization header is missing",
-            "security token … is invalid",
-            "account … deactivated",
-            "account … disabled",
-            "authentication credentials were not provided",
-            "organization has been disabled",
-            "无效的令牌",
-            "令牌已过期",
+        words=split(
+            """
+            api key not valid; api key not found; api key expired; api key is invalid; api key …
+            is invalid; api key … is not valid; api key … has expired; api key … expired; api key
+            … been revoked; api key … incorrect; api key … disabled; api key … not exist; invalid
+            api key; invalid x-api-key; incorrect api key; wrong api key; missing api key; no api
+            key; invalid authentication; invalid bearer token; invalid access token; invalid auth
+            token; invalid credentials; could not validate credentials; no auth credentials;
+            authentication failed; missing authentication; missing authorization; authorization
+            header is missing; security token … is invalid; account … deactivated; account …
+            disabled; authentication credentials were not provided; organization has been
+            disabled; 无效的令牌; 令牌已过期
+            """
         ),
-        statuses=(IN_A_200, (400, 400), (403, 404), (407, 407), (422, 422), (500, 500)),
+        statuses=(
+            IN_A_200,
+            (400, 400),
+            (403, 404),
+            (407, 407),
+            (422, 422),
+            (500, 500),
+        ),
     ),
     Row(
         ConfigError,
         "OpenAI, Google, Mistral, OpenRouter, Ollama, LiteLLM, Azure, Together, vLLM",
-        words=(
-            "model … does not exist",
-            "model … not exist",
-            "model … not found",
-            "models … not found",
-            "model … is not available",
-            "model … is not supported",
-            "model … has been deprecated",
-            "model … has been decommissioned",
-            "model … been retired",
-            "no such model",
-            "unknown model",
-            "invalid model",
-            "unsupported model",
-            "not a valid model",
-            "not a supported model",
-            "model identifier is invalid",
-            "model id is invalid",
-            "verified to use the model",
-            "access to model",
-            "access to the model",
-            "access to the requested model",
-            "unable to access model",
-            "unable to access non-serverless model",
-            "no endpoints found",
-            "no allowed providers",
-            "deployment … does not exist",
-            "deployment … not found",
-            "try pulling it first",
-            "模型不存在",
+        words=split(
+            """
+            model … does not exist; model … not exist; model … not found; models … not found;
+            model … is not available; model … is not supported; model … has been deprecated; model
+            … has been decommissioned; model … been retired; no such model; unknown model; invalid
+            model; unsupported model; not a valid model; not a supported model; model identifier
+            is invalid; model id is invalid; verified to use the model; access to model; access to
+            the model; access to the requested model; unable to access model; unable to access
+            non-serverless model; no endpoints found; no allowed providers; deployment … does not
+            exist; deployment … not found; try pulling it first; 模型不存在
+            """
         ),
-        statuses=(IN_A_200, (400, 401), (403, 404), (422, 422), (500, 500)),
+        statuses=(
+            IN_A_200,
+            (400, 401),
+            (403, 404),
+            (422, 422),
+            (500, 500),
+        ),
     ),
     Row(
         RateLimited,
         "Baidu, gateways",
-        words=(
-            "too many requests",
-            "rate limit exceeded",
-            "rate limit reached",
-            "qps request limit",
-            "request limit reached",
+        words=split(
+            """
+            too many requests; rate limit exceeded; rate limit reached; qps request limit; request
+            limit reached
+            """
         ),
-        statuses=(IN_A_200, (400, 400), (403, 403), (500, 502)),
+        statuses=(
+            IN_A_200,
+            (400, 400),
+            (403, 403),
+            (500, 502),
+        ),
     ),
     # -- what is told inside a reply with a good status, and by no status of its own
     Row(
         Overloaded,
         "Anthropic, OpenAI, Zhipu",
-        codes=("overloaded*", "engine_overloaded*", "ServerOverloaded", "unavailable", "1305"),
+        codes=split(
+            """
+            overloaded*; engine_overloaded*; ServerOverloaded; unavailable; 1305
+            """
+        ),
         statuses=(IN_A_200,),
     ),
     Row(
         RateLimited,
         "Google, Zhipu",
-        codes=("RESOURCE_EXHAUSTED", "1302", "1303"),
+        codes=split(
+            """
+            RESOURCE_EXHAUSTED; 1302; 1303
+            """
+        ),
         statuses=(IN_A_200,),
     ),
-    Row(AccessRefused, "Anthropic, Google", codes=("permission*",), statuses=(IN_A_200,)),
+    Row(
+        AccessRefused,
+        "Anthropic, Google",
+        codes=split(
+            """
+            permission*
+            """
+        ),
+        statuses=(IN_A_200,),
+    ),
     Row(
         ConfigError,
         "Anthropic, Moonshot, Google",
-        codes=("not_found*", "resource_not_found*"),
+        codes=split(
+            """
+            not_found*; resource_not_found*
+            """
+        ),
         statuses=(IN_A_200,),
     ),
     Row(
         RequestRefused,
         "OpenAI, Anthropic, Google",
-        codes=(
-            "invalid*",
-            "bad_request*",
-            "image*",
-            "unsupported*",
-            "failed_to_download_image",
-            "empty_image_file",
-            "base_resp.2013",
+        codes=split(
+            """
+            invalid*; bad_request*; image*; unsupported*; failed_to_download_image;
+            empty_image_file; base_resp.2013
+            """
         ),
         statuses=(IN_A_200,),
     ),
     # -- statuses
-    Row(MalformedReply, "RFC 9110", statuses=((204, 205),)),
-    Row(ServerError, "an error without a status inside a 200", statuses=(IN_A_200,)),
-    Row(ConfigError, "RFC 9110: a redirect", statuses=((300, 399),)),
-    Row(AuthError, "RFC 9110", statuses=((401, 401), (407, 407))),
-    Row(QuotaError, "RFC 9110", statuses=((402, 402),)),
+    Row(
+        MalformedReply,
+        "RFC 9110",
+        statuses=((204, 205),),
+    ),
+    Row(
+        ServerError,
+        "an error without a status inside a 200",
+        statuses=(IN_A_200,),
+    ),
+    Row(
+        ConfigError,
+        "RFC 9110: a redirect",
+        statuses=((300, 399),),
+    ),
+    Row(
+        AuthError,
+        "RFC 9110",
+        statuses=(
+            (401, 401),
+            (407, 407),
+        ),
+    ),
+    Row(
+        QuotaError,
+        "RFC 9110",
+        statuses=((402, 402),),
+    ),
     Row(
         ConfigError,
         "a web page from what stands before the provider",
         statuses=((403, 403),),
         unless_json=True,
     ),
-    Row(AccessRefused, "RFC 9110", statuses=((403, 403),)),
-    Row(ConfigError, "RFC 9110", statuses=((404, 404),)),
+    Row(
+        AccessRefused,
+        "RFC 9110",
+        statuses=((403, 403),),
+    ),
+    Row(
+        ConfigError,
+        "RFC 9110",
+        statuses=((404, 404),),
+    ),
     Row(
         ServerError,
         "RFC 9110, nginx (444, 499), AWS (460): the same request may pass later",
-        statuses=((408, 409), (421, 421), (423, 425), (444, 444), (460, 460), (499, 499)),
+        statuses=(
+            (408, 409),
+            (421, 421),
+            (423, 425),
+            (444, 444),
+            (460, 460),
+            (499, 499),
+        ),
     ),
-    Row(RateLimited, "RFC 6585", statuses=((420, 420), (429, 429))),
+    Row(
+        RateLimited,
+        "RFC 6585",
+        statuses=(
+            (420, 420),
+            (429, 429),
+        ),
+    ),
     Row(
         Overloaded,
         "Groq (498), cPanel (509), Anthropic (529)",
-        statuses=((498, 498), (503, 503), (509, 509), (529, 529)),
+        statuses=(
+            (498, 498),
+            (503, 503),
+            (509, 509),
+            (529, 529),
+        ),
     ),
-    Row(RequestRefused, "RFC 9110", statuses=((100, 199), REFUSED)),
-    Row(ServerError, "RFC 9110, Cloudflare (520-530)", statuses=((500, 999),)),
+    Row(
+        RequestRefused,
+        "RFC 9110",
+        statuses=(
+            (100, 199),
+            REFUSED,
+        ),
+    ),
+    Row(
+        ServerError,
+        "RFC 9110, Cloudflare (520-530)",
+        statuses=((500, 999),),
+    ),
 )
 
 

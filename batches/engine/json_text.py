@@ -82,7 +82,8 @@ def _read_oddly(raw: bytes) -> Document:
     text = text.lstrip(_PADDING)
     if text.startswith('"'):
         # JSON that was made into JSON once more.
-        return Document(json.loads(text), notes=("the JSON came as a text",))
+        inner = read_document(json.loads(text).encode())
+        return Document(inner.text, notes=("the JSON came as a text", *inner.notes))
     if text[:1] not in ("{", "["):
         raise ValueError("it is neither an object nor a list")
     value, end = json.JSONDecoder(strict=False).raw_decode(text)

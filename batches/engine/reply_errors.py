@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from batches.engine.announced import announced_limits
 from batches.engine.envelopes import MAX_CODE_CHARS, Complaint, complaint_in
-from batches.engine.error_table import Said, plain_code, row_of
+from batches.engine.error_rows import Said, plain_code
+from batches.engine.error_table import row_of
 from batches.engine.errors import (
     AccessRefused,
     AnswerUnfit,

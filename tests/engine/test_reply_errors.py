@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.engine.error_table import ROWS, Said, plain_code, row_of
+from batches.engine.error_rows import Said, plain_code
+from batches.engine.error_table import ROWS, row_of
 from batches.engine.errors import (
     AccessRefused,
     AuthError,

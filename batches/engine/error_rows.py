@@ -1,0 +1,87 @@
+"""A row of the table of errors: what matches a status, a code or a phrase."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from batches.engine.errors import ProviderError
+
+# A gap in a phrase stands for up to this many words.
+GAP = "…"
+_GAP_WORDS = r"(?:[:=]|[^\s,;!?]*[^\s,;!?.:])?(?:[ ][^\s,;!?]*[^\s,;!?.:]){0,5}?"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What matches, the class of error that it stands for, and the vendors that use it so.
+
+    All conditions that a row has must hold. `codes` match a code, type or reason: without regard
+    to case, underscores, dots and a last "error"; a `*` stands for any text. `words` match what
+    the provider says in words, outside of quotation marks unless `in_quotes`; a `…` stands for up
+    to five of its words. `statuses` are bounds, both included. `unless_json` is for bodies that
+    are a page or plain text.
+    """
+
+    means: type[ProviderError]
+    source: str
+    codes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    statuses: tuple[tuple[int, int], ...] = ()
+    in_quotes: bool = False
+    unless_json: bool = False
+
+    @cached_property
+    def _codes(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(_code_pattern, self.codes)))
+
+    @cached_property
+    def _words(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(_word_pattern, self.words)), re.I)
+
+    def matches(self, said: "Said") -> bool:
+        if self.unless_json and said.is_json:
+            return False
+        if self.statuses and not any(low <= said.status <= high for low, high in self.statuses):
+            return False
+        if not self.codes and not self.words:
+            return True
+        if self.codes and any(map(self._codes.fullmatch, said.codes)):
+            return True
+        words = said.all_words if self.in_quotes else said.words
+        return bool(self.words and self._words.search(words))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a provider said of an error.
+
+    `codes` are plain. `words` are the provider's own, `all_words` with what it quotes.
+    """
+
+    status: int
+    codes: tuple[str, ...] = ()
+    words: str = ""
+    all_words: str = ""
+    is_json: bool = True
+
+
+def plain_code(code: str) -> str:
+    """Return a code without its case, its punctuation and a last "error" or "exception"."""
+    plain = re.sub(r"[^\w*]|_", "", code.lower())
+    return re.sub(r"(?:error|exception)$", "", plain) or plain
+
+
+def _code_pattern(code: str) -> str:
+    return re.escape(plain_code(code)).replace(r"\*", ".*")
+
+
+def _word_pattern(phrase: str) -> str:
+    parts = [re.escape(part.strip()).replace(r"\ ", "[ _-]+") for part in phrase.split(GAP)]
+    joined = (_GAP_WORDS + r"[ ]+").join(parts).replace("api[ _-]+key", "api[ _-]*key")
+    start = r"\b" if re.match(r"[a-z]", phrase) else ""
+    return start + joined
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Return what stands between semicolons."""
+    return tuple(" ".join(part.split()) for part in text.split(";"))
