@@ -15,11 +15,11 @@ _GAP_WORDS = r"(?:[:=]|[^\s,;!?]*[^\s,;!?.:])?(?:[ ][^\s,;!?]*[^\s,;!?.:]){0,5}?
 class Row:
     """What matches, the class of error that it stands for, and the vendors that use it so.
 
-    All conditions that a row has must hold. `codes` match a code, type or reason: without regard
-    to case, underscores, dots and a last "error"; a `*` stands for any text. `words` match what
-    the provider says in words, outside of quotation marks unless `in_quotes`; a `…` stands for up
-    to five of its words. `statuses` are bounds, both included. `unless_json` is for bodies that
-    are a page or plain text.
+    A row matches if its statuses fit and one of its codes or words is found. `codes` match a code,
+    type or reason, without regard to case, punctuation and a last "error"; a `*` stands for any
+    text. `words` match what the provider says in words, outside of quotation marks unless
+    `in_quotes`; a `…` stands for up to five of its words. `statuses` are bounds, both included.
+    `unless_json` is for bodies that are a page or plain text.
     """
 
     means: type[ProviderError]

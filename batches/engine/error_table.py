@@ -46,20 +46,12 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         RequestRefused,
-        "OpenAI, Azure, DashScope, Zhipu, Volcengine, MiniMax: the content is refused",
+        "OpenAI, Azure, DashScope, Zhipu, Volcengine, MiniMax: content refused or too long",
         codes=split(
             """
             content_policy_violation; content_filter*; ResponsibleAIPolicyViolation; moderation*;
             data_inspection_failed; *SensitiveContentDetected*; prohibited_content; 1301;
-            base_resp.1026; base_resp.1027
-            """
-        ),
-    ),
-    Row(
-        RequestRefused,
-        "OpenAI, Anthropic, vLLM: the request is too long",
-        codes=split(
-            """
+            base_resp.1026; base_resp.1027;
             context_length_exceeded; string_above_max_length; request_too_large
             """
         ),
