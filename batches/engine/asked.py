@@ -1,6 +1,6 @@
 """The schemas in the body of a request: what the answer is asked to fit, or a call of a tool."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from batches.engine.keywords import Schema
 from batches.engine.records import Endpoint
 from batches.engine.schemas import response_model
 from batches.engine.strict import StrictProblem, strict_problems
-from batches.engine.strict_form import strict_schema
+from batches.engine.strict_form import strict_form
 
 Path = tuple[str | int, ...]
 
@@ -44,15 +44,29 @@ class AskedSchema:
             param = self.param + error.param.removeprefix("schema")
             raise PromptRejected(error.message, param=param, code=error.code) from error
 
+    def strict_form(self) -> Schema | None:
+        """Return the schema as the strict mode wants it, or None if it cannot be put so."""
+        form = strict_form(self.schema)
+        return None if form.problems else form.schema
+
     def problems(self, *, in_strict_form: bool = False) -> list[StrictProblem]:
-        """What the provider may refuse, if the strict mode is asked for, of what it is sent."""
-        if not self.strict and not in_strict_form:
-            return []
-        sent = strict_schema(self.schema) if in_strict_form else self.schema
+        """Return what the strict mode refuses, if it is asked for.
+
+        In the strict form that is why the schema cannot be put in the form, and is sent as it was
+        given instead.
+        """
+        if in_strict_form:
+            found: Iterable[StrictProblem] = map(_left, strict_form(self.schema).problems)
+        else:
+            found = strict_problems(self.schema) if self.strict else ()
         return [
             replace(problem, place=self.param + problem.place.removeprefix("root"))
-            for problem in strict_problems(sent)
+            for problem in found
         ]
+
+
+def _left(problem: StrictProblem) -> StrictProblem:
+    return replace(problem, message=f"{problem.message}; sent without strict")
 
 
 def _param(path: Path, key: str) -> str:
@@ -113,12 +127,13 @@ def _functions(
 
 
 def with_strict_form(
-    body: Mapping[str, Any], asked: AskedSchema, strict_form: Schema
+    body: Mapping[str, Any], asked: AskedSchema, form: Schema | None
 ) -> dict[str, Any]:
-    """The body with one of its schemas put in this form, as the strict mode wants it."""
+    """Return the body with one of its schemas in its strict form; without one, as not strict."""
     described = dict(_at(body, asked.described_at))
-    described[asked.key] = strict_form
-    described["strict"] = True
+    described["strict"] = form is not None
+    if form is not None:
+        described[asked.key] = form
     changed: dict[str, Any] = _with(body, asked.described_at, described)
     return changed
 

@@ -9,7 +9,6 @@ from batches.engine.asked import AskedSchema, asked_schemas
 from batches.engine.errors import PromptRejected
 from batches.engine.keywords import Schema
 from batches.engine.records import Endpoint
-from batches.engine.strict_form import strict_schema
 
 
 class KnownSchemas:
@@ -22,7 +21,7 @@ class KnownSchemas:
     def __init__(self, defaults: Mapping[str, Any], endpoint: Endpoint) -> None:
         self._schemas = {id(schema): schema for schema in _schemas_in(defaults, endpoint)}
         self._models: dict[int, type[BaseModel]] = {}
-        self._strict_forms: dict[int, Schema] = {}
+        self._strict_forms: dict[int, Schema | None] = {}
 
     def model_of(self, asked: AskedSchema) -> type[BaseModel]:
         """The model of what fits a schema. Raises PromptRejected."""
@@ -33,13 +32,13 @@ class KnownSchemas:
             self._models[key] = asked.model()
         return self._models[key]
 
-    def strict_form_of(self, asked: AskedSchema) -> Schema:
-        """A schema as the strict mode wants it."""
+    def strict_form_of(self, asked: AskedSchema) -> Schema | None:
+        """Return a schema as the strict mode wants it, or None if it cannot be put so."""
         if not self._is_known(asked.schema):
-            return strict_schema(asked.schema)
+            return asked.strict_form()
         key = id(asked.schema)
         if key not in self._strict_forms:
-            self._strict_forms[key] = strict_schema(asked.schema)
+            self._strict_forms[key] = asked.strict_form()
         return self._strict_forms[key]
 
     def _is_known(self, schema: Schema) -> bool:

@@ -47,6 +47,10 @@ class References:
         """What a schema refers to; of a dynamic reference, all that it may lead to."""
         return self._targets[id(node)]
 
+    def place_of(self, node: Node) -> Place:
+        """Return where a schema stands; the root, and what is not of the schema, stand at ()."""
+        return self._places.get(id(node), ())
+
     def _learn(self, node: Any, *, base: str, place: Place) -> None:
         if not isinstance(node, dict):
             return

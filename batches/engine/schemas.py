@@ -12,6 +12,7 @@ from batches.engine.errors import PromptRejected
 from batches.engine.expansion import Expansion, expansion_of
 from batches.engine.judging import judge_of
 from batches.engine.keywords import LoadedSchema, Schema
+from batches.engine.older_drafts import modern
 from batches.engine.references import Unfollowable
 
 MAX_SCHEMA_BYTES = 256 * 1024
@@ -69,8 +70,9 @@ def schema_of(model: type[BaseModel]) -> LoadedSchema:
 
 @lru_cache(maxsize=128)
 def _model_of(canonical: str, name: str) -> type[BaseModel]:
-    schema: LoadedSchema = json.loads(canonical)
-    _check_depth(schema)
+    given: LoadedSchema = json.loads(canonical)
+    _check_depth(given)
+    schema: LoadedSchema = modern(given)
     expansion = _bounded_expansion(schema)
     compiled = compile_schema(schema, patterns=expansion.patterns)
     return model_judged_by(compiled, schema, name, expansion=expansion)

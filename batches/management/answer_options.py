@@ -60,10 +60,10 @@ def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def warning_text(warning: Mapping[str, Any]) -> str:
-    """A warning of a batch in one line."""
+def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:
+    """Return a warning of a batch in one line, with the remedy if there is one."""
     line = f"line {warning['line']}: " if warning["line"] else ""
-    return (
-        f"Warning: {line}{warning['param']}: {warning['message']} ({warning['code']}); "
-        "the provider may refuse it. --strict-schema sends a form that it takes."
-    )
+    text = f"Warning: {line}{warning['param']}: {warning['message']} ({warning['code']})"
+    if strict_schemas:
+        return f"{text}."
+    return f"{text}; the provider may refuse it. --strict-schema sends a form that it takes."

@@ -66,7 +66,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
     display.say(str(demand.estimate(provider.price_list)).capitalize())
     for warning in batch.warnings:
-        display.say(warning_text(warning))
+        display.say(warning_text(warning, strict_schemas=batch.strict_schemas))
     return batch
 
 

@@ -151,3 +151,24 @@ def test_only_who_asks_for_the_strict_mode_is_warned_of_it() -> None:
     assert warned(format_body(CHAT, OPEN, strict=True), strict_schemas=True) == set()
     lists = {"type": "array", "items": OPEN}
     assert warned(format_body(CHAT, lists), strict_schemas=True) == {("root_object", place)}
+
+
+TUPLE = {"type": "object", "properties": {"p": {"type": "array", "prefixItems": [SCHEMA]}}}
+
+
+@pytest.mark.parametrize("strict", [{}, {"strict": True}])
+def test_what_cannot_be_put_in_the_strict_form_is_sent_as_given_and_not_strict(
+    strict: dict[str, bool],
+) -> None:
+    body = {
+        **format_body(CHAT, TUPLE, **strict),
+        **tool_body(CHAT, parameters=TUPLE, strict=True),
+    }
+    sent = json.loads(prepared(body, strict_schemas=True).content)
+    assert sent["response_format"]["json_schema"] == {"name": "n", "schema": TUPLE, "strict": False}
+    tool = sent["tools"][1]["function"]
+    assert (tool["parameters"], tool["strict"]) == (TUPLE, False)
+    places = ("body.response_format.json_schema.schema", "body.tools.1.function.parameters")
+    found = strict_warnings(body, endpoint=CHAT, strict_schemas=True)
+    assert {problem.place for problem in found} == {f"{place}.properties.p" for place in places}
+    assert all(problem.message.endswith("; sent without strict") for problem in found)

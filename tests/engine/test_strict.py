@@ -36,7 +36,11 @@ GOOD: list[dict[str, Any]] = [
     closed(a={"anyOf": [INTEGER, {"type": "null"}]}, b={"type": ["string", "null"]}),
     {**closed(a={"$ref": "#/$defs/x"}), "$defs": {"x": closed(again={"$ref": "#"})}},
     closed(a={"type": "array", "items": INTEGER, "minItems": 1, "maxItems": 3}),
-    closed(a={"enum": ["x", "y"]}, b={"const": 1}, c={"type": "number", "multipleOf": 2}),
+    closed(
+        a={"type": "string", "enum": ["x"]},
+        b={"type": "integer", "const": 1},
+        c={"type": "number", "multipleOf": 2},
+    ),
     nested(10),
 ]
 BAD: list[tuple[Any, str, str]] = [
