@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from batches.engine.keywords import Node, Schema
-from batches.engine.references import References
+from batches.engine.references import References, Unfollowable
 from batches.engine.schemas import schema_of
 from batches.engine.strict import is_object, required_of
 
@@ -37,7 +37,7 @@ class AddedNulls:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._references = References(schema) if isinstance(schema, Mapping) else None
+        self._references = _references_of(schema)
 
     def take_out(self, value: Any, *, all_doubtful: bool = False) -> bool:
         """Take them out of a value; whether there were any.
@@ -48,6 +48,14 @@ class AddedNulls:
         if self._references is None:
             return False
         return _Reading(self._references, all_doubtful=all_doubtful).of(self._schema, value)
+
+
+def _references_of(schema: Schema) -> References | None:
+    try:
+        return References(schema) if isinstance(schema, Mapping) else None
+    except Unfollowable:
+        # A class may write what it likes; its own verdict does not depend on it.
+        return None
 
 
 class _Reading:

@@ -15,12 +15,22 @@ class KnownSchemas:
     """What becomes of the schemas in the defaults of a batch, found once and not for each prompt.
 
     To look a schema up among all that there are is to write it out; these are known by what they
-    are. They must not change meanwhile.
+    are. They must not change meanwhile. The answers that the defaults ask for may be those of a
+    class.
     """
 
-    def __init__(self, defaults: Mapping[str, Any], endpoint: Endpoint) -> None:
-        self._schemas = {id(schema): schema for schema in _schemas_in(defaults, endpoint)}
+    def __init__(
+        self,
+        defaults: Mapping[str, Any],
+        endpoint: Endpoint,
+        *,
+        answer_model: type[BaseModel] | None = None,
+    ) -> None:
+        asked = _asked_in(defaults, endpoint)
+        self._schemas = {id(one.schema): one.schema for one in asked}
         self._models: dict[int, type[BaseModel]] = {}
+        if answer_model is not None:
+            self._models = {id(one.schema): answer_model for one in asked if one.tool is None}
         self._strict_forms: dict[int, Schema | None] = {}
 
     def model_of(self, asked: AskedSchema) -> type[BaseModel]:
@@ -45,9 +55,9 @@ class KnownSchemas:
         return self._schemas.get(id(schema)) is schema
 
 
-def _schemas_in(defaults: Mapping[str, Any], endpoint: Endpoint) -> list[Schema]:
+def _asked_in(defaults: Mapping[str, Any], endpoint: Endpoint) -> list[AskedSchema]:
     try:
-        return [asked.schema for asked in asked_schemas(defaults, endpoint)]
+        return asked_schemas(defaults, endpoint)
     except PromptRejected:
         # Each prompt that does not bring a better one is rejected for it.
         return []

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from batches.engine.added_nulls import added_nulls_of
+from batches.engine.classes import unwrapped
 from batches.engine.errors import AnswerRejected, FailureKind
 from batches.engine.excerpts import json_within
 from batches.engine.follow_up import follow_up
@@ -164,7 +165,7 @@ def _validated(model: type[BaseModel], text: str, value: Any) -> Any:
         model.model_validate(value)
         return value
     try:
-        return model.model_validate_json(text)
+        return unwrapped(model.model_validate_json(text))
     except ValidationError:
         raise
     except Exception as error:

@@ -1,7 +1,6 @@
 """Phase 1: a prompt becomes a request that is ready to send. Sequential, no I/O."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,13 +12,14 @@ from batches.engine.asked import (
     tool_names,
     with_strict_form,
 )
+from batches.engine.classes import class_model, type_name
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.keywords import Schema
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.records import MAX_TOKENS, Endpoint, Outcome, PreparedRequest, PromptSpec
-from batches.engine.schemas import response_model
-from batches.engine.strict import StrictProblem, strict_problems
-from batches.engine.strict_form import strict_schema
+from batches.engine.schemas import response_model, schema_of
+from batches.engine.strict import StrictProblem
+from batches.engine.strict_form import strict_form
 
 # Fields by which some gateways let a request choose its own destination or credentials.
 FORBIDDEN_FIELDS = frozenset({"api_base", "api_key", "base_url", "extra_headers"})
@@ -178,6 +178,12 @@ def with_response_schema(
     """The defaults, with every answer asked for in this schema. Raises PromptRejected."""
     response_model(schema)
     described = {"name": name, "schema": schema, **({"strict": True} if strict else {})}
+    return _asking(defaults, endpoint, described)
+
+
+def _asking(
+    defaults: Mapping[str, Any], endpoint: Endpoint, described: Mapping[str, Any]
+) -> dict[str, Any]:
     if endpoint == "/v1/chat/completions":
         return {**defaults, "response_format": {"type": "json_schema", "json_schema": described}}
     if endpoint == "/v1/responses":
@@ -186,16 +192,20 @@ def with_response_schema(
 
 
 def with_response_class(
-    defaults: Mapping[str, Any], *, endpoint: Endpoint, model: type[BaseModel]
+    defaults: Mapping[str, Any], *, endpoint: Endpoint, model: Any
 ) -> dict[str, Any]:
-    """The defaults, with every answer asked for as JSON of a class, in the strict mode if it can
-    be put so. Raises PromptRejected."""
-    schema = strict_schema(model.model_json_schema())
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", model.__name__)[:64]
-    strict = not strict_problems(schema)
-    return with_response_schema(
-        defaults, endpoint=endpoint, schema=schema, name=name, strict=strict
-    )
+    """Return the defaults, with every answer asked for as JSON of a type.
+
+    It is asked for in the strict mode, if the schema of the type can be put so. Raises
+    PromptRejected.
+    """
+    answer_model = class_model(model)
+    schema = schema_of(answer_model)
+    form = strict_form(schema)
+    described: dict[str, Any] = {"name": type_name(model), "schema": schema}
+    if not form.problems:
+        described = {**described, "schema": form.schema, "strict": True}
+    return _asking(defaults, endpoint, described)
 
 
 def asks_for_schema(body: Mapping[str, Any], endpoint: Endpoint) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from batches.engine.classes import class_model
 from batches.engine.errors import ConfigError, ProviderError
 from batches.engine.execute import (
     DEFAULT_BATCH_SIZE,
@@ -68,7 +69,7 @@ async def process_prompt_batch(
     schedule: Schedule = "rolling",
     timeout_s: float = DEFAULT_TIMEOUT_S,
     retry: RetryPolicy | None = None,
-    response_model: type[BaseModel] | None = None,
+    response_model: Any = None,
     ladder: LadderOptions | None = None,
 ) -> ProcessedBatch:
     """Run prompts through the three phases and return their outcomes in order.
@@ -78,7 +79,9 @@ async def process_prompt_batch(
     when it asks for a pause (a refused key, an empty account), the rest fails with that error.
 
     With a `response_model` every prompt that brings no schema of its own is asked for JSON that
-    fits this class; its `parsed` is an instance. `ladder` says what is done so that it fits.
+    fits this type: a pydantic model, a dataclass, a TypedDict, `list[Model]`, or any other that
+    pydantic's TypeAdapter takes; its `parsed` is what the TypeAdapter makes of it. Raises
+    PromptRejected for any other type. `ladder` says what is done so that an answer fits.
     """
     specs = [prompt_spec(index, prompt, endpoint) for index, prompt in enumerate(prompts)]
     prepared = prepare_prompts(specs, endpoint, defaults or {}, response_model)
@@ -111,18 +114,20 @@ def prepare_prompts(
     specs: Iterable[PromptSpec],
     endpoint: Endpoint,
     defaults: Mapping[str, Any],
-    response_model: type[BaseModel] | None = None,
+    response_model: Any = None,
 ) -> list[PreparedRequest | Outcome]:
     """Phase 1 for prompts held in memory."""
+    answer_model: type[BaseModel] | None = None
     if response_model is not None:
-        defaults = with_response_class(defaults, endpoint=endpoint, model=response_model)
-    known = KnownSchemas(defaults, endpoint)
+        answer_model = class_model(response_model)
+        defaults = with_response_class(defaults, endpoint=endpoint, model=answer_model)
+    known = KnownSchemas(defaults, endpoint, answer_model=answer_model)
     prepared: list[PreparedRequest | Outcome] = []
     for spec in specs:
         request = prepare_prompt_request(spec, endpoint=endpoint, defaults=defaults, known=known)
-        is_classed = response_model is not None and not asks_for_schema(spec.body, endpoint)
+        is_classed = answer_model is not None and not asks_for_schema(spec.body, endpoint)
         if isinstance(request, PreparedRequest) and is_classed:
-            request = replace(request, response_model=response_model, optional_as_null=True)
+            request = replace(request, optional_as_null=True)
         prepared.append(request)
     return prepared
 
