@@ -131,12 +131,17 @@ class _Reading:
             and _is_of_enum(node, value)
             and all(self._fit(inner, value, levels) for inner in beside)
             and all(
-                any(self._fit(inner, value, levels) for inner in _list(node, keyword))
+                self._fit_branch(node, keyword, value, levels)
                 for keyword in ("anyOf", "oneOf")
                 if keyword in node
             )
             and self._fit_within(node, value, levels)
         )
+
+    def _fit_branch(self, node: Node, keyword: str, value: Any, levels: int) -> bool:
+        fitting = sum(self._fit(inner, value, levels) for inner in _list(node, keyword))
+        # A null that two of a oneOf have a place for is none that the schema has a place for.
+        return fitting == 1 if keyword == "oneOf" and value is None else fitting > 0
 
     def _fit_within(self, node: Node, value: Any, levels: int) -> bool:
         if isinstance(value, list):

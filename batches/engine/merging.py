@@ -1,6 +1,6 @@
 """Several schemas that all hold of one value, as one schema."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -18,7 +18,7 @@ class Unmergeable(ValueError):
     """Schemas that no one schema says the same as, or that nothing fits."""
 
 
-def merged(nodes: Iterable[Node]) -> dict[str, Any]:
+def merged(nodes: Sequence[Node]) -> dict[str, Any]:
     """Return one schema that says what all of them say; annotations are those of the first.
 
     Where two patterns or the like meet, the first is kept: the result may allow more than the
@@ -31,7 +31,20 @@ def merged(nodes: Iterable[Node]) -> dict[str, Any]:
                 found[keyword] = _both(keyword, found[keyword], value)
             else:
                 found[keyword] = value
+    for node in nodes:
+        if node.get("additionalProperties") is False and not node.get("patternProperties"):
+            _shut(found, set(node.get("properties", ())))
     return found
+
+
+def _shut(found: dict[str, Any], allowed: set[str]) -> None:
+    """Take out the properties that a closed object among the schemas does not know."""
+    properties = found.get("properties", {})
+    shut = properties.keys() - allowed
+    if shut & set(found.get("required", ())):
+        raise Unmergeable(f"{', '.join(sorted(shut))[:100]} must be there and must not")
+    if shut:
+        found["properties"] = {name: properties[name] for name in properties if name in allowed}
 
 
 def _alternatives_first(node: Node) -> dict[str, Any]:

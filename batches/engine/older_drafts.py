@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from batches.engine.keywords import HOLD_MANY, HOLD_NAMED, HOLD_ONE
 
@@ -80,17 +80,18 @@ def _redirect(changed: Any, schema: Any, tuples: set[int]) -> None:
 
 
 def _redirected(reference: str, schema: Any, tuples: set[int]) -> str:
-    steps = reference[2:].split("/")
+    steps = unquote(reference[2:]).split("/")
+    is_moved = False
     value = schema
     for number, written in enumerate(steps):
-        step = unquote(written).replace("~1", "/").replace("~0", "~")
+        step = written.replace("~1", "/").replace("~0", "~")
         if isinstance(value, list):
             value = value[int(step)] if step.isdecimal() and int(step) < len(value) else None
         else:
             value = value.get(step) if isinstance(value, dict) else None
         if id(value) in tuples:
-            steps[number] = "prefixItems"
-    return "/".join(["#", *steps])
+            steps[number], is_moved = "prefixItems", True
+    return "#/" + quote("/".join(steps), safe="/~$") if is_moved else reference
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,9 @@ UNSUPPORTED = frozenset(
     "$anchor $dynamicAnchor $dynamicRef $recursiveAnchor $recursiveRef".split()
 )
 FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid".split())
+SIZE_RULES = frozenset(
+    "too_many_properties too_many_enum_values too_long_enum too_long_names too_deep".split()
+)
 # Definitions stand beside the $ref of a root without being part of what it says.
 DEFINITIONS = ("$defs", "definitions")
 
@@ -76,6 +79,10 @@ def problems_at(schema: Mapping[str, Any], places: Mapping[int, str]) -> tuple[S
     problems = list(_of_root(schema))
     for place, part in parts:
         problems += _of_part(part, place, definitions)
+    for keyword, name in sorted(_endless(schema, definitions)):
+        place = places.get(id(schema[keyword][name]), f"root.{keyword}.{name}")
+        message = "it leads back to itself without an object or a list between"
+        problems.append(StrictProblem("known_ref", place, message))
     return (*problems, *_of_size(schema, [part for _, part in parts]))
 
 
@@ -148,6 +155,28 @@ def _of_reference(
     if reference != "#" and (match is None or match.groups() not in definitions):
         message = f"{str(reference)[:100]!r} is no definition at the root of the schema"
         yield StrictProblem("known_ref", place, message)
+
+
+def _endless(schema: Mapping[str, Any], definitions: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the definitions that are alternatives of themselves, or of such ones."""
+    left = {key: set(_alternatives(schema[key[0]][key[1]])) for key in definitions}
+    while True:
+        leading = {key: known for key, found in left.items() if (known := found & left.keys())}
+        if len(leading) == len(left):
+            return set(leading)
+        left = leading
+
+
+def _alternatives(part: Any) -> Iterator[tuple[str, str]]:
+    """Yield the definitions that a schema is, or may be, without going into a value."""
+    if not isinstance(part, Mapping):
+        return
+    match = _DEFINITION.fullmatch(str(part.get("$ref", "")))
+    if match is not None:
+        yield match[1], match[2]
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for inner in part.get(keyword, ()):
+            yield from _alternatives(inner)
 
 
 def _of_size(schema: Mapping[str, Any], parts: Sequence[Any]) -> Iterator[StrictProblem]:

@@ -15,6 +15,7 @@ from batches.engine.older_drafts import modern
 from batches.engine.references import META_SCHEMA, References, Unfollowable
 from batches.engine.strict import (
     DEFINITIONS,
+    SIZE_RULES,
     StrictProblem,
     enumerated,
     has_type,
@@ -33,8 +34,8 @@ from batches.engine.strict_parts import (
 )
 
 # What stands beside a reference is written out in its place, as long as the form stays small.
-MAX_INLINED = 5_000
-MAX_WRITTEN = 30_000
+MAX_INLINED = 3_000
+MAX_WRITTEN = 15_000
 # And as long as one does not lead to the next without end.
 MAX_NESTED = 12
 
@@ -79,15 +80,24 @@ def strict_form(schema: Schema) -> StrictForm:
 def _form_of(text: str) -> StrictForm:
     schema = modern(json.loads(text))
     try:
-        writer = _Writer(schema)
-        form = writer.form()
+        form = _written(schema, max_inlined=MAX_INLINED)
+        # What is written out counts as often as it is, and stands deeper than a definition.
+        is_large = any(problem.rule in SIZE_RULES for problem in form.problems)
+        return _written(schema, max_inlined=0) if is_large else form
     except (Unfollowable, RecursionError) as error:
         problem = StrictProblem("known_ref", "root", f"its references cannot be followed: {error}")
         return StrictForm(schema, (*strict_problems(schema), problem))
+
+
+def _written(schema: dict[str, Any], *, max_inlined: int) -> StrictForm:
+    writer = _Writer(schema, max_inlined)
+    form = writer.form()
     if not isinstance(form, Mapping):
         return StrictForm(form, tuple(strict_problems(form)))
     found = problems_at(form, writer.places)
-    return StrictForm(form, tuple(writer.explained(problem) for problem in found))
+    # What is written out in several places still stands in one.
+    explained = dict.fromkeys(writer.explained(problem) for problem in found)
+    return StrictForm(form, tuple(explained))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,8 @@ _NOWHERE = _Link(node=False, is_reference=False)
 class _Writer:
     """Writes the form of a schema from its root, and then of the definitions that it needs."""
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    def __init__(self, root: dict[str, Any], max_inlined: int) -> None:
+        self._max_inlined = max_inlined
         self.places: dict[int, str] = {}
         self._root = root
         self._references = References(root)
@@ -114,7 +125,7 @@ class _Writer:
         # What is being written: whatever leads back to it is written as a reference.
         self._open: list[int] = []
         self._reasons: dict[str, str] = {}
-        self._written = 0
+        self._written = self._inlined = self._inlining = 0
         # Else the id of one that is thrown away may be that of another.
         self._kept: list[Any] = []
 
@@ -130,9 +141,10 @@ class _Writer:
 
     def explained(self, problem: StrictProblem) -> StrictProblem:
         """Return a problem with the reason why a schema could not be put in the form."""
-        if problem.rule != "unsupported_keyword" or problem.place not in self._reasons:
+        if problem.rule != "unsupported_keyword" or not problem.message.startswith("allOf "):
             return problem
-        return replace(problem, message=self._reasons[problem.place])
+        reason = self._reasons.get(problem.place, "its parts cannot be merged")
+        return replace(problem, message=f"it cannot be put in the form: {reason}")
 
     def _form_of_root(self) -> Schema:
         self._open.append(id(self._root))
@@ -158,8 +170,10 @@ class _Writer:
         return content
 
     def _form(self, node: Any) -> Schema:
-        if not isinstance(node, Mapping):
-            return bool(node)
+        if not isinstance(node, Mapping) or is_never(node):
+            return node is True
+        self._written += 1
+        self._inlined += self._inlining > 0
         found = self._referred(node)
         form = self._whole(node) if found is None else self._reference(*found)
         if isinstance(form, Mapping):
@@ -168,15 +182,18 @@ class _Writer:
 
     def _reference(self, notes: dict[str, Any], target: Any) -> Schema:
         """Return a reference, or what it leads to with the annotations that stand beside it."""
-        if not isinstance(target, Mapping):
-            return bool(target)
+        if not isinstance(target, Mapping) or is_never(target):
+            return target is True
         if notes and self._may_be_inlined(target):
-            return {**self._content(target), **notes}
+            self._inlining += 1
+            content = self._content(target)
+            self._inlining -= 1
+            return content if content == _IMPOSSIBLE else {**content, **notes}
         return {"$ref": self._pointer(target)}
 
     def _may_be_inlined(self, target: Node) -> bool:
         is_new = id(target) not in self._open
-        return is_new and len(self._open) < MAX_NESTED and self._written < MAX_INLINED
+        return is_new and len(self._open) < MAX_NESTED and self._inlined < self._max_inlined
 
     def _pointer(self, target: Node) -> str:
         if id(target) not in self._pointers:
@@ -235,7 +252,6 @@ class _Writer:
     def _whole(self, node: Node, *, is_root: bool = False) -> dict[str, Any]:
         """Return the form of a schema with all that it refers to or holds put into one."""
         opened = len(self._open)
-        self._written += 1
         try:
             nodes = list(self._conjuncts(node, {id(node)}))
             said = merged(nodes)
@@ -243,7 +259,7 @@ class _Writer:
             form = self._said(said, is_root=is_root)
         except Unmergeable as reason:
             form = dict(_IMPOSSIBLE)
-            self._reasons[self._place(form, node)] = f"it cannot be put in the form: {reason}"
+            self._reasons[self._place(form, node)] = str(reason)
         finally:
             del self._open[opened:]
         self._place(form, node)
@@ -272,7 +288,7 @@ class _Writer:
         """Return the form of a schema that refers to nothing."""
         if "anyOf" not in said:
             return self._alone(said)
-        branches = [one for one in said.pop("anyOf") if not is_never(one)]
+        branches = [one for one in said.pop("anyOf") if not self._is_never(one)]
         if not branches:
             raise Unmergeable("nothing fits any of its alternatives")
         own = {keyword: said[keyword] for keyword in (VALUES | HOLDERS) & said.keys()}
@@ -283,6 +299,10 @@ class _Writer:
         if own:
             branches = [{"allOf": [one, own]} for one in branches]
         return {**notes_of(said), "anyOf": [self._form(one) for one in branches]}
+
+    def _is_never(self, node: Any) -> bool:
+        found = self._referred(node) if isinstance(node, Mapping) else None
+        return is_never(node if found is None else found[1])
 
     def _alone(self, said: dict[str, Any]) -> dict[str, Any]:
         if any(isinstance(one, list | dict) for one in enumerated(said)):

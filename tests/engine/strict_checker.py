@@ -19,7 +19,25 @@ def faults(schema: Any) -> list[str]:
     """Return what breaks a rule of strict mode in a schema that is sent."""
     if not isinstance(schema, dict) or schema.get("type") != "object" or "anyOf" in schema:
         return ["the root is no object"]
-    return [*_faults(schema, schema, "#", 1), *_size(schema)]
+    return [*_faults(schema, schema, "#", 1), *_circles(schema), *_size(schema)]
+
+
+def _circles(root: dict[str, Any]) -> Iterator[str]:
+    """Yield the references that lead back to themselves without going into a value."""
+    for keyword in ("$defs", "definitions"):
+        for name, inner in root.get(keyword, {}).items():
+            seen: set[str] = set()
+            left = [inner]
+            while left:
+                node = left.pop()
+                if isinstance(node, dict):
+                    left += node.get("anyOf", [])
+                if isinstance(node, dict) and node.get("$ref", "#") not in {"#", *seen}:
+                    seen.add(node["$ref"])
+                    _, holder, called = [*node["$ref"].split("/"), "", ""][:3]
+                    left.append(root.get(holder, {}).get(called))
+            if f"#/{keyword}/{name}" in seen:
+                yield f"{name}: a circle"
 
 
 def _faults(node: Any, root: dict[str, Any], at: str, depth: int) -> Iterator[str]:

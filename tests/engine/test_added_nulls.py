@@ -53,6 +53,7 @@ NULLS = [{"kind": "p", "x": None}, {"kind": "q", "x": None}]
         (fields(o={"oneOf": [fields(a=INTEGER), INTEGER]}), {"o": {"a": None}}, {"o": {}}),
         (fields(o={"allOf": [fields(a=INTEGER)]}), {"o": {"a": None}}, {"o": {}}),
         (TREE, {"n": None, "a": {"n": 1, "a": None}}, {"a": {"n": 1}}),
+        (fields(a={"oneOf": [MAYBE, {"enum": ["x", None]}]}), {"a": None}, {}),
         (KINDS, {"kind": "p", "x": None}, {"kind": "p"}),
         (KINDS, {"kind": "q", "x": None}, {"kind": "q", "x": None}),
         ({"items": KINDS}, NULLS, [{"kind": "p"}, {"kind": "q", "x": None}]),

@@ -142,3 +142,60 @@ def test_the_form_is_a_schema_and_is_its_own_form(schema: Any) -> None:
     once = strict_schema(schema)
     response_model(once)
     assert strict_schema(once) == once
+
+
+MANY_WORDS = [f"{'w' * 60}{number}" for number in range(251)]
+LIST = {"type": "array", "items": [INTEGER]}
+TUPLE = {"type": "array", "prefixItems": [INTEGER]}
+ENDLESS = {"z": {"anyOf": [INTEGER, {"$ref": "#/definitions/z"}]}}
+REFERRING = {"x": closed(), "far": {"properties": {"y": INTEGER}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "rule", "place"),
+    [
+        (closed(a=LIST), "unsupported_keyword", "root.properties.a"),
+        (closed(a=TUPLE), "unsupported_keyword", "root.properties.a"),
+        ({**closed(), "definitions": ENDLESS}, "known_ref", "root.definitions.z"),
+        (closed(a={}), "untyped", "root.properties.a"),
+        (closed(a=True), "untyped", "root.properties.a"),
+        (closed(a={"description": "anything"}), "untyped", "root.properties.a"),
+        (closed(a={"type": "array"}), "untyped", "root.properties.a"),
+        ({**closed(), "required": ["b"]}, "all_required", "root"),
+        (
+            closed(a={"type": "array", "items": [INTEGER]}),
+            "unsupported_keyword",
+            "root.properties.a",
+        ),
+        (
+            closed(a={"type": "array", "prefixItems": []}),
+            "unsupported_keyword",
+            "root.properties.a",
+        ),
+        ({**closed(), "patternProperties": {}}, "unsupported_keyword", "root"),
+        (closed(a={"type": "string", "enum": MANY_WORDS}), "too_long_enum", "root"),
+        (closed(a={"$ref": "#/$defs/x", "default": 1}), "lonely_ref", "root.properties.a"),
+        (closed(a={"$ref": "#/properties/a"}), "known_ref", "root.properties.a"),
+        (closed(a={"$ref": "#/$defs/missing"}), "known_ref", "root.properties.a"),
+        (closed(a={"$ref": "#/$defs/far/properties/y"}), "known_ref", "root.properties.a"),
+        (closed(a={"$ref": "other.json"}), "known_ref", "root.properties.a"),
+        (closed(a={"$ref": "#anchor"}), "known_ref", "root.properties.a"),
+        (
+            {**closed(), "definitions": {"z": {"$ref": "#/definitions/z"}}},
+            "known_ref",
+            "root.definitions.z",
+        ),
+    ],
+)
+def test_each_rule_of_references_and_types_is_named(schema: Any, rule: str, place: str) -> None:
+    whole = {**schema, "$defs": REFERRING}
+    assert (rule, place) in [(found.rule, found.place) for found in strict_problems(whole)]
+
+
+def test_nothing_that_strict_mode_takes_is_said_to_be_wrong() -> None:
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        **closed(a={"$ref": "#/definitions/t"}, b={**closed(), "type": ["object", "null"]}),
+        "definitions": {"t": {"anyOf": [INTEGER, closed(up={"$ref": "#/definitions/t"})]}},
+    }
+    assert strict_problems(schema) == []
