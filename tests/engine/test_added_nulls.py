@@ -94,7 +94,7 @@ def test_a_circle_of_alternatives_comes_to_an_end() -> None:
 def written(schema: Any, value: Any, root: Any, *, only_allowed: bool = False) -> Any:
     """A value in the strict form of a schema: with a null for each property left out.
 
-    Or only for those that may be null anyway, which nobody can tell from those that are.
+    Or only for those that may be null anyway: these cannot be told from those that are null.
     """
     write = partial(written, root=root, only_allowed=only_allowed)
     if "$ref" in schema:

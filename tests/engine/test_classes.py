@@ -194,7 +194,6 @@ class Undefined(BaseModel):
         (print, "function"),
         (..., "Ellipsis"),
     ],
-    ids=str,
 )
 async def test_what_is_no_type_for_pydantic_is_refused_before_a_call(kind: Any, named: str) -> None:
     script = Script("{}")
