@@ -20,6 +20,7 @@ from batches.engine.errors import (
     ProviderError,
     Unreachable,
 )
+from batches.engine.finish_reasons import raise_if_broken_off
 from batches.engine.records import PreparedRequest, Reply
 from batches.engine.replies import read_reply
 from batches.engine.reply_errors import error_of
@@ -148,13 +149,15 @@ class ProviderClient:
         """Make one call. Raises a ProviderError for everything but a well-formed reply."""
         path = request.endpoint.removeprefix("/v1")
         response, raw = await self._exchange("POST", path, request.content)
-        return read_reply(
+        reply = read_reply(
             request.endpoint,
             status_code=response.status_code,
             headers=self._read_headers(response),
             raw=raw,
             asked=request.content,
         )
+        raise_if_broken_off(reply)
+        return reply
 
     async def models(self) -> list[str]:
         """The names of the models that the provider lists. Raises a ProviderError."""

@@ -218,3 +218,13 @@ async def test_a_status_becomes_the_error_it_stands_for(
     assert (error.status_code, error.code, error.request_id) == (status, "why", "req_9")
     assert error.retry_after_s == 7.0
     assert json.loads(error.body or "") == body
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+async def test_half_an_answer_that_an_error_ended_is_an_error_to_retry(reason: str) -> None:
+    body = chat("half an")
+    body["choices"][0]["finish_reason"] = reason
+    error = await failure(answer(body))
+    assert type(error) is ServerError
+    assert error.body is not None
+    assert json.loads(error.body) == body
