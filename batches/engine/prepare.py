@@ -20,6 +20,7 @@ from batches.engine.records import MAX_TOKENS, Endpoint, Outcome, PreparedReques
 from batches.engine.schemas import response_model, schema_of
 from batches.engine.strict import StrictProblem
 from batches.engine.strict_form import strict_form
+from batches.engine.tool_choice import tool_demand
 
 # Fields by which some gateways let a request choose its own destination or credentials.
 FORBIDDEN_FIELDS = frozenset({"api_base", "api_key", "base_url", "extra_headers"})
@@ -61,6 +62,7 @@ def prepare_prompt_request(
             optional_as_null=strict_schemas,
             model=body["model"],
             max_output_tokens=_max_output_tokens(body),
+            tools=tool_demand(body),
         )
     except PromptRejected as error:
         return rejected(prompt, error)

@@ -40,6 +40,18 @@ class PromptSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolDemand:
+    """The tools that an answer may call, and whether it must call one of them.
+
+    `restricted`: the request itself limits the choice, so that an answer is judged by it.
+    """
+
+    allowed: frozenset[str] = frozenset()
+    required: bool = False
+    restricted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedRequest:
     """A prompt made ready to send; nothing is left to look up.
 
@@ -61,6 +73,8 @@ class PreparedRequest:
     model: str = ""
     # What the body says of the longest answer, in tokens.
     max_output_tokens: int | None = None
+    # None where that is not known: then the tools of `tool_models` may be called.
+    tools: ToolDemand | None = None
 
 
 @dataclass(frozen=True, slots=True)
