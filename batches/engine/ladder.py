@@ -6,18 +6,17 @@ The first rung that finds JSON decides: what is JSON and does not fit is never m
 something else that does.
 """
 
-import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from batches.engine.added_nulls import added_nulls_of
+from batches.engine.answers import Reading, Words, load, read_answer
 from batches.engine.classes import unwrapped
 from batches.engine.errors import AnswerRejected, FailureKind
-from batches.engine.excerpts import json_within
+from batches.engine.finish_reasons import Ending, ending_of
 from batches.engine.follow_up import follow_up
 from batches.engine.records import (
     Judgement,
@@ -27,14 +26,11 @@ from batches.engine.records import (
     Rung,
     ToolCall,
 )
-from batches.engine.repair import repaired_json
 from batches.engine.schemas import is_schema_model
 
 MAX_NAMED_VIOLATIONS = 5
 # Faults that another try may mend. A refusal, a cut or filtered answer would only come again.
 MENDABLE = frozenset({FailureKind.EMPTY, FailureKind.NOT_JSON, FailureKind.SCHEMA_VIOLATION})
-
-_HUGE = re.compile(r"[eE]\+?\d{3}|\d{300}")
 
 Climbed = tuple[Any, Rung | None]
 
@@ -61,60 +57,119 @@ def climb(request: PreparedRequest, reply: Reply, options: LadderOptions) -> Cli
     """
     if reply.fault is not None:
         raise reply.fault
-    if reply.tool_calls and request.tool_models:
-        _check_finished(reply)
-        return _fitting_calls(request, reply.tool_calls, options)
-    if request.response_model is None or reply.tool_calls:
+    calls = reply.tool_calls
+    restricted = request.tools is not None and request.tools.restricted
+    if not (request.response_model or restricted or (calls and request.tool_models)):
         return None, None
     _check_finished(reply)
-    if not reply.answer or not reply.answer.strip():
-        raise AnswerRejected(FailureKind.EMPTY, "the answer is empty")
-    return _fitting(request, request.response_model, reply.answer, options)
+    if calls:
+        return _fitting_calls(request, reply, options)
+    if request.tools is not None and request.tools.required:
+        raise _without_a_call(request, reply)
+    if request.response_model is None:
+        return None, None
+    return _fitting(request, request.response_model, reply.answer or "", options, reply)
 
 
 def _check_finished(reply: Reply) -> None:
     if reply.refusal:
         raise AnswerRejected(FailureKind.REFUSAL, f"the model refused: {reply.refusal}")
-    if reply.finish_reason == "length":
-        raise AnswerRejected(FailureKind.TRUNCATED, "the answer was cut off at the token limit")
-    if reply.finish_reason == "content_filter":
-        raise AnswerRejected(FailureKind.FILTERED, "the provider's content filter cut the answer")
+    said = f"finish reason {reply.finish_reason!r}"
+    match ending_of(reply.finish_reason):
+        case Ending.CUT:
+            message = f"the answer was cut off at the token limit ({said})"
+            raise AnswerRejected(FailureKind.TRUNCATED, message)
+        case Ending.FILTERED:
+            message = f"the provider's content filter cut the answer ({said})"
+            raise AnswerRejected(FailureKind.FILTERED, message)
+        case Ending.ERROR:
+            message = f"the provider broke off the answer ({said})"
+            raise AnswerRejected(FailureKind.TRUNCATED, message)
 
 
-def _fitting_calls(
-    request: PreparedRequest, calls: tuple[ToolCall, ...], options: LadderOptions
-) -> Climbed:
-    """The calls of tools with arguments that fit; the rung is the highest of them."""
+def _without_a_call(request: PreparedRequest, reply: Reply) -> AnswerRejected:
+    """The fault of an answer that calls no tool though one is demanded."""
+    if _reached_limit(request, reply):
+        message = "the answer reached the token limit before it called a tool"
+        return AnswerRejected(FailureKind.TRUNCATED, message)
+    message = "the answer calls no tool, and the request demands a call"
+    return AnswerRejected(FailureKind.SCHEMA_VIOLATION, message)
+
+
+def _reached_limit(request: PreparedRequest, reply: Reply) -> bool:
+    """Return True if the answer has as many tokens as were allowed, whatever its finish reason."""
+    limit = request.max_output_tokens
+    return limit is not None and reply.usage.output_tokens >= limit
+
+
+def _fitting_calls(request: PreparedRequest, reply: Reply, options: LadderOptions) -> Climbed:
+    """The calls of tools with arguments that fit; the rung is the highest of them.
+
+    None and None where only the choice of the tool was to be judged.
+    """
+    allowed = request.tool_models.keys() if request.tools is None else request.tools.allowed
     parsed, highest = [], Rung.PARSED
-    for call in calls:
-        if call.name not in request.tool_models:
-            message = f"there is no tool {call.name!r}"
+    for call in reply.tool_calls:
+        if call.name not in allowed:
+            message = f"the request allows no call of a tool {call.name[:100]!r}"
             raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, message)
-        model = request.tool_models[call.name]
-        arguments: Any = call.arguments
-        if model is not None:
-            try:
-                arguments, rung = _fitting(request, model, call.arguments, options)
-            except AnswerRejected as fault:
-                message = f"arguments of {call.name}: {fault.message}"
-                raise AnswerRejected(fault.kind, message) from fault
-            highest = max(highest, rung or highest, key=list(Rung).index)
+        try:
+            arguments, rung = _arguments(request, call, options, reply)
+        except AnswerRejected as fault:
+            message = f"arguments of {call.name}: {fault.message}"
+            raise AnswerRejected(fault.kind, message) from fault
+        highest = max(highest, rung or highest, key=list(Rung).index)
         parsed.append({"name": call.name, "arguments": arguments})
-    return parsed, highest
+    return (parsed, highest) if request.tool_models else (None, None)
+
+
+def _arguments(
+    request: PreparedRequest, call: ToolCall, options: LadderOptions, reply: Reply
+) -> Climbed:
+    """The arguments of a call: of a tool without a schema as they came, if they are whole."""
+    model = request.tool_models.get(call.name)
+    if model is not None:
+        return _fitting(request, model, call.arguments, options, reply)
+    if Words(call.arguments).end_inside:
+        raise AnswerRejected(FailureKind.TRUNCATED, "they end inside a value")
+    return call.arguments, None
 
 
 def _fitting(
-    request: PreparedRequest, model: type[BaseModel], answer: str, options: LadderOptions
+    request: PreparedRequest,
+    model: type[BaseModel],
+    answer: str,
+    options: LadderOptions,
+    reply: Reply,
 ) -> Climbed:
-    text, value, rung = _read(answer, options)
+    ended = ending_of(reply.finish_reason) in {Ending.COMPLETE, Ending.TOOL}
+    limited = _reached_limit(request, reply)
+    found = read_answer(answer, options, is_ended=ended and not limited, reached_limit=limited)
+    value = _fitting_value(request, model, found.reading)
+    for rival in found.rivals:
+        if _fits(request, model, rival) and not rival.says_the_same_as(found.reading):
+            message = "the answer has several JSON values that fit, and they differ"
+            raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, message)
+    return value, found.reading.rung
+
+
+def _fits(request: PreparedRequest, model: type[BaseModel], reading: Reading) -> bool:
+    try:
+        _fitting_value(request, model, reading)
+    except AnswerRejected:
+        return False
+    return True
+
+
+def _fitting_value(request: PreparedRequest, model: type[BaseModel], reading: Reading) -> Any:
     first: ValidationError | None = None
-    for meant in _meanings(model, text) if request.optional_as_null else ():
+    for meant in _meanings(model, reading.text) if request.optional_as_null else ():
         try:
-            return _validated(model, to_json(meant).decode(), meant), rung
+            return _validated(model, to_json(meant).decode(), meant)
         except ValidationError as error:
             first = first or error
     try:
-        return _validated(model, text, value), rung
+        return _validated(model, reading.text, reading.value)
     except ValidationError as error:
         violations = _violations(first or error)
         raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, violations) from error
@@ -125,39 +180,9 @@ def _meanings(model: type[BaseModel], text: str) -> Iterator[Any]:
     if "null" not in text:
         return
     for all_doubtful in (False, True):
-        value = _loaded(text)
+        value = load(text)
         if added_nulls_of(model).take_out(value, all_doubtful=all_doubtful):
             yield value
-
-
-def _read(answer: str, options: LadderOptions) -> tuple[str, Any, Rung]:
-    """The JSON in an answer as text and as value, and by what rung it was found."""
-    try:
-        return answer, _loaded(answer), Rung.PARSED
-    except ValueError as error:
-        fault = AnswerRejected(FailureKind.NOT_JSON, f"the answer is not JSON: {error}")
-    excerpt = json_within(answer)
-    if excerpt is None or not (options.extract_json or excerpt.text == answer.strip()):
-        raise fault
-    text, rung = excerpt.text, Rung.EXTRACTED
-    if not excerpt.sound:
-        mended = repaired_json(text) if options.repair_json else None
-        if mended is None:
-            raise fault
-        text, rung = mended, Rung.REPAIRED
-    try:
-        return text, _loaded(text), rung
-    except ValueError:
-        raise fault from None
-
-
-def _loaded(text: str) -> Any:
-    # It goes no deeper than 200 levels: neither it nor what walks the value can be overrun.
-    value = from_json(text, allow_inf_nan=False)
-    if _HUGE.search(text):
-        # A number too large for a float was read as an infinity, which is none of JSON's.
-        json.dumps(value, allow_nan=False)
-    return value
 
 
 def _validated(model: type[BaseModel], text: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from batches.engine.errors import FailureKind
-from batches.engine.excerpts import json_within
+from batches.engine.excerpts import excerpts_in
 from batches.engine.ladder import judge_reply
 from batches.engine.records import LadderOptions, Rung
 from batches.engine.repair import repaired_json
@@ -74,7 +74,19 @@ def test_the_schema_decides_whatever_the_text_around_an_answer(
     check(schema, value, f"```json\n{text}\n```", Rung.EXTRACTED)
     if isinstance(value, dict | list) and len(text) > len("[1]"):
         assume((before + after).strip())
-        check(schema, value, f"{before} {text} {after}", Rung.EXTRACTED)
+        check_within(schema, value, f"{before}\n{text}\n{after}")
+
+
+def check_within(schema: Any, value: Any, answer: str) -> None:
+    """A value with prose around it is the answer, or it is asked for again; never another one."""
+    judgement = judge_reply(request(schema=schema), reply(answer), ONCE)
+    if judgement.fault is None:
+        assert (judgement.parsed, judgement.rung) == (value, Rung.EXTRACTED)
+        assert valid(schema, value)
+    elif valid(schema, value):
+        assert "differ" in judgement.fault.message or judgement.fault.kind is FailureKind.TRUNCATED
+    else:
+        assert judgement.fault.kind is FailureKind.SCHEMA_VIOLATION
 
 
 @settings(max_examples=100)
@@ -88,7 +100,7 @@ def test_what_a_schema_allows_is_accepted(schema: Any, seed: int, before: str, a
     text = json.dumps(value)
     if isinstance(value, dict | list) and len(text) > len("[1]"):
         assume((before + after).strip())
-        check(schema, value, f"{before} {text} {after}", Rung.EXTRACTED)
+        check_within(schema, value, f"{before}\n{text}\n{after}")
 
 
 @settings(max_examples=300)
@@ -113,8 +125,7 @@ def test_a_comma_too_many_changes_nothing_of_the_value(value: Any) -> None:
 
 @given(answer=st.text(st.sampled_from("{}[]\",:'`\\ab1 \n"), max_size=80))
 def test_an_excerpt_is_a_part_of_the_answer_and_json_if_it_is_sound(answer: str) -> None:
-    excerpt = json_within(answer)
-    if excerpt is not None:
+    for excerpt in excerpts_in(answer).values:
         assert excerpt.text in answer
         if excerpt.sound and excerpt.text[:1] in {"{", "["}:
             json.loads(excerpt.text)
