@@ -224,7 +224,8 @@ async def test_a_status_becomes_the_error_it_stands_for(
 async def test_half_an_answer_that_an_error_ended_is_an_error_to_retry(reason: str) -> None:
     body = chat("half an")
     body["choices"][0]["finish_reason"] = reason
-    error = await failure(answer(body))
+    async with serving(answer(body)) as (_server, client):
+        error = await failure(client)
     assert type(error) is ServerError
     assert error.body is not None
     assert json.loads(error.body) == body
