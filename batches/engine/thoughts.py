@@ -132,11 +132,16 @@ class _Values:
         self._broken = 0
 
     def next_mark(self, position: int) -> re.Match[str] | None:
-        while (mark := self._mark.search(self._text, position)) is not None:
+        """Return the next mark from a position on that is not inside a value."""
+        mark = self._mark.search(self._text, position)
+        while mark is not None:
             opening = self._opening(position, mark.start())
             if opening is None:
                 return mark
             position = self._behind_value(opening)
+            # Looked for once, however many values stand before it.
+            if position > mark.start():
+                mark = self._mark.search(self._text, position)
         return None
 
     def _opening(self, position: int, end: int) -> int | None:

@@ -160,6 +160,19 @@ def answers() -> Iterator[tuple[str, str]]:
     for piece in pieces:
         for size in (LONG, 16 * LONG):
             yield f"{size} characters of {piece}", "{" + piece * (size // len(piece))
+    # Marks of thoughts: at each of them everything before it might be looked at again.
+    marked = ["<think>", "</think>", '{"a" <think>', '{"a" "<think>', "[1 2]<think>x</think>"]
+    marked += [
+        "<think ",
+        "<|channel|>a ",
+        '"<|channel|>final<|message|>{"a',
+        '{"a":1} ',
+        "{'a':'} ",
+    ]
+    for piece in marked:
+        many = piece * (8 * LONG // len(piece) - 10)
+        yield f"many characters of {piece}, then a mark", f"{many}</think>{{}}"
+        yield f"a mark, then many characters of {piece}", f"x</think>{many}"
     for end in ("", "\\"):
         yield f"an open string of escapes{end}", '{"a": "' + '\\"' * 8 * LONG + end
         yield f"a short one{end}", '{"a": "' + '\\"' * (LONG // 3) + end
