@@ -1,4 +1,4 @@
-"""Whatever word a provider uses for the end of an answer, it is understood, or nothing is assumed."""
+"""Every word that providers use for the end of an answer is understood, however it is spelled."""
 
 from collections.abc import Callable
 

@@ -149,8 +149,8 @@ THOUGHTS = [
     "<|inner_prefix|>{}<|inner_suffix|>",
     "Here is my thought process: {}\nHere is my response:\n",
     "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
-    "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>commentary<|message|>{}"
-    "<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>",
+    "<|channel|>analysis<|message|>{}<|end|><|channel|>final <|constrain|>json<|message|>",
+    "<|channel|>commentary<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
     "{}<|end|><|start|>assistant<|channel|>final<|message|>",
     "analysisWe need {}assistantfinal",
     "<think>{}</think>\n<answer>\n",
