@@ -97,9 +97,12 @@ def _without_a_call(request: PreparedRequest, reply: Reply) -> AnswerRejected:
 
 
 def _reached_limit(request: PreparedRequest, reply: Reply) -> bool:
-    """Return True if the answer has as many tokens as were allowed, whatever its finish reason."""
-    limit = request.max_output_tokens
-    return limit is not None and reply.usage.output_tokens >= limit
+    """Return True if the answer has as many tokens as were allowed, whatever its finish reason.
+
+    An estimate of the tokens says nothing of the limit.
+    """
+    limit, usage = request.max_output_tokens, reply.usage
+    return limit is not None and not usage.is_estimated and usage.output_tokens >= limit
 
 
 def _fitting_calls(request: PreparedRequest, reply: Reply, options: LadderOptions) -> Climbed:

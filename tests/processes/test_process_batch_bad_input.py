@@ -64,8 +64,6 @@ def test_many_bad_lines_are_counted_and_not_all_shown(cli: CommandLine) -> None:
     ("arguments", "parts"),
     [
         (["--provider", "nobody"], ["nobody"]),
-        (["--base-url", "http://127.0.0.1:1/v1"], ["127.0.0.1:1"]),
-        (["--base-url", "http://no-such-host.invalid/v1"], ["no-such-host.invalid"]),
         (["--base-url", "ftp://example.com"], ["ftp://example.com", "base URL"]),
         (["--base-url", "http://user:pw@127.0.0.1/v1"], ["base URL"]),
         (["--base-url", "http://10.1.2.3/v1"], ["10.1.2.3", "PROVIDER_PRIVATE_HOSTS"]),
@@ -92,14 +90,12 @@ def test_a_bad_option_is_named(cli: CommandLine, arguments: list[str], parts: li
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--base-url", "http://127.0.0.1:1/v1"],
-        ["--base-url", "http://no-such-host.invalid/v1"],
         ["--base-url", "http://10.1.2.3/v1"],
         ["--base-url", "http://127.0.0.1:1/v1", "--api-key-env", "NOT_SET"],
     ],
     ids=" ".join,
 )
-def test_an_endpoint_that_did_not_answer_is_not_kept(
+def test_an_endpoint_that_cannot_be_called_is_not_kept(
     cli: CommandLine, arguments: list[str]
 ) -> None:
     cli.path("prompts.jsonl", GOOD)
