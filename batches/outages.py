@@ -22,7 +22,6 @@ class OutageNow:
     lasted_s: float
     next_probe_s: float
     probes: int
-    at_once: bool
 
 
 def outages_of(provider_id: int) -> Mapping[str, OutageNow]:
@@ -34,7 +33,6 @@ def outages_of(provider_id: int) -> Mapping[str, OutageNow]:
             lasted_s=(row["now"] - row["since"]).total_seconds(),
             next_probe_s=(row["probe_at"] - row["now"]).total_seconds(),
             probes=row["probes"],
-            at_once=row["at_once"],
         )
         for row in rows.values()
     }
@@ -52,7 +50,6 @@ def record(provider_id: int, model: str, outage: OutageNow) -> None:
         "reason": outage.reason[:MAX_REASON_CHARS],
         "probe_at": lease_end(outage.next_probe_s),
         "probes": outage.probes,
-        "at_once": outage.at_once,
     }
     if outage.probes and rows.filter(probes__lt=outage.probes).update(**said):
         return

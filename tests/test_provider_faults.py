@@ -51,7 +51,7 @@ CUT_SHORT: dict[str, Step] = {
 @pytest.mark.parametrize("step", CUT_SHORT.values(), ids=CUT_SHORT)
 async def test_a_reply_that_is_cut_off_is_a_fault_of_the_network(step: Step) -> None:
     async with serving(step, answer(chat("next"))) as (server, client):
-        assert type(await failure(client)) is NetworkError
+        assert isinstance(await failure(client), NetworkError)
         assert (await client.send(request())).answer == "next"
         assert server.connections == 2
 
@@ -106,14 +106,14 @@ async def test_a_port_where_nobody_listens_is_a_fault_of_the_network() -> None:
     base_url = f"http://127.0.0.1:{closed_port()}/v1"
     async with ProviderClient(base_url, addresses=LOOPBACK) as client:
         error = await failure(client)
-    assert type(error) is NetworkError
+    assert isinstance(error, NetworkError)
     assert error.message == f"{base_url}: Connection refused"
 
 
 async def test_a_name_that_leads_nowhere_is_a_fault_of_the_network() -> None:
     async with ProviderClient("http://provider.invalid/v1") as client:
         error = await failure(client)
-    assert type(error) is NetworkError
+    assert isinstance(error, NetworkError)
     assert "provider.invalid" in error.message
 
 

@@ -103,7 +103,7 @@ async def test_a_key_is_not_in_the_errors_of_a_connection() -> None:
     base_url = f"http://127.0.0.1:{closed_port()}/v1"
     async with ProviderClient(base_url, api_key=KEY, addresses=LOOPBACK) as client:
         error = await failure(client)
-    assert type(error) is NetworkError
+    assert isinstance(error, NetworkError)
     assert KEY not in repr(error)
 
 

@@ -117,7 +117,7 @@ async def test_a_proxy_that_is_not_there_is_a_fault_of_the_network(
 ) -> None:
     way = WayOut(proxy=Proxy.of(proxy.format(port=closed_port())))
     error = await error_at(f"{scheme}://api.example.com/v1", way)
-    assert type(error) is NetworkError
+    assert isinstance(error, NetworkError)
     assert "the proxy cannot be reached: " in error.message
     assert says in error.message
 
@@ -147,7 +147,7 @@ async def test_a_proxy_of_the_operator_may_be_private_and_no_other() -> None:
         ours = WayOut(proxy=Proxy.of(proxy.url, set_by_operator=True))
         theirs = WayOut(proxy=Proxy.of(proxy.url))
         url = "https://api.example.com/v1"
-        assert type(await error_at(url, ours, addresses=NOWHERE_PRIVATE)) is NetworkError
+        assert isinstance(await error_at(url, ours, addresses=NOWHERE_PRIVATE), NetworkError)
         assert len(proxy.seen) == 1
         refused = await error_at(url, theirs, addresses=NOWHERE_PRIVATE)
     assert type(refused) is EndpointUnusable
@@ -169,7 +169,7 @@ async def test_a_tunnel_that_breaks_off_is_a_fault_of_the_network(tmp_path: Path
     cut = closes(head(content_length=len(good) + 1) + good)
     async with target("https", tmp_path, cut) as server, ForwardProxy() as proxy:
         way = WayOut(authorities=CA.pem, proxy=Proxy.of(proxy.url))
-        assert type(await error_at(server.base_url, way)) is NetworkError
+        assert isinstance(await error_at(server.base_url, way), NetworkError)
 
 
 @pytest.mark.parametrize(

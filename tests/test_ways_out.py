@@ -169,7 +169,7 @@ async def test_a_server_that_resets_instead_of_saying_so_is_hinted_at(tmp_path: 
     context = CA.wants_clients(CA.server(tmp_path, HERE))
     async with ScriptedServer(answer(chat()), tls=context) as server:
         error = await error_at(server.base_url, TRUSTING)
-        assert type(error) is NetworkError
+        assert isinstance(error, NetworkError)
         assert "if it asks for a client certificate, set PROVIDER_CLIENT_CERT" in error.message
         assert await answered(server.base_url, WITH_CERTIFICATE) == "hello"
 
@@ -185,7 +185,7 @@ async def test_https_to_a_port_without_tls_is_told_of() -> None:
         port = server.sockets[0].getsockname()[1]
         error = await error_at(f"https://{HERE}:{port}/v1", WayOut())
     # A gateway that restarts may answer like this too, so it is tried again.
-    assert type(error) is NetworkError
+    assert isinstance(error, NetworkError)
     assert "does not speak TLS; did you mean http://?" in error.message
 
 
@@ -219,7 +219,7 @@ async def test_an_alert_in_answer_to_plain_http_is_told_of(alert: bytes) -> None
 async def test_a_port_with_tls_that_closes_at_once_is_hinted_at(tmp_path: Path) -> None:
     async with ScriptedServer(answer(chat()), tls=CA.server(tmp_path, HERE)) as server:
         error = await error_at(f"http://{HERE}:{server.port}/v1", WayOut())
-    assert type(error) is NetworkError
+    assert isinstance(error, NetworkError)
     assert "if this port speaks TLS, write https://" in error.message
 
 

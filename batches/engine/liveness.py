@@ -1,12 +1,12 @@
 """Whether a target (a model of a provider) answers at all. Pure: the caller brings the clock.
 
-    answering --a failure that is newer than any answer--> doubtful
-    doubtful  --a call that was sent later is answered---> answering   (the prompts failed)
-    doubtful  --enough such failures, no newer answer----> away        (no prompt failed)
-    away      --a probe is answered----------------------> answering
+    answering --a call fails------------------------------------> doubtful
+    doubtful  --a call that was sent after that is answered-----> answering  (the prompt failed)
+    doubtful  --enough failures, and no such call may tell-------> away       (no prompt failed)
+    away      --a probe is answered------------------------------> answering
 
-Failures and answers are compared by when their calls were sent, not by when they ended: a server
-that shuts down still answers what it had begun.
+Only an answer to a call that was sent after a failure shows whose fault it was: a server that
+shuts down still answers what it had begun.
 """
 
 from collections.abc import Hashable
@@ -91,22 +91,18 @@ def shows_life(error: ProviderError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """An outage: why, since when, and when the next probe is due (monotonic seconds).
-
-    `at_once` says that calls fail at once, so that one that takes its time is a sign of life.
-    """
+    """An outage: why, since when, and when the next probe is due (monotonic seconds)."""
 
     reason: str
     since: float
     next_probe: float
     probes: int = 0
-    at_once: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
     call: Hashable
-    sent_at: float
+    failed_at: float
     suspicion: Suspicion
 
 
@@ -117,14 +113,14 @@ class Liveness:
     patience: Patience = field(default_factory=Patience)
     away: Away | None = None
     _in_flight: dict[Hashable, float] = field(default_factory=dict)
-    # When the newest of the calls that were answered was sent.
-    _answered: float = float("-inf")
     _doubts: list[_Doubt] = field(default_factory=list)
+    # Calls that were sent before may have failed because of an outage.
+    _excused_before: float = float("-inf")
 
     @property
     def is_undecided(self) -> bool:
-        """Return True if a call in flight will tell whose fault the latest failures are."""
-        return bool(self._doubts) and self._newer_in_flight() > 0
+        """Return True if a call in flight may yet tell whose fault the latest failures are."""
+        return bool(self._doubts) and bool(self._in_flight)
 
     def began(self, call: Hashable, now: float) -> None:
         """Note that a call is sent."""
@@ -133,12 +129,11 @@ class Liveness:
     def answered(self, call: Hashable) -> list[Hashable]:
         """Note that a call was answered; return the calls whose own fault failures have proved."""
         sent_at = self._in_flight.pop(call)
-        self._answered = max(self._answered, sent_at)
         if self.away is not None and sent_at > self.away.since:
             self.away = None
-        proved = [doubt.call for doubt in self._doubts if doubt.sent_at <= self._answered]
+        proved = [doubt.call for doubt in self._doubts if doubt.failed_at <= sent_at]
         if proved:
-            self._doubts = [doubt for doubt in self._doubts if doubt.sent_at > self._answered]
+            self._doubts = [doubt for doubt in self._doubts if doubt.failed_at > sent_at]
         return proved
 
     def forget(self, call: Hashable) -> None:
@@ -157,20 +152,16 @@ class Liveness:
         """Note that a call failed. `proved` says that its prompt has failed while the target
         answered others: such a prompt proves nothing more."""
         sent_at = self._in_flight.pop(call)
-        if self.away is not None:
+        if self.away is not None or sent_at <= self._excused_before:
             return Blame.TARGET
-        is_proof = suspicion is Suspicion.UNREACHED or not proved
-        if sent_at <= self._answered or not is_proof:
+        if proved and suspicion is not Suspicion.UNREACHED:
             return Blame.PROMPT
-        self._doubts.append(_Doubt(call, sent_at, suspicion))
+        self._doubts.append(_Doubt(call, now, suspicion))
         if not self._is_outage():
             return Blame.OPEN
-        self.away = Away(
-            error.message,
-            since=now,
-            next_probe=now + self.patience.wait_s(error, 0),
-            at_once=suspicion is not Suspicion.UNCERTAIN,
-        )
+        self._excused_before = now
+        next_probe = now + self.patience.wait_s(error, 0)
+        self.away = Away(error.message, since=now, next_probe=next_probe)
         return Blame.TARGET
 
     def excused(self) -> list[Hashable]:
@@ -184,36 +175,31 @@ class Liveness:
         if self.away is not None:
             probes = self.away.probes + 1
             next_probe = now + self.patience.wait_s(error, probes)
-            self.away = replace(
-                self.away,
-                reason=error.message,
-                next_probe=next_probe,
-                probes=probes,
-                at_once=suspicion_of(error) is not Suspicion.UNCERTAIN,
-            )
+            self.away = Away(error.message, self.away.since, next_probe, probes)
 
     def postpone(self, now: float) -> None:
         """Have the next probe wait, since another runner probes now."""
         if self.away is not None:
             self.away = replace(self.away, next_probe=now + self.patience.first_s)
 
-    def begin_outage(self, away: Away) -> None:
+    def begin_outage(self, away: Away, now: float) -> None:
         """Take the word of others that the target is away, or what is new of it."""
         self.away = away
+        self._excused_before = now
 
     def end_outage(self, now: float) -> None:
-        """Take the word of others that the target answers: calls sent before prove nothing."""
+        """Take the word of others that the target answers."""
         self.away = None
-        self._answered = max(self._answered, now)
         self._doubts = []
+        self._excused_before = now
 
     def _is_outage(self) -> bool:
         sure = sum(doubt.suspicion is not Suspicion.UNCERTAIN for doubt in self._doubts)
         prompts = len({doubt.call for doubt in self._doubts})
         enough = sure >= UNAVAILABLE_IN_A_ROW or prompts >= PROMPTS_IN_A_ROW
-        return enough and len(self._doubts) > self._newer_in_flight()
+        return enough and len(self._doubts) > self._telling()
 
-    def _newer_in_flight(self) -> int:
-        """Count the calls in flight that were sent after the first of the failures."""
-        first = min(doubt.sent_at for doubt in self._doubts)
-        return sum(sent_at > first for sent_at in self._in_flight.values())
+    def _telling(self) -> int:
+        """Count the calls in flight whose answer would tell of the first of the failures."""
+        first = min(doubt.failed_at for doubt in self._doubts)
+        return sum(sent_at >= first for sent_at in self._in_flight.values())

@@ -25,8 +25,8 @@ from batches.engine.request_queue import Call, RequestQueue
 
 # Targets that are told apart; a batch may name as many models as it likes.
 MOST_TARGETS = 1000
-# A probe that runs for this long, where calls failed at once, shows that its target is back.
-SLOW_PROBE_S = 10.0
+# A probe that is not answered for this long does not keep back the next one.
+PROBE_PATIENCE_S = 30.0
 # A lane waits for this long at most to learn whose fault a failure is, before the next try.
 DECISION_S = 2.0
 
@@ -95,8 +95,15 @@ class Target:
     def due(self) -> float:
         """When there is something to do for a target that is away (monotonic)."""
         if self.probe is not None:
-            return self.probe.began_at + SLOW_PROBE_S
+            return self.probe.began_at + PROBE_PATIENCE_S
         return self.away.next_probe if self.away else float("inf")
+
+    def is_probed(self, now: float) -> bool:
+        """Return True if a probe is on its way, and not for too long."""
+        probe = self.probe
+        if probe is None:
+            return False
+        return not probe.is_in_flight or now - probe.began_at < PROBE_PATIENCE_S
 
     def postpone(self, now: float) -> None:
         """Have the next probe wait, since another runner probes now."""
@@ -204,8 +211,11 @@ class OutageWatch:
         return now - away.since
 
     def shelve(self, call: Call) -> None:
-        """Keep a request until its target answers."""
-        self._queue.shelve(call, self._of(call).model)
+        """Keep a request until its target answers; give it out at once if it does already."""
+        target = self._of(call)
+        self._queue.shelve(call, target.model)
+        if target.away is None:
+            self._queue.release_all(target.model)
         self._bell.set()
 
     def release(self, call: Call) -> None:
@@ -224,7 +234,7 @@ class OutageWatch:
     def _heed(self, target: Target, shared: SharedOutages) -> None:
         away = shared.away.get(target.model)
         if away is not None and target.probe is None and shared.read_at > target.told_at:
-            target.liveness.begin_outage(away)
+            target.liveness.begin_outage(away, time.monotonic())
             target.told, target.told_at = away, shared.read_at
             self._excuse(target)
         elif target.contradicts(shared):
@@ -282,12 +292,9 @@ class OutageWatch:
 
     async def _probe(self, target: Target) -> None:
         away, now = target.away, time.monotonic()
-        if away is None:
+        if away is None or target.is_probed(now):
             return
-        if target.probe is not None:
-            if _is_slow(target.probe, away, now):
-                self._reopen(target)
-        elif now >= away.next_probe and self._queue.has_shelved(target.model):
+        if now >= away.next_probe and self._queue.has_shelved(target.model):
             if not await self._board.claim_probe(target.model):
                 target.postpone(time.monotonic())
             elif target.away is not None:
@@ -303,8 +310,3 @@ class OutageWatch:
                 await self._bell.wait()
         except TimeoutError:
             pass
-
-
-def _is_slow(probe: Call, away: Away, now: float) -> bool:
-    """Return True if a probe has not failed in a time in which calls failed."""
-    return away.at_once and probe.is_in_flight and now - probe.began_at >= SLOW_PROBE_S

@@ -26,7 +26,6 @@ class Migration(migrations.Migration):
                 ('since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('probe_at', models.DateTimeField()),
                 ('probes', models.PositiveIntegerField(default=0)),
-                ('at_once', models.BooleanField(help_text='calls fail at once')),
                 ('provider', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='outages', to='batches.provider')),
             ],
             options={

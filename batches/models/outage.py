@@ -29,7 +29,6 @@ class Outage(models.Model):
     since = models.DateTimeField(db_default=Now())
     probe_at = models.DateTimeField()
     probes = models.PositiveIntegerField(default=0)
-    at_once = models.BooleanField(help_text="calls fail at once")
 
     objects = OutageQuerySet.as_manager()
 

@@ -38,7 +38,6 @@ class ProviderBoard:
             lasted_s=now - away.since,
             next_probe_s=max(away.next_probe - now, 0.0),
             probes=away.probes,
-            at_once=away.at_once,
         )
         await self._database.call(outages.record, self._provider_id, model, outage)
 
@@ -52,7 +51,6 @@ def shared_outages(found: Mapping[str, OutageNow], *, read_at: float) -> SharedO
                 since=read_at - outage.lasted_s,
                 next_probe=read_at + outage.next_probe_s,
                 probes=outage.probes,
-                at_once=outage.at_once,
             )
             for model, outage in found.items()
         },

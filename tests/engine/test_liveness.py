@@ -131,16 +131,18 @@ def test_a_prompt_that_failed_while_others_were_answered_proves_no_outage() -> N
 
 def test_an_answer_to_a_call_that_was_sent_later_proves_the_failures_to_be_the_prompts() -> None:
     target = Liveness()
-    for call in range(4):
+    for call in range(3):
         target.began(call, float(call))
-    assert failed(target, 0, Overloaded("503")) is Blame.OPEN
-    assert failed(target, 1, Overloaded("503")) is Blame.OPEN
+    assert failed(target, 0, Overloaded("503"), now=3.0) is Blame.OPEN
+    target.began("later", 4.0)
+    assert failed(target, 1, Overloaded("503"), now=5.0) is Blame.OPEN
     undecided = [target.is_undecided]
-    assert target.answered(3) == [0, 1]
+    assert target.answered("later") == [0]
+    assert target.answered(2) == []
     undecided.append(target.is_undecided)
     assert undecided == [True, False]
-    # Sent before the one that was answered: at once.
-    assert failed(target, 2, Overloaded("503")) is Blame.PROMPT
+    target.began("last", 6.0)
+    assert target.answered("last") == [1]
     assert target.away is None
 
 
@@ -158,14 +160,29 @@ def test_answers_to_calls_that_were_sent_before_prove_nothing() -> None:
     assert target.away is not None
 
 
-def test_a_few_failures_are_no_outage_while_more_calls_may_yet_be_answered() -> None:
+@pytest.mark.parametrize("answered", [0, 40, 99])
+def test_all_that_is_in_flight_when_it_goes_away_is_excused(answered: int) -> None:
+    """Whichever was answered last before that."""
     target = Liveness()
     for call in range(100):
-        target.began(call, float(call))
-    for call in range(50):
-        assert failed(target, call, Overloaded("503")) is Blame.OPEN
-    assert target.away is None
-    assert failed(target, 50, Overloaded("503")) is Blame.TARGET
+        target.began(call, call * 0.01)
+    target.answered(answered)
+    others = [call for call in range(100) if call != answered]
+    error = NetworkError("the reply broke off")
+    blames = [failed(target, call, error, now=2.0) for call in others]
+    excused = PROMPTS_IN_A_ROW - 1
+    assert blames == [Blame.OPEN] * excused + [Blame.TARGET] * (99 - excused)
+    assert target.excused() == others[:PROMPTS_IN_A_ROW]
+
+
+def test_a_few_failures_are_no_outage_while_more_calls_may_tell() -> None:
+    target = Liveness()
+    target.began("first", 0.0)
+    assert failed(target, "first", Overloaded("503"), now=0.5) is Blame.OPEN
+    for call in range(100):
+        target.began(call, 1.0 + call)
+    blames = [failed(target, call, Overloaded("503"), now=200.0) for call in range(50)]
+    assert blames == [Blame.OPEN] * 49 + [Blame.TARGET]
 
 
 def test_while_it_is_away_every_failure_is_its_own_and_an_answered_probe_ends_it() -> None:
@@ -188,14 +205,17 @@ def test_an_old_call_that_is_answered_does_not_end_an_outage() -> None:
     assert target.away is not None
 
 
-def test_when_others_say_that_it_answers_older_failures_prove_nothing() -> None:
+def test_calls_that_were_in_flight_in_an_outage_are_excused_when_they_fail_after_it() -> None:
     target = Liveness()
     for call in range(9):
         target.began(call, 0.0)
-    target.begin_outage(Away("refused", since=0.0, next_probe=1.0))
+    target.begin_outage(Away("refused", since=0.0, next_probe=1.0), 1.0)
     target.end_outage(5.0)
-    assert {failed(target, call, Unreachable("refused")) for call in range(9)} == {Blame.PROMPT}
+    late = {failed(target, call, Unreachable("refused"), now=6.0) for call in range(9)}
+    assert late == {Blame.TARGET}
     assert target.away is None
+    target.began("new", 7.0)
+    assert failed(target, "new", ServerError("500"), now=8.0) is Blame.OPEN
 
 
 @pytest.mark.parametrize(
