@@ -18,13 +18,12 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from batches.simulator.chance import roll
-from batches.simulator.directives import read_script
+from batches.simulator.directives import Scripted, read_script, read_step
 from batches.simulator.effects import (
     Answer,
     AnswerForm,
     BodyFault,
     BrokenBody,
-    Effect,
     Failure,
     Hang,
     Plan,
@@ -34,6 +33,9 @@ from batches.simulator.latency import SPECS, checked_spec, seconds
 from batches.simulator.problems import first_problem
 
 MALFORMED: tuple[BodyFault, ...] = ("truncated", "html", "empty")
+
+# What a call is that nothing was said about.
+USUAL = Scripted()
 
 
 class BadKnob(ValueError):
@@ -54,9 +56,15 @@ def _names(value: object) -> object:
     return tuple(value) if isinstance(value, Sequence) else value
 
 
+def _mix_text(text: str) -> str:
+    mixed(text)
+    return text
+
+
 Spec = Annotated[str, BeforeValidator(str), AfterValidator(checked_spec)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Rates = Annotated[str | Mapping[int, float], BeforeValidator(_rates_text)]
+Mix = Annotated[str, AfterValidator(_mix_text)]
 Names = Annotated[Sequence[str], BeforeValidator(_names)]
 
 
@@ -74,6 +82,11 @@ class Behaviour:
     )
     reset_rate: Rate = Field(default=0.0, description="share whose connection is reset")
     hang_rate: Rate = Field(default=0.0, description="share never answered")
+    mix: Mix = Field(
+        default="",
+        description="shares of calls and what happens to them, in the words of a prompt's "
+        "directive: 0.02 status=429 retry_after=1; 0.01 latency=5; 0.01 body=html",
+    )
     requests_per_second: float = Field(
         default=0.0, ge=0, le=1e9, description="more calls are refused with 429; 0 = no limit"
     )
@@ -116,7 +129,7 @@ class Behaviour:
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
         if sum(share for share, _ in _odds(self, "", 0)) > 1 + 1e-9:
-            raise ValueError("the rates of errors, malformed, reset and hang exceed 1 together")
+            raise ValueError("the rates of errors, malformed, reset, hang, mix exceed 1 together")
         return self
 
     @property
@@ -153,35 +166,55 @@ def turned(behaviour: Behaviour, changes: Mapping[str, object]) -> Behaviour:
 def plan_call(behaviour: Behaviour, prompt: str, number: int, turn: int = 1) -> Plan:
     """What happens to this call, the first of a prompt being number 1; raises BadDirective."""
     scripted = read_script(prompt).at(number, turn)
-    spec = scripted.latency or behaviour.latency
+    drawn = _drawn(behaviour, prompt, number)
+    spec = scripted.latency or drawn.latency or behaviour.latency
     chance = 0.5 if spec == "0" else roll(behaviour.seed, "latency", number, prompt)
     return Plan(
         number=number,
         latency=seconds(spec, chance),
-        effect=scripted.effect or _drawn(behaviour, prompt, number),
+        effect=scripted.effect or drawn.effect or Answer(behaviour.answer_form),
     )
 
 
-def _drawn(behaviour: Behaviour, prompt: str, number: int) -> Effect:
-    odds = [(share, effect) for share, effect in _odds(behaviour, prompt, number) if share]
+def _drawn(behaviour: Behaviour, prompt: str, number: int) -> Scripted:
+    odds = [(share, what) for share, what in _odds(behaviour, prompt, number) if share]
     if not odds:
-        return Answer(behaviour.answer_form)
+        return USUAL
     chance = roll(behaviour.seed, "fault", number, prompt)
-    for share, effect in odds:
+    for share, what in odds:
         if chance < share:
-            return effect
+            return what
         chance -= share
-    return Answer(behaviour.answer_form)
+    return USUAL
 
 
-def _odds(behaviour: Behaviour, prompt: str, number: int) -> Iterator[tuple[float, Effect]]:
+def _odds(behaviour: Behaviour, prompt: str, number: int) -> Iterator[tuple[float, Scripted]]:
     for status, rate in rates_by_status(str(behaviour.error_rate)):
-        yield rate, Failure(status)
-    yield behaviour.reset_rate, Reset()
-    yield behaviour.hang_rate, Hang()
+        yield rate, Scripted(effect=Failure(status))
+    yield behaviour.reset_rate, Scripted(effect=Reset())
+    yield behaviour.hang_rate, Scripted(effect=Hang())
     if behaviour.malformed_rate:
         kind = int(roll(behaviour.seed, "malformed", number, prompt) * len(MALFORMED))
-        yield behaviour.malformed_rate, BrokenBody(MALFORMED[kind])
+        yield behaviour.malformed_rate, Scripted(effect=BrokenBody(MALFORMED[kind]))
+    yield from mixed(behaviour.mix)
+
+
+@lru_cache(maxsize=64)
+def mixed(text: str) -> tuple[tuple[float, Scripted], ...]:
+    """The shares in "0.02 status=429; 0.01 reset", and what each has happen; raises ValueError."""
+    return tuple(_portion(part.strip()) for part in text.split(";") if part.strip())
+
+
+def _portion(text: str) -> tuple[float, Scripted]:
+    share, _, words = text.partition(" ")
+    step = read_step(words)
+    try:
+        found = float(share)
+    except ValueError:
+        raise ValueError(f"{text!r} does not begin with a share, such as 0.02") from None
+    if not 0 <= found <= 1:
+        raise ValueError(f"{text!r}: a share lies between 0 and 1")
+    return found, step
 
 
 @lru_cache(maxsize=64)

@@ -86,8 +86,8 @@ class Directive(BaseModel):
 class Scripted(NamedTuple):
     """What the script of a prompt says about one call; None where it leaves it to chance."""
 
-    latency: str | None
-    effect: Effect | None
+    latency: str | None = None
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,12 @@ def read_script(prompt: str) -> Script:
         always=tuple(one for one in found if one.times is None),
         steps=tuple(one for one in found if one.times is not None),
     )
+
+
+def read_step(words: str) -> Scripted:
+    """What the words of one directive say about a call; raises BadDirective."""
+    directive = _read(f" {words}")
+    return Scripted(directive.latency, directive.effect())
 
 
 def _read(words: str) -> Directive:

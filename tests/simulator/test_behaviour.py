@@ -80,6 +80,40 @@ def test_errors_come_at_their_rates() -> None:
     assert shares == pytest.approx(expected, abs=0.04)
 
 
+def test_a_mix_has_each_of_its_faults_at_its_share() -> None:
+    behaviour = Behaviour(
+        latency="0.1",
+        mix="0.2 status=429 retry_after=1; 0.1 latency=9; 0.1 body=long_content_length; 0.2 reset",
+    )
+    plans = [plan_call(behaviour, prompt, 1) for prompt in PROMPTS]
+    counts = Counter((plan.latency, plan.effect) for plan in plans)
+    shares = {what: count / len(PROMPTS) for what, count in counts.items()}
+    expected = {
+        (0.1, Failure(429, None, "1")): 0.2,
+        (9.0, Answer("plain")): 0.1,
+        (0.1, BrokenBody("long_content_length")): 0.1,
+        (0.1, Reset()): 0.2,
+        (0.1, Answer("plain")): 0.4,
+    }
+    assert shares == pytest.approx(expected, abs=0.04)
+    assert plans == [plan_call(behaviour, prompt, 1) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize(
+    ("mix", "reason"),
+    [
+        ("lots reset", "does not begin with a share"),
+        ("2 reset", "between 0 and 1"),
+        ("0.6 reset; 0.6 hang", "exceed 1 together"),
+        ("0.1 status=200", "status"),
+        ("0.1 stauts=500", "unknown option 'stauts'"),
+    ],
+)
+def test_a_mix_that_cannot_be_is_refused(mix: str, reason: str) -> None:
+    with pytest.raises(BadKnob, match=reason):
+        turned(Behaviour(), {"mix": mix})
+
+
 def test_malformed_replies_come_in_several_kinds() -> None:
     behaviour = Behaviour(malformed_rate=1.0)
     found = {plan_call(behaviour, prompt, 1).effect for prompt in PROMPTS[:100]}
