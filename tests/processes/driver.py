@@ -20,6 +20,7 @@ django.setup()
 from django.contrib.auth.models import User  # noqa: E402
 from django.core.files import File as Opened  # noqa: E402
 from django.db import close_old_connections  # noqa: E402 - after the set-up
+from django.db.models import Max  # noqa: E402
 from django.db.models.functions import Now  # noqa: E402
 
 from batches import services, tasks  # noqa: E402
@@ -56,7 +57,10 @@ def prompts(batch: int) -> int:
 
 def status(batch: int) -> dict[str, Any]:
     row = Batch.objects.select_related("provider").get(pk=batch)
-    columns = ("status", "total", "succeeded", "failed", "calls", "pause_reason", "standstill")
+    columns = (
+        *("public_id", "status", "total", "succeeded", "failed", "calls"),
+        *("pause_reason", "standstill"),
+    )
     found = {column: getattr(row, column) for column in columns}
     return {**found, "runners": Slot.objects.taken().filter(batch=row).count()}
 
@@ -76,6 +80,16 @@ def account(batch: int) -> dict[str, int]:
         "lost": max(unanswered, row.total - distinct),
         "recorded_twice": max(stored - distinct, row.succeeded + row.failed - stored, 0),
     }
+
+
+def batches() -> list[int]:
+    """All batches, the oldest first."""
+    return list(Batch.objects.order_by("pk").values_list("pk", flat=True))
+
+
+def most_calls(batch: int) -> int:
+    """The most calls that a result of a batch needed."""
+    return Result.objects.filter(batch_id=batch).aggregate(most=Max("calls"))["most"] or 0
 
 
 def kinds(batch: int) -> dict[str, int]:
@@ -134,6 +148,10 @@ def provider(name: str, base_url: str, model_names: list[str]) -> None:
     Provider.objects.create(name=name, base_url=base_url, model_names=model_names, is_default=first)
 
 
+def provider_id(name: str) -> int:
+    return Provider.objects.get(name=name).pk
+
+
 def make_probe_due() -> None:
     """Let the time come to try providers again that are paused."""
     Provider.objects.filter(probe_at__isnull=False).update(probe_at=Now())
@@ -153,6 +171,11 @@ def token(username: str) -> str:
     return create_token(User.objects.get_or_create(username=username)[0])
 
 
+def staff(username: str, password: str) -> None:
+    """Make a user who may do everything."""
+    User.objects.create_superuser(username, password=password)
+
+
 def workers() -> list[str]:
     """The workers that have a heartbeat, or had one until they were killed."""
     return list(Worker.objects.order_by("name").values_list("name", flat=True))
@@ -168,13 +191,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             status,
             check,
             account,
+            batches,
+            most_calls,
             kinds,
             failures,
             results,
             answers,
             chunks,
         ),
-        *(cancel, retry, expire, ring, sweep, provider, limit, token),
+        *(cancel, retry, expire, ring, sweep, provider, provider_id, limit, token, staff),
         *(make_probe_due, resume_provider, workers, make_hostile),
     )
 }

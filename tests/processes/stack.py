@@ -100,6 +100,8 @@ class Stack:
     env: dict[str, str]
     driver: Driver
     processes: list[OwnedProcess] = field(default_factory=list)
+    # The command that workers and commands are arguments of.
+    within: Sequence[str] = ()
 
     @property
     def broker(self) -> RedisServer:
@@ -125,8 +127,11 @@ class Stack:
     def start_sweeper(self, every: float = 0.5) -> OwnedProcess:
         return self._start(*MANAGE, "sweep", "--loop", "--every", str(every))
 
+    def start_command(self, *arguments: str) -> OwnedProcess:
+        return self._start(*MANAGE, *arguments)
+
     def _start(self, *command: str, **env: str) -> OwnedProcess:
-        process = OwnedProcess(command, env={**self.env, **env}, cwd=ROOT)
+        process = OwnedProcess([*self.within, *command], env={**self.env, **env}, cwd=ROOT)
         self.processes.append(process)
         return process
 
