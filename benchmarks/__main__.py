@@ -23,13 +23,22 @@ MEASUREMENTS = (
     "limits",
     "api",
     "uploads",
+    "faults",
 )
+# Modules with a main() and options of their own; they take minutes, and are run when named.
+WITH_OPTIONS = ("outages",)
 
 
 def main() -> int:
+    if len(sys.argv) > 1 and sys.argv[1] in WITH_OPTIONS:
+        status: int = import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+        return status
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     choices = ", ".join(MEASUREMENTS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{choices}; default: all")
+    alone = f"alone, with --help: {', '.join(WITH_OPTIONS)}"
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{choices}; default: all; {alone}"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(MEASUREMENTS)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +45,10 @@ class Cost:
 
 
 @contextmanager
-def provider_process(latency: str = "0") -> Iterator[str]:
+def provider_process(latency: str = "0", *, mix: str = "") -> Iterator[str]:
     """A simulated provider in a process of its own; yields its base URL."""
-    command = [*MANAGE, "simulate_provider", "--port", "0", "--latency", latency]
+    knobs = ("--latency", latency, "--mix", mix)
+    command = [*MANAGE, "simulate_provider", "--port", "0", *knobs]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
@@ -67,8 +68,8 @@ def data_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def run_process(command: Sequence[str], folder: Path) -> Cost:
-    """Run a process to its end; exit if it fails."""
+def run_process(command: Sequence[str], folder: Path, *, ends: Collection[int] = (0,)) -> Cost:
+    """Run a process to its end; exit if its status is another than it may end with."""
     env = {**os.environ, "DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "config.settings"}
     process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     stdout = process.stdout.read() if process.stdout else ""
@@ -76,7 +77,7 @@ def run_process(command: Sequence[str], folder: Path) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.stdout:
         process.stdout.close()
-    if process.returncode:
+    if process.returncode not in ends:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}")
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, stdout)
 
@@ -95,7 +96,9 @@ def prompts_file(folder: Path, count: int) -> Path:
     return path
 
 
-def process_batch(folder: Path, base_url: str, count: int, *options: str) -> Cost:
+def process_batch(
+    folder: Path, base_url: str, count: int, *options: str, ends: Collection[int] = (0,)
+) -> Cost:
     """Run the bulk command over so many prompts; its summary is on its standard output."""
     return run_process(
         [
@@ -104,6 +107,7 @@ def process_batch(folder: Path, base_url: str, count: int, *options: str) -> Cos
             *("--output", str(output_file(folder)), *options),
         ],
         folder,
+        ends=ends,
     )
 
 
