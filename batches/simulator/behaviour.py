@@ -103,6 +103,22 @@ class Behaviour:
     burst_tokens: int = Field(
         default=0, ge=0, description="tokens allowed at once; 0 = those of one second"
     )
+    window_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=86400,
+        description="length of fixed windows, each of which allows the calls and tokens of its "
+        "seconds at any time; their reset counts down to their end; 0 = buckets that refill",
+    )
+    announced_requests: int = Field(
+        default=0, ge=0, description="announce this limit instead of the true bucket; 0 = the true"
+    )
+    refusal_rate: Rate = Field(
+        default=0.0, description="share of calls refused at once with 429, whatever the limits"
+    )
+    refusal_wait: float = Field(
+        default=1.0, ge=0, le=3600, description="seconds that those are told in Retry-After"
+    )
     announce_limits: bool = Field(
         default=True, description="yes or no: tell of the limits in x-ratelimit-*"
     )

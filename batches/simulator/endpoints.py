@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from batches.simulator.answers import CannotAnswer, embedding
 from batches.simulator.behaviour import Behaviour, plan_call
 from batches.simulator.calls import BadRequest, Call, read_chat, read_embeddings, read_responses
-from batches.simulator.chance import noise
+from batches.simulator.chance import noise, roll
 from batches.simulator.directives import BadDirective
 from batches.simulator.effects import (
     Answer,
@@ -172,20 +172,28 @@ class _Visit:
         if self.behaviour.fail_from and self.ledger.calls.total() >= self.behaviour.fail_from:
             status, code = self.behaviour.fail_status, self.behaviour.fail_code
             raise Refused(status, code=code or usual_code(status))
+        self._refuse_by_chance(call)
         self._keep_to_limits(call)
+
+    def _refuse_by_chance(self, call: Call) -> None:
+        share, number = self.behaviour.refusal_rate, self.ledger.calls[call.prompt]
+        if share and roll(self.behaviour.seed, "refusal", number, call.prompt) < share:
+            headers = retry_headers(self.behaviour.refusal_wait)
+            message = "The provider has no capacity for this request. Please try again."
+            raise Refused(429, message, code="rate_limit_exceeded", headers=headers)
 
     def _keep_to_limits(self, call: Call) -> None:
         amounts = {"requests": 1, "tokens": tokens_of(call.prompt_chars)}
-        buckets = self.simulator.buckets()
+        limits = self.simulator.limits()
         now = time.monotonic()
-        waits = {bucket.unit: bucket.wait_for(amounts[bucket.unit], now) for bucket in buckets}
+        waits = {limit.unit: limit.wait_for(amounts[limit.unit], now) for limit in limits}
         if any(waits.values()):
             unit = max(waits, key=waits.__getitem__)
             headers = retry_headers(waits[unit]) if self.behaviour.retry_after else {}
             message = f"Rate limit reached on {unit} per min. Please slow down."
             raise Refused(429, message, code="rate_limit_exceeded", headers=headers)
-        for bucket in buckets:
-            bucket.take(amounts[bucket.unit], now)
+        for limit in limits:
+            limit.take(amounts[limit.unit], now)
         self.ledger.admit(now)
 
     def _plan(self, call: Call) -> Plan:
@@ -231,6 +239,6 @@ class _Visit:
         """Take the tokens of the answer too, and keep the account."""
         total = from_json(body)["usage"]["total_tokens"]
         self.ledger.tokens += total
-        for bucket in self.simulator.buckets():
-            if bucket.unit == "tokens":
-                bucket.take(total - tokens_of(call.prompt_chars), time.monotonic())
+        for limit in self.simulator.limits():
+            if limit.unit == "tokens":
+                limit.take(total - tokens_of(call.prompt_chars), time.monotonic())

@@ -5,7 +5,7 @@ from itertools import count
 
 from batches.simulator.behaviour import Behaviour
 from batches.simulator.ledger import Ledger
-from batches.simulator.limit import Bucket
+from batches.simulator.limit import Bucket, FixedWindow, RateLimit
 
 
 class Simulator:
@@ -14,38 +14,46 @@ class Simulator:
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
         self.ledger = Ledger()
-        self._buckets: dict[str, Bucket] = {}
+        self._limits: dict[tuple[str, float, int, float, int], RateLimit] = {}
         self._request_numbers = count(1)
 
     def reset(self) -> None:
         """Opens a new ledger and fills the bucket; calls still in flight count in the old one."""
         self.ledger = Ledger()
-        self._buckets = {}
+        self._limits = {}
 
     def request_id(self) -> str:
         """An id for one request, never used twice."""
         return f"req_{next(self._request_numbers):032x}"
 
-    def buckets(self) -> list[Bucket]:
-        """The buckets of the present limits."""
+    def limits(self) -> list[RateLimit]:
+        """The present limits."""
         knobs = self.behaviour
-        sizes = {
-            "requests": (knobs.requests_per_second, knobs.bucket_size),
-            "tokens": (knobs.tokens_per_second, knobs.token_bucket_size),
-        }
-        return [self._bucket(unit, *size) for unit, size in sizes.items() if size[0]]
+        found = []
+        if knobs.requests_per_second:
+            size, told = knobs.bucket_size, knobs.announced_requests
+            found.append(self._limit("requests", knobs.requests_per_second, size, told))
+        if knobs.tokens_per_second:
+            found.append(self._limit("tokens", knobs.tokens_per_second, knobs.token_bucket_size, 0))
+        return found
 
     def limit_headers(self) -> dict[str, str]:
         """What is told about the limits."""
         told: dict[str, str] = {}
         if self.behaviour.announce_limits:
-            for bucket in self.buckets():
-                told |= bucket.headers()
+            for limit in self.limits():
+                told |= limit.headers(time.monotonic())
         return told
 
-    def _bucket(self, unit: str, rate: float, size: int) -> Bucket:
-        bucket = self._buckets.get(unit)
-        if bucket is None or (bucket.rate, bucket.size) != (rate, size):
-            bucket = Bucket(unit, rate, size, tokens=size, seen_at=time.monotonic())
-            self._buckets[unit] = bucket
-        return bucket
+    def _limit(self, unit: str, rate: float, size: int, announced: int) -> RateLimit:
+        period_s = self.behaviour.window_seconds
+        key = (unit, rate, size, period_s, announced)
+        if key not in self._limits:
+            now = time.monotonic()
+            self._limits = {known: one for known, one in self._limits.items() if known[0] != unit}
+            self._limits[key] = (
+                FixedWindow(unit, max(1, round(rate * period_s)), period_s, now + period_s)
+                if period_s
+                else Bucket(unit, rate, size, size, now, announced)
+            )
+        return self._limits[key]
