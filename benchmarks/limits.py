@@ -1,15 +1,18 @@
-"""Providers with rate limits: how much of the allowance is used, and how many calls are refused."""
+"""Providers with rate limits: how much of the allowance is used, and how many calls are refused.
+
+`python -m benchmarks limits` also measures short batches, fixed windows, and refusals by chance.
+"""
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import httpx
 
 from batches.simulator import Behaviour
 from benchmarks.tools import Row
-from benchmarks.workers import fresh_stack
+from benchmarks.workers import fresh_stack, seconds_until_done
 from tests.processes.stack import Stack
 
 TITLE = "A provider that allows 50 requests/s, or 20,000 tokens/s; PostgreSQL with Redis"
@@ -92,8 +95,78 @@ CASES = [
 ]
 
 
+SHORT_PROMPTS = 1_000
+SHORT_BARS: Mapping[Told, float] = {"told": 0.0, "announced": 1.0, "neither": 2.0}
+# Calls in a window, its seconds, and the prompts: two full windows and a half.
+WINDOWS = ((60, 10, 150), (300, 60, 750))
+CHANCES = (0.01, 0.03, 0.1)
+CHANCE_PROMPTS = 2_000
+
+
 def measure() -> list[Row]:
-    return [row for case in CASES for row in rows_of(case)]
+    rows = [row for told in SHORT_BARS for row in short_rows(told)]
+    rows += [window_row(*window) for window in WINDOWS]
+    rows += chance_rows()
+    return rows + [row for case in CASES for row in rows_of(case)]
+
+
+def short_rows(told: Told) -> list[Row]:
+    """A batch that is over before a long run has evened out what its opening costs."""
+    case = Case("requests", told, 1)
+    behaviour = replace(case.behaviour(), latency="0.2")
+    with fresh_stack("postgres") as stack:
+        stack.simulator.behaviour = behaviour
+        stack.start_worker("worker")
+        stats = run(stack, case, texts=case.texts()[:SHORT_PROMPTS])
+    refused = 100 * stats["by_status"].get("429", 0) / stats["calls"]
+    name = f"{SHORT_PROMPTS:,} prompts, {told}"
+    return [
+        Row(f"{name}: allowance used", case.used(stats), "%", bar=98.0, at_least=True),
+        Row(f"{name}: calls refused with 429", refused, "%", bar=SHORT_BARS[told]),
+    ]
+
+
+def window_row(limit: int, seconds: int, prompts: int) -> Row:
+    """How long the calls of a batch take to be let in, against the windows that they need."""
+    behaviour = Behaviour(
+        latency="0.2", requests_per_second=limit / seconds, window_seconds=seconds
+    )
+    with fresh_stack("postgres") as stack:
+        stack.simulator.behaviour = behaviour
+        stack.start_worker("worker")
+        texts = [f"prompt {number}" for number in range(prompts)]
+        stats = run(stack, Case("requests", "announced", 1), texts=texts)
+    ideal_s = (prompts - 1) // limit * seconds
+    name = f"fixed windows of {seconds} s, {prompts} prompts: span / ideal"
+    return Row(name, stats["admitted_s"] / ideal_s, "x", bar=1.05)
+
+
+def chance_rows() -> list[Row]:
+    """Refusals that have nothing to do with pace, and the batch after them."""
+    spans = {}
+    for share in (0.0, *CHANCES):
+        with fresh_stack("postgres") as stack:
+            stack.simulator.behaviour = Behaviour(latency="0.1")
+            stack.start_worker("worker")
+            warm_up(stack, 1)
+            stack.simulator.behaviour = Behaviour(latency="0.1", refusal_rate=share)
+            during = span_of(stack)
+            stack.simulator.behaviour = Behaviour(latency="0.1")
+            spans[share] = during, span_of(stack)
+    usual_s, usual_after_s = spans.pop(0.0)
+    rows = [Row(f"{CHANCE_PROMPTS:,} prompts, no refusals: span", usual_s, "s")]
+    for share, (during_s, after_s) in spans.items():
+        name = f"{share:.0%} refused by chance"
+        rows.append(Row(f"{name}: span / span without", during_s / usual_s, "x", bar=2.0))
+        rows.append(Row(f"{name}: the next batch", after_s / usual_after_s, "x", bar=1.1))
+    return rows
+
+
+def span_of(stack: Stack) -> float:
+    """The seconds that a batch takes from its first call to its last outcome."""
+    batch = stack.create_batch(CHANCE_PROMPTS, batch_size=WINDOW)
+    stack.wait_until(lambda: stack.simulator.in_flight, "the first call")
+    return seconds_until_done(stack, batch)
 
 
 def rows_of(case: Case) -> list[Row]:
@@ -111,11 +184,11 @@ def rows_of(case: Case) -> list[Row]:
     ]
 
 
-def run(stack: Stack, case: Case) -> dict[str, Any]:
+def run(stack: Stack, case: Case, *, texts: list[str] | None = None) -> dict[str, Any]:
     """Run a batch to its end; what the provider has counted. Exits if a prompt is lost."""
     warm_up(stack, case.workers)
     stack.driver("limit", base_url=stack.simulator.base_url, **case.limits())
-    texts = case.texts()
+    texts = texts or case.texts()
     batch = stack.create_batch(texts, batch_size=WINDOW, parallelism=case.workers)
     stack.wait_completed(batch, seconds=PATIENCE_S)
     status = stack.status(batch)
