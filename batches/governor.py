@@ -7,21 +7,34 @@ budget is not spent.
 """
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
 from batches.budget import Budget
-from batches.engine.announced import AnnouncedLimits, RateEstimate
+from batches.engine.announced import AnnouncedLimits
 from batches.engine.errors import DeadlineExceeded, Overloaded, ProviderError, RateLimited
-from batches.engine.pace import REPLIES_TO_BE_FREE, UNITS, Unit
+from batches.engine.pace import Slot
+from batches.engine.pace_rules import RULES
 from batches.engine.records import PreparedRequest, Reply, Usage
 from batches.engine.window import AdaptiveWindow
-from batches.rate_limits import Answer, Limits, News, RateLimits, key_of
+from batches.model_calls import (
+    Held,
+    ModelCalls,
+    Turn,
+    Waiter,
+    give_back,
+    held_by,
+    moment,
+    put_back,
+    release,
+    release_all,
+    take,
+)
+from batches.rate_limits import Amounts, Answer, Limits, RateLimits, key_of
 
 Price = Callable[[str, Usage], Decimal | None]
 
@@ -31,94 +44,17 @@ CONGESTION = (RateLimited, Overloaded, DeadlineExceeded)
 OPENING_S = 0.02
 # Where nothing limits the calls, the limits are asked this often.
 FREE_S = 0.1
-# Who waits longer for a place looks again before using it: there may be a pause by then.
-LONG_WAIT_S = 0.02
-# Who waits without a place asks again at least this often.
+# A place further ahead than this is given up if there is a pause by then.
+LONG_WAIT_S = 2 * RULES.ahead_s
+# So many calls ask for a place at once.
+MOST_ASKED = 50
+# A runner without a place asks again at least this often.
 LONGEST_SLEEP_S = 1.0
 LOOK_AGAIN_S = 0.1
-# An answer whose length nobody can tell yet, in tokens.
-USUAL_ANSWER = 500.0
-BYTES_PER_TOKEN = 4
-# How fast the usual length of answers follows what comes.
-LEARNING = 0.1
 
 
 # Models that are told apart; a batch may name as many as it likes.
 MOST_MODELS = 1000
-
-
-@dataclass(slots=True)
-class Turn:
-    """A call on its way: what is booked for it, and since when it is."""
-
-    request: PreparedRequest
-    model: "_Model"
-    tokens: float
-    booked: bool = False
-    epoch: int = 0
-    entered_at: float = 0.0
-
-
-@dataclass
-class _Model:
-    """What a runner knows of one model: news for the limits, and what its answers are like."""
-
-    key: str
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    news: list[News] = field(default_factory=list)
-    announced: dict[Unit, News] = field(default_factory=dict)
-    estimates: dict[Unit, RateEstimate] = field(
-        default_factory=lambda: {unit: RateEstimate() for unit in UNITS}
-    )
-    seen: dict[Unit, dict[str, float]] = field(default_factory=dict)
-    limits: Limits = field(default_factory=dict)
-    replies: int = 0
-    unsaid_replies: int = 0
-    free_until: float = 0.0
-    free_calls: int = 0
-    free_tokens: float = 0.0
-    epoch: int = 0
-    answer_mean: float | None = None
-    answer_spread: float = 0.0
-
-    def tokens_of(self, request: PreparedRequest) -> float:
-        """What a call will cost in tokens, rather too many: the rest is given back."""
-        answer = USUAL_ANSWER
-        if self.answer_mean is not None:
-            answer = self.answer_mean + self.answer_spread
-        if request.endpoint == "/v1/embeddings":
-            answer = 0.0
-        elif request.max_output_tokens is not None:
-            answer = min(answer, float(request.max_output_tokens))
-        return len(request.content) / BYTES_PER_TOKEN + answer
-
-    def answered(self, tokens: int) -> None:
-        """Learn how long answers are; the first one alone says little of how they differ."""
-        if self.answer_mean is None:
-            self.answer_mean, self.answer_spread = float(tokens), tokens / 2
-            return
-        off = tokens - self.answer_mean
-        self.answer_mean += LEARNING * off
-        self.answer_spread += LEARNING * (abs(off) - self.answer_spread)
-
-    def replied(self) -> None:
-        self.replies += 1
-        if self.replies <= REPLIES_TO_BE_FREE:
-            self.unsaid_replies += 1
-
-    def told(self) -> list[News]:
-        """The news since the last time."""
-        news, self.news = self.news, []
-        news += self.announced.values()
-        self.announced = {}
-        if self.unsaid_replies:
-            news.append(("replied", self.unsaid_replies))
-            self.unsaid_replies = 0
-        if self.free_calls:
-            news.insert(0, ("sent", "requests", self.free_calls))
-            news.insert(0, ("sent", "tokens", self.free_tokens))
-            self.free_calls, self.free_tokens = 0, 0.0
-        return news
 
 
 class Governor:
@@ -143,8 +79,9 @@ class Governor:
         self._provider = provider
         self._budget = budget or Budget(None, None)
         self._price = price or (lambda _model, _usage: None)
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, ModelCalls] = {}
         self._inside = 0
+        self._entered = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._opening: asyncio.TimerHandle | None = None
         self._closed = asyncio.Event()
@@ -161,6 +98,8 @@ class Governor:
     ) -> None:
         """Tell the last news."""
         self.close()
+        askers = [model.asker for model in self._models.values() if model.asker]
+        await asyncio.gather(*askers, return_exceptions=True)
         await asyncio.gather(*map(self._tell, self._models.values()), *self._telling)
         await self._limits.aclose()
 
@@ -179,19 +118,18 @@ class Governor:
         model = self._model(request.model)
         turn = Turn(request, model, model.tokens_of(request))
         try:
-            # One lane at a time asks for a place, so that places are given in order.
-            async with model.lock:
-                await self._book(turn)
+            await self._book(turn)
         except BaseException:
             self.drop(turn)
             raise
-        turn.entered_at = time.monotonic()
+        self._entered += 1
+        turn.number, turn.entered_at = self._entered, moment()
         return turn
 
     def leave(self, turn: Turn, result: Reply | ProviderError, latency_s: float) -> None:
         """Take note of how a call went."""
         if not turn.booked:
-            _take(turn)
+            take(turn)
         if isinstance(result, RateLimited):
             self._refused(turn, result)
         else:
@@ -203,22 +141,34 @@ class Governor:
             self._settle(turn, result)
             self._spend(turn.request, result)
         if result.limits:
-            self._announced(turn.model, result.limits, latency_s)
+            self._announced(turn.model, result, result.limits, latency_s)
         self._leave_window()
 
     def drop(self, turn: Turn) -> None:
         """Give a place back that was not used."""
-        _give_back(turn)
+        give_back(turn)
         self._leave_window()
 
     def close(self) -> None:
         """Let nobody wait any more."""
         self._closed.set()
         self._let_in()
+        for model in self._models.values():
+            release_all(model)
 
     def announced(self) -> dict[str, Any]:
-        """What the provider has announced, by model."""
-        return {name: model.seen for name, model in self._models.items() if model.seen}
+        """Return what the provider has advertised, and what was learned of its limits, by model."""
+        shown = {name: model.shown() for name, model in self._models.items()}
+        return {name: limits for name, limits in shown.items() if limits}
+
+    def held(self) -> list[Held]:
+        """Return what limits the calls now, for each model that is limited or held."""
+        now = moment()
+        return [
+            held_by(name, model, now)
+            for name, model in self._models.items()
+            if model.limits or model.held_until > now
+        ]
 
     # -- the window
 
@@ -260,54 +210,112 @@ class Governor:
                 waiter.set_result(None)
 
     def _congested(self, turn: Turn) -> None:
-        now = time.monotonic()
-        self.window.congested(sent_at=turn.entered_at, in_flight=self._inside, now=now)
+        self.window.congested(
+            turn.number, newest=self._entered, in_flight=self._inside, now=moment()
+        )
 
     # -- the limits
 
-    def _model(self, name: str) -> _Model:
+    def _model(self, name: str) -> ModelCalls:
         if name not in self._models:
             if len(self._models) >= MOST_MODELS:
                 name = ""
-            self._models.setdefault(name, _Model(key_of(self._provider, name)))
+            self._models.setdefault(name, ModelCalls(key_of(self._provider, name)))
         return self._models[name]
 
     async def _book(self, turn: Turn) -> None:
+        """Wait for a place. One task asks for all calls that wait, so that order is kept."""
+        if self._closed.is_set():
+            return
         model = turn.model
-        while not self._closed.is_set():
-            if self._budget.is_spent():
-                # Until somebody looks what the others have spent.
-                await self._sleep(LOOK_AGAIN_S)
-                continue
-            if time.monotonic() < model.free_until:
+        waiter = Waiter(turn, asyncio.get_running_loop().create_future())
+        model.waiting.append(waiter)
+        if model.asker is None:
+            model.asker = asyncio.create_task(self._serve(model))
+        await waiter.future
+
+    async def _serve(self, model: ModelCalls) -> None:
+        """Ask for places until no call waits for one; a failure is that of the calls."""
+        try:
+            while model.waiting and not self._closed.is_set():
+                if self._budget.is_spent():
+                    # Until the next look at what the others have spent.
+                    await self._sleep(LOOK_AGAIN_S)
+                elif moment() < model.free_until:
+                    self._let_out_freely(model)
+                else:
+                    await self._serve_some(model)
+        except Exception as error:
+            while model.waiting:
+                future = model.waiting.popleft().future
+                if not future.done():
+                    future.set_exception(error)
+        finally:
+            model.asker = None
+
+    def _let_out_freely(self, model: ModelCalls) -> None:
+        while model.waiting:
+            waiter = model.waiting.popleft()
+            if not waiter.future.done():
                 model.free_calls += 1
-                model.free_tokens += turn.tokens
-                turn.booked, turn.epoch = True, model.epoch
-                return
-            answer = await self._ask(model, {"requests": 1.0, "tokens": turn.tokens})
-            slot = answer.slot
-            turn.booked, turn.epoch = slot.booked, slot.epoch
-            if slot.booked and await self._is_still_open(turn, slot.wait_s):
-                model.free_until = time.monotonic() + FREE_S if slot.free else 0.0
-                return
+                model.free_tokens += waiter.turn.tokens
+                waiter.turn.booked, waiter.turn.call = True, 0
+                waiter.future.set_result(None)
+
+    async def _serve_some(self, model: ModelCalls) -> None:
+        """Ask once; let out in its time each call that got a place."""
+        while model.waiting and model.waiting[0].future.done():
+            model.waiting.popleft()
+        asking = list(islice(model.waiting, MOST_ASKED))
+        calls: list[Amounts] = [{"requests": 1.0, "tokens": each.turn.tokens} for each in asking]
+        answer = await self._ask(model, calls)
+        for waiter, slot in zip(asking, answer.slots, strict=False):
+            if self._closed.is_set():
+                put_back(model, waiter.turn.tokens, slot)
+                continue
+            model.reason, model.held_until = slot.reason, moment() + slot.wait_s
             if not slot.booked:
                 await self._sleep(min(slot.wait_s, LONGEST_SLEEP_S))
+                continue
+            model.waiting.popleft()
+            if slot.wait_s > LONG_WAIT_S:
+                await self._let_out_late(model, waiter, slot)
+                return
+            self._let_out(model, waiter, slot)
+        if model.due and not self._closed.is_set():
+            # The next places are due later than these.
+            await self._sleep(max(answer.slots[-1].wait_s - RULES.ahead_s / 2, 0.0))
 
-    async def _is_still_open(self, turn: Turn, wait_s: float) -> bool:
-        """Wait for a place that was booked; False, and it is given back, if there is a pause by
-        then."""
-        if wait_s > 0:
-            await self._sleep(wait_s)
-        if wait_s <= LONG_WAIT_S:
-            return True
-        paused_s = (await self._ask(turn.model, None)).paused_s
-        if paused_s or self._closed.is_set():
-            _give_back(turn)
-        return not paused_s
+    def _let_out(self, model: ModelCalls, waiter: Waiter, slot: Slot) -> None:
+        """Let a call out when its place is due."""
+        turn, future = waiter.turn, waiter.future
+        turn.booked, turn.call = True, slot.call
+        if future.done():
+            give_back(turn)
+        elif slot.wait_s <= 0:
+            future.set_result(None)
+        else:
+            model.due.add(future)
+            asyncio.get_running_loop().call_later(slot.wait_s, release, model, future)
 
-    async def _ask(self, model: _Model, amounts: Mapping[Unit, float] | None) -> Answer:
-        answer = await self._limits.ask(model.key, self.told, model.told(), amounts)
-        model.limits, model.epoch = answer.limits, answer.slot.epoch
+    async def _let_out_late(self, model: ModelCalls, waiter: Waiter, slot: Slot) -> None:
+        """Wait for a place that is far ahead; do without it if there is a pause by then."""
+        waiter.turn.booked, waiter.turn.call = True, slot.call
+        model.due.add(waiter.future)
+        await self._sleep(slot.wait_s)
+        if not self._closed.is_set() and (await self._ask(model, [])).paused_s:
+            give_back(waiter.turn)
+            model.due.discard(waiter.future)
+            model.waiting.appendleft(waiter)
+        elif waiter.future.done():
+            give_back(waiter.turn)
+        else:
+            release(model, waiter.future)
+
+    async def _ask(self, model: ModelCalls, calls: Sequence[Amounts]) -> Answer:
+        answer = await self._limits.ask(model.key, self.told, model.told(), calls)
+        model.limits, model.last_call = answer.limits, answer.calls
+        model.free_until = moment() + FREE_S if answer.free else 0.0
         return answer
 
     async def _sleep(self, seconds: float) -> None:
@@ -323,19 +331,18 @@ class Governor:
         model = turn.model
         amount = 1.0 if error.unit == "requests" else turn.tokens
         pause_s = error.retry_after_s or 0.0
-        model.free_until = 0.0
         if error.unit == "requests":
             # Nothing was read, so no token was used up.
-            model.news.append(("give_back", "tokens", turn.tokens, turn.epoch))
-        model.news.append(("refused", error.unit, amount, turn.epoch, pause_s))
+            model.news.append(("give_back", "tokens", turn.tokens, turn.call))
+        model.news.append(("refused", error.unit, amount, turn.call, pause_s))
         # At once: other workers are to pause too.
         task = asyncio.create_task(self._tell(model))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _tell(self, model: _Model) -> None:
+    async def _tell(self, model: ModelCalls) -> None:
         if model.news or model.announced or model.unsaid_replies or model.free_calls:
-            await self._ask(model, None)
+            await self._ask(model, [])
 
     def _settle(self, turn: Turn, reply: Reply) -> None:
         """Give back the tokens that were reserved and not used."""
@@ -344,41 +351,29 @@ class Governor:
             return
         turn.model.answered(reply.usage.output_tokens)
         if "tokens" in turn.model.limits:
-            turn.model.news.append(("give_back", "tokens", turn.tokens - used, turn.epoch))
+            turn.model.news.append(("give_back", "tokens", turn.tokens - used, turn.call))
 
     def _spend(self, request: PreparedRequest, reply: Reply) -> None:
         tokens = reply.usage.input_tokens + reply.usage.output_tokens
         self._budget.spend(tokens, self._price(request.model, reply.usage))
 
-    def _announced(self, model: _Model, limits: AnnouncedLimits, latency_s: float) -> None:
+    def _announced(
+        self,
+        model: ModelCalls,
+        result: Reply | ProviderError,
+        limits: AnnouncedLimits,
+        latency_s: float,
+    ) -> None:
+        now = moment()
+        retry_after_s = result.retry_after_s if isinstance(result, RateLimited) else None
         for unit, announced in limits.items():
-            known = model.estimates[unit].observe(announced)
+            known = model.readers[unit].observe(
+                announced, sent_at=now - latency_s, now=now, retry_after_s=retry_after_s or 0.0
+            )
             model.seen[unit] = {"limit": announced.limit, "remaining": announced.remaining}
-            if known is None:
-                continue
-            model.seen[unit]["per_minute"] = round(60 * known.rate, 3)
-            left = announced.remaining + 1 + known.rate * latency_s
-            model.announced[unit] = ("announce", unit, known.rate, known.burst, left)
-
-
-def _give_back(turn: Turn) -> None:
-    """Tell the limits that what was booked for a call is not used."""
-    if turn.booked:
-        turn.booked = False
-        _note(turn, 1.0)
-
-
-def _take(turn: Turn) -> None:
-    """Tell the limits of a call that was made although nothing could be booked for it."""
-    turn.booked, turn.epoch = True, turn.model.epoch
-    _note(turn, -1.0)
-
-
-def _note(turn: Turn, share: float) -> None:
-    turn.model.news += [
-        ("give_back", "requests", share, turn.epoch),
-        ("give_back", "tokens", share * turn.tokens, turn.epoch),
-    ]
+            if known is not None:
+                model.announced[unit] = (now, known)
+                model.seen[unit]["per_minute"] = round(60 * known.per_second, 3)
 
 
 def share_of(cap: int, max_in_flight: int | None, runners: int, rank: int) -> int:

@@ -30,6 +30,7 @@ from batches.models import Batch, File, Provider, Result
 from batches.outputs import drop_outputs, make_outputs
 from batches.provider_client import checked_base_url
 from batches.purging import purge
+from batches.rate_limits import UNREACHABLE, forget_limits
 from batches.tasks import ring, runners_of
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
@@ -414,6 +415,18 @@ def _free_name(wanted: str) -> str:
     """A name that no provider has: one that was renamed or moved may have the wanted one."""
     names = chain([wanted[:100]], (f"{wanted[:90]} {number}" for number in count(2)))
     return next(name for name in names if not Provider.objects.filter(name=name).exists())
+
+
+def forget_learned_limits(provider: Provider) -> None:
+    """Forget what was learned of a provider's limits. Raises NotPossible while Redis is away."""
+    try:
+        forget_limits(settings.RATE_LIMIT_REDIS_URL, provider.limits_name)
+    except UNREACHABLE as error:
+        raise NotPossible(
+            f"what was learned could not be forgotten, because Redis is away: {error}. Try again "
+            "when it is back"
+        ) from error
+    Provider.objects.filter(pk=provider.pk).update(announced_limits=None)
 
 
 def find_by_model(provider: Provider, model: str) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from batches.budget import Budget
 from batches.engine.announced import announced_limits
-from batches.engine.errors import RateLimited, ServerError
+from batches.engine.errors import Overloaded, RateLimited, ServerError
 from batches.engine.records import PreparedRequest, Usage
 from batches.engine.window import SMALL
-from batches.governor import MOST_MODELS, Governor, Turn, rank_of, share_of
+from batches.governor import MOST_MODELS, Governor, rank_of, share_of
+from batches.model_calls import Turn
 from batches.rate_limits import Answer, LocalLimits, per_minute
 from tests.engine.makers import reply, request
 from tests.waiting import eventually
@@ -59,7 +60,7 @@ class Lanes:
 async def known(governor: Governor) -> Answer:
     """What the limits say, without asking for a place."""
     model = governor._model("")
-    return await governor._ask(model, None)
+    return await governor._ask(model, [])
 
 
 async def test_no_more_calls_go_out_than_the_window_has_places() -> None:
@@ -81,13 +82,39 @@ async def test_a_window_whose_calls_take_long_opens_to_its_cap_all_the_same() ->
 
 async def test_nobody_goes_out_while_there_is_a_pause() -> None:
     async with governor() as it:
-        it.leave(await it.enter(request(0)), RateLimited("slow", retry_after_s=3600.0), 0.1)
-        lanes = Lanes(it, [request(1)])
-        await eventually(lambda: bool(it._models[""].limits))
+        for index in range(5):
+            refusal = RateLimited("slow", retry_after_s=3600.0)
+            it.leave(await it.enter(request(index)), refusal, 0.1)
+            await asyncio.gather(*it._telling)
+        lanes = Lanes(it, [request(6)])
+        await eventually(lambda: any(held.wait_s for held in it.held()))
         assert lanes.out == []
         assert (await known(it)).paused_s > 3000
+        (held,) = it.held()
+        assert held.reason == "the provider asked to wait"
+        assert held.wait_s > 3000
+        assert held.limits["requests"].source == "learned"
         it.close()
-        assert await lanes.settle(1) == [1]
+        assert await lanes.settle(1) == [6]
+
+
+async def test_a_refusal_alone_holds_nobody_else_up() -> None:
+    async with governor(cap=20) as it:
+        it.leave(await it.enter(request(0)), RateLimited("slow", retry_after_s=3600.0), 0.1)
+        lanes = Lanes(it, map(request, range(1, 20)))
+        await lanes.settle(19)
+        assert it.window.size >= 10
+        assert it.held() == []
+
+
+async def test_what_holds_calls_is_told_in_words() -> None:
+    async with governor() as it:
+        it.told = per_minute(60, None)
+        lanes = Lanes(it, map(request, range(4)))
+        await lanes.settle(1)
+        await eventually(lambda: bool(it.held()) and it.held()[0].wait_s > 0)
+        assert it.held()[0].reason == "held to 1 requests/s, configured on the provider"
+        await lanes.end()
 
 
 async def test_whoever_waits_when_it_closes_waits_no_more() -> None:
@@ -108,12 +135,13 @@ async def test_a_place_that_was_given_up_is_given_to_the_next() -> None:
         await lanes.end()
 
 
-async def test_a_refusal_cuts_the_window_and_a_fault_of_the_server_does_not() -> None:
+async def test_refusals_that_go_on_cut_the_window_and_faults_of_the_server_do_not() -> None:
     async with governor(cap=8) as it:
-        turns = [await it.enter(request(index)) for index in range(8)]
-        it.leave(turns[0], ServerError("broken"), 0.1)
+        for index in range(8):
+            it.leave(await it.enter(request(index)), ServerError("broken"), 0.1)
         assert it.window.size == 8
-        it.leave(turns[1], RateLimited("slow down"), 0.1)
+        for index in range(8, 16):
+            it.leave(await it.enter(request(index)), Overloaded("slow down"), 0.1)
         assert it.window.size < 8
 
 
@@ -124,7 +152,7 @@ async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
         used = reply(usage=Usage(input_tokens=10, output_tokens=5))
         it.leave(await it.enter(big), used, 0.1)
         # Nine thousand of 9,500 were taken: without them back this would wait most of a second.
-        slot = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 9_000.0})).slot
+        (slot,) = (await it._ask(it._model(""), [{"requests": 1.0, "tokens": 9_000.0}])).slots
         assert slot.booked
         assert slot.wait_s <= 0.0
 
@@ -160,7 +188,7 @@ async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Bu
     async with governor(budget=budget) as it:
         it.leave(await it.enter(request(0)), reply(), 0.1)
         lanes = Lanes(it, [request(1)])
-        await eventually(it._models[""].lock.locked)
+        await eventually(lambda: it._models[""].asker is not None)
         assert lanes.out == []
         it.close()
         await lanes.settle(1)
@@ -173,12 +201,12 @@ async def test_what_was_never_booked_is_not_given_back() -> None:
         await lanes.settle(1)
         it.close()
         await lanes.settle(50)
-        before = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 0.0})).slot
+        (before,) = (await it._ask(it._model(""), [{"requests": 1.0, "tokens": 0.0}])).slots
         # All but those that were let out before it closed had no place, or gave it back already.
         for turn in lanes.turns.values():
             if not turn.booked:
                 it.drop(turn)
-        after = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 0.0})).slot
+        (after,) = (await it._ask(it._model(""), [{"requests": 1.0, "tokens": 0.0}])).slots
         assert after.wait_s >= before.wait_s
 
 
@@ -189,8 +217,8 @@ async def test_a_call_that_is_made_after_the_end_counts_all_the_same() -> None:
         turn = await it.enter(request(0))
         assert not turn.booked
         it.leave(turn, reply(), 0.1)
-        first = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 0.0})).slot
-        second = (await it._ask(it._model(""), {"requests": 1.0, "tokens": 0.0})).slot
+        (first,) = (await it._ask(it._model(""), [{"requests": 1.0, "tokens": 0.0}])).slots
+        (second,) = (await it._ask(it._model(""), [{"requests": 1.0, "tokens": 0.0}])).slots
         assert second.wait_s > max(first.wait_s, 0.0)
         assert first.wait_s > 0.5
 

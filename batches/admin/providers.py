@@ -23,7 +23,12 @@ from batches.prices import check_prices
 from batches.probing import probe
 from batches.provider_client import ProviderClient, checked_base_url, origin_of
 from batches.providers import NO_PROXY
-from batches.services import pause_provider, resume_provider
+from batches.services import (
+    NotPossible,
+    forget_learned_limits,
+    pause_provider,
+    resume_provider,
+)
 from batches.ways_out import Proxy, checked_authorities, checked_client_certificate
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "max_in_flight")
@@ -319,7 +324,12 @@ class ProviderAdmin(ModelAdmin[Provider]):
         return super().has_delete_permission(request, obj)
 
     def get_urls(self) -> list[URLPattern]:
-        views = {"test": self.test_connection, "pause": self.pause, "resume": self.resume}
+        views = {
+            "test": self.test_connection,
+            "pause": self.pause,
+            "resume": self.resume,
+            "forget_limits": self.forget_limits,
+        }
         ours = [
             path(
                 f"<int:pk>/{name}/",
@@ -341,6 +351,18 @@ class ProviderAdmin(ModelAdmin[Provider]):
         provider = allowed(self, request, pk, to="change")
         resume_provider(provider)
         return self._back(request, provider, "Resumed: its batches go on.")
+
+    def forget_limits(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Forget what was learned of its limits."""
+        provider = allowed(self, request, pk, to="change")
+        try:
+            forget_learned_limits(provider)
+        except NotPossible as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(
+                reverse("admin:batches_provider_change", args=[provider.pk])
+            )
+        return self._back(request, provider, "Learned limits forgotten.")
 
     def _back(self, request: HttpRequest, provider: Provider, what: str) -> HttpResponse:
         note(request, provider, what)

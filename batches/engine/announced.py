@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from batches.engine.pace import UNITS, Limit, Unit
+from batches.engine.pace_rules import UNITS, Unit
 
 # Most providers have OpenAI's names; Anthropic has its own, and counts tokens in two ways.
 NAMES: dict[Unit, tuple[str, ...]] = {
@@ -39,7 +39,11 @@ _SECONDS_OF = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """A bucket as a header tells of it: full again in `reset_s`, which is rounded to `grain_s`."""
+    """A limit as headers tell of it; `reset_s` is rounded to `grain_s`.
+
+    What the reset means differs (`reset_meaning.py`): the time until a bucket is full again, or
+    until a fixed window ends.
+    """
 
     limit: float
     remaining: float
@@ -111,36 +115,3 @@ def _until(text: str, now: datetime) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - now).total_seconds())
-
-
-class RateEstimate:
-    """The rate at which an announced bucket is refilled, the narrower the more headers were seen.
-
-    The headers tell how much is lacking, rounded up to a whole, and how long refilling it takes:
-    each pair bounds the rate from both sides.
-    """
-
-    def __init__(self) -> None:
-        self._limit = 0.0
-        self._low = 0.0
-        self._high = math.inf
-
-    def observe(self, seen: Announced) -> Limit | None:
-        """The bucket as far as it is known; None while nothing is lacking."""
-        lacking = seen.limit - seen.remaining
-        if lacking > 0:
-            shortest = max(seen.reset_s - seen.grain_s, 1e-6)
-            # Rounded down or to the nearest, a reset may be longer than told too.
-            longest = seen.reset_s + seen.grain_s / 2
-            self._narrow(seen.limit, max(lacking - 1, 0.0) / longest, lacking / shortest)
-        if not math.isfinite(self._high) or seen.limit != self._limit:
-            return None
-        rate = (self._low + self._high) / 2 if self._low else self._high
-        return Limit(rate, seen.limit)
-
-    def _narrow(self, limit: float, low: float, high: float) -> None:
-        if limit != self._limit or low > self._high or high < self._low:
-            # The provider has changed its mind.
-            self._limit, self._low, self._high = limit, low, high
-            return
-        self._low, self._high = max(self._low, low), min(self._high, high)

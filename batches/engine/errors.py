@@ -30,7 +30,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from batches.engine.announced import AnnouncedLimits
-from batches.engine.pace import Unit
+from batches.engine.pace_rules import Unit
 
 
 class FailureKind(StrEnum):

@@ -1,13 +1,15 @@
 """How many calls may be in flight. Pure: the caller brings clock and latencies.
 
-The window begins at half of its cap, unless that is small, and opens within moments if nothing is
-refused by then: answers may take long. It grows with every success, is cut when the provider shows
-that it is too much for it, and is soon back at the last size that went well; from there it grows
-slowly at first. While answers take much longer than they did, it does not grow.
+The window begins at half of its cap, unless that is small, and opens within moments if nothing has
+come back by then: answers may take long. It grows with every success, is cut when the provider
+keeps failing for lack of capacity, and is soon back at the last size that went well; from there it
+grows slowly at first. While answers take much longer than they did, it does not grow.
 """
 
 from math import ceil
 from statistics import median
+
+from batches.engine.doubt import Doubt
 
 # So few calls are too much for nobody.
 SMALL = 8
@@ -31,7 +33,8 @@ class AdaptiveWindow:
         self._cap = cap
         self._size = float(cap if cap <= SMALL else ceil(cap / 2))
         self._good = float(cap)
-        self._cut_at = float("-inf")
+        self._cut_after = 0
+        self._doubt = Doubt()
         self._clean = 0
         self._latencies: list[float] = []
         self._block = max(LEAST_BLOCK, self.size)
@@ -52,8 +55,8 @@ class AdaptiveWindow:
 
     @property
     def is_opening(self) -> bool:
-        """Whether nothing is known of the provider yet, and the window is below its cap."""
-        return self._size < self._cap and not self._clean and self._cut_at == float("-inf")
+        """Return True if no call was answered or cut yet, and the window is below its cap."""
+        return self._size < self._cap and not self._clean and not self._cut_after
 
     def open(self) -> None:
         """Make a step towards the cap."""
@@ -68,15 +71,19 @@ class AdaptiveWindow:
         fast = self._size < self._good
         self._size += 1.0 if fast else min(1.0, self._clean / (SLOW_WINDOWS * self._size))
 
-    def congested(self, *, sent_at: float, in_flight: int, now: float) -> None:
-        """Take note of a call that was too much. Those sent before the last cut change nothing."""
-        if sent_at < self._cut_at:
+    def congested(self, call: int, *, newest: int, in_flight: int, now: float) -> None:
+        """Take note of a call that failed for lack of capacity.
+
+        A failure alone changes nothing. When calls sent after it fail as well, the window is cut;
+        of calls sent before a cut no failure counts. `newest` is the call that was sent last.
+        """
+        if call <= self._cut_after or not self._doubt.is_limit(call, newest, now):
             return
         cap = float(max(self._cap, 1))
         used = min(self._size, cap, max(in_flight, 1.0))
         self._good = max(used, min(MEMORY * self._good, cap))
         self._size = max(1.0, CUT * used)
-        self._cut_at = now
+        self._cut_after = newest
         self._clean = 0
 
     def _watch(self, latency_s: float) -> None:

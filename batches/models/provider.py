@@ -79,6 +79,11 @@ class Provider(models.Model):
         return self.name
 
     @property
+    def limits_name(self) -> str:
+        """The name under which the state of its limits is kept: another address has others."""
+        return f"{self.pk} {self.base_url}"
+
+    @property
     def price_list(self) -> PriceList:
         """What its models cost."""
         return PriceList(self.base_url, self.prices)

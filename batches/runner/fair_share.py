@@ -23,7 +23,7 @@ class FairShare:
         self._prices = provider.price_list
         self.governor = Governor(
             limits_at(settings.RATE_LIMIT_REDIS_URL),
-            provider=f"{provider.pk} {provider.base_url}",
+            provider=provider.limits_name,
             cap=batch.batch_size,
             budget=self._budget,
             price=self._prices.cost if batch.max_cost is not None else None,

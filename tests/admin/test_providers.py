@@ -90,6 +90,19 @@ def test_a_name_is_given_once(root: Client) -> None:
     assert sorted(Provider.objects.values_list("name", flat=True)) == ["p", "second"]
 
 
+def test_learned_limits_are_shown_with_their_time_and_can_be_forgotten(root: Client) -> None:
+    save(root)
+    learned = {"m": {"requests": {"learned_per_minute": 258.0}, "seen_at": 1_790_000_000.0}}
+    Provider.objects.update(announced_limits=learned)
+    page = reverse("admin:batches_provider_change", args=[Provider.objects.get().pk])
+    shown = root.get(page).content.decode()
+    assert "held to 258 requests a minute, learned from 429s" in shown
+    assert "2026-09-21 14:13" in shown
+    forget = reverse("admin:batches_provider_forget_limits", args=[Provider.objects.get().pk])
+    assert "Learned limits forgotten." in root.post(forget, follow=True).content.decode()
+    assert Provider.objects.get().announced_limits is None
+
+
 def probe_of(client: Client, provider: Provider) -> str:
     return client.post(reverse("admin:batches_provider_test", args=[provider.pk])).content.decode()
 

@@ -1,228 +1,170 @@
-"""How fast calls go out, against simulated buckets: most of the allowance used, few refused."""
-
-import random
+"""The rules of the pace, one by one; whole runs are in tests/test_limits_in_virtual_time.py."""
 
 import pytest
 
-from batches.engine.pace import FARTHEST_S, FIRST_CALLS, REPLIES_TO_BE_FREE, Limit, Pace, Unit
-from tests.engine.simulated_bucket import Bucket, Callers
+from batches.engine.announced import announced_limits
+from batches.engine.pace import Pace, Slot
+from batches.engine.pace_rules import RULES, Bucket, Limit, Unit, Window
+from batches.engine.reset_meaning import LimitReader
 
 REQUEST: dict[Unit, float] = {"requests": 1.0, "tokens": 1.0}
-CALL: dict[Unit, float] = {"requests": 1.0, "tokens": 1000.0}
 
 
-def sizes(count: int) -> list[float]:
-    """Tokens of prompts of very different lengths."""
-    chance = random.Random(5)
-    return [min(10 + chance.lognormvariate(5.5, 1.2), 10_000.0) for _ in range(count)]
+def booked(pace: Pace, now: float, told: dict[Unit, Limit] | None = None) -> Slot:
+    slot = pace.reserve(REQUEST, told or {}, now)
+    assert slot.booked
+    return slot
 
 
-@pytest.mark.parametrize("rate", [2.0, 50.0, 200.0])
-def test_a_limit_that_was_told_is_used_up_and_never_exceeded(rate: float) -> None:
-    bucket = Bucket(Limit(rate, rate))
-    calls = Callers("requests", [1.0] * int(60 * rate), bucket, told=Limit(rate, 0.95 * rate))
-    calls.run()
-    assert bucket.refused == 0
-    assert bucket.used > 0.98
+def refuse(pace: Pace, now: float, slot: Slot, pause_s: float = 0.0) -> None:
+    pace.refused("requests", 1.0, {}, now, call=slot.call, pause_s=pause_s)
 
 
-def test_a_limit_of_tokens_that_was_told_is_kept_with_prompts_of_all_sizes() -> None:
-    bucket = Bucket(Limit(20_000.0, 20_000.0))
-    Callers("tokens", sizes(1500), bucket, told=Limit(20_000.0, 19_000.0)).run()
-    assert bucket.refused == 0
-    assert bucket.used > 0.98
+def refuse_until_held(pace: Pace, now: float, pause_s: float = 0.0) -> int:
+    """Refuse each call that is sent after the last refusal; how many until a limit is learned."""
+    for count in range(1, 20):
+        refuse(pace, now, booked(pace, now), pause_s)
+        if pace.limits({}, now):
+            return count
+    raise AssertionError("nothing was learned")
 
 
-@pytest.mark.parametrize("says_when", [True, False], ids=["Retry-After", "nothing said"])
-@pytest.mark.parametrize(
-    ("rate", "burst"), [(10.0, 50.0), (50.0, 50.0), (150.0, 50.0), (50.0, 300.0), (150.0, 300.0)]
-)
-def test_a_limit_that_nobody_told_is_learned_from_refusals(
-    *, rate: float, burst: float, says_when: bool
-) -> None:
-    bucket = Bucket(Limit(rate, burst))
-    calls = Callers("requests", [1.0] * int(60 * rate), bucket, says_when=says_when).run()
-    assert bucket.used > 0.9
-    assert bucket.refused < 0.1 * calls
+def test_a_refusal_alone_changes_nothing() -> None:
+    pace = Pace.begun(0.0)
+    refuse(pace, 0.1, booked(pace, 0.0), pause_s=60.0)
+    assert pace.limits({}, 0.1) == {}
+    assert pace.paused_until == 0.0
+    assert booked(pace, 0.1).wait_s == 0.0
 
 
-@pytest.mark.parametrize("rate", [10.0, 50.0, 150.0])
-def test_where_no_burst_is_allowed_at_all_most_of_the_allowance_is_used_all_the_same(
-    rate: float,
-) -> None:
-    bucket = Bucket(Limit(rate, 1.0))
-    calls = Callers("requests", [1.0] * int(60 * rate), bucket).run()
-    assert bucket.used > 0.7
-    assert bucket.refused < 0.15 * calls
+@pytest.mark.parametrize("every", [8, 30, 100])
+def test_refusals_that_do_not_go_on_are_never_a_limit(every: int) -> None:
+    pace = Pace.begun(0.0)
+    pace.replied(RULES.replies_to_be_free)
+    for call in range(1, 3000):
+        slot = booked(pace, call / 100)
+        if call % every == 0:
+            refuse(pace, call / 100, slot, pause_s=1.0)
+    assert pace.limits({}, 30.0) == {}
 
 
-@pytest.mark.parametrize("rate", [10_000.0, 20_000.0, 50_000.0])
-def test_a_limit_of_tokens_is_learned_too(rate: float) -> None:
-    bucket = Bucket(Limit(rate, rate))
-    calls = Callers("tokens", sizes(int(rate / 8)), bucket).run()
-    assert bucket.used > 0.9
-    assert bucket.refused < 0.1 * calls
-
-
-@pytest.mark.parametrize("too_much", [0.0, 300.0])
-@pytest.mark.parametrize("unit", ["requests", "tokens"])
-def test_a_limit_that_is_announced_is_used_up_and_hardly_exceeded(
-    unit: Unit, too_much: float
-) -> None:
-    limit = Limit(50.0, 50.0) if unit == "requests" else Limit(20_000.0, 20_000.0)
-    amounts = [1.0] * 1500 if unit == "requests" else sizes(1500)
-    bucket = Bucket(limit)
-    calls = Callers(
-        unit, amounts, bucket, announces=True, too_much=too_much if unit == "tokens" else 0.0
-    ).run()
-    assert bucket.used > 0.96
-    assert bucket.refused < 0.02 * calls
-
-
-class Moody(Bucket):
-    """A provider that refuses calls for no reason that the caller could know."""
-
-    chance = random.Random(3)
-
-    def take(self, amount: float, now: float) -> float:
-        self.taken += amount
-        if self.chance.random() < 0.1:
-            self.refused += 1
-            return 1.0
-        self.level, self.last_at = self.limit.burst, now
-        return 0.0
-
-
-def test_refusals_that_have_nothing_to_do_with_the_pace_do_not_slow_it_down_for_good() -> None:
-    provider = Moody(Limit(1.0, 1.0))
-    Callers("requests", [1.0] * 2000, provider).run()
-    # Each makes a pause of a second. At a pace that is cut for each it would take an hour.
-    assert provider.last_at < 180.0
-
-
-def test_a_limit_that_turns_out_lower_than_told_is_found_out() -> None:
-    bucket = Bucket(Limit(20.0, 20.0))
-    calls = Callers("requests", [1.0] * 1200, bucket, told=Limit(50.0, 47.5)).run()
-    assert bucket.used > 0.85
-    assert bucket.refused < 0.25 * calls
-
-
-def test_after_a_pause_calls_go_out_one_by_one() -> None:
-    pace = Pace()
-    for _ in range(20):
-        pace.reserve(REQUEST, {}, 0.0)
-    pace.refused("requests", 1.0, {}, 0.1, epoch=0, pause_s=5.0)
-    assert not pace.reserve(REQUEST, {}, 5.0).booked
-    waits = [pace.reserve(REQUEST, {}, 5.1).wait_s for _ in range(3)]
-    rate = pace.limits({}, 5.1)["requests"].rate
-    assert waits == pytest.approx([1 / rate, 2 / rate, 3 / rate])
-
-
-def test_the_refusals_of_one_moment_slow_down_once() -> None:
-    pace = Pace()
-    slots = [pace.reserve(REQUEST, {}, 0.0) for _ in range(30)]
+def test_the_refusals_of_one_moment_are_one() -> None:
+    pace = Pace.begun(0.0)
+    slots = [booked(pace, 0.0) for _ in range(40)]
     for slot in slots:
-        pace.refused("requests", 1.0, {}, 0.1, epoch=slot.epoch, pause_s=0.0)
-    assert pace.epoch == 1
-    assert pace.limits({}, 0.1)["requests"].rate == pytest.approx(29 / 2)
+        refuse(pace, 0.1, slot, pause_s=60.0)
+    assert pace.limits({}, 0.1) == {}
+    assert pace.paused_until == 0.0
+
+
+def test_refusals_that_go_on_hold_all_calls_as_long_as_the_provider_asks() -> None:
+    pace = Pace.begun(0.0)
+    for _ in range(30):
+        booked(pace, 0.0)
+    assert refuse_until_held(pace, 0.1, pause_s=5.0) <= 6
+    assert not pace.reserve(REQUEST, {}, 5.0).booked
+    assert pace.reserve(REQUEST, {}, 5.2).booked
+
+
+def test_a_pace_is_not_learned_below_what_was_let_in() -> None:
+    pace = Pace.begun(0.0)
+    pace.replied(RULES.replies_to_be_free)
+    for call in range(300):
+        booked(pace, call / 100)
+    refuse_until_held(pace, 3.0)
+    assert pace.limits({}, 3.0)["requests"].rate > 90
+
+
+def test_what_was_learned_expires() -> None:
+    pace = Pace.begun(0.0)
+    refuse_until_held(pace, 0.0)
+    assert pace.limits({}, 1.0)["requests"].source == "learned"
+    assert pace.limits({}, 120.0) == {}
+
+
+def test_no_place_is_booked_far_ahead_by_a_guess() -> None:
+    pace = Pace.begun(0.0)
+    refuse_until_held(pace, 0.0)
+    ahead = []
+    while (slot := pace.reserve(REQUEST, {}, 0.0)).booked:
+        ahead.append(slot.wait_s)
+    assert max(ahead) <= RULES.farthest_s
+    assert 0.0 < slot.wait_s <= RULES.farthest_s
 
 
 def test_to_a_new_provider_only_so_many_calls_go_at_first() -> None:
-    pace = Pace()
-    booked = [pace.reserve(REQUEST, {}, 0.0).booked for _ in range(100)]
-    assert sum(booked) == FIRST_CALLS
-    pace.replied(REPLIES_TO_BE_FREE)
-    slot = pace.reserve(REQUEST, {}, 0.0)
-    assert slot.booked
-    assert slot.free
+    pace = Pace.begun(0.0)
+    slots = [pace.reserve(REQUEST, {}, 0.0) for _ in range(100)]
+    # The next ones are let out one by one.
+    assert RULES.first_calls <= sum(slot.booked for slot in slots) <= RULES.first_calls + 2
+    pace.replied(RULES.replies_to_be_free)
+    assert pace.reserve(REQUEST, {}, 0.0).booked
+    assert pace.is_free({}, 0.0)
 
 
-def times_of_calls(pace: Pace, count: int, *, begun_at: float) -> list[float]:
-    """When the next calls go out, one after another, in seconds from now; all are let in."""
-    now = begun_at
-    times: list[float] = []
-    while len(times) < count:
-        slot = pace.reserve(CALL, {}, now)
-        now += max(slot.wait_s, 0.0)
-        if slot.booked:
-            times.append(now - begun_at)
-            pace.replied(1)
-    return times
+def test_a_configured_limit_wins_over_an_advertised_one() -> None:
+    pace = Pace.begun(0.0)
+    pace.advertised("requests", Bucket(Limit(10.0, 100.0, "advertised"), 100.0, 0.0), {}, 0.0)
+    assert pace.limits({}, 0.0) == {"requests": Limit(10.0, 100.0)}
+    told: dict[Unit, Limit] = {"requests": Limit(5.0, 50.0)}
+    assert pace.limits(told, 0.0) == told
 
 
-@pytest.mark.parametrize("unit", ["requests", "tokens"])
-@pytest.mark.parametrize(
-    ("let_in", "refused", "every_s"), [(0, 1, 0.0), (0, 50, 0.0), (1, 1, 0.0), (60, 1, 1800.0)]
-)
-def test_a_refusal_of_which_little_can_be_learned_costs_seconds(
-    unit: Unit, let_in: int, refused: int, every_s: float
-) -> None:
-    pace, now = Pace(), 100.0
-    for _ in range(let_in):
-        assert pace.reserve(CALL, {}, now).booked
-        pace.replied(1)
-        now += every_s
-    slots = [pace.reserve(CALL, {}, now) for _ in range(refused)]
-    for slot in slots:
-        pace.refused(unit, CALL[unit], {}, now + 0.5, epoch=slot.epoch, pause_s=0.0)
-    assert times_of_calls(pace, 8, begun_at=now + 0.5)[-1] < 20.0
-
-
-def test_what_a_guess_booked_ends_with_the_guess() -> None:
-    pace = Pace()
-    slot = pace.reserve(CALL, {}, 0.0)
-    pace.refused("tokens", CALL["tokens"], {}, 0.5, epoch=slot.epoch, pause_s=0.0)
-    ahead = []
-    while (slot := pace.reserve(CALL, {}, 0.5)).booked:
-        ahead.append(slot.wait_s)
-    assert max(ahead) <= FARTHEST_S
-    assert 0.0 < slot.wait_s <= FARTHEST_S
-    for unit in CALL:
-        pace.announce(unit, Limit(1e6, 1e6), {}, 1e6, 0.6)
-    assert pace.reserve(CALL, {}, 0.6).wait_s <= 0.0
-
-
-@pytest.mark.parametrize("unit", ["requests", "tokens"])
-def test_an_announced_limit_holds_until_a_told_one_does(unit: Unit) -> None:
-    pace = Pace()
-    pace.announce(unit, Limit(10.0, 100.0), {}, 100.0, 0.0)
-    assert pace.limits({}, 0.0) == {unit: Limit(10.0, 100.0)}
-    assert pace.limits({unit: Limit(5.0, 50.0)}, 0.0) == {unit: Limit(5.0, 50.0)}
+def test_a_window_lets_its_calls_in_at_once_and_the_next_ones_at_its_end() -> None:
+    pace = Pace.begun(0.0)
+    pace.replied(RULES.replies_to_be_free)
+    pace.advertised("requests", Window(3, 3, 10.0, 10.0), {}, 0.0)
+    assert [booked(pace, 1.0).wait_s for _ in range(3)] == [0.0] * 3
+    later = pace.reserve(REQUEST, {}, 2.0)
+    assert (later.booked, later.wait_s) == (False, 8.0)
+    assert later.reason == "the rate limit resets"
+    assert [booked(pace, 10.0).wait_s for _ in range(3)] == [0.0] * 3
+    assert not pace.reserve(REQUEST, {}, 10.0).booked
 
 
 def test_what_is_given_back_may_be_used_by_the_next() -> None:
-    pace = Pace()
+    pace = Pace.begun(0.0)
     told: dict[Unit, Limit] = {"tokens": Limit(100.0, 1000.0)}
-    pace.reserve({"requests": 1.0, "tokens": 1000.0}, told, 0.0)
+    first = pace.reserve({"requests": 1.0, "tokens": 1000.0}, told, 0.0)
     assert pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 0.0).wait_s == pytest.approx(1.0)
-    pace.give_back("tokens", 900.0, told, 0.0, epoch=0)
-    assert pace.reserve({"requests": 1.0, "tokens": 800.0}, told, 0.0).wait_s <= 0.0
+    pace.give_back("tokens", 900.0, told, 0.0, call=first.call)
+    assert pace.reserve({"requests": 1.0, "tokens": 800.0}, told, 0.0).wait_s == 0.0
 
 
-def test_what_was_booked_before_a_refusal_does_not_fill_the_bucket_that_it_found_empty() -> None:
-    pace = Pace()
-    told: dict[Unit, Limit] = {"tokens": Limit(100.0, 1000.0)}
-    slots = [pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 0.0) for _ in range(10)]
-    pace.refused("tokens", 100.0, told, 0.1, epoch=slots[0].epoch, pause_s=0.0)
-    for slot in slots[1:]:
-        pace.give_back("tokens", 90.0, told, 0.2, epoch=slot.epoch)
-    slot = pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 1.1)
-    assert slot.wait_s == pytest.approx(0.0)
-    later = pace.reserve({"requests": 1.0, "tokens": 100.0}, told, 1.1)
-    assert later.wait_s == pytest.approx(1.0)
-    pace.give_back("tokens", 50.0, told, 1.1, epoch=slot.epoch)
-    assert pace.reserve({"requests": 1.0, "tokens": 50.0}, told, 1.1).wait_s == pytest.approx(1.0)
+def headers(limit: int, remaining: int, reset: str) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit-requests": str(limit),
+        "x-ratelimit-remaining-requests": str(remaining),
+        "x-ratelimit-reset-requests": reset,
+    }
 
 
-def test_what_was_booked_before_a_measurement_began_is_not_taken_from_it() -> None:
-    pace = Pace()
-    told: dict[Unit, Limit] = {"tokens": Limit(100.0, 100.0)}
-    amounts: dict[Unit, float] = {"requests": 1.0, "tokens": 50.0}
-    early = [pace.reserve(amounts, told, 0.0) for _ in range(20)]
-    # Long and large enough to be measured: here the measurement begins anew.
-    pace.refused("tokens", 50.0, told, 10.0, epoch=0, pause_s=0.0)
-    late = [pace.reserve(amounts, told, 10.0 + call / 2) for call in range(16)]
-    for slot in early:
-        pace.give_back("tokens", 40.0, told, 19.0, epoch=slot.epoch)
-    pace.refused("tokens", 50.0, told, 20.0, epoch=late[-1].epoch, pause_s=0.0)
-    assert pace.limits(told, 20.0)["tokens"].rate == pytest.approx(15 * 50.0 / 10.0)
+def read(reader: LimitReader, seen: dict[str, str], now: float, retry: float = 0.0) -> object:
+    announced = announced_limits(seen)
+    assert announced
+    return reader.observe(announced["requests"], sent_at=now - 0.1, now=now, retry_after_s=retry)
+
+
+def test_a_reset_that_grows_with_what_lacks_is_that_of_a_bucket() -> None:
+    reader = LimitReader()
+    for taken in range(1, 60):
+        known = read(reader, headers(60, 60 - taken, f"{taken * 100}ms"), taken / 50)
+    assert isinstance(known, Bucket)
+    assert known.limit.rate == pytest.approx(10.0, rel=0.05)
+
+
+@pytest.mark.parametrize("period_s", [10, 60])
+def test_a_reset_that_counts_down_is_that_of_a_window(period_s: int) -> None:
+    reader = LimitReader()
+    for taken in range(1, 60):
+        now = taken / 50
+        known = read(reader, headers(60, 60 - taken, f"{period_s - now:.2f}s"), now)
+    assert isinstance(known, Window)
+    assert known.ends_in_s == pytest.approx(period_s - now, abs=0.2)
+    assert known.period_s == pytest.approx(period_s, rel=0.05)
+
+
+def test_a_refusal_until_the_reset_is_that_of_a_window() -> None:
+    known = read(LimitReader(), headers(60, 0, "9.5s"), 1.0, retry=9.5)
+    assert isinstance(known, Window)
+    assert known.ends_in_s == pytest.approx(9.5)

@@ -577,3 +577,32 @@ async def test_the_provider_stops_although_calls_hang() -> None:
             await asyncio.to_thread(stopping.stop)
             with pytest.raises(httpx.TransportError):
                 await call
+
+
+def test_a_fixed_window_counts_down_whatever_is_taken(
+    client: httpx.Client, provider: SimulatedProvider
+) -> None:
+    provider.behaviour = Behaviour(requests_per_second=0.002, window_seconds=1000)
+    replies = [chat(client, f"prompt {number}") for number in range(3)]
+    assert [reply.status_code for reply in replies] == [200, 200, 429]
+    resets = {reply.headers["x-ratelimit-reset-requests"][:3] for reply in replies}
+    assert resets == {"16m"}
+    assert 900 < int(replies[-1].headers["retry-after"]) <= 1000
+
+
+def test_an_announced_limit_may_be_wrong(client: httpx.Client, provider: SimulatedProvider) -> None:
+    provider.behaviour = Behaviour(requests_per_second=0.001, burst=1, announced_requests=3000)
+    replies = [chat(client, "x") for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [200, 429]
+    assert replies[1].headers["x-ratelimit-remaining-requests"] == "2999"
+
+
+def test_calls_are_refused_by_chance_without_a_word_about_limits(
+    client: httpx.Client, provider: SimulatedProvider
+) -> None:
+    provider.behaviour = Behaviour(refusal_rate=0.5, refusal_wait=3)
+    replies = [chat(client, f"prompt {number}") for number in range(40)]
+    refused = [reply for reply in replies if reply.status_code == 429]
+    assert 5 < len(refused) < 35
+    assert {reply.headers["retry-after"] for reply in refused} == {"3"}
+    assert not any("x-ratelimit-limit-requests" in reply.headers for reply in replies)
