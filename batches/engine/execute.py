@@ -197,7 +197,7 @@ class Execution:
 
     async def _lane(self, queue: RequestQueue) -> None:
         while (call := await queue.take()) is not None:
-            if call.error and call.is_proved and call.attempts >= self._options.retry.max_attempts:
+            if call.error and self._is_over(call):
                 await self._give_up(queue, call, call.error)
                 continue
             if self._watch.must_wait(call):
@@ -302,11 +302,6 @@ class Execution:
             return
         call.charge(error, doubted=blame is Blame.OPEN)
         verdict = self._verdict(call, error, blame)
-        if blame is Blame.OPEN and verdict.decision is Decision.FINAL:
-            blame = await self._watch.decision(call)
-            if blame is Blame.TARGET:
-                self._wait_for_target(queue, call, error)
-                return
         tried = self._options.tentative and not isinstance(error, RequestRefused)
         if verdict.decision is Decision.PAUSE or tried:
             self._pause_for(queue, call, error)
@@ -314,10 +309,19 @@ class Execution:
             call.waited_s += verdict.delay_s
             if call.is_paid:
                 self._paid.add(call)
-            queue.put_back(call, verdict.delay_s)
+            judged_s = time.monotonic() - call.done_at
+            queue.put_back(call, max(verdict.delay_s - judged_s, 0.0))
             self._stop_if_nothing_is_lost()
+        elif blame is Blame.OPEN:
+            self._paid.add(call)
+            queue.bench(call)
         else:
             await self._give_up(queue, call, error)
+
+    def _is_over(self, call: Call) -> bool:
+        """Return True if a request has failed for the last time, and it was its own fault."""
+        spent = call.attempts >= self._options.retry.max_attempts
+        return call.exhausted or (call.is_proved and spent)
 
     def _verdict(self, call: Call, error: ProviderError, blame: Blame) -> Verdict:
         # A server that takes nothing now is asked until it is known whether it is away.

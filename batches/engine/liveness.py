@@ -2,14 +2,16 @@
 
     answering --a call fails------------------------------------> doubtful
     doubtful  --a call that was sent after that is answered-----> answering  (the prompt failed)
-    doubtful  --enough failures, and no such call may tell-------> away       (no prompt failed)
+    doubtful  --enough failures, more than other calls-----------> away       (no prompt failed)
     away      --a probe is answered------------------------------> answering
 
 Only an answer to a call that was sent after a failure shows whose fault it was: a server that
-shuts down still answers what it had begun.
+shuts down still answers what it had begun. An outage needs more failures than calls that were
+sent with the failed ones or later and are in flight or answered: failures come back sooner than
+answers do.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -102,6 +104,7 @@ class Away:
 @dataclass(frozen=True, slots=True)
 class _Doubt:
     call: Hashable
+    sent_at: float
     failed_at: float
     suspicion: Suspicion
 
@@ -114,6 +117,8 @@ class Liveness:
     away: Away | None = None
     _in_flight: dict[Hashable, float] = field(default_factory=dict)
     _doubts: list[_Doubt] = field(default_factory=list)
+    # When the calls were sent that have been answered since the first of the doubts.
+    _answers: list[float] = field(default_factory=list)
     # Calls that were sent before may have failed because of an outage.
     _excused_before: float = float("-inf")
 
@@ -132,8 +137,8 @@ class Liveness:
         if self.away is not None and sent_at > self.away.since:
             self.away = None
         proved = [doubt.call for doubt in self._doubts if doubt.failed_at <= sent_at]
-        if proved:
-            self._doubts = [doubt for doubt in self._doubts if doubt.failed_at > sent_at]
+        self._doubts = [doubt for doubt in self._doubts if doubt.failed_at > sent_at]
+        self._answers = self._contemporary([*self._answers, sent_at]) if self._doubts else []
         return proved
 
     def forget(self, call: Hashable) -> None:
@@ -156,7 +161,7 @@ class Liveness:
             return Blame.TARGET
         if proved and suspicion is not Suspicion.UNREACHED:
             return Blame.PROMPT
-        self._doubts.append(_Doubt(call, now, suspicion))
+        self._doubts.append(_Doubt(call, sent_at, now, suspicion))
         if not self._is_outage():
             return Blame.OPEN
         self._excused_before = now
@@ -197,9 +202,10 @@ class Liveness:
         sure = sum(doubt.suspicion is not Suspicion.UNCERTAIN for doubt in self._doubts)
         prompts = len({doubt.call for doubt in self._doubts})
         enough = sure >= UNAVAILABLE_IN_A_ROW or prompts >= PROMPTS_IN_A_ROW
-        return enough and len(self._doubts) > self._telling()
+        others = self._contemporary([*self._in_flight.values(), *self._answers])
+        return enough and len(self._doubts) > len(others)
 
-    def _telling(self) -> int:
-        """Count the calls in flight whose answer would tell of the first of the failures."""
-        first = min(doubt.failed_at for doubt in self._doubts)
-        return sum(sent_at >= first for sent_at in self._in_flight.values())
+    def _contemporary(self, sent: Iterable[float]) -> list[float]:
+        """Return the times of calls that were sent with the first of the failed ones or later."""
+        first = min(doubt.sent_at for doubt in self._doubts)
+        return [sent_at for sent_at in sent if sent_at >= first]

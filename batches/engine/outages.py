@@ -28,7 +28,7 @@ MOST_TARGETS = 1000
 # A probe that is not answered for this long does not keep back the next one.
 PROBE_PATIENCE_S = 30.0
 # A lane waits for this long at most to learn whose fault a failure is, before the next try.
-DECISION_S = 2.0
+DECISION_S = 0.5
 
 
 class Board(Protocol):
@@ -65,8 +65,8 @@ class Target:
     """One model of the provider, as this run knows it.
 
     `probe` is the request that may be sent although the target is away. `told` is what the board
-    says of it, since `told_at`. `decided` is set unless a call in flight will tell whose fault the
-    latest failures are.
+    says of it, since `told_at`. `judged` has the calls whose lanes wait to learn whose fault their
+    failures are; each event is set when that is known, or when no call is in flight to tell.
     """
 
     model: str
@@ -74,7 +74,7 @@ class Target:
     probe: Call | None = None
     told: Away | None = None
     told_at: float = float("-inf")
-    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    judged: dict[Call, asyncio.Event] = field(default_factory=dict)
 
     @property
     def away(self) -> Away | None:
@@ -84,12 +84,20 @@ class Target:
         """Return True if a request may not be sent now."""
         return self.away is not None and call is not self.probe
 
+    def judge(self, call: Call) -> None:
+        """Wake the lane that waits to learn whose fault the failure of a call is."""
+        if call in self.judged:
+            self.judged[call].set()
+
+    def judge_all(self) -> None:
+        """Wake all lanes that wait."""
+        for event in self.judged.values():
+            event.set()
+
     def refresh(self) -> None:
-        """Wake the lanes that wait for a decision, or have them wait."""
-        if self.liveness.is_undecided:
-            self.decided.clear()
-        else:
-            self.decided.set()
+        """Wake the lanes that wait if there is nothing left to wait for."""
+        if self.away is not None or not self.liveness.is_undecided:
+            self.judge_all()
 
     @property
     def due(self) -> float:
@@ -140,7 +148,7 @@ class OutageWatch:
         """Have no lane wait for a decision any more."""
         self._stopped = True
         for target in self._targets.values():
-            target.decided.set()
+            target.judge_all()
 
     def away(self) -> list[Target]:
         """Return the targets that are away."""
@@ -154,14 +162,16 @@ class OutageWatch:
         """Note that a call is sent."""
         target = self._of(call)
         target.liveness.began(call, call.began_at)
-        target.refresh()
 
     def answered(self, call: Call) -> None:
         """Note that the target of a call has answered it."""
         target = self._of(call)
         was_away = target.away is not None
         for proved in target.liveness.answered(call):
-            cast("Call", proved).convict()
+            convict = cast("Call", proved)
+            convict.convict()
+            target.judge(convict)
+            self._queue.unbench(convict)
         target.refresh()
         if was_away and target.away is None:
             self._end_outage(target)
@@ -182,17 +192,11 @@ class OutageWatch:
         if blame is Blame.TARGET:
             self._excuse(target)
         target.refresh()
-        if blame is Blame.OPEN:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DECISION_S):
-                    return await self.decision(call)
-        return blame
-
-    async def decision(self, call: Call) -> Blame:
-        """Wait as long as a call in flight will tell whose fault a failure is, and return it."""
-        target = self._of(call)
-        while not (target.decided.is_set() or self._stopped):
-            await target.decided.wait()
+        if blame is not Blame.OPEN:
+            return blame
+        if target.liveness.is_undecided and not self._stopped:
+            await _set_soon(target.judged.setdefault(call, asyncio.Event()))
+            del target.judged[call]
         if target.away is not None:
             return Blame.TARGET
         return Blame.PROMPT if call.is_proved else Blame.OPEN
@@ -310,3 +314,9 @@ class OutageWatch:
                 await self._bell.wait()
         except TimeoutError:
             pass
+
+
+async def _set_soon(event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DECISION_S):
+            await event.wait()

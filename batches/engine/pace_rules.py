@@ -58,7 +58,7 @@ class PaceRules:
     # ... then this many each second, ...
     calls_per_second: float = 250.0
     # ... and this many more each second for each answer.
-    calls_per_reply: float = 3.0
+    calls_per_reply: float = 20.0
     # After this many answers without a limit, runners stop asking for every single call.
     replies_to_be_free: int = 500
 

@@ -24,8 +24,8 @@ class Call:
 
     `retries` counts the failures that back-off grows with. `doubted` of the `attempts` are taken
     back if its target turns out to be away. `convicted` says that it has failed while its target
-    answered others, `excuses` for how many outages its failures were taken. `error` is that of the
-    last call.
+    answered others, `excuses` for how many outages its failures were taken; `exhausted` that there
+    is no further try. `error` is that of the last call.
     """
 
     request: PreparedRequest
@@ -35,6 +35,7 @@ class Call:
     doubted: int = 0
     convicted: bool = False
     excuses: int = 0
+    exhausted: bool = False
     error: ProviderError | None = None
     waited_s: float = 0.0
     busy_s: float = 0.0
@@ -86,6 +87,7 @@ class Call:
         self.attempts -= self.doubted
         self.doubted = self.retries = 0
         self.excuses += 1
+        self.exhausted = False
 
     def convict(self) -> None:
         """Keep the attempts that are doubted: its target has answered others."""
@@ -112,7 +114,8 @@ class RequestQueue:
 
     It is filled no further than a window ahead, and ends when every request it took in is
     finished, or when it is closed: then `on_close` is called. Requests to a target that is away
-    stand on its shelf until they are released.
+    stand on its shelf until they are released. Those that have failed for the last time, unless
+    their target turns out to be away, are benched until a later call tells.
     """
 
     on_close: Callable[[], None]
@@ -122,6 +125,7 @@ class RequestQueue:
         self._lanes = lanes
         self._shelves: dict[str, deque[Call]] = {}
         self._shelved = 0
+        self._benched: dict[Call, None] = {}
         self._ready: asyncio.Queue[Call | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._waiting: dict[Call, asyncio.TimerHandle] = {}
@@ -177,10 +181,23 @@ class RequestQueue:
             self._shelved += 1
 
     def shelve_waiting(self, call: Call, model: str) -> None:
-        """Keep a request back that waits for a retry, if it does."""
-        if timer := self._waiting.pop(call, None):
+        """Keep a request back that waits for a retry or is benched, if it does."""
+        timer = self._waiting.pop(call, None)
+        if timer is not None:
             timer.cancel()
+        if timer is not None or self._benched.pop(call, call) is None:
             self.shelve(call, model)
+
+    def bench(self, call: Call) -> None:
+        """Keep a request back until it is known whose fault its last failure is."""
+        call.exhausted = True
+        self._benched[call] = None
+        self._close_when_drained()
+
+    def unbench(self, call: Call) -> None:
+        """Give out a request that is benched, if it is: its failure was its own fault."""
+        if self._benched.pop(call, call) is None:
+            self._ready.put_nowait(call)
 
     def has_shelved(self, model: str) -> bool:
         """Return True if a request waits for this target."""
@@ -251,7 +268,13 @@ class RequestQueue:
         )
 
     def _close_when_drained(self) -> None:
-        if self._filled and not self._unfinished:
+        if not self._filled or self._unfinished > len(self._benched):
+            return
+        # No call is left that could tell whose fault their failures are.
+        for call in list(self._benched):
+            call.convict()
+            self.unbench(call)
+        if not self._unfinished:
             self.close()
 
 

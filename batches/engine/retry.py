@@ -48,14 +48,15 @@ def decide(
     """Return the verdict on an error, `attempts` and `retries` including the call that failed.
 
     The wait is drawn with full jitter, `chance` of min(cap, base * 2^n) for the n-th retry
-    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), after the time
-    that the provider asked for, if it did.
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Where the provider
+    says when to come back it is that time, spread by up to `base_s`.
     """
     if error.decision is not Decision.RETRY:
         return Verdict(error.decision)
     if error.costs_attempt and attempts >= policy.max_attempts:
         return Verdict(Decision.FINAL)
-    backoff = chance * min(policy.cap_s, policy.base_s * 2 ** min(retries - 1, 32))
+    exponent = 0 if error.retry_after_s else min(retries - 1, 32)
+    backoff = chance * min(policy.cap_s, policy.base_s * 2**exponent)
     delay = (error.retry_after_s or 0.0) + backoff
     if waited_s + delay > policy.max_wait_s:
         return Verdict(Decision.FINAL)

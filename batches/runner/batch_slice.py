@@ -49,6 +49,7 @@ from batches.runner.holdings import HeldChunk, Holdings
 from batches.runner.store import SliceStore
 from batches.runner.waiting import waiting_of
 from batches.stop_signal import StopSignal
+from batches.waiting import WaitingNow
 
 logger = logging.getLogger(__name__)
 
@@ -398,7 +399,7 @@ class BatchSlice:
             activity,
             in_flight=in_flight,
             renewing=renewing,
-            waiting=waiting_of(self._execution, self._store.clock) if self._execution else None,
+            waiting=self._waiting_for(),
         )
         try:
             return await in_database(store)
@@ -406,6 +407,12 @@ class BatchSlice:
             logger.warning("%s: could not store, trying again: %s", self._batch, error)
         await in_database(reconnect)
         return await self._database.call(partial(store, again=True))
+
+    def _waiting_for(self) -> WaitingNow | None:
+        if self._execution is None:
+            return None
+        held = self._share.governor.held()
+        return waiting_of(self._execution, held, self._store.clock, now=time.monotonic())
 
     def _activity(self, exchanges: Sequence[Exchange]) -> Activity:
         if not exchanges:

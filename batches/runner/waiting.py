@@ -1,20 +1,42 @@
 """What a slice waits for, in words for its user."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from batches.engine.execute import Execution
+from batches.model_calls import Held
 from batches.results import Clock
 from batches.waiting import WaitingNow
 
+# A limit that holds a call for less time is not worth a word.
+LEAST_HELD_S = 0.5
 
-def waiting_of(execution: Execution, clock: Clock) -> WaitingNow | None:
-    """Return what a run waits for: a target that is away, or else retries that are due later."""
+
+def waiting_of(
+    execution: Execution, held: Sequence[Held], clock: Clock, *, now: float
+) -> WaitingNow | None:
+    """Return what a run waits for: a target that is away, or a rate limit, or retries."""
+    return _away(execution, clock) or _held(held, clock, now) or _retrying(execution, clock)
+
+
+def _away(execution: Execution, clock: Clock) -> WaitingNow | None:
     away = [(target.model, target.away) for target in execution.away if target.away]
-    if away:
-        model, outage = min(away, key=lambda item: item[1].since)
-        more = f" and {len(away) - 1} more" if len(away) > 1 else ""
-        reason = f"waiting for {model or 'the provider'}{more}: {outage.reason}"
-        return WaitingNow(reason, clock.unix(outage.since), clock.unix(outage.next_probe))
+    if not away:
+        return None
+    model, outage = min(away, key=lambda item: item[1].since)
+    more = f" and {len(away) - 1} more" if len(away) > 1 else ""
+    reason = f"waiting for {model or 'the provider'}{more}: {outage.reason}"
+    return WaitingNow(reason, clock.unix(outage.since), clock.unix(outage.next_probe))
+
+
+def _held(held: Sequence[Held], clock: Clock, now: float) -> WaitingNow | None:
+    longest = max(held, key=lambda each: each.wait_s, default=None)
+    if longest is None or longest.wait_s < LEAST_HELD_S:
+        return None
+    return WaitingNow(f"{longest.model}: {longest.reason}", next=clock.unix(now + longest.wait_s))
+
+
+def _retrying(execution: Execution, clock: Clock) -> WaitingNow | None:
     retrying = [call for call in execution.retrying() if call.error]
     if not retrying:
         return None

@@ -139,6 +139,8 @@ def test_the_wait_is_drawn_between_what_was_asked_for_and_the_doubled_base(
         RateLimited("slow down", retry_after_s=after), attempts=0, retries=retries, chance=chance
     )
     least, spread = after or 0.0, min(60.0, 0.5 * 2.0 ** min(retries - 1, 100))
+    if after:
+        spread = POLICY.base_s
     assert answer.decision is Decision.RETRY
     assert answer.delay_s == pytest.approx(least + chance * spread)
 
