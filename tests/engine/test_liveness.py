@@ -170,9 +170,23 @@ def test_all_that_is_in_flight_when_it_goes_away_is_excused(answered: int) -> No
     others = [call for call in range(100) if call != answered]
     error = NetworkError("the reply broke off")
     blames = [failed(target, call, error, now=2.0) for call in others]
-    excused = PROMPTS_IN_A_ROW - 1
-    assert blames == [Blame.OPEN] * excused + [Blame.TARGET] * (99 - excused)
-    assert target.excused() == others[:PROMPTS_IN_A_ROW]
+    # As soon as more have failed than may yet be answered.
+    assert blames == [Blame.OPEN] * 49 + [Blame.TARGET] * 50
+    assert target.excused() == others[:50]
+
+
+def test_answers_to_calls_that_were_sent_with_the_failed_ones_speak_against_an_outage() -> None:
+    """As at the start, where a provider of which little is known gets no more calls yet."""
+    target = Liveness()
+    for call in range(60):
+        target.began(call, call * 0.001)
+    for call in range(0, 60, 10):
+        assert failed(target, call, Overloaded("503"), now=1.0) is Blame.OPEN
+    for call in (call for call in range(60) if call % 10):
+        target.answered(call)
+    target.began("another", 2.0)
+    assert failed(target, "another", Overloaded("503"), now=3.0) is Blame.OPEN
+    assert target.away is None
 
 
 def test_a_few_failures_are_no_outage_while_more_calls_may_tell() -> None:

@@ -70,7 +70,7 @@ def test_what_no_repetition_would_cure_is_never_repeated(
         (4, None, Verdict(Decision.FINAL)),
         (1, 0.0, Verdict(Decision.RETRY, 0.5)),
         (1, 7.0, Verdict(Decision.RETRY, 7.5)),
-        (2, 7.0, Verdict(Decision.RETRY, 8.0)),
+        (2, 7.0, Verdict(Decision.RETRY, 7.5)),
         (3, 7.0, Verdict(Decision.FINAL)),
         (1, 999.0, Verdict(Decision.RETRY, 999.5)),
         (1, 1001.0, Verdict(Decision.FINAL)),
