@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from batches.engine.errors import ProviderError
 from batches.engine.records import Exchange, Judgement, PreparedRequest, Reply, Usage
@@ -126,7 +127,9 @@ class RequestQueue:
         self._shelves: dict[str, deque[Call]] = {}
         self._shelved = 0
         self._benched: dict[Call, None] = {}
-        self._ready: asyncio.Queue[Call | None] = asyncio.Queue()
+        # Requests that were sent before come first: theirs is the longest way to an end.
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, Call | None]] = asyncio.PriorityQueue()
+        self._numbers = count()
         self._room = asyncio.Event()
         self._waiting: dict[Call, asyncio.TimerHandle] = {}
         self._unfinished = 0
@@ -141,7 +144,7 @@ class RequestQueue:
                 return
             self._unfinished += len(chunk)
             for request in chunk:
-                self._ready.put_nowait(Call(request))
+                self._put(Call(request))
             while not self._has_room():
                 self._room.clear()
                 await self._room.wait()
@@ -151,7 +154,7 @@ class RequestQueue:
     async def take(self) -> Call | None:
         """The next request to send; None when there will be no more."""
         while True:
-            call = await self._ready.get()
+            *_, call = await self._ready.get()
             if self._has_room():
                 self._room.set()
             if call is None or call.is_paid or not self._only_paid:
@@ -197,7 +200,7 @@ class RequestQueue:
     def unbench(self, call: Call) -> None:
         """Give out a request that is benched, if it is: its failure was its own fault."""
         if self._benched.pop(call, call) is None:
-            self._ready.put_nowait(call)
+            self._put(call)
 
     def has_shelved(self, model: str) -> bool:
         """Return True if a request waits for this target."""
@@ -220,7 +223,7 @@ class RequestQueue:
 
     def _give_out(self, call: Call) -> None:
         self._shelved -= 1
-        self._ready.put_nowait(call)
+        self._put(call)
 
     def finish(self) -> None:
         """Count one request as finished."""
@@ -252,14 +255,18 @@ class RequestQueue:
         while not self._ready.empty():
             self._ready.get_nowait()
         for _ in range(self._lanes):
-            self._ready.put_nowait(None)
+            self._put(None)
         self._room.set()
         self.on_close()
 
     def _end_wait(self, call: Call) -> None:
         del self._waiting[call]
         if not self._closed:
-            self._ready.put_nowait(call)
+            self._put(call)
+
+    def _put(self, call: Call | None) -> None:
+        is_fresh = call is None or not call.calls
+        self._ready.put_nowait((is_fresh, next(self._numbers), call))
 
     def _has_room(self) -> bool:
         return self._closed or (
