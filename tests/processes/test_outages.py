@@ -86,7 +86,7 @@ def go_through(site: Site, entrance: Entrance, where: Where, *, workers: int = 1
     if where == "middle":
         wait_until(lambda: run.stored() >= PROMPTS // 4, "the first results")
         site.shut()
-    trial = Trial(site, run, WINDOW)
+    trial = Trial(site, run, WINDOW * workers)
     waiting_since = trial.outlast()
     wait_until(run.has_ended, "the end of the batch")
     trial.check(waiting_since)
