@@ -55,7 +55,9 @@ def decide(
         return Verdict(error.decision)
     if error.costs_attempt and attempts >= policy.max_attempts:
         return Verdict(Decision.FINAL)
-    exponent = 0 if error.retry_after_s else min(retries - 1, 32)
+    # Refusals for pace are no reason to be more patient with a server that fails.
+    failures = attempts if error.costs_attempt and attempts else retries
+    exponent = 0 if error.retry_after_s else min(failures - 1, 32)
     backoff = chance * min(policy.cap_s, policy.base_s * 2**exponent)
     delay = (error.retry_after_s or 0.0) + backoff
     if waited_s + delay > policy.max_wait_s:

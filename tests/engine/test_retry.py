@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -148,7 +149,8 @@ def test_the_wait_is_drawn_between_what_was_asked_for_and_the_doubled_base(
 def test_no_chance_means_no_wait_and_the_wait_doubles_until_the_cap() -> None:
     error = ServerError("500")
     assert verdict(error, chance=0.0).delay_s == 0.0
-    waits = [verdict(error, attempts=1, retries=n).delay_s for n in range(1, 11)]
+    patient = replace(POLICY, max_attempts=99)
+    waits = [verdict(error, attempts=n, retries=50, policy=patient).delay_s for n in range(1, 11)]
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
 
 
