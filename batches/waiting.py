@@ -26,7 +26,7 @@ class WaitingNow:
 def in_words(waiting: WaitingNow, *, now: float | None = None) -> str:
     """Return the reason, since when (UTC), and in how many seconds the next call is due."""
     now = time.time() if now is None else now
-    words = waiting.reason
+    words = waiting.reason.rstrip(".")
     if waiting.since is not None:
         words += f", since {datetime.fromtimestamp(waiting.since, UTC):%H:%M:%S} UTC"
     if waiting.next is not None:

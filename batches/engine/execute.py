@@ -138,11 +138,20 @@ class Execution:
             await self._run_window(chunks)
         else:
             await self._run_windows(chunks)
+        await self._end_kept()
         if self._stopped is Stop.SETTLE:
             self._refusals.settle()
         elif self.pause is None and not self._stopped:
             self.pause = self._refusals.end()
         await self._deliver_due()
+
+    async def _end_kept(self) -> None:
+        """Deliver what was answered and is still to be asked for again, or break it off."""
+        for call in self._queue.kept_replies() if self._queue else ():
+            if self._stopped is Stop.SETTLE:
+                await self._deliver(call.exchange(call.error))
+            elif self.pause is not None:
+                self.broken_off.append(call.exchange(self.pause))
 
     @property
     def is_undecided(self) -> bool:
@@ -171,6 +180,7 @@ class Execution:
         self._makes_room = True
         if self._queue is not None:
             self._queue.keep_only_paid()
+            self._watch.make_room()
             for call in self._queue.drop_shelved():
                 self._leave_undone(self._queue, call)
         self._stop_if_nothing_is_lost()
@@ -264,16 +274,16 @@ class Execution:
         """Make one call; whatever goes wrong comes back as a ProviderError."""
         call.began_at = time.monotonic()
         call.sent_at = call.sent_at or call.began_at
-        call.is_in_flight = True
         self._watch.began(call)
+        timeout_s = self._watch.time_limit(call, self._options.timeout_s)
         self.in_flight += 1
         try:
-            async with asyncio.timeout(self._options.timeout_s):
+            async with asyncio.timeout(timeout_s):
                 return await self._send(call.request)
         except ProviderError as error:
             return error
         except TimeoutError:
-            return DeadlineExceeded(f"no whole reply within {self._options.timeout_s:g} s")
+            return DeadlineExceeded(f"no whole reply within {timeout_s:g} s")
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -285,7 +295,6 @@ class Execution:
             logger.exception("Sending prompt %d failed unexpectedly", call.request.index)
             return InternalError(f"{type(error).__name__}: {error}")
         finally:
-            call.is_in_flight = False
             self.in_flight -= 1
             call.done_at = time.monotonic()
             call.latency_s = call.done_at - call.began_at

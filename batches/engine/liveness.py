@@ -182,6 +182,11 @@ class Liveness:
             next_probe = now + self.patience.wait_s(error, probes)
             self.away = Away(error.message, self.away.since, next_probe, probes)
 
+    def hasten(self, now: float) -> None:
+        """Have the first probe be sent now, since an older call was answered after all."""
+        if self.away is not None and not self.away.probes:
+            self.away = replace(self.away, next_probe=min(self.away.next_probe, now))
+
     def postpone(self, now: float) -> None:
         """Have the next probe wait, since another runner probes now."""
         if self.away is not None:

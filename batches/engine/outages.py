@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from batches.engine.errors import ProviderError
+from batches.engine.errors import DeadlineExceeded, ProviderError
 from batches.engine.liveness import (
     Away,
     Blame,
@@ -23,10 +23,13 @@ from batches.engine.liveness import (
 )
 from batches.engine.request_queue import Call, RequestQueue
 
+# What the board takes of the name of a model.
+MAX_NAME_CHARS = 255
 # Targets that are told apart; a batch may name as many models as it likes.
 MOST_TARGETS = 1000
-# A probe that is not answered for this long does not keep back the next one.
-PROBE_PATIENCE_S = 30.0
+# A probe is given up after this long, the next one that hangs after twice as long, and so on up to
+# the time-out of any call: a target that hung may be back long before that.
+PROBE_TIMEOUT_S = 30.0
 # A lane waits for this long at most to learn whose fault a failure is, before the next try.
 DECISION_S = 0.5
 
@@ -59,6 +62,10 @@ class SharedOutages:
     away: Mapping[str, Away]
     read_at: float
 
+    def of(self, model: str) -> Away | None:
+        """Return the outage of a model, whose name may be longer than the board takes."""
+        return self.away.get(model[:MAX_NAME_CHARS])
+
 
 @dataclass(slots=True)
 class Target:
@@ -72,6 +79,8 @@ class Target:
     model: str
     liveness: Liveness
     probe: Call | None = None
+    # How many probes in a row were given up without an answer.
+    hung: int = 0
     told: Away | None = None
     told_at: float = float("-inf")
     judged: dict[Call, asyncio.Event] = field(default_factory=dict)
@@ -99,20 +108,6 @@ class Target:
         if self.away is not None or not self.liveness.is_undecided:
             self.judge_all()
 
-    @property
-    def due(self) -> float:
-        """When there is something to do for a target that is away (monotonic)."""
-        if self.probe is not None:
-            return self.probe.began_at + PROBE_PATIENCE_S
-        return self.away.next_probe if self.away else float("inf")
-
-    def is_probed(self, now: float) -> bool:
-        """Return True if a probe is on its way, and not for too long."""
-        probe = self.probe
-        if probe is None:
-            return False
-        return not probe.is_in_flight or now - probe.began_at < PROBE_PATIENCE_S
-
     def postpone(self, now: float) -> None:
         """Have the next probe wait, since another runner probes now."""
         is_told = self.told is self.away
@@ -123,7 +118,13 @@ class Target:
     def contradicts(self, shared: SharedOutages) -> bool:
         """Return True if others have found that this target answers."""
         settled = self.told is not None and self.told is self.away
-        return settled and shared.read_at > self.told_at and self.model not in shared.away
+        # While a probe of this run hangs, its row goes stale: that is no answer.
+        return (
+            settled
+            and self.probe is None
+            and shared.read_at > self.told_at
+            and shared.of(self.model) is None
+        )
 
 
 class OutageWatch:
@@ -158,6 +159,13 @@ class OutageWatch:
         """Return True if a request may not be sent now."""
         return self._of(call).must_wait(call)
 
+    def time_limit(self, call: Call, timeout_s: float) -> float:
+        """Return how long a call may take in seconds: a probe less than others, at first."""
+        target = self._of(call)
+        if call is not target.probe:
+            return timeout_s
+        return float(min(timeout_s, PROBE_TIMEOUT_S * 2.0 ** min(target.hung, 30)))
+
     def began(self, call: Call) -> None:
         """Note that a call is sent."""
         target = self._of(call)
@@ -175,6 +183,10 @@ class OutageWatch:
         target.refresh()
         if was_away and target.away is None:
             self._end_outage(target)
+        elif was_away:
+            # Sent before, and answered all the same: it may be back sooner than thought.
+            target.liveness.hasten(call.done_at)
+            self._bell.set()
 
     async def blame(self, call: Call, error: ProviderError) -> Blame:
         """Return whose fault an error is; wait a little if a call in flight will tell."""
@@ -211,6 +223,7 @@ class OutageWatch:
         if call is not target.probe or away is None:
             return 0.0
         target.probe = None
+        target.hung = target.hung + 1 if isinstance(error, DeadlineExceeded) else 0
         target.liveness.probe_failed(error, now)
         return now - away.since
 
@@ -229,6 +242,12 @@ class OutageWatch:
             target.probe = None
             self._bell.set()
 
+    def make_room(self) -> None:
+        """Let go of the probes that may be dropped before they are sent."""
+        for target in self._targets.values():
+            if target.probe is not None and not target.probe.is_paid:
+                target.probe = None
+
     def heed(self, shared: SharedOutages) -> None:
         """Take over what other runners have found out."""
         self._shared = shared
@@ -236,7 +255,7 @@ class OutageWatch:
             self._heed(target, shared)
 
     def _heed(self, target: Target, shared: SharedOutages) -> None:
-        away = shared.away.get(target.model)
+        away = shared.of(target.model)
         if away is not None and target.probe is None and shared.read_at > target.told_at:
             target.liveness.begin_outage(away, time.monotonic())
             target.told, target.told_at = away, shared.read_at
@@ -284,6 +303,7 @@ class OutageWatch:
     def _end_outage(self, target: Target) -> None:
         """Send what waits for a target that answers."""
         target.probe = None
+        target.hung = 0
         target.refresh()
         self._queue.release_all(target.model)
         self._bell.set()
@@ -296,7 +316,7 @@ class OutageWatch:
 
     async def _probe(self, target: Target) -> None:
         away, now = target.away, time.monotonic()
-        if away is None or target.is_probed(now):
+        if away is None or target.probe is not None:
             return
         if now >= away.next_probe and self._queue.has_shelved(target.model):
             if not await self._board.claim_probe(target.model):
@@ -307,7 +327,7 @@ class OutageWatch:
     async def _wait_for_bell(self) -> None:
         """Wait until there may be something to do for a target."""
         now = time.monotonic()
-        due = (target.due for target in self._targets.values() if target.away)
+        due = [target.away.next_probe for target in self._targets.values() if target.away]
         wait_s = min((at - now for at in due if at > now), default=None)
         try:
             async with asyncio.timeout(wait_s):

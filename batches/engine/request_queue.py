@@ -44,7 +44,6 @@ class Call:
     sent_at: float = 0.0
     began_at: float = 0.0
     done_at: float = 0.0
-    is_in_flight: bool = False
     reply: Reply | None = None
     judgement: Judgement | None = None
     spent: Usage = field(default_factory=Usage)
@@ -179,9 +178,8 @@ class RequestQueue:
 
     def shelve(self, call: Call, model: str) -> None:
         """Keep a request back until its target answers."""
-        if not self._closed:
-            self._shelves.setdefault(model, deque()).append(call)
-            self._shelved += 1
+        self._shelves.setdefault(model, deque()).append(call)
+        self._shelved += 1
 
     def shelve_waiting(self, call: Call, model: str) -> None:
         """Keep a request back that waits for a retry or is benched, if it does."""
@@ -211,7 +209,7 @@ class RequestQueue:
         shelf = self._shelves.get(model)
         if not shelf:
             return None
-        call = next((call for call in shelf if not call.retries and not call.attempts), shelf[0])
+        call = next((call for call in shelf if call.error is None), shelf[0])
         shelf.remove(call)
         self._give_out(call)
         return call
@@ -237,6 +235,11 @@ class RequestQueue:
             self._waiting.pop(call).cancel()
             self.finish()
 
+    def kept_replies(self) -> list[Call]:
+        """Return the requests with a reply that are kept back, or wait for a retry."""
+        shelved = (call for shelf in self._shelves.values() for call in shelf)
+        return [call for call in (*shelved, *self._benched, *self._waiting) if call.reply]
+
     def drop_shelved(self) -> list[Call]:
         """Take the requests without an answer off the shelves for good, and return them."""
         dropped = [call for shelf in self._shelves.values() for call in shelf if not call.reply]
@@ -260,8 +263,8 @@ class RequestQueue:
         self.on_close()
 
     def _end_wait(self, call: Call) -> None:
-        del self._waiting[call]
         if not self._closed:
+            del self._waiting[call]
             self._put(call)
 
     def _put(self, call: Call | None) -> None:

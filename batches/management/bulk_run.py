@@ -9,7 +9,7 @@ from batches.management.console import ProgressDisplay
 from batches.management.interrupts import handled_by, leave
 from batches.management.limit_options import in_flags
 from batches.management.usage import EXIT_USAGE
-from batches.models import Batch
+from batches.models import Batch, Provider
 from batches.runner import run_slice
 from batches.stop_signal import StopSignal
 
@@ -42,7 +42,14 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
 
 def how_to_resume(batch: Batch) -> str:
     batch.refresh_from_db()
+    if batch.standstill.startswith(f"{FailureKind.AUTH}:") and not has_key(batch.provider):
+        return "It was called without a key: start again with --api-key-env."
     return f"{resume_hint(batch)}{remedy(batch.standstill)}"
+
+
+def has_key(provider: Provider) -> bool:
+    """Return True if calls to a provider carry a key."""
+    return bool(provider.api_key_env or provider.api_key_encrypted)
 
 
 def remedy(pause_reason: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -44,6 +44,18 @@ class Terminal(Console):
             os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
+class Bar(Progress):
+    """A progress bar, and below it what the run waits for, in lines that fit the terminal."""
+
+    wait = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Yield the bar, then the wait if there is one."""
+        yield self.make_tasks_table(self.tasks)
+        if self.wait:
+            yield Text(self.wait, style="yellow")
+
+
 class ProgressDisplay:
     """A live bar on a terminal, a line every few seconds elsewhere, nothing when quiet."""
 
@@ -55,7 +67,7 @@ class ProgressDisplay:
         self._before = 0
         self._total = 0
         self._task: TaskID | None = None
-        self._bar = Progress(
+        self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -99,10 +111,11 @@ class ProgressDisplay:
         """Show how far a run is."""
         done = self._before + progress.succeeded + progress.failed
         note = f"{progress.failed} failed, {progress.in_flight} in flight"
+        if self._task is not None:
+            self._bar.wait = excerpt(in_words(progress.waiting)) if progress.waiting else ""
+            self._bar.update(self._task, completed=done, note=note)
         if progress.waiting:
             note += f"; {excerpt(in_words(progress.waiting))}"
-        if self._task is not None:
-            self._bar.update(self._task, completed=done, note=note)
         self._line(f"{done} of {self._total} prompts, {note}")
 
     def say(self, message: str) -> None:

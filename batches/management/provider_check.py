@@ -10,6 +10,7 @@ from batches.engine.errors import (
     NetworkError,
     ProviderError,
 )
+from batches.formats import duration
 from batches.management.console import excerpt
 from batches.management.usage import UsageError
 from batches.models import Provider
@@ -44,8 +45,8 @@ def check_provider(provider: Provider, timeout_s: float) -> str:
 
 def _waiting(error: ProviderError) -> str:
     """Say that the provider cannot be reached, and for how long it is waited for."""
-    minutes = f"{settings.PROVIDER_PATIENCE / 60:g} minutes (PROVIDER_PATIENCE)"
-    return f"Warning: {excerpt(error.message)}\nThe prompts wait for an answer, up to {minutes}."
+    patience = f"{duration(settings.PROVIDER_PATIENCE)} (PROVIDER_PATIENCE)"
+    return f"Warning: {excerpt(error.message)}\nThe prompts wait for an answer, up to {patience}."
 
 
 def _warning(provider: Provider, error: ProviderError) -> str:

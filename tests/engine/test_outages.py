@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from batches.engine import outages
 from batches.engine.errors import (
+    AnswerRejected,
     DeadlineExceeded,
+    FailureKind,
     MalformedReply,
     NetworkError,
     Overloaded,
@@ -18,10 +21,16 @@ from batches.engine.errors import (
     TargetAway,
     Unreachable,
 )
-from batches.engine.execute import Execution, ExecutionOptions
-from batches.engine.liveness import Away, Patience, Suspicion, suspicion_of
+from batches.engine.execute import Execution, ExecutionOptions, Stop
+from batches.engine.liveness import (
+    UNAVAILABLE_IN_A_ROW,
+    Away,
+    Patience,
+    Suspicion,
+    suspicion_of,
+)
 from batches.engine.outages import SharedOutages
-from batches.engine.records import Exchange, PreparedRequest, Reply
+from batches.engine.records import Exchange, Judgement, PreparedRequest, Reply
 from batches.engine.retry import RetryPolicy
 from tests.engine.makers import in_chunks, reply, request
 from tests.waiting import eventually
@@ -307,3 +316,100 @@ async def test_a_run_that_begins_in_an_outage_that_others_found_sends_nothing() 
     async with asyncio.timeout(30):
         await task
     assert len(provider.calls) == 9
+
+
+async def test_a_probe_that_hangs_is_given_up_and_the_next_one_may_be_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outages, "PROBE_TIMEOUT_S", 0.05)
+    hanging = asyncio.Event()
+    calls = 0
+
+    async def send(request: PreparedRequest) -> Reply:
+        nonlocal calls
+        calls += 1
+        if calls <= UNAVAILABLE_IN_A_ROW:
+            raise Overloaded("HTTP 503")
+        if not hanging.is_set():
+            hanging.set()
+            await asyncio.sleep(3600)
+        return reply("hello")
+
+    delivered: list[Exchange] = []
+
+    async def deliver(exchange: Exchange) -> None:
+        delivered.append(exchange)
+
+    retry = RetryPolicy(patience=HASTY, base_s=10.0)
+    execution = Execution(send, deliver, ExecutionOptions(batch_size=4, retry=retry))
+    async with asyncio.timeout(30):
+        await execution.run(in_chunks(map(request, range(12)), 4))
+    assert [each.error for each in delivered] == [None] * 12
+
+
+async def test_a_hanging_target_is_given_up_when_patience_is_over() -> None:
+    patience = Patience(first_s=0.001, longest_s=0.01, total_s=0.1)
+    run = Run(Provider(DeadlineExceeded("late"), away=True), 50, window=10, patience=patience)
+    await run.end()
+    assert isinstance(run.execution.pause, TargetAway)
+    assert run.delivered == []
+
+
+async def test_prompts_that_fail_at_once_do_not_keep_the_probe_from_the_others() -> None:
+    """Sixty in front that no server can answer, and good ones behind them."""
+
+    class Odd(Provider):
+        async def send(self, request: PreparedRequest) -> Reply:
+            if request.index < 60:
+                raise ServerError("HTTP 500", status_code=500)
+            await asyncio.sleep(0.005)
+            return reply("hello")
+
+    run = Run(Odd(ServerError("500")), 400, window=100, base_s=0.001)
+    await run.end()
+    assert run.execution.pause is None
+    assert {each.request.index for each in run.delivered if each.error} == set(range(60))
+    assert len(run.delivered) == 400
+
+
+async def test_a_row_that_went_stale_while_a_probe_hangs_is_no_answer() -> None:
+    provider = Provider(Unreachable("refused"), away=True)
+    run = Run(provider, 50, window=10)
+    await eventually(lambda: run.execution.away != [] and run.execution.away[0].probe is not None)
+    run.execution.heed(SharedOutages({}, read_at=time.monotonic() + 1))
+    assert run.execution.away
+    provider.away = False
+    await run.end()
+
+
+@pytest.mark.parametrize("how", [Stop.SETTLE, Stop.LEAVE])
+async def test_what_was_answered_is_not_lost_when_the_run_is_stopped_in_an_outage(
+    how: Stop,
+) -> None:
+    asked: set[int] = set()
+
+    async def send(request: PreparedRequest) -> Reply:
+        if request.index in asked:
+            raise Overloaded("HTTP 503")
+        asked.add(request.index)
+        return reply("no JSON")
+
+    def judge(request: PreparedRequest, reply: Reply) -> Judgement:
+        fault = AnswerRejected(FailureKind.NOT_JSON, "no JSON")
+        return Judgement(fault=fault, follow_up=replace(request, asked_again=1))
+
+    delivered: list[Exchange] = []
+
+    async def deliver(exchange: Exchange) -> None:
+        delivered.append(exchange)
+
+    options = ExecutionOptions(batch_size=5, retry=RetryPolicy(patience=Patience(first_s=60.0)))
+    execution = Execution(send, deliver, options, judge=judge)
+    task = asyncio.create_task(execution.run(in_chunks(map(request, range(5)), 5)))
+    await eventually(lambda: bool(execution.away))
+    execution.stop(how)
+    async with asyncio.timeout(30):
+        await task
+    expected = 5 if how is Stop.SETTLE else 0
+    assert len(delivered) == expected
+    assert all(each.reply is not None for each in delivered)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from batches.engine.errors import ServerError
 from batches.engine.records import PreparedRequest
 from batches.engine.request_queue import Call, RequestQueue
 from tests.engine.makers import in_chunks, request
@@ -62,7 +63,7 @@ async def test_an_outage_moves_what_is_benched_to_the_shelf() -> None:
 
 async def test_a_probe_is_a_request_that_has_not_failed_yet_if_there_is_one() -> None:
     queue, (first, second) = await filled(2)
-    first.retries = 1
+    first.error = ServerError("500")
     queue.shelve(first, "model")
     queue.shelve(second, "model")
     assert queue.release_one("model") is second

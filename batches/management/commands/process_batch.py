@@ -72,6 +72,8 @@ exit status:
   141       nobody reads the output any more
 
 The key is read from the environment and is never stored.
+A provider that does not answer is waited for, up to PROVIDER_PATIENCE seconds (an environment
+variable, 900); 0 pauses the batch at once.
 """
 
 
