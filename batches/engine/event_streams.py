@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from batches.engine.json_text import read_document
+from batches.engine.reply_fields import usage_in
 
 MAX_EVENTS = 100_000
 
@@ -55,7 +56,7 @@ def _joined_chat(events: list[dict[str, Any]]) -> Any:
         "refusal": _text(deltas, "refusal"),
         "tool_calls": _calls(deltas),
     }
-    usage = next((event["usage"] for event in reversed(events) if event.get("usage")), None)
+    usage = next(filter(None, map(usage_in, reversed(events))), None)
     return {
         **{key: value for key, value in events[0].items() if key in ("id", "created", "model")},
         "object": "chat.completion",

@@ -14,6 +14,7 @@ from batches.engine.reply_fields import (
     reason_text,
     refusal_in,
     refusal_text,
+    usage_in,
 )
 from batches.engine.tool_calls import chat_calls, response_calls
 
@@ -66,7 +67,8 @@ def _unwrapped(value: Any, field_name: str) -> dict[str, Any]:
         value = _decoded(value)
         if not isinstance(value, dict):
             break
-        usage = value.get("usage", usage)
+        found = usage_in(value)
+        usage = usage if found is None else found
         if value.get(field_name) is not None:
             return {**value, "usage": usage}
         value = next((value[name] for name in _WRAPPERS if value.get(name)), None)
@@ -133,7 +135,7 @@ def _read_response(body: Any) -> Read:
     if status == "failed" or status in _CANCELLED:
         raise Unsuccessful(f"the response is {status}")
     items = _items(body.get("output"))
-    read = Read(usage=body.get("usage"))
+    read = Read(usage=usage_in(body))
     contents = [item.get("content") for item in items if _is_message(item)]
     texts = [answer_text(content, read.notes) for content in contents]
     said = [text for text in texts if text is not None]

@@ -101,3 +101,12 @@ def reason_text(value: Any, notes: Notes, *, depth: int = MAX_DEPTH) -> str:
     if isinstance(value, list):
         return next(filter(None, (reason_text(one, notes, depth=depth - 1) for one in value)), "")
     return str(value)[:MAX_REASON_CHARS]
+
+
+def usage_in(body: dict[str, Any]) -> Any:
+    """Return the usage that a body holds, under any of its names; None without one."""
+    groq = body.get("x_groq")
+    places = (body, groq if isinstance(groq, dict) else {})
+    names = ("usage", "usageMetadata", "usage_metadata")
+    found = (place[name] for name in names for place in places if place.get(name) is not None)
+    return next(found, None)

@@ -9,32 +9,54 @@ from batches.engine.records import MAX_TOKENS, Usage
 from batches.engine.reply_fields import Notes, kind_of
 from batches.engine.volume import tokens_read, tokens_written
 
-_INPUT = ("prompt_tokens", "input_tokens")
-_OUTPUT = ("completion_tokens", "output_tokens")
+_INPUT = (
+    *("prompt_tokens", "input_tokens", "promptTokens", "inputTokens"),
+    *("promptTokenCount", "inputTokenCount", "prompt_token_count", "input_token_count"),
+)
+_OUTPUT = (
+    *("completion_tokens", "output_tokens", "completionTokens", "outputTokens"),
+    *("candidatesTokenCount", "outputTokenCount", "candidates_token_count", "output_token_count"),
+)
+_TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+# Google counts thoughts beside the answer, others within it.
+_THOUGHTS_BESIDE = ("thoughtsTokenCount", "thoughts_token_count")
+# What a detail is called beside the counts.
+_BESIDE = {
+    "cached_tokens": (
+        *("cached_tokens", "prompt_cache_hit_tokens", "cacheReadInputTokens"),
+        *("cachedContentTokenCount", "cached_content_token_count"),
+    ),
+    "reasoning_tokens": ("reasoning_tokens", *_THOUGHTS_BESIDE),
+}
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 
 
 def read_usage(given: Any, *, asked: bytes, written: str, notes: Notes) -> Usage:
     """Return the tokens that a reply counts; `written` is what the model wrote in it.
 
-    What is not counted is estimated from `asked`, the request, and `written`. A count of 0 is none
-    where something was read or written.
+    What is not counted is taken from the total, else estimated from `asked`, the request, and
+    `written`. A count of 0 is none where something was read or written.
     """
     fields = _fields(given, notes)
-    read = _first(fields, _INPUT, notes)
-    made = _first(fields, _OUTPUT, notes)
-    total = _first(fields, ("total_tokens",), notes)
-    if total is not None and (read is None) != (made is None):
-        rest = max(total - (read or 0) - (made or 0), 0)
-        read, made = (rest, made) if read is None else (read, rest)
+    read, made, total = (_first(fields, names, notes) for names in (_INPUT, _OUTPUT, _TOTAL))
+    made = _sum(made, _first(fields, _THOUGHTS_BESIDE, notes))
+    is_shared = bool(total) and not read and not made
+    if total and is_shared:
+        made = min(tokens_written(written), total)
+        read = total - made
+    elif total and read and not made:
+        made = max(total - read, 0)
+    elif total and made and not read:
+        read = max(total - made, 0)
+    is_guessed = bool((not read and asked) or (not made and written))
     usage = Usage(
-        input_tokens=read or tokens_read(asked),
-        output_tokens=made or tokens_written(written),
+        input_tokens=read or (0 if is_shared else tokens_read(asked)),
+        output_tokens=made or (0 if is_shared else tokens_written(written)),
         cached_tokens=_detail(fields, _INPUT_DETAILS, "cached_tokens", notes),
         reasoning_tokens=_detail(fields, _OUTPUT_DETAILS, "reasoning_tokens", notes),
-        is_estimated=bool((not read and asked) or (not made and written)),
+        is_estimated=bool(written) if is_shared else is_guessed,
     )
     if usage.is_estimated:
         notes.add(
@@ -42,6 +64,10 @@ def read_usage(given: Any, *, asked: bytes, written: str, notes: Notes) -> Usage
             f"{usage.input_tokens} in, {usage.output_tokens} out is an estimate"
         )
     return usage
+
+
+def _sum(made: int | None, thoughts: int | None) -> int | None:
+    return min(made + thoughts, MAX_TOKENS) if made is not None and thoughts else made
 
 
 def _fields(given: Any, notes: Notes) -> dict[str, Any]:
@@ -74,8 +100,7 @@ def _detail(fields: dict[str, Any], places: tuple[str, ...], name: str, notes: N
             return count
         if details is not None and not isinstance(details, dict):
             notes.add(f"usage.{place} was {kind_of(details)}")
-    beside = (name, "prompt_cache_hit_tokens") if name == "cached_tokens" else (name,)
-    return _first(fields, beside, notes) or 0
+    return _first(fields, _BESIDE[name], notes) or 0
 
 
 def count_of(value: Any) -> int | None:

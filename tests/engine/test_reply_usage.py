@@ -63,6 +63,15 @@ def test_counts_of_every_form_count_alike(form: Any) -> None:
             {"prompt_tokens": 5, "completion_tokens": 6, "prompt_cache_hit_tokens": 2},
             Usage(5, 6, 2),
         ),
+        ({"prompt_tokens": 5, "completion_tokens": 0, "total_tokens": 300}, Usage(5, 295)),
+        ({"prompt_tokens": 0, "completion_tokens": 6, "total_tokens": 11}, Usage(5, 6)),
+        ({"inputTokens": 5, "outputTokens": 6, "totalTokens": 11}, Usage(5, 6)),
+        ({"promptTokens": 5, "completionTokens": 6}, Usage(5, 6)),
+        ({"promptTokenCount": 5, "candidatesTokenCount": 6}, Usage(5, 6)),
+        (
+            {"promptTokenCount": 5, "candidatesTokenCount": 6, "thoughtsTokenCount": 2},
+            Usage(5, 8, reasoning_tokens=2),
+        ),
         ([{"prompt_tokens": 5, "completion_tokens": 6}], Usage(5, 6)),
         ({"prompt_tokens": None, "input_tokens": 5, "completion_tokens": 6}, Usage(5, 6)),
         ({"prompt_tokens": 5, "completion_tokens": 6, "prompt_tokens_details": None}, Usage(5, 6)),
@@ -90,6 +99,38 @@ def test_what_is_not_counted_is_estimated_and_said_to_be(usage: Any, read: int, 
     raw = json.dumps({"choices": [{"message": {"content": "y" * 12}}], "usage": usage}).encode()
     reply = read_reply(CHAT, status_code=200, headers={}, raw=raw, asked=ASKED)
     assert f"{read} in, {made} out is an estimate" in reply.notes[-1]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 15},
+        {"total_tokens": 15},
+        {"totalTokenCount": "15"},
+    ],
+)
+def test_a_total_alone_counts_and_only_its_parts_are_estimated(usage: Any) -> None:
+    assert usage_of(usage) == Usage(15 - WRITTEN, WRITTEN, is_estimated=True)
+    assert usage_of(usage, content="y" * 400) == Usage(0, 15, is_estimated=True)
+    assert usage_of(usage, content=None) == Usage(15, 0)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"x_groq": {"usage": {"prompt_tokens": 5, "completion_tokens": 6}}},
+        {"usage": None, "x_groq": {"usage": {"prompt_tokens": 5, "completion_tokens": 6}}},
+        {"usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 6}},
+        {"usage_metadata": {"prompt_token_count": 5, "candidates_token_count": 6}},
+    ],
+)
+def test_a_count_is_found_in_every_place(place: dict[str, Any]) -> None:
+    whole = {"choices": [{"message": {"content": "hello"}}], **place}
+    event = {"choices": [{"delta": {"content": "hello"}, "finish_reason": "stop"}], **place}
+    events = b'data: {"choices":[]}\n\ndata: ' + json.dumps(event).encode() + b"\n\n"
+    for raw in (json.dumps(whole).encode(), events):
+        got = read_reply(CHAT, status_code=200, headers={}, raw=raw, asked=ASKED)
+        assert got.usage == Usage(5, 6)
 
 
 def test_no_answer_needs_no_estimate() -> None:
