@@ -10,6 +10,7 @@ Only the fields of an error are entered. What a provider quotes of the request (
 import ast
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -125,15 +126,26 @@ def says_error(body: Any) -> Any:
         return None
     if body.get("object") == "error" or body.get("type") == "error":
         return body
-    for choice in body["choices"] if isinstance(body.get("choices"), list) else ():
-        if isinstance(choice, dict) and _is_error(choice.get("error")):
-            return {"error": choice["error"]}
+    for part in _first_answer(body.get("choices")):
+        if _is_error(part.get("error")):
+            return {"error": part["error"]}
     for name in ("error", "base_resp"):
         if _is_error(body.get(name)):
             # What stands beside a bare `true` or a text may tell more.
             beside = {key: body[key] for key in ("code", "status", "message") if key in body}
             return {**beside, name: body[name]}
     return None
+
+
+def _first_answer(choices: Any) -> Iterator[dict[str, Any]]:
+    """Yield the first choice and its message. An error in a choice that is not read is ignored."""
+    choice = choices[0] if isinstance(choices, list) and choices else choices
+    if not isinstance(choice, dict):
+        return
+    yield choice
+    for name in ("message", "delta"):
+        if isinstance(choice.get(name), dict):
+            yield choice[name]
 
 
 def _is_error(value: Any) -> bool:

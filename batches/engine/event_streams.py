@@ -44,6 +44,15 @@ def joined(events: list[Any]) -> Any:
     return _joined_chat(objects)
 
 
+def first_answer_of(event: Any) -> Any:
+    """Return an event without the other choices that it may hold."""
+    if not isinstance(event, dict) or not isinstance(event.get("choices"), list):
+        return event
+    choices = event["choices"]
+    first = [one for one in choices if not (isinstance(one, dict) and one.get("index"))]
+    return {**event, "choices": first}
+
+
 def _joined_chat(events: list[dict[str, Any]]) -> Any:
     choices = [choice for event in events for choice in _choices(event, "delta")]
     reasons = [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]

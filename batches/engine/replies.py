@@ -12,15 +12,16 @@ from typing import Any
 from batches.engine.announced import announced_limits
 from batches.engine.envelopes import Complaint, complaint_in, complaint_of, says_error
 from batches.engine.errors import AnswerRejected, AnswerUnfit, FailureKind
-from batches.engine.event_streams import events_in, is_event_stream, joined
+from batches.engine.event_streams import events_in, first_answer_of, is_event_stream, joined
 from batches.engine.json_text import Document, read_document, storable_value
 from batches.engine.records import Endpoint, Reply
 from batches.engine.reply_dialects import READERS, Read, Unreadable, Unsuccessful, rejected
-from batches.engine.reply_errors import error_from, malformed, request_id_of
-from batches.engine.reply_fields import Notes
+from batches.engine.reply_errors import error_from, malformed, request_id_of, tells_fault
+from batches.engine.reply_fields import Notes, usage_in
 from batches.engine.reply_usage import count_of, read_usage
 
 REPLACEMENT = "\ufffd"
+EMBEDDINGS: Endpoint = "/v1/embeddings"
 
 
 def read_reply(
@@ -55,7 +56,8 @@ def read_reply(
         return received.refused(Complaint(messages=(str(error),), status=502, is_json=True))
     except Unreadable as error:
         return received.unreadable(document, str(error))
-    return received.reply(document, read)
+    spoken = None if read.wrote or endpoint == EMBEDDINGS else received.spoken_fault(document.value)
+    return received.reply(document, read) if spoken is None else received.refused(spoken)
 
 
 def answer_in(endpoint: str, body: str | None) -> str:
@@ -98,14 +100,24 @@ class _Received:
 
     def unreadable(self, document: Document, reason: str) -> Reply:
         """Return a reply without an answer if it was paid for. Raises the error that it is else."""
+        spoken = self.spoken_fault(document.value)
+        if spoken is not None:
+            return self.refused(spoken)
         if _was_paid(document.value):
             fault = rejected(f"a {self.status_code} whose answer cannot be read: {reason}")
-            usage = document.value.get("usage")
+            usage = usage_in(document.value)
             return self.reply(document, Read(usage=usage, fault=fault))
         complaint = complaint_of(document.value)
         if complaint.status or (complaint.codes and complaint.code not in complaint.messages):
             return self.refused(complaint)
         raise self.malformed(complaint.message or reason)
+
+    def spoken_fault(self, value: Any) -> Complaint | None:
+        """Return what a body without an answer says, if it names a fault and counts no tokens."""
+        if _is_counted(value):
+            return None
+        complaint = complaint_of(_without_answer(value))
+        return complaint if tells_fault(self.status_code, complaint) else None
 
     def refused(self, complaint: Complaint) -> Reply:
         """Return a reply if only its answer did not fit; raise the error that it is else."""
@@ -142,17 +154,26 @@ def _document(raw: bytes) -> Document:
     if not is_event_stream(raw):
         return read_document(raw)
     events = events_in(raw)
-    failed = next((event for event in events if says_error(event) is not None), None)
+    answers = map(first_answer_of, events)
+    failed = next((event for event in answers if says_error(event) is not None), None)
     whole = failed if failed is not None else joined(events)
     if whole is None:
         raise ValueError("it is a stream of events without an end")
     return Document(storable_value(whole), notes=("it came as a stream of events",))
 
 
+def _without_answer(value: Any) -> Any:
+    """Return a body without the field that holds the answer in the dialect of Ollama."""
+    if not isinstance(value, dict) or not isinstance(value.get("response"), str):
+        return value
+    return {name: field for name, field in value.items() if name != "response"}
+
+
 def _was_paid(value: Any) -> bool:
     """Return True if a body shows that a model has worked for it."""
-    if not isinstance(value, dict):
-        return False
-    usage = value.get("usage")
-    counts = usage.values() if isinstance(usage, dict) else ()
-    return bool(value.get("choices")) or any(count_of(count) for count in counts)
+    return isinstance(value, dict) and (bool(value.get("choices")) or _is_counted(value))
+
+
+def _is_counted(value: Any) -> bool:
+    usage = usage_in(value) if isinstance(value, dict) else None
+    return isinstance(usage, dict) and any(map(count_of, usage.values()))

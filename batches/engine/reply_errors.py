@@ -112,6 +112,12 @@ def malformed(
         status_code=status_code,
         request_id=request_id_of(headers),
         body=error_body(raw, message, "malformed"),
+def tells_fault(status_code: int, complaint: Complaint) -> bool:
+    """Return True if the words of a body inside a 2xx name a fault that is known."""
+    means = row_of(_said(status_code, complaint)).means
+    return means not in (ServerError, MalformedReply)
+
+
     )
 
 

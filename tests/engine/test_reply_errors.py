@@ -12,6 +12,7 @@ from batches.engine.errors import (
     AuthError,
     ConfigError,
     FailureKind,
+    MalformedReply,
     Overloaded,
     ProviderError,
     QuotaError,
@@ -296,7 +297,17 @@ FAILED_INSIDE = {
         RateLimited,
     ),
     "a choice with a text": ({"choices": [{**WHOLE, "error": "E!"}]}, ServerError),
-    "a second choice": ({"choices": [WHOLE, {**WHOLE, "error": {"message": "E!"}}]}, ServerError),
+    "a message": (
+        {
+            "choices": [
+                {
+                    "message": {"content": "half a sen", "error": {"code": 502, "message": "E!"}},
+                    "finish_reason": None,
+                }
+            ]
+        },
+        ServerError,
+    ),
     "beside the choices": (
         {"choices": [WHOLE], "error": {"message": "E!", "code": 401}},
         AuthError,
@@ -362,6 +373,53 @@ def test_an_error_inside_a_good_status_decides_by_its_own_code(
     assert "E!" in (got.body or "")
     assert got.status_code is not None
     assert got.status_code >= 400
+
+
+IN_WORDS_ALONE: dict[str, tuple[Any, type[ProviderError]]] = {
+    "status and message": ({"status": "error", "message": "invalid api key"}, AuthError),
+    "detail": ({"detail": "Rate limit exceeded"}, RateLimited),
+    "beside no choices": ({"choices": [], "message": "余额不足"}, QuotaError),
+    "beside an empty choice": (
+        {"choices": [{"message": {"content": None}}], "message": "余额不足"},
+        QuotaError,
+    ),
+    "beside a choice that is null": ({"choices": [None], "message": "余额不足"}, QuotaError),
+    "beside empty counts": (
+        {"choices": [], "usage": {"prompt_tokens": 0}, "msg": "Insufficient balance"},
+        QuotaError,
+    ),
+    "success false": ({"success": False, "message": "Too many requests"}, RateLimited),
+    "a model": ({"message": "The model x does not exist"}, ConfigError),
+    "errors": ({"errors": ["Incorrect API key provided"]}, AuthError),
+    "words that are not known": ({"status": "error", "message": "boom"}, MalformedReply),
+    "the answer of another dialect": ({"response": "invalid api key, done"}, MalformedReply),
+}
+
+
+@pytest.mark.parametrize(("body", "cls"), IN_WORDS_ALONE.values(), ids=IN_WORDS_ALONE)
+def test_an_error_inside_a_good_status_without_a_code_is_known_by_its_words(
+    body: Any, cls: type[ProviderError]
+) -> None:
+    assert type(error(200, body)) is cls
+
+
+def test_a_whole_answer_beside_words_that_sound_like_an_error_is_kept() -> None:
+    body = {"choices": [{"message": {"content": "hello"}}], "message": "invalid api key"}
+    assert read(200, body).answer == "hello"
+
+
+@pytest.mark.parametrize("failed", [{"error": {"code": 502}}, {"message": {"error": "E!"}}])
+def test_an_error_in_a_choice_that_is_not_read_costs_nothing(failed: dict[str, Any]) -> None:
+    assert read(200, {"choices": [WHOLE, {"index": 1, **failed}]}).answer == "half a sen"
+
+
+def test_an_event_with_an_error_in_another_choice_costs_nothing() -> None:
+    events = [
+        {"choices": [{"index": 1, "delta": {}, "error": {"code": 502}}]},
+        {"choices": [{"index": 0, "delta": {"content": "hello"}, "finish_reason": "stop"}]},
+    ]
+    raw = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+    assert read(200, raw).answer == "hello"
 
 
 # -- money, keys and models, in the words of many
