@@ -38,6 +38,9 @@ class Row:
     def _words(self) -> re.Pattern[str]:
         return re.compile("|".join(map(_word_pattern, self.words)), re.I)
 
+    def has_code_of(self, said: "Said") -> bool:
+        return bool(self.codes) and any(map(self._codes.fullmatch, said.codes))
+
     def matches(self, said: "Said") -> bool:
         if self.unless_json and said.is_json:
             return False
@@ -45,7 +48,7 @@ class Row:
             return False
         if not self.codes and not self.words:
             return True
-        if self.codes and any(map(self._codes.fullmatch, said.codes)):
+        if self.has_code_of(said):
             return True
         words = said.all_words if self.in_quotes else said.words
         return bool(self.words and self._words.search(words))

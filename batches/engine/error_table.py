@@ -4,7 +4,9 @@ The first row that matches decides. Codes come first, since they cannot be the p
 providers say in words; then statuses. `docs/errors.md` shows this table.
 """
 
-from batches.engine.error_rows import Row, Said, split
+from functools import lru_cache
+
+from batches.engine.error_rows import Row, Said, plain_code, split
 from batches.engine.errors import (
     AccessRefused,
     AnswerUnfit,
@@ -38,11 +40,7 @@ ROWS: tuple[Row, ...] = (
             … invalid json; generated … invalid tool call
             """
         ),
-        statuses=(
-            IN_A_200,
-            (400, 400),
-            (422, 422),
-        ),
+        statuses=(IN_A_200, (400, 400), (422, 422)),
     ),
     Row(
         RequestRefused,
@@ -55,6 +53,21 @@ ROWS: tuple[Row, ...] = (
             context_length_exceeded; string_above_max_length; request_too_large
             """
         ),
+    ),
+    Row(
+        RequestRefused,
+        "OpenAI, Azure, FastAPI: a field of the request is wrong",
+        codes=split(
+            """
+            invalid_image*; image_parse_error; unsupported_image*; failed_to_download_image;
+            invalid_base64*; invalid_function_parameters; invalid_json_schema; invalid_tool*;
+            invalid_value; invalid_type; unknown_parameter; unsupported_parameter;
+            unsupported_value; missing_required_parameter; extra_forbidden; value_error.extra;
+            literal_error; enum; *_parsing; *_type; *_above_max_value; *_below_min_value;
+            *_above_max_length; *_below_min_length; less_than*; greater_than*; too_long; too_short
+            """
+        ),
+        statuses=((400, 400), (422, 422)),
     ),
     Row(
         QuotaError,
@@ -132,37 +145,24 @@ ROWS: tuple[Row, ...] = (
             base_resp.1041; 3505
             """
         ),
-        statuses=(
-            IN_A_200,
-            (400, 400),
-            (403, 403),
-            (500, 599),
-        ),
+        statuses=(IN_A_200, (400, 400), (403, 403), (500, 599)),
     ),
     # -- a pace that is told in words, which may speak of a quota too
     Row(
         RequestRefused,
         "OpenAI: more tokens than a minute has",
-        words=split(
-            """
-            request too large
-            """
-        ),
+        words=("request too large",),
         statuses=((429, 429),),
     ),
     Row(
         RateLimited,
         "Google, DashScope, Cohere, Azure: a quota for each minute or second",
-        codes=split(
-            """
-            *PerMinute*; *PerSecond*
-            """
-        ),
+        codes=("*PerMinute*", "*PerSecond*"),
         words=split(
             """
             per minute; per min; / minute; /minute; per second; / second; allocated quota
             exceeded; qps request limit; requests per day; tokens per day; retry in; retry after;
-            try again in
+            try again in; concurrency; concurrent; 并发; 每分钟; 请求过于频繁
             """
         ),
         statuses=((429, 429),),
@@ -178,11 +178,23 @@ ROWS: tuple[Row, ...] = (
             safety; usage policies
             """
         ),
-        statuses=(
-            (400, 400),
-            (403, 403),
-            (422, 422),
+        statuses=((400, 400), (403, 403), (422, 422)),
+    ),
+    Row(
+        RequestRefused,
+        "OpenAI, Google, JSON Schema, pydantic, OpenRouter: what the request asks for",
+        words=split(
+            """
+            error while downloading; failed to download; unable to download; extra inputs; extra
+            fields; additional properties; unknown name; cannot find field; unknown parameter;
+            unsupported parameter; unrecognized request argument; unexpected keyword; unknown field;
+            invalid enum value; not found in tools; tool … not found; json
+            mode; json schema is not; structured output; function calling; tool calling; tool use;
+            no endpoints found that support; no endpoints found that can handle; support image;
+            support vision; invalid schema for
+            """
         ),
+        statuses=((400, 400), (404, 404), (422, 422)),
     ),
     Row(
         QuotaError,
@@ -196,8 +208,10 @@ ROWS: tuple[Row, ...] = (
             balance; balance is too low; negative balance; outstanding balance; out of quota; out
             of funds; quota … exhausted; quota … used up; monthly quota; daily quota; please
             recharge; top up your; please top up; add more credits; buy more credits; purchase
-            more credits; balance not sufficient; balance … too low; calls … used up; 余额不足;
-            额度不足; 额度已用尽; 额度已用完; 欠费
+            more credits; balance not sufficient; balance … too low; calls … used up; no remaining
+            balance; no remaining quota; no balance left; not enough quota; prepaid … used up;
+            prepaid … exhausted; 余额不足; 额度不足; 配额不足; 预扣费额度失败;
+            额度已用尽; 额度已用完; 欠费
             """
         ),
     ),
@@ -229,11 +243,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         QuotaError,
         "Azure, Volcengine, GitHub, StepFun",
-        codes=split(
-            """
-            quota_exceeded*; exceeded_quota; quota_exhausted
-            """
-        ),
+        codes=("quota_exceeded*", "exceeded_quota", "quota_exhausted"),
         statuses=(REFUSED,),
     ),
     Row(
@@ -253,14 +263,7 @@ ROWS: tuple[Row, ...] = (
             disabled; 无效的令牌; 令牌已过期
             """
         ),
-        statuses=(
-            IN_A_200,
-            (400, 400),
-            (403, 404),
-            (407, 407),
-            (422, 422),
-            (500, 500),
-        ),
+        statuses=(IN_A_200, (400, 400), (403, 404), (407, 407), (422, 422), (500, 500)),
     ),
     Row(
         ConfigError,
@@ -277,13 +280,7 @@ ROWS: tuple[Row, ...] = (
             exist; deployment … not found; try pulling it first; 模型不存在
             """
         ),
-        statuses=(
-            IN_A_200,
-            (400, 401),
-            (403, 404),
-            (422, 422),
-            (500, 500),
-        ),
+        statuses=(IN_A_200, (400, 401), (403, 404), (422, 422), (500, 500)),
     ),
     Row(
         RateLimited,
@@ -294,52 +291,54 @@ ROWS: tuple[Row, ...] = (
             limit reached
             """
         ),
-        statuses=(
-            IN_A_200,
-            (400, 400),
-            (403, 403),
-            (500, 502),
-        ),
+        statuses=(IN_A_200, (400, 400), (403, 403), (500, 502)),
     ),
-    # -- what is told inside a reply with a good status, and by no status of its own
+    # -- errors inside a reply with another status, by a code or in words
     Row(
         Overloaded,
         "Anthropic, OpenAI, Zhipu",
         codes=split(
             """
-            overloaded*; engine_overloaded*; ServerOverloaded; unavailable; 1305
+            overloaded*; engine_overloaded*; ServerOverloaded; unavailable;
+            service_unavailable*; 503; 529; 1305
             """
         ),
-        statuses=(IN_A_200,),
+        statuses=(IN_A_200, (400, 400)),
+    ),
+    Row(
+        ServerError,
+        "Google, OpenAI, llama.cpp, Envoy: a gateway passes an error of the server on as a 400",
+        codes=split(
+            """
+            internal; internal_server_error; server_error; internal_error; bad_gateway;
+            gateway_timeout; 500; 502; 504; 520; 522; 524
+            """
+        ),
+        words=split(
+            """
+            upstream connect error; disconnect/reset before headers; connection termination;
+            upstream request timeout; internal server error; bad gateway; gateway timeout; service
+            unavailable; service is temporarily unavailable
+            """
+        ),
+        statuses=((400, 400),),
     ),
     Row(
         RateLimited,
         "Google, Zhipu",
-        codes=split(
-            """
-            RESOURCE_EXHAUSTED; 1302; 1303
-            """
-        ),
+        codes=("RESOURCE_EXHAUSTED", "1302", "1303"),
         statuses=(IN_A_200,),
     ),
     Row(
         AccessRefused,
         "Anthropic, Google",
-        codes=split(
-            """
-            permission*
-            """
-        ),
+        codes=("permission*",),
         statuses=(IN_A_200,),
     ),
     Row(
         ConfigError,
         "Anthropic, Moonshot, Google",
-        codes=split(
-            """
-            not_found*; resource_not_found*
-            """
-        ),
+        codes=("not_found*", "resource_not_found*"),
         statuses=(IN_A_200,),
     ),
     Row(
@@ -372,10 +371,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         AuthError,
         "RFC 9110",
-        statuses=(
-            (401, 401),
-            (407, 407),
-        ),
+        statuses=((401, 401), (407, 407)),
     ),
     Row(
         QuotaError,
@@ -401,40 +397,22 @@ ROWS: tuple[Row, ...] = (
     Row(
         ServerError,
         "RFC 9110, nginx (444, 499), AWS (460): the same request may pass later",
-        statuses=(
-            (408, 409),
-            (421, 421),
-            (423, 425),
-            (444, 444),
-            (460, 460),
-            (499, 499),
-        ),
+        statuses=((408, 409), (421, 421), (423, 425), (444, 444), (460, 460), (499, 499)),
     ),
     Row(
         RateLimited,
         "RFC 6585",
-        statuses=(
-            (420, 420),
-            (429, 429),
-        ),
+        statuses=((420, 420), (429, 429)),
     ),
     Row(
         Overloaded,
         "Groq (498), cPanel (509), Anthropic (529)",
-        statuses=(
-            (498, 498),
-            (503, 503),
-            (509, 509),
-            (529, 529),
-        ),
+        statuses=((498, 498), (503, 503), (509, 509), (529, 529)),
     ),
     Row(
         RequestRefused,
         "RFC 9110",
-        statuses=(
-            (100, 199),
-            REFUSED,
-        ),
+        statuses=((100, 199), REFUSED),
     ),
     Row(
         ServerError,
@@ -442,6 +420,20 @@ ROWS: tuple[Row, ...] = (
         statuses=((500, 999),),
     ),
 )
+
+
+# The codes that may stand in a sentence and mean the same there.
+_NAMED = (QuotaError, AuthError, ConfigError, RateLimited)
+
+
+@lru_cache(1024)
+def names_a_fault(word: str) -> bool:
+    """Return True if a word is a code of an account, a key, a model or a rate limit."""
+    said = Said(400, (plain_code(word),))
+    # A word with hyphens is rather a file or a model.
+    return "-" not in word and any(
+        row.codes and row.means in _NAMED and row.has_code_of(said) for row in ROWS
+    )
 
 
 def row_of(said: Said) -> Row:

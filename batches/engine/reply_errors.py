@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from batches.engine.announced import announced_limits
 from batches.engine.envelopes import MAX_CODE_CHARS, Complaint, complaint_in
 from batches.engine.error_rows import Said, plain_code
-from batches.engine.error_table import row_of
+from batches.engine.error_table import names_a_fault, row_of
 from batches.engine.errors import (
     AccessRefused,
     AnswerUnfit,
@@ -57,6 +57,16 @@ _PROMPT_FOLLOWS = re.compile(
     r"|\b(?:prompts?|inputs?|question|query|user (?:text|message)|content)\b[^:.]{0,60}:\s.*",
     re.I | re.S,
 )
+_URL = re.compile(
+    r"\b[a-z][a-z0-9+]{1,15}://\S+|\bdata:\w{1,20}/\S+"
+    r"|\b[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}(?::\d{1,5})?/\S*",
+    re.I | re.A,
+)
+# The name of a field, a tool or a file: `daily_quota`, `body.spend-limit`, `out-of-credits.png`.
+_TOKEN = re.compile(r"[\w-]+(?:[.\[\]]+[\w-]+)*", re.A)
+_NAME = re.compile(r".*?(?:[a-z0-9]_[a-z0-9]|-.*\.|\..*-)", re.I)
+# What a key is called in sentences too.
+_NAMES_OF_A_KEY = re.compile(r"(?:x[-_])?api[-_]?key", re.I)
 _WAIT = re.compile(
     r"(?:try again|retry|retrying|wait)(?: (?:in|after|for|again in|at least))?"
     r" {0,2}(?P<time>(?:\d{1,9}(?:\.\d{1,9})? ?[a-z]{1,12}[ ,]{0,2}){1,4})",
@@ -102,6 +112,12 @@ def error_from(
     return error
 
 
+def tells_fault(status_code: int, complaint: Complaint) -> bool:
+    """Return True if the words of a body inside a 2xx name a fault that is known."""
+    means = row_of(_said(status_code, complaint)).means
+    return means not in (ServerError, MalformedReply)
+
+
 def malformed(
     reason: str, *, status_code: int, headers: Mapping[str, str], raw: bytes
 ) -> MalformedReply:
@@ -112,12 +128,6 @@ def malformed(
         status_code=status_code,
         request_id=request_id_of(headers),
         body=error_body(raw, message, "malformed"),
-def tells_fault(status_code: int, complaint: Complaint) -> bool:
-    """Return True if the words of a body inside a 2xx name a fault that is known."""
-    means = row_of(_said(status_code, complaint)).means
-    return means not in (ServerError, MalformedReply)
-
-
     )
 
 
@@ -170,14 +180,26 @@ def _said(status: int, complaint: Complaint) -> Said:
         status,
         tuple(map(plain_code, complaint.codes)),
         words=own_words(words),
-        all_words=words,
+        all_words=_URL.sub("''", words),
         is_json=complaint.is_json,
     )
 
 
 def own_words(text: str) -> str:
-    """Return what a provider says itself, without what it quotes, as far as can be told."""
-    return _PROMPT_FOLLOWS.sub("", _QUOTED.sub("''", text))
+    """Return what a provider says itself, as far as can be told.
+
+    Quotations, URLs and the names of fields, tools and files are left out: their words say nothing
+    of the account. A known code such as `insufficient_balance` stays.
+    """
+    own = _PROMPT_FOLLOWS.sub("", _QUOTED.sub("''", text))
+    return _TOKEN.sub(_unless_name, _URL.sub("''", own))
+
+
+def _unless_name(token: re.Match[str]) -> str:
+    word = token[0]
+    if len(word) > MAX_CODE_CHARS or not _NAME.match(word) or _NAMES_OF_A_KEY.fullmatch(word):
+        return word
+    return word if any(map(names_a_fault, (word, *word.split(".")))) else "''"
 
 
 def _is_about_tokens(complaint: Complaint) -> bool:

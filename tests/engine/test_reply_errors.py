@@ -628,6 +628,16 @@ NO_MONEY: dict[str, tuple[int, Any]] = {
     "top up": (403, {"message": "Please top up your wallet to continue"}),
     "a plan": (403, {"message": "Your subscription has expired"}),
     "a text": (429, {"error": "You have run out of credits"}),
+    "one-api, in advance": (
+        403,
+        {"error": {"message": "预扣费额度失败, 用户剩余额度: $0.01, 需要预扣费额度: $0.02"}},
+    ),
+    "nothing remains": (400, {"message": "There is no remaining balance on this key"}),
+    "not enough": (400, {"message": "not enough quota, remaining 0"}),
+    "prepaid": (429, {"message": "Your prepaid tokens are used up"}),
+    "a code in a sentence": (400, {"message": "Failed: insufficient_balance.Please recharge"}),
+    "a URL beside it": (403, {"message": "Out of credits, see https://x.test/buy_more."}),
+    "no space after a stop": (403, {"message": "Insufficient balance.Please pay"}),
     "detail": (400, {"detail": "Payment required: add a payment method"}),
     "msg": (500, {"success": False, "msg": "balance is not enough"}),
 }
@@ -905,6 +915,111 @@ HARMLESS: dict[str, tuple[int, Any, type[ProviderError]]] = {
         {"error": {"message": "Unsupported parameter: 'max_tokens' with this model."}},
         RequestRefused,
     ),
+    "a file at a URL": (
+        400,
+        {
+            "error": {
+                "message": "Error while downloading https://cdn.example.com/img/out-of-credits.png.",
+                "code": "invalid_image_url",
+                "type": "invalid_request_error",
+            }
+        },
+        RequestRefused,
+    ),
+    "a URL alone": (
+        400,
+        {"message": "Could not read https://x.test/a/billing-limit?q=payment_required"},
+        RequestRefused,
+    ),
+    "a URL without a scheme": (
+        400,
+        {"message": "Could not read cdn.x.test/out-of-credits"},
+        RequestRefused,
+    ),
+    "a file name": (400, {"message": "Cannot open out-of-credits.png"}, RequestRefused),
+    "a field, pydantic": (
+        422,
+        {
+            "detail": [
+                {
+                    "type": "extra_forbidden",
+                    "loc": ["body", "daily_quota"],
+                    "msg": "Extra inputs are not permitted",
+                }
+            ]
+        },
+        RequestRefused,
+    ),
+    "a field without a known type": (
+        422,
+        {"detail": [{"type": "x", "loc": ["body", "spending_limit"], "msg": "It is wrong"}]},
+        RequestRefused,
+    ),
+    "a field with hyphens": (
+        422,
+        {"detail": [{"type": "x", "loc": ["body", "spending-limit"], "msg": "It is wrong"}]},
+        RequestRefused,
+    ),
+    "a field, JSON Schema": (
+        400,
+        {"message": "Additional properties are not allowed (billing_limit was unexpected)"},
+        RequestRefused,
+    ),
+    "a value": (400, {"message": "Invalid enum value: spending_limit"}, RequestRefused),
+    "a field in a list": (400, {"message": "bad tools[0].usage_limit_exceeded"}, RequestRefused),
+    "a field, Google": (
+        400,
+        google(
+            "Unknown name daily_quota at 'tools[0]': Cannot find field.", "INVALID_ARGUMENT", 400
+        ),
+        RequestRefused,
+    ),
+    "a tool": (
+        400,
+        {
+            "message": "tool `check_account` not found in tools; account disabled tools are not "
+            "offered"
+        },
+        RequestRefused,
+    ),
+    "a tool without quotes": (
+        400,
+        {"message": "Invalid function name buy_more_credits"},
+        RequestRefused,
+    ),
+    "a format that the model has not": (
+        400,
+        {
+            "message": "response_format json_schema is not supported: model 'gemma' json mode is "
+            "not available"
+        },
+        RequestRefused,
+    ),
+    "an input that no endpoint takes": (
+        404,
+        {"error": {"message": "No endpoints found that support image input", "code": 404}},
+        RequestRefused,
+    ),
+    "tools that no endpoint takes": (
+        404,
+        {"error": {"message": "No endpoints found that support tool use. See x.", "code": 404}},
+        RequestRefused,
+    ),
+    "parameters that no endpoint takes": (
+        404,
+        {"message": "No endpoints found that can handle the requested parameters."},
+        RequestRefused,
+    ),
+    "a schema": (
+        400,
+        {"message": "Invalid schema for function check: billing limit is no type"},
+        RequestRefused,
+    ),
+    "too many at a time": (
+        429,
+        {"message": "Too many requests. Your account's concurrency quota is exhausted"},
+        RateLimited,
+    ),
     "a page that quotes": (400, f"<html><p>{BROKE}</p></html>".encode(), RequestRefused),
     "a page of a firewall": (403, b"<html>Sorry, you have been blocked</html>", ConfigError),
 }
@@ -1010,6 +1125,35 @@ def test_a_pace_that_hides_in_another_status_is_a_pace(status_code: int) -> None
     assert error(status_code, envelope("slow", code=429)).status_code == status_code
 
 
+@pytest.mark.parametrize(
+    ("body", "cls"),
+    [
+        (envelope("no", type="unavailable_error", code=503), Overloaded),
+        (envelope("no", type="service_unavailable_error"), Overloaded),
+        (envelope("no", type="server_error", code="internal_server_error"), ServerError),
+        (envelope("no", code=502), ServerError),
+        (google("no", "INTERNAL", 500), ServerError),
+        (google("no", "UNAVAILABLE", 503), Overloaded),
+        (
+            envelope(
+                "upstream connect error or disconnect/reset before headers. reset reason: "
+                "connection termination"
+            ),
+            ServerError,
+        ),
+        (b"upstream connect error or disconnect/reset before headers", ServerError),
+        (envelope("Your input was flagged", code=500), RequestRefused),
+        (envelope("Insufficient balance", type="server_error"), QuotaError),
+    ],
+)
+def test_a_400_that_passes_on_an_error_of_the_server_is_retried(
+    body: Any, cls: type[ProviderError]
+) -> None:
+    got = error(400, body)
+    assert type(got) is cls
+    assert got.status_code == 400
+
+
 @pytest.mark.parametrize("status_code", [400, 422])
 @pytest.mark.parametrize(
     ("fields", "kind", "answer"),
@@ -1079,6 +1223,10 @@ def test_no_text_takes_long_to_read(text: str) -> None:
         "'a " * 1500,
         "<" * 4000,
         "<script" * 600,
+        "a." * 2000,
+        "a-a." * 1000,
+        "a_b " * 1000,
+        "x://" * 1000,
     ],
 )
 def test_a_hostile_text_is_read_in_no_time(text: str) -> None:
