@@ -58,6 +58,10 @@ _WORD = re.compile(r"[\w.-]{3,100}")
 _LEAD_END = re.compile(r"[\s:,-]*(?:b?['\"])?\s*$")
 _DURATION = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*s?\s*")
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]{0,1000}>", re.I | re.S)
+# Where gateways put a reply inside another object, and how deep.
+WRAPPERS = ("response", "result", "data", "body", "output", "completion")
+MAX_WRAPPERS = 3
+_PARTS = frozenset({"message", "delta"})
 # What follows these words is quoted from the prompt.
 _QUOTING = re.compile(
     r"\bmessages\s*\[\d*\]|\b(?:prompts?|inputs?|question|query|user (?:text|message)|content)\b",
@@ -126,7 +130,7 @@ def says_error(body: Any) -> Any:
         return None
     if body.get("object") == "error" or body.get("type") == "error":
         return body
-    for part in _first_answer(body.get("choices")):
+    for part in _first_answer(body):
         if _is_error(part.get("error")):
             return {"error": part["error"]}
     for name in ("error", "base_resp"):
@@ -137,15 +141,19 @@ def says_error(body: Any) -> Any:
     return None
 
 
-def _first_answer(choices: Any) -> Iterator[dict[str, Any]]:
+def _first_answer(body: dict[str, Any], depth: int = MAX_WRAPPERS) -> Iterator[dict[str, Any]]:
     """Yield the first choice and its message. An error in a choice that is not read is ignored."""
-    choice = choices[0] if isinstance(choices, list) and choices else choices
-    if not isinstance(choice, dict):
-        return
-    yield choice
-    for name in ("message", "delta"):
-        if isinstance(choice.get(name), dict):
-            yield choice[name]
+    choice = body.get("choices")
+    if choice is None and depth:
+        for inner in (body[name] for name in WRAPPERS if isinstance(body.get(name), dict)):
+            yield from _first_answer(inner, depth - 1)
+    if isinstance(choice, dict) and not choice.keys() & {*_PARTS, "text", "error", "finish_reason"}:
+        choice = list(choice.values())
+    if isinstance(choice, list):
+        choice = choice[0] if choice else None
+    if isinstance(choice, dict):
+        parts = (choice, *map(choice.get, sorted(_PARTS)))
+        yield from (part for part in parts if isinstance(part, dict))
 
 
 def _is_error(value: Any) -> bool:

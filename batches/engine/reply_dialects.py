@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from batches.engine.envelopes import MAX_WRAPPERS, WRAPPERS
 from batches.engine.errors import AnswerRejected, FailureKind
 from batches.engine.json_text import read_document
 from batches.engine.records import ToolCall
@@ -18,9 +19,6 @@ from batches.engine.reply_fields import (
 )
 from batches.engine.tool_calls import chat_calls, response_calls
 
-# Where gateways put a reply inside another object, and how deep.
-_WRAPPERS = ("response", "result", "data", "body", "output", "completion")
-MAX_WRAPPERS = 3
 # What a finished response may call its status; a missing one says nothing.
 _FINISHED = frozenset({"", "completed", "complete", "succeeded", "success", "done", "ok"})
 _UNFINISHED = frozenset({"queued", "in_progress", "pending", "processing", "running"})
@@ -71,7 +69,7 @@ def _unwrapped(value: Any, field_name: str) -> dict[str, Any]:
         usage = usage if found is None else found
         if value.get(field_name) is not None:
             return {**value, "usage": usage}
-        value = next((value[name] for name in _WRAPPERS if value.get(name)), None)
+        value = next((value[name] for name in WRAPPERS if value.get(name)), None)
     raise Unreadable(f"{field_name} is missing")
 
 

@@ -296,6 +296,12 @@ FAILED_INSIDE = {
         {"choices": [{**WHOLE, "finish_reason": "error", "error": {"code": 429, "message": "E!"}}]},
         RateLimited,
     ),
+    "a choice by its place": ({"choices": {"0": {**WHOLE, "error": "E!"}}}, ServerError),
+    "one choice": ({"choices": {**WHOLE, "error": {"code": 429, "message": "E!"}}}, RateLimited),
+    "a choice in a field": (
+        {"result": {"choices": [{**WHOLE, "error": {"code": 502, "message": "E!"}}]}},
+        ServerError,
+    ),
     "a choice with a text": ({"choices": [{**WHOLE, "error": "E!"}]}, ServerError),
     "a message": (
         {
