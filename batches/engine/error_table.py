@@ -259,7 +259,8 @@ ROWS: tuple[Row, ...] = (
             token; invalid credentials; could not validate credentials; no auth credentials;
             authentication failed; missing authentication; missing authorization; authorization
             header is missing; security token … is invalid; account … deactivated; account …
-            disabled; authentication credentials were not provided; organization has been
+            is disabled; account … was disabled; account … been disabled; account disabled by;
+            authentication credentials were not provided; organization has been
             disabled; 无效的令牌; 令牌已过期
             """
         ),

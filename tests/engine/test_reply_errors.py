@@ -679,6 +679,7 @@ BAD_KEYS: dict[str, tuple[int, Any]] = {
     "a status inside": (500, {"error": {"code": "401", "message": "no"}}),
     "underscores": (400, {"message": "The api_key is invalid"}),
     "an account": (403, {"message": "Your account has been deactivated, please contact us"}),
+    "an account that is disabled": (400, {"message": "Your account x has been disabled."}),
     "a header": (400, {"message": "Authorization header is missing"}),
     "one word": (400, {"message": "Your apikey has expired"}),
     "a number as text": (200, {"error": {"message": "no", "code": "401"}}),
@@ -986,6 +987,11 @@ HARMLESS: dict[str, tuple[int, Any, type[ProviderError]]] = {
             "message": "tool `check_account` not found in tools; account disabled tools are not "
             "offered"
         },
+        RequestRefused,
+    ),
+    "tools of an account": (
+        400,
+        {"message": "The account disabled tools are not offered"},
         RequestRefused,
     ),
     "a tool without quotes": (
