@@ -12,7 +12,7 @@ from batches.engine.excerpts import (
     MAX_SEARCHED_CHARS,
     Excerpt,
     Excerpts,
-    choice_among,
+    choice_in,
     excerpts_in,
 )
 from batches.engine.records import LadderOptions, Rung
@@ -96,6 +96,13 @@ def _cut(how: str) -> AnswerRejected:
     return AnswerRejected(FailureKind.TRUNCATED, f"the answer was cut off: {how}")
 
 
+def _doubtful(doubt: str, *, is_ended: bool) -> AnswerRejected:
+    """Return the fault of an answer whose words tell against its JSON."""
+    if is_ended:
+        return AnswerRejected(FailureKind.NOT_JSON, f"the answer holds no final JSON: {doubt}")
+    return _cut(doubt)
+
+
 def _ended_number(reading: Reading, *, is_ended: bool) -> Reading:
     """Return a reading; a number is whole only if something follows it or the provider says so."""
     if reading.text[-1:].isdigit() and not is_ended:
@@ -119,23 +126,31 @@ def _found_within(
         raise AnswerRejected(FailureKind.EMPTY, f"the answer is {of}")
     if spoken is not answer and options.extract_json and (value := _loaded(spoken)) is not None:
         return Found(_ended_number(Reading(spoken, value[0], Rung.EXTRACTED), is_ended=is_ended))
-    words = Words(spoken)
-    if words.end_inside:
-        raise _cut("it ends inside a JSON value")
-    if ends_in_a_mark(spoken):
-        raise _cut("it ends inside a mark")
-    choice = choice_among(words.excerpts.values)
+    words = _whole_words(spoken)
+    choice = choice_in(spoken, words.excerpts.values)
     if choice is None or words.excerpts.unsure or len(choice.rivals) > MAX_RIVALS:
         raise fault
     if reached_limit and spoken[choice.chosen.end :].strip("` \t\r\n"):
         raise fault
     if not (options.extract_json or choice.chosen.text == answer.strip()):
         raise fault
+    if choice.doubt:
+        raise _doubtful(choice.doubt, is_ended=is_ended)
     chosen = _reading_of(choice.chosen, options)
     if chosen is None:
         raise fault
     rivals = (_reading_of(rival, options) for rival in choice.rivals)
     return Found(chosen, tuple(rival for rival in rivals if rival is not None))
+
+
+def _whole_words(spoken: str) -> Words:
+    """Return the words of an answer. Raises AnswerRejected if they end inside something."""
+    words = Words(spoken)
+    if words.end_inside:
+        raise _cut("it ends inside a JSON value")
+    if ends_in_a_mark(spoken):
+        raise _cut("it ends inside a mark")
+    return words
 
 
 def _reading_of(excerpt: Excerpt, options: LadderOptions) -> Reading | None:

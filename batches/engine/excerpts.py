@@ -6,8 +6,8 @@ Linear in the length of the answer.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
+from batches.engine.labels import Label, Turn, announces_more, is_taken_back, label_of, next_turn
 from batches.engine.spans import OPENING, span_at
 
 MAX_SEARCHED_CHARS = 512 * 1024
@@ -16,17 +16,6 @@ MAX_BROKEN = 100
 MAX_LABEL_CHARS = 200
 
 _FENCE = "```"
-
-
-class Label(IntEnum):
-    """What the words before a value say of it."""
-
-    NONE = 0
-    # An example, a draft, the schema, an input.
-    EXAMPLE = 1
-    # A second thought about what stands before.
-    REVISION = 2
-    FINAL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +36,7 @@ class Excerpt:
     @property
     def is_final(self) -> bool:
         """Return True if this may be the answer, and is no remark or example."""
-        return self.label is Label.FINAL or (self.alone and self.label is not Label.EXAMPLE)
+        return self.label is Label.FINAL or (self.alone and not self.label.is_aside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +51,14 @@ class Excerpts:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The value that is taken for the answer, and those that it must not contradict."""
+    """The value that is taken for the answer, and those that it must not contradict.
+
+    `doubt`: what the words behind it hold against it.
+    """
 
     chosen: Excerpt
     rivals: tuple[Excerpt, ...]
+    doubt: str | None = None
 
 
 def excerpts_in(text: str) -> Excerpts:
@@ -93,7 +86,7 @@ def _excerpt(text: str, start: int, end: int, behind: int, *, sound: bool) -> Ex
     before = text[begin:start]
     # What begins in the middle of a line stands behind something.
     begins_line = bool(_BEGINS_LINE.search(before if begin == 0 else f".{before}"))
-    label = _label(before)
+    label = label_of(before)
     if label is Label.FINAL and not _ENDS_SENTENCE.match(text, end):
         label = Label.REVISION
     return Excerpt(
@@ -117,20 +110,84 @@ def _fenced(answer: str) -> Iterator[Excerpt]:
         yield Excerpt(rest.strip(), sound=True, end=len(answer), alone=True)
 
 
-def choice_among(values: Sequence[Excerpt]) -> Choice | None:
-    """Return the value that is the answer, by where it stands and what the words before it say.
+def choice_in(text: str, values: Sequence[Excerpt]) -> Choice | None:
+    """Return the value of a text that is the answer, None if none is.
 
-    It is the last one that stands alone or is called final; what comes after it may contradict it,
-    unless it is called an example. Where none stands alone, all of them may contradict each other.
-    The schema has no say in it, so that no example can stand in for a wrong answer.
+    It is chosen by where it stands and what the words around it say. The schema has no say in it,
+    so that no example can stand in for a wrong answer.
     """
-    values = [value for value in values if not _is_trivial(value)] or values
+    values = _weighty(values)
+    turn = _invented_turn(text, values)
+    if turn is not None and turn.sure and next_turn(text, 0, values[0].start) is None:
+        values = [value for value in values if value.end <= turn.start]
+        text = text[: turn.start]
+        turn = None
+    choice = _choice_among(values)
+    if choice is None:
+        return None
+    rivals = choice.rivals
+    if turn is not None:
+        # A dialogue from its beginning, or none: nothing tells which turn is the answer.
+        rivals = tuple(value for value in values if value is not choice.chosen)
+    return Choice(choice.chosen, rivals, _doubt_behind(text, values, choice.chosen))
+
+
+def _weighty(values: Sequence[Excerpt]) -> Sequence[Excerpt]:
+    return [value for value in values if not _is_trivial(value)] or values
+
+
+def _invented_turn(text: str, values: Sequence[Excerpt]) -> Turn | None:
+    """Return where, behind a value, the model goes on with what a user says next."""
+    ends = [*(value.start for value in values[1:]), len(text)]
+    for value, end in zip(values, ends, strict=False):
+        if (turn := next_turn(text, value.end, end)) is not None:
+            return turn
+    return None
+
+
+def _choice_among(values: Sequence[Excerpt]) -> Choice | None:
+    """Return the last value that stands alone or is called final.
+
+    What comes after it may contradict it, unless it is called an example. Where none stands alone,
+    all of them may contradict each other. Examples alone are no answer.
+    """
+    if all(value.label is Label.EXAMPLE for value in values):
+        return None
     final = [number for number, value in enumerate(values) if value.is_final]
     if final:
         last = final[-1]
-        later = [v for v in values[last + 1 :] if v.alone or v.label is not Label.EXAMPLE]
+        later = [v for v in values[last + 1 :] if v.alone or not v.label.is_aside]
         return Choice(values[last], (*_neighbours(values, last), *later))
-    return Choice(values[-1], tuple(values[:-1])) if values else None
+    return Choice(values[-1], tuple(values[:-1]))
+
+
+def _doubt_behind(text: str, values: Sequence[Excerpt], chosen: Excerpt) -> str | None:
+    """Return what the words behind a value hold against it, None if nothing."""
+    later = [value for value in values if value.start >= chosen.end]
+    starts = [chosen.end, *(value.end for value in later)]
+    ends = [*(value.start for value in later), len(text)]
+    gaps = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    if any(is_taken_back(gap) for gap in gaps):
+        return "it takes its JSON back"
+    last = later[-1] if later else chosen
+    fenced = _LAST_FENCE.search(text[max(0, last.start - MAX_LABEL_CHARS) : last.start])
+    if announces_more(gaps[-1]) or _opens_fence(gaps[-1], inside=fenced is not None):
+        return "it announces JSON that does not follow"
+    return None
+
+
+def _opens_fence(behind: str, *, inside: bool) -> bool:
+    """Return True if a text behind a value ends with a fence that was opened.
+
+    `inside`: the value stands in a fence itself, which the first one closes.
+    """
+    last = _LAST_FENCE.search(behind)
+    if last is None:
+        return False
+    before = behind[: last.start()].strip("*_. \t\r\n")
+    if not before or last["language"]:
+        return bool(last["language"])
+    return (before.count(_FENCE) - inside) % 2 == 0
 
 
 def _neighbours(values: Sequence[Excerpt], last: int) -> tuple[Excerpt, ...]:
@@ -145,6 +202,7 @@ def _is_trivial(value: Excerpt) -> bool:
     )
 
 
+_LAST_FENCE = re.compile(r"(?:```|~~~)(?P<language>\w*)\s*\Z")
 _EMPTY_OR_NOTE = re.compile(r"\{\s*\}|\[\s*\d*\s*\]")
 _NUMBERS = re.compile(r"\[[\d\s,.-]*\]")
 
@@ -154,33 +212,3 @@ _BEGINS_LINE = re.compile(
 )
 _ENDS_LINE = re.compile(r"[ \t`*_.,;]*(?:(?:```|~~~|<[/|][^<>\n]{1,40}>)[ \t]*)*(?:\r?\n|\Z)")
 _ENDS_SENTENCE = re.compile(r"[ \t`*_)\"'}\]]*(?:[.;!。]|\r?\n|<|\Z)")
-
-_EXAMPLE_WORDS = (
-    r"\b(?:examples?|e\.g|such as|for instance|say,|looks? like|sample|template|format|schema"
-    r"|structure|placeholder|drafts?|attempts?|first try|wrong|incorrect|invalid|mistake|not|never"
-    r"|don't|instead of|unlike|rather than|would be|could be|note that|note:|remark:?|considered"
-    r"|beispiel\w*|exemple|ejemplo|esempio|entwurf)(?!\w)|例如|比如|示例|草稿"
-)
-_REVISION_WORDS = (
-    r"\b(?:actually|rather|instead|wait|sorry|oops|hmm|should|better|correct|fix(?:ed)?|change[ds]?"
-    r"|update[ds]?|must|no,|but|however|mean|vielmehr|besser|plutôt)(?!\w)|应该|更正"
-)
-_FINAL_WORDS = (
-    r"\b(?:final(?:ly)?|answers?|results?|output|response|solution|corrected|revised|conclusion"
-    r"|therefore|thus|boxed|endgültig\w*|antwort|ergebnis|réponse|résultat|respuesta|resultado"
-    r"|risposta|resposta)(?!\w)"
-    r"|<\|?\w{0,20}(?:final|answer|response|output|result|solution|json)\w{0,20}\|?>|最终|答案|结果|回答|輸出|输出"
-)
-_WORDS = re.compile(
-    f"(?P<example>{_EXAMPLE_WORDS})|(?P<revision>{_REVISION_WORDS})|(?P<final>{_FINAL_WORDS})",
-    re.IGNORECASE,
-)
-_LABELS = {"example": Label.EXAMPLE, "revision": Label.REVISION, "final": Label.FINAL}
-_FENCE_BEFORE = re.compile(r"(?:```|~~~)\w*\s*\Z")
-
-
-def _label(before: str) -> Label:
-    """Return what the line before a value calls it; of several words the last one decides."""
-    line = _FENCE_BEFORE.sub("", before).strip().rpartition("\n")[2]
-    said = [word.lastgroup for word in _WORDS.finditer(line)]
-    return _LABELS[said[-1] or ""] if said else Label.NONE

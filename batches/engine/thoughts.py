@@ -47,9 +47,35 @@ _CLOSE = "|".join(
 )
 _MARK = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 
+_ROLE = r"(?:user|human|system|developer|assistant|model|tool|observation|chatbot|ipython)"
+# Where a turn of the dialogue ends or another begins: <|im_end|> of ChatML, <|eot_id|> of Llama,
+# <end_of_turn> of Gemma, <|end|> of Phi, </s> of Mistral, <|END_OF_TURN_TOKEN|> of Cohere,
+# the same with wide bars of DeepSeek, [|endofturn|] of EXAONE, [e~[ of MiniMax. One that a sentence
+# quotes stands behind a back-tick.
+_TURN = (
+    r"(?<![^`]`)(?:"
+    + "|".join(
+        (
+            (
+                rf"<{_BAR}(?:im_(?:start|end|sep|middle|{_ROLE})|e[on][tmd]s?(?:_id)?|(?:start|end)_header_id"
+                rf"|header_(?:start|end)|(?:begin|start|end)_?of_?(?:text|turn|sentence|message|role)"
+                rf"|(?:begin|end){_GAP}of{_GAP}sentence|(?:(?:start|end)_of_turn|{_ROLE})_token|role_end"
+                rf"|{_ROLE}(?:_(?:start|end))?|return|call|eos|start|stop|turn){_BAR}>\s*(?:{_ROLE}\b)?"
+            ),
+            rf"<(?:start|end)_of_(?:turn|utterance)>\s*(?:{_ROLE}\b)?",
+            r"</s>|<eos>|<eot>|\[eos\]|\[/?INST\]|<extra_id_1>",
+            rf"<\|turn>\s*(?:{_ROLE}\b)?|<turn\|>|\[e~\[|\]~b\]{_ROLE}?",
+            rf"\[\|(?:endofturn|{_ROLE})\|\]",
+        )
+    )
+    + ")"
+)
+_BREAK = re.compile(f"{_MARK.pattern}|(?P<turn>{_TURN})", re.IGNORECASE)
+
 # The channels of gpt-oss: <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>...
 _CHANNEL = re.compile(r"<\|channel\|>\s*(?P<name>\w*)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _END_OF_MESSAGE = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_NEXT_TURN = re.compile(r"<\|return\|>|<\|start\|>(?:user|system|developer)")
 _SPOKEN_CHANNELS = frozenset({"final", "answer", "response"})
 # The same where the server has dropped the marks: analysisWe need ...assistantfinal{"n": 1}
 _BARE_CHANNELS = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z\"'])")
@@ -59,7 +85,10 @@ _UNFINISHED_MARK = re.compile(r"(?:<(?:[/|｜][\w:|▁]*|[A-Za-z][\w:]*)?|◁/?\
 
 
 def spoken_part(answer: str) -> str:
-    """Return the answer without thoughts and other channels; all of it if it has none."""
+    """Return the answer without thoughts, other channels and what follows the end of its turn.
+
+    All of it, if it has none of them.
+    """
     return _without_thoughts(_final_channel(answer))
 
 
@@ -73,6 +102,8 @@ def _final_channel(answer: str) -> str:
         return answer.rpartition(_BARE_FINAL)[2] if _BARE_FINAL in answer else ""
     if not _CHANNEL.search(answer):
         return answer
+    turn = _Values(answer, _NEXT_TURN).next_mark(0)
+    answer = answer[: turn.start()] if turn else answer
     said, position = [], 0
     values = _Values(answer, _CHANNEL)
     while (mark := values.next_mark(position)) is not None:
@@ -90,19 +121,25 @@ def _end_of_message(answer: str, start: int, *, may_hold_json: bool) -> int:
 
 
 def _without_thoughts(text: str) -> str:
-    if not _MARK.search(text):
+    if not _BREAK.search(text):
         return text
     said: list[str] = []
     start = 0
-    values = _Values(text, _MARK)
+    values = _Values(text, _BREAK)
     while (mark := values.next_mark(start)) is not None:
-        if mark["open"]:
-            said.append(text[start : mark.start()])
-            start = _end_of_thought(text, mark.end())
-        else:
+        part = text[start : mark.start()]
+        start = mark.end()
+        if mark["close"]:
             # The template of the prompt has opened it: all that came before was thought.
             said.clear()
-            start = mark.end()
+            continue
+        said.extend([part] if part.strip() else [])
+        if mark["open"]:
+            start = _end_of_thought(text, mark.end())
+        elif said:
+            # The model has ended its turn: what follows is none of its answer. The line break
+            # tells that a number before it has ended.
+            return "\n".join((*said, ""))
     said.append(text[start:])
     return "\n".join(part for part in said if part.strip())
 
