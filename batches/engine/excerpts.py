@@ -66,6 +66,10 @@ def excerpts_in(text: str) -> Excerpts:
     JSON."""
     if len(text) > MAX_SEARCHED_CHARS:
         return Excerpts(())
+    strings = tuple(value for value in _fenced(text) if _STRING.fullmatch(value.text))
+    if strings:
+        # Brackets inside a string are its text.
+        return Excerpts(strings)
     found: list[Excerpt] = []
     start = broken = behind = 0
     while broken < MAX_BROKEN and (opening := OPENING.search(text, start)):
@@ -202,6 +206,7 @@ def _is_trivial(value: Excerpt) -> bool:
     )
 
 
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*+"')
 _LAST_FENCE = re.compile(r"(?:```|~~~)(?P<language>\w*)\s*\Z")
 _EMPTY_OR_NOTE = re.compile(r"\{\s*\}|\[\s*\d*\s*\]")
 _NUMBERS = re.compile(r"\[[\d\s,.-]*\]")

@@ -292,6 +292,12 @@ def test_the_end_of_a_turn_ends_a_number() -> None:
     assert judge_reply(request(schema=True), answered).parsed == 1234
 
 
+@pytest.mark.parametrize("value", ["[", "{", "a {} b", TEXT, '["', "x"])
+def test_brackets_in_a_fenced_string_are_its_text(value: str) -> None:
+    answer = f"```json\n{json.dumps(value)}\n```"
+    assert judged(answer, True) == Judgement(value, Rung.EXTRACTED)  # noqa: FBT003 - a schema
+
+
 def test_the_final_channel_of_an_invented_turn_is_no_answer() -> None:
     final = "<|start|>assistant<|channel|>final<|message|>"
     for end in ("<|return|>", "<|end|><|start|>user<|message|>And now?<|end|>"):
