@@ -327,8 +327,12 @@ class OutageWatch:
     async def _wait_for_bell(self) -> None:
         """Wait until there may be something to do for a target."""
         now = time.monotonic()
-        due = [target.away.next_probe for target in self._targets.values() if target.away]
-        wait_s = min((at - now for at in due if at > now), default=None)
+        due = (
+            target.away.next_probe
+            for target in self._targets.values()
+            if target.away and not target.probe and self._queue.has_shelved(target.model)
+        )
+        wait_s = min((max(at - now, 0.0) for at in due), default=None)
         try:
             async with asyncio.timeout(wait_s):
                 await self._bell.wait()
