@@ -25,7 +25,7 @@ from batches.engine.request_queue import Call, RequestQueue
 
 # What the board takes of the name of a model.
 MAX_NAME_CHARS = 255
-# Targets that are told apart; a batch may name as many models as it likes.
+# Targets that are kept apart; a batch may name any number of models.
 MOST_TARGETS = 1000
 # A probe is given up after this long, the next one that hangs after twice as long, and so on up to
 # the time-out of any call: a target that hung may be back long before that.

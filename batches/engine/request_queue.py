@@ -14,7 +14,7 @@ Chunks = AsyncIterator[Sequence[PreparedRequest]]
 # Requests that wait for a retry, per lane. When so many wait, no fresh request is begun, so that
 # memory and leases stay bounded while a provider is down.
 WAITING_PER_LANE = 10
-# A request that fails just before so many outages, each ended by the answer to another, causes
+# A request that fails just before this many outages, each ended by the answer to another, causes
 # what looks like one.
 MOST_EXCUSES = 2
 
