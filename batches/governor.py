@@ -46,7 +46,7 @@ OPENING_S = 0.02
 FREE_S = 0.1
 # A place further ahead than this is given up if there is a pause by then.
 LONG_WAIT_S = 2 * RULES.ahead_s
-# So many calls ask for a place at once.
+# The most calls that ask for a place at once.
 MOST_ASKED = 50
 # A runner without a place asks again at least this often.
 LONGEST_SLEEP_S = 1.0

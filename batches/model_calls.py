@@ -11,7 +11,7 @@ from batches.engine.records import PreparedRequest
 from batches.engine.reset_meaning import LimitReader
 from batches.rate_limits import Limits, News
 
-# An answer whose length nobody can tell yet, in tokens.
+# An answer of unknown length, in tokens.
 USUAL_ANSWER = 500.0
 BYTES_PER_TOKEN = 4
 # How fast the usual length of answers follows what comes.

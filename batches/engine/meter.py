@@ -184,7 +184,7 @@ class Meter:
     def correct(self, amount: float, configured: Limit | None, newest: int, now: float) -> bool:
         """Take note of a refusal that the limit explains; return False if it does not.
 
-        The bucket is empty then. If it limits the calls, it is measured anew.
+        The bucket is empty then. If it limits the calls, it is measured again.
         """
         held = self.limit(configured, now)
         if held is None or self._level(held, now) > max(2 * amount, held.burst / 10):

@@ -117,7 +117,7 @@ class Behaviour:
         default=0.0, description="share of calls refused at once with 429, whatever the limits"
     )
     refusal_wait: float = Field(
-        default=1.0, ge=0, le=3600, description="seconds that those are told in Retry-After"
+        default=1.0, ge=0, le=3600, description="the Retry-After of those, in seconds"
     )
     announce_limits: bool = Field(
         default=True, description="yes or no: tell of the limits in x-ratelimit-*"
