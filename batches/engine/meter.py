@@ -133,6 +133,8 @@ class Meter:
         """Take an advertised bucket."""
         limit = bucket.limit
         if self.period and not bucket.sure:
+            # It may be a fixed window all the same, and then it ends no later than this.
+            self.resets_at = min(self.resets_at, now + bucket.reset_s)
             return
         if not self.rate or self.period:
             # What was sent before is taken from this bucket too; guesses end here.
