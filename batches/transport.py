@@ -65,7 +65,7 @@ class Transport:
 
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
     after decompression. The deadline of a call is its caller's. `remedy` says what allows the
-    private {address}, for whoever meets the refusal. Raises ValueError for a `way_out` with
+    private {address}, for the error message. Raises ValueError for a `way_out` with
     unreadable certificates.
     """
 

@@ -167,5 +167,5 @@ def test_a_limit_that_changes_in_the_middle_is_found(
     (course,) = Runs(provider, runners).run(prompts)
     ideal_s = 10 + (prompts - 550 - rate) / rate
     assert course.refused <= refused
-    # A limit that nobody announces is found by a pace that rises, within 20 s or so.
+    # A limit that is not advertised is found by a pace that rises, within 20 s or so.
     assert course.span_s <= 1.1 * ideal_s + (0 if rate < 50 or announces else 15)

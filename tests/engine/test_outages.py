@@ -257,7 +257,7 @@ async def test_a_run_that_must_make_room_does_not_wait_for_an_outage() -> None:
 
 @dataclass
 class Board:
-    """A board that notes what is told, and lets nobody probe."""
+    """A board that notes what it is told, and grants no probe."""
 
     told: list[tuple[str, Away | None]] = field(default_factory=list)
     asked: int = 0

@@ -36,7 +36,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 PATIENCE_S = 30.0
 BACKLOG = 2048
 ADDRESS = "127.0.0.1"
-# While it is away in these ways nobody listens.
+# While it is away in these ways no socket listens.
 CLOSED: frozenset[Kind] = frozenset({"refused", "dns"})
 # How long a gateway takes to say that it has no provider.
 GATEWAY_S = 0.05
