@@ -71,6 +71,13 @@ def test_a_provider_that_lists_no_models_is_warned_of_and_not_refused(
     assert found.error == ""
 
 
+@pytest.mark.parametrize("status", [429, 500, 503, 529])
+def test_a_refusal_that_passes_is_no_reason_to_warn(status: int) -> None:
+    refused = answer(refusal("try again"), status=status)
+    with scripted(refused, refused, answer({"data": [{"id": "a"}]})) as base_url:
+        assert check_provider(Provider(base_url=base_url, api_key_encrypted=""), 10) == ""
+
+
 def test_an_empty_list_of_models_is_warned_of() -> None:
     with scripted(answer({"object": "list", "data": []})) as base_url:
         provider = Provider(base_url=base_url, api_key_encrypted="")

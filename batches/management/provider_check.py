@@ -1,36 +1,44 @@
 """A look at a provider before a prompt is read."""
 
+import random
+import time
+
 from django.conf import settings
 
 from batches import services
 from batches.engine.errors import (
     AuthError,
     DeadlineExceeded,
+    Decision,
     EndpointUnusable,
     NetworkError,
     ProviderError,
 )
+from batches.engine.retry import RetryPolicy, decide
 from batches.formats import duration
 from batches.management.console import excerpt
 from batches.management.usage import UsageError
 from batches.models import Provider
 from batches.probing import DEADLINE_S, look
+from batches.provider_client import Look
 
 FIRST_CALL = "the first call decides."
+# A provider that refuses one look of three is there all the same.
+MAX_LOOKS = 3
 
 
 def check_provider(provider: Provider, timeout_s: float) -> str:
     """Ask a provider for its models, to find a wrong address before a prompt is read.
 
-    The look has no more time than a call. Return a warning, or "". A provider need not list its
-    models, nor to this key, and may be away for a while: the first call decides. A key that is
-    refused there pauses the batch, and no prompt fails. Open a provider that errors have paused:
-    the user who starts a run wants it tried again. Raise UsageError for an address that can never
-    be called.
+    The look has no more time than a call, and is retried as a call is. Return a warning, or "". A
+    provider need not list its models, nor to this key, and may be away for a while: the first call
+    decides. A key that is refused there pauses the batch, and no prompt fails. Open a provider that
+    errors have paused: the user who starts a run wants it tried again. Raise UsageError for an
+    address that can never be called.
     """
     warning = ""
     try:
-        if not look(provider, deadline_s=min(timeout_s, DEADLINE_S)).models:
+        if not _retried_look(provider, min(timeout_s, DEADLINE_S)).models:
             warning = f"Warning: {provider.base_url}/models lists no model."
     except (NetworkError, DeadlineExceeded) as error:
         warning = _waiting(error)
@@ -41,6 +49,31 @@ def check_provider(provider: Provider, timeout_s: float) -> str:
     if provider.pk:
         services.try_again(provider)
     return warning
+
+
+def _retried_look(provider: Provider, deadline_s: float) -> Look:
+    """Return a look at a provider, retried where an HTTP error may pass. Raises a ProviderError."""
+    policy = RetryPolicy(max_wait_s=deadline_s)
+    waited_s = 0.0
+    for looks in range(1, MAX_LOOKS):
+        try:
+            return look(provider, deadline_s=deadline_s)
+        except ProviderError as error:
+            verdict = decide(
+                error,
+                attempts=looks,
+                retries=looks,
+                waited_s=waited_s,
+                policy=policy,
+                chance=random.random(),
+            )
+            # Without an answer the prompts wait for the provider anyway.
+            is_refusal = error.status_code is not None and error.status_code >= 400
+            if verdict.decision is not Decision.RETRY or not is_refusal:
+                raise
+        time.sleep(verdict.delay_s)
+        waited_s += verdict.delay_s
+    return look(provider, deadline_s=deadline_s)
 
 
 def _waiting(error: ProviderError) -> str:
