@@ -11,6 +11,7 @@ from django.db.models import Max
 
 from batches.batch_leases import BatchLease, hold_batch, leased
 from batches.bulk import insert_rows
+from batches.engine.plain_text import storable_text
 from batches.engine.strict import StrictProblem
 from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import BatchStatus
@@ -97,8 +98,7 @@ def as_error(error: LineError) -> dict[str, Any]:
 
 def storable(text: str) -> str:
     """A text that quotes an input, short and without what a database does not take."""
-    text = text[:MAX_FAULT_CHARS].replace("\x00", "\ufffd")
-    return text.encode(errors="replace").decode()
+    return storable_text(text[:MAX_FAULT_CHARS])
 
 
 def _note_warnings(page: Iterable[NewPrompt], warned: dict[StrictProblem, int]) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models.functions import Now
 
+from batches.engine.plain_text import storable_text
 from batches.models import Outage, lease_end
 from batches.models.outage import MAX_MODEL_CHARS, MAX_REASON_CHARS
 
@@ -44,27 +45,32 @@ def record(provider_id: int, model: str, outage: OutageNow) -> None:
 
     The outage of a model began when the first runner recorded it.
     """
-    rows = Outage.objects.filter(provider=provider_id, model=model[:MAX_MODEL_CHARS])
+    rows = Outage.objects.filter(provider=provider_id, model=_name(model))
     rows.exclude(pk__in=Outage.objects.current()).delete()
     said = {
-        "reason": outage.reason[:MAX_REASON_CHARS],
+        "reason": storable_text(outage.reason[:MAX_REASON_CHARS]),
         "probe_at": lease_end(outage.next_probe_s),
         "probes": outage.probes,
     }
     if outage.probes and rows.filter(probes__lt=outage.probes).update(**said):
         return
-    row = Outage(provider_id=provider_id, model=model[:MAX_MODEL_CHARS], **said)
+    row = Outage(provider_id=provider_id, model=_name(model), **said)
     Outage.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def end(provider_id: int, model: str) -> None:
     """Record that a model answers."""
-    Outage.objects.filter(provider=provider_id, model=model[:MAX_MODEL_CHARS]).delete()
+    Outage.objects.filter(provider=provider_id, model=_name(model)).delete()
 
 
 def claim_probe(provider_id: int, model: str, *, seconds: float) -> bool:
     """Return True if the caller is the one to send the next probe, and has these seconds for it."""
     due = Outage.objects.filter(
-        provider=provider_id, model=model[:MAX_MODEL_CHARS], probe_at__lte=Now() + SLACK
+        provider=provider_id, model=_name(model), probe_at__lte=Now() + SLACK
     )
     return bool(due.update(probe_at=lease_end(seconds)))
+
+
+def _name(model: str) -> str:
+    """Return the name of a model as it can be stored."""
+    return storable_text(model[:MAX_MODEL_CHARS])

@@ -12,11 +12,15 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from batches.bounds import MAX_COST
 from batches.engine.records import Usage
 
 logger = logging.getLogger(__name__)
 
 MILLION = Decimal(1_000_000)
+# Of a million tokens, in dollars: what is above is a slip of the hand, and could not be added up.
+MAX_PRICE = MILLION
+UNREADABLE = (TypeError, AttributeError, KeyError, InvalidOperation, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Prices:
     def cost(self, usage: Usage) -> Decimal:
         cached = min(usage.cached_tokens, usage.input_tokens)
         fresh = usage.input_tokens - cached
-        return fresh * self.input + cached * self.cached + usage.output_tokens * self.output
+        cost = fresh * self.input + cached * self.cached + usage.output_tokens * self.output
+        return min(cost, MAX_COST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,12 @@ class PriceList:
     def cost(self, model: str, usage: Usage) -> Decimal | None:
         """Dollars; None if nobody knows the price of the model."""
         own = self.own.get(model)
-        found = _own_prices(own) if own is not None else _published_prices(self.base_url, model)
+        try:
+            found = _own_prices(own) if own is not None else _published_prices(self.base_url, model)
+        except UNREADABLE as error:
+            # Checked when staff saved it; a price that came otherwise must cost no reply.
+            logger.warning("The price of %s cannot be read: %s", model, error)
+            return None
         return found.cost(usage) if found else None
 
 
@@ -54,7 +64,7 @@ def check_prices(overrides: object) -> None:
     for model, own in overrides.items():
         try:
             _own_prices(own)
-        except (TypeError, AttributeError, KeyError, InvalidOperation, ValueError) as error:
+        except UNREADABLE as error:
             raise ValueError(
                 f'{model}: write its price as {{"input": 0.5, "output": 1.5}}, in dollars per '
                 'million tokens, and "cached" if that is another'
@@ -64,7 +74,7 @@ def check_prices(overrides: object) -> None:
 def _own_prices(own: Mapping[str, Any]) -> Prices:
     given, made = Decimal(str(own["input"])), Decimal(str(own["output"]))
     cached = Decimal(str(own.get("cached", given)))
-    if not all(price.is_finite() and price >= 0 for price in (given, made, cached)):
+    if not all(price.is_finite() and 0 <= price <= MAX_PRICE for price in (given, made, cached)):
         raise ValueError(own)
     return Prices(given / MILLION, made / MILLION, cached / MILLION)
 

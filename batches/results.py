@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,8 +13,20 @@ from django.db import connection, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce, Greatest
 
+from batches.bounds import (
+    Unstorable,
+    added,
+    added_cost,
+    bounded_cost,
+    bounded_count,
+    bounded_seconds,
+    bounded_sum,
+    long_text,
+    short_text,
+)
 from batches.bulk import insert_rows
 from batches.engine.json_text import storable
+from batches.engine.plain_text import storable_text
 from batches.engine.records import Outcome
 from batches.leases import Lease, complete, hold, is_done, reopen
 from batches.models import Batch, Result
@@ -152,53 +165,61 @@ def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) ->
 
 def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple[Any, ...]:
     called = outcome.done_at is not None and outcome.calls > 0
-    done_at = clock.unix(outcome.done_at) if outcome.done_at else datetime.now(UTC).timestamp()
+    done_at = clock.unix(outcome.done_at or time.monotonic())
     return (
         prompt_id,
         batch_id,
         outcome.index,
         outcome.status,
         outcome.kind.value if outcome.kind else "",
-        outcome.code,
-        outcome.message,
+        short_text(Result, "code", outcome.code),
+        long_text("message", outcome.message),
         outcome.status_code,
-        outcome.request_id,
-        outcome.body,
+        short_text(Result, "request_id", outcome.request_id),
+        long_text("body", outcome.body),
         parsed_text(outcome),
         outcome.rung.value if outcome.rung else "",
-        outcome.finish_reason,
-        outcome.usage.input_tokens,
-        outcome.usage.output_tokens,
-        outcome.calls,
-        outcome.latency_s if called else None,
-        outcome.elapsed_s,
+        short_text(Result, "finish_reason", outcome.finish_reason),
+        bounded_count(outcome.usage.input_tokens),
+        bounded_count(outcome.usage.output_tokens),
+        bounded_count(outcome.calls),
+        bounded_seconds(outcome.latency_s) if called else None,
+        bounded_seconds(outcome.elapsed_s),
         connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(done_at, UTC)),
     )
 
 
 def parsed_text(outcome: Outcome) -> str | None:
-    """The value of an answer as JSON text that can be stored; None where no schema was given."""
+    """Return the value of an answer as JSON text; None where no schema was given.
+
+    Raises Unstorable if it cannot be written.
+    """
     if outcome.rung is None:
         return None
-    return storable(json.dumps(outcome.parsed, ensure_ascii=False, separators=(",", ":")).encode())
+    try:
+        text = json.dumps(outcome.parsed, ensure_ascii=False, separators=(",", ":"))
+        return long_text("parsed", storable(storable_text(text).encode()))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unstorable(f"parsed cannot be written as JSON: {error}") from error
 
 
 def _count(
     batch_id: int, outcomes: Sequence[Outcome], costs: Mapping[int, Decimal], activity: Activity
 ) -> None:
     succeeded = sum(outcome.succeeded for outcome in outcomes)
+    cost = sum((bounded_cost(costs.get(o.index, ZERO)) for o in outcomes), ZERO)
     Batch.objects.filter(pk=batch_id).update(
         succeeded=F("succeeded") + succeeded,
         failed=F("failed") + len(outcomes) - succeeded,
-        calls=F("calls") + sum(outcome.calls for outcome in outcomes),
-        input_tokens=F("input_tokens") + sum(o.usage.input_tokens for o in outcomes),
-        output_tokens=F("output_tokens") + sum(o.usage.output_tokens for o in outcomes),
-        cached_tokens=F("cached_tokens") + sum(o.usage.cached_tokens for o in outcomes),
-        reasoning_tokens=F("reasoning_tokens") + sum(o.usage.reasoning_tokens for o in outcomes),
-        cost=F("cost") + sum((costs.get(o.index, ZERO) for o in outcomes), ZERO),
-        busy_s=F("busy_s") + sum(outcome.busy_s for outcome in outcomes),
+        calls=added("calls", sum(outcome.calls for outcome in outcomes)),
+        input_tokens=added("input_tokens", sum(o.usage.input_tokens for o in outcomes)),
+        output_tokens=added("output_tokens", sum(o.usage.output_tokens for o in outcomes)),
+        cached_tokens=added("cached_tokens", sum(o.usage.cached_tokens for o in outcomes)),
+        reasoning_tokens=added("reasoning_tokens", sum(o.usage.reasoning_tokens for o in outcomes)),
+        cost=added_cost("cost", cost),
+        busy_s=bounded_sum(F("busy_s") + sum(bounded_seconds(o.busy_s) for o in outcomes)),
         first_result_s=Coalesce(F("first_result_s"), _first_result(activity)),
-        active_s=F("active_s") + _added(activity.since, activity.until),
+        active_s=bounded_sum(F("active_s") + _added(activity.since, activity.until)),
         active_until=Greatest(F("active_until"), Value(activity.until)),
     )
 

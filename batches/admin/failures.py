@@ -33,6 +33,7 @@ ADVICE = {
     "cancelled": "Never sent: the batch was cancelled.",
     "expired": "Never sent: the time was over.",
     "worker_crashed": "Sending it took down its worker, again and again.",
+    "unstorable": "The reply could not be stored as it came; what could be kept of it is here.",
 }
 
 

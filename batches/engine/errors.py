@@ -31,6 +31,7 @@ from typing import ClassVar
 
 from batches.engine.announced import AnnouncedLimits
 from batches.engine.pace_rules import Unit
+from batches.engine.plain_text import storable_text
 
 
 class FailureKind(StrEnum):
@@ -57,6 +58,7 @@ class FailureKind(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     WORKER_CRASHED = "worker_crashed"
+    UNSTORABLE = "unstorable"
 
 
 class Decision(StrEnum):
@@ -73,8 +75,9 @@ class EngineError(Exception):
     kind: FailureKind
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        # It may quote what a provider wrote, and is stored in several places.
+        self.message = storable_text(message)
+        super().__init__(self.message)
 
 
 class PromptRejected(EngineError):

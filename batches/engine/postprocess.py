@@ -4,6 +4,7 @@ import logging
 
 from batches.engine.errors import AnswerRejected, InternalError, ProviderError
 from batches.engine.ladder import judge_reply
+from batches.engine.plain_text import storable_text
 from batches.engine.records import Exchange, Judgement, LadderOptions, Outcome, Reply
 
 logger = logging.getLogger(__name__)
@@ -86,5 +87,4 @@ def _failed_call(exchange: Exchange, error: ProviderError) -> Outcome:
 
 def _storable(message: str) -> str:
     """A message that any database takes: it may quote an answer, or be of any exception."""
-    text = message[:MAX_MESSAGE_CHARS].replace("\x00", "\ufffd")
-    return text.encode("utf-8", "replace").decode()
+    return storable_text(message[:MAX_MESSAGE_CHARS])

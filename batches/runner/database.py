@@ -2,11 +2,18 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import (
+    Error,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +22,26 @@ T = TypeVar("T")
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
+
+# SQLSTATE: read_only_sql_transaction, as a server says that has become a standby; and the class of
+# program_limit_exceeded, which is about what is to be stored.
+READ_ONLY = "25006"
+TOO_LARGE = "54"
+
+
+def is_absent(error: BaseException) -> bool:
+    """Return True if the database is away, or cannot write now, whatever it is to store.
+
+    Any other error is about the statement or its values: to send the same again does not help.
+    """
+    cause = error.__cause__
+    state = getattr(cause, "sqlstate", None) or ""
+    if isinstance(error, InterfaceError) or state == READ_ONLY:
+        return True
+    if not isinstance(error, OperationalError) or state.startswith(TOO_LARGE):
+        return False
+    # SQLite has one code for all that is wrong with a statement.
+    return getattr(cause, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -30,7 +57,7 @@ def reconnect() -> None:
 
 
 class PatientDatabase:
-    """Calls a function anew as often as the database fails or is away, until told to give up."""
+    """Calls a function again as long as the database is away, until told to give up."""
 
     def __init__(self) -> None:
         self._given_up = False
@@ -45,8 +72,8 @@ class PatientDatabase:
         while True:
             try:
                 return await in_database(function, *args, **kwargs)
-            except (OperationalError, InterfaceError) as error:
-                if self._given_up:
+            except Error as error:
+                if self._given_up or not is_absent(error):
                     raise
                 logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
             await in_database(reconnect)

@@ -7,18 +7,22 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 
 from batches import breaker
+from batches.bounds import short_text
 from batches.budget import Spent
-from batches.engine.errors import AccessRefused, ProviderError, TargetAway
+from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
 from batches.engine.outages import SharedOutages
+from batches.engine.plain_text import storable_text
 from batches.engine.records import Outcome, PromptSpec
 from batches.governor import rank_of
 from batches.heartbeats import process_name
@@ -39,7 +43,9 @@ from batches.outages import outages_of
 from batches.reading import to_read
 from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
 from batches.runner.board import shared_outages
+from batches.runner.database import is_absent
 from batches.runner.holdings import HeldChunk
+from batches.runner.pieces import Pieces, store_in_pieces
 from batches.waiting import WaitingNow
 
 logger = logging.getLogger(__name__)
@@ -110,6 +116,7 @@ class SliceStore:
         self._on_progress = on_progress
         self._slice_s = slice_s
         self._waiting: WaitingNow | None = None
+        # Until the first look around reads the database's clock.
         self._clock = Clock(time.time() - time.monotonic())
         self._began_at = self._looked_at = time.monotonic()
 
@@ -164,7 +171,23 @@ class SliceStore:
         if not chunks:
             self._report([], in_flight)
             return []
-        lost = store_outcomes(
+        lost = self._store(chunks, activity, again=again)
+        self._count([chunk for chunk in chunks if chunk.lease not in lost], in_flight)
+        return lost
+
+    def store_in_pieces(
+        self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, in_flight: int, reduce: bool
+    ) -> Pieces:
+        """Store outcomes that were refused together, each as far as the database takes it."""
+        store = partial(self._store, activity=activity, again=True)
+        pieces = store_in_pieces(chunks, store, reduce=reduce)
+        self._count(pieces.stored, in_flight)
+        return pieces
+
+    def _store(
+        self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, again: bool
+    ) -> list[Lease]:
+        return store_outcomes(
             self._batch.pk,
             chunks,
             activity=activity,
@@ -172,17 +195,31 @@ class SliceStore:
             lease_seconds=settings.LEASE_SECONDS,
             again=again,
         )
-        kept = [chunk for chunk in chunks if chunk.lease not in lost]
-        for chunk in kept:
+
+    def _count(self, stored: Sequence[ChunkOutcomes], in_flight: int) -> None:
+        for chunk in stored:
             self._mine += _spent(chunk)
-        stored = [outcome for chunk in kept for outcome in chunk.outcomes]
-        self._report(stored, in_flight)
-        return lost
+        self._report([outcome for chunk in stored for outcome in chunk.outcomes], in_flight)
+
+    def _show(self, waiting: WaitingNow | None) -> None:
+        """Show what we wait for and what the provider announces. Results matter more: what the
+        database refuses of this is left out."""
+        try:
+            with transaction.atomic():
+                self._note(waiting)
+                if time.monotonic() - self._announced_at > SECONDS_BETWEEN_ANNOUNCEMENTS:
+                    self.save_announced()
+        except Error as error:
+            if is_absent(error):
+                raise
+            logger.warning("%s: could not store what it waits for: %s", self._batch, error)
 
     def _note(self, waiting: WaitingNow | None) -> None:
         """Show on our slot what we wait for, when that has changed."""
         if waiting != self._waiting:
             self._waiting = waiting
+            if waiting is not None:
+                waiting = replace(waiting, reason=storable_text(waiting.reason))
             note_waiting(self._slot, asdict(waiting) if waiting else None)
 
     def release(self, leases: Iterable[Lease]) -> None:
@@ -206,14 +243,15 @@ class SliceStore:
                 self.stop(Stop.LEAVE if goes_on else Stop.SETTLE)
             self.made_room = self.made_room or self._should_make_room()
             self.look_around()
-            self._note(waiting)
-            if time.monotonic() - self._announced_at > SECONDS_BETWEEN_ANNOUNCEMENTS:
-                self.save_announced()
+            self._show(waiting)
 
     def look_around(self) -> Surroundings:
         """See who else is at work, and what may be spent."""
         # Of a batch that was deleted the last that was known.
-        found = Batch.objects.select_related("provider").filter(pk=self._batch.pk).first()
+        these = Batch.objects.select_related("provider").annotate(now=Now())
+        found = these.filter(pk=self._batch.pk).first()
+        if found is not None:
+            self._clock = Clock(vars(found)["now"].timestamp() - time.monotonic())
         batch = found or self._batch
         taken = Slot.objects.taken().filter(batch__provider=batch.provider_id)
         rows = taken.order_by("pk")
@@ -240,7 +278,22 @@ class SliceStore:
         """Pause the batch, unless it is paused or there is nothing left to do."""
         unfinished = Chunk.objects.unfinished().filter(batch=OuterRef("pk"))
         this = Batch.objects.filter(pk=self._batch.pk, status=BatchStatus.IN_PROGRESS)
-        this.filter(Exists(unfinished), pause_reason="").update(pause_reason=reason[:1000])
+        this.filter(Exists(unfinished), pause_reason="").update(
+            pause_reason=short_text(Batch, "pause_reason", reason)
+        )
+
+    def pause_refused(self, reason: str) -> None:
+        """Pause the batch because the database does not take its results; its provider, if even
+        that cannot be stored on the batch: what is sent would be paid for and lost."""
+        reason = f"{FailureKind.UNSTORABLE}: the results cannot be stored: {reason}"
+        logger.error("%s is paused: %s", self._batch, reason)
+        try:
+            with transaction.atomic():
+                self.pause(reason)
+        except Error as error:
+            if is_absent(error):
+                raise
+            breaker.pause(self._batch.provider_id, f"{self._batch}: {reason}")
 
     def pause_for(self, error: ProviderError) -> None:
         """Pause what an error tells is at fault: the provider, or the batch alone."""
@@ -261,7 +314,8 @@ class SliceStore:
         self._announced = self.announced
         provider = Provider.objects.get(pk=self._batch.provider_id)
         seen = {
-            model: {**limits, "seen_at": time.time()} for model, limits in self.announced.items()
+            storable_text(model): {**limits, "seen_at": time.time()}
+            for model, limits in self.announced.items()
         }
         known = provider.announced_limits or {}
         newest = dict(list({**known, **seen}.items())[-MOST_MODELS_SHOWN:])

@@ -1,0 +1,80 @@
+"""What the columns of results and batches can hold, the same on every database.
+
+SQLite stores what PostgreSQL refuses, and fails when it is read. So values are bounded here.
+"""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import F, FloatField, Model, Value
+from django.db.models.functions import Least
+
+from batches.engine.plain_text import storable_text
+from batches.engine.records import MAX_TOKENS
+
+# Sums of a batch. SQLite adds 64-bit integers: the sum over thousands of batches fits too.
+MAX_SUM = 10**15
+# Below what the column holds, so that a float that is near it is read back as well.
+MAX_COST = Decimal(99_999_999)
+# Thirty years.
+MAX_SECONDS = 1e9
+# PostgreSQL takes no row of 1 GiB; COPY may write two bytes for one.
+MAX_TEXT_BYTES = 500_000_000
+
+ZERO = Decimal(0)
+
+
+class Unstorable(ValueError):
+    """A value that no column can hold; the message names the column and the reason."""
+
+
+def bounded_count(count: int) -> int:
+    """Return a count as a column of counts holds it."""
+    return min(max(count, 0), MAX_TOKENS)
+
+
+def bounded_seconds(seconds: float) -> float:
+    """Return a time in seconds that can be stored and added up."""
+    return min(max(seconds, 0.0), MAX_SECONDS) if math.isfinite(seconds) else 0.0
+
+
+def bounded_cost(cost: Decimal) -> Decimal:
+    """Return a cost in dollars that can be stored and added up."""
+    return min(max(cost, ZERO), MAX_COST) if cost.is_finite() else ZERO
+
+
+def short_text(model: type[Model], column: str, text: str) -> str:
+    """Return a text as a column of limited length holds it."""
+    most: int | None = getattr(model._meta.get_field(column), "max_length", None)
+    return storable_text(text[:most])
+
+
+def long_text(column: str, text: str | None) -> str | None:
+    """Return a text as it is. Raises Unstorable if a database would not take it."""
+    if text is None:
+        return None
+    if "\x00" in text:
+        raise Unstorable(f"{column} has the character NUL")
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError as error:
+        raise Unstorable(f"{column} has half of a surrogate pair") from error
+    if size > MAX_TEXT_BYTES:
+        raise Unstorable(f"{column} has {size} bytes; at most {MAX_TEXT_BYTES} can be stored")
+    return text
+
+
+def added(column: str, amount: int) -> Any:
+    """Return the SQL expression that adds to a sum and stays within its bound."""
+    return Least(F(column) + min(max(amount, 0), MAX_SUM), Value(MAX_SUM))
+
+
+def added_cost(column: str, amount: Decimal) -> Any:
+    """Return the SQL expression that adds dollars to a sum and stays within its bound."""
+    return Least(F(column) + bounded_cost(amount), Value(MAX_COST))
+
+
+def bounded_sum(seconds: Any) -> Any:
+    """Return an SQL expression of seconds, bounded."""
+    return Least(seconds, Value(MAX_SECONDS), output_field=FloatField())

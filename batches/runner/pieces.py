@@ -1,0 +1,181 @@
+"""Outcomes that the database refuses together are stored in pieces.
+
+The half that is refused is halved again, until the row that is at fault is alone. What can be kept
+of that row is stored as a failure; its neighbours are stored as they are.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from batches.bounds import Unstorable
+from batches.engine.errors import FailureKind
+from batches.engine.plain_text import storable_text
+from batches.engine.records import Outcome, Usage
+from batches.leases import Lease
+from batches.results import ChunkOutcomes
+from batches.runner.database import is_absent
+
+logger = logging.getLogger(__name__)
+
+# When this many rows are refused and none is stored, it is hardly the fault of the rows.
+REFUSED_TO_DOUBT = 8
+MAX_REASON_CHARS = 500
+MAX_ANSWER_CHARS = 1000
+
+Store = Callable[[Sequence[ChunkOutcomes]], Sequence[Lease]]
+Forms = Callable[[ChunkOutcomes, str], Iterator[ChunkOutcomes]]
+
+
+@dataclass(slots=True)
+class Pieces:
+    """What was stored, the leases that are lost, and what is not stored because it is refused.
+
+    `refused` are chunks with the outcomes that are left; `reason` is the database's last one.
+    """
+
+    stored: list[ChunkOutcomes] = field(default_factory=list)
+    lost: set[Lease] = field(default_factory=set)
+    refused: list[ChunkOutcomes] = field(default_factory=list)
+    reason: str = ""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Return True if so much is refused that the rows are hardly at fault."""
+        return len(self.refused) >= REFUSED_TO_DOUBT and not self.stored
+
+
+def store_in_pieces(chunks: Sequence[ChunkOutcomes], store: Store, *, reduce: bool) -> Pieces:
+    """Store the outcomes of these chunks as far as the database takes them.
+
+    One that is refused is reduced to a failure. Where it is doubtful that the outcomes are at
+    fault, that is done only if `reduce` says so, and only to those whose reply is kept whole.
+    `store` stores chunks, all or none, and leaves out what is stored already. Raises the database's
+    error if it is absent; what is stored by then stays stored.
+    """
+    pieces = Pieces()
+    rows = [_only(chunk, outcome) for chunk in chunks for outcome in chunk.outcomes]
+    _store_rows(rows, store, pieces)
+    if not pieces.is_doubtful:
+        _reduce_refused(_forms, store, pieces)
+    elif reduce:
+        _reduce_refused(_whole_forms, store, pieces)
+    _close(chunks, store, pieces)
+    return pieces
+
+
+def _only(chunk: ChunkOutcomes, outcome: Outcome) -> ChunkOutcomes:
+    return replace(chunk, outcomes=[outcome], done=False)
+
+
+def _store_rows(rows: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> None:
+    """Store rows as they are, in halves of halves where they are refused."""
+    if not rows or (not pieces.is_doubtful and _try(rows, store, pieces)):
+        return
+    if len(rows) == 1 or pieces.is_doubtful:
+        pieces.refused += rows
+        return
+    _store_rows(rows[: len(rows) // 2], store, pieces)
+    _store_rows(rows[len(rows) // 2 :], store, pieces)
+
+
+def _reduce_refused(forms: Forms, store: Store, pieces: Pieces) -> None:
+    """Store what was refused in the fullest form that is taken."""
+    rows, pieces.refused = pieces.refused, []
+    for row in rows:
+        if pieces.is_doubtful or not _try_forms(row, forms, store, pieces):
+            pieces.refused.append(row)
+
+
+def _try_forms(row: ChunkOutcomes, forms: Forms, store: Store, pieces: Pieces) -> bool:
+    """Store one outcome as it is, else reduced; return True if it is stored."""
+    if _try([row], store, pieces):
+        return True
+    [outcome] = row.outcomes
+    reason = pieces.reason
+    logger.error("Prompt %d cannot be stored as it is: %s", outcome.index, reason)
+    return any(_try([form], store, pieces) for form in forms(row, reason))
+
+
+def _try(rows: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> bool:
+    """Store rows, all or nothing; return True if they are stored, or their lease is lost."""
+    try:
+        pieces.lost.update(store(_joined(rows)))
+    except Exception as error:
+        if is_absent(error):
+            raise
+        pieces.reason = reason_of(error)
+        return False
+    pieces.stored += [row for row in rows if row.lease not in pieces.lost]
+    return True
+
+
+def _joined(rows: Sequence[ChunkOutcomes]) -> list[ChunkOutcomes]:
+    """Return rows as chunks: a lease is renewed once in a transaction, not once for each row."""
+    found: dict[Lease, ChunkOutcomes] = {}
+    for row in rows:
+        before = found.get(row.lease)
+        outcomes = [*before.outcomes, *row.outcomes] if before else row.outcomes
+        found[row.lease] = replace(row, outcomes=outcomes)
+    return list(found.values())
+
+
+def _close(chunks: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> None:
+    """Renew or complete the chunks themselves, after their outcomes."""
+    left = {(row.lease, outcome.index) for row in pieces.refused for outcome in row.outcomes}
+    rest = [
+        replace(chunk, outcomes=[o for o in chunk.outcomes if (chunk.lease, o.index) in left])
+        for chunk in chunks
+        if chunk.lease not in pieces.lost
+    ]
+    closed = [replace(c, outcomes=(), done=c.done and not c.outcomes) for c in rest]
+    pieces.refused = [chunk for chunk in rest if chunk.outcomes]
+    if not _try(closed, store, pieces):
+        pieces.refused = rest
+
+
+def _forms(row: ChunkOutcomes, reason: str) -> Iterator[ChunkOutcomes]:
+    """Yield an outcome as a failure, with less and less of what the reply brought."""
+    [outcome] = row.outcomes
+    what = f"the reply was received, but could not be stored as it is: {reason}"
+    failed = replace(
+        outcome,
+        status="failed",
+        kind=FailureKind.UNSTORABLE,
+        code=FailureKind.UNSTORABLE.value,
+        message=what,
+        request_id="",
+        finish_reason="",
+        parsed=None,
+        rung=None,
+    )
+    in_message = replace(failed, body=None, message=what + _quoted(outcome.answer))
+    unpaid: dict[str, Any] = {"usage": Usage(), "latency_s": 0.0, "busy_s": 0.0, "elapsed_s": 0.0}
+    yield replace(row, outcomes=[failed])
+    yield replace(row, outcomes=[in_message])
+    yield replace(row, outcomes=[replace(failed, **unpaid)], costs=_NO_COSTS)
+    yield replace(row, outcomes=[replace(in_message, **unpaid)], costs=_NO_COSTS)
+    bare = replace(in_message, **unpaid, message=what, status_code=None, calls=0)
+    yield replace(row, outcomes=[bare], costs=_NO_COSTS)
+
+
+def _whole_forms(row: ChunkOutcomes, reason: str) -> Iterator[ChunkOutcomes]:
+    """Yield only the forms that keep the whole reply."""
+    return (form for form in _forms(row, reason) if form.outcomes[0].body is not None)
+
+
+_NO_COSTS: dict[int, Decimal] = {}
+
+
+def _quoted(answer: str | None) -> str:
+    """Return the start of an answer in plain ASCII, which no database refuses."""
+    return f"; it began with {answer[:MAX_ANSWER_CHARS]!a}" if answer else ""
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a database refused something, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    name = "" if isinstance(error, Unstorable) else f"{type(error).__name__}: "
+    return storable_text(f"{name}{text}"[:MAX_REASON_CHARS])
