@@ -1,6 +1,7 @@
 """Which network addresses may be called."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -9,6 +10,10 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 # How a host may be written in a URL: plain characters, so that no two parsers read it differently.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 HOST_PATTERN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])"
+
+# IP addresses in a text; whether the longer one is an address is checked.
+_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)", re.ASCII)
+_MAYBE_IPV6 = re.compile(r"(?<![\w.:])(?=(?:[0-9A-Fa-f]*:){2})([0-9A-Fa-f:.]+)(?:%\w+)?", re.ASCII)
 
 # IPv6 forms that carry an IPv4 address, by where it stands in their 128 bits. `is_global` is true
 # for some of them although what they lead to is not (measured on Python 3.11).
@@ -74,3 +79,23 @@ def is_public(ip: IPAddress) -> bool:
     elif ip in _PROTOCOL_ASSIGNMENTS:
         return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def without_addresses(text: str) -> str:
+    """Return a text with each IP address in it replaced, for users who must not learn where a name
+    leads in the network of this server."""
+    return _IPV4.sub(_HIDDEN, _MAYBE_IPV6.sub(_without_ipv6, text))
+
+
+_HIDDEN = "[address]"
+
+
+def _without_ipv6(match: re.Match[str]) -> str:
+    # A full stop or a colon may belong to the sentence.
+    for end in ("", ".", ":"):
+        try:
+            ipaddress.IPv6Address(match[1].removesuffix(end))
+        except ValueError:
+            continue
+        return _HIDDEN + end
+    return match[0]

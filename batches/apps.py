@@ -1,9 +1,6 @@
-from typing import Any
-
 from django.apps import AppConfig
-from django.conf import settings
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class BatchesConfig(AppConfig):
@@ -11,17 +8,9 @@ class BatchesConfig(AppConfig):
     verbose_name = "Batches"
 
     def ready(self) -> None:
-        connection_created.connect(let_go_of_locks, dispatch_uid="let_go_of_locks")
+        # Not before: it uses the settings.
+        from batches import database_sessions as sessions  # noqa: PLC0415
 
-
-def let_go_of_locks(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Have PostgreSQL end the transaction of a process that was frozen in the middle of it.
-
-    Its lease has run out by then; its locks would hold up whoever has the lease now.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
-                [f"{settings.LEASE_SECONDS}s"],
-            )
+        connection_created.connect(sessions.limit_session, dispatch_uid="limit_session")
+        pre_migrate.connect(sessions.lift_limits, sender=self, dispatch_uid="lift_limits")
+        post_migrate.connect(sessions.restore_limits, sender=self, dispatch_uid="restore_limits")

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import connection
 
+from batches.database_sessions import limit_transaction
+
 Row = Sequence[Any]
 
 # SQLite takes 32,766 variables in a statement. One statement for many rows also means that the
@@ -24,6 +26,8 @@ def insert_rows(table: str, columns: Sequence[str], rows: Iterable[Row]) -> None
 def _copy(table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
     names = ", ".join(map(connection.ops.quote_name, columns))
     statement = f"COPY {table} ({names}) FROM STDIN"
+    # It passes the wrappers of statements by.
+    limit_transaction(connection)
     with (
         connection.cursor() as cursor,
         connection.wrap_database_errors,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
+from batches.addresses import without_addresses
 from batches.models import Batch, Result
 from batches.result_pages import result_page, result_rows_of
 
@@ -132,7 +133,9 @@ def _error(row: ResultRow) -> str:
     if row.status == Result.SUCCEEDED or is_http_error:
         return "null"
     code = _ROW_CODES.get(row.kind, row.kind)
-    return f'{{"code":{_text(code)},"message":{_text(row.message)}}}'
+    # Without a reply it is about the connection: whose address is not for whoever reads this.
+    message = without_addresses(row.message) if row.body is None else row.message
+    return f'{{"code":{_text(code)},"message":{_text(message)}}}'
 
 
 def _text(text: str) -> str:

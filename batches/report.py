@@ -1,6 +1,6 @@
 """What only a look at every result tells of a batch: written down once, when it ends."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,17 +69,26 @@ def answers_by_rung(batch: Batch) -> dict[str, int]:
 
 def batch_timing(batch: Batch, beat: Callable[[], object] = lambda: None) -> TimingStats:
     """The timing of a batch; its total is the time in which it was worked on."""
-    latencies = (
-        Result.objects.filter(batch=batch, latency_s__isnull=False)
-        .values_list("latency_s", flat=True)
-        .iterator(chunk_size=LATENCIES_AT_ONCE)
-    )
     return timing_stats(
-        (latency for latency in _beating(latencies, beat) if latency is not None),
+        (latency for latency in _beating(_latencies(batch), beat) if latency is not None),
         busy_s=batch.busy_s,
         total_s=batch.active_s,
         first_result_s=batch.first_result_s,
     )
+
+
+def _latencies(batch: Batch) -> Iterator[float | None]:
+    """Yield the latencies of a batch, read in pages along an index.
+
+    Not with `iterator()`: its cursor lives in a session, which a pooler gives to another client.
+    """
+    for status in (Result.SUCCEEDED, Result.FAILED):
+        results = Result.objects.filter(batch=batch, status=status).order_by("index")
+        places = results.values_list("index", "latency_s")
+        after = -1
+        while page := list(places.filter(index__gt=after)[:LATENCIES_AT_ONCE]):
+            after = page[-1][0]
+            yield from (latency for _, latency in page)
 
 
 def _bytes_of(batch: Batch, status: str, beat: Callable[[], object]) -> int:

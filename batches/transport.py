@@ -226,7 +226,7 @@ def text_of(error: BaseException) -> str:
         error = error.os_error
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
-        # asyncio says "Connect call failed" with the address again.
-        known = os.strerror(error.errno or 0) if isinstance(error, ConnectionError) else ""
-        text = known or error.strerror
+        # asyncio says "Connect call failed" with the address again, or with several.
+        is_known = isinstance(error, ConnectionError) or "Connect call failed" in error.strerror
+        text = os.strerror(error.errno or 0) if is_known else error.strerror
     return " ".join(_NUMBER.sub("", text).split())

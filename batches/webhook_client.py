@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import httpx
 
-from batches.addresses import HOST_PATTERN, AddressPolicy
+from batches.addresses import HOST_PATTERN, AddressPolicy, without_addresses
 from batches.transport import (
     NOT_HTTP,
     TRANSPORT_ERRORS,
@@ -27,6 +27,10 @@ from batches.transport import (
 DEADLINE_S = 10.0
 MAX_REPLY_BYTES = 64 * 1024
 MAX_ERROR_CHARS = 500
+FORBIDDEN = (
+    "its host leads to an address that is not public; use a public one, or ask staff to allow this "
+    "host with the setting WEBHOOK_PRIVATE_HOSTS"
+)
 
 _URL = re.compile(
     rf"(?P<scheme>https?)://{HOST_PATTERN}(?::(?P<port>\d{{1,5}}))?"
@@ -37,10 +41,15 @@ _URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a POST: the status of the answer, or why there is none."""
+    """What became of a POST: the status of the answer, or why there is none.
+
+    `error` is for the user who chose the URL, and does not tell where its name leads in our
+    network; `detail` does, for staff.
+    """
 
     status_code: int | None = None
     error: str = ""
+    detail: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -93,7 +102,10 @@ async def _post(
     except ReplyTooLong as error:
         return Answer(error.status_code)
     except TRANSPORT_ERRORS as error:
-        return Answer(error=_reason(error)[:MAX_ERROR_CHARS])
+        reason = _reason(error)
+        return Answer(
+            error=_for_user(error, reason)[:MAX_ERROR_CHARS], detail=reason[:MAX_ERROR_CHARS]
+        )
     finally:
         await transport.aclose()
     return Answer(response.status_code)
@@ -109,6 +121,10 @@ def _reason(error: Exception) -> str:
         # Without the text of the cause: it quotes what came.
         return "the answer is not HTTP"
     return text_of(causes[-1 if is_forbidden(causes) else min(1, len(causes) - 1)])
+
+
+def _for_user(error: Exception, reason: str) -> str:
+    return FORBIDDEN if is_forbidden(list(causes_of(error))) else without_addresses(reason)
 
 
 def _run(work: Coroutine[Any, Any, Answer]) -> Answer:

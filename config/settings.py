@@ -10,6 +10,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
+from batches.connection_timeouts import libpq_options, socket_options
 from config.embedded import broker_transport_options, broker_url
 
 env = environ.Env()
@@ -93,6 +94,10 @@ def embedded_secret_key() -> str:
     return path.read_text()
 
 
+# How long a worker may be silent before its chunks are given to another, seconds.
+LEASE_SECONDS = at_least("LEASE_SECONDS", lowest=1, default=60)
+
+
 def database() -> dict[str, Any]:
     url = os.environ.get("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
     scheme, _, _ = url.partition("://")
@@ -113,6 +118,11 @@ def database() -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
+    else:
+        given = options.get("OPTIONS", {})
+        options["OPTIONS"] = {**libpq_options(LEASE_SECONDS), **given}
+        # They live in a session, which a pooler in transaction mode gives to another client.
+        options["DISABLE_SERVER_SIDE_CURSORS"] = True
     return options
 
 
@@ -279,22 +289,28 @@ SWEEP_SECONDS = at_least("SWEEP_SECONDS", lowest=1, default=30)
 # --- Celery: the doorbell. What is true is in the database (docs/adr/0001) ---
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", broker_url(DATA_DIR))
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    {
-        # A broker that hangs is given up on in seconds, not in minutes.
-        "socket_timeout": 5,
-        "socket_connect_timeout": 3,
-        # Whoever publishes seldom keeps its connection, also through a firewall that forgets
-        # silent ones.
-        "socket_keepalive": True,
-        # Far longer than a slice; a message that comes back early would do no harm.
-        "visibility_timeout": 3600,
-    }
-    if CELERY_BROKER_URL.startswith(("redis", "rediss"))
-    else broker_transport_options(DATA_DIR)
-    if "CELERY_BROKER_URL" not in os.environ
-    else {}
-)
+
+
+def transport_options() -> dict[str, Any]:
+    sockets = socket_options(LEASE_SECONDS)
+    if CELERY_BROKER_URL.startswith("redis"):
+        return {
+            # A broker that hangs is given up on in seconds, not in minutes.
+            "socket_timeout": 5,
+            "socket_connect_timeout": 3,
+            # A worker that waits for a message sends nothing itself; only probes tell it that its
+            # connection is dead, or keep a firewall from forgetting it.
+            "socket_keepalive": True,
+            "socket_keepalive_options": sockets,
+            # Far longer than a slice; a message that comes back early would do no harm.
+            "visibility_timeout": 3600,
+        }
+    if CELERY_BROKER_URL.startswith("amqp"):
+        return {"socket_settings": sockets}
+    return {} if "CELERY_BROKER_URL" in os.environ else broker_transport_options(DATA_DIR)
+
+
+CELERY_BROKER_TRANSPORT_OPTIONS = transport_options()
 # Messages are not worth keeping until the work is done: losing one is harmless, and with late
 # acknowledgement a task longer than the visibility timeout runs twice at once.
 CELERY_TASK_ACKS_LATE = False
@@ -329,9 +345,6 @@ CELERY_BEAT_SCHEDULE = {
 # Where the limits of providers are shared by all workers: a Redis. Without one, each process keeps
 # to its share.
 RATE_LIMIT_REDIS_URL = env.str("RATE_LIMIT_REDIS_URL", default=CELERY_BROKER_URL)
-
-# How long a worker may be silent before its chunks are given to another, seconds.
-LEASE_SECONDS = at_least("LEASE_SECONDS", lowest=1, default=60)
 
 # What one batch may hold.
 MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_000_000)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.addresses import AddressPolicy, is_public
+from batches.addresses import AddressPolicy, is_public, without_addresses
 
 PUBLIC = [
     "1.1.1.1",
@@ -128,3 +128,32 @@ def test_a_listed_address_is_no_name() -> None:
 def test_nothing_is_listed_unless_it_is() -> None:
     assert not AddressPolicy().allows_name("localhost")
     assert not AddressPolicy([]).allows("127.0.0.1")
+
+
+AROUND = [
+    *("{}", "{}: refused", "{}.", "http://{}/v1: refused", "('{}', 80, 0, 0)", "[{}]:80"),
+    *("it is {}, or {}", "set HOSTS={}", "{}/32", "leads to {}, which is not public"),
+]
+
+
+@given(st.ip_addresses(), st.sampled_from(AROUND))
+def test_a_text_loses_its_addresses(address: ipaddress.IPv4Address, around: str) -> None:
+    hidden = around.format("[address]", "[address]")
+    assert without_addresses(around.format(address, address)) == hidden
+
+
+@pytest.mark.parametrize("address", ["fe80::1%eth0", "::ffff:10.0.0.1", "FD00::1", "::", "0::"])
+@pytest.mark.parametrize("around", AROUND)
+def test_so_it_does_in_other_spellings(address: str, around: str) -> None:
+    assert address not in without_addresses(around.format(address, address))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "at 12:30:45, after 3 tries", "std::vector", "https://example.com:8000/v1: refused"),
+        *("version 3.11.7", "1.2.3.4.5", "abc:def", "deadbeef", "a:b:c", "..."),
+    ],
+)
+def test_a_text_without_addresses_stays_as_it_is(text: str) -> None:
+    assert without_addresses(text) == text

@@ -120,7 +120,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
         if answer.accepted:
             messages.success(request, f"It answered {answer.status_code}.")
         else:
-            reason = answer.error or f"it answered {answer.status_code}"
+            reason = answer.detail or answer.error or f"it answered {answer.status_code}"
             messages.error(request, f"It was not accepted: {reason}")
         page = reverse("admin:batches_webhookendpoint_change", args=[pk])
         return HttpResponseRedirect(page)

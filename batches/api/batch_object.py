@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.db.models.fields.json import KT
 from pydantic import BaseModel
 
+from batches.addresses import without_addresses
 from batches.api.json_items import FirstItems
 from batches.api.pages import Page
 from batches.engine.records import Endpoint, Schedule
@@ -208,7 +209,7 @@ def _object(batch: Batch, *, errors: BatchErrors | None, model: Any) -> BatchObj
         usage=_usage(batch),
         metadata=batch.metadata or None,
         provider=batch.provider.name,
-        pause_reason=batch.standstill or None,
+        pause_reason=without_addresses(batch.standstill) or None,
         waiting=_waiting(batch),
         max_cost=None if batch.max_cost is None else float(batch.max_cost),
         cost=float(batch.cost),
@@ -230,7 +231,7 @@ def _waiting(batch: Batch) -> BatchWaiting | None:
         return None
     times = {"since": found.since, "next": found.next}
     whole = {name: None if moment is None else int(moment) for name, moment in times.items()}
-    return BatchWaiting(reason=found.reason, **whole)
+    return BatchWaiting(reason=without_addresses(found.reason), **whole)
 
 
 def _window(window: timedelta | None) -> str | None:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from batches.addresses import without_addresses
 from batches.api.pages import Page
 from batches.api.view import RequestModel
 from batches.models import WebhookDelivery, WebhookEndpoint
@@ -164,7 +165,7 @@ def delivery_object(delivery: WebhookDelivery) -> WebhookDeliveryObject:
         status=delivery.status,
         attempts=delivery.attempts,
         status_code=delivery.status_code,
-        error=delivery.error or None,
+        error=without_addresses(delivery.error) or None,
         created_at=int(delivery.created_at.timestamp()),
         next_attempt_at=int(delivery.next_attempt_at.timestamp()) if pending else None,
         delivered_at=int(delivered_at.timestamp()) if delivered_at else None,

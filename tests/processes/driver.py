@@ -22,6 +22,7 @@ from django.core.files import File as Opened  # noqa: E402
 from django.db import close_old_connections  # noqa: E402 - after the set-up
 from django.db.models import Max  # noqa: E402
 from django.db.models.functions import Now  # noqa: E402
+from django.test import Client  # noqa: E402
 
 from batches import services, tasks  # noqa: E402
 from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Slot, Worker  # noqa: E402
@@ -176,6 +177,14 @@ def staff(username: str, password: str) -> None:
     User.objects.create_superuser(username, password=password)
 
 
+def page(path: str) -> int:
+    """The status of a page of the admin, for a superuser."""
+    user, _ = User.objects.get_or_create(username="visitor", is_staff=True, is_superuser=True)
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(user)
+    return client.get(path).status_code
+
+
 def workers() -> list[str]:
     """The workers that have a heartbeat, or had one until they were killed."""
     return list(Worker.objects.order_by("name").values_list("name", flat=True))
@@ -200,7 +209,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             chunks,
         ),
         *(cancel, retry, expire, ring, sweep, provider, provider_id, limit, token, staff),
-        *(make_probe_due, resume_provider, workers, make_hostile),
+        *(make_probe_due, resume_provider, workers, page, make_hostile),
     )
 }
 

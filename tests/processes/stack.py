@@ -15,6 +15,7 @@ from typing import Any, Literal, LiteralString
 from batches.simulator import SimulatedProvider
 from tests.environment import unmeasured
 from tests.owned_process import OwnedProcess
+from tests.pgbouncer import PgBouncerServer
 from tests.servers import PostgresServer, RedisServer, run_quietly
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -87,6 +88,8 @@ class Servers:
     broker: RedisServer
     postgres: PostgresServer | None
     template: Path
+    # What processes connect to instead of PostgreSQL.
+    pooler: PgBouncerServer | None = None
 
 
 @dataclass
@@ -306,6 +309,7 @@ def stack_on(
     data = folder / "var"
     if shared.postgres and name:
         url = shared.postgres.create_database(name, template=TEMPLATE)
+        url = shared.pooler.url_of(name) if shared.pooler else url
         data.mkdir()
     else:
         shutil.copytree(shared.template, data)

@@ -1,0 +1,50 @@
+"""How soon a connection that died without a word is given up: a firewall that drops packets, a
+machine that lost its power. Without these, TCP tries for a quarter of an hour, and waits for an
+answer for two hours.
+
+A quarter of a lease, so that a runner notices, connects again and renews before its lease is over.
+"""
+
+import socket
+
+SHORTEST_S = 2
+LONGEST_S = 30
+# For systems that cannot bound the whole: how many probes may stay without an answer.
+PROBES = 3
+
+
+def patience_s(lease_s: int) -> int:
+    """Return the seconds after which a silent connection is given up."""
+    return max(SHORTEST_S, min(lease_s // 4, LONGEST_S))
+
+
+def keepalives(lease_s: int) -> dict[str, int]:
+    """Return idle time, interval and number of the probes that fill the patience, in seconds."""
+    patience = patience_s(lease_s)
+    idle = max(patience // 2, 1)
+    interval = max((patience - idle) // PROBES, 1)
+    return {"idle": idle, "interval": interval, "count": (patience - idle) // interval}
+
+
+def libpq_options(lease_s: int) -> dict[str, int]:
+    """Return the connection options for PostgreSQL, which hold through a pooler as well."""
+    probes = {f"keepalives_{name}": value for name, value in keepalives(lease_s).items()}
+    patience = patience_s(lease_s)
+    return {
+        "connect_timeout": patience,
+        "keepalives": 1,
+        **probes,
+        "tcp_user_timeout": patience * 1000,
+    }
+
+
+def socket_options(lease_s: int) -> dict[int, int]:
+    """Return the TCP options of a socket, those that this system has."""
+    probes = keepalives(lease_s)
+    wanted = {
+        "TCP_KEEPIDLE": probes["idle"],
+        "TCP_KEEPINTVL": probes["interval"],
+        "TCP_KEEPCNT": probes["count"],
+        "TCP_USER_TIMEOUT": patience_s(lease_s) * 1000,
+    }
+    return {getattr(socket, name): n for name, n in wanted.items() if hasattr(socket, name)}
