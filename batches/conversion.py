@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.files.base import File as Bytes
 
 from batches.demand import Demand
+from batches.engine.json_text import one_line
 from batches.files import NewFile, store_file
 from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
 from batches.models import File
@@ -109,12 +110,13 @@ def _checked(
 
 
 def _line(prompt: NewPrompt, options: InputOptions) -> bytes:
-    # The body is one line of JSON already.
+    # The body is JSON without line feeds already.
     head = json.dumps(
         {"custom_id": prompt.custom_id, "method": "POST", "url": options.endpoint},
         ensure_ascii=False,
     )
-    return f'{head[:-1]}, "body": {prompt.body}}}\n'.encode()
+    line = one_line(f'{head[:-1]}, "body": {prompt.body}}}')
+    return f"{line}\n".encode()
 
 
 def _too_long(prompt: NewPrompt, options: InputOptions) -> LineError:

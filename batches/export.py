@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from batches.addresses import without_addresses
+from batches.engine.json_text import one_line
 from batches.models import Batch, Result
 from batches.result_pages import result_page, result_rows_of
 
@@ -94,12 +95,27 @@ def detailed_page(
 
 
 def result_line(row: ResultRow) -> str:
-    """One line of an output or error file, without its end.
+    """Return one line of an output or error file, without its end, to every reader of lines.
 
     A reply, or an HTTP error, is a `response`; a prompt that brought none has an `error`; a reply
     whose answer is of no use has both.
     """
-    # Stored bodies are one line of JSON already, so they are not parsed again.
+    return one_line(_line(row))
+
+
+def file_line(row: ResultRow) -> str:
+    """Return the same with the answer that was found to fit its schema, where one was asked for.
+
+    It need not be what the reply says: prose around it is gone, its syntax is mended.
+    """
+    line = _line(row)
+    if row.rung:
+        line = f'{line[:-1]},"parsed":{row.parsed},"rung":{_text(row.rung)}}}'
+    return one_line(line)
+
+
+def _line(row: ResultRow) -> str:
+    # Stored bodies are JSON without line feeds already, so they are not parsed again.
     response = "null"
     if row.body is not None:
         response = (
@@ -110,17 +126,6 @@ def result_line(row: ResultRow) -> str:
         f'{{"id":"{request_id(row.prompt_id)}","custom_id":{_text(row.custom_id)},'
         f'"response":{response},"error":{_error(row)}}}'
     )
-
-
-def file_line(row: ResultRow) -> str:
-    """The same with the answer that was found to fit its schema, where one was asked for.
-
-    It need not be what the reply says: prose around it is gone, its syntax is mended.
-    """
-    line = result_line(row)
-    if not row.rung:
-        return line
-    return f'{line[:-1]},"parsed":{row.parsed},"rung":{_text(row.rung)}}}'
 
 
 def request_id(prompt_id: int) -> str:

@@ -22,9 +22,12 @@ class Lease:
     token: int
     lo: int
     hi: int
-    # The prompt that was being sent when a runner in quarantine vanished, and how often it was.
+    # The prompt that was being prepared or sent when a runner in quarantine vanished, and how often
+    # it was.
     suspect: int | None = None
     suspect_crashes: int = 0
+    # How many runners vanished that had the chunk.
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,12 @@ def _claim(chunk: Chunk, seconds: float) -> Lease | None:
         hi=chunk.hi,
         suspect=chunk.suspect,
         suspect_crashes=chunk.suspect_crashes + over_suspect,
+        crashes=chunk.crashes + crashed,
     )
 
 
 def mark_suspect(lease: Lease, index: int) -> bool:
-    """Note which prompt of a chunk in quarantine is about to be sent; False if the lease is lost.
+    """Note which prompt of a chunk in quarantine comes next; False if the lease is lost.
 
     A prompt that was not the suspect before starts without crashes of its own.
     """

@@ -1,16 +1,18 @@
 """What a runner holds: an outcome counts only under the lease under which it was sent."""
 
-from batches.engine.records import Outcome, PromptSpec
+from collections import deque
+
+from batches.engine.records import Outcome
 from batches.leases import Lease
 from batches.results import ChunkOutcomes
-from batches.runner.holdings import HeldChunk, Holdings
+from batches.runner.holdings import HeldChunk, Holdings, StoredPrompt
 from tests.engine.makers import request
 
 
 def held(token: int, *indexes: int) -> HeldChunk:
     return HeldChunk(
         Lease(1, token, 10, 20),
-        prompts=[PromptSpec(index, f"id-{index}", {}) for index in indexes],
+        prompts=deque(StoredPrompt(index, f"id-{index}", "{}") for index in indexes),
         prompt_ids={index: index for index in indexes},
         open=set(indexes),
     )

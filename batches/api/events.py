@@ -16,6 +16,7 @@ from batches.api.batch_object import BatchObject, batch_object, readable_batches
 from batches.api.batches import found
 from batches.api.streaming import is_asynchronous, let_go
 from batches.api.view import ApiView
+from batches.engine.json_text import one_line
 from batches.lifecycle import TERMINAL
 
 LOOK_EVERY_S = 1.0
@@ -97,7 +98,7 @@ def _has_changed(before: BatchObject, now: BatchObject) -> bool:
 
 
 def _event(name: str, batch: BatchObject) -> bytes:
-    return f"event: {name}\ndata: {batch.model_dump_json()}\n\n".encode()
+    return f"event: {name}\ndata: {one_line(batch.model_dump_json())}\n\n".encode()
 
 
 urlpatterns = [path("batches/<str:batch_id>/events", EventsView.as_view(), name="events")]

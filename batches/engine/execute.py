@@ -163,6 +163,11 @@ class Execution:
         """The targets that are waited for."""
         return self._watch.away()
 
+    @property
+    def is_idle(self) -> bool:
+        """Return True if there is nothing to do but to take in another request."""
+        return self._queue is None or self._queue.is_idle
+
     def retrying(self) -> list[Call]:
         """Return the requests that wait for a retry."""
         return self._queue.retrying() if self._queue else []

@@ -18,6 +18,19 @@ _ESCAPE = re.compile(
 _RISKY_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
+# Where `str.splitlines()` and its like in other languages see the end of a line, beside CR and LF,
+# with what JSON writes for it. In JSON text they stand inside strings alone.
+_LINE_BREAKS = {char: f"\\u{ord(char):04x}" for char in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"}
+
+
+def one_line(text: str) -> str:
+    """Return JSON text without line feeds as one line to every reader of lines."""
+    for char, escape in _LINE_BREAKS.items():
+        # Much faster than a pattern or a table, where there is none: then the text is not copied.
+        text = text.replace(char, escape)
+    return text
+
+
 def storable(raw: bytes) -> str:
     """Return a JSON text as one line that every database and parser takes.
 

@@ -172,6 +172,12 @@ class RequestQueue:
     def is_closed(self) -> bool:
         return self._closed
 
+    @property
+    def is_idle(self) -> bool:
+        """Return True if every request that was taken in is finished, or benched for a later call
+        to tell."""
+        return self._unfinished <= len(self._benched)
+
     def retrying(self) -> list[Call]:
         """Return the requests that wait for a retry."""
         return list(self._waiting)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, RootModel, create_model, model_validator
@@ -14,6 +13,7 @@ from batches.engine.judging import judge_of
 from batches.engine.keywords import LoadedSchema, Schema
 from batches.engine.older_drafts import modern
 from batches.engine.references import Unfollowable
+from batches.engine.schema_cache import SchemaCache
 
 MAX_SCHEMA_BYTES = 256 * 1024
 MAX_SCHEMA_DEPTH = 64
@@ -22,6 +22,8 @@ MAX_EXPANSION = 10_000
 # A model of thousands of fields takes seconds to make; further properties are attributes too, but
 # only of an answer that has them.
 MAX_FIELDS = 200
+MAX_KEPT_BYTES = 256 * 1024 * 1024
+_NAME = "Response"
 
 
 class SchemaObject(BaseModel):
@@ -29,15 +31,17 @@ class SchemaObject(BaseModel):
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
     _asked: ClassVar[LoadedSchema] = True
+    _pattern_bytes: ClassVar[int] = 0
 
 
 class SchemaValue(RootModel[Any]):
     """An answer that fits any other JSON Schema, as its `root`."""
 
     _asked: ClassVar[LoadedSchema] = True
+    _pattern_bytes: ClassVar[int] = 0
 
 
-def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
+def response_model(schema: Schema) -> type[BaseModel]:
     """The model that accepts exactly what the schema allows (draft 2020-12).
 
     Objects have their properties as attributes, anything else is the `root`. One model is made for
@@ -52,7 +56,7 @@ def response_model(schema: Schema, name: str = "Response") -> type[BaseModel]:
         raise PromptRejected(
             f"the schema has {len(canonical)} bytes; the most is {MAX_SCHEMA_BYTES}", param="schema"
         )
-    return _model_of(canonical, name)
+    return MODELS(canonical)
 
 
 def is_schema_model(model: type[BaseModel]) -> bool:
@@ -60,7 +64,6 @@ def is_schema_model(model: type[BaseModel]) -> bool:
     return issubclass(model, SchemaObject | SchemaValue)
 
 
-# Each holds no more than the patterns of a schema may.
 def schema_of(model: type[BaseModel]) -> LoadedSchema:
     """The schema that a model was made from, or that of a class."""
     if issubclass(model, SchemaObject | SchemaValue):
@@ -68,37 +71,39 @@ def schema_of(model: type[BaseModel]) -> LoadedSchema:
     return model.model_json_schema()
 
 
-@lru_cache(maxsize=128)
-def _model_of(canonical: str, name: str) -> type[BaseModel]:
+def _model_of(canonical: str) -> type[SchemaObject] | type[SchemaValue]:
     given: LoadedSchema = json.loads(canonical)
     _check_depth(given)
     schema: LoadedSchema = modern(given)
     expansion = _bounded_expansion(schema)
     compiled = compile_schema(schema, patterns=expansion.patterns)
-    return model_judged_by(compiled, schema, name, expansion=expansion)
+    return model_judged_by(compiled, schema, expansion=expansion)
 
 
 def model_judged_by(
-    compiled: Compiled,
-    schema: LoadedSchema,
-    name: str,
-    *,
-    expansion: Expansion,
-) -> type[BaseModel]:
+    compiled: Compiled, schema: LoadedSchema, *, expansion: Expansion
+) -> type[SchemaObject] | type[SchemaValue]:
     """The model of a schema whose verdict is that of its compiled form."""
-    judge = model_validator(mode="before")(judge_of(compiled, name, expansion))
+    judge = model_validator(mode="before")(judge_of(compiled, _NAME, expansion))
     validators: dict[str, Any] = {"_judge": judge}
+    pattern_bytes = compiled.pattern_bytes * expansion.patterns
     if isinstance(schema, dict) and schema.get("type") == "object":
         fields: dict[str, Any] = {
             field: (Any, None) for field in schema.get("properties", {}) if _is_attribute(field)
         }
         few = dict(list(fields.items())[:MAX_FIELDS])
-        shaped = create_model(name, __base__=SchemaObject, __validators__=validators, **few)
-        shaped._asked = schema
+        shaped = create_model(_NAME, __base__=SchemaObject, __validators__=validators, **few)
+        shaped._asked, shaped._pattern_bytes = schema, pattern_bytes
         return shaped
-    whole = create_model(name, __base__=SchemaValue, __validators__=validators)
-    whole._asked = schema
+    whole = create_model(_NAME, __base__=SchemaValue, __validators__=validators)
+    whole._asked, whole._pattern_bytes = schema, pattern_bytes
     return whole
+
+
+# The models of all schemas of this process.
+MODELS = SchemaCache(
+    _model_of, most_bytes=MAX_KEPT_BYTES, more_bytes=lambda model: model._pattern_bytes
+)
 
 
 def _is_attribute(field: str) -> bool:

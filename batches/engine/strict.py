@@ -4,15 +4,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from batches.engine.keywords import Schema, subschemas
+from batches.engine.schema_cache import SchemaCache
 
 MAX_PROPERTIES = 5_000
 MAX_OBJECT_LEVELS = 10
 MAX_NAMES_CHARS = 120_000
 MAX_ENUM_VALUES = 1_000
+MAX_KEPT_BYTES = 64 * 1024 * 1024
 # An enum with more values than this has a bound on the characters of its strings.
 LONG_ENUM_VALUES = 250
 MAX_LONG_ENUM_CHARS = 15_000
@@ -59,12 +60,14 @@ def strict_problems(schema: Schema) -> list[StrictProblem]:
     """Return what the hosted strict mode would refuse of a schema."""
     if not isinstance(schema, Mapping):
         return [_root_problem("the schema is no object")]
-    return list(_problems_of(json.dumps(schema)))
+    return list(_PROBLEMS(json.dumps(schema)))
 
 
-@lru_cache(maxsize=256)
 def _problems_of(text: str) -> tuple[StrictProblem, ...]:
     return problems_at(json.loads(text), {})
+
+
+_PROBLEMS = SchemaCache(_problems_of, most_bytes=MAX_KEPT_BYTES)
 
 
 def problems_at(schema: Mapping[str, Any], places: Mapping[int, str]) -> tuple[StrictProblem, ...]:

@@ -5,7 +5,6 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +12,10 @@ from batches.engine.keywords import Node, Place, Schema, subschemas
 from batches.engine.merging import Unmergeable, merged
 from batches.engine.older_drafts import modern
 from batches.engine.references import META_SCHEMA, References, Unfollowable
+from batches.engine.schema_cache import SchemaCache
 from batches.engine.strict import (
     DEFINITIONS,
+    MAX_KEPT_BYTES,
     SIZE_RULES,
     StrictProblem,
     enumerated,
@@ -73,10 +74,9 @@ def strict_form(schema: Schema) -> StrictForm:
     """Return the strict form of a schema, with what is still wrong with it."""
     if not isinstance(schema, Mapping):
         return StrictForm(schema, tuple(strict_problems(schema)))
-    return _form_of(json.dumps(schema))
+    return _FORMS(json.dumps(schema))
 
 
-@lru_cache(maxsize=128)
 def _form_of(text: str) -> StrictForm:
     schema = modern(json.loads(text))
     try:
@@ -87,6 +87,9 @@ def _form_of(text: str) -> StrictForm:
     except (Unfollowable, RecursionError) as error:
         problem = StrictProblem("known_ref", "root", f"its references cannot be followed: {error}")
         return StrictForm(schema, (*strict_problems(schema), problem))
+
+
+_FORMS = SchemaCache(_form_of, most_bytes=MAX_KEPT_BYTES)
 
 
 def _written(schema: dict[str, Any], *, max_inlined: int) -> StrictForm:

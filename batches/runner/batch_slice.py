@@ -12,27 +12,22 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import cast
 
 from django.conf import settings
 
 from batches import breaker
-from batches.engine.errors import FailureKind, ProviderError
+from batches.engine.errors import ProviderError
 from batches.engine.execute import Execution, ExecutionOptions, Stop, gather_all
-from batches.engine.known_schemas import KnownSchemas
 from batches.engine.ladder import judge_reply
 from batches.engine.liveness import Patience
 from batches.engine.postprocess import postprocess_exchange
-from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import (
-    Endpoint,
     Exchange,
     LadderOptions,
     Outcome,
     PreparedRequest,
-    PromptSpec,
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
@@ -46,6 +41,8 @@ from batches.runner.database import PatientDatabase, in_database, is_absent, rec
 from batches.runner.fair_share import FairShare
 from batches.runner.holdings import HeldChunk, Holdings
 from batches.runner.pieces import Pieces
+from batches.runner.preparing import Preparation
+from batches.runner.quarantine import to_blame
 from batches.runner.store import SliceStore
 from batches.runner.waiting import waiting_of
 from batches.stop_signal import StopSignal
@@ -62,8 +59,6 @@ RENEWALS_PER_LEASE = 4
 TRUSTED_SHARE_OF_LEASE = 0.7
 # The waits before each flush of what the database refuses; after the last one the batch pauses.
 REFUSAL_WAITS_S = (0.0, 0.1, 0.3, 1.0)
-# A prompt over which so many runners vanished while it was sent alone is to blame.
-CRASHES_TO_BLAME = 3
 
 
 class BatchSlice:
@@ -91,12 +86,13 @@ class BatchSlice:
         self._ladder = LadderOptions(
             batch.extract_json, batch.repair_json, batch.max_repair_attempts
         )
-        self._known = KnownSchemas(batch.defaults, cast("Endpoint", batch.endpoint))
+        self._preparation = Preparation(batch)
         self._held = Holdings(batch.batch_size)
         self._exchanges: list[Exchange] = []
         # Outcomes of prompts that nothing is sent for, with the tickets of their chunks.
         self._unsent: list[tuple[int, Outcome]] = []
         self._unstored = 0
+        self._window = batch.batch_size
         self._counted_until: float | None = None
         self._executed = False
         self._database = PatientDatabase()
@@ -186,6 +182,7 @@ class BatchSlice:
         *,
         window: int,
     ) -> None:
+        self._window = window
         options = ExecutionOptions(
             batch_size=window,
             schedule=cast("Schedule", self._batch.schedule),
@@ -246,7 +243,10 @@ class BatchSlice:
         await self._until_trusted()
         if self._store.must_stop:
             return None
-        return await self._database.call(self._store.claim, quarantined=quarantined)
+        chunk = await self._database.call(self._store.claim, quarantined=quarantined)
+        if chunk is not None:
+            self._held.add(chunk)
+        return chunk
 
     async def _chunks(self) -> AsyncIterator[Sequence[PreparedRequest]]:
         """Phase 1: claimed chunks, each prepared in the order of its prompts."""
@@ -254,65 +254,63 @@ class BatchSlice:
             chunk = await self._claim(quarantined=False)
             if chunk is None:
                 return
-            yield self._prepare(chunk)
+            async for requests in self._requests_of(chunk):
+                yield requests
+
+    async def _requests_of(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
+        """The requests of a chunk: some are sent while the others are prepared, unless all of them
+        are to be sent together."""
+        requests: list[PreparedRequest] = []
+        while chunk.prompts and self._held.holds(chunk) and not self._store.is_ending:
+            requests += await self._prepare(chunk, most=self._batch.batch_size)
+            if self._batch.schedule == "rolling":
+                yield requests
+                requests = []
+        if requests:
+            yield requests
+
+    async def _prepare(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest]:
+        items = await self._preparation.piece(chunk, most=most)
+        ticket = chunk.lease.token
+        self._unsent += [(ticket, item) for item in items if isinstance(item, Outcome)]
+        return [item for item in items if isinstance(item, PreparedRequest)]
 
     async def _probe(self) -> AsyncIterator[Sequence[PreparedRequest]]:
         """One request, whichever: the first may be what the provider stumbles over."""
-        async for requests in self._chunks():
-            if requests:
-                yield [random.choice(requests)]
-                return
-        chunk = await self._claim(quarantined=True)
-        if chunk is not None:
-            async for requests in self._quarantine(chunk):
-                yield requests[:1]
+        for quarantined in (False, True):
+            while chunk := await self._claim(quarantined=quarantined):
+                random.shuffle(chunk.prompts)
+                requests_of = self._quarantine if quarantined else self._requests_of
+                async for requests in requests_of(chunk):
+                    if requests:
+                        yield requests[:1]
+                        return
 
     async def _quarantine(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
-        """The requests of a chunk whose runners keep vanishing, but for the one to blame."""
-        lease = chunk.lease
-        for prompt in chunk.prompts:
-            if prompt.index == lease.suspect and lease.suspect_crashes >= CRASHES_TO_BLAME:
-                chunk.prompts.remove(prompt)
-                self._unsent.append((lease.token, _worker_crashed(prompt)))
-                break
-        yield self._prepare(chunk)
+        """The requests of a chunk whose runners keep vanishing, one by one, but for those to blame.
 
-    def _prepare(self, chunk: HeldChunk) -> list[PreparedRequest]:
-        self._held.add(chunk)
-        ticket = chunk.lease.token
-        endpoint = cast("Endpoint", self._batch.endpoint)
-        requests: list[PreparedRequest] = []
-        for prompt in chunk.prompts:
-            item = prepare_prompt_request(
-                prompt,
-                endpoint=endpoint,
-                defaults=self._batch.defaults,
-                strict_schemas=self._batch.strict_schemas,
-                known=self._known,
-            )
-            if isinstance(item, Outcome):
-                self._unsent.append((ticket, item))
-            else:
-                requests.append(replace(item, ticket=ticket))
-        chunk.prompts = []
-        return requests
+        Each is noted before it is prepared, when the one before has its outcome stored.
+        """
+        chunk.prompts, blamed = to_blame(chunk)
+        self._unsent += [(chunk.lease.token, outcome) for outcome in blamed]
+        while chunk.prompts and self._held.holds(chunk):
+            self._flush_now.set()
+            await self._until(self._is_idle)
+            await self._until_trusted()
+            if self._store.must_stop or not await self._database.call(
+                self._store.mark, chunk.lease, chunk.prompts[0].index
+            ):
+                return
+            yield await self._prepare(chunk, most=1)
+
+    def _is_idle(self) -> bool:
+        done = self._execution is None or self._execution.is_idle
+        return done and not self._unstored and not self._unsent
 
     async def _admit(self, request: PreparedRequest) -> bool:
-        """Whether a request may be sent: its chunk is ours, and surely so.
-
-        In quarantine the one before is stored first, and it is noted which one is sent.
-        """
-        chunk = self._held.chunk_of(request)
-        if chunk is not None and chunk.alone:
-            self._flush_now.set()
-            await self._until(lambda: not self._unstored)
+        """Return True if a request may be sent: its chunk is ours, and surely so."""
         await self._until_trusted()
-        chunk = self._held.chunk_of(request)
-        if chunk is None or self._store.must_stop:
-            return False
-        if not chunk.alone:
-            return True
-        return await self._database.call(self._store.mark, chunk.lease, request.index)
+        return self._held.chunk_of(request) is not None and not self._store.must_stop
 
     async def _until_trusted(self) -> None:
         """Wait as long as our leases may have run out."""
@@ -337,7 +335,7 @@ class BatchSlice:
         # Whoever refuses a prompt for what it says takes the key and has money on the account.
         taken = exchange.error is None or breaker.shows_it_open(exchange.error)
         self.probed_well = self._probing and taken
-        if len(self._exchanges) >= min(FLUSH_ROWS, self._batch.batch_size):
+        if len(self._exchanges) >= min(FLUSH_ROWS, self._window):
             self._flush_now.set()
         async with self._room:
             await self._room.wait_for(self._has_room)
@@ -461,14 +459,3 @@ class BatchSlice:
         since, self._counted_until = self._counted_until, max(self._counted_until, *done)
         unix = self._store.clock.unix
         return Activity(unix(since), unix(self._counted_until), unix(min(done)))
-
-
-def _worker_crashed(prompt: PromptSpec) -> Outcome:
-    return Outcome(
-        index=prompt.index,
-        custom_id=prompt.custom_id,
-        status="failed",
-        kind=FailureKind.WORKER_CRASHED,
-        code=FailureKind.WORKER_CRASHED.value,
-        message="workers vanished again and again while this prompt alone was sent",
-    )

@@ -1,27 +1,45 @@
 """What a runner holds: leased chunks, and which of their prompts have no outcome yet."""
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from batches.engine.records import Outcome, PreparedRequest, PromptSpec
+from batches.engine.errors import FailureKind
+from batches.engine.records import Outcome, PreparedRequest
 from batches.leases import Lease
 from batches.results import ChunkOutcomes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrompt:
+    """A prompt as it is stored; its body is JSON text until it is prepared."""
+
+    index: int
+    custom_id: str
+    body: str
+
+    def failed(self, kind: FailureKind, message: str) -> Outcome:
+        """Return the outcome of a prompt that nothing is sent for."""
+        return Outcome(
+            index=self.index,
+            custom_id=self.custom_id,
+            status="failed",
+            kind=kind,
+            code=kind.value,
+            message=message,
+        )
 
 
 @dataclass(slots=True)
 class HeldChunk:
     """A leased chunk, with the prompts that are still to be prepared, the ids of those that had no
-    result when it was claimed, and the indexes of those that have no outcome yet.
-
-    In quarantine its prompts are sent one by one, `alone`.
-    """
+    result when it was claimed, and the indexes of those that have no outcome yet."""
 
     lease: Lease
-    prompts: list[PromptSpec]
+    prompts: deque[StoredPrompt]
     prompt_ids: dict[int, int]
     open: set[int]
-    alone: bool = False
 
 
 class Holdings:
@@ -37,6 +55,10 @@ class Holdings:
 
     def add(self, chunk: HeldChunk) -> None:
         self._chunks[chunk.lease.lo] = chunk
+
+    def holds(self, chunk: HeldChunk) -> bool:
+        """Return True if a chunk is held under the lease that it was claimed with."""
+        return self._chunks.get(chunk.lease.lo) is chunk
 
     def chunk_of(self, request: PreparedRequest) -> HeldChunk | None:
         """The chunk of a request that may be sent: it is held, and there is no outcome yet."""

@@ -3,9 +3,9 @@
 Nothing here is async, and all of it runs in the one thread that has the connection.
 """
 
-import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ from batches.engine.errors import AccessRefused, FailureKind, ProviderError, Tar
 from batches.engine.execute import Stop
 from batches.engine.outages import SharedOutages
 from batches.engine.plain_text import storable_text
-from batches.engine.records import Outcome, PromptSpec
+from batches.engine.records import Outcome
 from batches.governor import rank_of
 from batches.heartbeats import process_name
 from batches.leases import (
@@ -44,7 +44,7 @@ from batches.reading import to_read
 from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
 from batches.runner.board import shared_outages
 from batches.runner.database import is_absent
-from batches.runner.holdings import HeldChunk
+from batches.runner.holdings import HeldChunk, StoredPrompt
 from batches.runner.pieces import Pieces, store_in_pieces
 from batches.waiting import WaitingNow
 
@@ -137,16 +137,20 @@ class SliceStore:
             return None
         return HeldChunk(
             lease,
-            prompts=[PromptSpec(index, name, json.loads(body)) for _, index, name, body in rows],
+            prompts=deque(StoredPrompt(index, name, body) for _, index, name, body in rows),
             prompt_ids={index: pk for pk, index, _, _ in rows},
             open={index for _, index, _, _ in rows},
-            alone=quarantined,
         )
 
     def _open_prompts(self, lease: Lease) -> list[tuple[int, int, str, str]]:
         prompts = Prompt.objects.filter(batch_id=self._batch.pk, result=None)
         mine = prompts.filter(index__gte=lease.lo, index__lt=lease.hi).order_by("index")
         return list(mine.values_list("pk", "index", "custom_id", "body"))
+
+    @property
+    def is_ending(self) -> bool:
+        """Return True if nothing more is to be begun."""
+        return self.must_stop is not None or self.made_room
 
     def stop(self, how: Stop) -> None:
         """Have nothing more be sent."""

@@ -60,7 +60,7 @@ def test_with_the_documents_of_the_suite_at_hand_every_other_does_too(cases: lis
     def model_of(schema: Any) -> type[BaseModel]:
         compiled = compile_schema(schema, registry=registry)
         unknown = Expansion(size=1, weight=1, matched=0, patterns=0)
-        return model_judged_by(compiled, schema, "Response", expansion=unknown)
+        return model_judged_by(compiled, schema, expansion=unknown)
 
     assert wrong_verdicts([case for case in cases if case.needs_remotes], model_of) == []
 

@@ -17,14 +17,14 @@ django.setup()
 from batches import results, runner  # noqa: E402
 from batches.engine import execute  # noqa: E402
 from batches.provider_client import ProviderClient  # noqa: E402
-from batches.runner import batch_slice, store  # noqa: E402
+from batches.runner import batch_slice, preparing, store  # noqa: E402
 from config.celery import app  # noqa: E402 - after the set-up
 
 # point: where the function is, its name, and whether the worker ends after it or before it
 POINTS: dict[str, tuple[Any, str, bool]] = {
     "before_claim": (store, "claim_chunk", False),
     "after_claim": (store, "claim_chunk", True),
-    "before_prepare": (batch_slice, "prepare_prompt_request", False),
+    "before_prepare": (preparing, "prepare_prompt_request", False),
     "before_send": (ProviderClient, "_exchange", False),
     "after_reply": (execute.Execution, "_finish", False),
     "before_postprocess": (batch_slice, "postprocess_exchange", False),

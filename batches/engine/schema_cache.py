@@ -1,0 +1,104 @@
+"""What is made of JSON Schemas: made once for equal texts, and kept up to a number of bytes."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from batches.engine.errors import PromptRejected
+
+T = TypeVar("T")
+
+# A schema of more characters takes long enough to be felt by the other threads of its process.
+LARGE_CHARS = 16 * 1024
+# What a model takes in memory for each character of its schema, as measured, and at least.
+BYTES_PER_CHAR = 40
+LEAST_BYTES = 8 * 1024
+
+# Threads that run Python take turns: with one large schema at a time, an event loop waits for one
+# of them, however many batches bring such schemas.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[T]):
+    """What became of a schema: a value, or why it was refused."""
+
+    bytes: int
+    value: T | None = None
+    refusal: PromptRejected | None = None
+
+    def result(self) -> T:
+        if self.refusal is not None:
+            raise _copy(self.refusal)
+        assert self.value is not None  # noqa: S101 - there is one or the other
+        return self.value
+
+
+class SchemaCache(Generic[T]):
+    """Calls `make` once for each text, also for one that it refuses; safe from any thread.
+
+    `more_bytes` tells what a value takes beside what is reckoned for its text. The values that
+    were not asked for the longest are dropped where all of them take more than `most_bytes`.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[str], T],
+        *,
+        most_bytes: int,
+        more_bytes: Callable[[T], int] = lambda _: 0,
+    ) -> None:
+        self.made = 0
+        self._make = make
+        self._most_bytes = most_bytes
+        self._more_bytes = more_bytes
+        self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str) -> T:
+        """Return the value of a text. Raises PromptRejected."""
+        kept = self._find(text)
+        if kept is None:
+            with _turn(text):
+                # Another thread may have made it while this one waited.
+                kept = self._find(text) or self._keep(text, self._made_of(text))
+        return kept.result()
+
+    def _find(self, text: str) -> _Kept[T] | None:
+        with self._lock:
+            kept = self._kept.get(text)
+            if kept is not None:
+                self._kept.move_to_end(text)
+            return kept
+
+    def _made_of(self, text: str) -> _Kept[T]:
+        size = LEAST_BYTES + BYTES_PER_CHAR * len(text)
+        try:
+            value = self._make(text)
+        except PromptRejected as error:
+            return _Kept(size, refusal=_copy(error))
+        return _Kept(size + self._more_bytes(value), value=value)
+
+    def _keep(self, text: str, kept: _Kept[T]) -> _Kept[T]:
+        with self._lock:
+            self.made += 1
+            before = self._kept.pop(text, None)
+            self._bytes += kept.bytes - (before.bytes if before else 0)
+            self._kept[text] = kept
+            while self._bytes > self._most_bytes and self._kept:
+                _, dropped = self._kept.popitem(last=False)
+                self._bytes -= dropped.bytes
+        return kept
+
+
+def _copy(error: PromptRejected) -> PromptRejected:
+    """Return an error like this one, which keeps nothing of where it was raised."""
+    return PromptRejected(error.message, param=error.param, code=error.code)
+
+
+def _turn(text: str) -> AbstractContextManager[object]:
+    return _ONE_AT_A_TIME if len(text) > LARGE_CHARS else nullcontext()

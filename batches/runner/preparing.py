@@ -1,0 +1,70 @@
+"""Phase 1 of a slice: prompts become requests in another thread, a piece at a time.
+
+Meanwhile the event loop renews the leases and serves the calls, however long a schema takes.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import replace
+from typing import cast
+
+from batches.engine.errors import FailureKind
+from batches.engine.known_schemas import KnownSchemas
+from batches.engine.prepare import prepare_prompt_request
+from batches.engine.records import Endpoint, Outcome, PreparedRequest, PromptSpec
+from batches.models import Batch
+from batches.runner.holdings import HeldChunk, StoredPrompt
+
+logger = logging.getLogger(__name__)
+
+# After this time a piece ends with the prompt that is being prepared: its requests can be sent,
+# and a slice that must stop does.
+PIECE_S = 0.05
+
+
+class Preparation:
+    """Prepares the prompts of one batch; one piece at a time."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._endpoint = cast("Endpoint", batch.endpoint)
+        self._known = KnownSchemas(batch.defaults, self._endpoint)
+
+    async def piece(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest | Outcome]:
+        """Take some prompts from a chunk, at least one; return what becomes of them, in order."""
+        return await asyncio.to_thread(self._piece, chunk, most)
+
+    def _piece(self, chunk: HeldChunk, most: int) -> list[PreparedRequest | Outcome]:
+        until = time.monotonic() + PIECE_S
+        prepared: list[PreparedRequest | Outcome] = []
+        while chunk.prompts and len(prepared) < most:
+            if prepared and time.monotonic() > until:
+                break
+            prepared.append(self._prepared(chunk.prompts.popleft(), chunk.lease.token))
+        return prepared
+
+    def _prepared(self, prompt: StoredPrompt, ticket: int) -> PreparedRequest | Outcome:
+        try:
+            item = prepare_prompt_request(
+                PromptSpec(prompt.index, prompt.custom_id, json.loads(prompt.body)),
+                endpoint=self._endpoint,
+                defaults=self._batch.defaults,
+                strict_schemas=self._batch.strict_schemas,
+                known=self._known,
+            )
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # Else its chunk would be claimed again and again, and no call ever made. The panic of a
+            # library in Rust is no Exception.
+            logger.exception("%s: preparing prompt %d failed", self._batch, prompt.index)
+            return _broken(prompt, error)
+        return item if isinstance(item, Outcome) else replace(item, ticket=ticket)
+
+
+def _broken(prompt: StoredPrompt, error: BaseException) -> Outcome:
+    reason = f"{type(error).__name__}: {error}"[:500]
+    message = f"the prompt could not be prepared, and nothing was sent: {reason}"
+    return prompt.failed(FailureKind.INTERNAL, message)
