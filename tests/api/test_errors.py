@@ -75,9 +75,9 @@ handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.hand
         (b"\xff\xfe", "invalid_json", None),
         (b"[]", "invalid_json", None),
         (b"null", "invalid_json", None),
-        (b'{"name": NaN}', "invalid_json", None),
-        (b'{"name": "x", "anything": {"a": -Infinity}}', "invalid_json", None),
-        (b'{"name": "\\ud800"}', "invalid_json", None),
+        (b'{"name": NaN}', "invalid_json", "name"),
+        (b'{"name": "x", "anything": {"a": -Infinity}}', "invalid_json", "anything.a"),
+        (b'{"name": "\\ud800"}', "invalid_json", "name"),
         (b"[" * 100_000, "invalid_json", None),
         (b'{"a":' * 100_000, "invalid_json", None),
         (b"", "missing_required_parameter", "name"),
@@ -94,8 +94,8 @@ handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.hand
             "many[1].seconds",
         ),
         (b'{"name": "x", "nmae": "y"}', "unknown_parameter", "nmae"),
-        (b'{"name": "a\\u0000b"}', "invalid_value", None),
-        (b'{"name": "x", "anything": {"a": [{"b\\u0000": 1}]}}', "invalid_value", None),
+        (b'{"name": "a\\u0000b"}', "invalid_value", "name"),
+        (b'{"name": "x", "anything": {"a": [{"b\\u0000": 1}]}}', "invalid_value", "anything.a[0]"),
     ],
 )
 def test_a_bad_body_is_400_and_says_where(
