@@ -12,7 +12,15 @@ from django.core.files.base import File as Bytes
 from batches.demand import Demand
 from batches.engine.json_text import one_line
 from batches.files import NewFile, store_file
-from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
+from batches.inputs import (
+    NO_PROMPTS,
+    InputOptions,
+    LineError,
+    NewPrompt,
+    read_prompts,
+    too_many,
+    twin,
+)
 from batches.models import File
 
 # Nobody reads more errors than these at a time.
@@ -55,7 +63,7 @@ def convert(stream: BinaryIO, options: InputOptions, target: IO[bytes]) -> Conve
     found = Converted(Demand(options.defaults))
     _write(read_prompts(stream, options), options, target, found)
     if not found.prompts and not found.errors:
-        found.errors.append(LineError(1, "empty_file", "there are no prompts in it"))
+        found.errors.append(LineError(1, "empty_file", NO_PROMPTS))
     if found.errors:
         raise NotConverted(found.errors)
     return found
@@ -98,11 +106,10 @@ def _checked(
         if not isinstance(item, NewPrompt):
             yield item
         elif found.prompts >= settings.MAX_PROMPTS_PER_BATCH:
-            yield _too_many(item)
+            yield too_many(item, settings.MAX_PROMPTS_PER_BATCH)
             return
         elif item.custom_id in found.seen:
-            message = f"{item.custom_id!r} was used before in this batch"
-            yield LineError(item.line, "duplicate_custom_id", message, "custom_id")
+            yield twin(item)
         else:
             if len(found.seen) < IDS_IN_MEMORY:
                 found.seen.add(item.custom_id)
@@ -120,11 +127,5 @@ def _line(prompt: NewPrompt, options: InputOptions) -> bytes:
 
 
 def _too_long(prompt: NewPrompt, options: InputOptions) -> LineError:
-    message = f"longer than {options.max_line_bytes} bytes as a request (MAX_LINE_BYTES)"
-    return LineError(prompt.line, "invalid_line", message)
-
-
-def _too_many(prompt: NewPrompt) -> LineError:
-    most = settings.MAX_PROMPTS_PER_BATCH
-    message = f"a batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH)"
-    return LineError(prompt.line, "too_many_tasks", message)
+    most = f"{options.max_line_bytes} bytes (MAX_LINE_BYTES)"
+    return prompt.fault("invalid_line", f"As a request, the {prompt.unit} is longer than {most}.")

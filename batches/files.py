@@ -3,13 +3,13 @@
 The bytes are stored before their row and deleted after it, so that no row is without its bytes.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -19,8 +19,11 @@ from django.db.models import Q, QuerySet
 from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Now
 
+from batches.engine.wording import quoted
 from batches.lifecycle import BatchStatus
+from batches.lines import LineRefused, parse_line
 from batches.models import Batch, File, lease_end
+from batches.text_lines import Unreadable, first_line
 
 UPLOAD_PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 BATCH = "batch"
@@ -34,8 +37,6 @@ EXPIRED_AT_ONCE = 1000
 
 # Nothing is received for so long.
 LEFTOVER_S = 24 * 3600
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class FileRefused(Exception):
@@ -141,13 +142,11 @@ def remove_leftovers() -> None:
 def check_content(purpose: str, content: "Bytes[bytes]") -> None:
     """Refuse what is empty, and what cannot be the input of a batch. Raises FileRefused."""
     if not content.size:
-        raise FileRefused("The file is empty.", param="file")
-    if purpose == BATCH and not _begins_as_jsonl(content):
         raise FileRefused(
-            "Invalid file format for a batch: it must be .jsonl, "
-            "with a JSON object on each line; the first line is none.",
-            param="file",
+            "The 'file' is empty: it has 0 bytes. Give a file with content.", param="file"
         )
+    if purpose == BATCH:
+        _check_beginning(content)
 
 
 def safe_filename(text: str) -> str:
@@ -155,21 +154,29 @@ def safe_filename(text: str) -> str:
     last = text.replace("\\", "/").rpartition("/")[2]
     name = "".join(char for char in last if char.isprintable()).strip()[:MAX_FILENAME_CHARS]
     if name in ("", ".", ".."):
-        raise FileRefused("The file needs a name.", param="filename")
+        raise FileRefused(
+            f"Invalid value for 'filename': {quoted(text)}. Give the file a name of its own.",
+            param="filename",
+        )
     return name
 
 
-def _begins_as_jsonl(content: "Bytes[bytes]") -> bool:
-    """Whether the first line is an object; the rest is for whoever makes a batch of it."""
+def _check_beginning(content: "Bytes[bytes]") -> None:
+    """Refuse a file whose first line is no object; the rest is for whoever makes a batch of it."""
     content.seek(0)
-    beginning = content.read(settings.MAX_LINE_BYTES)
-    content.seek(0)
-    line, end, _ = beginning.removeprefix(_BOM).lstrip().partition(b"\n")
-    if not end and len(beginning) == settings.MAX_LINE_BYTES:
-        # Too long to tell; the batch will say so of the line.
-        return True
     try:
-        # Decoded here: json would take other encodings as well.
-        return isinstance(json.loads(line.decode()), dict)
-    except (ValueError, RecursionError):
-        return False
+        line = first_line(cast("BinaryIO", content), settings.MAX_LINE_BYTES)
+        # A line too long to tell is named by the batch.
+        if line is not None:
+            parse_line(line)
+    except Unreadable as error:
+        raise _no_input(error.message) from error
+    except LineRefused as error:
+        raise _no_input(error.faults[0][1]) from error
+    finally:
+        content.seek(0)
+
+
+def _no_input(reason: str) -> FileRefused:
+    rule = "Invalid file format for a batch: 'file' must be .jsonl, a JSON object on each line."
+    return FileRefused(f"{rule} {reason}", param="file")

@@ -13,7 +13,7 @@ from batches.batch_leases import BatchLease, hold_batch, leased
 from batches.bulk import insert_rows
 from batches.engine.plain_text import storable_text
 from batches.engine.strict import StrictProblem
-from batches.inputs import LineError, NewPrompt
+from batches.inputs import NO_PROMPTS, LineError, NewPrompt, too_many, twin
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
 from batches.outputs import make_outputs
@@ -61,14 +61,13 @@ def store_prompts(
     total = 0
     for page in _pages(_good(items, errors)):
         if total + len(page) > most:
-            message = f"a batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH)"
-            errors.append(LineError(page[most - total].line, "too_many_tasks", message))
+            errors.append(too_many(page[most - total], most))
             break
         errors += _store_surely(batch.pk, total, page, lease)
         _note_warnings(page, warned)
         total += len(page)
     if not total and not errors:
-        errors.append(LineError(1, "empty_file", "the input has no prompts"))
+        errors.append(LineError(1, "empty_file", NO_PROMPTS))
     if errors:
         raise InputRefused(sorted(errors, key=lambda error: error.line)[:MAX_REPORTED_ERRORS])
     warnings = [warning_of(problem, line) for problem, line in warned.items()]
@@ -208,8 +207,7 @@ def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
     errors: list[LineError] = []
     for prompt in page:
         if prompt.custom_id in seen:
-            message = f"{prompt.custom_id!r} was used before in this batch"
-            errors.append(LineError(prompt.line, "duplicate_custom_id", message, "custom_id"))
+            errors.append(twin(prompt))
         seen.add(prompt.custom_id)
     return errors
 

@@ -1,15 +1,17 @@
-"""Files of prompts, read line by line: JSONL, CSV, or plain text -> NewPrompt, or LineError."""
+"""Files of prompts, read line by line: JSONL, tables, or plain text -> NewPrompt, or LineError."""
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
 from batches.engine.errors import PromptRejected
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import check_body, prompt_body, strict_warnings
 from batches.engine.records import Endpoint
+from batches.engine.sendable import text_fault
 from batches.engine.strict import StrictProblem
+from batches.engine.wording import did_you_mean, missing, quoted, supported, wrong_value
 from batches.lines import (
     WRONG_ENDPOINT,
     LineRefused,
@@ -22,23 +24,49 @@ from batches.lines import (
     request_of,
     strict_request_of,
 )
+from batches.tables import CSV_DELIMITERS, TSV_DELIMITERS, Row, read_rows
+from batches.text_lines import BadLine, TextLines
 
-InputFormat = Literal["jsonl", "csv", "text"]
-INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "text")
+InputFormat = Literal["jsonl", "csv", "tsv", "text"]
+INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
+# What prompts are counted by: the lines of a file, or the rows of a table.
+Unit = Literal["line", "row"]
 
-NOT_LINES = "this is one JSON text; give an object on each line instead (JSONL), without an array"
+NO_PROMPTS = "The input has no prompts: all of its lines are blank, or there are none."
+NOT_LINES = (
+    "The file is one JSON text. Give an object on each line instead (JSONL), without an array "
+    "around them."
+)
+_BY_SUFFIX: dict[str, InputFormat] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    ".csv": "csv",
+    **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    ".txt": "text",
+}
 
-_BOM = b"\xef\xbb\xbf"
+
+def format_of(name: str, *, otherwise: InputFormat) -> InputFormat:
+    """Return the format of a file by the ending of its name; one that is packed has two."""
+    path = PurePath(name.lower().removesuffix(".gz"))
+    return _BY_SUFFIX.get(path.suffix, otherwise)
 
 
 @dataclass(frozen=True, slots=True)
 class NewPrompt:
-    """A prompt of an input file; `body` is JSON text, `warnings` what a provider may refuse."""
+    """A prompt of an input file; `body` is JSON text, `warnings` what a provider may refuse.
+
+    `line` is its number in the file; in a table, that of its row behind the header.
+    """
 
     line: int
     custom_id: str
     body: str
     warnings: tuple[StrictProblem, ...] = ()
+    unit: Unit = "line"
+
+    def fault(self, code: str, message: str, param: str | None = None) -> "LineError":
+        """Return an error at the place of this prompt."""
+        return LineError(self.line, code, message, param, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +77,20 @@ class LineError:
     code: str
     message: str
     param: str | None = None
+    unit: Unit = "line"
 
     def __str__(self) -> str:
-        line = "" if self.code == "empty_file" else f"line {self.line}: "
-        place = f"{self.param}: " if self.param and self.param != "line" else ""
-        return f"{line}{place}{self.message}"
+        # What is wrong with the whole file has no line.
+        place = "" if self.code in WHOLE_FILE else f"{self.unit} {self.line}: "
+        return f"{place}{self.message}"
+
+
+# What is warned of when a file is no UTF-8 and its encoding was clear all the same.
+ASSUMED_ENCODING = "assumed_encoding"
+# Of the models of a provider, which may be hundreds.
+MAX_NAMED = 20
+
+WHOLE_FILE = frozenset({"empty_file", "invalid_file"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +116,54 @@ class InputOptions:
         object.__setattr__(self, "known", KnownSchemas(self.defaults, self.endpoint))
 
 
+def too_many(prompt: NewPrompt, most: int) -> LineError:
+    """Return the error of the first prompt that is too many."""
+    message = f"A batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH). Split the input."
+    return prompt.fault("too_many_tasks", message)
+
+
+def twin(prompt: NewPrompt) -> LineError:
+    """Return the error of a prompt whose custom_id another one has."""
+    shown = quoted(prompt.custom_id)
+    message = f"The 'custom_id' {shown} was used before in this batch. Give each prompt its own."
+    return prompt.fault("duplicate_custom_id", message, "custom_id")
+
+
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
     """The prompts of a file in their order, with an error for each line that holds none.
 
     An endpoint that is not the batch's is told of once, since mostly all lines have it.
     Holds one line in memory. Blank lines are passed over. A prompt without a custom_id is given
-    one from its line number.
+    one from its number.
     """
-    read = {"jsonl": _read_jsonl, "csv": _read_csv, "text": _read_text}[options.format]
-    return _without_repeats(read(_lines(stream, options.max_line_bytes), options))
+    lines = TextLines(stream, options.max_line_bytes, in_lines=options.format != "text")
+    if options.format == "jsonl":
+        items = _read_jsonl(lines, options)
+    elif options.format == "text":
+        items = _read_text(lines, options)
+    else:
+        items = _read_table(lines, options)
+    return _with_assumption(_without_repeats(items), lines)
+
+
+def _with_assumption(
+    items: Iterator[NewPrompt | LineError], lines: TextLines
+) -> Iterator[NewPrompt | LineError]:
+    """The items; the first prompt after the encoding was guessed is warned of."""
+    for item in items:
+        if lines.assumed and isinstance(item, NewPrompt):
+            yield replace(item, warnings=(*item.warnings, _assumption(lines.assumed)))
+            break
+        yield item
+    yield from items
+
+
+def _assumption(encoding: str) -> StrictProblem:
+    message = (
+        f"The file is not UTF-8 and was read as Windows-1252 ({encoding}). If letters are wrong, "
+        "save it as UTF-8."
+    )
+    return StrictProblem(ASSUMED_ENCODING, "file", message)
 
 
 def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewPrompt | LineError]:
@@ -117,48 +193,23 @@ def prompts_of_texts(
         yield from _made(number, options, _of_long_text, text)
 
 
-def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, str] | LineError]:
-    """The lines of a stream as text, numbered from 1, with their ends."""
-    number = 0
-    while raw := stream.readline(max_bytes + 1):
-        number += 1
-        if len(raw) > max_bytes:
-            while raw and not raw.endswith(b"\n"):
-                raw = stream.readline(max_bytes)
-            message = f"longer than {max_bytes} bytes (MAX_LINE_BYTES)"
-            yield LineError(number, "invalid_line", message)
-            continue
-        if number == 1:
-            raw = raw.removeprefix(_BOM)
-        try:
-            yield number, raw.decode()
-        except UnicodeDecodeError as error:
-            yield LineError(number, "invalid_encoding", _encoding_fault(raw, error))
-
-
-def _encoding_fault(raw: bytes, error: UnicodeDecodeError) -> str:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "this is UTF-16; save the file as UTF-8"
-    return f"byte {raw[error.start]:#04x} at position {error.start + 1} is not UTF-8; save as UTF-8"
-
-
 def _read_text(
-    lines: Iterator[tuple[int, str] | LineError], options: InputOptions
+    lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
     for item in lines:
-        if isinstance(item, LineError):
-            yield item
+        if isinstance(item, BadLine):
+            yield _bad(item)
         elif text := item[1].strip():
-            yield from _made(item[0], options, _of_text, text)
+            yield from _made(item[0], options, _of_line, text)
 
 
 def _read_jsonl(
-    lines: Iterator[tuple[int, str] | LineError], options: InputOptions
+    lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
     began = False
     for item in lines:
-        if isinstance(item, LineError):
-            yield item
+        if isinstance(item, BadLine):
+            yield _bad(item)
         elif text := item[1].strip():
             if not began and not options.strict and (text.startswith("[") or text == "{"):
                 # One error, and not one for each line that the rest of it goes over.
@@ -168,61 +219,26 @@ def _read_jsonl(
             yield from _made(item[0], options, _of_json, item[1])
 
 
-class _CsvLines:
-    """The lines of a CSV file for its parser, until one is wrong; a row has the limit of a line."""
-
-    def __init__(self, lines: Iterator[tuple[int, str] | LineError], max_row_bytes: int) -> None:
-        self.number = 1
-        self.fault: LineError | None = None
-        self._lines = lines
-        self._max_row_bytes = max_row_bytes
-        self._row_size = 0
-
-    def begin_row(self) -> None:
-        self._row_size = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for item in self._lines:
-            if isinstance(item, LineError):
-                self.fault = item
-                return
-            self.number, text = item
-            self._row_size += len(text)
-            if self._row_size > self._max_row_bytes:
-                message = f"a row is longer than {self._max_row_bytes} bytes (MAX_LINE_BYTES)"
-                self.fault = LineError(self.number, "invalid_csv_line", message)
-                return
-            yield text
+def _bad(line: BadLine) -> LineError:
+    return LineError(line.number, line.code, line.message)
 
 
-def _read_csv(
-    lines: Iterator[tuple[int, str] | LineError], options: InputOptions
+def _read_table(
+    lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
-    csv.field_size_limit(options.max_line_bytes)
-    texts = _CsvLines(lines, options.max_line_bytes)
-    reader = csv.DictReader(iter(texts), strict=True)
-    try:
-        if options.column not in (reader.fieldnames or ()) and not texts.fault:
-            yield _no_column(options.column, reader.fieldnames)
-            return
-        texts.begin_row()
-        for row in reader:
-            if not texts.fault:
-                yield from _made(texts.number, options, _of_row, row)
-            texts.begin_row()
-    except csv.Error as error:
-        # After a wrong line the parser only sees that its input ends too soon.
-        if not texts.fault:
-            yield LineError(texts.number, "invalid_csv_line", f"not CSV: {error}")
-    if texts.fault:
-        yield texts.fault
-
-
-def _no_column(column: str, names: Any) -> LineError:
-    there = ", ".join(map(repr, names or ())) or "none"
-    return LineError(
-        1, "missing_column", f"there is no column {column!r}; the header names {there}", "column"
+    rows = read_rows(
+        iter(lines),
+        column=options.column,
+        delimiters=TSV_DELIMITERS if options.format == "tsv" else CSV_DELIMITERS,
+        max_bytes=options.max_line_bytes,
     )
+    for row in rows:
+        if isinstance(row, Row):
+            yield from _made(row.number, options, _of_row, row.cells, unit="row")
+        elif row.number is None:
+            yield LineError(1, row.code, row.message, row.param)
+        else:
+            yield LineError(row.number, row.code, row.message, row.param, "row")
 
 
 def _made(
@@ -230,6 +246,8 @@ def _made(
     options: InputOptions,
     make: Callable[[Any, InputOptions], Request],
     content: Any,
+    *,
+    unit: Unit = "line",
 ) -> Iterator[NewPrompt | LineError]:
     """The prompt that `make` finds in the content of a line, or what is wrong with it."""
     try:
@@ -240,23 +258,21 @@ def _made(
         warnings = strict_warnings(
             body, endpoint=options.endpoint, strict_schemas=options.strict_schemas
         )
-        custom_id = checked_id(custom_id or f"line-{line}")
-        yield NewPrompt(line, custom_id, body_text(body), tuple(warnings))
+        custom_id = checked_id(custom_id or f"{unit}-{line}")
+        yield NewPrompt(line, custom_id, body_text(body), tuple(warnings), unit)
     except PromptRejected as error:
-        yield LineError(line, error.code, error.message, error.param)
+        yield LineError(line, error.code, error.message, error.param, unit)
     except LineRefused as error:
         for code, message, param in error.faults:
-            yield LineError(line, code, message, param)
+            yield LineError(line, code, message, param, unit)
 
 
 def check_model(model: str, models: frozenset[str]) -> None:
     """Raise PromptRejected for a model that is not among those there are, if they are known."""
     if models and model not in models:
-        raise PromptRejected(
-            f"there is no model {model!r}; there is {', '.join(sorted(models))}"[:1000],
-            param="body.model",
-            code="model_not_found",
-        )
+        known = sorted(models)
+        hint = f"{supported(known[:MAX_NAMED])}{did_you_mean(model, known)}"
+        raise wrong_value("body.model", model, hint, code="model_not_found")
 
 
 def _of_json(text: str, options: InputOptions) -> Request:
@@ -282,8 +298,10 @@ def _of_long_text(text: str, options: InputOptions) -> Request:
 
 
 def _check_size(body: dict[str, Any], options: InputOptions) -> None:
-    if len(body_text(body)) > options.max_line_bytes:
-        message = f"longer than {options.max_line_bytes} bytes (MAX_LINE_BYTES)"
+    size = len(body_text(body))
+    if size > options.max_line_bytes:
+        most = f"{options.max_line_bytes} bytes (MAX_LINE_BYTES)"
+        message = f"'body' is too long: {size} bytes. The most is {most}."
         raise LineRefused(("invalid_line", message, "body"))
 
 
@@ -291,15 +309,19 @@ def _of_text(text: str, options: InputOptions) -> Request:
     return None, prompt_body(text, options.endpoint)
 
 
-def _of_row(row: dict[str | None, str | list[str] | None], options: InputOptions) -> Request:
-    if None in row:
-        # Mostly a text with a comma and without quotes, half of which would be sent.
-        raise PromptRejected(
-            "not CSV: more fields than the header names", param="row", code="invalid_csv_line"
-        )
-    text, custom_id = row.get(options.column), row.get("custom_id")
-    if not isinstance(text, str) or not text.strip():
-        raise PromptRejected(
-            "this row has none", param=options.column, code="missing_required_parameter"
-        )
-    return custom_id if isinstance(custom_id, str) else None, prompt_body(text, options.endpoint)
+def _of_line(text: str, options: InputOptions) -> Request:
+    fault = text_fault(text, allow_nul=False)
+    if fault:
+        raise LineRefused(("invalid_line", f"The line {fault}", "line"))
+    return _of_text(text, options)
+
+
+def _of_row(cells: Mapping[str, str], options: InputOptions) -> Request:
+    column = options.column
+    text = cells.get(column, "")
+    if not text.strip():
+        raise missing(column, f"The row has nothing in the column '{column}'.")
+    fault = text_fault(text, allow_nul=False)
+    if fault:
+        raise PromptRejected(f"The cell in the column '{column}' {fault}", param=column)
+    return cells.get("custom_id") or None, prompt_body(text, options.endpoint)

@@ -7,15 +7,23 @@ import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import PAYLOAD, prompt_body
 from batches.engine.records import Endpoint
+from batches.engine.sendable import NUL, fault_of, text_fault, unsendable
+from batches.engine.wording import described, missing, named, quoted, wrong_type, wrong_value
+from batches.explanations import explained
 
 MAX_CUSTOM_ID_CHARS = 512
 WRONG_ENDPOINT = "invalid_url"
 # What is let in here is parsed again elsewhere, and parsers count the frames below them.
 MAX_DEPTH = 100
+
+NOT_JSON = "This line is not parseable as valid JSON."
+# What tells a line that is a request from one that is only its body.
+_REQUEST_FIELDS = frozenset({"method", "url", "body"})
 
 Request = tuple[str | None, dict[str, Any]]
 
@@ -40,27 +48,37 @@ class _RequestLine(BaseModel):
 
 
 def parse_line(text: str) -> dict[str, Any]:
-    """The JSON object of a line of our own dialect, which says where it is wrong."""
+    """Return the JSON object of a line of our own dialect, or say where it is wrong."""
     try:
         return parsed_object(text)
     except json.JSONDecodeError as error:
-        message = f"This line is not parseable as valid JSON: {error.msg} at column {error.colno}."
+        message = f"{NOT_JSON[:-1]}: {_json_fault(text, error)}"
         raise LineRefused(("invalid_json_line", message, "line")) from error
 
 
 def parse_strict_line(text: str) -> dict[str, Any]:
-    """The JSON object of a line of the OpenAI Batch API, in whose words it is refused."""
+    """Return the JSON object of a line of the OpenAI Batch API, in whose words it is refused."""
     try:
         return parsed_object(text)
     except json.JSONDecodeError as error:
-        message = "This line is not parseable as valid JSON."
-        raise LineRefused(("invalid_json_line", message, None)) from error
+        raise LineRefused(("invalid_json_line", NOT_JSON, None)) from error
+
+
+def _json_fault(text: str, error: json.JSONDecodeError) -> str:
+    if NUL in text:
+        return f"it holds the character NUL (U+0000) at column {text.index(NUL) + 1}. Remove it."
+    fault = f"{error.msg} at column {error.colno}."
+    start = text.lstrip()
+    if start.startswith("{"):
+        return fault
+    return f"{fault} A line begins with '{{'; this one begins with {quoted(start[:20].rstrip())}."
 
 
 def parsed_object(text: str) -> dict[str, Any]:
     value = parsed_value(text)
     if not isinstance(value, dict):
-        raise LineRefused(("invalid_json_line", "a line is a JSON object", "line"))
+        message = f"The line is {described(value)}, not a JSON object. Give an object on each line."
+        raise LineRefused(("invalid_json_line", message, "line"))
     return value
 
 
@@ -82,79 +100,81 @@ def parsed_value(text: str) -> Any:
 def storable_value(text: str) -> Any:
     """What JSON text holds, if databases and providers take it too. Raises as parsed_value does."""
     value = parsed_value(text)
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError as error:
-        message = "a text has half of a surrogate pair"
-        raise LineRefused(("invalid_json_line", message, "line")) from error
-    except ValueError as error:
-        message = "a number is out of range"
-        raise LineRefused(("invalid_json_line", message, "line")) from error
-    if holds_nul(value):
-        raise LineRefused(("invalid_json_line", "a text may not hold the character NUL", "line"))
+    fault = fault_of(value, "", allow_nul=False)
+    if fault:
+        message = str(fault) if fault.place else f"The value {fault.reason}"
+        raise LineRefused(("invalid_json_line", message, "line"))
     return value
 
 
 def request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
-    """The request of a line: in the OpenAI form, as a body with a custom_id, or as a prompt."""
+    """Return the request of a line: in the OpenAI form, as a body, or as a prompt."""
     if "body" in line or "url" in line:
         return strict_request_of(line, endpoint)
     custom_id = line.pop("custom_id", None)
     if custom_id is not None and not isinstance(custom_id, str):
-        raise PromptRejected("give a text", param="custom_id", code="invalid_type")
-    if "prompt" not in line:
-        if PAYLOAD[endpoint] not in line:
-            raise PromptRejected(
-                f"give a body, a prompt or {PAYLOAD[endpoint]}",
-                param="body",
-                code="missing_required_parameter",
-            )
+        raise wrong_type("custom_id", custom_id, "a string")
+    if "prompt" not in line or PAYLOAD[endpoint] == "prompt":
+        _check_has_payload(line, endpoint)
         return custom_id, line
     prompt = line.pop("prompt")
     if not isinstance(prompt, str):
-        raise PromptRejected("give a text", param="prompt", code="invalid_type")
+        raise wrong_type("prompt", prompt, "a string")
     return custom_id, {**line, **prompt_body(prompt, endpoint)}
 
 
+def _check_has_payload(line: dict[str, Any], endpoint: Endpoint) -> None:
+    payload = PAYLOAD[endpoint]
+    if payload not in line:
+        there = f"it has only {named(list(line))}" if line else "it is empty"
+        hint = f"Give 'body', 'prompt' or '{payload}' in the line; {there}."
+        raise missing("body", hint)
+
+
 def strict_request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
-    """The request of a line in the OpenAI form, with nothing left out."""
+    """Return the request of a line in the OpenAI form, or of one that is nothing but its body."""
+    if not _REQUEST_FIELDS & line.keys() and PAYLOAD[endpoint] in line:
+        return request_of(line, endpoint)
     try:
         request = _RequestLine.model_validate(line)
     except ValidationError as error:
         raise LineRefused(*map(_fault, error.errors(include_url=False))) from error
-    if request.url != endpoint:
-        raise PromptRejected(
-            f"the url of each line must be the endpoint of the batch, {endpoint}, "
-            f"not {request.url!r}",
-            param="url",
-            code=WRONG_ENDPOINT,
-        )
+    if endpoint_of(request.url) != endpoint:
+        expected = f"The url of each line must be the endpoint of the batch, '{endpoint}'."
+        raise wrong_value("url", request.url, expected, code=WRONG_ENDPOINT)
     return request.custom_id, request.body
 
 
-def _fault(error: Any) -> tuple[str, str, str | None]:
+def endpoint_of(path: str) -> str:
+    """Return the endpoint that a path means: on Azure, they are written without a version."""
+    name = "/" + path.strip().strip("/").removeprefix("openai/")
+    return name if name.startswith("/v1/") else f"/v1{name}"
+
+
+def _fault(error: ErrorDetails) -> tuple[str, str, str | None]:
     param = ".".join(map(str, error["loc"]))
-    if error["type"] == "missing":
-        return "missing_required_parameter", "this field is missing", param
-    return "invalid_value", error["msg"], param
+    code, message = explained(error, param)
+    return code, message, param
 
 
 def checked_id(custom_id: str) -> str:
-    """The custom_id, if it can be stored and shown. Raises PromptRejected."""
+    """Return the custom_id, if it can be stored and shown. Raises PromptRejected."""
     if len(custom_id) > MAX_CUSTOM_ID_CHARS:
-        raise PromptRejected(f"longer than {MAX_CUSTOM_ID_CHARS} characters", param="custom_id")
-    if "\x00" in custom_id or any("\ud800" <= char <= "\udfff" for char in custom_id):
-        raise PromptRejected("has a character that cannot be stored", param="custom_id")
+        expected = f"It has {len(custom_id)} characters; the most is {MAX_CUSTOM_ID_CHARS}."
+        raise wrong_value("custom_id", custom_id, expected)
+    fault = text_fault(custom_id, allow_nul=False)
+    if fault:
+        raise PromptRejected(f"'custom_id' {fault}", param="custom_id")
     return custom_id
 
 
 def body_text(body: dict[str, Any]) -> str:
-    """A body as JSON text. Raises PromptRejected if it cannot be sent."""
+    """Return a body as JSON text. Raises PromptRejected if it cannot be sent."""
     try:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
     except ValueError as error:
-        raise PromptRejected(f"cannot be sent as JSON: {error}", param="body") from error
+        raise unsendable(body, error) from error
     return text
 
 
@@ -173,28 +193,16 @@ def check_depth(value: Any) -> None:
     raise _too_deep()
 
 
-def holds_nul(value: Any) -> bool:
-    """Whether a text within a value has the character NUL, which PostgreSQL does not store."""
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, str):
-            if "\0" in item:
-                return True
-        elif isinstance(item, dict):
-            pending += [*item.keys(), *item.values()]
-        elif isinstance(item, list):
-            pending += item
-    return False
-
-
 def _too_deep() -> LineRefused:
-    return LineRefused(("invalid_json_line", f"nested more than {MAX_DEPTH} levels deep", "line"))
+    message = f"The JSON is nested more than {MAX_DEPTH} levels deep, which is the most."
+    return LineRefused(("invalid_json_line", message, "line"))
 
 
 def _reason(error: ValueError) -> str:
     # Python speaks of a switch of its own there.
-    return "a number has too many digits" if "int_max_str_digits" in str(error) else str(error)
+    if "int_max_str_digits" in str(error):
+        return "The JSON holds a number with too many digits: 4300 is the most."
+    return str(error)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -202,9 +210,9 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
         twin = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twin!r} is given twice in one object")
+        raise ValueError(f"The field {quoted(twin)} is given twice in one object. Give it once.")
     return value
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is not JSON. Give a number, or null.")

@@ -3,7 +3,6 @@
 A reader that vanishes is followed by another, which begins anew; the third was the last.
 """
 
-import codecs
 import json
 import logging
 import time
@@ -28,12 +27,12 @@ from batches.inputs import InputOptions, LineError, read_prompts
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, File
 from batches.stop_signal import StopSignal
+from batches.text_lines import Unreadable, first_line
 
 logger = logging.getLogger(__name__)
 
 READERS = 3
 LOOKS_PER_LEASE = 4
-LINES_BETWEEN_LOOKS = 256
 READING = frozenset({BatchStatus.VALIDATING})
 OVER = frozenset({BatchStatus.FAILED, BatchStatus.CANCELLED})
 
@@ -54,7 +53,8 @@ def read_input(batch_id: int, *, stop: StopSignal) -> bool:
     batch = Batch.objects.select_related("provider", "input_file").get(pk=batch_id)
     try:
         if lease.token > READERS:
-            raise InputRefused([_fault(f"reading it was interrupted {READERS} times")])
+            message = f"Reading {_named(batch)} was interrupted {READERS} times. Try another batch."
+            raise InputRefused([_fault(message)])
         clear(batch_id, lease)
         _store(batch, lease, stop)
     except InputRefused as refused:
@@ -89,6 +89,10 @@ def clear_leftovers(batch_id: int) -> None:
         left_over().filter(pk=batch_id).update(ingest_expires_at=None)
 
 
+def _named(batch: Batch) -> str:
+    return f"the input file (input_file_id {batch.input_file_public_id!r})"
+
+
 def _fault(message: str) -> LineError:
     return LineError(0, "invalid_request", message, "file_id")
 
@@ -103,11 +107,12 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
         strict_schemas=batch.strict_schemas,
     )
     if batch.input_file is None:
-        raise InputRefused([_fault("the file was deleted")])
+        raise InputRefused([_fault(f"{_named(batch)} was deleted. Upload it again.")])
     try:
         stream = batch.input_file.content.open("rb")
     except FileNotFoundError as error:
-        raise InputRefused([_fault("the content of the file is gone")]) from error
+        message = f"The content of {_named(batch)} is gone. Upload it again."
+        raise InputRefused([_fault(message)]) from error
     with stream:
         watched = _Watched(cast("BinaryIO", stream), lease, stop)
         items = read_prompts(cast("BinaryIO", watched), options)
@@ -121,17 +126,15 @@ class _Watched:
     """
 
     def __init__(self, stream: BinaryIO, lease: BatchLease, stop: StopSignal) -> None:
-        self._readline = stream.readline
+        self._read = stream.read
         self._lease = lease
         self._stop = stop
-        self._lines = 0
         self._renewed_at = time.monotonic()
 
-    def readline(self, size: int) -> bytes:
-        self._lines += 1
-        if self._lines % LINES_BETWEEN_LOOKS == 0:
-            self._look()
-        return self._readline(size)
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. Readers take so few at a time that the lease is kept."""
+        self._look()
+        return self._read(size)
 
     def _look(self) -> None:
         if self._stop.requested:
@@ -155,9 +158,10 @@ def model_of(file: File) -> str | None:
     """The model that the first request of a file asks for, if that can be told at a glance."""
     try:
         with file.content.open("rb") as stream:
-            line = stream.readline(settings.MAX_LINE_BYTES)
-        body = json.loads(line.removeprefix(codecs.BOM_UTF8)).get("body")
-    except (OSError, ValueError, AttributeError, RecursionError):
+            first = first_line(cast("BinaryIO", stream), settings.MAX_LINE_BYTES)
+        line = json.loads(first or "")
+        body = line.get("body", line)
+    except (OSError, ValueError, AttributeError, RecursionError, Unreadable):
         return None
     model = body.get("model") if isinstance(body, dict) else None
     return model if isinstance(model, str) else None

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import Now
 
+from batches.engine.wording import value_text
 from batches.files import FileConflict, FileRefused, NewFile, check_content, stored
 from batches.models import Upload, UploadPart, lease_end
 
@@ -49,7 +50,9 @@ def add_part(upload: Upload, content: "Bytes[bytes]") -> UploadPart:
     """Add some bytes to a pending upload. Raises FileRefused, or FileConflict if it has ended."""
     size = content.size or 0
     if not size:
-        raise FileRefused("The part is empty.", param="data")
+        raise FileRefused(
+            "The 'data' of the part is empty: it has 0 bytes. Give at least one.", param="data"
+        )
     part = UploadPart(upload=upload, bytes=size)
     with stored(part.content, part.public_id, content), transaction.atomic():
         # Locked, so that parts that come at once count each other.
@@ -127,11 +130,15 @@ def _has_ended(upload: Upload) -> FileConflict:
 def _check_room(upload: Upload, size: int) -> None:
     parts = UploadPart.objects.filter(upload=upload)
     if parts.count() >= MAX_PARTS:
-        raise FileRefused(f"An upload has at most {MAX_PARTS} parts.", param="data")
+        raise FileRefused(
+            f"The 'data' is a part too many: an upload has at most {MAX_PARTS} parts.", param="data"
+        )
     sent = parts.aggregate(sent=Sum("bytes"))["sent"] or 0
     if size > upload.bytes or sent + size > ROOM * upload.bytes:
         raise FileRefused(
-            f"This upload was announced with {upload.bytes} bytes; this is more.", param="data"
+            f"The 'data' is too long: {size} bytes, after {sent}. The upload was announced with "
+            f"{upload.bytes} bytes.",
+            param="data",
         )
 
 
@@ -140,14 +147,19 @@ def _parts_in_order(upload: Upload, part_ids: Sequence[str]) -> list[UploadPart]
     known = {part.public_id: part for part in UploadPart.objects.filter(upload=upload)}
     for number, part_id in enumerate(part_ids):
         if part_id not in known:
-            raise FileRefused(f"This upload has no part {part_id!r}.", param=f"part_ids[{number}]")
+            param = f"part_ids[{number}]"
+            expected = "Expected the id of a part of this upload."
+            raise FileRefused(value_text(param, part_id, expected), param=param)
     if len(set(part_ids)) < len(part_ids):
-        raise FileRefused("Each part can be used once.", param="part_ids")
+        raise FileRefused(
+            "The 'part_ids' name a part twice. Each can be used once.", param="part_ids"
+        )
     parts = [known[part_id] for part_id in part_ids]
     total = sum(part.bytes for part in parts)
     if total != upload.bytes:
         raise FileRefused(
-            f"The parts have {total} bytes; {upload.bytes} were announced.", param="part_ids"
+            f"The parts of 'part_ids' have {total} bytes; {upload.bytes} were announced.",
+            param="part_ids",
         )
     return parts
 
@@ -161,7 +173,8 @@ def _make_file(upload: Upload, parts: Sequence[UploadPart], md5: str | None) -> 
     )
     with _joined(upload, parts) as (content, digest):
         if md5 is not None and md5.lower() != digest:
-            raise FileRefused(f"The MD5 of these parts is {digest}.", param="md5")
+            expected = f"The MD5 of these parts is '{digest}'."
+            raise FileRefused(value_text("md5", md5, expected), param="md5")
         check_content(new.purpose, content)
         file = new.row(upload.bytes)
         with stored(file.content, file.public_id, content), transaction.atomic():

@@ -45,8 +45,8 @@ def asked(items: list[NewPrompt | LineError]) -> list[Any]:
 def test_a_row_is_a_prompt_with_the_id_that_it_has() -> None:
     got = read("custom_id,prompt,note\na,first,x\n,second,y\nc,third\n")
     assert asked(got) == ["first", "second", "third"]
-    assert [p.custom_id for p in prompts(got)] == ["a", "line-3", "c"]
-    assert [p.line for p in prompts(got)] == [2, 3, 4]
+    assert [p.custom_id for p in prompts(got)] == ["a", "row-2", "c"]
+    assert [(p.unit, p.line) for p in prompts(got)] == [("row", 1), ("row", 2), ("row", 3)]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -71,7 +71,7 @@ def test_a_quoted_field_may_hold_anything() -> None:
     raw = 'custom_id,prompt\n1,"a, b"\n2,"say ""hi"""\n3,"one\ntwo\r\n\nthree"\n4,last\n'
     got = read(raw)
     assert asked(got) == ["a, b", 'say "hi"', "one\ntwo\r\n\nthree", "last"]
-    assert prompts(got)[-1].line == 8
+    assert prompts(got)[-1].line == 4
 
 
 def test_prompts_without_an_id_get_different_ones_also_behind_rows_of_several_lines() -> None:
@@ -80,7 +80,7 @@ def test_prompts_without_an_id_get_different_ones_also_behind_rows_of_several_li
 
 
 def test_blank_lines_are_passed_over_but_counted() -> None:
-    assert [p.line for p in prompts(read("prompt\n\n\na\n\nb\n\n"))] == [4, 6]
+    assert [p.line for p in prompts(read("prompt\n\n\na\n\nb\n\n"))] == [3, 5]
 
 
 def test_the_space_around_a_prompt_is_kept() -> None:
@@ -94,7 +94,7 @@ def test_the_space_around_a_prompt_is_kept() -> None:
         ("\n", "none"),
         ("question\nhi\n", "'question'"),
         ("Prompt\nhi\n", "'Prompt'"),
-        ("prompt;id\nhi;1\n", "'prompt;id'"),
+        ("prompt.id\nhi.1\n", "'prompt.id'"),
         ("a,b\n1,2\n", "'a', 'b'"),
     ],
 )
@@ -117,13 +117,13 @@ def test_a_row_without_a_prompt_is_named_and_its_neighbours_are_read(row: str) -
         assert asked(read(f"prompt,custom_id\n{row}\n")) == [' ""']
         return
     got = read(f"prompt,custom_id\nfirst,1\n{row}\nlast,3\n")
-    assert faults(got) == [(3, "missing_required_parameter", "prompt")]
-    assert [item.line for item in got] == [2, 3, 4]
+    assert faults(got) == [(2, "missing_required_parameter", "prompt")]
+    assert [item.line for item in got] == [1, 2, 3]
 
 
 def test_a_row_that_is_too_short_for_its_prompt_is_named() -> None:
     assert faults(read("custom_id,prompt\na\nb,hi\n")) == [
-        (2, "missing_required_parameter", "prompt")
+        (1, "missing_required_parameter", "prompt")
     ]
 
 
@@ -131,7 +131,7 @@ def test_a_row_that_is_too_short_for_its_prompt_is_named() -> None:
 def test_a_row_with_more_fields_than_the_header_is_refused_rather_than_cut(raw: str) -> None:
     # Mostly a text with a comma and without quotes; half of it would be sent.
     [(number, code, _)] = faults(read(raw))
-    assert (number, code) == (3, "invalid_csv_line")
+    assert (number, code) == (2, "invalid_csv_line")
 
 
 @pytest.mark.parametrize(
@@ -139,38 +139,41 @@ def test_a_row_with_more_fields_than_the_header_is_refused_rather_than_cut(raw: 
 )
 def test_an_id_that_cannot_be_stored_is_named(custom_id: str, param: str) -> None:
     got = read(f"prompt,custom_id\nfirst,1\nhi,{custom_id}\n")
-    assert faults(got) == [(3, "invalid_value", param)]
+    assert faults(got) == [(2, "invalid_value", param)]
 
 
 @pytest.mark.parametrize("row", ['"abc', '"a"b', '"a" ,', "a\rb"])
 def test_what_is_not_csv_is_named_with_its_line(row: str) -> None:
     got = read(f"prompt\nfirst\n{row}\n")
-    assert faults(got)[0][:2] == (3, "invalid_csv_line")
+    assert faults(got)[0][:2] == (2, "invalid_csv_line")
     assert len(faults(got)) == 1
     assert "not CSV" in str(got[-1])
 
 
 @pytest.mark.parametrize(
     ("bad", "code"),
-    [(b"caf\xe9", "invalid_encoding"), (b"x" * 101, "invalid_line"), (b"\xff", "invalid_encoding")],
+    [
+        (b"caf\xc5\xed", "invalid_encoding"),
+        (b"x" * 101, "invalid_line"),
+        (b"\xff\xfe\xfd", "invalid_encoding"),
+    ],
 )
 def test_a_bad_line_ends_the_reading_since_no_row_after_it_is_certain(
     bad: bytes, code: str
 ) -> None:
     got = read(b"prompt\nfirst\n" + bad + b"\nlast\n", max_line_bytes=100)
-    assert [item.line for item in got] == [2, 3]
-    assert faults(got) == [(3, code, None)]
+    assert [item.line for item in got] == [1, 2]
+    assert faults(got) == [(2, code, None)]
 
 
-@pytest.mark.parametrize("bad", [b"caf\xe9", b"x" * 101])
+@pytest.mark.parametrize("bad", [b"\xcf\xf0\xe8", b"x" * 101])
 def test_a_bad_line_inside_a_row_is_the_only_fault(bad: bytes) -> None:
     got = read(b'prompt\nfirst\n"a\n' + bad + b'\nb"\nlast\n', max_line_bytes=100)
-    assert [number for number, _, _ in faults(got)] == [4]
+    assert [number for number, _, _ in faults(got)] == [2]
 
 
 def test_a_bad_header_is_the_only_fault() -> None:
-    assert faults(read(b"prompt,caf\xe9\nhi,1\n")) == [(1, "invalid_encoding", None)]
-    assert faults(read("prompt\nhi\n".encode("utf-16"))) == [(1, "invalid_encoding", None)]
+    assert faults(read(b"prompt,\xcf\xf0\xe8\nhi,1\n")) == [(1, "invalid_encoding", None)]
 
 
 def test_a_field_over_many_lines_has_the_limit_of_a_line() -> None:
@@ -191,7 +194,13 @@ def test_a_row_that_never_ends_is_not_held() -> None:
 @settings(max_examples=200)
 @given(
     rows=st.lists(
-        st.text(min_size=1, max_size=30).filter(lambda text: text.strip()), min_size=1, max_size=5
+        st.text(
+            st.characters(exclude_characters="\0", exclude_categories=["Cs"]),
+            min_size=1,
+            max_size=30,
+        ).filter(str.strip),
+        min_size=1,
+        max_size=5,
     ),
     end=st.sampled_from(["\n", "\r\n"]),
 )

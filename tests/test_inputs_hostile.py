@@ -102,12 +102,12 @@ likely = st.text(alphabet='a",\r\n\x00{}:[] ', max_size=40).map(str.encode)
 @given(
     start=st.sampled_from(STARTS),
     rest=st.binary(max_size=60) | likely,
-    form=st.sampled_from(["jsonl", "text", "csv"]),
+    form=st.sampled_from(["jsonl", "text", "csv", "tsv"]),
 )
 def test_no_file_breaks_the_reading(start: bytes, rest: bytes, form: InputFormat) -> None:
     raw = start + rest
     for item in read(raw, form=form, max_line_bytes=30):
-        assert 1 <= item.line <= raw.count(b"\n") + 1
+        assert 1 <= item.line <= raw.count(b"\n") + raw.count(b"\r") + 1
         str(item).encode()
         if isinstance(item, NewPrompt):
             assert json.loads(item.body)

@@ -17,7 +17,7 @@ from batches.engine.prepare import check_body, prompt_body, with_response_schema
 from batches.engine.records import ENDPOINTS, SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.files import unexpired
-from batches.inputs import InputFormat, InputOptions, LineError
+from batches.inputs import InputOptions, LineError, format_of
 from batches.models import File, Provider
 from batches.services import (
     MAX_ATTEMPTS,
@@ -42,13 +42,8 @@ FORMATS = (
     ("text", "Text: a prompt on each line"),
     ("jsonl", "JSONL: an object on each line, in the format of the Batch API or shorter"),
     ("csv", "CSV: a header, and a prompt in each row"),
+    ("tsv", "TSV: the same, with tabs between the columns"),
 )
-BY_SUFFIX: dict[str, InputFormat] = {
-    "jsonl": "jsonl",
-    "ndjson": "jsonl",
-    "json": "jsonl",
-    "csv": "csv",
-}
 
 
 class BatchForm(forms.Form):
@@ -63,8 +58,8 @@ class BatchForm(forms.Form):
     file = forms.FileField(
         label="Or choose a file",
         required=False,
-        widget=Upload(accept=".jsonl,.ndjson,.json,.csv,.txt"),
-        help_text="JSONL, CSV or text, in UTF-8.",
+        widget=Upload(accept=".jsonl,.ndjson,.json,.csv,.tsv,.txt,.gz"),
+        help_text="JSONL, CSV, TSV or text, in UTF-8 or as Excel writes it; gzip is unpacked.",
     )
     # A file that came with the form before and is kept, so that it need not be chosen again.
     stored = forms.CharField(required=False, widget=forms.HiddenInput())
@@ -268,15 +263,14 @@ class BatchForm(forms.Form):
         try:
             defaults = self.defaults()
         except PromptRejected as error:
-            self.add_error("schema", f"{error.param}: {error.message}")
+            self.add_error("schema", error.message)
             return
         endpoint = self.cleaned_data["endpoint"]
         try:
             # Under a prompt that nothing is wrong with, what is wrong is theirs.
             check_body({"model": "any", **prompt_body("any", endpoint), **defaults}, endpoint)
         except PromptRejected as error:
-            name = error.param.removeprefix("body.")
-            self.add_error("parameters", f"{name}: {error.message}")
+            self.add_error("parameters", error.message)
 
     def _check_price(self) -> None:
         try:
@@ -316,7 +310,7 @@ class BatchForm(forms.Form):
             endpoint=data["endpoint"],
             defaults=self.defaults(),
             max_line_bytes=settings.MAX_LINE_BYTES,
-            format=data["format"] or self._format_of_name(),
+            format=data["format"] or format_of(self.filename, otherwise="text"),
             column=data["column"] or "prompt",
             models=frozenset(data["provider"].model_names),
         )
@@ -327,9 +321,6 @@ class BatchForm(forms.Form):
         if self.upload:
             return self.upload.name or ""
         return self.kept.filename if self.kept else ""
-
-    def _format_of_name(self) -> InputFormat:
-        return BY_SUFFIX.get(self.filename.rpartition(".")[2].lower(), "text")
 
     def refuse_lines(self, errors: Iterable[LineError]) -> None:
         """Show what is wrong with which line, at the field that it came from."""

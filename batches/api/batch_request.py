@@ -2,17 +2,18 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from batches.api.errors import ApiError
 from batches.api.view import RequestModel
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.records import Endpoint, Schedule
 from batches.engine.retry import RetryPolicy
+from batches.engine.wording import named
 from batches.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
-from batches.lines import LineRefused, check_depth
+from batches.lines import LineRefused, check_depth, endpoint_of
 from batches.services import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions
 
 LONGEST_WINDOW = timedelta(days=30)
@@ -27,7 +28,11 @@ def window_of(text: str) -> timedelta:
         window = timedelta(hours=int(number)) if unit == "h" else timedelta(days=int(number))
         if timedelta() < window <= LONGEST_WINDOW:
             return window
-    raise ValueError("give hours or days, such as '24h' or '7d'; at most 30 days")
+    raise ValueError("expected hours or days, such as '24h' or '7d', and at most 30 days")
+
+
+def _with_version(path: object) -> object:
+    return endpoint_of(path) if isinstance(path, str) and path.startswith("/") else path
 
 
 def _checked_window(text: str) -> str:
@@ -70,10 +75,12 @@ class OutputExpiresAfter(RequestModel):
 class CreateBatch(RequestModel):
     """A new batch: of an uploaded file, or of requests or prompts that come with the request."""
 
+    any_text: ClassVar[frozenset[str]] = frozenset({"requests", "prompts"})
+
     input_file_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     requests: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     prompts: Annotated[list[str], Field(min_length=1)] | None = None
-    endpoint: Endpoint = "/v1/chat/completions"
+    endpoint: Annotated[Endpoint, BeforeValidator(_with_version)] = "/v1/chat/completions"
     completion_window: Window | None = None
     metadata: Metadata | None = None
     output_expires_after: OutputExpiresAfter | None = None
@@ -111,7 +118,8 @@ class CreateBatch(RequestModel):
         if len(given) > 1:
             raise ApiError(
                 400,
-                f"Give only one of {' and '.join(map(repr, given))}.",
+                f"Give only one of 'input_file_id', 'requests' and 'prompts', not {len(given)}: "
+                f"{named(given)}.",
                 code="invalid_value",
                 param=given[1],
             )

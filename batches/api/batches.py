@@ -23,6 +23,7 @@ from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch, d
 from batches.api.errors import ApiError
 from batches.api.pages import list_page
 from batches.api.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.engine.wording import quoted
 from batches.files import unexpired
 from batches.idempotency import Identity, KeyReused, create_once, digest_of
 from batches.ingest import InputRefused
@@ -74,7 +75,8 @@ class BatchesView(ApiView):
         except KeyReused as error:
             raise ApiError(
                 409,
-                "This idempotency key was used before, with another request.",
+                f"The idempotency_key {quoted(identity.key or '')} was used before, with another "
+                "request. Send the same request, or another key.",
                 code="idempotency_key_reused",
                 param="idempotency_key",
             ) from error
@@ -188,21 +190,23 @@ def identity_of(request: Request, asked: CreateBatch) -> Identity:
     try:
         digest = digest_of(said)
     except ValueError as error:
-        raise ApiError(400, f"A number is out of range: {error}.", code="invalid_value") from error
+        message = f"A number of the body is out of range: {error}."
+        raise ApiError(400, message, code="invalid_value") from error
     return Identity(owner=owner_of(request), key=_key_of(request, asked), digest=digest)
 
 
 def _key_of(request: Request, asked: CreateBatch) -> str | None:
     header, field = request.headers.get("Idempotency-Key"), asked.idempotency_key
     if header is not None and not 1 <= len(header) <= MAX_KEY_CHARS:
-        raise _refused_key(f"it must have 1 to {MAX_KEY_CHARS} characters")
+        raise _refused_key(f"Idempotency-Key has {len(header)}", f"1 to {MAX_KEY_CHARS} characters")
     if header is not None and field is not None and header != field:
-        raise _refused_key("the header and the body give different ones")
+        given = f"the header gives {quoted(header)}, the body {quoted(field)}"
+        raise _refused_key(given, "the same key in both, or only one of them")
     return field if header is None else header
 
 
-def _refused_key(reason: str) -> ApiError:
-    message = f"Invalid idempotency key: {reason}."
+def _refused_key(given: str, expected: str) -> ApiError:
+    message = f"Invalid value for 'idempotency_key': {given}. Expected {expected}."
     return ApiError(400, message, code="invalid_value", param="idempotency_key")
 
 
@@ -257,12 +261,15 @@ def _inline(request: Request, asked: CreateBatch, origin: services.Origin) -> Ba
 
 def _check_number(asked: CreateBatch) -> None:
     most = min(settings.MAX_INLINE_PROMPTS, settings.MAX_PROMPTS_PER_BATCH)
-    if len(asked.requests or asked.prompts or ()) > most:
+    count = len(asked.requests or asked.prompts or ())
+    param = "prompts" if asked.requests is None else "requests"
+    if count > most:
         raise ApiError(
             400,
-            f"A request may bring at most {most} prompts (MAX_INLINE_PROMPTS); upload a file.",
+            f"Invalid value for '{param}': an array of {count} items. A request may bring at most "
+            f"{most} prompts (MAX_INLINE_PROMPTS); upload a file for more.",
             code="too_many_tasks",
-            param="prompts" if asked.requests is None else "requests",
+            param=param,
         )
 
 

@@ -10,7 +10,7 @@ anything else       500; the reason is in the log under the request's id
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from django.conf import settings
@@ -27,6 +27,8 @@ from rest_framework.response import Response
 
 from batches.api.request_id import current_request_id
 from batches.engine.errors import PromptRejected
+from batches.engine.wording import dotted
+from batches.explanations import explained
 from batches.files import FileConflict, FileRefused
 from batches.services import NotPossible
 
@@ -136,22 +138,17 @@ def as_api_error(exc: Exception) -> ApiError:
     return _from_request(exc) or _unexpected(exc)
 
 
-def refused(error: ValidationError, *, at: str = "") -> ApiError:
-    """400 for input that does not fit its model; `at` is where that input was in the request."""
-    first = error.errors(include_url=False, include_input=False)[0]
+def refused(error: ValidationError, *, at: str = "", names: Iterable[str] = ()) -> ApiError:
+    """Return the 400 for input that does not fit its model.
+
+    `at` is where that input was in the request, `names` are the parameters that there are.
+    """
+    first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not valid JSON: {first['msg']}.", code="invalid_json")
-    param = dotted(((at,) if at else ()) + _location(first))
-    code, message = _explained(first, param)
-    return ApiError(400, message, code=code, param=param or None)
-
-
-def dotted(location: Sequence[str | int]) -> str:
-    """A place in a body as people write it: requests[3].body.model."""
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    param = dotted(((at,) if at else ()) + _location(first)) or "body"
+    code, message = explained(first, param, names if len(first["loc"]) == 1 else ())
+    return ApiError(400, message, code=code, param=param)
 
 
 def not_found(kind: str, public_id: str) -> ApiError:
@@ -243,21 +240,3 @@ def _server_error() -> ApiError:
 def _location(first: ErrorDetails) -> tuple[str | int, ...]:
     """Without the names that pydantic gives to the members of a union."""
     return tuple(part for part in first["loc"] if isinstance(part, int) or "[" not in part)
-
-
-def _explained(first: ErrorDetails, param: str) -> tuple[str, str]:
-    if first["type"] == "missing":
-        return "missing_required_parameter", f"Missing required parameter: '{param}'."
-    if first["type"] == "extra_forbidden":
-        return "unknown_parameter", f"Unknown parameter: '{param}'."
-    reason = _reason(first)
-    return "invalid_value", f"Invalid value for '{param}': {reason}." if param else f"{reason}."
-
-
-def _reason(first: ErrorDetails) -> str:
-    bounds = first.get("ctx", {})
-    if first["type"] == "too_short":
-        return f"give at least {bounds['min_length']}"
-    if first["type"] == "too_long":
-        return f"give at most {bounds['max_length']}"
-    return first["msg"].removeprefix("Value error, ")

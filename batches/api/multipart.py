@@ -108,7 +108,11 @@ def form_of(request: Request, *, file: str) -> "tuple[dict[str, str], Bytes[byte
 
 
 def too_large(most: int, name: str) -> ApiError:
-    return ApiError(413, f"At most {most} bytes are taken at once ({name}).", code="too_large")
+    return ApiError(
+        413,
+        f"The request is too large. At most {most} bytes are taken at once ({name}).",
+        code="too_large",
+    )
 
 
 def _parsed(request: Request) -> tuple[Any, Any]:
@@ -122,7 +126,12 @@ def _parsed(request: Request) -> tuple[Any, Any]:
 def _only(fields: Any, name: str) -> str:
     values = fields.getlist(name)
     if len(values) > 1:
-        raise ApiError(400, f"'{name}' was given twice.", code="invalid_value", param=name)
+        raise ApiError(
+            400,
+            f"The parameter '{name}' was given {len(values)} times. Give it once.",
+            code="invalid_value",
+            param=name,
+        )
     text: str = values[0]
     return text
 

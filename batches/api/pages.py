@@ -9,6 +9,7 @@ from rest_framework.request import Request
 
 from batches.api.errors import ApiError
 from batches.api.view import NUL
+from batches.engine.wording import supported, value_text
 
 M = TypeVar("M", bound=Model)
 
@@ -39,7 +40,7 @@ def list_page(
     sign, further = ("-", "pk__lt") if order == "desc" else ("", "pk__gt")
     after = request.query_params.get("after")
     if after:
-        queryset = queryset.filter(**{further: _pk_of(queryset, after)})
+        queryset = queryset.filter(**{further: _pk_of(request, queryset, after)})
     rows = list(queryset.order_by(f"{sign}pk")[: limit + 1])
     return as_page([present(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
@@ -64,13 +65,12 @@ def limit_of(request: Request, *, default: int, most: int) -> int:
     # Not int() alone: it takes "1_0", " 1", other scripts' digits and texts of any length.
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
     if not 1 <= number <= most:
-        raise _invalid("limit", f"must be a whole number between 1 and {most}")
+        raise invalid(request, "limit", f"Expected a whole number from 1 to {most}.")
     return number
 
 
-def no_such_place(after: str) -> str:
-    """Why a list cannot go on. Where in it a row was is forgotten with the row."""
-    return f"there is no {after!r} in this list, or no more; begin without 'after'"
+# Where in a list a row was is forgotten with the row.
+NO_SUCH_PLACE = "Expected an id of this list, which may be deleted by now; begin without 'after'."
 
 
 def _choice(request: Request, name: str, choices: Sequence[Order]) -> Order:
@@ -78,18 +78,19 @@ def _choice(request: Request, name: str, choices: Sequence[Order]) -> Order:
     for choice in choices:
         if choice == text:
             return choice
-    raise _invalid(name, f"must be {' or '.join(choices)}")
+    raise invalid(request, name, supported(choices))
 
 
-def _pk_of(queryset: QuerySet[M], after: str) -> int:
+def _pk_of(request: Request, queryset: QuerySet[M], after: str) -> int:
     known = None
     if NUL not in after:
         known = queryset.filter(public_id=after).values_list("pk", flat=True).first()
     if known is None:
-        raise _invalid("after", no_such_place(after))
+        raise invalid(request, "after", NO_SUCH_PLACE)
     return int(known)
 
 
-def _invalid(param: str, reason: str) -> ApiError:
-    message = f"Invalid value for '{param}': {reason}."
+def invalid(request: Request, param: str, expected: str) -> ApiError:
+    """Return the 400 for a parameter of the query, with what is expected of it as a sentence."""
+    message = value_text(param, request.query_params.get(param, ""), expected)
     return ApiError(400, message, code="invalid_value", param=param)

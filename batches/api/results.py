@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from rest_framework.request import Request
 
 from batches.api.batches import found
-from batches.api.errors import ApiError
-from batches.api.pages import Page, limit_of, no_such_place
+from batches.api.pages import NO_SUCH_PLACE, Page, invalid, limit_of
 from batches.api.view import ApiView
 from batches.engine.errors import FailureKind
+from batches.engine.wording import supported
 from batches.export import DetailedPage, DetailedRow, detailed_page, request_id, result_line
 from batches.formats import microseconds
 from batches.lifecycle import TERMINAL
@@ -94,7 +94,7 @@ class ResultsView(ApiView):
         limit = limit_of(request, default=DEFAULT_LIMIT, most=MAX_LIMIT)
         page = detailed_page(
             batch,
-            after=_index_of(batch, request.query_params.get("after")),
+            after=_index_of(request, batch, request.query_params.get("after")),
             most=limit,
             status=_one_of(request, "status", STATUSES),
             kind=_one_of(request, "kind", KINDS),
@@ -136,10 +136,10 @@ def _one_of(request: Request, name: str, choices: tuple[str, ...]) -> str | None
     value = request.query_params.get(name)
     if value is None or value in choices:
         return value
-    raise _invalid(name, f"must be one of {', '.join(choices)}")
+    raise invalid(request, name, supported(choices))
 
 
-def _index_of(batch: Batch, after: str | None) -> int:
+def _index_of(request: Request, batch: Batch, after: str | None) -> int:
     """The index of the prompt that an id names; -1 if none is named. Raises ApiError."""
     if not after:
         return -1
@@ -152,12 +152,7 @@ def _index_of(batch: Batch, after: str | None) -> int:
         index = prompts.values_list("index", flat=True).first()
         if index is not None:
             return index
-    raise _invalid("after", no_such_place(after))
-
-
-def _invalid(param: str, reason: str) -> ApiError:
-    message = f"Invalid value for '{param}': {reason}."
-    return ApiError(400, message, code="invalid_value", param=param)
+    raise invalid(request, "after", NO_SUCH_PLACE)
 
 
 urlpatterns = [path("batches/<str:batch_id>/results", ResultsView.as_view(), name="results")]

@@ -13,6 +13,7 @@ from batches.api.errors import ApiError
 from batches.api.files import ExpiresAfter, FileObject, Purpose, file_object
 from batches.api.multipart import PartForm, form_of
 from batches.api.view import ApiView, RequestModel, find, owner_of, parse_body, reply
+from batches.engine.wording import value_text
 from batches.files import NewFile, safe_filename
 from batches.models import Upload
 from batches.uploads import MAX_PARTS, add_part, begin_upload, cancel_upload, complete_upload
@@ -87,7 +88,8 @@ class UploadsView(ApiView):
         """Announce a large file; its parts must come, and be completed, within an hour."""
         body = parse_body(request, NewUpload)
         if body.bytes > settings.MAX_UPLOAD_BYTES:
-            message = f"At most {settings.MAX_UPLOAD_BYTES} bytes are taken (MAX_UPLOAD_BYTES)."
+            expected = f"At most {settings.MAX_UPLOAD_BYTES} bytes are taken (MAX_UPLOAD_BYTES)."
+            message = value_text("bytes", body.bytes, expected)
             raise ApiError(413, message, code="too_large", param="bytes")
         new = NewFile(
             owner=owner_of(request),

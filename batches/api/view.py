@@ -1,7 +1,8 @@
 """What all views have in common: a token, JSON in and out, and one's own rows alone."""
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
@@ -20,7 +21,8 @@ from rest_framework.views import APIView
 from batches.api.authentication import TokenAuthentication
 from batches.api.errors import CODES, ApiError, not_found, refused
 from batches.api.streaming import let_go
-from batches.lines import holds_nul
+from batches.engine.sendable import Fault, fault_of
+from batches.engine.wording import described
 
 B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
@@ -34,6 +36,9 @@ class RequestModel(BaseModel):
     """A JSON body: nothing in it that we do not know, nothing that is not a number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    # Fields that are stored as JSON text, in which a NUL is written as an escape.
+    any_text: ClassVar[frozenset[str]] = frozenset()
 
 
 class OurFormat(BaseContentNegotiation):
@@ -109,11 +114,11 @@ def parse_body(request: Request, model: type[B]) -> B:
         body = b"{}"
     elif request.content_type.partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType(request.content_type or "no type")
-    _check_storable(body)
+    _check_storable(body, any_text=getattr(model, "any_text", frozenset()))
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise refused(error) from error
+        raise refused(error, names=model.model_fields) from error
 
 
 def reply(answer: BaseModel, *, status: int = 200) -> Response:
@@ -121,14 +126,29 @@ def reply(answer: BaseModel, *, status: int = 200) -> Response:
     return Response(answer.model_dump(mode="json"), status=status)
 
 
-def _check_storable(body: bytes) -> None:
+def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
     """NaN and NUL are things that JSON texts hold and databases do not."""
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise ApiError(400, f"The body is not valid JSON: {error}.", code="invalid_json") from error
+        fault = _fault_of_text(body)
+        message = str(fault) if fault else f"The body is not valid JSON: {error}."
+        place = fault.place if fault else None
+        raise ApiError(400, message, code="invalid_json", param=place) from error
     if not isinstance(value, dict):
-        raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
+        message = f"The body must be a JSON object, but it is {described(value)}."
+        raise ApiError(400, message, code="invalid_json")
     # The escape is looked for first: walking through a large body takes a while.
-    if b"\\u0000" in body and holds_nul(value):
-        raise ApiError(400, "A text may not hold the character NUL.", code="invalid_value")
+    if b"\\u0000" in body:
+        stored = {name: inner for name, inner in value.items() if name not in any_text}
+        if fault := fault_of(stored, "", allow_nul=False):
+            raise ApiError(400, str(fault), code="invalid_value", param=fault.place)
+
+
+def _fault_of_text(body: bytes) -> Fault | None:
+    """Return what makes a body no JSON, if a parser that is less strict reads it."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return fault_of(value, "") if isinstance(value, dict) else None

@@ -25,6 +25,7 @@ from batches.api.webhook_objects import (
     endpoint_object,
     with_secret,
 )
+from batches.engine.wording import value_text
 from batches.models import EVENT_TYPES, WebhookEndpoint
 from batches.webhooks import (
     UrlRefused,
@@ -46,8 +47,9 @@ PAGE_PARAMETERS = [
 ]
 
 
-def url_refused(error: UrlRefused) -> ApiError:
-    message = f"Invalid value for 'url': {error}."
+def url_refused(error: UrlRefused, url: str) -> ApiError:
+    reason = str(error)
+    message = value_text("url", url, f"{reason[:1].upper()}{reason[1:]}.")
     return ApiError(400, message, code="invalid_value", param="url")
 
 
@@ -72,7 +74,7 @@ class WebhookEndpointsView(ApiView):
                 owner_of(request), name=body.name, url=body.url, event_types=body.event_types
             )
         except UrlRefused as error:
-            raise url_refused(error) from error
+            raise url_refused(error, body.url) from error
         return reply(with_secret(made))
 
     @extend_schema(
@@ -117,7 +119,7 @@ class WebhookEndpointView(ApiView):
                 endpoint, name=body.name, url=body.url, event_types=body.event_types
             )
         except UrlRefused as error:
-            raise url_refused(error) from error
+            raise url_refused(error, body.url or "") from error
         return reply(endpoint_object(changed))
 
     @extend_schema(

@@ -6,12 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from batches.engine.described import holder_of
 from batches.engine.errors import PromptRejected
 from batches.engine.keywords import Schema
 from batches.engine.records import Endpoint
 from batches.engine.schemas import response_model
 from batches.engine.strict import StrictProblem, strict_problems
 from batches.engine.strict_form import strict_form
+from batches.engine.wording import type_text
 
 Path = tuple[str | int, ...]
 
@@ -42,7 +44,8 @@ class AskedSchema:
             return response_model(self.schema)
         except PromptRejected as error:
             param = self.param + error.param.removeprefix("schema")
-            raise PromptRejected(error.message, param=param, code=error.code) from error
+            message = error.message.replace(f"'{error.param}'", f"'{param}'", 1)
+            raise PromptRejected(message, param=param, code=error.code) from error
 
     def strict_form(self) -> Schema | None:
         """Return the schema as the strict mode wants it, or None if it cannot be put so."""
@@ -92,7 +95,8 @@ def answer_schema(body: Mapping[str, Any], endpoint: Endpoint) -> AskedSchema | 
         path, form = (*path, "json_schema"), form.get("json_schema")
     schema = form.get("schema") if isinstance(form, Mapping) else None
     if not isinstance(form, Mapping) or not isinstance(schema, Mapping | bool):
-        raise PromptRejected("give a JSON Schema", param=_param(path, "schema"))
+        raise _no_schema(_param(path, "schema"), form, "schema")
+    _check_bare(schema, _param(path, "schema"))
     return AskedSchema(schema, path, "schema", strict=form.get("strict") is True)
 
 
@@ -102,8 +106,22 @@ def _tool_schemas(body: Mapping[str, Any], endpoint: Endpoint) -> Iterator[Asked
             continue
         schema = tool.get("parameters")
         if not isinstance(schema, Mapping | bool):
-            raise PromptRejected("give a JSON Schema", param=_param(path, "parameters"))
+            raise _no_schema(_param(path, "parameters"), tool, "parameters")
         yield AskedSchema(schema, path, "parameters", strict=True, tool=tool["name"])
+
+
+def _check_bare(schema: Schema, param: str) -> None:
+    """Raise PromptRejected for something around a schema: as a schema, anything would fit it."""
+    holder = holder_of(schema)
+    if holder is not None:
+        message = f"'{param}' is not a JSON Schema but holds one: give what is in its '{holder}'."
+        raise PromptRejected(message, param=param)
+
+
+def _no_schema(param: str, described: Any, key: str) -> PromptRejected:
+    given = described.get(key) if isinstance(described, Mapping) else None
+    expected = "a JSON Schema (an object, or true or false)"
+    return PromptRejected(type_text(param, given, expected), param=param)
 
 
 def tool_names(body: Mapping[str, Any], endpoint: Endpoint) -> list[str]:

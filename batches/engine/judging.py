@@ -15,8 +15,6 @@ MAX_REPORTED_ERRORS = 20
 # Of steps that take some ten nanoseconds each: a schema of 10,000 parts, all of them applied to
 # all of a long answer, would take hours.
 MAX_WORK = 100_000_000
-# A matcher that finds no shortcut tries each part of a pattern at each character.
-PATTERN_BYTES_PER_STEP = 640
 # All errors of a value are found before the first can be read, those of all branches of an anyOf
 # even if only the first is looked for; each takes a microsecond and a copy of what it is about.
 MAX_LISTED_WORK = 100_000
@@ -28,7 +26,7 @@ MAX_UNROLLED_LEVELS = 32
 
 def judge_of(compiled: Compiled, name: str, expansion: Expansion) -> Callable[[Any], Any]:
     """Gives back a value that fits; raises the ValidationError of one that does not."""
-    per_char = expansion.matched * (compiled.pattern_bytes // PATTERN_BYTES_PER_STEP)
+    per_char = expansion.matched * compiled.pattern_steps
 
     def judge(value: Any) -> Any:
         extent = extent_of(value)

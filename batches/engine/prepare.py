@@ -13,14 +13,17 @@ from batches.engine.asked import (
     with_strict_form,
 )
 from batches.engine.classes import class_model, type_name
+from batches.engine.described import described_schema
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.keywords import Schema
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.records import MAX_TOKENS, Endpoint, Outcome, PreparedRequest, PromptSpec
 from batches.engine.schemas import response_model, schema_of
+from batches.engine.sendable import text_fault, unsendable
 from batches.engine.strict import StrictProblem
 from batches.engine.strict_form import strict_form
 from batches.engine.tool_choice import tool_demand
+from batches.engine.wording import described, missing, type_text, wrong_type, wrong_value
 
 # Fields by which some gateways let a request choose its own destination or credentials.
 FORBIDDEN_FIELDS = frozenset({"api_base", "api_key", "base_url", "extra_headers"})
@@ -111,7 +114,7 @@ def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
         status="failed",
         kind=FailureKind.REJECTED,
         code=error.code,
-        message=f"{error.param}: {error.message}",
+        message=error.message,
     )
 
 
@@ -119,37 +122,52 @@ def check_body(
     body: Mapping[str, Any], endpoint: Endpoint, known: KnownSchemas | None = None
 ) -> None:
     """Raise PromptRejected for a body that no provider should get."""
-    if not isinstance(body.get("model"), str) or not body["model"]:
-        raise PromptRejected(
-            "name a model in the prompt or for the whole batch",
-            param="body.model",
-            code="missing_required_parameter",
+    _check_model(body)
+    _check_payload(body, endpoint)
+    _check_mode(body)
+    for field in sorted(FORBIDDEN_FIELDS & body.keys()):
+        message = (
+            f"'body.{field}' is not allowed: the provider of the batch decides where a prompt is "
+            f"sent and with which key. Leave '{field}' out."
         )
-    payload = PAYLOAD[endpoint]
-    if not body.get(payload):
-        raise PromptRejected(
-            f"{endpoint} needs it", param=f"body.{payload}", code="missing_required_parameter"
-        )
-    if payload == "messages" and not _are_messages(body[payload]):
-        raise PromptRejected("give a list of messages", param="body.messages", code="invalid_type")
-    if body.get("stream"):
-        raise PromptRejected(
-            "a batch cannot stream", param="body.stream", code="streaming_unsupported"
-        )
-    if body.get("background"):
-        given = json.dumps(body["background"], default=str)[:40]
-        raise PromptRejected(
-            f"{given} is not supported in a batch: leave it out or give false",
-            param="body.background",
-            code="unsupported_value",
-        )
-    for field in FORBIDDEN_FIELDS & body.keys():
-        raise PromptRejected("a prompt cannot choose where it is sent", param=f"body.{field}")
+        raise PromptRejected(message, param=f"body.{field}")
     for asked in asked_schemas(body, endpoint):
         if known is None:
             asked.model()
         else:
             known.model_of(asked)
+
+
+def _check_model(body: Mapping[str, Any]) -> None:
+    model = body.get("model")
+    if isinstance(model, str) and model:
+        fault = text_fault(model, allow_nul=False)
+        if fault:
+            raise PromptRejected(f"'body.model' {fault}", param="body.model")
+        return
+    hint = "Name a model in the prompt or for the whole batch."
+    if model is None or model == "":
+        raise missing("body.model", hint)
+    text = f"{type_text('body.model', model, 'the name of a model')} {hint}"
+    raise PromptRejected(text, param="body.model", code="missing_required_parameter")
+
+
+def _check_payload(body: Mapping[str, Any], endpoint: Endpoint) -> None:
+    payload = PAYLOAD[endpoint]
+    value, param = body.get(payload), f"body.{payload}"
+    if not value:
+        got = f"It is {described(value)}; {endpoint} needs content." if payload in body else ""
+        raise missing(param, got or f"It is what {endpoint} is asked.")
+    if payload == "messages" and not _are_messages(value):
+        raise wrong_type(param, value, "an array of message objects")
+
+
+def _check_mode(body: Mapping[str, Any]) -> None:
+    """Raise PromptRejected for a body that wants its answer in another way than a batch gives."""
+    for field, code in (("stream", "streaming_unsupported"), ("background", "unsupported_value")):
+        if body.get(field):
+            expected = f"A batch does not support '{field}': leave it out or set it to false."
+            raise wrong_value(f"body.{field}", body[field], expected, code=code)
 
 
 def _are_messages(value: object) -> bool:
@@ -177,9 +195,15 @@ def with_response_schema(
     name: str = "response",
     strict: bool = False,
 ) -> dict[str, Any]:
-    """The defaults, with every answer asked for in this schema. Raises PromptRejected."""
-    response_model(schema)
-    described = {"name": name, "schema": schema, **({"strict": True} if strict else {})}
+    """Return the defaults, with every answer asked for in this schema.
+
+    The schema may be given as an API wants it: {"name": …, "schema": …}. Raises PromptRejected.
+    """
+    given = described_schema(schema)
+    response_model(given.schema)
+    described: dict[str, Any] = {"name": given.name or name, "schema": given.schema}
+    if strict or given.strict:
+        described["strict"] = True
     return _asking(defaults, endpoint, described)
 
 
@@ -190,7 +214,10 @@ def _asking(
         return {**defaults, "response_format": {"type": "json_schema", "json_schema": described}}
     if endpoint == "/v1/responses":
         return {**defaults, "text": {"format": {"type": "json_schema", **described}}}
-    raise PromptRejected(f"{endpoint} gives no answers that a schema could fit", param="schema")
+    message = (
+        f"A schema cannot be used with {endpoint}, whose answers are not JSON that it could fit."
+    )
+    raise PromptRejected(message, param="schema")
 
 
 def with_response_class(
@@ -220,4 +247,4 @@ def _content(body: Mapping[str, Any]) -> bytes:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise PromptRejected(f"cannot be sent as JSON: {error}", param="body") from error
+        raise unsendable(body, error) from error

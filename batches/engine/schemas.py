@@ -53,9 +53,8 @@ def response_model(schema: Schema) -> type[BaseModel]:
     except (TypeError, ValueError, RecursionError) as error:
         raise no_schema(str(error)) from error
     if len(canonical) > MAX_SCHEMA_BYTES:
-        raise PromptRejected(
-            f"the schema has {len(canonical)} bytes; the most is {MAX_SCHEMA_BYTES}", param="schema"
-        )
+        message = f"'schema' is too large: {len(canonical)} bytes. The most is {MAX_SCHEMA_BYTES}."
+        raise PromptRejected(message, param="schema")
     return MODELS(canonical)
 
 

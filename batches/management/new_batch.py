@@ -15,7 +15,7 @@ from batches.demand import Demand
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
 from batches.ingest import InputRefused
-from batches.inputs import InputFormat, InputOptions, LineError, NewPrompt, read_prompts
+from batches.inputs import InputOptions, LineError, NewPrompt, format_of, read_prompts
 from batches.management.answer_options import answer_options, warning_text
 from batches.management.console import ProgressDisplay
 from batches.management.interrupts import interruptible, until_interrupted
@@ -45,7 +45,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         endpoint=batch_options.endpoint,
         defaults=batch_options.defaults,
         max_line_bytes=settings.MAX_LINE_BYTES,
-        format=options["format"] or format_of(options["input"]),
+        format=options["format"] or format_of(options["input"], otherwise="jsonl"),
         column=options["column"] or "prompt",
         strict_schemas=batch_options.strict_schemas,
     )
@@ -112,11 +112,6 @@ def read_schema(name: str) -> Any:
         raise UsageError(f"{name}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is not JSON: {error}") from error
-
-
-def format_of(name: str) -> InputFormat:
-    endings: dict[str, InputFormat] = {".csv": "csv", ".txt": "text"}
-    return endings.get(Path(name).suffix.lower(), "jsonl")
 
 
 @contextmanager

@@ -213,10 +213,13 @@ def test_bad_options_are_refused_by_name(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prompts": []}, "Invalid value for 'prompts': give at least 1."),
+        (
+            {"prompts": []},
+            "Invalid value for 'prompts': an empty array. Expected at least 1 items.",
+        ),
         (
             {"metadata": {str(n): "x" for n in range(17)}},
-            "Invalid value for 'metadata': give at most 16.",
+            "Invalid value for 'metadata': an object of 17 items. Expected at most 16 items.",
         ),
     ],
 )

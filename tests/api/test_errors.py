@@ -14,8 +14,9 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from batches.api.errors import ApiError, as_api_error, dotted, headers_of, refused
+from batches.api.errors import ApiError, as_api_error, headers_of, refused
 from batches.api.view import ApiView, RequestModel, parse_body, reply
+from batches.engine.wording import dotted
 from batches.services import NotPossible
 from config import urls
 from tests.api.calling import client_of, error_of
@@ -75,9 +76,9 @@ handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.hand
         (b"\xff\xfe", "invalid_json", None),
         (b"[]", "invalid_json", None),
         (b"null", "invalid_json", None),
-        (b'{"name": NaN}', "invalid_json", None),
-        (b'{"name": "x", "anything": {"a": -Infinity}}', "invalid_json", None),
-        (b'{"name": "\\ud800"}', "invalid_json", None),
+        (b'{"name": NaN}', "invalid_json", "name"),
+        (b'{"name": "x", "anything": {"a": -Infinity}}', "invalid_json", "anything.a"),
+        (b'{"name": "\\ud800"}', "invalid_json", "name"),
         (b"[" * 100_000, "invalid_json", None),
         (b'{"a":' * 100_000, "invalid_json", None),
         (b"", "missing_required_parameter", "name"),
@@ -94,8 +95,8 @@ handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.hand
             "many[1].seconds",
         ),
         (b'{"name": "x", "nmae": "y"}', "unknown_parameter", "nmae"),
-        (b'{"name": "a\\u0000b"}', "invalid_value", None),
-        (b'{"name": "x", "anything": {"a": [{"b\\u0000": 1}]}}', "invalid_value", None),
+        (b'{"name": "a\\u0000b"}', "invalid_value", "name"),
+        (b'{"name": "x", "anything": {"a": [{"b\\u0000": 1}]}}', "invalid_value", "anything.a[0]"),
     ],
 )
 def test_a_bad_body_is_400_and_says_where(

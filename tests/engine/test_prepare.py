@@ -118,7 +118,7 @@ def test_a_body_that_no_provider_should_get_is_rejected_with_the_field_at_fault(
     outcome = rejection(body)
     assert (outcome.index, outcome.custom_id) == (7, "seven")
     assert (outcome.status, outcome.kind, outcome.code) == ("failed", FailureKind.REJECTED, code)
-    assert outcome.message.startswith(f"{param}: ")
+    assert f"'{param}" in outcome.message
     assert (outcome.calls, outcome.done_at) == (0, None)
     outcome.message.encode()
 
@@ -127,7 +127,7 @@ def test_a_body_that_no_provider_should_get_is_rejected_with_the_field_at_fault(
 @pytest.mark.parametrize("body", [{}, {"input": ""}, {"input": []}, {"messages": MESSAGES}])
 def test_the_payload_of_an_endpoint_is_required(endpoint: Endpoint, body: dict[str, Any]) -> None:
     outcome = rejection({"model": MODEL, **body}, endpoint=endpoint)
-    assert outcome.message.startswith("body.input: ")
+    assert "'body.input'" in outcome.message
     assert outcome.code == "missing_required_parameter"
 
 
@@ -137,16 +137,16 @@ def test_a_stream_that_is_switched_off_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-@pytest.mark.parametrize(("value", "shown"), [(True, "true"), (1, "1"), ("yes", '"yes"')])
+@pytest.mark.parametrize(("value", "shown"), [(True, "true"), (1, "1"), ("yes", "'yes'")])
 def test_an_answer_in_the_background_is_rejected_by_name_and_value(
     endpoint: Endpoint, value: Any, shown: str
 ) -> None:
     body = {"model": MODEL, **prompt_body("hi", endpoint), "background": value}
     outcome = rejection(body, endpoint=endpoint)
     assert outcome.code == "unsupported_value"
-    assert outcome.message.startswith("body.background: ")
+    assert "'body.background'" in outcome.message
     assert shown in outcome.message
-    assert "give false" in outcome.message
+    assert "set it to false" in outcome.message
     prepared({**body, "background": False}, endpoint=endpoint)
 
 
@@ -163,7 +163,7 @@ def test_no_prompt_chooses_where_it_is_sent(
         if in_defaults
         else rejection({**body, **extra}, endpoint=endpoint)
     )
-    assert outcome.message.startswith(f"body.{field}: ")
+    assert f"'body.{field}'" in outcome.message
     assert "evil" not in outcome.message
 
 
@@ -176,7 +176,7 @@ def test_a_body_deeper_than_a_parser_goes_is_rejected() -> None:
     for _ in range(100_000):
         deep = [deep]
     outcome = rejection({"model": MODEL, "messages": MESSAGES, "x": deep})
-    assert outcome.message.startswith("body: ")
+    assert "'body'" in outcome.message
 
 
 def chat_format(described: Any) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def test_without_a_schema_of_its_dialect_any_answer_will_do(
 @pytest.mark.parametrize("described", [None, "n", [], {}, {"schema": None}, {"schema": "object"}])
 def test_a_schema_that_is_announced_must_be_given(described: Any) -> None:
     outcome = rejection({"model": MODEL, "messages": MESSAGES, **chat_format(described)})
-    assert outcome.message.startswith("body.response_format.json_schema.schema: ")
+    assert "'body.response_format.json_schema.schema'" in outcome.message
 
 
 def test_the_param_of_a_missing_schema_is_that_of_its_dialect() -> None:

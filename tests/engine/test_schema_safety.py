@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from batches.engine.errors import PromptRejected
 from batches.engine.keywords import Schema
@@ -55,10 +56,51 @@ def test_a_pattern_that_makes_others_backtrack_is_decided_at_once(pattern: str) 
         assert accepts({"patternProperties": {pattern: False}}, {text: 1})
 
 
-@pytest.mark.parametrize("pattern", ["(?=a)", "(?<!a)b", r"(a)\1", "((a{1000}){1000}){1000}"])
-def test_a_pattern_that_cannot_be_decided_in_linear_time_is_refused(pattern: str) -> None:
+@pytest.mark.parametrize("pattern", ["((a{1000}){1000}){1000}", "(?=a", "(?=(a{9999}){9999})", "("])
+def test_a_pattern_that_is_none_or_takes_too_much_is_refused(pattern: str) -> None:
     with pytest.raises(PromptRejected, match="regex"):
         response_model({"type": "string", "pattern": pattern})
+
+
+# What pydantic writes for a Decimal, and for one of five digits with two places.
+DECIMAL = r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"
+BOUNDED = r"^(?!^[-+.]*$)[+-]?0*(?:\d{0,3}|(?=[\d.]{1,6}0*$)\d{0,3}\.\d{0,2}0*)$"
+
+
+@pytest.mark.parametrize("pattern", [DECIMAL, BOUNDED])
+def test_the_look_ahead_that_pydantic_writes_for_decimals_is_obeyed(pattern: str) -> None:
+    price: Schema = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": pattern}]}
+    schema: Schema = {"type": "object", "properties": {"price": price}}
+    for good in (1.5, "1.50", "-12.3", "+0", "000.10"):
+        assert accepts(schema, {"price": good})
+    for wrong in ("", "-", "+.", "free", None):
+        assert not accepts(schema, {"price": wrong})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "good", "bad"),
+    [
+        ("^(?=.*[A-Z])(?=.*\\d).{8,}$", "Passw0rd", "password"),
+        ("^(?!.*secret).*$", "open", "a secret"),
+        ("(?<=USD )\\d+", "USD 12", "EUR 12"),
+        ("(?<!a)b", "cb", "ab"),
+        (r"^(['\"]).*\1$", "'a'", "'a\""),
+    ],
+)
+def test_look_around_and_back_references_are_obeyed(pattern: str, good: str, bad: str) -> None:
+    schema: Schema = {"type": "string", "pattern": pattern}
+    assert accepts(schema, good)
+    assert not accepts(schema, bad)
+
+
+@pytest.mark.parametrize("pattern", ["(?=.*x)y", "(?=a)(a|a)*$(?!)", r"(a*)*\1x"])
+def test_a_pattern_that_is_tried_takes_no_more_steps_than_are_allowed(pattern: str) -> None:
+    # Without a bound on the steps these take longer than the test may.
+    schema: Schema = {"type": "string", "pattern": pattern}
+    for text in ("a" * 100_000, "ab" * 50_000):
+        assert not accepts(schema, text)
+    with pytest.raises(ValidationError, match="too large to be checked"):
+        response_model(schema).model_validate("a" * 1_000_000)
 
 
 class Canary:

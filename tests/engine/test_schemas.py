@@ -200,7 +200,7 @@ def test_a_long_list_of_faults_is_cut() -> None:
     ],
 )
 def test_what_is_no_schema_is_refused_with_the_reason_in_one_line(schema: Any, named: str) -> None:
-    with pytest.raises(PromptRejected, match=r"^not a JSON Schema: .") as caught:
+    with pytest.raises(PromptRejected, match=r"^'schema.*' is not a JSON Schema: .") as caught:
         response_model(schema)
     assert named in caught.value.message
     assert "\n" not in caught.value.message

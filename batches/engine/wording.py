@@ -1,0 +1,113 @@
+"""Messages about what was given: each names the field, the value and what is allowed.
+
+Official clients print the message alone, so nothing may lean on the `param` beside it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from batches.engine.errors import PromptRejected
+
+MAX_SHOWN_CHARS = 60
+# A name that is longer is no slip of the pen, and costs time to compare.
+MAX_COMPARED_CHARS = 100
+
+
+def missing(param: str, hint: str = "") -> PromptRejected:
+    """Return the refusal of a body without a parameter, with what to do about it."""
+    return PromptRejected(missing_text(param, hint), param=param, code="missing_required_parameter")
+
+
+def wrong_type(param: str, value: Any, expected: str) -> PromptRejected:
+    """Return the refusal of a value of another type than is expected."""
+    return PromptRejected(type_text(param, value, expected), param=param, code="invalid_type")
+
+
+def wrong_value(
+    param: str, value: Any, expected: str, *, code: str = "invalid_value"
+) -> PromptRejected:
+    """Return the refusal of a value; what is expected is a sentence."""
+    return PromptRejected(value_text(param, value, expected), param=param, code=code)
+
+
+def missing_text(param: str, hint: str = "") -> str:
+    return f"Missing required parameter: '{param}'.{hint and f' {hint}'}"
+
+
+def type_text(param: str, value: Any, expected: str) -> str:
+    return f"Invalid type for '{param}': expected {expected}, but got {described(value)} instead."
+
+
+def value_text(param: str, value: Any, expected: str) -> str:
+    return f"Invalid value for '{param}': {shown(value)}. {expected}"
+
+
+def supported(values: Iterable[Any]) -> str:
+    """Return the sentence that names the values there may be."""
+    *rest, last = map(shown, values)
+    names = f"{', '.join(rest)} and {last}" if rest else last
+    return f"Supported values are: {names}."
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message quotes it: on one line, and short."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, Mapping | list | tuple):
+        return described(value)
+    return shortened(json.dumps(value, default=str))
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, cut where it is long, with what cannot be seen as escapes."""
+    return f"'{shortened(_visible(text[: MAX_SHOWN_CHARS + 1]))}'"
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 1]}…"
+
+
+def described(value: Any) -> str:
+    """Return what kind of value this is, with the value itself where it is short."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return f"the string {quoted(value)}" if value else "an empty string"
+    for kind, name in ((Mapping, "object"), (list | tuple, "array")):
+        if isinstance(value, kind):
+            return f"an {name}" if value else f"an empty {name}"
+    if isinstance(value, int | float):
+        return f"the {'boolean' if isinstance(value, bool) else 'number'} {shown(value)}"
+    return shortened(repr(value))
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """Return a place in a body as people write it: requests[3].body.model."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def did_you_mean(name: str, names: Iterable[Any]) -> str:
+    """Return the question whether another name was meant, or nothing."""
+    known = {text.casefold(): text for text in names if isinstance(text, str)}
+    wanted = name.casefold()
+    if len(wanted) > MAX_COMPARED_CHARS:
+        return ""
+    close = get_close_matches(wanted, [text for text in known if len(text) <= MAX_COMPARED_CHARS])
+    return f" Did you mean {quoted(known[close[0]])}?" if close else ""
+
+
+def named(names: Sequence[str], *, most: int = 20) -> str:
+    """Return names in quotes, the first of many."""
+    first = ", ".join(map(quoted, names[:most]))
+    return f"{first} and {len(names) - most} more" if len(names) > most else first
+
+
+def _visible(text: str) -> str:
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

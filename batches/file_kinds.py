@@ -1,0 +1,82 @@
+"""What a file is that is no text, by its first bytes, and what to do with it."""
+
+import re
+from dataclasses import dataclass
+
+AS_TEXT = "convert it to JSONL or CSV"
+UNPACK = "unpack it and give the file inside (gzip is unpacked for you)"
+SAVE_AS_CSV = 'save it in the spreadsheet as "CSV UTF-8"'
+NO_PROMPTS = "give a file of prompts: JSONL, CSV or text"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file that holds no lines of text, and how to come by the text."""
+
+    name: str
+    remedy: str
+    pattern: re.Pattern[bytes]
+    # A page or a document is text too, and may be what a file of texts begins with.
+    is_text: bool = False
+
+    def __str__(self) -> str:
+        return f"The file is {self.name}, not lines of text: {self.remedy}."
+
+
+def _kind(name: str, remedy: str, pattern: bytes, *, is_text: bool = False) -> Kind:
+    return Kind(name, remedy, re.compile(pattern, re.DOTALL | re.IGNORECASE * is_text), is_text)
+
+
+# The first that matches. Of a ZIP archive the names of the first files tell what is in it.
+KINDS = (
+    _kind("an Excel workbook (.xlsx)", SAVE_AS_CSV, rb"PK\x03\x04.*?xl/"),
+    _kind("a Word document (.docx)", AS_TEXT, rb"PK\x03\x04.*?word/"),
+    _kind("a presentation (.pptx)", AS_TEXT, rb"PK\x03\x04.*?ppt/"),
+    _kind("an OpenDocument file (.ods, .odt)", SAVE_AS_CSV, rb"PK\x03\x04.{26}mimetype"),
+    _kind(
+        "an Office file (.xlsx, .docx)", SAVE_AS_CSV, rb"PK\x03\x04.{26}(\[Content_Types\]|_rels/)"
+    ),
+    _kind("a Numbers spreadsheet", SAVE_AS_CSV, rb"PK\x03\x04.{26}Index/"),
+    _kind("a ZIP archive", UNPACK, rb"PK(\x03\x04|\x05\x06|\x07\x08)"),
+    _kind("an old Office file (.xls, .doc)", SAVE_AS_CSV, rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+    _kind("a Parquet file", AS_TEXT, rb"PAR[1E]"),
+    _kind("an Arrow or Feather file", AS_TEXT, rb"ARROW1|FEA1"),
+    _kind("an ORC file", AS_TEXT, rb"ORC[\x00-\x1f]"),
+    _kind("an Avro file", AS_TEXT, rb"Obj\x01"),
+    _kind("an SQLite database", AS_TEXT, rb"SQLite format 3\x00"),
+    _kind("an HDF5 file", AS_TEXT, rb"\x89HDF\r\n\x1a\n"),
+    _kind("a NumPy array", AS_TEXT, rb"\x93NUMPY"),
+    _kind("a Python pickle", AS_TEXT, rb"\x80[\x02-\x05][\x80-\xff(\x00}\]c]"),
+    _kind("a PDF document", AS_TEXT, rb"%PDF-"),
+    _kind("a PostScript document", AS_TEXT, rb"%!PS"),
+    _kind("a PNG image", NO_PROMPTS, rb"\x89PNG\r\n\x1a\n"),
+    _kind("a JPEG image", NO_PROMPTS, rb"\xff\xd8\xff"),
+    _kind("a GIF image", NO_PROMPTS, rb"GIF8[79]a"),
+    _kind("a WebP image", NO_PROMPTS, rb"RIFF.{4}WEBP"),
+    _kind("a TIFF image", NO_PROMPTS, rb"II\*\x00|MM\x00\*"),
+    _kind("a BMP image", NO_PROMPTS, rb"BM.{4}\x00\x00\x00\x00"),
+    _kind("a sound or video file", NO_PROMPTS, rb"RIFF.{4}(WAVE|AVI )|ID3|OggS\x00|fLaC|.{4}ftyp"),
+    _kind("a bzip2 file", UNPACK, rb"BZh[1-9]1AY&SY"),
+    _kind("an xz file", UNPACK, rb"\xfd7zXZ\x00"),
+    _kind("a Zstandard file", UNPACK, rb"[\x22-\x28]\xb5\x2f\xfd"),
+    _kind("an LZ4 file", UNPACK, rb"\x04\x22\x4d\x18"),
+    _kind("a 7-Zip archive", UNPACK, rb"7z\xbc\xaf\x27\x1c"),
+    _kind("a RAR archive", UNPACK, rb"Rar!\x1a\x07"),
+    _kind("a compressed file (.Z)", UNPACK, rb"\x1f[\x9d\xa0]"),
+    _kind("a tar archive", UNPACK, rb".{257}ustar"),
+    _kind("a program", NO_PROMPTS, rb"\x7fELF|MZ.\x00|[\xce\xcf]\xfa\xed\xfe"),
+    _kind("an RTF document", AS_TEXT, rb"\{\\rtf", is_text=True),
+    _kind("an HTML page", AS_TEXT, rb"\s*<(!doctype html|html)[\s>]", is_text=True),
+    _kind("an XML document", AS_TEXT, rb"\s*<\?xml\s", is_text=True),
+)
+
+
+def kind_of(head: bytes, *, in_lines: bool) -> Kind | None:
+    """Return what a file is that begins so, if it is known to hold no prompts.
+
+    Where any text is a prompt, and not `in_lines` of a format, a page of text is none of these.
+    """
+    for kind in KINDS:
+        if (in_lines or not kind.is_text) and kind.pattern.match(head):
+            return kind
+    return None
