@@ -8,7 +8,6 @@ from typing import Any, BinaryIO, Literal
 from batches.engine.errors import PromptRejected
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import check_body, prompt_body, strict_warnings
-from batches.engine.records import Endpoint
 from batches.engine.strict import StrictProblem
 from batches.lines import (
     WRONG_ENDPOINT,
@@ -65,7 +64,7 @@ class InputOptions:
     put in the form of the strict mode.
     """
 
-    endpoint: Endpoint
+    endpoint: str
     defaults: Mapping[str, Any]
     max_line_bytes: int
     format: InputFormat = "jsonl"
@@ -236,7 +235,7 @@ def _made(
         custom_id, body = make(content, options)
         whole = {**options.defaults, **body}
         check_body(whole, options.endpoint, options.known)
-        check_model(whole["model"], options.models)
+        check_model(whole.get("model"), options.models)
         warnings = strict_warnings(
             body, endpoint=options.endpoint, strict_schemas=options.strict_schemas
         )
@@ -249,9 +248,12 @@ def _made(
             yield LineError(line, code, message, param)
 
 
-def check_model(model: str, models: frozenset[str]) -> None:
-    """Raise PromptRejected for a model that is not among those there are, if they are known."""
-    if models and model not in models:
+def check_model(model: str | None, models: frozenset[str]) -> None:
+    """Raise PromptRejected for a model that is not among those there are, if they are known.
+
+    An endpoint that needs no model has one of its own.
+    """
+    if models and model is not None and model not in models:
         raise PromptRejected(
             f"there is no model {model!r}; there is {', '.join(sorted(models))}"[:1000],
             param="body.model",

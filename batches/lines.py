@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import PAYLOAD, prompt_body
-from batches.engine.records import Endpoint
+from batches.engine.prepare import prompt_body
 
 MAX_CUSTOM_ID_CHARS = 512
 WRONG_ENDPOINT = "invalid_url"
@@ -95,17 +95,21 @@ def storable_value(text: str) -> Any:
     return value
 
 
-def request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
+def request_of(line: dict[str, Any], endpoint: str) -> Request:
     """The request of a line: in the OpenAI form, as a body with a custom_id, or as a prompt."""
     if "body" in line or "url" in line:
         return strict_request_of(line, endpoint)
     custom_id = line.pop("custom_id", None)
     if custom_id is not None and not isinstance(custom_id, str):
         raise PromptRejected("give a text", param="custom_id", code="invalid_type")
+    asked_in = rules_of(endpoint).asked_in
+    if asked_in is None or asked_in == "prompt":
+        # Nothing is short for anything: the line is the body.
+        return custom_id, line
     if "prompt" not in line:
-        if PAYLOAD[endpoint] not in line:
+        if asked_in not in line:
             raise PromptRejected(
-                f"give a body, a prompt or {PAYLOAD[endpoint]}",
+                f"give a body, a prompt or {asked_in}",
                 param="body",
                 code="missing_required_parameter",
             )
@@ -116,7 +120,7 @@ def request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
     return custom_id, {**line, **prompt_body(prompt, endpoint)}
 
 
-def strict_request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
+def strict_request_of(line: dict[str, Any], endpoint: str) -> Request:
     """The request of a line in the OpenAI form, with nothing left out."""
     try:
         request = _RequestLine.model_validate(line)

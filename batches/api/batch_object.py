@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from batches.api.json_items import FirstItems
 from batches.api.pages import Page
-from batches.engine.records import Endpoint, Schedule
+from batches.engine.records import Schedule
 from batches.engine.timing import TimingStats
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch
@@ -93,7 +93,7 @@ class BatchObject(BaseModel):
 
     id: str
     object: Literal["batch"] = "batch"
-    endpoint: Endpoint
+    endpoint: str
     model: str | None
     errors: BatchErrors | None
     input_file_id: str | None

@@ -35,7 +35,7 @@ from batches.inputs import (
 )
 from batches.models import Batch, File, Provider
 from batches.reading import model_of
-from batches.routing import NoProvider, any_provider, choose_provider
+from batches.routing import NoProvider, any_provider, check_endpoint, choose_provider
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -229,6 +229,7 @@ def _of_file(request: Request, asked: CreateBatch, origin: services.Origin) -> B
 
 def _provider_for_file(request: Request, asked: CreateBatch, file: File | None) -> Provider:
     if file is None and asked.provider is None:
+        check_endpoint(asked.endpoint)
         return any_provider()
     model = asked.body.get("model") or (model_of(file) if file else None)
     return _provider(request, asked, model)
@@ -239,6 +240,7 @@ def _provider(request: Request, asked: CreateBatch, model: object) -> Provider:
         name=asked.provider,
         model=model if isinstance(model, str) else None,
         staff=owner_of(request).is_staff,
+        endpoint=asked.endpoint,
     )
 
 

@@ -28,7 +28,6 @@ from batches.engine.liveness import Patience
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import (
-    Endpoint,
     Exchange,
     LadderOptions,
     Outcome,
@@ -89,7 +88,7 @@ class BatchSlice:
         self._ladder = LadderOptions(
             batch.extract_json, batch.repair_json, batch.max_repair_attempts
         )
-        self._known = KnownSchemas(batch.defaults, cast("Endpoint", batch.endpoint))
+        self._known = KnownSchemas(batch.defaults, batch.endpoint)
         self._held = Holdings(batch.batch_size)
         self._exchanges: list[Exchange] = []
         # Outcomes of prompts that nothing is sent for, with the tickets of their chunks.
@@ -278,7 +277,7 @@ class BatchSlice:
     def _prepare(self, chunk: HeldChunk) -> list[PreparedRequest]:
         self._held.add(chunk)
         ticket = chunk.lease.token
-        endpoint = cast("Endpoint", self._batch.endpoint)
+        endpoint = self._batch.endpoint
         requests: list[PreparedRequest] = []
         for prompt in chunk.prompts:
             item = prepare_prompt_request(
