@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches import breaker
+from batches.deliveries import add_callback
 from batches.engine.endpoints import CHAT, rules_of
 from batches.engine.errors import FailureKind
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
@@ -77,6 +78,7 @@ class BatchOptions:
     max_tokens_total: int | None = None
     output_expires_after_s: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    callback_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def create_inline_batch(
     batch = _draft(provider, options, origin)
     with transaction.atomic():
         batch.save(force_insert=True)
+        add_callback(batch)
         store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
         batch.refresh_from_db(from_queryset=Batch.objects.whole())
     ring_for(batch)
@@ -146,6 +149,7 @@ def create_batch_of_file(
     batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
     with transaction.atomic():
         batch.save(force_insert=True)
+        add_callback(batch)
         if fault := _fault_of(file, file_id):
             fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [fault])
         # As it was made, not as a quick worker has left it.

@@ -371,8 +371,8 @@ def test_a_budget_in_dollars_is_refused_where_nothing_counts_towards_it(
     provider.prices = {MODEL: {"input": 1, "output": 1}}
     provider.save()
     body = BODIES[endpoint][1][0]
-    asked = {"endpoint": endpoint, "body": {"model": MODEL, **body}, "requests": [body]}
-    asked["max_cost"] = 1
+    shared = {"model": MODEL, **body}
+    asked = {"endpoint": endpoint, "body": shared, "requests": [body], "max_cost": 1}
     error = error_of(client.post("/v1/batches", asked, content_type="application/json"), 400)
     assert (error["code"], error["param"]) == ("invalid_value", "max_cost")
     assert endpoint in error["message"]

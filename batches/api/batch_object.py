@@ -113,6 +113,7 @@ class BatchObject(BaseModel):
     request_counts: RequestCounts
     usage: BatchUsage
     metadata: dict[str, str] | None
+    callback_url: str | None
 
     provider: str
     pause_reason: str | None
@@ -134,6 +135,14 @@ class BatchObject(BaseModel):
     timing: BatchTiming
     failures: dict[str, int] | None
     rungs: dict[str, int] | None
+
+
+class CreatedBatch(BatchObject):
+    """A new batch. One with a `callback_url` comes with the secret that signs its events; only the
+    answer to the request that creates the batch has it, also if that request is repeated with its
+    idempotency key."""
+
+    callback_secret: str | None = None
 
 
 class BatchPage(Page):
@@ -207,6 +216,7 @@ def _object(batch: Batch, *, errors: BatchErrors | None, model: Any) -> BatchObj
         ),
         usage=_usage(batch),
         metadata=batch.metadata or None,
+        callback_url=batch.callback_url or None,
         provider=batch.provider.name,
         pause_reason=batch.standstill or None,
         waiting=_waiting(batch),

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from batches.api.errors import ApiError
 from batches.api.view import RequestModel
+from batches.api.webhook_objects import Url
 from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.records import Schedule
@@ -83,6 +84,7 @@ class CreateBatch(RequestModel):
     completion_window: Window | None = None
     metadata: Metadata | None = None
     output_expires_after: OutputExpiresAfter | None = None
+    callback_url: Url | None = None
 
     provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)
@@ -146,6 +148,7 @@ class CreateBatch(RequestModel):
             strict_schemas=self.strict_schemas,
             output_expires_after_s=expiry.seconds if expiry else None,
             metadata=self.metadata or {},
+            callback_url=self.callback_url or "",
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from pydantic import BaseModel
 from rest_framework.request import Request
 
@@ -32,14 +32,21 @@ def list_page(
     default_limit: int,
     max_limit: int,
     orders: Sequence[Order] = ("desc",),
+    chosen: Q | None = None,
 ) -> dict[str, Any]:
-    """A page of rows that have a public_id, by age; the first of `orders` is the default."""
+    """A page of rows that have a public_id, by age; the first of `orders` is the default.
+
+    Of the rows only those that are `chosen` are shown, but a page may begin after any: the last row
+    of the page before may meanwhile be none of the chosen.
+    """
     limit = limit_of(request, default=default_limit, most=max_limit)
     order = _choice(request, "order", orders)
     sign, further = ("-", "pk__lt") if order == "desc" else ("", "pk__gt")
     after = request.query_params.get("after")
     if after:
         queryset = queryset.filter(**{further: _pk_of(queryset, after)})
+    if chosen is not None:
+        queryset = queryset.filter(chosen)
     rows = list(queryset.order_by(f"{sign}pk")[: limit + 1])
     return as_page([present(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
@@ -64,7 +71,7 @@ def limit_of(request: Request, *, default: int, most: int) -> int:
     # Not int() alone: it takes "1_0", " 1", other scripts' digits and texts of any length.
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
     if not 1 <= number <= most:
-        raise _invalid("limit", f"must be a whole number between 1 and {most}")
+        raise invalid("limit", f"must be a whole number between 1 and {most}")
     return number
 
 
@@ -78,7 +85,7 @@ def _choice(request: Request, name: str, choices: Sequence[Order]) -> Order:
     for choice in choices:
         if choice == text:
             return choice
-    raise _invalid(name, f"must be {' or '.join(choices)}")
+    raise invalid(name, f"must be {' or '.join(choices)}")
 
 
 def _pk_of(queryset: QuerySet[M], after: str) -> int:
@@ -86,10 +93,11 @@ def _pk_of(queryset: QuerySet[M], after: str) -> int:
     if NUL not in after:
         known = queryset.filter(public_id=after).values_list("pk", flat=True).first()
     if known is None:
-        raise _invalid("after", no_such_place(after))
+        raise invalid("after", no_such_place(after))
     return int(known)
 
 
-def _invalid(param: str, reason: str) -> ApiError:
+def invalid(param: str, reason: str) -> ApiError:
+    """Return the 400 for the value of a query parameter."""
     message = f"Invalid value for '{param}': {reason}."
     return ApiError(400, message, code="invalid_value", param=param)
