@@ -60,7 +60,7 @@ def convert(stream: BinaryIO, options: InputOptions, target: IO[bytes]) -> Conve
 
     Holds one line in memory, whatever the size of the input.
     """
-    found = Converted(Demand(options.defaults))
+    found = Converted(Demand(options.defaults, options.endpoint))
     _write(read_prompts(stream, options), options, target, found)
     if not found.prompts and not found.errors:
         found.errors.append(LineError(1, "empty_file", NO_PROMPTS))

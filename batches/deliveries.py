@@ -13,16 +13,17 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, F, Min, Value, When
+from django.db.models import Case, F, Min, Q, Value, When
 from django.db.models.functions import Now
 from django.dispatch import Signal
 from django.utils import timezone
 
 from batches.addresses import AddressPolicy
 from batches.couriers import Couriers
-from batches.encryption import NotDecryptable, decrypt
+from batches.encryption import NotDecryptable, decrypt, encrypt
 from batches.lifecycle import BatchStatus
 from batches.models import (
+    EVENT_TYPES,
     Batch,
     BatchQuerySet,
     WebhookDelivery,
@@ -31,7 +32,7 @@ from batches.models import (
     public_id,
 )
 from batches.webhook_client import DEADLINE_S, Answer, post
-from batches.webhook_events import WebhookEvent
+from batches.webhook_events import WebhookEvent, new_secret
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,10 @@ def announce(batch_id: int, status: BatchStatus) -> None:
     batch = Batch.objects.only("owner_id", "public_id").get(pk=batch_id)
     if batch.owner_id is None:
         return
+    # The callback of another batch is none of its business.
+    mine = Q(batch=None) | Q(batch=batch_id)
+    endpoints = WebhookEndpoint.objects.filter(mine, owner=batch.owner_id).order_by("pk")
     # Locked, so that none is deleted before what is written here refers to it.
-    endpoints = WebhookEndpoint.objects.filter(owner=batch.owner_id).order_by("pk")
     subscribed = [
         endpoint
         for endpoint in endpoints.select_for_update(no_key=True)
@@ -97,6 +100,22 @@ def announce(batch_id: int, status: BatchStatus) -> None:
     )
     for delivery in deliveries:
         transaction.on_commit(partial(_ring, delivery.pk), robust=True)
+
+
+def add_callback(batch: Batch) -> None:
+    """Have the callback URL of a batch told of its end; in the transaction that stores the batch.
+
+    Each callback has a secret of its own.
+    """
+    if batch.callback_url and batch.owner_id is not None:
+        WebhookEndpoint.objects.create(
+            owner_id=batch.owner_id,
+            batch=batch,
+            name=f"callback of {batch.public_id}",
+            url=batch.callback_url,
+            event_types=list(EVENT_TYPES),
+            secret=encrypt(new_secret()),
+        )
 
 
 def deliver(delivery_id: int) -> None:
@@ -150,16 +169,25 @@ def retry_delay_s(attempts: int, *, chance: float) -> float:
 def sweep_deliveries() -> int:
     """Ring for what is due, an event for each endpoint; give up and forget what is old.
 
-    Returns how often it rang. The next event of an endpoint is rung for when one is through.
+    Return how often it rang. The next event of an endpoint is rung for when one is through. Owners
+    share the rings, since one may have a callback for each of thousands of batches.
     """
     _give_up()
     _forget()
-    endpoints = WebhookDelivery.objects.due().values("endpoint")
-    firsts = endpoints.annotate(first=Min("pk"), since=Min("next_attempt_at")).order_by("since")
-    pks = list(firsts.values_list("first", flat=True)[:MOST_RINGS])
+    owners = _first_due("endpoint__owner").values_list("endpoint__owner", flat=True)[:MOST_RINGS]
+    pks: list[int] = []
+    for owner in owners:
+        firsts = _first_due("endpoint").filter(endpoint__owner=owner)
+        pks += firsts.values_list("first", flat=True)[: max(MOST_RINGS // len(owners), 1)]
     for pk in pks:
         _ring(pk)
     return len(pks)
+
+
+def _first_due(group: str) -> Any:
+    """Return the first due delivery of each endpoint or owner, those that wait longest first."""
+    grouped = WebhookDelivery.objects.due().values(group)
+    return grouped.annotate(first=Min("pk"), since=Min("next_attempt_at")).order_by("since")
 
 
 def _claim(delivery: WebhookDelivery) -> bool:

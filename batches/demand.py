@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
+from batches.engine.endpoints import rules_of
 from batches.engine.records import Usage
 from batches.engine.volume import CHARS_PER_TOKEN, chars_by_field
 from batches.inputs import NewPrompt
@@ -38,16 +39,17 @@ class Estimate:
 class Demand:
     """Counts prompts and their characters by the model and the longest answer that they ask for."""
 
-    def __init__(self, defaults: Mapping[str, Any]) -> None:
+    def __init__(self, defaults: Mapping[str, Any], endpoint: str) -> None:
         self._defaults = defaults
-        self._shared = chars_by_field(defaults)
+        self._endpoint = endpoint
+        self._shared = chars_by_field(defaults, endpoint)
         self._volumes: dict[tuple[str, int | None], tuple[int, int]] = {}
 
     def count(self, prompt: NewPrompt) -> None:
         own = from_json(prompt.body)
         kind = _kind_of({**self._defaults, **own})
         prompts, chars = self._volumes.get(kind, (0, 0))
-        chars += sum({**self._shared, **chars_by_field(own)}.values())
+        chars += sum({**self._shared, **chars_by_field(own, self._endpoint)}.values())
         self._volumes[kind] = (prompts + 1, chars)
 
     def counting(self, items: Iterable[T]) -> Iterator[T]:
@@ -60,8 +62,9 @@ class Demand:
     def estimate(self, prices: PriceList) -> Estimate:
         """What the prompts may cost at a provider."""
         total = Estimate()
+        usual = USUAL_ANSWER_TOKENS if rules_of(self._endpoint).answers_in_text else 0
         for (model, longest), (prompts, chars) in self._volumes.items():
-            answer = min(longest or USUAL_ANSWER_TOKENS, LONGEST_ANSWER_TOKENS)
+            answer = min(longest or usual, LONGEST_ANSWER_TOKENS)
             usage = Usage(chars // CHARS_PER_TOKEN, prompts * answer)
             cost = prices.cost(model, usage)
             total = replace(

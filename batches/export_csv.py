@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from batches.engine.replies import answer_in
+from batches.engine.replies import shown_in
 from batches.formats import microseconds
-from batches.models import Batch
+from batches.models import Batch, Result
 from batches.result_pages import result_rows_of
 
 _STORED = (
@@ -26,7 +26,10 @@ def csv_lines(batch: Batch) -> Iterator[bytes]:
     # A mark by which Excel knows UTF-8.
     yield b"\xef\xbb\xbf" + _line(HEADER)
     for _, index, custom_id, *stored, body, parsed in result_rows_of(batch, _FIELDS):
-        answer = parsed if parsed is not None else answer_in(batch.endpoint, body)
+        answer = parsed
+        if parsed is None:
+            succeeded = stored[0] == Result.SUCCEEDED
+            answer = shown_in(batch.endpoint, body, succeeded=succeeded)
         yield _line((index, custom_id, answer, *stored))
 
 

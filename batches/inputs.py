@@ -8,7 +8,6 @@ from typing import Any, BinaryIO, Literal
 from batches.engine.errors import PromptRejected
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import check_body, prompt_body, strict_warnings
-from batches.engine.records import Endpoint
 from batches.engine.sendable import text_fault
 from batches.engine.strict import StrictProblem
 from batches.engine.wording import did_you_mean, missing, quoted, supported, wrong_value
@@ -102,7 +101,7 @@ class InputOptions:
     put in the form of the strict mode.
     """
 
-    endpoint: Endpoint
+    endpoint: str
     defaults: Mapping[str, Any]
     max_line_bytes: int
     format: InputFormat = "jsonl"
@@ -254,7 +253,7 @@ def _made(
         custom_id, body = make(content, options)
         whole = {**options.defaults, **body}
         check_body(whole, options.endpoint, options.known)
-        check_model(whole["model"], options.models)
+        check_model(whole.get("model"), options.models)
         warnings = strict_warnings(
             body, endpoint=options.endpoint, strict_schemas=options.strict_schemas
         )
@@ -267,9 +266,12 @@ def _made(
             yield LineError(line, code, message, param, unit)
 
 
-def check_model(model: str, models: frozenset[str]) -> None:
-    """Raise PromptRejected for a model that is not among those there are, if they are known."""
-    if models and model not in models:
+def check_model(model: str | None, models: frozenset[str]) -> None:
+    """Raise PromptRejected for a model that is not among those there are, if they are known.
+
+    An endpoint that needs no model has one of its own.
+    """
+    if models and model is not None and model not in models:
         known = sorted(models)
         hint = f"{supported(known[:MAX_NAMED])}{did_you_mean(model, known)}"
         raise wrong_value("body.model", model, hint, code="model_not_found")

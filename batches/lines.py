@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import PAYLOAD, prompt_body
-from batches.engine.records import Endpoint
+from batches.engine.prepare import prompt_body
 from batches.engine.sendable import NUL, fault_of, text_fault, unsendable
 from batches.engine.wording import described, missing, named, quoted, wrong_type, wrong_value
 from batches.explanations import explained
@@ -107,15 +107,19 @@ def storable_value(text: str) -> Any:
     return value
 
 
-def request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
+def request_of(line: dict[str, Any], endpoint: str) -> Request:
     """Return the request of a line: in the OpenAI form, as a body, or as a prompt."""
     if "body" in line or "url" in line:
         return strict_request_of(line, endpoint)
     custom_id = line.pop("custom_id", None)
     if custom_id is not None and not isinstance(custom_id, str):
         raise wrong_type("custom_id", custom_id, "a string")
-    if "prompt" not in line or PAYLOAD[endpoint] == "prompt":
-        _check_has_payload(line, endpoint)
+    asked_in = rules_of(endpoint).asked_in
+    if asked_in is None:
+        # Nothing is short for anything: the line is the body.
+        return custom_id, line
+    if "prompt" not in line or asked_in == "prompt":
+        _check_has_payload(line, asked_in)
         return custom_id, line
     prompt = line.pop("prompt")
     if not isinstance(prompt, str):
@@ -123,17 +127,17 @@ def request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
     return custom_id, {**line, **prompt_body(prompt, endpoint)}
 
 
-def _check_has_payload(line: dict[str, Any], endpoint: Endpoint) -> None:
-    payload = PAYLOAD[endpoint]
+def _check_has_payload(line: dict[str, Any], payload: str) -> None:
     if payload not in line:
         there = f"it has only {named(list(line))}" if line else "it is empty"
         hint = f"Give 'body', 'prompt' or '{payload}' in the line; {there}."
         raise missing("body", hint)
 
 
-def strict_request_of(line: dict[str, Any], endpoint: Endpoint) -> Request:
+def strict_request_of(line: dict[str, Any], endpoint: str) -> Request:
     """Return the request of a line in the OpenAI form, or of one that is nothing but its body."""
-    if not _REQUEST_FIELDS & line.keys() and PAYLOAD[endpoint] in line:
+    asked_in = rules_of(endpoint).asked_in
+    if not _REQUEST_FIELDS & line.keys() and (asked_in is None or asked_in in line):
         return request_of(line, endpoint)
     try:
         request = _RequestLine.model_validate(line)

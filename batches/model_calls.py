@@ -5,15 +5,18 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from batches.engine.endpoints import rules_of
 from batches.engine.pace import Slot
 from batches.engine.pace_rules import RULES, UNITS, Bucket, Source, Unit, Window
 from batches.engine.records import PreparedRequest
 from batches.engine.reset_meaning import LimitReader
+from batches.engine.volume import tokens_read
 from batches.rate_limits import Limits, News
 
 # An answer of unknown length, in tokens.
 USUAL_ANSWER = 500.0
 BYTES_PER_TOKEN = 4
+LARGE_REQUEST_BYTES = 128 * 1024
 # How fast the usual length of answers follows what comes.
 LEARNING = 0.1
 
@@ -84,11 +87,11 @@ class ModelCalls:
         answer = USUAL_ANSWER
         if self.answer_mean is not None:
             answer = self.answer_mean + self.answer_spread
-        if request.endpoint == "/v1/embeddings":
+        if not rules_of(request.endpoint).answers_in_text:
             answer = 0.0
         elif request.max_output_tokens is not None:
             answer = min(answer, float(request.max_output_tokens))
-        return len(request.content) / BYTES_PER_TOKEN + answer
+        return _tokens_asked(request) + answer
 
     def answered(self, tokens: int) -> None:
         """Learn how long answers are; the first one alone says little of how they differ."""
@@ -126,6 +129,17 @@ class ModelCalls:
                 learned = float(f"{60 * limit.rate:.2g}")
                 found.setdefault(unit, {})["learned_per_minute"] = learned
         return found
+
+
+def _tokens_asked(request: PreparedRequest) -> float:
+    """Return about how many tokens a request has.
+
+    One that is large is read for its texts: a photograph in it has as many bytes as a book.
+    """
+    size = len(request.content)
+    if size > LARGE_REQUEST_BYTES:
+        return float(tokens_read(request.content, request.endpoint))
+    return size / BYTES_PER_TOKEN
 
 
 def said(unit: Unit, known: Bucket | Window, age_s: float) -> News:

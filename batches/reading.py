@@ -20,7 +20,6 @@ from batches.batch_leases import (
     leased,
     release_batch,
 )
-from batches.engine.records import Endpoint
 from batches.finishing import fail_input
 from batches.ingest import InputRefused, LeaseLost, as_error, clear, store_prompts
 from batches.inputs import InputOptions, LineError, read_prompts
@@ -99,7 +98,7 @@ def _fault(message: str) -> LineError:
 
 def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
     options = InputOptions(
-        endpoint=cast("Endpoint", batch.endpoint),
+        endpoint=batch.endpoint,
         defaults=batch.defaults,
         max_line_bytes=settings.MAX_LINE_BYTES,
         strict=True,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from batches.engine.endpoints import CHAT, ENDPOINTS
 from batches.models import Provider
 
 _NONE_YET = "There is no provider yet; have an administrator add one."
@@ -16,17 +17,37 @@ class NoProvider(Exception):
         self.code = code
 
 
-def choose_provider(*, name: str | None, model: str | None, staff: bool) -> Provider:
+def check_endpoint(endpoint: str) -> None:
+    """Raise NoProvider for an endpoint that is neither known nor allowed on a provider."""
+    if endpoint in ENDPOINTS:
+        return
+    extra = Provider.objects.exclude(extra_endpoints=[]).values_list("extra_endpoints", flat=True)
+    allowed = {path for paths in extra for path in paths}
+    if endpoint not in allowed:
+        supported = ", ".join(map(repr, (*ENDPOINTS, *sorted(allowed))))
+        raise NoProvider(
+            f"Invalid value for 'endpoint': {endpoint!r} is not supported. Supported values are: "
+            f"{supported}. Staff can allow other paths on a provider.",
+            param="endpoint",
+            code="invalid_value",
+        )
+
+
+def choose_provider(
+    *, name: str | None, model: str | None, staff: bool, endpoint: str = CHAT
+) -> Provider:
     """The provider for a batch whose first prompt asks for a model. Raises NoProvider.
 
     Of several that have the model it is the default one, or else the oldest. Whether it takes the
     models of all the prompts is seen when they are read. Only staff are told which providers there
     are: a name may be a private address with the variable of its key.
     """
+    check_endpoint(endpoint)
     if name is not None:
-        return _named(name, staff=staff)
+        return _allowing(endpoint, _named(name, staff=staff))
     # The default first; there are few.
-    providers = list(Provider.objects.order_by("-is_default", "pk"))
+    there = Provider.objects.order_by("-is_default", "pk")
+    providers = [provider for provider in there if provider.allows(endpoint)]
     for provider in providers:
         if model is not None and model in provider.model_names:
             return provider
@@ -52,6 +73,17 @@ def _named(name: str, *, staff: bool) -> Provider:
             f"There is no provider {name!r}. {_choice(Provider.objects.all(), staff=staff)}",
             param="provider",
             code="provider_not_found",
+        )
+    return provider
+
+
+def _allowing(endpoint: str, provider: Provider) -> Provider:
+    if not provider.allows(endpoint):
+        raise NoProvider(
+            f"Invalid value for 'endpoint': provider {provider.name!r} does not allow "
+            f"{endpoint!r}. Have staff add it to the endpoints of the provider, or name another.",
+            param="endpoint",
+            code="invalid_value",
         )
     return provider
 

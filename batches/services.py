@@ -16,10 +16,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches import breaker
+from batches.deliveries import add_callback
+from batches.engine.endpoints import CHAT, rules_of
 from batches.engine.errors import FailureKind
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import strict_warnings
-from batches.engine.records import Endpoint, Schedule, Usage
+from batches.engine.records import Schedule, Usage
 from batches.engine.retry import RetryPolicy
 from batches.files import BATCH
 from batches.finishing import fail_input, finish_batch
@@ -58,7 +60,7 @@ class NoPrice(NotPossible):
 class BatchOptions:
     """How a batch is run; `defaults` lie under the body of every prompt."""
 
-    endpoint: Endpoint = "/v1/chat/completions"
+    endpoint: str = CHAT
     defaults: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = DEFAULT_BATCH_SIZE
     schedule: Schedule = "rolling"
@@ -76,6 +78,7 @@ class BatchOptions:
     max_tokens_total: int | None = None
     output_expires_after_s: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    callback_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ def create_inline_batch(
     batch = _draft(provider, options, origin)
     with transaction.atomic():
         batch.save(force_insert=True)
+        add_callback(batch)
         store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
         batch.refresh_from_db(from_queryset=Batch.objects.whole())
     ring_for(batch)
@@ -145,6 +149,7 @@ def create_batch_of_file(
     batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
     with transaction.atomic():
         batch.save(force_insert=True)
+        add_callback(batch)
         if fault := _fault_of(file, file_id):
             fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [fault])
         # As it was made, not as a quick worker has left it.
@@ -177,6 +182,11 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
 
 def check_price(provider: Provider, options: BatchOptions) -> None:
     """Raise NoPrice if nobody can tell when the budget of a batch is spent."""
+    if options.max_cost is not None and not rules_of(options.endpoint).counts_tokens:
+        raise NoPrice(
+            f"max_cost cannot be kept: replies of {options.endpoint} count no tokens, and prices "
+            "are by the token. Leave it out, and set the budget at the provider."
+        )
     model = options.defaults.get("model")
     if options.max_cost is None or not isinstance(model, str):
         return

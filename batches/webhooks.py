@@ -14,7 +14,7 @@ from django.utils import timezone
 from batches.addresses import AddressPolicy
 from batches.deliveries import send
 from batches.encryption import NotDecryptable, decrypt, encrypt
-from batches.models import WebhookEndpoint, lease_end, public_id
+from batches.models import Batch, WebhookEndpoint, lease_end, public_id
 from batches.services import NotPossible
 from batches.webhook_client import Answer, check_webhook_url
 from batches.webhook_events import SECRET_PREFIX, WebhookEvent, new_secret
@@ -37,13 +37,13 @@ class WithSecret:
 
 def create_endpoint(owner: User, *, name: str, url: str, event_types: Sequence[str]) -> WithSecret:
     """Have an address told of events. Raises UrlRefused, and NotPossible at the limit."""
-    _check_url(url)
+    check_url(url)
     secret = new_secret()
     with transaction.atomic():
         # One after the other, so that the limit holds.
         User.objects.select_for_update(no_key=True).get(pk=owner.pk)
         most = settings.MAX_WEBHOOK_ENDPOINTS_PER_USER
-        if WebhookEndpoint.objects.filter(owner=owner).count() >= most:
+        if WebhookEndpoint.objects.standing().filter(owner=owner).count() >= most:
             raise NotPossible(f"a user has at most {most} webhook endpoints; delete one first")
         endpoint = WebhookEndpoint.objects.create(
             owner=owner,
@@ -65,7 +65,7 @@ def update_endpoint(
 ) -> WebhookEndpoint:
     """Change what is given. Raises UrlRefused."""
     if url is not None:
-        _check_url(url)
+        check_url(url)
     given = {
         "name": name,
         "url": url,
@@ -124,7 +124,17 @@ def secret_hint(endpoint: WebhookEndpoint) -> str | None:
         return None
 
 
-def _check_url(url: str) -> None:
+def callback_secret(batch: Batch) -> str | None:
+    """Return the secret that signs the events of the callback of a batch, if it has one."""
+    callback = WebhookEndpoint.objects.filter(batch=batch).first()
+    try:
+        return decrypt(callback.secret) if callback else None
+    except NotDecryptable:
+        return None
+
+
+def check_url(url: str) -> None:
+    """Raise UrlRefused for a URL that events are not sent to."""
     try:
         check_webhook_url(url, AddressPolicy(settings.WEBHOOK_PRIVATE_HOSTS))
     except ValueError as error:

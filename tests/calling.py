@@ -9,7 +9,7 @@ import pytest
 
 from batches.addresses import AddressPolicy
 from batches.engine.errors import ProviderError
-from batches.engine.records import Endpoint, PreparedRequest
+from batches.engine.records import PreparedRequest
 from batches.provider_client import ProviderClient
 from batches.ways_out import WayOut
 from tests.scripted_server import ScriptedServer, Step
@@ -19,7 +19,7 @@ LOOPBACK = AddressPolicy(["127.0.0.0/8"])
 
 
 def request(
-    content: bytes = b'{"model":"m"}', endpoint: Endpoint = "/v1/chat/completions"
+    content: bytes = b'{"model":"m"}', endpoint: str = "/v1/chat/completions"
 ) -> PreparedRequest:
     return PreparedRequest(index=0, custom_id="a", endpoint=endpoint, content=content)
 

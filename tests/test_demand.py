@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from batches.demand import USUAL_ANSWER_TOKENS, Demand, Estimate
+from batches.engine.endpoints import CHAT, RULES
 from batches.inputs import NewPrompt
 from batches.prices import PriceList
 
@@ -16,8 +17,15 @@ def prompt(**body: Any) -> NewPrompt:
     return NewPrompt(line=1, custom_id="a", body=json.dumps(body))
 
 
+def endpoint_of(*bodies: dict[str, Any]) -> str:
+    """The endpoint that these bodies are for, by the field that holds what is asked."""
+    fields = {name for body in bodies for name in body}
+    found = (path for path in RULES if RULES[path].asked_in in fields)
+    return min(found, key=lambda path: not RULES[path].answers_in_text, default=CHAT)
+
+
 def estimate(defaults: dict[str, Any], *prompts: NewPrompt) -> Estimate:
-    demand = Demand(defaults)
+    demand = Demand(defaults, endpoint_of(defaults, *(json.loads(one.body) for one in prompts)))
     assert list(demand.counting(prompts)) == list(prompts)
     return demand.estimate(PriceList(URL, PRICES))
 
@@ -51,8 +59,9 @@ def test_the_texts_count_and_not_the_json_around_them() -> None:
 def test_what_is_shared_counts_for_each_prompt_that_brings_none_of_its_own() -> None:
     tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
     size = len(json.dumps(tools))
-    found = estimate({"tools": tools, "prompt": "x" * 4000}, prompt(), asked(""), prompt(prompt=""))
-    assert found.input_tokens == (3 * size + 2 * 4000 + 16) // 4
+    shared = {"tools": tools, "messages": [{"role": "user", "content": "x" * 4000}]}
+    found = estimate(shared, prompt(), asked(""), prompt(messages=[]))
+    assert found.input_tokens == (3 * size + 4000 + 2 * 16) // 4
 
 
 def test_a_prompt_may_ask_another_model_and_for_a_shorter_answer() -> None:

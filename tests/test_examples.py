@@ -1,6 +1,6 @@
 """The prompts that `make demo` runs."""
 
-from batches.engine.records import ENDPOINTS
+from batches.engine.endpoints import ENDPOINTS
 from batches.inputs import InputOptions, NewPrompt, read_prompts
 from tests.processes.stack import ROOT
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batches.engine.endpoints import ENDPOINTS
 from batches.engine.prepare import prompt_body
-from batches.engine.records import ENDPOINTS, Endpoint
 from batches.inputs import (
     InputFormat,
     InputOptions,
@@ -20,7 +20,7 @@ from batches.inputs import (
 )
 from batches.lines import MAX_CUSTOM_ID_CHARS, checked_id
 
-CHAT: Endpoint = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]
 BODY = {"messages": MESSAGES}
 BOM = b"\xef\xbb\xbf"
@@ -30,7 +30,7 @@ def read(
     raw: bytes | io.BufferedReader,
     *,
     form: InputFormat = "jsonl",
-    endpoint: Endpoint = CHAT,
+    endpoint: str = CHAT,
     defaults: dict[str, Any] | None = None,
     max_line_bytes: int = 1_000_000,
 ) -> list[NewPrompt | LineError]:
@@ -73,7 +73,7 @@ def test_a_line_of_the_batch_api_is_a_prompt() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_short_line_is_a_prompt(endpoint: Endpoint) -> None:
+def test_a_short_line_is_a_prompt(endpoint: str) -> None:
     body = prompt_body("hi", endpoint)
     raw = b"\n".join(
         [

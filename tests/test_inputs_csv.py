@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batches.engine.endpoints import ENDPOINTS
 from batches.engine.prepare import prompt_body
-from batches.engine.records import ENDPOINTS, Endpoint
 from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
 from tests.test_inputs import faults, prompts
 from tests.test_inputs_hostile import peak_of
 
-CHAT: Endpoint = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
 BOM = b"\xef\xbb\xbf"
 
 
@@ -23,7 +23,7 @@ def read(
     raw: bytes | str,
     *,
     column: str = "prompt",
-    endpoint: Endpoint = CHAT,
+    endpoint: str = CHAT,
     max_line_bytes: int = 100_000,
 ) -> list[NewPrompt | LineError]:
     options = InputOptions(
@@ -50,7 +50,7 @@ def test_a_row_is_a_prompt_with_the_id_that_it_has() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_row_is_asked_in_the_dialect_of_the_endpoint(endpoint: Endpoint) -> None:
+def test_a_row_is_asked_in_the_dialect_of_the_endpoint(endpoint: str) -> None:
     [prompt] = prompts(read("prompt\nhi\n", endpoint=endpoint))
     assert json.loads(prompt.body) == prompt_body("hi", endpoint)
 

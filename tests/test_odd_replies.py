@@ -8,7 +8,6 @@ import pytest
 
 from batches import services
 from batches.engine.prepare import with_response_schema
-from batches.engine.records import Endpoint
 from batches.export import result_rows, write_results
 from batches.inputs import NewPrompt
 from batches.models import Batch, Provider, Result
@@ -20,7 +19,7 @@ from tests.scripted_server import Step, answer, chat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CHAT: Endpoint = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 UNFIT = {
     "error": {

@@ -9,7 +9,6 @@ from django.db.models.functions import Now
 
 from batches import breaker, services
 from batches.engine.prepare import with_response_schema
-from batches.engine.records import Endpoint
 from batches.engine.refusals import FORBIDDEN_TO_PAUSE
 from batches.leases import CRASHES_TO_QUARANTINE
 from batches.models import Batch, Chunk, Provider, Result
@@ -19,7 +18,7 @@ from batches.simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import MODEL, batch_of
 
-CHAT: Endpoint = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
 WINDOW = 10
 ALL = 120
 REFUSED_FROM = 50

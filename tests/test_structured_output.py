@@ -11,7 +11,7 @@ import pytest
 from batches import services
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.prepare import with_response_schema
-from batches.engine.records import Endpoint, Rung
+from batches.engine.records import Rung
 from batches.export import file_line, result_rows
 from batches.inputs import InputOptions, LineError, NewPrompt, prompts_of_objects, prompts_of_texts
 from batches.models import Batch, Provider, Result
@@ -21,8 +21,8 @@ from batches.simulator.effects import AnswerForm
 from batches.summary import summarise
 from tests.makers import MODEL
 
-CHAT: Endpoint = "/v1/chat/completions"
-ENDPOINTS: tuple[Endpoint, ...] = (CHAT, "/v1/responses")
+CHAT = "/v1/chat/completions"
+ENDPOINTS: tuple[str, ...] = (CHAT, "/v1/responses")
 PAGE = Path(__file__).parent.parent / "docs" / "structured-output.md"
 SCHEMA = {
     "type": "object",
@@ -50,7 +50,7 @@ ROWS = list(table())
 
 
 def structured(
-    provider: Provider, texts: list[str], *, endpoint: Endpoint = CHAT, **changes: Any
+    provider: Provider, texts: list[str], *, endpoint: str = CHAT, **changes: Any
 ) -> Batch:
     """A batch that asks for answers in the schema, and has run."""
     defaults = with_response_schema({"model": MODEL}, endpoint=endpoint, schema=SCHEMA)
@@ -78,7 +78,7 @@ def test_the_table_has_every_form_and_every_end() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_each_answer_ends_as_the_table_says(provider: Provider, endpoint: Endpoint) -> None:
+def test_each_answer_ends_as_the_table_says(provider: Provider, endpoint: str) -> None:
     texts = [f"[simulate: answer={form}]" for form, *_ in ROWS]
     assert ends(structured(provider, texts, endpoint=endpoint)) == [row[1] for row in ROWS]
     only_the_first = structured(provider, texts, endpoint=endpoint, **ONLY_THE_FIRST)

@@ -11,10 +11,11 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
 from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
+from batches.engine.endpoints import ENDPOINTS, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import check_body, prompt_body, with_response_schema
-from batches.engine.records import ENDPOINTS, SCHEDULES
+from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.files import unexpired
 from batches.inputs import InputOptions, LineError, format_of
@@ -44,6 +45,13 @@ FORMATS = (
     ("csv", "CSV: a header, and a prompt in each row"),
     ("tsv", "TSV: the same, with tabs between the columns"),
 )
+
+
+def endpoint_choices() -> list[tuple[str, str]]:
+    """Return the endpoints that every provider has, and then those that staff allow on some."""
+    extra = Provider.objects.exclude(extra_endpoints=[]).values_list("extra_endpoints", flat=True)
+    allowed = sorted({path for paths in extra for path in paths})
+    return [(path, path) for path in (*ENDPOINTS, *allowed)]
 
 
 class BatchForm(forms.Form):
@@ -85,7 +93,7 @@ class BatchForm(forms.Form):
         widget=Text(list="models", autocomplete="off"),
         help_text="May be left empty if every prompt of a JSONL file names its own.",
     )
-    endpoint = forms.ChoiceField(choices=[(name, name) for name in ENDPOINTS], widget=Choice())
+    endpoint = forms.ChoiceField(choices=endpoint_choices, widget=Choice())
     parameters = JsonText(
         required=False,
         widget=Lines(rows=3, placeholder='{"temperature": 0.2, "max_completion_tokens": 500}'),
@@ -229,6 +237,7 @@ class BatchForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         self._find_kept()
         self._check_source()
+        self._check_endpoint()
         if not self.errors:
             self._check_defaults()
         if not self.errors:
@@ -253,6 +262,11 @@ class BatchForm(forms.Form):
         elif not self.pasted and not file and "file" not in self.errors:
             self.add_error("prompts", NOTHING_GIVEN)
 
+    def _check_endpoint(self) -> None:
+        provider, endpoint = (self.cleaned_data.get(name) for name in ("provider", "endpoint"))
+        if provider and endpoint and not provider.allows(endpoint):
+            self.add_error("endpoint", f"Provider {provider.name} does not allow {endpoint}.")
+
     @property
     def pasted(self) -> str:
         """The prompts that were pasted."""
@@ -268,7 +282,8 @@ class BatchForm(forms.Form):
         endpoint = self.cleaned_data["endpoint"]
         try:
             # Under a prompt that nothing is wrong with, what is wrong is theirs.
-            check_body({"model": "any", **prompt_body("any", endpoint), **defaults}, endpoint)
+            asked = prompt_body("any", endpoint) if rules_of(endpoint).asked_in else {}
+            check_body({"model": "any", **asked, **defaults}, endpoint)
         except PromptRejected as error:
             self.add_error("parameters", error.message)
 

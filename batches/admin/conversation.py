@@ -4,11 +4,16 @@ Nothing here is HTML. The templates escape it all; a link that a model wrote is 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from batches.engine.prepare import PAYLOAD
+from batches.engine.endpoints import ReplyForm, rules_of
+
+# Of a file within a request this much is shown, and of an image what is said of it.
+MOST_OF_A_FILE = 100
+LONGEST_OF_AN_IMAGE = 2000
+MOST_IMAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +34,26 @@ class Turn:
 
 def asked(body: dict[str, Any], endpoint: str) -> list[Turn]:
     """The messages of a request."""
-    given = body.get(PAYLOAD.get(endpoint, "messages"))  # type: ignore[call-overload]  # any text
+    rules = rules_of(endpoint)
+    given = body.get(rules.asked_in) if rules.asked_in else body
     first = [Turn("instructions", _parts(body["instructions"]))] if "instructions" in body else []
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        return [*first, Turn("user", _parts(given))]
-    return [*first, *(_turn(message) for message in given)]
+    if rules.schema and isinstance(given, list) and all(isinstance(one, dict) for one in given):
+        return [*first, *(_turn(message) for message in given)]
+    return [*first, Turn("user", _parts(given))]
+
+
+def parameters(body: dict[str, Any], endpoint: str) -> str:
+    """The fields of a request beside what is asked, as JSON."""
+    asked_in = rules_of(endpoint).asked_in
+    told = {asked_in, "instructions"} if asked_in else body.keys()
+    return _json({name: value for name, value in body.items() if name not in told})
 
 
 def answered(body: str, endpoint: str) -> list[Turn]:
     """The messages of a reply; of what is none, its JSON."""
     try:
         reply = json.loads(body)
-        turns = list(_TURNS[endpoint](reply))
+        turns = list(_TURNS[rules_of(endpoint).reply](reply))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         turns = []
     return turns or [Turn("reply", [Part(indented(body), is_json=True)])]
@@ -98,12 +111,26 @@ def _text(value: Any) -> Part:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json.dumps(_without_files(value), indent=2, ensure_ascii=False)
+
+
+def _without_files(value: Any) -> Any:
+    """Return a value with the beginning and the length of files that are sent along in it."""
+    if isinstance(value, str) and value.startswith("data:") and len(value) > MOST_OF_A_FILE:
+        return f"{value[:MOST_OF_A_FILE]}… ({len(value)} characters)"
+    if isinstance(value, list):
+        return [_without_files(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _without_files(one) for name, one in value.items()}
+    return value
 
 
 def _chat(reply: dict[str, Any]) -> Iterator[Turn]:
     for choice in reply["choices"]:
-        yield _turn(choice["message"])
+        if "message" in choice:
+            yield _turn(choice["message"])
+        else:
+            yield Turn("completion", [_text(choice["text"])])
 
 
 def _response(reply: dict[str, Any]) -> Iterator[Turn]:
@@ -118,8 +145,31 @@ def _embeddings(reply: dict[str, Any]) -> Iterator[Turn]:
         yield Turn("embedding", [Part(f"{len(vector)} numbers: {shown}, …")])
 
 
-_TURNS = {
-    "/v1/chat/completions": _chat,
-    "/v1/responses": _response,
-    "/v1/embeddings": _embeddings,
+def _moderation(reply: dict[str, Any]) -> Iterator[Turn]:
+    for one in reply["results"]:
+        found = [name for name, is_so in one["categories"].items() if is_so]
+        said = f"flagged: {', '.join(found)}" if one["flagged"] else "not flagged"
+        yield Turn("moderation", [Part(said), Part(_json(one), is_json=True)])
+
+
+def _images(reply: dict[str, Any]) -> Iterator[Turn]:
+    for one in reply["data"][:MOST_IMAGES]:
+        file = one.get("b64_json")
+        shown = f"{len(file)} characters of base64" if isinstance(file, str) else str(one["url"])
+        told = (shown, one.get("revised_prompt"))
+        yield Turn("image", [Part(text[:LONGEST_OF_AN_IMAGE]) for text in told if text])
+
+
+def _as_json(reply: Any) -> Iterator[Turn]:
+    yield Turn("reply", [Part(_json(reply), is_json=True)])
+
+
+_TURNS: dict[ReplyForm, Callable[[Any], Iterator[Turn]]] = {
+    "chat": _chat,
+    "response": _response,
+    "embeddings": _embeddings,
+    "moderation": _moderation,
+    "images": _images,
+    "video": _as_json,
+    "json": _as_json,
 }

@@ -19,6 +19,7 @@ from batches.encryption import NotDecryptable, decrypt, encrypt
 from batches.formats import NOTHING
 from batches.key_variables import VariableRefused, check_variable_of_staff
 from batches.models import Provider
+from batches.models.provider import checked_extra_endpoints
 from batches.prices import check_prices
 from batches.probing import probe
 from batches.provider_client import ProviderClient, checked_base_url, origin_of
@@ -34,10 +35,10 @@ from batches.ways_out import Proxy, checked_authorities, checked_client_certific
 LIMITS = ("requests_per_minute", "tokens_per_minute", "max_in_flight")
 # What the form edits as it is stored.
 PLAIN = ("name", "base_url", "api_key_env", "is_default", *LIMITS)
-_MORE = (*LIMITS, "prices", "ca_certificates", "client_certificate", "proxy")
+_MORE = (*LIMITS, "prices", "extra_endpoints", "ca_certificates", "client_certificate", "proxy")
 # All columns that the form writes.
 COLUMNS = (
-    *(*PLAIN, "model_names", "prices", "api_key_encrypted"),
+    *(*PLAIN, "model_names", "extra_endpoints", "prices", "api_key_encrypted"),
     *("ca_certificates", "client_certificate_encrypted", "proxy_encrypted"),
 )
 
@@ -64,6 +65,12 @@ PROXY_HINT = (
 MODELS_HINT = "One on each line. A prompt that asks for another is refused; leave empty for any."
 
 
+ENDPOINTS_HINT = (
+    "One path on each line, such as /v1/rerank, that batches may call besides the usual endpoints. "
+    "Requests and replies are passed through as JSON."
+)
+
+
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
     """A provider as staff edit it: the key goes in and never comes out."""
 
@@ -77,6 +84,12 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
     forget_key = forms.BooleanField(label="Forget the stored key", required=False, widget=Toggle())
     model_names = forms.CharField(
         label="Models", required=False, widget=Lines(rows=4), help_text=MODELS_HINT
+    )
+    extra_endpoints = forms.CharField(
+        label="More endpoints",
+        required=False,
+        widget=Lines(rows=2, placeholder="/v1/rerank"),
+        help_text=ENDPOINTS_HINT,
     )
 
     prices = JsonText(
@@ -130,6 +143,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         super().__init__(*args, **kwargs)
         if "model_names" in self.fields:
             self.initial["model_names"] = "\n".join(self.instance.model_names)
+            self.initial["extra_endpoints"] = "\n".join(self.instance.extra_endpoints)
             self.initial["prices"] = self.instance.prices or None
             self.initial["ca_certificates"] = self.instance.ca_certificates
             self.initial["proxy"] = self._shown_proxy()
@@ -194,8 +208,10 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         return proxy.url.replace("://", f"://{MASK}@") if proxy.user or proxy.password else text
 
     def clean_model_names(self) -> list[str]:
-        lines = self.cleaned_data["model_names"].splitlines()
-        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+        return _lines(self.cleaned_data["model_names"])
+
+    def clean_extra_endpoints(self) -> list[str]:
+        return checked_extra_endpoints(_lines(self.cleaned_data["extra_endpoints"]))
 
     def clean(self) -> dict[str, Any]:
         # Django's looks whether the name is taken.
@@ -245,6 +261,11 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         # Whichever is the default now makes room for this one.
         left_out: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # it is there
         return {*left_out, "is_default"}
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text that are not blank, each once."""
+    return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def _checked(check: Callable[[str], Any], text: str) -> Any:
@@ -304,6 +325,7 @@ class ProviderAdmin(ModelAdmin[Provider]):
     ) -> None:
         """Store what the form knows of and nothing else: machines write the other columns."""
         obj.model_names = form.cleaned_data["model_names"]
+        obj.extra_endpoints = form.cleaned_data["extra_endpoints"]
         obj.prices = form.cleaned_data["prices"]
         obj.ca_certificates = form.cleaned_data["ca_certificates"]
         obj.client_certificate_encrypted = form.cleaned_data["client_certificate"]

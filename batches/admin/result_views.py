@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,13 +10,13 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from batches.admin.base import allowed, page_context, small_number
-from batches.admin.conversation import Part, Turn, answered, asked
+from batches.admin.conversation import Part, Turn, answered, asked, parameters
 from batches.admin.downloads import download, jsonl_of
 from batches.admin.json_lines import Line, faults_of, marked_lines
 from batches.admin.result_rows import Filter, indexes_after, indexes_before, rows_of
 from batches.engine.asked import answer_schema
+from batches.engine.endpoints import rules_of
 from batches.engine.errors import FailureKind, PromptRejected
-from batches.engine.records import Endpoint
 from batches.engine.replies import answer_in
 from batches.export_csv import csv_lines
 from batches.models import Batch, Prompt, Result
@@ -125,13 +125,12 @@ def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
     """What is shown of a prompt and its result; of what is very long, the beginning."""
     body = {**batch.defaults, **json.loads(prompt.body)}
     said = (found.body or "") if found else ""
-    cut = len(said) > LONGEST_SHOWN
-    turns = answered(said, batch.endpoint) if said and not cut else []
+    turns = _said(said, batch.endpoint)
+    cut = bool(said) and not turns
     parsed = _parsed_lines(batch, body, found) if found and not cut else []
-    rest = {name: value for name, value in body.items() if name not in _SHOWN_AS_TURNS}
     return Reading(
         asked=asked(body, batch.endpoint),
-        parameters=json.dumps(rest, indent=2, ensure_ascii=False),
+        parameters=parameters(body, batch.endpoint),
         answered=turns or ([_cut_turn(said)] if cut else []),
         parsed=parsed,
         faults=sum(len(line.faults) for line in parsed),
@@ -139,7 +138,14 @@ def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
     )
 
 
-_SHOWN_AS_TURNS = frozenset({"messages", "input", "instructions"})
+def _said(body: str, endpoint: str) -> list[Turn]:
+    """Return what is shown of a reply; nothing of one that is too long to be read."""
+    is_long = len(body) > LONGEST_SHOWN
+    if not body or (is_long and rules_of(endpoint).reply != "images"):
+        return []
+    turns = answered(body, endpoint)
+    # Of images only the size is shown; what turns out to be none is as long as it is.
+    return [turn for turn in turns if turn.role == "image"] if is_long else turns
 
 
 def _cut_turn(text: str) -> Turn:
@@ -149,7 +155,7 @@ def _cut_turn(text: str) -> Turn:
 def _parsed_lines(batch: Batch, body: dict[str, Any], found: Result) -> list[Line]:
     """The answer as JSON, where a schema was asked for, with what the schema has against it."""
     try:
-        schema = answer_schema(body, cast(Endpoint, batch.endpoint))
+        schema = answer_schema(body, batch.endpoint)
         if schema is None:
             return []
         text = found.parsed if found.parsed is not None else answer_in(batch.endpoint, found.body)

@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -50,6 +51,10 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
     ordering = ("-pk",)
     actions = None
     change_form_outer_before_template = "admin/batches/endpoint_test.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEndpoint]:
+        """Without the callbacks of single batches, of which there may be thousands."""
+        return super().get_queryset(request).filter(batch=None)
 
     @admin.display(description="Events")
     def events(self, endpoint: WebhookEndpoint) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from batches.addresses import without_addresses
 from batches.api.json_items import FirstItems
 from batches.api.pages import Page
-from batches.engine.records import Endpoint, Schedule
+from batches.engine.records import Schedule
 from batches.engine.timing import TimingStats
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch
@@ -94,7 +94,7 @@ class BatchObject(BaseModel):
 
     id: str
     object: Literal["batch"] = "batch"
-    endpoint: Endpoint
+    endpoint: str
     model: str | None
     errors: BatchErrors | None
     input_file_id: str | None
@@ -114,6 +114,7 @@ class BatchObject(BaseModel):
     request_counts: RequestCounts
     usage: BatchUsage
     metadata: dict[str, str] | None
+    callback_url: str | None
 
     provider: str
     pause_reason: str | None
@@ -135,6 +136,14 @@ class BatchObject(BaseModel):
     timing: BatchTiming
     failures: dict[str, int] | None
     rungs: dict[str, int] | None
+
+
+class CreatedBatch(BatchObject):
+    """A new batch. One with a `callback_url` comes with the secret that signs its events; only the
+    answer to the request that creates the batch has it, also if that request is repeated with its
+    idempotency key."""
+
+    callback_secret: str | None = None
 
 
 class BatchPage(Page):
@@ -208,6 +217,7 @@ def _object(batch: Batch, *, errors: BatchErrors | None, model: Any) -> BatchObj
         ),
         usage=_usage(batch),
         metadata=batch.metadata or None,
+        callback_url=batch.callback_url or None,
         provider=batch.provider.name,
         pause_reason=without_addresses(batch.standstill) or None,
         waiting=_waiting(batch),

@@ -8,8 +8,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from batches.api.errors import ApiError
 from batches.api.view import RequestModel
+from batches.api.webhook_objects import Url
+from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.records import Endpoint, Schedule
+from batches.engine.records import Schedule
 from batches.engine.retry import RetryPolicy
 from batches.engine.wording import named
 from batches.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
@@ -48,6 +50,11 @@ def _checked_depth(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+# Which paths staff have allowed is seen when a provider is looked for.
+Endpoint = Annotated[
+    str,
+    Field(max_length=MAX_PATH_CHARS, examples=list(ENDPOINTS)),
+]
 Window = Annotated[str, AfterValidator(_checked_window)]
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
@@ -80,10 +87,11 @@ class CreateBatch(RequestModel):
     input_file_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     requests: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     prompts: Annotated[list[str], Field(min_length=1)] | None = None
-    endpoint: Annotated[Endpoint, BeforeValidator(_with_version)] = "/v1/chat/completions"
+    endpoint: Annotated[Endpoint, BeforeValidator(_with_version)] = CHAT
     completion_window: Window | None = None
     metadata: Metadata | None = None
     output_expires_after: OutputExpiresAfter | None = None
+    callback_url: Url | None = None
 
     provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)
@@ -148,6 +156,7 @@ class CreateBatch(RequestModel):
             strict_schemas=self.strict_schemas,
             output_expires_after_s=expiry.seconds if expiry else None,
             metadata=self.metadata or {},
+            callback_url=self.callback_url or "",
         )
 
 

@@ -10,9 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches import services
+from batches.api.batch_filters import PARAMETERS as FILTERS
+from batches.api.batch_filters import chosen_batches
 from batches.api.batch_object import (
     BatchObject,
     BatchPage,
+    CreatedBatch,
     DeletedBatch,
     batch_object,
     listed_batch,
@@ -23,6 +26,9 @@ from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch, d
 from batches.api.errors import ApiError
 from batches.api.pages import list_page
 from batches.api.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.api.webhook_objects import WebhookDeliveryPage
+from batches.api.webhooks import PAGE_PARAMETERS as DELIVERY_PARAMETERS
+from batches.api.webhooks import delivery_page, url_refused
 from batches.engine.wording import quoted
 from batches.files import unexpired
 from batches.idempotency import Identity, KeyReused, create_once, digest_of
@@ -34,9 +40,10 @@ from batches.inputs import (
     prompts_of_objects,
     prompts_of_texts,
 )
-from batches.models import Batch, File, Provider
+from batches.models import Batch, File, Provider, WebhookDelivery
 from batches.reading import model_of
-from batches.routing import NoProvider, any_provider, choose_provider
+from batches.routing import NoProvider, any_provider, check_endpoint, choose_provider
+from batches.webhooks import UrlRefused, callback_secret, check_url
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -51,7 +58,7 @@ class BatchesView(ApiView):
         operation_id="create_batch",
         summary="Create a batch",
         request=CreateBatch,
-        responses={200: BatchObject},
+        responses={200: CreatedBatch},
         parameters=[
             OpenApiParameter(
                 "Idempotency-Key",
@@ -81,7 +88,10 @@ class BatchesView(ApiView):
                 param="idempotency_key",
             ) from error
         # As it was made: a worker may have gone on with it already.
-        return reply(batch_object(batch))
+        made = batch_object(batch)
+        if not batch.callback_url:
+            return reply(made)
+        return reply(CreatedBatch(**made.model_dump(), callback_secret=callback_secret(batch)))
 
     @extend_schema(
         operation_id="list_batches",
@@ -90,6 +100,7 @@ class BatchesView(ApiView):
         parameters=[
             OpenApiParameter("after", str, description="the last id of the page before"),
             OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}; {DEFAULT_LIMIT}"),
+            *FILTERS,
         ],
     )
     def get(self, request: Request) -> Response:
@@ -100,6 +111,7 @@ class BatchesView(ApiView):
             listed_batch,
             default_limit=DEFAULT_LIMIT,
             max_limit=MAX_LIMIT,
+            chosen=chosen_batches(request),
         )
         return Response(page)
 
@@ -174,6 +186,21 @@ class RetryView(ApiView):
         return reply(shown(services.retry_batch(found(request, batch_id))))
 
 
+class CallbackDeliveriesView(ApiView):
+    """What the callback of a batch was told."""
+
+    @extend_schema(
+        operation_id="list_batch_deliveries",
+        summary="List deliveries to the callback of a batch",
+        parameters=DELIVERY_PARAMETERS,
+        responses={200: WebhookDeliveryPage},
+    )
+    def get(self, request: Request, batch_id: str) -> Response:
+        """The events for the `callback_url` of a batch and their deliveries, the newest first."""
+        batch = found(request, batch_id)
+        return delivery_page(request, WebhookDelivery.objects.filter(endpoint__batch=batch))
+
+
 def found(request: Request, batch_id: str) -> Batch:
     """The batch with this id, if the user may know of it. Raises ApiError 404."""
     return find(readable_batches(), request, batch_id, kind="batch")
@@ -212,6 +239,11 @@ def _refused_key(given: str, expected: str) -> ApiError:
 
 def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
     """Make the batch that was asked for. Raises ApiError."""
+    if asked.callback_url is not None:
+        try:
+            check_url(asked.callback_url)
+        except UrlRefused as error:
+            raise url_refused(error, asked.callback_url, param="callback_url") from error
     origin = services.Origin(identity.owner, identity.key, identity.digest)
     try:
         if asked.input_file_id is not None:
@@ -233,6 +265,7 @@ def _of_file(request: Request, asked: CreateBatch, origin: services.Origin) -> B
 
 def _provider_for_file(request: Request, asked: CreateBatch, file: File | None) -> Provider:
     if file is None and asked.provider is None:
+        check_endpoint(asked.endpoint)
         return any_provider()
     model = asked.body.get("model") or (model_of(file) if file else None)
     return _provider(request, asked, model)
@@ -243,6 +276,7 @@ def _provider(request: Request, asked: CreateBatch, model: object) -> Provider:
         name=asked.provider,
         model=model if isinstance(model, str) else None,
         staff=owner_of(request).is_staff,
+        endpoint=asked.endpoint,
     )
 
 
@@ -311,6 +345,7 @@ urlpatterns = [
     path("batches", BatchesView.as_view(), name="batches"),
     path("batches/<str:batch_id>", BatchView.as_view(), name="batch"),
     path("batches/<str:batch_id>/cancel", CancelView.as_view(), name="cancel_batch"),
+    path("batches/<str:batch_id>/deliveries", CallbackDeliveriesView.as_view()),
     path("batches/<str:batch_id>/resume", ResumeView.as_view(), name="resume_batch"),
     path("batches/<str:batch_id>/retry", RetryView.as_view(), name="retry_batch"),
 ]

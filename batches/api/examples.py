@@ -11,6 +11,7 @@ RESULT_ID = "batch_req_000000000000002a"
 ENDPOINT_ID = "we_5a6b7c8d9e0f41233210fedcba987654"
 EVENT_ID = "evt_77e1c0de5eed4b1e8c0ffee012345678"
 URL = "https://example.com/hooks/batches"
+SIGNING_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="  # noqa: S105 - an example
 EVENT_TYPES = ["batch.completed", "batch.failed"]
 
 FILE: dict[str, Any] = {
@@ -54,6 +55,7 @@ BATCH: dict[str, Any] = {
         "total_tokens": 66,
     },
     "metadata": {"project": "greetings"},
+    "callback_url": None,
     "provider": "simulated",
     "pause_reason": None,
     "waiting": None,
@@ -177,6 +179,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "ResumeBatch": {"max_cost": 25.0},
     "BatchObject": BATCH,
+    "CreatedBatch": {**BATCH, "callback_url": URL, "callback_secret": SIGNING_SECRET},
     "BatchPage": _page(BATCH),
     "DeletedBatch": _deleted(BATCH_ID, "batch"),
     "ResultPage": _page(RESULT, incomplete=False),
@@ -206,7 +209,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "WebhookEndpointObject": ENDPOINT,
     "WebhookEndpointWithSecret": {
         **ENDPOINT,
-        "signing_secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "signing_secret": SIGNING_SECRET,
     },
     "WebhookEndpointPage": _page(ENDPOINT),
     "DeletedWebhookEndpoint": _deleted(ENDPOINT_ID, "webhook_endpoint.deleted"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from pydantic import BaseModel
 from rest_framework.request import Request
 
@@ -33,14 +33,21 @@ def list_page(
     default_limit: int,
     max_limit: int,
     orders: Sequence[Order] = ("desc",),
+    chosen: Q | None = None,
 ) -> dict[str, Any]:
-    """A page of rows that have a public_id, by age; the first of `orders` is the default."""
+    """A page of rows that have a public_id, by age; the first of `orders` is the default.
+
+    Of the rows only those that are `chosen` are shown, but a page may begin after any: the last row
+    of the page before may meanwhile be none of the chosen.
+    """
     limit = limit_of(request, default=default_limit, most=max_limit)
     order = _choice(request, "order", orders)
     sign, further = ("-", "pk__lt") if order == "desc" else ("", "pk__gt")
     after = request.query_params.get("after")
     if after:
         queryset = queryset.filter(**{further: _pk_of(request, queryset, after)})
+    if chosen is not None:
+        queryset = queryset.filter(chosen)
     rows = list(queryset.order_by(f"{sign}pk")[: limit + 1])
     return as_page([present(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
@@ -90,7 +97,11 @@ def _pk_of(request: Request, queryset: QuerySet[M], after: str) -> int:
     return int(known)
 
 
-def invalid(request: Request, param: str, expected: str) -> ApiError:
-    """Return the 400 for a parameter of the query, with what is expected of it as a sentence."""
-    message = value_text(param, request.query_params.get(param, ""), expected)
+def invalid(request: Request, param: str, expected: str, *, value: str | None = None) -> ApiError:
+    """Return the 400 for a parameter of the query, with what is expected of it as a sentence.
+
+    `value` is the one of several that is refused.
+    """
+    given = request.query_params.get(param, "") if value is None else value
+    message = value_text(param, given, expected)
     return ApiError(400, message, code="invalid_value", param=param)

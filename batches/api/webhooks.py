@@ -1,6 +1,6 @@
 """/v1/webhook_endpoints: who is told when a batch ends."""
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -26,7 +26,7 @@ from batches.api.webhook_objects import (
     with_secret,
 )
 from batches.engine.wording import value_text
-from batches.models import EVENT_TYPES, WebhookEndpoint
+from batches.models import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
 from batches.webhooks import (
     UrlRefused,
     create_endpoint,
@@ -47,14 +47,27 @@ PAGE_PARAMETERS = [
 ]
 
 
-def url_refused(error: UrlRefused, url: str) -> ApiError:
+def url_refused(error: UrlRefused, url: str, *, param: str = "url") -> ApiError:
+    """Return the 400 for a URL that events are not sent to."""
     reason = str(error)
-    message = value_text("url", url, f"{reason[:1].upper()}{reason[1:]}.")
-    return ApiError(400, message, code="invalid_value", param="url")
+    message = value_text(param, url, f"{reason[:1].upper()}{reason[1:]}.")
+    return ApiError(400, message, code="invalid_value", param=param)
 
 
 def found(request: Request, endpoint_id: str) -> WebhookEndpoint:
-    return find(WebhookEndpoint.objects.all(), request, endpoint_id, kind=KIND)
+    return find(WebhookEndpoint.objects.standing(), request, endpoint_id, kind=KIND)
+
+
+def delivery_page(request: Request, deliveries: QuerySet[WebhookDelivery]) -> Response:
+    """Return a page of deliveries, the newest first."""
+    page = list_page(
+        request,
+        deliveries.select_related("endpoint").annotate(public_id=F("event_id")),
+        delivery_object,
+        default_limit=DEFAULT_PAGE,
+        max_limit=MAX_PAGE,
+    )
+    return Response(page)
 
 
 class WebhookEndpointsView(ApiView):
@@ -85,7 +98,7 @@ class WebhookEndpointsView(ApiView):
     )
     def get(self, request: Request) -> Response:
         """The webhook endpoints of the user, the newest first."""
-        endpoints = for_user(WebhookEndpoint.objects.all(), owner_of(request))
+        endpoints = for_user(WebhookEndpoint.objects.standing(), owner_of(request))
         page = list_page(
             request, endpoints, endpoint_object, default_limit=DEFAULT_PAGE, max_limit=MAX_PAGE
         )
@@ -187,15 +200,7 @@ class DeliveriesView(ApiView):
     def get(self, request: Request, endpoint_id: str) -> Response:
         """The events for an endpoint and what became of them, the newest first; for 30 days."""
         endpoint = found(request, endpoint_id)
-        deliveries = endpoint.deliveries.select_related("endpoint")
-        page = list_page(
-            request,
-            deliveries.annotate(public_id=F("event_id")),
-            delivery_object,
-            default_limit=DEFAULT_PAGE,
-            max_limit=MAX_PAGE,
-        )
-        return Response(page)
+        return delivery_page(request, WebhookDelivery.objects.filter(endpoint=endpoint))
 
 
 class EventTypesView(ApiView):

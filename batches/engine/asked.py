@@ -7,21 +7,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from batches.engine.described import holder_of
+from batches.engine.endpoints import Path, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.keywords import Schema
-from batches.engine.records import Endpoint
 from batches.engine.schemas import response_model
 from batches.engine.strict import StrictProblem, strict_problems
 from batches.engine.strict_form import strict_form
 from batches.engine.wording import type_text
-
-Path = tuple[str | int, ...]
-
-# Where a body describes what its answer is to be.
-_FORMAT_OF: dict[Endpoint, Path] = {
-    "/v1/chat/completions": ("response_format",),
-    "/v1/responses": ("text", "format"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +68,7 @@ def _param(path: Path, key: str) -> str:
     return ".".join(map(str, ("body", *path, key)))
 
 
-def asked_schemas(body: Mapping[str, Any], endpoint: Endpoint) -> list[AskedSchema]:
+def asked_schemas(body: Mapping[str, Any], endpoint: str) -> list[AskedSchema]:
     """The schema of the answer, if there is one, then those of strict tools.
 
     Raises PromptRejected for one that is announced and not given.
@@ -85,13 +77,14 @@ def asked_schemas(body: Mapping[str, Any], endpoint: Endpoint) -> list[AskedSche
     return [*([answer] if answer else []), *_tool_schemas(body, endpoint)]
 
 
-def answer_schema(body: Mapping[str, Any], endpoint: Endpoint) -> AskedSchema | None:
+def answer_schema(body: Mapping[str, Any], endpoint: str) -> AskedSchema | None:
     """The JSON Schema that a body asks its answer to fit, if any. Raises PromptRejected."""
-    path = _FORMAT_OF.get(endpoint)
-    form = _at(body, path) if path else None
-    if path is None or not isinstance(form, Mapping) or form.get("type") != "json_schema":
+    place = rules_of(endpoint).schema
+    form = _at(body, place.at) if place else None
+    if place is None or not isinstance(form, Mapping) or form.get("type") != "json_schema":
         return None
-    if endpoint == "/v1/chat/completions":
+    path: Path = place.at
+    if place.is_nested:
         path, form = (*path, "json_schema"), form.get("json_schema")
     schema = form.get("schema") if isinstance(form, Mapping) else None
     if not isinstance(form, Mapping) or not isinstance(schema, Mapping | bool):
@@ -100,7 +93,7 @@ def answer_schema(body: Mapping[str, Any], endpoint: Endpoint) -> AskedSchema | 
     return AskedSchema(schema, path, "schema", strict=form.get("strict") is True)
 
 
-def _tool_schemas(body: Mapping[str, Any], endpoint: Endpoint) -> Iterator[AskedSchema]:
+def _tool_schemas(body: Mapping[str, Any], endpoint: str) -> Iterator[AskedSchema]:
     for path, tool in _functions(body, endpoint):
         if tool.get("strict") is not True:
             continue
@@ -124,21 +117,20 @@ def _no_schema(param: str, described: Any, key: str) -> PromptRejected:
     return PromptRejected(type_text(param, given, expected), param=param)
 
 
-def tool_names(body: Mapping[str, Any], endpoint: Endpoint) -> list[str]:
+def tool_names(body: Mapping[str, Any], endpoint: str) -> list[str]:
     """The names of the functions that a body offers."""
     return [tool["name"] for _, tool in _functions(body, endpoint)]
 
 
-def _functions(
-    body: Mapping[str, Any], endpoint: Endpoint
-) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _functions(body: Mapping[str, Any], endpoint: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """The functions that a body offers as tools; other tools run at the provider's."""
-    tools = body.get("tools") if endpoint in _FORMAT_OF else None
+    place = rules_of(endpoint).schema
+    tools = body.get("tools") if place else None
     for number, tool in enumerate(tools if isinstance(tools, list) else ()):
         if not isinstance(tool, Mapping) or tool.get("type") != "function":
             continue
         path: Path = ("tools", number)
-        if endpoint == "/v1/chat/completions":
+        if place and place.is_nested:
             path, tool = (*path, "function"), tool.get("function")  # noqa: PLW2901 - unwrapped
         if isinstance(tool, Mapping) and isinstance(tool.get("name"), str):
             yield path, tool

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from batches.engine.endpoints import rules_of
 from batches.engine.errors import AnswerRejected
 from batches.engine.excerpts import MAX_SEARCHED_CHARS
 from batches.engine.records import PreparedRequest, Reply, ToolCall
@@ -26,7 +27,7 @@ def follow_up(request: PreparedRequest, reply: Reply, fault: AnswerRejected) -> 
     body: Item = json.loads(request.content)
     complaint = f"That cannot be used: {fault.message[:MAX_REASON_CHARS]}\n{_wish(request, reply)}"
     calls = _answerable(request, reply.tool_calls)
-    if request.endpoint == "/v1/chat/completions":
+    if rules_of(request.endpoint).asked_in == "messages":
         added = _messages(calls, reply, complaint) if calls else _turns(reply, complaint)
         body["messages"] = [*body.get("messages", ()), *added]
     else:

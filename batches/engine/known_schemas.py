@@ -8,7 +8,6 @@ from pydantic import BaseModel
 from batches.engine.asked import AskedSchema, asked_schemas
 from batches.engine.errors import PromptRejected
 from batches.engine.keywords import Schema
-from batches.engine.records import Endpoint
 
 
 class KnownSchemas:
@@ -22,7 +21,7 @@ class KnownSchemas:
     def __init__(
         self,
         defaults: Mapping[str, Any],
-        endpoint: Endpoint,
+        endpoint: str,
         *,
         answer_model: type[BaseModel] | None = None,
     ) -> None:
@@ -55,7 +54,7 @@ class KnownSchemas:
         return self._schemas.get(id(schema)) is schema
 
 
-def _asked_in(defaults: Mapping[str, Any], endpoint: Endpoint) -> list[AskedSchema]:
+def _asked_in(defaults: Mapping[str, Any], endpoint: str) -> list[AskedSchema]:
     try:
         return asked_schemas(defaults, endpoint)
     except PromptRejected:

@@ -14,32 +14,29 @@ from batches.engine.asked import (
 )
 from batches.engine.classes import class_model, type_name
 from batches.engine.described import described_schema
+from batches.engine.endpoints import EndpointRules, rules_of
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.keywords import Schema
 from batches.engine.known_schemas import KnownSchemas
-from batches.engine.records import MAX_TOKENS, Endpoint, Outcome, PreparedRequest, PromptSpec
+from batches.engine.records import MAX_TOKENS, Outcome, PreparedRequest, PromptSpec
 from batches.engine.schemas import response_model, schema_of
 from batches.engine.sendable import text_fault, unsendable
 from batches.engine.strict import StrictProblem
 from batches.engine.strict_form import strict_form
-from batches.engine.tool_choice import tool_demand
+from batches.engine.tool_choice import NO_TOOLS, tool_demand
 from batches.engine.wording import described, missing, type_text, wrong_type, wrong_value
 
 # Fields by which some gateways let a request choose its own destination or credentials.
 FORBIDDEN_FIELDS = frozenset({"api_base", "api_key", "base_url", "extra_headers"})
 
-# The field of a body that holds what is asked.
-PAYLOAD: dict[Endpoint, str] = {
-    "/v1/chat/completions": "messages",
-    "/v1/responses": "input",
-    "/v1/embeddings": "input",
-}
+# What a type of JSON is called in a message to a user.
+_KINDS: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
 
 
 def prepare_prompt_request(
     prompt: PromptSpec,
     *,
-    endpoint: Endpoint,
+    endpoint: str,
     defaults: Mapping[str, Any],
     strict_schemas: bool = False,
     known: KnownSchemas | None = None,
@@ -63,9 +60,9 @@ def prepare_prompt_request(
             response_model=next((known.model_of(one) for one in asked if one.tool is None), None),
             tool_models=_tool_models(body, endpoint, asked, known),
             optional_as_null=strict_schemas,
-            model=body["model"],
+            model=body.get("model") or "",
             max_output_tokens=_max_output_tokens(body),
-            tools=tool_demand(body),
+            tools=tool_demand(body) if rules_of(endpoint).schema else NO_TOOLS,
         )
     except PromptRejected as error:
         return rejected(prompt, error)
@@ -82,7 +79,7 @@ def _max_output_tokens(body: Mapping[str, Any]) -> int | None:
 
 def _tool_models(
     body: Mapping[str, Any],
-    endpoint: Endpoint,
+    endpoint: str,
     asked: Sequence[AskedSchema],
     known: KnownSchemas,
 ) -> dict[str, type[BaseModel] | None]:
@@ -99,11 +96,17 @@ def _strict_body(
     return body
 
 
-def prompt_body(prompt: str, endpoint: Endpoint) -> dict[str, Any]:
-    """The request body that asks this text."""
-    if endpoint == "/v1/chat/completions":
+def prompt_body(prompt: str, endpoint: str) -> dict[str, Any]:
+    """Return the request body that asks this text. Raise PromptRejected if no field takes one."""
+    field = rules_of(endpoint).asked_in
+    if field is None:
+        raise PromptRejected(
+            f"a text alone is no request to {endpoint}: give each request as an object with a body",
+            param="body",
+        )
+    if field == "messages":
         return {"messages": [{"role": "user", "content": prompt}]}
-    return {PAYLOAD[endpoint]: prompt}
+    return {field: prompt}
 
 
 def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
@@ -118,13 +121,12 @@ def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
     )
 
 
-def check_body(
-    body: Mapping[str, Any], endpoint: Endpoint, known: KnownSchemas | None = None
-) -> None:
+def check_body(body: Mapping[str, Any], endpoint: str, known: KnownSchemas | None = None) -> None:
     """Raise PromptRejected for a body that no provider should get."""
-    _check_model(body)
-    _check_payload(body, endpoint)
-    _check_mode(body)
+    rules = rules_of(endpoint)
+    _check_model(body, rules)
+    _check_asked(body, endpoint, rules)
+    _check_mode(body, rules)
     for field in sorted(FORBIDDEN_FIELDS & body.keys()):
         message = (
             f"'body.{field}' is not allowed: the provider of the batch decides where a prompt is "
@@ -138,8 +140,10 @@ def check_body(
             known.model_of(asked)
 
 
-def _check_model(body: Mapping[str, Any]) -> None:
+def _check_model(body: Mapping[str, Any], rules: EndpointRules) -> None:
     model = body.get("model")
+    if model is None and not rules.needs_model:
+        return
     if isinstance(model, str) and model:
         fault = text_fault(model, allow_nul=False)
         if fault:
@@ -152,19 +156,27 @@ def _check_model(body: Mapping[str, Any]) -> None:
     raise PromptRejected(text, param="body.model", code="missing_required_parameter")
 
 
-def _check_payload(body: Mapping[str, Any], endpoint: Endpoint) -> None:
-    payload = PAYLOAD[endpoint]
-    value, param = body.get(payload), f"body.{payload}"
-    if not value:
-        got = f"It is {described(value)}; {endpoint} needs content." if payload in body else ""
+def _check_asked(body: Mapping[str, Any], endpoint: str, rules: EndpointRules) -> None:
+    """Raise PromptRejected for a body that asks nothing, or in no way that the endpoint knows."""
+    asked_in = rules.asked_in
+    if asked_in is not None and not body.get(asked_in):
+        param, value = f"body.{asked_in}", body.get(asked_in)
+        got = f"It is {described(value)}; {endpoint} needs content." if asked_in in body else ""
         raise missing(param, got or f"It is what {endpoint} is asked.")
-    if payload == "messages" and not _are_messages(value):
-        raise wrong_type(param, value, "an array of message objects")
+    if asked_in == "messages" and not _are_messages(body[asked_in]):
+        raise wrong_type("body.messages", body[asked_in], "an array of message objects")
+    for name, kinds in rules.kinds.items():
+        if body.get(name) is not None and not isinstance(body[name], kinds):
+            expected = " or ".join(_KINDS[kind] for kind in kinds)
+            raise wrong_type(f"body.{name}", body[name], expected)
 
 
-def _check_mode(body: Mapping[str, Any]) -> None:
+def _check_mode(body: Mapping[str, Any], rules: EndpointRules) -> None:
     """Raise PromptRejected for a body that wants its answer in another way than a batch gives."""
-    for field, code in (("stream", "streaming_unsupported"), ("background", "unsupported_value")):
+    modes = {"stream": "streaming_unsupported"}
+    if rules.can_defer:
+        modes["background"] = "unsupported_value"
+    for field, code in modes.items():
         if body.get(field):
             expected = f"A batch does not support '{field}': leave it out or set it to false."
             raise wrong_value(f"body.{field}", body[field], expected, code=code)
@@ -175,7 +187,7 @@ def _are_messages(value: object) -> bool:
 
 
 def strict_warnings(
-    body: Mapping[str, Any], *, endpoint: Endpoint, strict_schemas: bool
+    body: Mapping[str, Any], *, endpoint: str, strict_schemas: bool
 ) -> list[StrictProblem]:
     """What a provider may refuse of the schemas that it is sent for the strict mode.
 
@@ -190,7 +202,7 @@ def strict_warnings(
 def with_response_schema(
     defaults: Mapping[str, Any],
     *,
-    endpoint: Endpoint,
+    endpoint: str,
     schema: Schema,
     name: str = "response",
     strict: bool = False,
@@ -208,20 +220,21 @@ def with_response_schema(
 
 
 def _asking(
-    defaults: Mapping[str, Any], endpoint: Endpoint, described: Mapping[str, Any]
+    defaults: Mapping[str, Any], endpoint: str, described: Mapping[str, Any]
 ) -> dict[str, Any]:
-    if endpoint == "/v1/chat/completions":
-        return {**defaults, "response_format": {"type": "json_schema", "json_schema": described}}
-    if endpoint == "/v1/responses":
-        return {**defaults, "text": {"format": {"type": "json_schema", **described}}}
-    message = (
-        f"A schema cannot be used with {endpoint}, whose answers are not JSON that it could fit."
-    )
-    raise PromptRejected(message, param="schema")
+    place = rules_of(endpoint).schema
+    if place is None:
+        message = f"A schema cannot be used with {endpoint}, whose answers are not JSON that it could fit."
+        raise PromptRejected(message, param="schema")
+    form: Mapping[str, Any] = {"json_schema": described} if place.is_nested else described
+    form = {"type": "json_schema", **form}
+    for step in reversed(place.at):
+        form = {step: form}
+    return {**defaults, **form}
 
 
 def with_response_class(
-    defaults: Mapping[str, Any], *, endpoint: Endpoint, model: Any
+    defaults: Mapping[str, Any], *, endpoint: str, model: Any
 ) -> dict[str, Any]:
     """Return the defaults, with every answer asked for as JSON of a type.
 
@@ -237,9 +250,10 @@ def with_response_class(
     return _asking(defaults, endpoint, described)
 
 
-def asks_for_schema(body: Mapping[str, Any], endpoint: Endpoint) -> bool:
+def asks_for_schema(body: Mapping[str, Any], endpoint: str) -> bool:
     """Whether a body says by itself how its answer is to look."""
-    return ("text" if endpoint == "/v1/responses" else "response_format") in body
+    place = rules_of(endpoint).schema
+    return place is not None and place.at[0] in body
 
 
 def _content(body: Mapping[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from batches.engine.classes import class_model
+from batches.engine.endpoints import CHAT
 from batches.engine.errors import ConfigError, ProviderError
 from batches.engine.execute import (
     DEFAULT_BATCH_SIZE,
@@ -29,7 +30,6 @@ from batches.engine.prepare import (
     with_response_class,
 )
 from batches.engine.records import (
-    Endpoint,
     Exchange,
     LadderOptions,
     Outcome,
@@ -63,7 +63,7 @@ async def process_prompt_batch(
     prompts: Iterable[PromptSpec | Mapping[str, Any] | str],
     *,
     send: Send,
-    endpoint: Endpoint = "/v1/chat/completions",
+    endpoint: str = CHAT,
     defaults: Mapping[str, Any] | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     schedule: Schedule = "rolling",
@@ -100,7 +100,7 @@ async def process_prompt_batch(
 
 
 def prompt_spec(
-    index: int, prompt: PromptSpec | Mapping[str, Any] | str, endpoint: Endpoint
+    index: int, prompt: PromptSpec | Mapping[str, Any] | str, endpoint: str
 ) -> PromptSpec:
     """A prompt in whatever form, as the one at this index."""
     if isinstance(prompt, PromptSpec):
@@ -112,7 +112,7 @@ def prompt_spec(
 
 def prepare_prompts(
     specs: Iterable[PromptSpec],
-    endpoint: Endpoint,
+    endpoint: str,
     defaults: Mapping[str, Any],
     response_model: Any = None,
 ) -> list[PreparedRequest | Outcome]:

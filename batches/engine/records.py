@@ -10,11 +10,9 @@ from pydantic import BaseModel
 from batches.engine.announced import AnnouncedLimits
 from batches.engine.errors import AnswerRejected, FailureKind, ProviderError
 
-Endpoint = Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings"]
 Schedule = Literal["rolling", "lockstep"]
 OutcomeStatus = Literal["succeeded", "failed"]
 
-ENDPOINTS: tuple[Endpoint, ...] = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings")
 SCHEDULES: tuple[Schedule, ...] = ("rolling", "lockstep")
 
 # What the columns of counts hold.
@@ -63,7 +61,7 @@ class PreparedRequest:
 
     index: int
     custom_id: str
-    endpoint: Endpoint
+    endpoint: str
     content: bytes
     response_model: type[BaseModel] | None = None
     tool_models: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from batches.engine.announced import announced_limits
+from batches.engine.endpoints import rules_of
 from batches.engine.envelopes import Complaint, complaint_in, complaint_of, says_error
 from batches.engine.errors import AnswerRejected, AnswerUnfit, FailureKind
 from batches.engine.event_streams import events_in, first_answer_of, is_event_stream, joined
 from batches.engine.json_text import Document, read_document, storable_value
-from batches.engine.records import Endpoint, Reply
-from batches.engine.reply_dialects import READERS, Read, Unreadable, Unsuccessful, rejected
+from batches.engine.records import Reply, Usage
+from batches.engine.reply_dialects import Read, Unreadable, Unsuccessful, reader_of, rejected
 from batches.engine.reply_errors import error_from, malformed, request_id_of, tells_fault
 from batches.engine.reply_fields import Notes, usage_in
 from batches.engine.reply_usage import count_of, read_usage
 
 REPLACEMENT = "\ufffd"
-EMBEDDINGS: Endpoint = "/v1/embeddings"
 
 
 def read_reply(
-    endpoint: Endpoint,
+    endpoint: str,
     *,
     status_code: int,
     headers: Mapping[str, str],
@@ -37,7 +37,7 @@ def read_reply(
     Raises the ProviderError that fits a status other than 2xx or an error inside a 2xx, and
     MalformedReply for a 2xx that shows no answer.
     """
-    received = _Received(status_code, headers, raw, asked)
+    received = _Received(endpoint, status_code, headers, raw, asked)
     if not 200 <= status_code < 300:
         return received.refused(complaint_in(raw))
     try:
@@ -47,17 +47,31 @@ def read_reply(
         if complaint.is_json and not complaint.is_empty:
             return received.refused(complaint)
         raise received.malformed(str(error)) from error
-    found = says_error(document.value)
+    found = error_in(endpoint, document.value)
     if found is not None:
         return received.refused(complaint_of(found))
     try:
-        read = READERS[endpoint](document.value)
+        read = reader_of(endpoint)(document.value)
     except Unsuccessful as error:
         return received.refused(Complaint(messages=(str(error),), status=502, is_json=True))
     except Unreadable as error:
         return received.unreadable(document, str(error))
-    spoken = None if read.wrote or endpoint == EMBEDDINGS else received.spoken_fault(document.value)
+    spoken = None
+    if rules_of(endpoint).answers_in_text and not read.wrote:
+        spoken = received.spoken_fault(document.value)
     return received.reply(document, read) if spoken is None else received.refused(spoken)
+
+
+def error_in(endpoint: str, value: Any) -> Any:
+    """Return the part of a 2xx that says that the call failed, or None.
+
+    A reply of which nothing is known may have any field called `error`, such as a distance; only an
+    object or a text says that something failed.
+    """
+    found = says_error(value)
+    if rules_of(endpoint).reply != "json" or found is None or found is value:
+        return found
+    return found if isinstance(found.get("error"), dict | str) else None
 
 
 def answer_in(endpoint: str, body: str | None) -> str:
@@ -65,16 +79,24 @@ def answer_in(endpoint: str, body: str | None) -> str:
     if body is None:
         return ""
     try:
-        return READERS[endpoint](Document(body).value).answer or ""
+        return reader_of(endpoint)(Document(body).value).answer or ""
     except ValueError:
         # The body of an error.
         return ""
+
+
+def shown_in(endpoint: str, body: str | None, *, succeeded: bool) -> str:
+    """Return what a person can read of a stored reply: the answer, or JSON where that is one."""
+    if rules_of(endpoint).shows_body:
+        return body or "" if succeeded else ""
+    return answer_in(endpoint, body)
 
 
 @dataclass(frozen=True, slots=True)
 class _Received:
     """How a reply came."""
 
+    endpoint: str
     status_code: int
     headers: Mapping[str, str]
     raw: bytes
@@ -83,7 +105,7 @@ class _Received:
     def reply(self, document: Document, read: Read) -> Reply:
         if document.is_damaged and REPLACEMENT in read.wrote and read.fault is None:
             read.fault = rejected("some bytes of the answer are no UTF-8")
-        usage = read_usage(read.usage, asked=self.asked, written=read.wrote, notes=read.notes)
+        usage = self.usage(read.usage, read.wrote, read.notes)
         return Reply(
             status_code=self.status_code,
             request_id=request_id_of(self.headers),
@@ -132,7 +154,7 @@ class _Received:
         answer = complaint.generated
         fault = AnswerRejected(kind, f"the provider could not use it: {complaint.message}")
         notes = Notes()
-        usage = read_usage(None, asked=self.asked, written=answer or "", notes=notes)
+        usage = self.usage(None, answer or "", notes)
         return Reply(
             status_code=error.status_code or self.status_code,
             request_id=error.request_id,
@@ -144,6 +166,11 @@ class _Received:
             limits=error.limits,
             notes=tuple(notes),
             fault=fault,
+        )
+
+    def usage(self, given: Any, written: str, notes: Notes) -> Usage:
+        return read_usage(
+            given, endpoint=self.endpoint, asked=self.asked, written=written, notes=notes
         )
 
     def malformed(self, reason: str) -> Exception:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from batches.engine.endpoints import ReplyForm, rules_of
 from batches.engine.envelopes import MAX_WRAPPERS, WRAPPERS
 from batches.engine.errors import AnswerRejected, FailureKind
 from batches.engine.json_text import read_document
@@ -203,8 +204,51 @@ def _read_embeddings(body: Any) -> Read:
     return Read(finish_reason="stop", usage=body["usage"])
 
 
-READERS: dict[str, Callable[[Any], Read]] = {
-    "/v1/chat/completions": _read_chat,
-    "/v1/responses": _read_response,
-    "/v1/embeddings": _read_embeddings,
+def _read_moderation(body: Any) -> Read:
+    body = _unwrapped(body, "results")
+    if not body["results"] or not isinstance(body["results"], list):
+        raise Unreadable("results: there is none")
+    return Read(finish_reason="stop", usage=body["usage"])
+
+
+def _read_images(body: Any) -> Read:
+    body = _unwrapped(body, "data")
+    images = body["data"] if isinstance(body["data"], list) else []
+    if not any(isinstance(one, dict) and one.keys() & {"b64_json", "url"} for one in images):
+        raise Unreadable("data: there is no image")
+    return Read(finish_reason="stop", usage=body["usage"])
+
+
+def _read_video(body: Any) -> Read:
+    """Read the job that makes a video; the video comes later and is not waited for."""
+    body = _unwrapped(body, "status")
+    status = reason_text(body["status"], Notes())
+    if status == "failed" or status in _CANCELLED:
+        raise Unsuccessful(f"the video is {status}")
+    return Read(finish_reason="stop", usage=body["usage"])
+
+
+def _read_json(body: Any) -> Read:
+    """Read a reply of which nothing is known but that it is JSON."""
+    usage = None
+    if isinstance(body, dict):
+        meta = body.get("meta")
+        # Cohere counts there.
+        usage = usage_in(body) or (meta.get("tokens") if isinstance(meta, dict) else None)
+    return Read(finish_reason="stop", usage=usage)
+
+
+_READERS: dict[ReplyForm, Callable[[Any], Read]] = {
+    "chat": _read_chat,
+    "response": _read_response,
+    "embeddings": _read_embeddings,
+    "moderation": _read_moderation,
+    "images": _read_images,
+    "video": _read_video,
+    "json": _read_json,
 }
+
+
+def reader_of(endpoint: str) -> Callable[[Any], Read]:
+    """Return what reads the replies of an endpoint. It raises Unreadable, or Unsuccessful."""
+    return _READERS[rules_of(endpoint).reply]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from batches.engine.endpoints import rules_of
 from batches.engine.records import MAX_TOKENS, Usage
 from batches.engine.reply_fields import Notes, kind_of
 from batches.engine.volume import tokens_read, tokens_written
@@ -33,12 +34,15 @@ _BESIDE = {
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 
 
-def read_usage(given: Any, *, asked: bytes, written: str, notes: Notes) -> Usage:
+def read_usage(given: Any, *, endpoint: str, asked: bytes, written: str, notes: Notes) -> Usage:
     """Return the tokens that a reply counts; `written` is what the model wrote in it.
 
     What is not counted is taken from the total, else estimated from `asked`, the request, and
-    `written`. A count of 0 is none where something was read or written.
+    `written`, if the endpoint counts tokens at all. A count of 0 is none where something was read
+    or written.
     """
+    if not rules_of(endpoint).counts_tokens:
+        asked = b""
     fields = _fields(given, notes)
     read, made, total = (_first(fields, names, notes) for names in (_INPUT, _OUTPUT, _TOTAL))
     made = _sum(made, _first(fields, _THOUGHTS_BESIDE, notes))
@@ -52,7 +56,7 @@ def read_usage(given: Any, *, asked: bytes, written: str, notes: Notes) -> Usage
         read = max(total - made, 0)
     is_guessed = bool((not read and asked) or (not made and written))
     usage = Usage(
-        input_tokens=read or (0 if is_shared else tokens_read(asked)),
+        input_tokens=read or (0 if is_shared else tokens_read(asked, endpoint)),
         output_tokens=made or (0 if is_shared else tokens_written(written)),
         cached_tokens=_detail(fields, _INPUT_DETAILS, "cached_tokens", notes),
         reasoning_tokens=_detail(fields, _OUTPUT_DETAILS, "reasoning_tokens", notes),

@@ -6,19 +6,19 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from batches.engine.endpoints import rules_of
+
 CHARS_PER_TOKEN = 4
 # The role of a message and the mark of its end.
 CHARS_PER_MESSAGE = 4 * CHARS_PER_TOKEN
 
-# What a model reads of a body, beside the tools.
-_TEXTS = ("messages", "prompt", "input", "instructions")
 # Where the texts of a message are; a picture is none.
 _PARTS = ("content", "text", "tool_calls", "function", "name", "arguments", "output")
 
 
-def tokens_read(content: bytes) -> int:
+def tokens_read(content: bytes, endpoint: str) -> int:
     """Return about how many tokens a model reads of this request; 0 for no request."""
-    return _tokens(sum(chars_by_field(from_json(content)).values())) if content else 0
+    return _tokens(sum(chars_by_field(from_json(content), endpoint).values())) if content else 0
 
 
 def tokens_written(text: str) -> int:
@@ -30,10 +30,15 @@ def _tokens(chars: int) -> int:
     return -(-chars // CHARS_PER_TOKEN)
 
 
-def chars_by_field(body: Mapping[str, Any]) -> dict[str, int]:
+def chars_by_field(body: Mapping[str, Any], endpoint: str) -> dict[str, int]:
     """Return how many characters a model reads in each field that it reads."""
-    read = {name: _chars(body[name]) for name in _TEXTS if name in body}
-    return {**read, "tools": len(json.dumps(body["tools"]))} if "tools" in body else read
+    rules = rules_of(endpoint)
+    if rules.texts is None:
+        return {name: _all_chars(value) for name, value in body.items() if name != "model"}
+    read = {name: _chars(body[name]) for name in rules.texts if name in body}
+    if rules.schema and "tools" in body:
+        read["tools"] = len(json.dumps(body["tools"]))
+    return read
 
 
 def _chars(value: Any) -> int:
@@ -46,3 +51,12 @@ def _chars(value: Any) -> int:
         own = CHARS_PER_MESSAGE if "role" in value else 0
         return own + sum(_chars(value[name]) for name in _PARTS if name in value)
     return CHARS_PER_TOKEN if isinstance(value, int) else 0
+
+
+def _all_chars(value: Any) -> int:
+    """Return the characters of all texts in a value; a file that is sent along is none."""
+    if isinstance(value, str):
+        return 0 if value.startswith("data:") else len(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    return sum(map(_all_chars, value)) if isinstance(value, list) else 0

@@ -1,13 +1,15 @@
 """The options of the bulk command, and which of them go together."""
 
 import os
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from batches import services
+from batches.engine.endpoints import CHAT, ENDPOINTS, check_path
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.records import ENDPOINTS, SCHEDULES
+from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.inputs import INPUT_FORMATS
 from batches.management.answer_options import ANSWER_OPTIONS, add_answer_options
@@ -57,7 +59,13 @@ def add_bulk_options(parser: CommandParser) -> None:
         "is named with --provider",
     )
     add("--model", help="the model of every prompt that names none")
-    add("--endpoint", choices=ENDPOINTS, help=f"what is called (default {ENDPOINTS[0]})")
+    add(
+        "--endpoint",
+        type=endpoint,
+        metavar="PATH",
+        help=f"what is called (default {CHAT}): {', '.join(ENDPOINTS[1:])}, or with --base-url any "
+        "other path such as /v1/rerank, whose replies are kept as JSON",
+    )
     add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
     add("--column", help="the column of prompts in a CSV (default prompt)")
     add(
@@ -91,6 +99,15 @@ def add_bulk_options(parser: CommandParser) -> None:
     earlier.add_argument("--retry", metavar="BATCH_ID", help=RETRY_HELP)
     add("--json", action="store_true", help="print the summary as JSON on standard output")
     add("--quiet", action="store_true", help="show neither progress nor summary")
+
+
+def endpoint(text: str) -> str:
+    """Return the path of an endpoint. Raise ArgumentTypeError for what is none."""
+    try:
+        check_path(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+    return text
 
 
 def check_usage(options: dict[str, Any]) -> None:

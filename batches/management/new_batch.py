@@ -56,7 +56,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             if warning:
                 display.say(warning)
             provider = stored_provider(options)
-        demand = Demand(batch_options.defaults)
+        demand = Demand(batch_options.defaults, batch_options.endpoint)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
             with until_interrupted(prompts) as items:

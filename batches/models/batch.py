@@ -9,8 +9,9 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
+from batches.engine.endpoints import MAX_PATH_CHARS
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.records import ENDPOINTS, SCHEDULES
+from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.lifecycle import BatchStatus, check_transition
 from batches.models.fields import choices, one_of, public_id
@@ -76,7 +77,7 @@ class Batch(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - unique, if given
     request_digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the request")
 
-    endpoint = models.CharField(max_length=64, choices=choices(ENDPOINTS))
+    endpoint = models.CharField(max_length=MAX_PATH_CHARS)
     defaults = models.JSONField(default=dict, help_text="lies under the body of every prompt")
     batch_size = models.PositiveIntegerField(default=DEFAULT_BATCH_SIZE)
     schedule = models.CharField(max_length=16, choices=choices(SCHEDULES), default=SCHEDULES[0])
@@ -89,6 +90,8 @@ class Batch(models.Model):
     max_attempts = models.PositiveIntegerField(default=RetryPolicy().max_attempts)
     timeout_s = models.FloatField(default=DEFAULT_TIMEOUT_S)
     metadata = models.JSONField(default=dict, blank=True)
+    # Told when it ends; its secret is that of the webhook endpoint which is its `callback`.
+    callback_url = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     status = models.CharField(
         max_length=16, choices=choices(BatchStatus), default=BatchStatus.VALIDATING
@@ -156,7 +159,9 @@ class Batch(models.Model):
         constraints = (
             one_of("status", BatchStatus, "batch_status_known"),
             one_of("schedule", SCHEDULES, "batch_schedule_known"),
-            one_of("endpoint", ENDPOINTS, "batch_endpoint_known"),
+            models.CheckConstraint(
+                condition=Q(endpoint__startswith="/v1/"), name="batch_endpoint_is_path"
+            ),
             models.CheckConstraint(
                 condition=Q(total__gte=F("succeeded") + F("failed")), name="batch_counts_add_up"
             ),

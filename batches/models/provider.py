@@ -1,10 +1,31 @@
 """Where requests go."""
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from batches.engine.endpoints import ENDPOINTS, check_path
 from batches.prices import PriceList
+
+MAX_EXTRA_ENDPOINTS = 100
+
+
+def checked_extra_endpoints(paths: object) -> list[str]:
+    """Return the paths, each once, without those that every provider has.
+
+    Raise ValidationError for what is no list of paths.
+    """
+    if not isinstance(paths, list) or len(paths) > MAX_EXTRA_ENDPOINTS:
+        raise ValidationError(
+            f'Give a list of at most {MAX_EXTRA_ENDPOINTS} paths, such as ["/v1/rerank"].'
+        )
+    try:
+        for path in paths:
+            check_path(str(path))
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+    return [path for path in dict.fromkeys(paths) if path not in ENDPOINTS]
 
 
 class Provider(models.Model):
@@ -32,6 +53,12 @@ class Provider(models.Model):
     proxy_encrypted = models.TextField(blank=True, default="", db_default="")
     model_names = models.JSONField(
         default=list, blank=True, help_text="models it serves; empty: whatever it is asked for"
+    )
+    extra_endpoints = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[checked_extra_endpoints],
+        help_text='paths that batches may call besides the usual ones: ["/v1/rerank"]',
     )
     is_default = models.BooleanField(default=False)
 
@@ -77,6 +104,10 @@ class Provider(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def allows(self, endpoint: str) -> bool:
+        """Return True if batches may call this endpoint of the provider."""
+        return endpoint in ENDPOINTS or endpoint in self.extra_endpoints
 
     @property
     def limits_name(self) -> str:

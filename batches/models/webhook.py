@@ -12,13 +12,25 @@ from batches.models.fields import choices, one_of, public_id
 EVENT_TYPES = ("batch.completed", "batch.failed", "batch.expired", "batch.cancelled")
 
 
+class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
+    def standing(self) -> "WebhookEndpointQuerySet":
+        """Endpoints for all batches of a user, without the callbacks of single batches."""
+        return self.filter(batch=None)
+
+
 class WebhookEndpoint(models.Model):
-    """An address of a user that is told of events. Secrets are encrypted (Standard Webhooks)."""
+    """An address of a user that is told of events. Secrets are encrypted (Standard Webhooks).
+
+    One with a batch is the callback of that batch, and is told of no other.
+    """
 
     public_id = models.CharField(
         max_length=64, unique=True, default=partial(public_id, "we_"), editable=False
     )
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    batch = models.OneToOneField(
+        "batches.Batch", models.CASCADE, null=True, editable=False, related_name="callback"
+    )
     name = models.CharField(max_length=100)
     url = models.CharField("URL", max_length=500)
     event_types = models.JSONField(default=list)
@@ -28,6 +40,8 @@ class WebhookEndpoint(models.Model):
     old_secret_expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
+
+    objects = WebhookEndpointQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name

@@ -8,12 +8,11 @@ import json
 import logging
 import time
 from dataclasses import replace
-from typing import cast
 
 from batches.engine.errors import FailureKind
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import prepare_prompt_request
-from batches.engine.records import Endpoint, Outcome, PreparedRequest, PromptSpec
+from batches.engine.records import Outcome, PreparedRequest, PromptSpec
 from batches.models import Batch
 from batches.runner.holdings import HeldChunk, StoredPrompt
 
@@ -29,7 +28,7 @@ class Preparation:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._endpoint = cast("Endpoint", batch.endpoint)
+        self._endpoint = batch.endpoint
         self._known = KnownSchemas(batch.defaults, self._endpoint)
 
     async def piece(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest | Outcome]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -40,6 +40,8 @@ class Call:
     inputs: tuple[str, ...] = ()
     dimensions: int | None = None
     base64: bool = False
+    # How many results are asked for: images, or the best documents.
+    number: int | None = None
 
 
 class _Part(BaseModel):
@@ -106,13 +108,57 @@ class _ResponsesRequest(_Request):
     text: _TextOptions | None = None
 
 
+class _CompletionsRequest(_Request):
+    prompt: str | list[str] | list[int] | list[list[int]]
+
+
+class _OptionalModel(BaseModel):
+    model: Annotated[str, Field(min_length=1)] = "simulated-small"
+    stream: Literal[False] | None = None
+
+
+class _ModerationsRequest(_OptionalModel):
+    input: str | list[str] | list[_Part]
+
+
+class _ImageRequest(_OptionalModel):
+    prompt: Annotated[str, Field(min_length=1)]
+    n: Annotated[int, Field(ge=1, le=10)] = 1
+    response_format: Literal["b64_json", "url"] = "b64_json"
+
+
+class _FileReference(BaseModel):
+    file_id: str | None = None
+    image_url: str | None = None
+
+
+class _ImageEditRequest(_ImageRequest):
+    images: Annotated[list[_FileReference], Field(min_length=1)]
+
+
+class _VideoRequest(_OptionalModel):
+    prompt: Annotated[str, Field(min_length=1)]
+    input_reference: _FileReference | None = None
+
+
+class _RerankRequest(_OptionalModel):
+    query: Annotated[str, Field(min_length=1)]
+    documents: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
+    top_n: Annotated[int, Field(ge=1)] | None = None
+
+
+class _ScoreRequest(_OptionalModel):
+    text_1: str | list[str]
+    text_2: str | list[str]
+
+
 class _EmbeddingsRequest(_Request):
     input: str | list[str] | list[int] | list[list[int]]
     dimensions: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)] | None = None
     encoding_format: Literal["float", "base64"] = "float"
 
 
-Request = TypeVar("Request", bound=_Request)
+Request = TypeVar("Request", bound=BaseModel)
 
 
 def read_chat(body: bytes) -> Call:
@@ -171,6 +217,67 @@ def read_embeddings(body: bytes) -> Call:
         inputs=inputs,
         dimensions=request.dimensions,
         base64=request.encoding_format == "base64",
+    )
+
+
+def read_completions(body: bytes) -> Call:
+    """Return the call in the body of /v1/completions. Raise BadRequest."""
+    request = _parse(_CompletionsRequest, body)
+    return _call_of(request.model, _inputs(request.prompt))
+
+
+def read_moderations(body: bytes) -> Call:
+    """Return the call in the body of /v1/moderations. Raise BadRequest."""
+    request = _parse(_ModerationsRequest, body)
+    given = request.input if isinstance(request.input, list) else [request.input]
+    parts = [one for one in given if isinstance(one, _Part)]
+    if parts:
+        # The parts of one input, not several.
+        return _call_of(request.model, ("\n".join(part.text or "" for part in parts),))
+    return _call_of(request.model, tuple(one for one in given if isinstance(one, str)))
+
+
+def read_images(body: bytes) -> Call:
+    """Return the call in the body of /v1/images/generations. Raise BadRequest."""
+    return _image_call(_parse(_ImageRequest, body))
+
+
+def read_image_edits(body: bytes) -> Call:
+    """Return the call in the body of /v1/images/edits. Raise BadRequest."""
+    return _image_call(_parse(_ImageEditRequest, body))
+
+
+def read_videos(body: bytes) -> Call:
+    """Return the call in the body of /v1/videos. Raise BadRequest."""
+    request = _parse(_VideoRequest, body)
+    return _call_of(request.model, (request.prompt,))
+
+
+def read_rerank(body: bytes) -> Call:
+    """Return the call in the body of /v1/rerank. Raise BadRequest."""
+    request = _parse(_RerankRequest, body)
+    texts = [one if isinstance(one, str) else str(one.get("text", "")) for one in request.documents]
+    call = _call_of(request.model, (request.query,))
+    return replace(call, inputs=tuple(texts), number=request.top_n)
+
+
+def read_score(body: bytes) -> Call:
+    """Return the call in the body of /v1/score. Raise BadRequest."""
+    request = _parse(_ScoreRequest, body)
+    one, others = request.text_1, request.text_2
+    texts = tuple([others] if isinstance(others, str) else others)
+    prompt = one if isinstance(one, str) else "\n".join(one)
+    return replace(_call_of(request.model, (prompt,)), inputs=texts)
+
+
+def _image_call(request: _ImageRequest) -> Call:
+    call = _call_of(request.model, (request.prompt,))
+    return replace(call, number=request.n, base64=request.response_format == "b64_json")
+
+
+def _call_of(model: str, texts: tuple[str, ...]) -> Call:
+    return Call(
+        model=model, prompt="\n".join(texts), prompt_chars=sum(map(len, texts)), inputs=texts
     )
 
 

@@ -10,8 +10,28 @@ from pydantic_core import from_json
 
 from batches.simulator.answers import CannotAnswer, embedding
 from batches.simulator.behaviour import Behaviour, plan_call
-from batches.simulator.calls import BadRequest, Call, read_chat, read_embeddings, read_responses
+from batches.simulator.calls import (
+    BadRequest,
+    Call,
+    read_chat,
+    read_completions,
+    read_embeddings,
+    read_image_edits,
+    read_images,
+    read_moderations,
+    read_rerank,
+    read_responses,
+    read_score,
+    read_videos,
+)
 from batches.simulator.chance import noise, roll
+from batches.simulator.data_replies import (
+    images_reply,
+    moderations_reply,
+    rerank_reply,
+    score_reply,
+    videos_reply,
+)
 from batches.simulator.directives import BadDirective
 from batches.simulator.effects import (
     Answer,
@@ -35,6 +55,7 @@ from batches.simulator.ledger import Ledger
 from batches.simulator.limit import retry_headers
 from batches.simulator.replies import (
     chat_reply,
+    completions_reply,
     embeddings_reply,
     error_reply,
     responses_reply,
@@ -88,6 +109,31 @@ def _embed_nothing(call: Call, text: str, _identity: str) -> bytes:
 CHAT = _text_endpoint(read_chat, chat_reply)
 RESPONSES = _text_endpoint(read_responses, responses_reply)
 EMBEDDINGS = Endpoint(read_embeddings, _embed, _embed_nothing)
+
+
+def _data_endpoint(
+    read: Callable[[bytes], Call], reply: Callable[[int, Call, str], bytes]
+) -> Endpoint:
+    """Return an endpoint that answers no text; the model's name is the only one in its replies."""
+    return Endpoint(
+        read,
+        lambda behaviour, call, _form, id_: reply(behaviour.seed, call, id_),
+        lambda call, text, id_: reply(0, replace(call, model=text), id_),
+    )
+
+
+ENDPOINTS = {
+    "/v1/chat/completions": CHAT,
+    "/v1/responses": RESPONSES,
+    "/v1/embeddings": EMBEDDINGS,
+    "/v1/completions": _text_endpoint(read_completions, completions_reply),
+    "/v1/moderations": _data_endpoint(read_moderations, moderations_reply),
+    "/v1/images/generations": _data_endpoint(read_images, images_reply),
+    "/v1/images/edits": _data_endpoint(read_image_edits, images_reply),
+    "/v1/videos": _data_endpoint(read_videos, videos_reply),
+    "/v1/rerank": _data_endpoint(read_rerank, rerank_reply),
+    "/v1/score": _data_endpoint(read_score, score_reply),
+}
 
 
 async def serve_call(

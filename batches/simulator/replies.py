@@ -83,6 +83,35 @@ def chat_reply(call: Call, content: Content, identity: str) -> bytes:
     )
 
 
+def completions_reply(call: Call, content: Content, identity: str) -> bytes:
+    """The reply of /v1/completions: a choice for each prompt."""
+    prompt_tokens, answer_tokens = _tokens(call, content)
+    answer_tokens *= len(call.inputs)
+    choices = [
+        {
+            "index": index,
+            "text": content.text or content.refusal or "",
+            "logprobs": None,
+            "finish_reason": content.finish,
+        }
+        for index in range(len(call.inputs))
+    ]
+    return to_json(
+        {
+            "id": f"cmpl-{identity}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": call.model,
+            "choices": choices,
+            "usage": {
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": answer_tokens,
+                "total_tokens": prompt_tokens + answer_tokens,
+            },
+        }
+    )
+
+
 def responses_reply(call: Call, content: Content, identity: str) -> bytes:
     """The reply of /v1/responses."""
     prompt_tokens, answer_tokens = _tokens(call, content)

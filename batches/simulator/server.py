@@ -14,7 +14,7 @@ from aiohttp import web
 
 from batches.simulator import control
 from batches.simulator.behaviour import Behaviour
-from batches.simulator.endpoints import CHAT, EMBEDDINGS, RESPONSES, serve_call
+from batches.simulator.endpoints import ENDPOINTS, serve_call
 from batches.simulator.state import Simulator
 
 BACKLOG = 2048
@@ -33,9 +33,8 @@ def create_app(behaviour: Behaviour) -> web.Application:
 
 def _app(simulator: Simulator) -> web.Application:
     app = web.Application(client_max_size=LARGEST_REQUEST)
-    app.router.add_post("/v1/chat/completions", partial(serve_call, simulator, CHAT))
-    app.router.add_post("/v1/responses", partial(serve_call, simulator, RESPONSES))
-    app.router.add_post("/v1/embeddings", partial(serve_call, simulator, EMBEDDINGS))
+    for path, endpoint in ENDPOINTS.items():
+        app.router.add_post(path, partial(serve_call, simulator, endpoint))
     app.router.add_get("/v1/models", partial(control.list_models, simulator))
     app.router.add_get("/_simulator/calls", partial(control.show_calls, simulator))
     app.router.add_get("/_simulator/stats", partial(control.show_stats, simulator))

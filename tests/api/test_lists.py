@@ -2,17 +2,21 @@
 
 import json
 import tracemalloc
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from batches.lifecycle import BatchStatus
 from batches.models import Batch, Provider
 from tests.api.calling import client_of, error_of, user_named
 from tests.api.test_batches import created, get, inline, run
 from tests.makers import MODEL
 
 pytestmark = pytest.mark.django_db
+
+MADE_AT = 1_790_000_000
 
 
 @pytest.fixture
@@ -76,3 +80,94 @@ def test_the_list_reads_and_shows_the_first_errors_of_each(client: Client, user:
         assert (found["data"], found["has_more"]) == (errors[:10], has_more)
         assert listed[batch["id"]]["model"] == MODEL
     assert get(client, f"batches/{many['id']}")["errors"]["data"] == errors
+
+
+# -- Filters of the list of batches
+
+STATUSES = [str(status) for status in BatchStatus]
+
+
+@pytest.fixture
+def ids(client: Client) -> dict[str, str]:
+    """A batch in every status, each created a minute after the one before."""
+    made = {}
+    for number, status in enumerate(STATUSES):
+        batch = created(client, inline(1))["id"]
+        at = datetime.fromtimestamp(MADE_AT + 60 * number, tz=UTC) + timedelta(milliseconds=700)
+        Batch.objects.filter(public_id=batch).update(status=status, created_at=at)
+        made[status] = batch
+    return made
+
+
+def listed(client: Client, query: str) -> list[str]:
+    return [item["id"] for item in get(client, f"batches?{query}")["data"]]
+
+
+@pytest.mark.parametrize("name", ["status", "status[]"])
+def test_a_list_is_of_the_statuses_that_are_asked_for(
+    client: Client, ids: dict[str, str], name: str
+) -> None:
+    for status in STATUSES:
+        assert listed(client, f"{name}={status}") == [ids[status]]
+    several = listed(client, f"{name}=failed&{name}=completed&{name}=failed")
+    assert sorted(several) == sorted([ids["completed"], ids["failed"]])
+    assert len(listed(client, "")) == len(STATUSES)
+
+
+def test_a_list_is_of_the_times_that_are_asked_for(client: Client, ids: dict[str, str]) -> None:
+    newest = list(ids.values())[::-1]
+    for number in range(len(STATUSES)):
+        at = MADE_AT + 60 * number
+        mine = len(STATUSES) - 1 - number
+        assert listed(client, f"created_after={at}") == newest[:mine]
+        assert listed(client, f"created_after={at - 1}") == newest[: mine + 1]
+        assert listed(client, f"created_before={at}") == newest[mine + 1 :]
+        assert listed(client, f"created_before={at + 1}") == newest[mine:]
+        assert listed(client, f"created_after={at - 1}&created_before={at + 1}") == [newest[mine]]
+    assert listed(client, f"created_after={MADE_AT}&created_before=0") == []
+
+
+def test_pages_of_a_filtered_list_go_on_after_a_batch_that_has_left_it(
+    client: Client, ids: dict[str, str]
+) -> None:
+    query = "status=in_progress&status=completed&status=failed&limit=1"
+    first = get(client, f"batches?{query}")
+    assert first["has_more"]
+    [seen] = [item["id"] for item in first["data"]]
+    Batch.objects.filter(public_id=seen).update(status="cancelled")
+    rest, after = [], first["last_id"]
+    while after:
+        page = get(client, f"batches?{query}&after={after}")
+        rest += [item["id"] for item in page["data"]]
+        after = page["last_id"] if page["has_more"] else None
+    wanted = [ids[name] for name in ("completed", "in_progress", "failed")]
+    assert sorted([seen, *rest]) == sorted(wanted)
+
+
+WRONG_FILTERS = [
+    *(("status", value) for value in ("done", "", "COMPLETED", "completed,failed", "x" * 5000)),
+    *(("status", value) for value in ("\0", "\u212bngstrom", "completed ")),
+    *(
+        (name, value)
+        for name in ("created_after", "created_before")
+        for value in ("", "yesterday", "-1", "1.5", "1e9", " 1", "\u0661", "9" * 400, "2026-11-28")
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_FILTERS)
+def test_a_filter_that_means_nothing_is_refused_by_name_and_value(
+    client: Client, name: str, value: str
+) -> None:
+    error = error_of(client.get("/v1/batches", {name: value}), 400)
+    assert (error["code"], error["param"]) == ("invalid_value", name)
+    assert repr(value[:50]) in error["message"]
+    allowed = ["'validating'", "'cancelled'"] if name == "status" else ["Unix time", "0 to"]
+    assert all(word in error["message"] for word in allowed)
+    assert len(error["message"]) < 500
+
+
+def test_a_filter_shows_no_batch_of_others(client: Client, ids: dict[str, str]) -> None:
+    stranger = client_of()
+    for status in STATUSES:
+        assert listed(stranger, f"status={status}") == []

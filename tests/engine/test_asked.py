@@ -8,13 +8,13 @@ import pytest
 from batches.engine.asked import asked_schemas, tool_names, with_strict_form
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import check_body, prepare_prompt_request, strict_warnings
-from batches.engine.records import Endpoint, PreparedRequest, PromptSpec
+from batches.engine.records import PreparedRequest, PromptSpec
 from batches.engine.schemas import response_model
 from tests.engine.makers import MODEL
 
-CHAT: Endpoint = "/v1/chat/completions"
-RESPONSES: Endpoint = "/v1/responses"
-EMBEDDINGS: Endpoint = "/v1/embeddings"
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+EMBEDDINGS = "/v1/embeddings"
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 WRONG = {"properties": {"n": {"type": "nonsense"}}}
 
@@ -27,12 +27,12 @@ def flat_tool(name: str = "add", **described: Any) -> dict[str, Any]:
     return {"type": "function", "name": name, **described}
 
 
-def tool_body(endpoint: Endpoint, **described: Any) -> dict[str, Any]:
+def tool_body(endpoint: str, **described: Any) -> dict[str, Any]:
     made = chat_tool if endpoint == CHAT else flat_tool
     return {"tools": [{"type": "web_search"}, made(**described), made("free")]}
 
 
-def format_body(endpoint: Endpoint, schema: Any, **described: Any) -> dict[str, Any]:
+def format_body(endpoint: str, schema: Any, **described: Any) -> dict[str, Any]:
     named = {"name": "n", "schema": schema, **described}
     if endpoint == CHAT:
         return {"response_format": {"type": "json_schema", "json_schema": named}}
@@ -40,7 +40,7 @@ def format_body(endpoint: Endpoint, schema: Any, **described: Any) -> dict[str, 
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
-def test_the_arguments_of_a_strict_tool_have_a_schema(endpoint: Endpoint) -> None:
+def test_the_arguments_of_a_strict_tool_have_a_schema(endpoint: str) -> None:
     body = tool_body(endpoint, parameters=SCHEMA, strict=True)
     [asked] = asked_schemas(body, endpoint)
     assert (asked.tool, asked.schema, asked.strict) == ("add", SCHEMA, True)
@@ -51,18 +51,18 @@ def test_the_arguments_of_a_strict_tool_have_a_schema(endpoint: Endpoint) -> Non
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 @pytest.mark.parametrize("strict", [{}, {"strict": False}, {"strict": None}])
-def test_those_of_any_other_tool_have_none(endpoint: Endpoint, strict: dict[str, Any]) -> None:
+def test_those_of_any_other_tool_have_none(endpoint: str, strict: dict[str, Any]) -> None:
     assert asked_schemas(tool_body(endpoint, parameters=WRONG, **strict), endpoint) == []
 
 
 @pytest.mark.parametrize("tools", [None, 5, "add", {}, [None], [[]], [{"type": "function"}]])
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES, EMBEDDINGS])
-def test_odd_tools_are_left_to_the_provider(endpoint: Endpoint, tools: Any) -> None:
+def test_odd_tools_are_left_to_the_provider(endpoint: str, tools: Any) -> None:
     assert asked_schemas({"tools": tools}, endpoint) == []
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
-def test_a_strict_tool_must_have_a_schema(endpoint: Endpoint) -> None:
+def test_a_strict_tool_must_have_a_schema(endpoint: str) -> None:
     with pytest.raises(PromptRejected, match="give a JSON Schema"):
         asked_schemas(tool_body(endpoint, strict=True), endpoint)
 
@@ -77,7 +77,7 @@ def test_a_strict_tool_must_have_a_schema(endpoint: Endpoint) -> None:
     ],
 )
 def test_a_bad_schema_keeps_a_prompt_from_being_taken_in(
-    endpoint: Endpoint, body: dict[str, Any], param: str
+    endpoint: str, body: dict[str, Any], param: str
 ) -> None:
     payload = {"messages": [{"role": "user", "content": "hi"}], "input": "hi"}
     with pytest.raises(PromptRejected, match="nonsense") as caught:

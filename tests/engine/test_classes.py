@@ -25,12 +25,11 @@ from typing_extensions import TypeAliasType, TypedDict
 from batches.engine.classes import class_model, type_name
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.prepare import with_response_class
-from batches.engine.records import Endpoint
 from tests.engine.makers import MODEL
 from tests.engine.strict_checker import faults
 from tests.engine.test_ask_again import Script
 
-CHAT: Endpoint = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
 LEGAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ import pytest
 
 from batches.engine.errors import AnswerRejected, FailureKind
 from batches.engine.follow_up import MAX_QUOTED_CHARS, follow_up
-from batches.engine.records import Endpoint, Reply, ToolCall, ToolDemand
+from batches.engine.records import Reply, ToolCall, ToolDemand
 from tests.engine.makers import MODEL, reply, request
 
-CHAT: Endpoint = "/v1/chat/completions"
-RESPONSES: Endpoint = "/v1/responses"
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
 FAULT = AnswerRejected(FailureKind.SCHEMA_VIOLATION, "n: é is not of type integer")
 MESSAGES = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
 
@@ -20,7 +20,7 @@ OFFERED = ToolDemand(frozenset({"add"}))
 
 
 def asked(
-    body: dict[str, Any], to: Reply, endpoint: Endpoint = CHAT, tools: ToolDemand = OFFERED
+    body: dict[str, Any], to: Reply, endpoint: str = CHAT, tools: ToolDemand = OFFERED
 ) -> dict[str, Any]:
     content = json.dumps({"model": MODEL, "top_p": 0.5, **body}).encode()
     again = follow_up(request(3, endpoint=endpoint, content=content, tools=tools), to, FAULT)
@@ -76,7 +76,7 @@ def test_items_that_are_no_messages_and_what_a_message_has_are_left_as_they_are(
 
 @pytest.mark.parametrize("answer", [None, "", " \n"])
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
-def test_roles_take_turns_even_if_nothing_was_said(answer: str | None, endpoint: Endpoint) -> None:
+def test_roles_take_turns_even_if_nothing_was_said(answer: str | None, endpoint: str) -> None:
     field = "messages" if endpoint == CHAT else "input"
     sent = asked({field: MESSAGES}, reply(answer), endpoint)
     assert [item["role"] for item in sent[field]] == ["system", "user", "assistant", "user"]
@@ -119,7 +119,7 @@ def test_calls_without_an_id_of_their_own_get_one() -> None:
 @pytest.mark.parametrize("arguments", ["", "no", "[1]", '{"n": 1', "[" * 100_000])
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 def test_arguments_that_no_template_can_read_are_quoted_in_the_complaint(
-    arguments: str, endpoint: Endpoint
+    arguments: str, endpoint: str
 ) -> None:
     answered = reply(None, tool_calls=(ToolCall("c", "add", arguments),))
     if endpoint == CHAT:
@@ -133,7 +133,7 @@ def test_arguments_that_no_template_can_read_are_quoted_in_the_complaint(
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
-def test_a_call_of_a_tool_that_was_not_offered_is_told_in_words(endpoint: Endpoint) -> None:
+def test_a_call_of_a_tool_that_was_not_offered_is_told_in_words(endpoint: str) -> None:
     field = "messages" if endpoint == CHAT else "input"
     answered = reply(None, tool_calls=(ToolCall("c", "unknown", '{"n":1}'),))
     sent = asked({field: MESSAGES}, answered, endpoint)[field]
@@ -149,7 +149,7 @@ def test_a_call_that_is_demanded_is_asked_for_by_name() -> None:
 
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
-def test_thoughts_are_not_sent_back(endpoint: Endpoint) -> None:
+def test_thoughts_are_not_sent_back(endpoint: str) -> None:
     field = "messages" if endpoint == CHAT else "input"
     for answer in (
         "<think>long</think>no",

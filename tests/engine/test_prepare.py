@@ -5,22 +5,22 @@ from typing import Any
 import pytest
 
 from batches.engine.asked import answer_schema
+from batches.engine.endpoints import ENDPOINTS, RULES
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import (
     FORBIDDEN_FIELDS,
-    PAYLOAD,
     prepare_prompt_request,
     prompt_body,
     with_response_schema,
 )
-from batches.engine.records import ENDPOINTS, Endpoint, Outcome, PreparedRequest, PromptSpec
+from batches.engine.records import Outcome, PreparedRequest, PromptSpec
 from batches.engine.schemas import response_model
 from tests.engine.makers import MODEL
 
-CHAT: Endpoint = "/v1/chat/completions"
-RESPONSES: Endpoint = "/v1/responses"
-EMBEDDINGS: Endpoint = "/v1/embeddings"
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+EMBEDDINGS = "/v1/embeddings"
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -28,7 +28,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 def prepare(
     body: Mapping[str, Any],
     *,
-    endpoint: Endpoint = CHAT,
+    endpoint: str = CHAT,
     defaults: Mapping[str, Any] | None = None,
 ) -> PreparedRequest | Outcome:
     prompt = PromptSpec(7, "seven", body)
@@ -38,7 +38,7 @@ def prepare(
 def prepared(
     body: Mapping[str, Any],
     *,
-    endpoint: Endpoint = CHAT,
+    endpoint: str = CHAT,
     defaults: Mapping[str, Any] | None = None,
 ) -> PreparedRequest:
     request = prepare(body, endpoint=endpoint, defaults=defaults)
@@ -49,7 +49,7 @@ def prepared(
 def rejection(
     body: Mapping[str, Any],
     *,
-    endpoint: Endpoint = CHAT,
+    endpoint: str = CHAT,
     defaults: Mapping[str, Any] | None = None,
 ) -> Outcome:
     outcome = prepare(body, endpoint=endpoint, defaults=defaults)
@@ -58,10 +58,10 @@ def rejection(
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_text_becomes_a_request_of_its_endpoint(endpoint: Endpoint) -> None:
+def test_a_text_becomes_a_request_of_its_endpoint(endpoint: str) -> None:
     request = prepared(prompt_body("hi", endpoint), endpoint=endpoint, defaults={"model": MODEL})
     payload: Any = MESSAGES if endpoint == CHAT else "hi"
-    assert json.loads(request.content) == {"model": MODEL, PAYLOAD[endpoint]: payload}
+    assert json.loads(request.content) == {"model": MODEL, RULES[endpoint].asked_in: payload}
     assert (request.index, request.custom_id, request.endpoint) == (7, "seven", endpoint)
     assert request.response_model is None
 
@@ -125,7 +125,7 @@ def test_a_body_that_no_provider_should_get_is_rejected_with_the_field_at_fault(
 
 @pytest.mark.parametrize("endpoint", [RESPONSES, EMBEDDINGS])
 @pytest.mark.parametrize("body", [{}, {"input": ""}, {"input": []}, {"messages": MESSAGES}])
-def test_the_payload_of_an_endpoint_is_required(endpoint: Endpoint, body: dict[str, Any]) -> None:
+def test_the_payload_of_an_endpoint_is_required(endpoint: str, body: dict[str, Any]) -> None:
     outcome = rejection({"model": MODEL, **body}, endpoint=endpoint)
     assert "'body.input'" in outcome.message
     assert outcome.code == "missing_required_parameter"
@@ -136,10 +136,10 @@ def test_a_stream_that_is_switched_off_is_allowed() -> None:
     assert json.loads(request.content)["stream"] is False
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", [path for path in ENDPOINTS if RULES[path].can_defer])
 @pytest.mark.parametrize(("value", "shown"), [(True, "true"), (1, "1"), ("yes", "'yes'")])
 def test_an_answer_in_the_background_is_rejected_by_name_and_value(
-    endpoint: Endpoint, value: Any, shown: str
+    endpoint: str, value: Any, shown: str
 ) -> None:
     body = {"model": MODEL, **prompt_body("hi", endpoint), "background": value}
     outcome = rejection(body, endpoint=endpoint)
@@ -154,7 +154,7 @@ def test_an_answer_in_the_background_is_rejected_by_name_and_value(
 @pytest.mark.parametrize("field", sorted(FORBIDDEN_FIELDS))
 @pytest.mark.parametrize("in_defaults", [True, False])
 def test_no_prompt_chooses_where_it_is_sent(
-    endpoint: Endpoint, field: str, *, in_defaults: bool
+    endpoint: str, field: str, *, in_defaults: bool
 ) -> None:
     body = {"model": MODEL, **prompt_body("hi", endpoint)}
     extra = {field: "http://evil.example"}
@@ -189,9 +189,7 @@ def responses_format(described: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("schema", [SCHEMA, True, False, {}, {"type": "array"}])
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
-def test_the_schema_asked_for_becomes_the_model_of_the_answer(
-    endpoint: Endpoint, schema: Any
-) -> None:
+def test_the_schema_asked_for_becomes_the_model_of_the_answer(endpoint: str, schema: Any) -> None:
     described = {"name": "n", "schema": schema, "strict": True}
     asked = chat_format(described) if endpoint == CHAT else responses_format(described)
     body = {"model": MODEL, **prompt_body("hi", endpoint), **asked}
@@ -218,7 +216,7 @@ def test_the_schema_asked_for_becomes_the_model_of_the_answer(
     ],
 )
 def test_without_a_schema_of_its_dialect_any_answer_will_do(
-    endpoint: Endpoint, body: dict[str, Any]
+    endpoint: str, body: dict[str, Any]
 ) -> None:
     assert answer_schema(body, endpoint) is None
 
@@ -244,7 +242,7 @@ def test_what_is_no_schema_rejects_the_prompt_before_it_costs_anything() -> None
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 def test_a_schema_for_all_answers_is_asked_for_in_the_dialect_of_the_endpoint(
-    endpoint: Endpoint,
+    endpoint: str,
 ) -> None:
     defaults = {"model": MODEL}
     asking = with_response_schema(defaults, endpoint=endpoint, schema=SCHEMA, name="number")

@@ -10,18 +10,11 @@ from typing import Any
 
 import pytest
 
+from batches.engine.endpoints import ENDPOINTS
 from batches.engine.errors import AuthError, ConfigError, FailureKind, QuotaError, ServerError
 from batches.engine.execute import DEFAULT_BATCH_SIZE, ExecutionOptions
 from batches.engine.processor import ProcessedBatch, process_prompt_batch
-from batches.engine.records import (
-    ENDPOINTS,
-    SCHEDULES,
-    Endpoint,
-    PreparedRequest,
-    PromptSpec,
-    Reply,
-    Schedule,
-)
+from batches.engine.records import SCHEDULES, PreparedRequest, PromptSpec, Reply, Schedule
 from batches.engine.retry import RetryPolicy
 from tests.engine.doors import Doors, settle
 from tests.engine.makers import MODEL, reply
@@ -91,7 +84,7 @@ async def test_a_prompt_is_a_text_a_body_or_a_spec() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-async def test_a_text_is_asked_in_the_dialect_of_the_endpoint(endpoint: Endpoint) -> None:
+async def test_a_text_is_asked_in_the_dialect_of_the_endpoint(endpoint: str) -> None:
     sent: list[PreparedRequest] = []
 
     async def send(request: PreparedRequest) -> Reply:

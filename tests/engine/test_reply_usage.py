@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.engine.records import MAX_TOKENS, Endpoint, Usage
+from batches.engine.records import MAX_TOKENS, Usage
 from batches.engine.replies import read_reply
 from batches.engine.reply_usage import count_of
 
-CHAT: Endpoint = "/v1/chat/completions"
+CHAT = "/v1/chat/completions"
 # 40 characters and the marks of a message are 14 tokens.
 ASKED = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * 40}]}).encode()
 READ = 14

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from batches.engine.records import Endpoint, Reply, ToolCall
+from batches.engine.records import Reply, ToolCall
 from batches.engine.replies import read_reply
 
-CHAT: Endpoint = "/v1/chat/completions"
-RESPONSES: Endpoint = "/v1/responses"
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
 
 
-def read(body: Any, endpoint: Endpoint) -> Reply:
+def read(body: Any, endpoint: str) -> Reply:
     return read_reply(endpoint, status_code=200, headers={}, raw=json.dumps(body).encode())
 
 

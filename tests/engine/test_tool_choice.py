@@ -9,7 +9,6 @@ from batches.engine.errors import FailureKind
 from batches.engine.ladder import judge_reply
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import (
-    Endpoint,
     Judgement,
     LadderOptions,
     PreparedRequest,
@@ -20,8 +19,8 @@ from batches.engine.records import (
 )
 from tests.engine.makers import MODEL, reply
 
-CHAT: Endpoint = "/v1/chat/completions"
-RESPONSES: Endpoint = "/v1/responses"
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
 PARAMETERS = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
@@ -32,14 +31,14 @@ ARGUMENTS = json.dumps({"city": "Ulm"})
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
-def tools(endpoint: Endpoint, *names: str, strict: bool = False) -> list[dict[str, Any]]:
+def tools(endpoint: str, *names: str, strict: bool = False) -> list[dict[str, Any]]:
     functions = [{"name": name, "parameters": PARAMETERS, "strict": strict} for name in names]
     if endpoint == CHAT:
         return [{"type": "function", "function": function} for function in functions]
     return [{"type": "function", **function} for function in functions]
 
 
-def asked(endpoint: Endpoint, **body: Any) -> PreparedRequest:
+def asked(endpoint: str, **body: Any) -> PreparedRequest:
     payload = (
         {"messages": [{"role": "user", "content": "u"}]} if endpoint == CHAT else {"input": "u"}
     )
@@ -49,11 +48,11 @@ def asked(endpoint: Endpoint, **body: Any) -> PreparedRequest:
     return prepared
 
 
-def offering(endpoint: Endpoint, **body: Any) -> PreparedRequest:
+def offering(endpoint: str, **body: Any) -> PreparedRequest:
     return asked(endpoint, **{"tools": tools(endpoint, "weather", "time"), **body})
 
 
-def with_schema(endpoint: Endpoint, **body: Any) -> PreparedRequest:
+def with_schema(endpoint: str, **body: Any) -> PreparedRequest:
     described = {"name": "n", "schema": SCHEMA}
     if endpoint == CHAT:
         form = {"response_format": {"type": "json_schema", "json_schema": described}}
@@ -124,7 +123,7 @@ BOTH = pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 
 @BOTH
 @pytest.mark.parametrize("choice", [*REQUIRED, *NAMED])
-def test_prose_where_a_call_is_demanded_is_asked_for_again(endpoint: Endpoint, choice: Any) -> None:
+def test_prose_where_a_call_is_demanded_is_asked_for_again(endpoint: str, choice: Any) -> None:
     demanded = offering(endpoint, tool_choice=choice)
     for text in ("It is sunny.", "", None, '{"city": "Ulm"}'):
         judgement = answered(demanded, text=text)
@@ -137,7 +136,7 @@ def test_prose_where_a_call_is_demanded_is_asked_for_again(endpoint: Endpoint, c
 @BOTH
 @pytest.mark.parametrize("choice", NAMED)
 def test_a_call_of_another_tool_than_the_named_one_is_asked_for_again(
-    endpoint: Endpoint, choice: Any
+    endpoint: str, choice: Any
 ) -> None:
     demanded = offering(endpoint, tool_choice=choice)
     for names in (("time",), ("weather", "time"), ("unknown",)):
@@ -148,7 +147,7 @@ def test_a_call_of_another_tool_than_the_named_one_is_asked_for_again(
 
 @BOTH
 def test_where_a_call_is_demanded_a_tool_that_was_not_offered_does_not_do(
-    endpoint: Endpoint,
+    endpoint: str,
 ) -> None:
     demanded = offering(endpoint, tool_choice="required")
     assert kind_of(answered(demanded, "unknown")) is FailureKind.SCHEMA_VIOLATION
@@ -156,7 +155,7 @@ def test_where_a_call_is_demanded_a_tool_that_was_not_offered_does_not_do(
 
 
 @BOTH
-def test_a_call_that_is_ruled_out_is_asked_for_again(endpoint: Endpoint) -> None:
+def test_a_call_that_is_ruled_out_is_asked_for_again(endpoint: str) -> None:
     demanded = offering(endpoint, tool_choice="none")
     assert kind_of(answered(demanded, "weather")) is FailureKind.SCHEMA_VIOLATION
     assert answered(demanded, text="It is sunny.") == Judgement()
@@ -168,7 +167,7 @@ def test_a_call_that_is_ruled_out_is_asked_for_again(endpoint: Endpoint) -> None
 
 @BOTH
 @pytest.mark.parametrize("choice", [None, "auto", {"type": "auto"}, {"mode": "AUTO"}, "", 5, []])
-def test_where_the_model_may_choose_prose_is_an_answer(endpoint: Endpoint, choice: Any) -> None:
+def test_where_the_model_may_choose_prose_is_an_answer(endpoint: str, choice: Any) -> None:
     assert answered(offering(endpoint, tool_choice=choice), text="It is sunny.") == Judgement()
 
 
@@ -185,7 +184,7 @@ def test_where_the_model_may_choose_prose_is_an_answer(endpoint: Endpoint, choic
     ],
 )
 def test_what_was_cut_before_its_call_is_not_asked_for_again(
-    endpoint: Endpoint, choice: Any, changes: dict[str, Any], kind: FailureKind
+    endpoint: str, choice: Any, changes: dict[str, Any], kind: FailureKind
 ) -> None:
     field = "max_tokens" if endpoint == CHAT else "max_output_tokens"
     demanded = offering(endpoint, tool_choice=choice, **{field: 16})
@@ -196,7 +195,7 @@ def test_what_was_cut_before_its_call_is_not_asked_for_again(
 
 @BOTH
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_demanded_call_whose_arguments_are_cut_is_cut(endpoint: Endpoint, strict: bool) -> None:  # noqa: FBT001
+def test_a_demanded_call_whose_arguments_are_cut_is_cut(endpoint: str, strict: bool) -> None:  # noqa: FBT001
     demanded = asked(endpoint, tools=tools(endpoint, "weather", strict=strict), tool_choice="any")
     assert kind_of(answered(demanded, "weather", arguments='{"city": "U')) is FailureKind.TRUNCATED
     assert answered(demanded, "weather").fault is None
@@ -211,7 +210,7 @@ def test_a_demanded_call_whose_arguments_are_cut_is_cut(endpoint: Endpoint, stri
         [{"type": "mcp", "server_label": "s"}],
     ],
 )
-def test_a_call_that_the_reply_may_not_show_is_not_missed(endpoint: Endpoint, others: Any) -> None:
+def test_a_call_that_the_reply_may_not_show_is_not_missed(endpoint: str, others: Any) -> None:
     offered = [*tools(endpoint, "weather"), *others]
     demanded = asked(endpoint, tools=offered, tool_choice="required")
     assert answered(demanded, text="I searched.") == Judgement()
@@ -230,7 +229,7 @@ def test_functions_of_the_time_before_tools_are_known() -> None:
 
 @BOTH
 def test_with_a_schema_a_call_of_a_tool_that_was_never_offered_is_asked_for_again(
-    endpoint: Endpoint,
+    endpoint: str,
 ) -> None:
     for demanded in (
         with_schema(endpoint),
@@ -263,12 +262,12 @@ def test_with_a_schema_a_call_of_a_tool_that_was_never_offered_is_asked_for_agai
         ],
     ],
 )
-def test_tools_of_other_dialects_are_offered_too(endpoint: Endpoint, offered: Any) -> None:
+def test_tools_of_other_dialects_are_offered_too(endpoint: str, offered: Any) -> None:
     assert answered(with_schema(endpoint, tools=offered), "$web_search").fault is None
 
 
 @BOTH
-def test_a_strict_tool_that_is_demanded_is_judged_by_its_schema(endpoint: Endpoint) -> None:
+def test_a_strict_tool_that_is_demanded_is_judged_by_its_schema(endpoint: str) -> None:
     demanded = asked(
         endpoint, tools=tools(endpoint, "weather", strict=True), tool_choice="required"
     )
@@ -284,6 +283,6 @@ def test_a_strict_tool_that_is_demanded_is_judged_by_its_schema(endpoint: Endpoi
     "described", [None, "weather", {"name": "weather"}, [None, 5, {"name": 5}]]
 )
 @BOTH
-def test_no_description_of_tools_is_too_odd(endpoint: Endpoint, described: Any) -> None:
+def test_no_description_of_tools_is_too_odd(endpoint: str, described: Any) -> None:
     demanded = asked(endpoint, tools=described, tool_choice="required")
     assert answered(demanded, text="x").fault is None

@@ -19,15 +19,7 @@ from batches.engine.follow_up import follow_up
 from batches.engine.ladder import MENDABLE
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.processor import process_prompt_batch
-from batches.engine.records import (
-    Endpoint,
-    Outcome,
-    PreparedRequest,
-    PromptSpec,
-    Reply,
-    Rung,
-    ToolCall,
-)
+from batches.engine.records import Outcome, PreparedRequest, PromptSpec, Reply, Rung, ToolCall
 from batches.engine.replies import read_reply
 from batches.provider_client import ProviderClient
 from tests.engine.makers import reply
@@ -39,8 +31,8 @@ pytestmark = pytest.mark.timeout(900)
 
 HERE = Path(__file__).resolve()
 PYTHON = HERE.parent.parent.parent / ".venv-model" / "bin" / "python"
-CHAT: Endpoint = "/v1/chat/completions"
-RESPONSES: Endpoint = "/v1/responses"
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
 BOTH = pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 
 TOPICS = ("a city", "a river", "a bird", "a book", "a fruit")
@@ -79,14 +71,14 @@ def base_url() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.port}/v1"
 
 
-def with_schema(endpoint: Endpoint) -> dict[str, Any]:
+def with_schema(endpoint: str) -> dict[str, Any]:
     described = {"name": "thing", "schema": SCHEMA}
     if endpoint == CHAT:
         return {"response_format": {"type": "json_schema", "json_schema": described}}
     return {"text": {"format": {"type": "json_schema", **described}}}
 
 
-def with_tools(endpoint: Endpoint, choice: Any) -> dict[str, Any]:
+def with_tools(endpoint: str, choice: Any) -> dict[str, Any]:
     tools = [{"name": name, "parameters": PARAMETERS, "strict": True} for name in TOOLS]
     if endpoint == CHAT:
         return {
@@ -96,13 +88,13 @@ def with_tools(endpoint: Endpoint, choice: Any) -> dict[str, Any]:
     return {"tools": [{"type": "function", **tool} for tool in tools], "tool_choice": choice}
 
 
-def named(endpoint: Endpoint) -> dict[str, Any]:
+def named(endpoint: str) -> dict[str, Any]:
     if endpoint == CHAT:
         return {"type": "function", "function": {"name": "weather"}}
     return {"type": "function", "name": "weather"}
 
 
-def bodies(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+def bodies(endpoint: str) -> Iterator[dict[str, Any]]:
     """Yield 30 requests: schemas, tight limits, tools that must and may be called, and neither."""
     limit = "max_tokens" if endpoint == CHAT else "max_output_tokens"
     schema = with_schema(endpoint)
@@ -120,7 +112,7 @@ def bodies(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
         yield {**_saying(endpoint, f"Say {topic}."), limit: 6}
 
 
-def _saying(endpoint: Endpoint, text: str) -> dict[str, Any]:
+def _saying(endpoint: str, text: str) -> dict[str, Any]:
     asked = [{"role": "user", "content": text}]
     common = {"model": "m", "temperature": 0.7, "seed": 7}
     return {**common, "messages": asked} if endpoint == CHAT else {**common, "input": text}
@@ -163,7 +155,7 @@ async def test_every_verdict_keeps_the_rules(base_url: str) -> None:
     assert {None, FailureKind.TRUNCATED} <= kinds
 
 
-def last_reply(endpoint: Endpoint, outcome: Outcome) -> Reply:
+def last_reply(endpoint: str, outcome: Outcome) -> Reply:
     assert outcome.body is not None
     return read_reply(endpoint, status_code=200, headers={}, raw=outcome.body.encode())
 
@@ -218,7 +210,7 @@ ODD_ANSWERS = [
 @pytest.mark.parametrize("number", range(len(ODD_ANSWERS)))
 @pytest.mark.parametrize("choice", ["auto", "required"])
 async def test_the_server_takes_every_question_that_asks_again(
-    base_url: str, endpoint: Endpoint, number: int, choice: str
+    base_url: str, endpoint: str, number: int, choice: str
 ) -> None:
     """Ask a third time, as after two answers of no use, since the server checks old items too."""
     limit = "max_tokens" if endpoint == CHAT else "max_output_tokens"

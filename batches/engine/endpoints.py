@@ -1,0 +1,147 @@
+"""The one table of endpoints: which field holds what is asked, and how a reply is read.
+
+All that depends on the endpoint of a batch reads this table. Staff may allow further paths on a
+provider (`OTHER`): their requests and replies are passed through as JSON, and a reply is judged by
+its status.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Path = tuple[str | int, ...]
+# How the body of a reply is read; `batches.engine.reply_dialects` has a reader for each form.
+ReplyForm = Literal["chat", "response", "embeddings", "moderation", "images", "video", "json"]
+
+MAX_PATH_CHARS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaPlace:
+    """Where a body asks for an answer that fits a JSON Schema, or offers functions.
+
+    `is_nested`: the schema and each function stand in an object of their own inside that place.
+    """
+
+    at: tuple[str, ...]
+    is_nested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRules:
+    """What is known of an endpoint.
+
+    asked_in        field that holds what is asked; None: any JSON object is a request
+    reply           how a reply is read
+    texts           fields of which a model reads the text; None: all of them
+    kinds           JSON types that fields may have; other fields may have any
+    schema          where a schema for the answer and tools are asked for; None: nowhere
+    answers_in_text a model writes a text, whose tokens are estimated where none are counted
+    counts_tokens   usage is in tokens; else only what a reply counts is counted
+    needs_model     a body must name a model
+    shows_body      the JSON of a reply is what a person reads as its answer
+    can_defer       `background: true` asks for an answer later, which a batch does not wait for
+    """
+
+    asked_in: str | None
+    reply: ReplyForm
+    texts: tuple[str, ...] | None
+    kinds: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
+    schema: SchemaPlace | None = None
+    answers_in_text: bool = False
+    counts_tokens: bool = True
+    needs_model: bool = False
+    shows_body: bool = False
+    can_defer: bool = True
+
+
+_TEXT_OR_LIST = (str, list)
+
+RULES: Mapping[str, EndpointRules] = {
+    "/v1/chat/completions": EndpointRules(
+        asked_in="messages",
+        reply="chat",
+        texts=("messages",),
+        kinds={"messages": (list,)},
+        schema=SchemaPlace(("response_format",), is_nested=True),
+        answers_in_text=True,
+        needs_model=True,
+    ),
+    "/v1/responses": EndpointRules(
+        asked_in="input",
+        reply="response",
+        texts=("input", "instructions"),
+        schema=SchemaPlace(("text", "format"), is_nested=False),
+        answers_in_text=True,
+        needs_model=True,
+    ),
+    "/v1/embeddings": EndpointRules(
+        asked_in="input",
+        reply="embeddings",
+        texts=("input",),
+        needs_model=True,
+    ),
+    "/v1/completions": EndpointRules(
+        asked_in="prompt",
+        # Its choices have a text where those of a chat have a message.
+        reply="chat",
+        texts=("prompt", "suffix"),
+        kinds={"prompt": _TEXT_OR_LIST},
+        answers_in_text=True,
+        needs_model=True,
+    ),
+    "/v1/moderations": EndpointRules(
+        asked_in="input",
+        reply="moderation",
+        texts=("input",),
+        kinds={"input": _TEXT_OR_LIST},
+        counts_tokens=False,
+        shows_body=True,
+    ),
+    "/v1/images/generations": EndpointRules(
+        asked_in="prompt",
+        reply="images",
+        texts=("prompt",),
+        kinds={"prompt": (str,)},
+        can_defer=False,
+    ),
+    "/v1/images/edits": EndpointRules(
+        asked_in="prompt",
+        reply="images",
+        texts=("prompt",),
+        kinds={"prompt": (str,)},
+        can_defer=False,
+    ),
+    "/v1/videos": EndpointRules(
+        asked_in="prompt",
+        reply="video",
+        texts=("prompt",),
+        kinds={"prompt": (str,), "input_reference": (dict,)},
+        # Billed by the second.
+        counts_tokens=False,
+        shows_body=True,
+    ),
+}
+OTHER = EndpointRules(asked_in=None, reply="json", texts=None, shows_body=True, can_defer=False)
+
+ENDPOINTS = tuple(RULES)
+CHAT = ENDPOINTS[0]
+
+_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_PATH = re.compile(rf"/v1(?:/{_SEGMENT})+", re.ASCII)
+
+
+def rules_of(endpoint: str) -> EndpointRules:
+    """Return what is known of an endpoint; of a path that the table does not have, OTHER."""
+    return RULES.get(endpoint, OTHER)
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError for a text that is no path of an endpoint."""
+    if len(path) > MAX_PATH_CHARS or not _PATH.fullmatch(path):
+        raise ValueError(
+            f"{path[:100]!r} is not the path of an endpoint; write it like /v1/rerank: /v1/ and "
+            "then letters, digits, '.', '_' and '-' between slashes, "
+            f"at most {MAX_PATH_CHARS} characters"
+        )
