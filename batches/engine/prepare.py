@@ -224,7 +224,7 @@ def _asking(
 ) -> dict[str, Any]:
     place = rules_of(endpoint).schema
     if place is None:
-        message = f"A schema cannot be used with {endpoint}, whose answers are not JSON that it could fit."
+        message = f"A schema cannot be used with {endpoint}: its answers are not JSON to fit one."
         raise PromptRejected(message, param="schema")
     form: Mapping[str, Any] = {"json_schema": described} if place.is_nested else described
     form = {"type": "json_schema", **form}

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('batches', '0013_provider_ways_out'),
+        ('batches', '0014_storing'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
