@@ -4,7 +4,6 @@ from django.db import transaction
 from django.db.models import Max
 
 from batches.models import Batch, Chunk, Prompt, Result
-from batches.outputs import drop_outputs
 
 ROWS_AT_ONCE = 5_000
 
@@ -24,7 +23,6 @@ def purge(batch_id: int) -> None:
         _purge_window(batch_id, lo, lo + ROWS_AT_ONCE)
     with transaction.atomic():
         batch.slots.all().delete()
-        drop_outputs(batch)
         Batch.objects.filter(pk=batch_id).delete()
 
 

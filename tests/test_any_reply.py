@@ -1,12 +1,15 @@
 """Whatever a reply holds: its neighbours are stored, it has an outcome, every page answers.
 
-RARE_REPLIES=10000 runs as many examples, on the database of DATABASE_URL.
+An example is a batch with up to 25 odd replies, each between two good ones. With RARE_REPLIES=10000
+so many odd replies are tried, on the database of DATABASE_URL.
 """
 
 import json
 import os
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from batches.bounds import MAX_COST, MAX_SUM
-from batches.models import Batch, File, Provider
+from batches.models import Batch, File, Provider, Result
 from batches.runner import run_slice
 from tests.api.calling import client_of
 from tests.checker import check_batch
@@ -25,7 +28,8 @@ from tests.makers import MODEL, batch_of
 from tests.receivers import receiving, url_of
 from tests.scripted_server import Step, Visit, answer, chat
 
-EXAMPLES = int(os.environ.get("RARE_REPLIES", "25"))
+ODD_ONES = 25
+EXAMPLES = -(-int(os.environ.get("RARE_REPLIES", "100")) // ODD_ONES)
 PRICES = {MODEL: {"input": 1_000_000, "output": 999_999.99999999, "cached": 0.1}}
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
@@ -97,26 +101,46 @@ def replies(draw: st.DrawFn) -> bytes:
     ).encode("utf-8", "surrogatepass")
 
 
+@dataclass(frozen=True)
+class Odd:
+    """A reply, with its status and the id that its headers give it."""
+
+    raw: bytes
+    status: int
+    request_id: str
+
+
+odd_ones = st.builds(
+    Odd,
+    raw=replies(),
+    status=st.sampled_from([200, 200, 200, 400]),
+    request_id=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=250),
+)
+
+
 @dataclass
 class World:
-    """A provider whose next odd reply can be set, and those who look at its batches."""
+    """A provider whose odd replies can be set, and clients that look at its batches."""
 
     provider: Provider
     admin: Client
     api: Client
     owner: User
-    raw: bytes = b""
-    status: int = 200
-    request_id: str = ""
+    odd: list[Odd] = field(default_factory=list)
 
     def step(self) -> Step:
         async def step(visit: Visit) -> None:
-            if b"the odd one" not in visit.request.body:
+            number = _NUMBER.search(visit.request.body)
+            if number is None:
                 await answer(chat('{"n": 1}'))(visit)
                 return
-            await answer(self.raw, status=self.status, x_request_id=self.request_id)(visit)
+            odd = self.odd[int(number[1])]
+            await answer(odd.raw, status=odd.status, x_request_id=odd.request_id)(visit)
 
         return step
+
+
+_NUMBER = re.compile(rb"odd (\d+)")
 
 
 @pytest.fixture
@@ -132,69 +156,61 @@ def world(db: None) -> Iterator[World]:
         yield made
 
 
-@dataclass(frozen=True)
-class Case:
-    """An odd reply, and the batch that gets it."""
-
-    raw: bytes
-    status: int
-    request_id: str
-    is_at_edge: bool
-    has_schema: bool
-
-
-cases = st.builds(
-    Case,
-    raw=replies(),
-    status=st.sampled_from([200, 200, 200, 400]),
-    request_id=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=250),
-    is_at_edge=st.booleans(),
-    has_schema=st.booleans(),
-)
-
-
 # A smaller example is not looked for: each takes a batch and all its pages.
 @settings(
     max_examples=EXAMPLES,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(case=cases)
-def test_neighbours_are_stored_and_every_page_answers(world: World, case: Case) -> None:
-    world.raw, world.status, world.request_id = case.raw, case.status, case.request_id
-    batch = odd_batch(world, has_schema=case.has_schema)
-    if case.is_at_edge:
-        edge = {"cost": MAX_COST, "input_tokens": MAX_SUM - 1, "output_tokens": MAX_SUM}
-        Batch.objects.filter(pk=batch.pk).update(**edge)
+@given(
+    odd=st.lists(odd_ones, min_size=ODD_ONES, max_size=ODD_ONES),
+    options=st.fixed_dictionaries({"is_at_edge": st.booleans(), "has_schema": st.booleans()}),
+)
+def test_neighbours_are_stored_and_every_page_answers(
+    world: World, odd: list[Odd], options: dict[str, bool]
+) -> None:
+    world.odd = odd
+    batch = odd_batch(world, **options)
     report = run_slice(batch.pk)
     assert report.ended, report.pause_reason
     check_batch(batch)
     assert batch.cost <= MAX_COST
-    assert batch.succeeded >= 2
+    good = Result.objects.filter(batch=batch, status=Result.SUCCEEDED)
+    good = good.filter(prompt__custom_id__in=[f"line-{2 * n + 1}" for n in range(ODD_ONES + 1)])
+    assert good.count() == ODD_ONES + 1
     for client, address in pages_of(world, batch):
-        reply = client.get(address)
-        content = b"".join(reply) if reply.streaming else reply.content
-        assert reply.status_code == 200, (address, content[:2000])
-        if client is world.api and address.endswith(("results", "batches")):
-            json.loads(content, parse_constant=refuse)
+        look(client, address)
     batch.delete()
+
+
+def look(client: Client, address: str) -> None:
+    """See that a page answers, and that what the API says is JSON."""
+    reply = client.get(address)
+    content = b"".join(reply) if reply.streaming else reply.content
+    assert reply.status_code == 200, (address, content[:2000])
+    if address.startswith("/v1/"):
+        for line in content.splitlines() if reply.streaming else [content]:
+            json.loads(line, parse_constant=refuse, parse_int=str)
 
 
 def refuse(name: str) -> Any:
     raise AssertionError(f"{name} is not JSON")
 
 
-def odd_batch(world: World, *, has_schema: bool) -> Batch:
+def odd_batch(world: World, *, is_at_edge: bool, has_schema: bool) -> Batch:
+    """A batch of odd prompts, each between two good ones."""
     defaults: dict[str, Any] = {"model": MODEL}
     if has_schema:
         form = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
         defaults["response_format"] = form
-    texts = ["before", "the odd one", "after"]
-    batch = batch_of(
-        world.provider, texts, defaults=defaults, max_attempts=1, max_repair_attempts=0
-    )
+    texts = ["good", *chain.from_iterable((f"odd {n}", "good") for n in range(ODD_ONES))]
+    limits = {"max_attempts": 1, "max_repair_attempts": 0, "batch_size": 10}
+    batch = batch_of(world.provider, texts, defaults=defaults, **limits)
     Batch.objects.filter(pk=batch.pk).update(owner=world.owner)
     File.objects.update(owner=world.owner)
+    if is_at_edge:
+        edge = {"cost": MAX_COST, "input_tokens": MAX_SUM - 1, "output_tokens": MAX_SUM}
+        Batch.objects.filter(pk=batch.pk).update(**edge)
     return batch
 
 
@@ -205,7 +221,7 @@ def pages_of(world: World, batch: Batch) -> Iterator[tuple[Client, str]]:
     yield world.admin, reverse("admin:batches_batch_changelist")
     for name in ("change", "live", "results", "jsonl", "csv"):
         yield world.admin, reverse(f"admin:batches_batch_{name}", args=[batch.pk])
-    for index in range(3):
+    for index in range(1, 2 * ODD_ONES + 1, 2):
         yield world.admin, reverse("admin:batches_batch_result", args=[batch.pk, index])
     yield world.api, "/v1/batches"
     yield world.api, f"/v1/batches/{batch.public_id}"

@@ -1,11 +1,13 @@
 import json
 import logging
+import time
 from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.engine.errors import AuthError, ConfigError
@@ -316,3 +318,16 @@ def test_a_run_logs_its_performance(provider: Provider, caplog: pytest.LogCaptur
         run_slice(batch.pk)
     assert batch.public_id in caplog.text
     assert "average" in caplog.text
+
+
+def test_the_time_of_a_result_is_the_database_s_whatever_the_worker_s_clock_says(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = batch_of(provider, 3)
+    time_then = time.time
+    monkeypatch.setattr(time, "time", lambda: time_then() + 3600)
+    run_slice(batch.pk)
+    now = Batch.objects.annotate(now=Now()).values_list("now", flat=True).get(pk=batch.pk)
+    done = Result.objects.filter(batch=batch).values_list("done_at", flat=True)
+    assert len(done) == 3
+    assert all(now - timedelta(minutes=10) < moment <= now for moment in done)

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
+from django.db.models.signals import pre_delete
+from django.dispatch import receiver
 
 from batches.engine.endpoints import MAX_PATH_CHARS
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
@@ -185,3 +187,13 @@ class Batch(models.Model):
     def standstill(self) -> str:
         """Why nothing is sent although it is in progress: its own reason or its provider's."""
         return self.pause_reason or self.provider.pause_reason
+
+
+@receiver(pre_delete, sender=Batch)
+def delete_outputs(instance: Batch, **_: object) -> None:
+    """Delete the output files of a batch with it, in the transaction that deletes it.
+
+    The row is locked and read again: the files may have been made after the instance was loaded.
+    """
+    Batch.objects.select_for_update().filter(pk=instance.pk).first()
+    File.objects.filter(Q(output_of=instance.pk) | Q(errors_of=instance.pk)).delete()
