@@ -100,12 +100,16 @@ SPELT: dict[str, Callable[[str], str]] = {
     "base64": lambda key: base64.b64encode(f"Bearer {key}".encode()).decode(),
 }
 ECHOES["pieces"] = lambda key: in_pieces(f"You said {key}, did you not")
-for _name, _spell in SPELT.items():
-    ECHOES |= {
-        f"an answer: {_name}": lambda key, s=_spell: answer(raw_json(CHAT, s(key))),
-        f"an error: {_name}": lambda key, s=_spell: answer(raw_json(ERROR, s(key)), status=401),
-        f"a page: {_name}": lambda key, s=_spell: answer(raw_json("<p>@", s(key)), status=502),
-    }
+
+
+def spelt(name: str, template: str, status: int) -> Callable[[str], Step]:
+    return lambda key: answer(raw_json(template, SPELT[name](key)), status=status)
+
+
+for name in SPELT:
+    ECHOES[f"an answer: {name}"] = spelt(name, CHAT, 200)
+    ECHOES[f"an error: {name}"] = spelt(name, ERROR, 401)
+    ECHOES[f"a page: {name}"] = spelt(name, "<p>@", 502)
 
 
 @pytest.mark.parametrize("key", [KEY, "sk-ab12"])

@@ -1,5 +1,6 @@
 """What all views have in common: a token, JSON in and out, and one's own rows alone."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -20,7 +21,7 @@ from rest_framework.views import APIView
 from batches.api.authentication import TokenAuthentication
 from batches.api.errors import CODES, ApiError, not_found, refused
 from batches.api.streaming import let_go
-from batches.lines import holds_nul
+from batches.lines import TwinName, holds_nul, no_twins
 
 B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
@@ -129,6 +130,16 @@ def _check_storable(body: bytes) -> None:
         raise ApiError(400, f"The body is not valid JSON: {error}.", code="invalid_json") from error
     if not isinstance(value, dict):
         raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
+    _check_no_twins(body)
     # The escape is looked for first: walking through a large body takes a while.
     if b"\\u0000" in body and holds_nul(value):
         raise ApiError(400, "A text may not hold the character NUL.", code="invalid_value")
+
+
+def _check_no_twins(body: bytes) -> None:
+    try:
+        # Numbers are not looked at here.
+        json.loads(body, object_pairs_hook=no_twins, parse_int=str, parse_float=str)
+    except TwinName as error:
+        message = f"The body is ambiguous: {error}; give it once."
+        raise ApiError(400, message, code="invalid_json", param=error.name) from error
