@@ -28,6 +28,10 @@ _REQUEST_FIELDS = frozenset({"method", "url", "body"})
 Request = tuple[str | None, dict[str, Any]]
 
 
+# Of a name that is shown in an error.
+MOST_NAME_CHARS = 100
+
+
 class LineRefused(Exception):
     """A line that is no prompt, with all that is wrong with it: code, message, param."""
 
@@ -85,7 +89,7 @@ def parsed_object(text: str) -> dict[str, Any]:
 def parsed_value(text: str) -> Any:
     """What JSON text holds. Raises json.JSONDecodeError, and LineRefused for what is not strict."""
     try:
-        value = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=no_twins, parse_constant=_refuse_constant)
     except json.JSONDecodeError:
         raise
     except RecursionError as error:
@@ -209,12 +213,25 @@ def _reason(error: ValueError) -> str:
     return str(error)
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class TwinName(ValueError):
+    """A name that is given twice in one object; readers differ in which of its values they take."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name[:MOST_NAME_CHARS]
+        super().__init__(
+            f"The field {quoted(self.name)} is given twice in one object. Give it once."
+        )
+
+
+def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these pairs, for `json.loads`. Raises TwinName."""
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"The field {quoted(twin)} is given twice in one object. Give it once.")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise TwinName(name)
+            seen.add(name)
     return value
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -20,11 +20,13 @@ from batches.engine.errors import (
     ProviderError,
     Unreachable,
 )
+from batches.engine.event_streams import is_event_stream
 from batches.engine.finish_reasons import raise_if_broken_off
 from batches.engine.records import PreparedRequest, Reply
 from batches.engine.replies import read_reply
 from batches.engine.reply_errors import error_of
 from batches.remedies import Trouble, trouble_in, trouble_of
+from batches.secret_scrubber import SCRUBBED, SecretScrubber
 from batches.transport import (
     MISCONFIGURED,
     NOT_CONNECTED,
@@ -41,8 +43,6 @@ from batches.ways_out import DIRECT, WayOut
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 
-# A key shorter than this is a placeholder such as "none"; scrubbing it would garble answers.
-LEAST_SECRET_CHARS = 16
 # Where nobody says otherwise: who names a server on this machine means it.
 THIS_MACHINE = AddressPolicy(["localhost", "127.0.0.0/8", "::1"])
 LIMIT_HEADERS = ("x-ratelimit-", "ratelimit-")
@@ -114,7 +114,7 @@ class ProviderClient:
         self._way_out = way_out
         through = f" (through the proxy {way_out.proxy.url})" if way_out.proxy else ""
         self._place = self._base_url + through
-        self._secrets = _secrets(api_key)
+        self._scrubber = SecretScrubber(api_key)
         self._headers = httpx.Headers(
             {
                 "Accept": "application/json",
@@ -157,7 +157,7 @@ class ProviderClient:
             asked=request.content,
         )
         raise_if_broken_off(reply)
-        return reply
+        return self._without_key(reply) if is_event_stream(raw) else reply
 
     async def models(self) -> list[str]:
         """The names of the models that the provider lists. Raises a ProviderError."""
@@ -169,7 +169,7 @@ class ProviderClient:
         if response.status_code != 200:
             raise error_of(response.status_code, self._read_headers(response), raw)
         limits = {
-            name: self._scrubbed(value.encode()).decode()
+            name: self._scrubber.text(value)
             for name, value in response.headers.items()
             if name.startswith(LIMIT_HEADERS)
         }
@@ -196,7 +196,7 @@ class ProviderClient:
             raise self._fault_of(error) from error
         if response.status_code >= 300:
             self._check_way(response, raw)
-        return response, self._scrubbed(raw)
+        return response, self._scrubber.raw(raw)
 
     def _check_way(self, response: httpx.Response, raw: bytes) -> None:
         """Raise EndpointUnusable for an HTTP error that is about the way to the provider."""
@@ -213,19 +213,20 @@ class ProviderClient:
     def _unusable(self, trouble: Trouble) -> EndpointUnusable:
         return EndpointUnusable(f"{self._place}: {trouble.text}")
 
-    def _scrubbed(self, raw: bytes) -> bytes:
-        """Bytes without the key: a provider that echoes it must not have us store it."""
-        for secret in self._secrets:
-            raw = raw.replace(secret, b"[key]")
-        return raw
+    def _without_key(self, reply: Reply) -> Reply:
+        """Return a reply without the key, which a stream of events may bring in pieces."""
+        body = self._scrubber.text(reply.body)
+        return replace(
+            reply,
+            body=json.dumps(body) if body == SCRUBBED else body,
+            answer=None if reply.answer is None else self._scrubber.text(reply.answer),
+        )
 
     def _read_headers(self, response: httpx.Response) -> dict[str, str]:
         """The headers that are read, free of the key."""
         headers = response.headers
         return {
-            name: self._scrubbed(headers[name].encode()).decode()
-            for name in READ_HEADERS
-            if name in headers
+            name: self._scrubber.text(headers[name]) for name in READ_HEADERS if name in headers
         }
 
     def _url(self, path: str) -> httpx.URL:
@@ -261,10 +262,3 @@ class ProviderClient:
 
 def _told(trouble: Trouble | None, cause: BaseException) -> str:
     return trouble.text if trouble else text_of(cause)
-
-
-def _secrets(api_key: str) -> tuple[bytes, ...]:
-    """The forms in which a key may come back, plain and with JSON's other way to write a slash."""
-    if len(api_key) < LEAST_SECRET_CHARS:
-        return ()
-    return tuple({api_key.encode(), api_key.replace("/", r"\/").encode()})

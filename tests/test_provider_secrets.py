@@ -1,8 +1,10 @@
 """The key of a provider goes to the provider and nowhere else; and what `models` brings."""
 
+import base64
 import json
 import logging
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
@@ -69,12 +71,54 @@ ECHOES: dict[str, Callable[[str], Step]] = {
 }
 
 
+def in_pieces(text: str) -> Step:
+    """A stream of events that has a few characters in each."""
+    pieces = [text[place : place + 4] for place in range(0, len(text), 4)]
+    deltas = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    deltas.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    events = b"".join(b"data: " + as_bytes(delta) + b"\n\n" for delta in deltas)
+    return answer(events + b"data: [DONE]\n\n", content_type="text/event-stream")
+
+
+def escaped(text: str) -> str:
+    return "".join(f"\\u{ord(char):04x}" for char in text)
+
+
+def raw_json(template: str, text: str) -> bytes:
+    """JSON with a text in the place of @, as it stands."""
+    return template.replace("@", text).encode()
+
+
+CHAT = '{"choices": [{"message": {"content": "You said @"}, "finish_reason": "stop"}]}'
+ERROR = '{"error": {"message": "no such key: @", "code": "@"}}'
+# How servers spell what they echo; tests/test_secret_scrubber.py has more.
+SPELT: dict[str, Callable[[str], str]] = {
+    "escaped": escaped,
+    "JSON in JSON": lambda key: escaped(key).replace("\\", "\\\\"),
+    "percent": lambda key: quote(key, safe=""),
+    "entities": lambda key: "".join(f"&#{ord(char)};" for char in key),
+    "base64": lambda key: base64.b64encode(f"Bearer {key}".encode()).decode(),
+}
+ECHOES["pieces"] = lambda key: in_pieces(f"You said {key}, did you not")
+
+
+def spelt(name: str, template: str, status: int) -> Callable[[str], Step]:
+    return lambda key: answer(raw_json(template, SPELT[name](key)), status=status)
+
+
+for name in SPELT:
+    ECHOES[f"an answer: {name}"] = spelt(name, CHAT, 200)
+    ECHOES[f"an error: {name}"] = spelt(name, ERROR, 401)
+    ECHOES[f"a page: {name}"] = spelt(name, "<p>@", 502)
+
+
+@pytest.mark.parametrize("key", [KEY, "sk-ab12"])
 @pytest.mark.parametrize("make", ECHOES.values(), ids=ECHOES)
 async def test_a_key_that_comes_back_is_not_kept(
-    make: Callable[[str], Step], caplog: pytest.LogCaptureFixture
+    make: Callable[[str], Step], key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        async with serving(echoes(make), api_key=KEY) as (server, client):
+        async with serving(echoes(make), api_key=key) as (server, client):
             reply, error = None, None
             try:
                 reply = await client.send(request())
@@ -94,9 +138,9 @@ async def test_a_key_that_comes_back_is_not_kept(
         )
     )
     kept = repr(outcome) + repr(error) + str(error) + caplog.text
-    assert KEY not in kept
-    assert KEY not in kept.replace("\\", "")
-    assert "0123456789" not in kept
+    assert key not in kept
+    assert key not in kept.replace("\\", "")
+    assert not any(spell(key)[-8:] in kept for spell in SPELT.values())
 
 
 async def test_a_key_is_not_in_the_errors_of_a_connection() -> None:

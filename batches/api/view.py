@@ -23,6 +23,7 @@ from batches.api.errors import CODES, ApiError, not_found, refused
 from batches.api.streaming import let_go
 from batches.engine.sendable import Fault, fault_of
 from batches.engine.wording import described
+from batches.lines import TwinName, no_twins
 
 B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
@@ -138,6 +139,7 @@ def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
     if not isinstance(value, dict):
         message = f"The body must be a JSON object, but it is {described(value)}."
         raise ApiError(400, message, code="invalid_json")
+    _check_no_twins(body)
     # The escape is looked for first: walking through a large body takes a while.
     if b"\\u0000" in body:
         stored = {name: inner for name, inner in value.items() if name not in any_text}
@@ -152,3 +154,11 @@ def _fault_of_text(body: bytes) -> Fault | None:
     except (ValueError, RecursionError):
         return None
     return fault_of(value, "") if isinstance(value, dict) else None
+
+
+def _check_no_twins(body: bytes) -> None:
+    try:
+        # Numbers are not looked at here.
+        json.loads(body, object_pairs_hook=no_twins, parse_int=str, parse_float=str)
+    except TwinName as error:
+        raise ApiError(400, str(error), code="invalid_json", param=error.name) from error

@@ -109,6 +109,38 @@ def test_a_bad_body_is_400_and_says_where(
     assert param is None or param in error["message"]
 
 
+MANY_NAMES = ", ".join(f'"a{number}": 0' for number in range(100_000))
+TWINS = {
+    "at the top": '{"name": "x", "name": "y"}',
+    "with the same value": '{"name": "x", "name": "x"}',
+    "below": '{"name": "x", "anything": {"a": 1, "name": 2, "name": 3}}',
+    "in a list": '{"name": "x", "anything": {"a": [{}, [{"name": 1, "name": 2}]]}}',
+    "in another spelling": '{"name": "x", "n\\u0061me": "y"}',
+    "far behind": f'{{"anything": {{{MANY_NAMES}, "name": 1, "b": 2, "name": 3}}}}',
+    "thrice": '{"name": 1, "name": 2, "name": 3}',
+}
+
+
+@pytest.mark.parametrize("body", TWINS.values(), ids=TWINS)
+def test_a_name_that_is_given_twice_is_named(client: Client, body: str) -> None:
+    error = error_of(client.post("/v1/echo", body, content_type="application/json"), 400)
+    assert (error["code"], error["param"]) == ("invalid_json", "name")
+    assert "'name' is given twice in one object. Give it once." in error["message"]
+
+
+def test_a_long_name_that_is_given_twice_is_cut(client: Client) -> None:
+    name = "n" * 100_000
+    body = f'{{"{name}": 1, "{name}": 2}}'
+    error = error_of(client.post("/v1/echo", body, content_type="application/json"), 400)
+    assert "given twice" in error["message"]
+    assert len(error["message"]) < 300
+
+
+def test_the_same_name_in_several_objects_is_fine(client: Client) -> None:
+    body = '{"name": "name", "anything": {"name": {"name": [{"name": 1}, {"name": 1}]}}}'
+    assert client.post("/v1/echo", body, content_type="application/json").status_code == 200
+
+
 def test_a_good_body_is_taken_with_all_that_text_may_hold(client: Client) -> None:
     body = {"name": "a\\u0000b \U0001f600 \u202e", "inner": {"seconds": 1}}
     answer = client.post("/v1/echo", body, content_type="application/json; charset=utf-8")

@@ -1,0 +1,148 @@
+"""A provider that echoes its key must not have us store or show it, in whatever spelling it comes.
+
+What readers decode is recognised, several times over if need be: escapes of JSON, also of JSON
+inside JSON, percent-encoding, HTML entities, UTF-16 and UTF-32; and base64 and hex, where people
+do. A text is unfolded first, which is cheap; only one that has the key is looked at for where.
+"""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from html.entities import html5
+from urllib.parse import unquote
+
+SCRUBBED = "[key]"
+
+# Shorter keys are found in answers by chance, and hide nothing that could not be guessed. A word
+# of only letters, or a number, is found more often.
+LEAST_CHARS = 6
+LEAST_LETTERS = 8
+LEAST_DIGITS = 16
+
+# What replies are made of, and placeholders that servers without keys are given: scrubbing these
+# would garble replies and answers, and they are no secrets.
+_PUBLIC_WORDS = """
+    chat.completion.chunk choices message content role assistant developer function_call tool_calls
+    arguments finish_reason stop_reason stop_sequence content_filter completion_tokens prompt_tokens
+    total_tokens input_tokens output_tokens cached_tokens reasoning_tokens reasoning_content
+    prompt_tokens_details completion_tokens_details input_tokens_details output_tokens_details
+    service_tier system_fingerprint annotations logprobs refusal embeddings output_text incomplete
+    completed in_progress response.completed parallel_tool_calls instructions temperature moderation
+    lm-studio not-needed not-required no-key-required sk-no-key-required placeholder ollama
+""".split()
+
+# How deeply spellings may lie inside each other; and how many backslashes that takes.
+DEPTH = 4
+_BACKSLASHES = r"\\{0,16}"
+_ESCAPE = re.compile(r"\\{1,16}(?:[uU]00|[xX]|u\{0{0,8})([2-7][0-9A-Fa-f])\}?")
+# Without one of these there is nothing to undo but backslashes. Several, which are found faster.
+_MARKS = [re.compile(mark) for mark in ("u00[2-7]", "U00[2-7]", r"u\{", r"\\[xX]", "%[2-7]", "&")]
+# A longer text with the key in an odd spelling is lost, since it takes long to find where.
+MOST_SEARCHED = 1024 * 1024
+
+
+class SecretScrubber:
+    """Takes one key out of texts and bytes."""
+
+    def __init__(self, key: str) -> None:
+        self._forms = _forms(key) if is_secret(key) else ()
+        self._bare = tuple(form.replace("\\", "") for form in self._forms)
+        starts = "".join({re.escape(form[0]) for form in self._forms})
+        spellings = "|".join("".join(map(_spelled, form)) for form in self._forms)
+        # Not in the middle of backslashes, so that none is left alone, and a million cost nothing.
+        self._pattern = re.compile(rf"(?<!\\)(?=[\\%&{starts}])(?:{spellings})")
+
+    def text(self, text: str) -> str:
+        """Return a text without the key; only SCRUBBED of one in which it cannot be found."""
+        if not self._forms or not self._is_in(text):
+            return text
+        for form in self._forms:
+            text = text.replace(form, SCRUBBED)
+        if len(text) <= MOST_SEARCHED and self._is_in(text):
+            text = self._pattern.sub(SCRUBBED, text)
+        return SCRUBBED if self._is_in(text) else text
+
+    def raw(self, raw: bytes) -> bytes:
+        """Return bytes without the key; UTF-16 and UTF-32 become UTF-8."""
+        if not self._forms:
+            return raw
+        encoding = json.detect_encoding(raw)
+        if encoding.startswith("utf-8"):
+            # Any bytes have these characters, and come back from them as they were.
+            text = raw.decode("latin-1")
+            scrubbed = self.text(text)
+            return raw if scrubbed is text else scrubbed.encode("latin-1")
+        return self.text(raw.decode(encoding, "replace")).encode("utf-8", "replace")
+
+    def _is_in(self, text: str) -> bool:
+        if _has(text, self._forms):
+            return True
+        if "\\" in text and _has(text.replace("\\", ""), self._bare):
+            return True
+        return any(mark.search(text) for mark in _MARKS) and _has(_unfold(text), self._bare)
+
+
+def _has(text: str, forms: Iterable[str]) -> bool:
+    # A loop takes half the time of any(), and each reply is looked at.
+    for form in forms:  # noqa: SIM110
+        if form in text:
+            return True
+    return False
+
+
+def is_secret(key: str) -> bool:
+    """Return True if a key is neither a placeholder nor so short that it is in texts by chance."""
+    if any(key.lower() in word for word in _PUBLIC_WORDS):
+        return False
+    if not re.search(r"[A-Za-z]", key):
+        return len(key) >= LEAST_DIGITS
+    is_word = key.isalpha() and (key.islower() or key.isupper() or key.istitle())
+    return len(key) >= (LEAST_LETTERS if is_word else LEAST_CHARS)
+
+
+def _forms(key: str) -> tuple[str, ...]:
+    """Return what a key looks like in plain text, in base64 and in hex."""
+    raw = key.encode()
+    hexadecimal = raw.hex()
+    coded = [_base64_core(raw, before) for before in range(3)]
+    web_safe = [core.translate(str.maketrans("+/", "-_")) for core in coded]
+    return tuple(dict.fromkeys([key, *coded, *web_safe, hexadecimal, hexadecimal.upper()]))
+
+
+def _base64_core(raw: bytes, before: int) -> str:
+    """Return the characters that base64 has for these bytes behind 0 to 2 others, whatever these
+    and those behind them are."""
+    whole = base64.b64encode(bytes(before) + raw).decode()
+    return whole[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+
+
+@cache
+def _spelled(char: str) -> str:
+    """Return a pattern for the ways in which a character of a key may be written."""
+    code = ord(char)
+    digits = "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{code:02x}")
+    names = [name.rstrip(";") for name, value in html5.items() if value == char]
+    entities = "|".join([f"#0{{0,8}}{code}", f"#[xX]0{{0,8}}{digits}", *sorted(set(names))[::-1]])
+    return (
+        f"(?:{_BACKSLASHES}{re.escape(char)}"
+        rf"|\\{{1,16}}(?:[uU]00|[xX]|u\{{0{{0,8}}){digits}\}}?"
+        rf"|(?:%|\\{{1,16}}u0025)(?:25){{0,8}}{digits}"
+        rf"|(?:&|\\{{1,16}}u0026)(?:amp;){{0,8}}(?:{entities});?)"
+    )
+
+
+def _unfold(text: str) -> str:
+    """Return a text with all spellings of plain characters undone, and without backslashes."""
+    for _ in range(DEPTH):
+        unfolded = unquote(html.unescape(_ESCAPE.sub(_unescape, text)), encoding="latin-1")
+        if unfolded == text:
+            break
+        text = unfolded
+    return text.replace("\\", "")
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16))
