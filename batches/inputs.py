@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal
 
+from batches.engine.asked import AskedSchema, asked_schemas
 from batches.engine.errors import PromptRejected
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import check_body, prompt_body, strict_warnings
 from batches.engine.records import Endpoint
+from batches.engine.schema_bill import TOO_MANY_SCHEMAS, SchemaBill
 from batches.engine.strict import StrictProblem
 from batches.lines import (
     WRONG_ENDPOINT,
@@ -33,12 +35,17 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class NewPrompt:
-    """A prompt of an input file; `body` is JSON text, `warnings` what a provider may refuse."""
+    """A prompt of an input file; `body` is JSON text, `warnings` what a provider may refuse.
+
+    `schema_bytes` are the sizes of its large schemas that no prompt before it has.
+    """
 
     line: int
     custom_id: str
     body: str
     warnings: tuple[StrictProblem, ...] = ()
+    model: str = ""
+    schema_bytes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,8 @@ class InputOptions:
 
     `strict` takes nothing but the lines of the OpenAI Batch API, with every field; `models` are
     those that may be asked for, any if there are none. `strict_schemas` says that schemas will be
-    put in the form of the strict mode.
+    put in the form of the strict mode. `max_schema_bytes` bounds the large schemas of all prompts
+    together, `checked_schema_bytes` those that are checked here and not when they are prepared.
     """
 
     endpoint: Endpoint
@@ -73,16 +81,26 @@ class InputOptions:
     strict: bool = False
     models: frozenset[str] = frozenset()
     strict_schemas: bool = False
+    max_schema_bytes: int = 32 * 1024 * 1024
+    checked_schema_bytes: int | None = None
     known: KnownSchemas = field(init=False, repr=False, compare=False)
+    bill: SchemaBill = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", KnownSchemas(self.defaults, self.endpoint))
+        bill = SchemaBill(
+            self.max_schema_bytes,
+            checked_bytes=self.checked_schema_bytes,
+            strict_forms=self.strict_schemas,
+        )
+        object.__setattr__(self, "bill", bill)
 
 
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
     """The prompts of a file in their order, with an error for each line that holds none.
 
-    An endpoint that is not the batch's is told of once, since mostly all lines have it.
+    An endpoint that is not the batch's is told of once, since mostly all lines have it, and so are
+    schemas that are too many.
     Holds one line in memory. Blank lines are passed over. A prompt without a custom_id is given
     one from its line number.
     """
@@ -91,13 +109,15 @@ def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt 
 
 
 def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewPrompt | LineError]:
-    """The items, but of those with the same wrong endpoint only the first."""
+    """The items, but of errors that all lines may have only the first of its kind."""
     told: set[str] = set()
     for item in items:
-        if isinstance(item, LineError) and item.code == WRONG_ENDPOINT:
-            if item.message in told:
+        if isinstance(item, LineError) and item.code in (WRONG_ENDPOINT, TOO_MANY_SCHEMAS):
+            # Of the endpoint there may be several wrong ones.
+            kind = item.message if item.code == WRONG_ENDPOINT else item.code
+            if kind in told:
                 continue
-            told.add(item.message)
+            told.add(kind)
         yield item
 
 
@@ -235,18 +255,36 @@ def _made(
     try:
         custom_id, body = make(content, options)
         whole = {**options.defaults, **body}
-        check_body(whole, options.endpoint, options.known)
+        check_body(whole, options.endpoint)
         check_model(whole["model"], options.models)
-        warnings = strict_warnings(
-            body, endpoint=options.endpoint, strict_schemas=options.strict_schemas
-        )
         custom_id = checked_id(custom_id or f"line-{line}")
-        yield NewPrompt(line, custom_id, body_text(body), tuple(warnings))
+        text = body_text(body)
+        schema_bytes, warnings = _of_schemas(whole, options)
+        yield NewPrompt(line, custom_id, text, warnings, whole["model"], schema_bytes)
     except PromptRejected as error:
         yield LineError(line, error.code, error.message, error.param)
     except LineRefused as error:
         for code, message, param in error.faults:
             yield LineError(line, code, message, param)
+
+
+def _of_schemas(
+    whole: Mapping[str, Any], options: InputOptions
+) -> tuple[tuple[int, ...], tuple[StrictProblem, ...]]:
+    """Return the sizes of the schemas that a prompt brings, and what a provider may refuse of them.
+
+    Raises PromptRejected, also for those of the defaults.
+    """
+    own: list[AskedSchema] = []
+    for one in asked_schemas(whole, options.endpoint):
+        if options.known.knows(one):
+            options.known.model_of(one)
+        else:
+            own.append(one)
+    sizes = options.bill.count(own)
+    if not options.bill.is_checked(own):
+        return sizes, ()
+    return sizes, tuple(strict_warnings(own, strict_schemas=options.strict_schemas))
 
 
 def check_model(model: str, models: frozenset[str]) -> None:

@@ -23,17 +23,17 @@ from batches.batch_leases import (
 )
 from batches.engine.records import Endpoint
 from batches.finishing import fail_input
-from batches.ingest import InputRefused, LeaseLost, as_error, clear, store_prompts
+from batches.ingest import LeaseLost, as_error, clear, store_prompts
 from batches.inputs import InputOptions, LineError, read_prompts
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, File
 from batches.stop_signal import StopSignal
+from batches.tally import InputRefused
 
 logger = logging.getLogger(__name__)
 
 READERS = 3
 LOOKS_PER_LEASE = 4
-LINES_BETWEEN_LOOKS = 256
 READING = frozenset({BatchStatus.VALIDATING})
 OVER = frozenset({BatchStatus.FAILED, BatchStatus.CANCELLED})
 
@@ -101,6 +101,7 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
         strict=True,
         models=frozenset(batch.provider.model_names),
         strict_schemas=batch.strict_schemas,
+        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
     )
     if batch.input_file is None:
         raise InputRefused([_fault("the file was deleted")])
@@ -124,20 +125,15 @@ class _Watched:
         self._readline = stream.readline
         self._lease = lease
         self._stop = stop
-        self._lines = 0
         self._renewed_at = time.monotonic()
 
     def readline(self, size: int) -> bytes:
-        self._lines += 1
-        if self._lines % LINES_BETWEEN_LOOKS == 0:
-            self._look()
-        return self._readline(size)
-
-    def _look(self) -> None:
+        # At each line, however many there are: that of a large schema may take a second.
         if self._stop.requested:
             raise _Stopped
         if time.monotonic() - self._renewed_at > settings.LEASE_SECONDS / LOOKS_PER_LEASE:
             self._renew()
+        return self._readline(size)
 
     def _renew(self) -> None:
         try:

@@ -16,14 +16,16 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches import breaker
+from batches.engine.asked import asked_schemas
 from batches.engine.errors import FailureKind
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import strict_warnings
 from batches.engine.records import Endpoint, Schedule, Usage
 from batches.engine.retry import RetryPolicy
+from batches.engine.schema_bill import SchemaBill
 from batches.files import BATCH
 from batches.finishing import fail_input, finish_batch
-from batches.ingest import MAX_WARNINGS, LeaseLost, discard, store_prompts, warning_of
+from batches.ingest import LeaseLost, discard, store_prompts
 from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
 from batches.models import Batch, File, Provider, Result
@@ -31,6 +33,7 @@ from batches.outputs import drop_outputs, make_outputs
 from batches.provider_client import checked_base_url
 from batches.purging import purge
 from batches.rate_limits import UNREACHABLE, forget_limits
+from batches.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.tasks import ring, runners_of
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
@@ -158,14 +161,16 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     """A batch that is not stored yet: looking at its options may take longer than a transaction."""
     check_price(provider, options)
     window = options.completion_window
-    problems = strict_warnings(
-        options.defaults, endpoint=options.endpoint, strict_schemas=options.strict_schemas
-    )
+    asked = asked_schemas(options.defaults, options.endpoint)
+    schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
+    problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
     # An option has the name of its column.
     given = {option.name: getattr(options, option.name) for option in fields(options)}
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
+        model=shown_model(options.defaults.get("model")),
+        schema_bytes=sum(schema_bytes),
         warnings=[warning_of(problem) for problem in problems[:MAX_WARNINGS]],
         provider=provider,
         owner=origin.owner,

@@ -13,9 +13,10 @@ from django.core.files.uploadedfile import UploadedFile
 from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
 from batches.engine.errors import PromptRejected
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.prepare import check_body, prompt_body, with_response_schema
+from batches.engine.prepare import check_body, check_schemas, prompt_body, with_response_schema
 from batches.engine.records import ENDPOINTS, SCHEDULES
 from batches.engine.retry import RetryPolicy
+from batches.engine.schema_bill import CHECKED_BYTES
 from batches.files import unexpired
 from batches.inputs import InputFormat, InputOptions, LineError
 from batches.models import File, Provider
@@ -274,6 +275,7 @@ class BatchForm(forms.Form):
         try:
             # Under a prompt that nothing is wrong with, what is wrong is theirs.
             check_body({"model": "any", **prompt_body("any", endpoint), **defaults}, endpoint)
+            check_schemas(defaults, endpoint)
         except PromptRejected as error:
             name = error.param.removeprefix("body.")
             self.add_error("parameters", f"{name}: {error.message}")
@@ -319,6 +321,9 @@ class BatchForm(forms.Form):
             format=data["format"] or self._format_of_name(),
             column=data["column"] or "prompt",
             models=frozenset(data["provider"].model_names),
+            max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+            # A browser waits; a worker checks all of it.
+            checked_schema_bytes=CHECKED_BYTES,
         )
 
     @property

@@ -23,9 +23,9 @@ from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch, d
 from batches.api.errors import ApiError
 from batches.api.pages import list_page
 from batches.api.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.engine.schema_bill import CHECKED_BYTES
 from batches.files import unexpired
 from batches.idempotency import Identity, KeyReused, create_once, digest_of
-from batches.ingest import InputRefused
 from batches.inputs import (
     InputOptions,
     LineError,
@@ -36,6 +36,7 @@ from batches.inputs import (
 from batches.models import Batch, File, Provider
 from batches.reading import model_of
 from batches.routing import NoProvider, any_provider, choose_provider
+from batches.tally import InputRefused
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -280,6 +281,8 @@ def _items(asked: CreateBatch, provider: Provider) -> Items:
         max_line_bytes=settings.MAX_LINE_BYTES,
         models=frozenset(provider.model_names),
         strict_schemas=asked.strict_schemas,
+        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+        checked_schema_bytes=CHECKED_BYTES,
     )
     if asked.requests is not None:
         return list(prompts_of_objects(asked.requests, options))
