@@ -25,7 +25,7 @@ from batches.engine.retry import RetryPolicy
 from batches.engine.schema_bill import SchemaBill
 from batches.files import BATCH
 from batches.finishing import fail_input, finish_batch
-from batches.ingest import LeaseLost, discard, store_prompts
+from batches.ingest import LeaseLost, as_error, discard, store_prompts
 from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
 from batches.models import Batch, File, Provider, Result
@@ -142,14 +142,23 @@ def create_inline_batch(
 
 
 def create_batch_of_file(
-    provider: Provider, file: File | None, file_id: str, options: BatchOptions, *, origin: Origin
+    provider: Provider,
+    file: File | None,
+    file_id: str,
+    options: BatchOptions,
+    *,
+    origin: Origin,
+    fault: LineError | None = None,
 ) -> Batch:
-    """Make a batch whose prompts are read from a file, by a worker; it fails if there is none."""
+    """Make a batch whose prompts are read from a file, by a worker.
+
+    It fails at once if there is no such file, or for a fault that was found before.
+    """
     batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
     with transaction.atomic():
         batch.save(force_insert=True)
-        if fault := _fault_of(file, file_id):
-            fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [fault])
+        if found := _fault_of(file, file_id) or fault:
+            fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [as_error(found)])
         # As it was made, not as a quick worker has left it.
         batch.refresh_from_db(from_queryset=Batch.objects.whole())
     if batch.status == BatchStatus.VALIDATING:
@@ -192,7 +201,7 @@ def check_price(provider: Provider, options: BatchOptions) -> None:
         )
 
 
-def _fault_of(file: File | None, file_id: str) -> dict[str, Any] | None:
+def _fault_of(file: File | None, file_id: str) -> LineError | None:
     if file is None:
         message = f"There is no file {file_id!r}."
     elif file.purpose != BATCH:
@@ -201,7 +210,7 @@ def _fault_of(file: File | None, file_id: str) -> dict[str, Any] | None:
         )
     else:
         return None
-    return {"code": "invalid_request", "message": message, "param": "file_id", "line": None}
+    return LineError(0, "invalid_request", message, "file_id")
 
 
 def ring_for(batch: Batch) -> None:

@@ -223,16 +223,27 @@ def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
 def _of_file(request: Request, asked: CreateBatch, origin: services.Origin) -> Batch:
     file_id = asked.input_file_id or ""
     file = for_user(unexpired(), owner_of(request)).filter(public_id=file_id).first()
+    provider, fault = _provider_for_file(request, asked, file)
     return services.create_batch_of_file(
-        _provider_for_file(request, asked, file), file, file_id, asked.options(), origin=origin
+        provider, file, file_id, asked.options(), origin=origin, fault=fault
     )
 
 
-def _provider_for_file(request: Request, asked: CreateBatch, file: File | None) -> Provider:
+def _provider_for_file(
+    request: Request, asked: CreateBatch, file: File | None
+) -> tuple[Provider, LineError | None]:
+    """Return the provider for a file, and why the batch fails if no provider takes its model."""
     if file is None and asked.provider is None:
-        return any_provider()
-    model = asked.body.get("model") or (model_of(file) if file else None)
-    return _provider(request, asked, model)
+        return any_provider(), None
+    shared = asked.body.get("model")
+    model = shared or (model_of(file) if file else None)
+    try:
+        return _provider(request, asked, model), None
+    except NoProvider as error:
+        if error.model is None:
+            raise
+        line = 0 if shared else 1
+        return any_provider(), LineError(line, "model_not_found", str(error), "body.model")
 
 
 def _provider(request: Request, asked: CreateBatch, model: object) -> Provider:
