@@ -18,6 +18,9 @@ _ROW_CODES = {
 }
 
 
+# How lines are written: another number for whatever makes the same result a line of another length.
+LINE_FORMAT = 2
+
 # What a line shows, in the order of ResultRow.
 _LINE_FIELDS = (
     *("status", "kind", "code", "message", "status_code", "request_id", "body"),

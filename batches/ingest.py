@@ -11,31 +11,20 @@ from django.db.models import Max
 
 from batches.batch_leases import BatchLease, hold_batch, leased
 from batches.bulk import insert_rows
-from batches.engine.plain_text import storable_text
-from batches.engine.strict import StrictProblem
 from batches.inputs import NO_PROMPTS, LineError, NewPrompt, too_many, twin
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
 from batches.outputs import make_outputs
+from batches.tally import InputRefused, Tally, check_schemas_of_owner, storable
 
 logger = logging.getLogger(__name__)
 
 MAX_REPORTED_ERRORS = 10_000
-MAX_FAULT_CHARS = 500
-MAX_WARNINGS = 20
 PAGE_ROWS = 1000
 PAGE_CHARS = 4 * 1024 * 1024
 DELETED_AT_ONCE = 5_000
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
-
-
-class InputRefused(Exception):
-    """An input that makes no batch, with what is wrong with each of its lines."""
-
-    def __init__(self, errors: Sequence[LineError]) -> None:
-        super().__init__(f"{len(errors)} lines are wrong")
-        self.errors = errors
 
 
 class LeaseLost(Exception):
@@ -57,32 +46,20 @@ def store_prompts(
     fails is tried again. Raises LeaseLost.
     """
     errors: list[LineError] = []
-    warned: dict[StrictProblem, int] = {}
-    total = 0
+    tally = Tally(batch)
     for page in _pages(_good(items, errors)):
-        if total + len(page) > most:
-            errors.append(too_many(page[most - total], most))
+        if tally.prompts + len(page) > most:
+            errors.append(too_many(page[most - tally.prompts], most))
             break
-        errors += _store_surely(batch.pk, total, page, lease)
-        _note_warnings(page, warned)
-        total += len(page)
-    if not total and not errors:
+        errors += _store_surely(batch.pk, tally.prompts, page, lease)
+        for prompt in page:
+            tally.count(prompt)
+    if not tally.prompts and not errors:
         errors.append(LineError(1, "empty_file", NO_PROMPTS))
     if errors:
         raise InputRefused(sorted(errors, key=lambda error: error.line)[:MAX_REPORTED_ERRORS])
-    warnings = [warning_of(problem, line) for problem, line in warned.items()]
-    _seal(batch, total, lease, warnings=[*batch.warnings, *warnings][:MAX_WARNINGS])
-    return total
-
-
-def warning_of(problem: StrictProblem, line: int | None = None) -> dict[str, Any]:
-    """A warning as the Batch object shows it, with the first line that gave cause for it."""
-    return {
-        "code": problem.rule,
-        "message": storable(problem.message),
-        "param": storable(problem.place),
-        "line": line,
-    }
+    _seal(batch, tally, lease)
+    return tally.prompts
 
 
 def as_error(error: LineError) -> dict[str, Any]:
@@ -93,18 +70,6 @@ def as_error(error: LineError) -> dict[str, Any]:
         "param": None if error.param is None else storable(error.param),
         "line": error.line or None,
     }
-
-
-def storable(text: str) -> str:
-    """A text that quotes an input, short and without what a database does not take."""
-    return storable_text(text[:MAX_FAULT_CHARS])
-
-
-def _note_warnings(page: Iterable[NewPrompt], warned: dict[StrictProblem, int]) -> None:
-    for prompt in page:
-        for problem in prompt.warnings:
-            if len(warned) < MAX_WARNINGS:
-                warned.setdefault(problem, prompt.line)
 
 
 def discard(batch: Batch) -> None:
@@ -212,19 +177,17 @@ def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
     return errors
 
 
-def _seal(
-    batch: Batch, total: int, lease: BatchLease | None, *, warnings: list[dict[str, Any]]
-) -> None:
+def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
     """Make chunks of the prompts and let the batch run; both or neither."""
-    size = batch.batch_size
+    size, total = batch.batch_size, tally.prompts
     with transaction.atomic():
+        check_schemas_of_owner(batch, tally)
         # First, so that who claims the batch meanwhile waits for what becomes of it.
         if not _own(batch, lease).move(
             BatchStatus.IN_PROGRESS,
             sources={BatchStatus.VALIDATING},
-            total=total,
-            warnings=warnings,
             ingest_expires_at=None,
+            **tally.values(),
         ):
             raise LeaseLost
         insert_rows(

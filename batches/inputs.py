@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
+from batches.engine.asked import AskedSchema, asked_schemas
 from batches.engine.errors import PromptRejected
 from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import check_body, prompt_body, strict_warnings
+from batches.engine.schema_bill import TOO_MANY_SCHEMAS, SchemaBill
 from batches.engine.sendable import text_fault
 from batches.engine.strict import StrictProblem
 from batches.engine.wording import did_you_mean, missing, quoted, supported, wrong_value
@@ -55,6 +57,7 @@ class NewPrompt:
     """A prompt of an input file; `body` is JSON text, `warnings` what a provider may refuse.
 
     `line` is its number in the file; in a table, that of its row behind the header.
+    `schema_bytes` are the sizes of its large schemas that no prompt before it has.
     """
 
     line: int
@@ -62,6 +65,8 @@ class NewPrompt:
     body: str
     warnings: tuple[StrictProblem, ...] = ()
     unit: Unit = "line"
+    model: str = ""
+    schema_bytes: tuple[int, ...] = ()
 
     def fault(self, code: str, message: str, param: str | None = None) -> "LineError":
         """Return an error at the place of this prompt."""
@@ -98,7 +103,8 @@ class InputOptions:
 
     `strict` takes nothing but the lines of the OpenAI Batch API, with every field; `models` are
     those that may be asked for, any if there are none. `strict_schemas` says that schemas will be
-    put in the form of the strict mode.
+    put in the form of the strict mode. `max_schema_bytes` bounds the large schemas of all prompts
+    together, `checked_schema_bytes` those that are checked here and not when they are prepared.
     """
 
     endpoint: str
@@ -109,10 +115,19 @@ class InputOptions:
     strict: bool = False
     models: frozenset[str] = frozenset()
     strict_schemas: bool = False
+    max_schema_bytes: int = 32 * 1024 * 1024
+    checked_schema_bytes: int | None = None
     known: KnownSchemas = field(init=False, repr=False, compare=False)
+    bill: SchemaBill = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", KnownSchemas(self.defaults, self.endpoint))
+        bill = SchemaBill(
+            self.max_schema_bytes,
+            checked_bytes=self.checked_schema_bytes,
+            strict_forms=self.strict_schemas,
+        )
+        object.__setattr__(self, "bill", bill)
 
 
 def too_many(prompt: NewPrompt, most: int) -> LineError:
@@ -131,7 +146,8 @@ def twin(prompt: NewPrompt) -> LineError:
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
     """The prompts of a file in their order, with an error for each line that holds none.
 
-    An endpoint that is not the batch's is told of once, since mostly all lines have it.
+    An endpoint that is not the batch's is told of once, since mostly all lines have it, and so are
+    schemas that are too many.
     Holds one line in memory. Blank lines are passed over. A prompt without a custom_id is given
     one from its number.
     """
@@ -166,13 +182,15 @@ def _assumption(encoding: str) -> StrictProblem:
 
 
 def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewPrompt | LineError]:
-    """The items, but of those with the same wrong endpoint only the first."""
+    """The items, but of errors that all lines may have only the first of its kind."""
     told: set[str] = set()
     for item in items:
-        if isinstance(item, LineError) and item.code == WRONG_ENDPOINT:
-            if item.message in told:
+        if isinstance(item, LineError) and item.code in (WRONG_ENDPOINT, TOO_MANY_SCHEMAS):
+            # Of the endpoint there may be several wrong ones.
+            kind = item.message if item.code == WRONG_ENDPOINT else item.code
+            if kind in told:
                 continue
-            told.add(item.message)
+            told.add(kind)
         yield item
 
 
@@ -252,18 +270,37 @@ def _made(
     try:
         custom_id, body = make(content, options)
         whole = {**options.defaults, **body}
-        check_body(whole, options.endpoint, options.known)
-        check_model(whole.get("model"), options.models)
-        warnings = strict_warnings(
-            body, endpoint=options.endpoint, strict_schemas=options.strict_schemas
-        )
+        check_body(whole, options.endpoint)
+        model = whole.get("model")
+        check_model(model, options.models)
         custom_id = checked_id(custom_id or f"{unit}-{line}")
-        yield NewPrompt(line, custom_id, body_text(body), tuple(warnings), unit)
+        text = body_text(body)
+        schema_bytes, warnings = _of_schemas(whole, options)
+        yield NewPrompt(line, custom_id, text, warnings, unit, model or "", schema_bytes)
     except PromptRejected as error:
         yield LineError(line, error.code, error.message, error.param, unit)
     except LineRefused as error:
         for code, message, param in error.faults:
             yield LineError(line, code, message, param, unit)
+
+
+def _of_schemas(
+    whole: Mapping[str, Any], options: InputOptions
+) -> tuple[tuple[int, ...], tuple[StrictProblem, ...]]:
+    """Return the sizes of the schemas that a prompt brings, and what a provider may refuse of them.
+
+    Raises PromptRejected, also for those of the defaults.
+    """
+    own: list[AskedSchema] = []
+    for one in asked_schemas(whole, options.endpoint):
+        if options.known.knows(one):
+            options.known.model_of(one)
+        else:
+            own.append(one)
+    sizes = options.bill.count(own)
+    if not options.bill.is_checked(own):
+        return sizes, ()
+    return sizes, tuple(strict_warnings(own, strict_schemas=options.strict_schemas))
 
 
 def check_model(model: str | None, models: frozenset[str]) -> None:

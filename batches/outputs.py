@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from batches.export import file_line, result_rows
+from batches.export import LINE_FORMAT, file_line, result_rows
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch, File, Result, lease_end
 
@@ -74,6 +74,17 @@ def is_incomplete(file: File) -> bool:
     """Whether this is the output of a batch that still runs."""
     found = _batch_of(file)
     return found is not None and found[0].status not in TERMINAL
+
+
+def content_length(file: File) -> int | None:
+    """Return how many bytes the content of a file has; None if that is not known beforehand."""
+    found = _batch_of(file)
+    if found is None:
+        # Asked of the storage, so that bytes which are gone are found out now.
+        return file.content.size
+    batch, _ = found
+    known = batch.status in TERMINAL and (batch.report or {}).get("line_format") == LINE_FORMAT
+    return file.bytes if known else None
 
 
 def visible_files(queryset: QuerySet[File]) -> QuerySet[File]:

@@ -21,11 +21,12 @@ from batches.batch_leases import (
     release_batch,
 )
 from batches.finishing import fail_input
-from batches.ingest import InputRefused, LeaseLost, as_error, clear, store_prompts
+from batches.ingest import LeaseLost, as_error, clear, store_prompts
 from batches.inputs import InputOptions, LineError, read_prompts
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, File
 from batches.stop_signal import StopSignal
+from batches.tally import InputRefused
 from batches.text_lines import Unreadable, first_line
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
         strict=True,
         models=frozenset(batch.provider.model_names),
         strict_schemas=batch.strict_schemas,
+        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
     )
     if batch.input_file is None:
         raise InputRefused([_fault(f"{_named(batch)} was deleted. Upload it again.")])

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count
 
 from batches.engine.timing import TimingStats, timing_stats
-from batches.export import file_line, result_rows
+from batches.export import LINE_FORMAT, file_line, result_rows
 from batches.models import Batch, Result
 
 ROWS_BETWEEN_BEATS = 1000
@@ -16,13 +16,15 @@ LATENCIES_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The timing of a batch, its failed prompts by kind, its answers by rung, its files' sizes."""
+    """The timing of a batch, its failed prompts by kind, its answers by rung, and the sizes of its
+    files with lines in this format."""
 
     timing: TimingStats
     failures: dict[str, int]
     rungs: dict[str, int]
     output_bytes: int = 0
     error_bytes: int = 0
+    line_format: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -36,6 +38,7 @@ def make_report(batch: Batch, beat: Callable[[], object]) -> Report:
         rungs=answers_by_rung(batch),
         output_bytes=_bytes_of(batch, Result.SUCCEEDED, beat),
         error_bytes=_bytes_of(batch, Result.FAILED, beat),
+        line_format=LINE_FORMAT,
     )
 
 

@@ -9,12 +9,18 @@ _NONE_YET = "There is no provider yet; have an administrator add one."
 
 
 class NoProvider(Exception):
-    """There is no provider for a batch; the message says what to do, `param` what was at fault."""
+    """There is no provider for a batch; the message says what to do, `param` what was at fault.
 
-    def __init__(self, message: str, *, param: str | None, code: str) -> None:
+    `model` is the model that no provider takes, if that is why.
+    """
+
+    def __init__(
+        self, message: str, *, param: str | None, code: str, model: str | None = None
+    ) -> None:
         super().__init__(message)
         self.param = param
         self.code = code
+        self.model = model
 
 
 def check_endpoint(endpoint: str) -> None:
@@ -54,7 +60,10 @@ def choose_provider(
     if providers and (providers[0].is_default or len(providers) == 1):
         return providers[0]
     raise NoProvider(
-        _remedy(providers, model, staff=staff), param="provider", code="provider_required"
+        _remedy(providers, model, staff=staff),
+        param="provider",
+        code="provider_required",
+        model=model if providers else None,
     )
 
 

@@ -17,15 +17,17 @@ from django.utils import timezone
 
 from batches import breaker
 from batches.deliveries import add_callback
+from batches.engine.asked import asked_schemas
 from batches.engine.endpoints import CHAT, rules_of
 from batches.engine.errors import FailureKind
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import strict_warnings
 from batches.engine.records import Schedule, Usage
 from batches.engine.retry import RetryPolicy
+from batches.engine.schema_bill import SchemaBill
 from batches.files import BATCH
 from batches.finishing import fail_input, finish_batch
-from batches.ingest import MAX_WARNINGS, LeaseLost, discard, store_prompts, warning_of
+from batches.ingest import LeaseLost, as_error, discard, store_prompts
 from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
 from batches.models import Batch, File, Provider, Result
@@ -33,6 +35,7 @@ from batches.outputs import drop_outputs, make_outputs
 from batches.provider_client import checked_base_url
 from batches.purging import purge
 from batches.rate_limits import UNREACHABLE, forget_limits
+from batches.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.tasks import ring, runners_of
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
@@ -143,15 +146,24 @@ def create_inline_batch(
 
 
 def create_batch_of_file(
-    provider: Provider, file: File | None, file_id: str, options: BatchOptions, *, origin: Origin
+    provider: Provider,
+    file: File | None,
+    file_id: str,
+    options: BatchOptions,
+    *,
+    origin: Origin,
+    fault: LineError | None = None,
 ) -> Batch:
-    """Make a batch whose prompts are read from a file, by a worker; it fails if there is none."""
+    """Make a batch whose prompts are read from a file, by a worker.
+
+    It fails at once if there is no such file, or for a fault that was found before.
+    """
     batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
     with transaction.atomic():
         batch.save(force_insert=True)
         add_callback(batch)
-        if fault := _fault_of(file, file_id):
-            fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [fault])
+        if found := _fault_of(file, file_id) or fault:
+            fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [as_error(found)])
         # As it was made, not as a quick worker has left it.
         batch.refresh_from_db(from_queryset=Batch.objects.whole())
     if batch.status == BatchStatus.VALIDATING:
@@ -163,14 +175,16 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     """A batch that is not stored yet: looking at its options may take longer than a transaction."""
     check_price(provider, options)
     window = options.completion_window
-    problems = strict_warnings(
-        options.defaults, endpoint=options.endpoint, strict_schemas=options.strict_schemas
-    )
+    asked = asked_schemas(options.defaults, options.endpoint)
+    schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
+    problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
     # An option has the name of its column.
     given = {option.name: getattr(options, option.name) for option in fields(options)}
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
+        model=shown_model(options.defaults.get("model")),
+        schema_bytes=sum(schema_bytes),
         warnings=[warning_of(problem) for problem in problems[:MAX_WARNINGS]],
         provider=provider,
         owner=origin.owner,
@@ -197,7 +211,7 @@ def check_price(provider: Provider, options: BatchOptions) -> None:
         )
 
 
-def _fault_of(file: File | None, file_id: str) -> dict[str, Any] | None:
+def _fault_of(file: File | None, file_id: str) -> LineError | None:
     if file is None:
         message = f"There is no file {file_id!r}."
     elif file.purpose != BATCH:
@@ -206,7 +220,7 @@ def _fault_of(file: File | None, file_id: str) -> dict[str, Any] | None:
         )
     else:
         return None
-    return {"code": "invalid_request", "message": message, "param": "file_id", "line": None}
+    return LineError(0, "invalid_request", message, "file_id")
 
 
 def ring_for(batch: Batch) -> None:

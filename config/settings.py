@@ -352,6 +352,15 @@ MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_00
 MAX_INLINE_PROMPTS = at_least("MAX_INLINE_PROMPTS", lowest=1, default=10_000)
 MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=1024 * 1024)
 
+# The different large JSON Schemas of one batch together, and of the unfinished batches of a user;
+# 1 MiB takes a second or two of a CPU to prepare.
+MAX_SCHEMA_BYTES_PER_BATCH = at_least(
+    "MAX_SCHEMA_BYTES_PER_BATCH", lowest=1, default=32 * 1024 * 1024
+)
+MAX_SCHEMA_BYTES_PER_USER = at_least(
+    "MAX_SCHEMA_BYTES_PER_USER", lowest=1, default=128 * 1024 * 1024
+)
+
 # What may be uploaded: at once, in parts, and as one part.
 MAX_FILE_BYTES = at_least("MAX_FILE_BYTES", lowest=1, default=512 * 1024 * 1024)
 MAX_UPLOAD_BYTES = at_least("MAX_UPLOAD_BYTES", lowest=1, default=8 * 1024**3)

@@ -6,6 +6,7 @@ from pytest_django.fixtures import Settings
 from batches import ingest, services
 from batches.inputs import LineError, NewPrompt
 from batches.models import Batch, Chunk, Prompt, Provider
+from batches.tally import InputRefused
 from tests.makers import batch_of, options
 
 
@@ -15,7 +16,7 @@ def prompts(count: int, *, start: int = 0) -> Iterator[NewPrompt]:
 
 
 def refused(provider: Provider, items: list[NewPrompt | LineError]) -> list[str]:
-    with pytest.raises(ingest.InputRefused) as caught:
+    with pytest.raises(InputRefused) as caught:
         services.create_batch(provider, items, options())
     assert not Batch.objects.exists()
     assert not Prompt.objects.exists()
@@ -81,7 +82,7 @@ def test_reading_stops_when_nobody_reads_more_errors(provider: Provider) -> None
             line += 1
             yield LineError(line, "invalid_json_line", "no JSON")
 
-    with pytest.raises(ingest.InputRefused) as caught:
+    with pytest.raises(InputRefused) as caught:
         services.create_batch(provider, endless(), options())
     assert len(caught.value.errors) == ingest.MAX_REPORTED_ERRORS
 

@@ -18,8 +18,9 @@ from batches.export import ResultRow, file_line, result_line, write_results
 from batches.export_csv import csv_lines
 from batches.inputs import InputOptions
 from batches.management.output import write_outputs
-from batches.models import Batch, Prompt, Provider, Result
+from batches.models import Batch, File, Prompt, Provider, Result
 from batches.runner import run_slice
+from tests.api.calling import client_of, user_named
 from tests.makers import batch_of
 
 # What str.splitlines() breaks at.
@@ -161,3 +162,48 @@ def test_an_input_file_that_we_write_has_as_many_lines_as_prompts(prompts: list[
     convert(io.BytesIO("\n".join(lines).encode()), options, target)
     found = check_lines(target.getvalue().decode(), len(prompts))
     assert [line["body"]["messages"][0]["content"] for line in found] == prompts
+
+
+def test_a_finished_file_says_how_long_it_is_and_is_that_long(provider: Provider) -> None:
+    user = user_named()
+    batch = batch_of(provider, ["fine", "[simulate: status=400]", HOSTILE], max_attempts=1)
+    Batch.objects.filter(pk=batch.pk).update(owner=user)
+    File.objects.update(owner=user)
+    for prompt in Prompt.objects.filter(batch=batch):
+        Prompt.objects.filter(pk=prompt.pk).update(custom_id=f"{HOSTILE}{prompt.index}")
+    client = client_of(user)
+    batch.refresh_from_db()
+    assert batch.output_file
+    assert batch.error_file
+    Batch.objects.filter(pk=batch.pk).update(succeeded=1, failed=1)
+    addresses = [
+        f"/v1/files/{file.public_id}/content" for file in (batch.output_file, batch.error_file)
+    ]
+    for address in addresses:
+        assert "Content-Length" not in client.get(address).headers
+    Batch.objects.filter(pk=batch.pk).update(succeeded=0, failed=0)
+    assert run_slice(batch.pk).ended
+    for address in addresses:
+        reply = client.get(address)
+        content = b"".join(reply.streaming_content)  # type: ignore[attr-defined]  # of a stream
+        assert int(reply.headers["Content-Length"]) == len(content) > 0
+        assert client.head(address).headers["Content-Length"] == str(len(content))
+        check_lines(content.decode(), content.count(b"\n"))
+
+
+def test_the_length_of_a_file_whose_lines_were_counted_in_another_form_is_not_said(
+    provider: Provider,
+) -> None:
+    user = user_named()
+    batch = batch_of(provider, ["fine"])
+    assert run_slice(batch.pk).ended
+    File.objects.update(owner=user)
+    batch.refresh_from_db()
+    assert batch.output_file
+    assert batch.report
+    older = {name: value for name, value in batch.report.items() if name != "line_format"}
+    Batch.objects.filter(pk=batch.pk).update(report=older)
+    client = client_of(user)
+    reply = client.get(f"/v1/files/{batch.output_file.public_id}/content")
+    assert reply.status_code == 200
+    assert "Content-Length" not in reply.headers

@@ -14,9 +14,10 @@ from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle,
 from batches.engine.endpoints import ENDPOINTS, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.prepare import check_body, prompt_body, with_response_schema
+from batches.engine.prepare import check_body, check_schemas, prompt_body, with_response_schema
 from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
+from batches.engine.schema_bill import CHECKED_BYTES
 from batches.files import unexpired
 from batches.inputs import InputOptions, LineError, format_of
 from batches.models import File, Provider
@@ -284,6 +285,7 @@ class BatchForm(forms.Form):
             # Under a prompt that nothing is wrong with, what is wrong is theirs.
             asked = prompt_body("any", endpoint) if rules_of(endpoint).asked_in else {}
             check_body({"model": "any", **asked, **defaults}, endpoint)
+            check_schemas(defaults, endpoint)
         except PromptRejected as error:
             self.add_error("parameters", error.message)
 
@@ -328,6 +330,9 @@ class BatchForm(forms.Form):
             format=data["format"] or format_of(self.filename, otherwise="text"),
             column=data["column"] or "prompt",
             models=frozenset(data["provider"].model_names),
+            max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+            # A browser waits; a worker checks all of it.
+            checked_schema_bytes=CHECKED_BYTES,
         )
 
     @property

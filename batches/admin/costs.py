@@ -3,7 +3,6 @@
 from decimal import Decimal
 
 from django.db.models import Count, F, QuerySet
-from django.db.models.fields.json import KT
 
 from batches.engine.records import Usage
 from batches.models import Batch, Provider
@@ -13,8 +12,7 @@ MOST_MODELS = 200
 
 def cost_of(batch: Batch) -> Decimal | None:
     """Dollars; None if no price is known."""
-    model = str(batch.defaults.get("model", ""))
-    return batch.cost if batch.cost or _is_priced(batch.provider, model) else None
+    return batch.cost if batch.cost or _is_priced(batch.provider, batch.model) else None
 
 
 def unpriced(batches: QuerySet[Batch]) -> int:
@@ -22,13 +20,13 @@ def unpriced(batches: QuerySet[Batch]) -> int:
     used = batches.annotate(tokens=F("input_tokens") + F("output_tokens"))
     models = (
         used.filter(cost=0, tokens__gt=0)
-        .values("provider", model=KT("defaults__model"))
+        .values("provider", "model")
         .annotate(n=Count("pk"))
         .order_by("-n")[:MOST_MODELS]
     )
     found = list(models.values_list("provider", "model", "n"))
     providers = Provider.objects.in_bulk({provider for provider, _, _ in found})
-    return sum(n for pk, model, n in found if not _is_priced(providers[pk], model or ""))
+    return sum(n for pk, model, n in found if not _is_priced(providers[pk], model))
 
 
 def _is_priced(provider: Provider, model: str) -> bool:

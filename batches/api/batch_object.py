@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from django.db.models import QuerySet
-from django.db.models.fields.json import KT
 from pydantic import BaseModel
 
 from batches.addresses import without_addresses
@@ -89,8 +88,9 @@ class BatchWaiting(BaseModel):
 
 
 class BatchObject(BaseModel):
-    """A batch. `failures` and `rungs` are counted when it has ended; `cost` is in dollars, of the
-    models whose prices are known."""
+    """A batch. `model` is the model that all prompts ask for, null if they ask for several:
+    `model_count` says how many, up to 1000, when they are read. `failures` and `rungs` are counted
+    when it has ended; `cost` is in dollars, of the models whose prices are known."""
 
     id: str
     object: Literal["batch"] = "batch"
@@ -116,6 +116,7 @@ class BatchObject(BaseModel):
     metadata: dict[str, str] | None
     callback_url: str | None
 
+    model_count: int | None
     provider: str
     pause_reason: str | None
     waiting: BatchWaiting | None
@@ -166,7 +167,7 @@ _TIMES = (
 )
 _AS_STORED = (
     *("endpoint", "status", "warnings", "batch_size", "schedule", "parallelism", "priority"),
-    "max_tokens_total",
+    *("max_tokens_total", "model_count"),
     *("max_attempts", "timeout_s", "extract_json", "repair_json"),
     *("max_repair_attempts", "strict_schemas"),
 )
@@ -180,32 +181,27 @@ def readable_batches() -> QuerySet[Batch]:
 def listed_batches() -> QuerySet[Batch]:
     """The same without what may be long of each."""
     short = {"first_errors": FirstItems("errors", most=LISTED_ERRORS + 1)}
-    return (
-        readable_batches()
-        .defer("errors", "defaults")
-        .annotate(**short, model=KT("defaults__model"))
-    )
+    return readable_batches().defer("errors", "defaults").annotate(**short)
 
 
 def batch_object(batch: Batch) -> BatchObject:
     """A batch as it is now, from its row alone."""
     errors = BatchErrors(data=batch.errors) if batch.errors else None
-    return _object(batch, errors=errors, model=batch.defaults.get("model"))
+    return _object(batch, errors=errors)
 
 
 def listed_batch(batch: Batch) -> BatchObject:
     """One of `listed_batches`."""
-    cut = vars(batch)
-    first = cut["first_errors"]
+    first = vars(batch)["first_errors"]
     errors = BatchErrors(data=first[:LISTED_ERRORS], has_more=len(first) > LISTED_ERRORS)
-    return _object(batch, errors=errors if first else None, model=cut["model"])
+    return _object(batch, errors=errors if first else None)
 
 
-def _object(batch: Batch, *, errors: BatchErrors | None, model: Any) -> BatchObject:
+def _object(batch: Batch, *, errors: BatchErrors | None) -> BatchObject:
     report = stored_report(batch)
     return BatchObject(
         id=batch.public_id,
-        model=model if isinstance(model, str) else None,
+        model=batch.model or None,
         errors=errors,
         input_file_id=batch.input_file_public_id or None,
         completion_window=_window(batch.completion_window),

@@ -29,10 +29,10 @@ from batches.api.view import ApiView, find, for_user, owner_of, parse_body, repl
 from batches.api.webhook_objects import WebhookDeliveryPage
 from batches.api.webhooks import PAGE_PARAMETERS as DELIVERY_PARAMETERS
 from batches.api.webhooks import delivery_page, url_refused
+from batches.engine.schema_bill import CHECKED_BYTES
 from batches.engine.wording import quoted
 from batches.files import unexpired
 from batches.idempotency import Identity, KeyReused, create_once, digest_of
-from batches.ingest import InputRefused
 from batches.inputs import (
     InputOptions,
     LineError,
@@ -43,6 +43,7 @@ from batches.inputs import (
 from batches.models import Batch, File, Provider, WebhookDelivery
 from batches.reading import model_of
 from batches.routing import NoProvider, any_provider, check_endpoint, choose_provider
+from batches.tally import InputRefused
 from batches.webhooks import UrlRefused, callback_secret, check_url
 
 DEFAULT_LIMIT = 20
@@ -258,17 +259,28 @@ def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
 def _of_file(request: Request, asked: CreateBatch, origin: services.Origin) -> Batch:
     file_id = asked.input_file_id or ""
     file = for_user(unexpired(), owner_of(request)).filter(public_id=file_id).first()
+    provider, fault = _provider_for_file(request, asked, file)
     return services.create_batch_of_file(
-        _provider_for_file(request, asked, file), file, file_id, asked.options(), origin=origin
+        provider, file, file_id, asked.options(), origin=origin, fault=fault
     )
 
 
-def _provider_for_file(request: Request, asked: CreateBatch, file: File | None) -> Provider:
+def _provider_for_file(
+    request: Request, asked: CreateBatch, file: File | None
+) -> tuple[Provider, LineError | None]:
+    """Return the provider for a file, and why the batch fails if no provider takes its model."""
     if file is None and asked.provider is None:
         check_endpoint(asked.endpoint)
-        return any_provider()
-    model = asked.body.get("model") or (model_of(file) if file else None)
-    return _provider(request, asked, model)
+        return any_provider(), None
+    shared = asked.body.get("model")
+    model = shared or (model_of(file) if file else None)
+    try:
+        return _provider(request, asked, model), None
+    except NoProvider as error:
+        if error.model is None:
+            raise
+        line = 0 if shared else 1
+        return any_provider(), LineError(line, "model_not_found", str(error), "body.model")
 
 
 def _provider(request: Request, asked: CreateBatch, model: object) -> Provider:
@@ -321,6 +333,8 @@ def _items(asked: CreateBatch, provider: Provider) -> Items:
         max_line_bytes=settings.MAX_LINE_BYTES,
         models=frozenset(provider.model_names),
         strict_schemas=asked.strict_schemas,
+        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+        checked_schema_bytes=CHECKED_BYTES,
     )
     if asked.requests is not None:
         return list(prompts_of_objects(asked.requests, options))

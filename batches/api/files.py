@@ -27,7 +27,7 @@ from batches.files import (
     unexpired,
 )
 from batches.models import File
-from batches.outputs import is_incomplete, output_lines, visible_files
+from batches.outputs import content_length, is_incomplete, output_lines, visible_files
 
 MAX_PAGE = 10_000
 
@@ -229,9 +229,9 @@ def _content(request: Request, file: File) -> HttpResponseBase:
         response: HttpResponseBase = HttpResponse(content_type="application/octet-stream")
     else:
         response = streamed(request, _stored_bytes(file) if lines is None else lines)
-    if lines is None:
-        # Asked of the storage, so that bytes which are gone are found out before the answer begins.
-        response["Content-Length"] = str(file.content.size)
+    length = content_length(file)
+    if length is not None:
+        response["Content-Length"] = str(length)
     return response
 
 

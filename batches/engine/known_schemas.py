@@ -32,9 +32,13 @@ class KnownSchemas:
             self._models = {id(one.schema): answer_model for one in asked if one.tool is None}
         self._strict_forms: dict[int, Schema | None] = {}
 
+    def knows(self, asked: AskedSchema) -> bool:
+        """Return True if a schema is one of the defaults, as it stands there."""
+        return self._schemas.get(id(asked.schema)) is asked.schema
+
     def model_of(self, asked: AskedSchema) -> type[BaseModel]:
         """The model of what fits a schema. Raises PromptRejected."""
-        if not self._is_known(asked.schema):
+        if not self.knows(asked):
             return asked.model()
         key = id(asked.schema)
         if key not in self._models:
@@ -43,15 +47,12 @@ class KnownSchemas:
 
     def strict_form_of(self, asked: AskedSchema) -> Schema | None:
         """Return a schema as the strict mode wants it, or None if it cannot be put so."""
-        if not self._is_known(asked.schema):
+        if not self.knows(asked):
             return asked.strict_form()
         key = id(asked.schema)
         if key not in self._strict_forms:
             self._strict_forms[key] = asked.strict_form()
         return self._strict_forms[key]
-
-    def _is_known(self, schema: Schema) -> bool:
-        return self._schemas.get(id(schema)) is schema
 
 
 def _asked_in(defaults: Mapping[str, Any], endpoint: str) -> list[AskedSchema]:

@@ -50,7 +50,7 @@ def prepare_prompt_request(
     body = {**defaults, **prompt.body}
     known = known or KnownSchemas(defaults, endpoint)
     try:
-        check_body(body, endpoint, known)
+        check_body(body, endpoint)
         asked = asked_schemas(body, endpoint)
         return PreparedRequest(
             index=prompt.index,
@@ -121,8 +121,8 @@ def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
     )
 
 
-def check_body(body: Mapping[str, Any], endpoint: str, known: KnownSchemas | None = None) -> None:
-    """Raise PromptRejected for a body that no provider should get."""
+def check_body(body: Mapping[str, Any], endpoint: str) -> None:
+    """Raise PromptRejected for a body that no provider should get, whatever its schemas are."""
     rules = rules_of(endpoint)
     _check_model(body, rules)
     _check_asked(body, endpoint, rules)
@@ -133,11 +133,6 @@ def check_body(body: Mapping[str, Any], endpoint: str, known: KnownSchemas | Non
             f"sent and with which key. Leave '{field}' out."
         )
         raise PromptRejected(message, param=f"body.{field}")
-    for asked in asked_schemas(body, endpoint):
-        if known is None:
-            asked.model()
-        else:
-            known.model_of(asked)
 
 
 def _check_model(body: Mapping[str, Any], rules: EndpointRules) -> None:
@@ -186,14 +181,17 @@ def _are_messages(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(message, dict) for message in value)
 
 
-def strict_warnings(
-    body: Mapping[str, Any], *, endpoint: str, strict_schemas: bool
-) -> list[StrictProblem]:
-    """What a provider may refuse of the schemas that it is sent for the strict mode.
+def check_schemas(body: Mapping[str, Any], endpoint: str) -> None:
+    """Raise PromptRejected if a schema in a body is none."""
+    for one in asked_schemas(body, endpoint):
+        one.model()
+
+
+def strict_warnings(asked: Sequence[AskedSchema], *, strict_schemas: bool) -> list[StrictProblem]:
+    """Return what a provider may refuse of the schemas that it is sent for the strict mode.
 
     Raises PromptRejected for what is no schema.
     """
-    asked = asked_schemas(body, endpoint)
     for one in asked:
         one.model()
     return [problem for one in asked for problem in one.problems(in_strict_form=strict_schemas)]

@@ -62,6 +62,8 @@ def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:
     """Return a warning of a batch in one line, with the remedy if there is one."""
+    if not warning["param"]:
+        return f"Warning: {warning['message']}"
     line = f"line {warning['line']}: " if warning["line"] else ""
     text = f"Warning: {line}{warning['param']}: {warning['message']} ({warning['code']})"
     if strict_schemas:

@@ -14,7 +14,6 @@ from batches import services
 from batches.demand import Demand
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
-from batches.ingest import InputRefused
 from batches.inputs import InputOptions, LineError, NewPrompt, format_of, read_prompts
 from batches.management.answer_options import answer_options, warning_text
 from batches.management.console import ProgressDisplay
@@ -25,6 +24,7 @@ from batches.management.reader import reading
 from batches.management.usage import UsageError
 from batches.models import Batch, Provider
 from batches.models.fields import public_id
+from batches.tally import InputRefused
 
 SHOWN_INPUT_ERRORS = 10
 
@@ -48,6 +48,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         format=options["format"] or format_of(options["input"], otherwise="jsonl"),
         column=options["column"] or "prompt",
         strict_schemas=batch_options.strict_schemas,
+        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
     )
     with ExitStack() as stack:
         with interruptible():

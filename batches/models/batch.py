@@ -21,6 +21,9 @@ from batches.models.file import File
 from batches.models.provider import Provider
 from batches.models.work import Chunk, Slot
 
+# A longer name is not shown as the model of a batch.
+MAX_MODEL_CHARS = 255
+
 
 class BatchQuerySet(models.QuerySet["Batch"]):
     def move(self, target: BatchStatus, *, sources: Collection[BatchStatus], **values: Any) -> bool:
@@ -81,6 +84,12 @@ class Batch(models.Model):
 
     endpoint = models.CharField(max_length=MAX_PATH_CHARS)
     defaults = models.JSONField(default=dict, help_text="lies under the body of every prompt")
+    # What the prompts ask for, known when they are read: the model if it is one, and how many.
+    model = models.CharField(max_length=MAX_MODEL_CHARS, blank=True, default="", db_default="")
+    model_count = models.PositiveIntegerField(null=True)
+    schema_bytes = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="of its different large schemas together"
+    )
     batch_size = models.PositiveIntegerField(default=DEFAULT_BATCH_SIZE)
     schedule = models.CharField(max_length=16, choices=choices(SCHEDULES), default=SCHEDULES[0])
     parallelism = models.PositiveIntegerField(

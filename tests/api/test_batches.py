@@ -324,6 +324,28 @@ def test_a_file_goes_to_the_provider_that_has_the_model_of_its_first_line(
     assert error_of(post(client, of_file(unclear.public_id)), 400)["code"] == "provider_required"
 
 
+@pytest.mark.parametrize("place", ["line", "body"])
+@pytest.mark.parametrize("is_default", [False, True])
+def test_a_model_that_no_provider_takes_fails_the_batch_of_a_file(
+    client: Client, user: User, place: str, *, is_default: bool
+) -> None:
+    Provider.objects.update(model_names=["m-1"], is_default=is_default)
+    Provider.objects.create(name="other", base_url="http://localhost/v1", model_names=["m-2"])
+    body = {"messages": MESSAGES} if place == "body" else {**BODY, "model": "m-3"}
+    file = file_of(user, json.dumps(line(body=body)))
+    more = {"body": {"model": "m-3"}} if place == "body" else {}
+    batch = created(client, of_file(file.public_id, **more))
+    if is_default:
+        read(batch)
+    found = get(client, f"batches/{batch['id']}")
+    assert found["status"] == "failed"
+    [error] = found["errors"]["data"]
+    assert (error["code"], error["param"]) == ("model_not_found", "body.model")
+    assert error["line"] == (1 if place == "line" or is_default else None)
+    assert "'m-3'" in error["message"]
+    assert found["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
+
+
 @pytest.mark.parametrize("asked", [{}, {"provider": "nobody"}])
 def test_only_staff_are_told_which_providers_there_are(
     client: Client, asked: dict[str, Any]

@@ -7,7 +7,7 @@ import pytest
 
 from batches.engine.asked import asked_schemas, tool_names, with_strict_form
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import check_body, prepare_prompt_request, strict_warnings
+from batches.engine.prepare import check_schemas, prepare_prompt_request, strict_warnings
 from batches.engine.records import PreparedRequest, PromptSpec
 from batches.engine.schemas import response_model
 from tests.engine.makers import MODEL
@@ -79,9 +79,8 @@ def test_a_strict_tool_must_have_a_schema(endpoint: str) -> None:
 def test_a_bad_schema_keeps_a_prompt_from_being_taken_in(
     endpoint: str, body: dict[str, Any], param: str
 ) -> None:
-    payload = {"messages": [{"role": "user", "content": "hi"}], "input": "hi"}
     with pytest.raises(PromptRejected, match="nonsense") as caught:
-        check_body({"model": MODEL, **payload, **body}, endpoint)
+        check_schemas(body, endpoint)
     assert caught.value.param == f"{param}.properties.n.type"
 
 
@@ -136,7 +135,7 @@ def test_the_strict_form_leaves_the_body_of_the_prompt_alone() -> None:
 
 
 def warned(body: dict[str, Any], *, strict_schemas: bool = False) -> set[tuple[str, str]]:
-    found = strict_warnings(body, endpoint=CHAT, strict_schemas=strict_schemas)
+    found = strict_warnings(asked_schemas(body, CHAT), strict_schemas=strict_schemas)
     return {(problem.rule, problem.place) for problem in found}
 
 
@@ -169,6 +168,6 @@ def test_what_cannot_be_put_in_the_strict_form_is_sent_as_given_and_not_strict(
     tool = sent["tools"][1]["function"]
     assert (tool["parameters"], tool["strict"]) == (TUPLE, False)
     places = ("body.response_format.json_schema.schema", "body.tools.1.function.parameters")
-    found = strict_warnings(body, endpoint=CHAT, strict_schemas=True)
+    found = strict_warnings(asked_schemas(body, CHAT), strict_schemas=True)
     assert {problem.place for problem in found} == {f"{place}.properties.p" for place in places}
     assert all(problem.message.endswith("; sent without strict") for problem in found)
