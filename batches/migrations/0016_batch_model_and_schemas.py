@@ -16,7 +16,7 @@ def take_models_of_defaults(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("batches", "0013_provider_ways_out"),
+        ("batches", "0014_storing"),
     ]
 
     operations = [
