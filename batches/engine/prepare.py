@@ -51,6 +51,7 @@ def prepare_prompt_request(
     known = known or KnownSchemas(defaults, endpoint)
     try:
         check_body(body, endpoint)
+        _check_not_empty(body, PAYLOAD[endpoint])
         asked = asked_schemas(body, endpoint)
         return PreparedRequest(
             index=prompt.index,
@@ -124,7 +125,8 @@ def check_body(body: Mapping[str, Any], endpoint: Endpoint) -> None:
             code="missing_required_parameter",
         )
     payload = PAYLOAD[endpoint]
-    if not body.get(payload):
+    # What is there and empty fails its prompt alone, when it is prepared.
+    if body.get(payload) is None or (payload == "messages" and not body[payload]):
         raise PromptRejected(
             f"{endpoint} needs it", param=f"body.{payload}", code="missing_required_parameter"
         )
@@ -143,6 +145,20 @@ def check_body(body: Mapping[str, Any], endpoint: Endpoint) -> None:
         )
     for field in FORBIDDEN_FIELDS & body.keys():
         raise PromptRejected("a prompt cannot choose where it is sent", param=f"body.{field}")
+
+
+def _check_not_empty(body: Mapping[str, Any], payload: str) -> None:
+    value = body[payload]
+    if _is_empty(value) or (isinstance(value, list) and any(map(_is_empty, value))):
+        raise PromptRejected(
+            f"{json.dumps(value)[:40]} is empty or has an empty part; every part must have text",
+            param=f"body.{payload}",
+            code="empty_input",
+        )
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, str | list) and not value
 
 
 def _are_messages(value: object) -> bool:
