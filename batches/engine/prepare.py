@@ -51,6 +51,7 @@ def prepare_prompt_request(
     known = known or KnownSchemas(defaults, endpoint)
     try:
         check_body(body, endpoint)
+        _check_not_empty(body, rules_of(endpoint).asked_in)
         asked = asked_schemas(body, endpoint)
         return PreparedRequest(
             index=prompt.index,
@@ -154,8 +155,10 @@ def _check_model(body: Mapping[str, Any], rules: EndpointRules) -> None:
 def _check_asked(body: Mapping[str, Any], endpoint: str, rules: EndpointRules) -> None:
     """Raise PromptRejected for a body that asks nothing, or in no way that the endpoint knows."""
     asked_in = rules.asked_in
-    if asked_in is not None and not body.get(asked_in):
-        param, value = f"body.{asked_in}", body.get(asked_in)
+    value = body.get(asked_in) if asked_in else None
+    # What is there and empty fails its prompt alone, when it is prepared.
+    if asked_in and (value is None or (asked_in == "messages" and not value)):
+        param = f"body.{asked_in}"
         got = f"It is {described(value)}; {endpoint} needs content." if asked_in in body else ""
         raise missing(param, got or f"It is what {endpoint} is asked.")
     if asked_in == "messages" and not _are_messages(body[asked_in]):
@@ -175,6 +178,19 @@ def _check_mode(body: Mapping[str, Any], rules: EndpointRules) -> None:
         if body.get(field):
             expected = f"A batch does not support '{field}': leave it out or set it to false."
             raise wrong_value(f"body.{field}", body[field], expected, code=code)
+
+
+def _check_not_empty(body: Mapping[str, Any], asked_in: str | None) -> None:
+    """Raise PromptRejected for a body that asks nothing, or nothing in one of its parts."""
+    value = body[asked_in] if asked_in else None
+    if _is_empty(value) or (isinstance(value, list) and any(map(_is_empty, value))):
+        param = f"body.{asked_in}"
+        message = f"'{param}' is empty or has an empty part. Every part must have text."
+        raise PromptRejected(message, param=param, code="empty_input")
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, str | list) and not value
 
 
 def _are_messages(value: object) -> bool:

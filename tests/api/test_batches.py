@@ -346,6 +346,32 @@ def test_a_model_that_no_provider_takes_fails_the_batch_of_a_file(
     assert found["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
 
 
+@pytest.mark.parametrize("endpoint", ["/v1/embeddings", "/v1/responses"])
+@pytest.mark.parametrize("entrance", ["file", "inline"])
+def test_an_empty_input_fails_its_row_and_no_other(
+    client: Client, user: User, endpoint: str, entrance: str
+) -> None:
+    inputs: list[Any] = ["fine", "", [], "fine too", ["", "x"], [[]]]
+    lines = [
+        line(f"id-{n}", url=endpoint, body={"model": MODEL, "input": text})
+        for n, text in enumerate(inputs)
+    ]
+    if entrance == "file":
+        file = file_of(user, "\n".join(map(json.dumps, lines)))
+        batch = created(client, of_file(file.public_id, endpoint=endpoint))
+        assert read(batch)
+    else:
+        batch = created(client, {"requests": lines, "endpoint": endpoint})
+    run(batch)
+    found = get(client, f"batches/{batch['id']}")
+    assert found["status"] == "completed"
+    assert found["request_counts"] == {"total": 6, "completed": 2, "failed": 4}
+    for row_ in lines_of(client, found["error_file_id"]):
+        assert row_["response"] is None
+        assert "body.input" in row_["error"]["message"]
+        assert "empty" in row_["error"]["message"]
+
+
 @pytest.mark.parametrize("asked", [{}, {"provider": "nobody"}])
 def test_only_staff_are_told_which_providers_there_are(
     client: Client, asked: dict[str, Any]
