@@ -120,9 +120,9 @@ def file_line(row: ResultRow) -> str:
 def _line(row: ResultRow) -> str:
     # Stored bodies are JSON without line feeds already, so they are not parsed again.
     response = "null"
-    if row.body is not None:
+    if _has_response(row):
         response = (
-            f'{{"status_code":{row.status_code or 0},"request_id":{_text(row.request_id)},'
+            f'{{"status_code":{row.status_code},"request_id":{_text(row.request_id)},'
             f'"body":{row.body}}}'
         )
     return (
@@ -136,8 +136,13 @@ def request_id(prompt_id: int) -> str:
     return f"batch_req_{prompt_id:016x}"
 
 
+def _has_response(row: ResultRow) -> bool:
+    """Return True if there was an HTTP response: what has no status is none."""
+    return row.body is not None and bool(row.status_code)
+
+
 def _error(row: ResultRow) -> str:
-    is_http_error = row.body is not None and not 200 <= (row.status_code or 0) < 300
+    is_http_error = _has_response(row) and not 200 <= (row.status_code or 0) < 300
     if row.status == Result.SUCCEEDED or is_http_error:
         return "null"
     code = _ROW_CODES.get(row.kind, row.kind)

@@ -28,8 +28,11 @@ _ENDS = {
 _SOME_EXPIRED = Q(Exists(Result.objects.filter(batch_id=OuterRef("pk"), kind=FailureKind.EXPIRED)))
 
 _MESSAGES = {
-    FailureKind.CANCELLED: "the batch was cancelled before this prompt was sent",
-    FailureKind.EXPIRED: "the batch expired before this prompt was sent",
+    FailureKind.CANCELLED: "This request could not be executed before the batch was cancelled.",
+    # In the words of the hosted API, which programs compare.
+    FailureKind.EXPIRED: (
+        "This request could not be executed before the completion window expired."
+    ),
 }
 
 

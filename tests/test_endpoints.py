@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.urls import reverse
 
 from batches.engine.endpoints import ENDPOINTS, OTHER, RULES, check_path, rules_of
 from batches.engine.volume import tokens_read
@@ -338,6 +339,38 @@ def test_a_table_has_what_a_person_can_read(
     text = b"".join(csv_lines(batch)).decode("utf-8-sig")
     [row] = csv.DictReader(io.StringIO(text))
     assert CSV_ANSWERS[endpoint](row["answer"]), row["answer"]  # type: ignore[no-untyped-call]
+
+
+SHOWN = {
+    "/v1/completions": ["completion"],
+    "/v1/moderations": ["flagged: violence", "moderation"],
+    "/v1/images/generations": ["characters of base64"],
+    "/v1/images/edits": ["characters of base64", "a hat", "characters)"],
+    "/v1/videos": ["queued"],
+    RERANK: ["relevance_score", "top_n"],
+    SCORE: ["score"],
+}
+
+
+@pytest.mark.parametrize("endpoint", SHOWN)
+def test_the_page_of_a_result_shows_what_was_asked_and_answered(
+    provider: Provider, client: Client, admin_client: Client, endpoint: str
+) -> None:
+    batch = of_file(client, endpoint, lines_of(endpoint, BODIES[endpoint][1][:1]))
+    large = Result.objects.get(batch=batch)
+    for path in ("result", "results"):
+        arguments = [batch.pk, 0] if path == "result" else [batch.pk]
+        page = admin_client.get(reverse(f"admin:batches_batch_{path}", args=arguments))
+        assert page.status_code == 200
+        text = page.content.decode()
+        assert PIXEL not in text
+        if path == "result":
+            assert [word for word in SHOWN[endpoint] if word not in text] == []
+    if "images" in endpoint:
+        for body in ({"data": [{"b64_json": "a" * 300_000}]}, {"data": [{"other": "a" * 300_000}]}):
+            Result.objects.filter(pk=large.pk).update(body=json.dumps(body))
+            page = admin_client.get(reverse("admin:batches_batch_result", args=[batch.pk, 0]))
+            assert len(page.content) < 260_000
 
 
 def test_a_file_within_a_request_is_no_text() -> None:

@@ -58,18 +58,25 @@ def storable_value(value: Any) -> str:
 
 
 class Document:
-    """A JSON object or list that came from outside.
+    """A JSON object or list that came from outside; with `any_value`, any JSON.
 
     `text` is its storable line. `notes` say what was odd about the bytes. `is_damaged` is True if
     some bytes could not be decoded.
     """
 
-    def __init__(self, text: str, *, notes: tuple[str, ...] = (), is_damaged: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        notes: tuple[str, ...] = (),
+        is_damaged: bool = False,
+        any_value: bool = False,
+    ) -> None:
         self.text = text
         self.value: Any = from_json(text)
         self.notes = notes
         self.is_damaged = is_damaged
-        if not isinstance(self.value, dict | list):
+        if not any_value and not isinstance(self.value, dict | list):
             raise ValueError("it is neither an object nor a list")
 
 

@@ -14,7 +14,7 @@ from batches.engine.endpoints import rules_of
 from batches.engine.envelopes import Complaint, complaint_in, complaint_of, says_error
 from batches.engine.errors import AnswerRejected, AnswerUnfit, FailureKind
 from batches.engine.event_streams import events_in, first_answer_of, is_event_stream, joined
-from batches.engine.json_text import Document, read_document, storable_value
+from batches.engine.json_text import Document, read_document, storable, storable_value
 from batches.engine.records import Reply, Usage
 from batches.engine.reply_dialects import Read, Unreadable, Unsuccessful, reader_of, rejected
 from batches.engine.reply_errors import error_from, malformed, request_id_of, tells_fault
@@ -41,7 +41,7 @@ def read_reply(
     if not 200 <= status_code < 300:
         return received.refused(complaint_in(raw))
     try:
-        document = _document(raw)
+        document = _document(endpoint, raw)
     except ValueError as error:
         complaint = complaint_in(raw)
         if complaint.is_json and not complaint.is_empty:
@@ -177,9 +177,9 @@ class _Received:
         return malformed(reason, status_code=self.status_code, headers=self.headers, raw=self.raw)
 
 
-def _document(raw: bytes) -> Document:
+def _document(endpoint: str, raw: bytes) -> Document:
     if not is_event_stream(raw):
-        return read_document(raw)
+        return read_document(raw) if rules_of(endpoint).reply != "json" else _any_document(raw)
     events = events_in(raw)
     answers = map(first_answer_of, events)
     failed = next((event for event in answers if says_error(event) is not None), None)
@@ -187,6 +187,17 @@ def _document(raw: bytes) -> Document:
     if whole is None:
         raise ValueError("it is a stream of events without an end")
     return Document(storable_value(whole), notes=("it came as a stream of events",))
+
+
+def _any_document(raw: bytes) -> Document:
+    """Return any JSON, such as a bare number. Raise ValueError for what is none."""
+    try:
+        return read_document(raw)
+    except ValueError as error:
+        try:
+            return Document(storable(raw), any_value=True)
+        except ValueError:
+            raise error from None
 
 
 def _without_answer(value: Any) -> Any:

@@ -57,6 +57,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             if warning:
                 display.say(warning)
             provider = stored_provider(options)
+            check_endpoint(provider, batch_options.endpoint, options)
         demand = Demand(batch_options.defaults, batch_options.endpoint)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
@@ -142,6 +143,18 @@ def stored_provider(options: dict[str, Any]) -> Provider:
         key = options["api_key_env"] or ""
         return services.provider_at(options["base_url"], key, **rates(options))
     return provider_of(options)
+
+
+def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -> None:
+    """Raise UsageError if a provider does not allow an endpoint.
+
+    Whoever names a base URL decides what is called there.
+    """
+    if not options["base_url"] and not provider.allows(endpoint):
+        raise UsageError(
+            f"provider {provider.name!r} does not allow {endpoint}; add the path to its endpoints "
+            "in the admin, or name another endpoint"
+        )
 
 
 def refusal(name: str, error: InputRefused) -> str:

@@ -356,3 +356,36 @@ def test_what_is_too_long_for_a_form_is_answered_with_what_to_do(
 def test_of_many_errors_the_first_are_shown(root: Client, provider: Provider) -> None:
     answer = post(root, provider, "preview", prompts="5\n" * 1000, format="jsonl")
     assert len(errors(answer)["prompts"]) == 21
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "field"),
+    [
+        *(("/v1/completions", "prompt"), ("/v1/moderations", "input"), ("/v1/videos", "prompt")),
+        *(("/v1/images/generations", "prompt"), ("/v1/images/edits", "prompt")),
+    ],
+)
+def test_a_pasted_prompt_is_asked_in_the_field_of_its_endpoint(
+    root: Client, provider: Provider, endpoint: str, field: str
+) -> None:
+    post(root, provider, "start", prompts="one", endpoint=endpoint)
+    assert prompts_of(Batch.objects.get()) == [("line-1", {field: "one"})]
+
+
+def test_a_path_that_staff_allow_can_be_chosen_where_it_is_allowed(
+    root: Client, provider: Provider
+) -> None:
+    line = '{"query": "cats", "documents": ["dogs", "cats"]}'
+    fields = {"format": "jsonl", "prompts": line, "endpoint": "/v1/rerank"}
+    assert "endpoint" in errors(post(root, provider, "start", **fields))
+    Provider.objects.create(name="b", base_url="http://b", extra_endpoints=["/v1/rerank"])
+    message = errors(post(root, provider, "start", **fields))["endpoint"]
+    assert message == [f"Provider {provider.name} does not allow /v1/rerank."]
+    provider.extra_endpoints = ["/v1/rerank"]
+    provider.save()
+    schema = errors(post(root, provider, "start", **fields, schema='{"type": "object"}'))["schema"]
+    assert "gives no answers that a schema could fit" in schema[0]
+    text = errors(post(root, provider, "start", **fields | {"format": "text"}))["prompts"]
+    assert "a text alone is no request to /v1/rerank" in text[0]
+    post(root, provider, "start", **fields)
+    assert prompts_of(Batch.objects.get()) == [("line-1", json.loads(line))]

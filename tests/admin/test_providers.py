@@ -47,6 +47,20 @@ def test_a_key_stays_until_another_is_entered_or_it_is_forgotten(root: Client) -
     assert api_key(Provider.objects.get()) == ""
 
 
+def test_staff_allow_more_endpoints_on_a_provider(root: Client) -> None:
+    save(root, extra_endpoints=" /v1/rerank \r\n\r\n/v1/score\r\n/v1/rerank\r\n/v1/embeddings")
+    provider = Provider.objects.get()
+    # Those that every provider has need not be named.
+    assert provider.extra_endpoints == ["/v1/rerank", "/v1/score"]
+    assert (
+        "/v1/rerank\n/v1/score"
+        in root.get(reverse("admin:batches_provider_change", args=[provider.pk])).content.decode()
+    )
+    save(root, provider, extra_endpoints="")
+    provider.refresh_from_db()
+    assert provider.extra_endpoints == []
+
+
 def test_saving_the_form_leaves_alone_what_machines_wrote(root: Client) -> None:
     save(root)
     Provider.objects.update(pause_reason="auth: refused", announced_limits={"m": {}})
@@ -74,6 +88,8 @@ def test_what_is_wrong_is_said(root: Client) -> None:
         ({"api_key": "no header\nthis"}, "no HTTP header can carry"),
         ({"prices": '{"m": {"input": "dear"}}'}, "write its price as"),
         ({"prices": '{"m": {"input": 1e999, "output": 1}}'}, "a number is out of range"),
+        ({"extra_endpoints": "/v1/rerank\n/v2/other"}, "write it like /v1/rerank"),
+        ({"extra_endpoints": "https://evil.example/v1/a"}, "is not the path of an endpoint"),
         ({"requests_per_minute": "0"}, "To send nothing, pause it."),
     )
     for fields, message in wrong:

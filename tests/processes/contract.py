@@ -517,6 +517,82 @@ def lines_that_never_ran(user: User) -> None:
     check([line["response"] for line in errors], [None] * len(errors))
 
 
+# -- Every endpoint of the contract, and one that staff allow on the provider (ours)
+
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+ENDPOINTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "/v1/responses": ("output", [{"input": "hello"}]),
+    "/v1/embeddings": ("data", [{"input": ["a", "b"]}]),
+    "/v1/completions": ("choices", [{"prompt": "hello"}, {"prompt": ["a", "b"]}]),
+    "/v1/moderations": (
+        "results",
+        [
+            {"input": "violence"},
+            {
+                "input": [
+                    {"type": "text", "text": "violence"},
+                    {"type": "image_url", "image_url": {"url": PIXEL}},
+                ]
+            },
+        ],
+    ),
+    "/v1/images/generations": ("data", [{"prompt": "a cat", "background": "transparent"}]),
+    "/v1/images/edits": ("data", [{"prompt": "a hat", "images": [{"image_url": PIXEL}]}]),
+    "/v1/videos": (
+        "id",
+        [{"prompt": "waves"}, {"prompt": "waves", "input_reference": {"file_id": "file-1"}}],
+    ),
+    "/v1/rerank": ("results", [{"query": "cats", "documents": ["dogs", "cats"]}]),
+}
+
+
+@row("C2, D6, D7, D8: every endpoint")
+def every_endpoint(user: User) -> None:
+    running = []
+    for endpoint, (field_name, bodies) in ENDPOINTS.items():
+        lines = [
+            line_of(f"line {n}", url=endpoint, body={"model": MODEL, **body})
+            for n, body in enumerate(bodies)
+        ]
+        running.append((endpoint, field_name, user.batch(*lines, endpoint=endpoint)))
+    for endpoint, field_name, batch in running:
+        ended = user.wait(batch)
+        found = [line["response"]["body"] for line in user.lines(ended.output_file_id)]
+        check((endpoint, ended.status, ended.error_file_id), (endpoint, "completed", None))
+        check(len(found), len(ENDPOINTS[endpoint][1]))
+        assert all(one[field_name] for one in found), endpoint
+        if "images" in endpoint:
+            assert base64.b64decode(found[0]["data"][0]["b64_json"]).startswith(b"\x89PNG")
+
+
+@row("D6: stream")
+def no_endpoint_streams(user: User) -> None:
+    body = {"model": MODEL, "input": "hello", "stream": True}
+    batch = user.ended(line_of("a", url="/v1/moderations", body=body), endpoint="/v1/moderations")
+    check(fault_of(batch), ("failed", "streaming_unsupported", "body.stream", 1))
+
+
+@row("filters and a callback (ours)")
+def filters_and_callback(user: User) -> None:
+    with receiver() as (url, received):
+        more = {"extra_body": {"callback_url": url}}
+        batch = user.ended(line_of("a"), **more)
+        deadline = time.monotonic() + PATIENCE_S
+        while not received:
+            assert time.monotonic() < deadline, "no event has come"
+            time.sleep(0.02)
+    headers, body = received[0]
+    check(json.loads(body)["data"], {"id": batch.id})
+    assert headers["webhook-signature"].startswith("v1,")
+    query = {"status": ["completed", "failed"], "created_before": batch.created_at + 1}
+    listed = user.client.batches.list(limit=1, extra_query=query)
+    check([one.id for one in listed.data], [batch.id])
+    refused(
+        openai.BadRequestError,
+        lambda: user.client.batches.list(extra_query={"status": "done"}),
+    )
+
+
 # -- 8. Webhooks
 
 

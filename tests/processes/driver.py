@@ -146,7 +146,13 @@ def sweep() -> int:
 def provider(name: str, base_url: str, model_names: list[str]) -> None:
     """A provider as staff would make it; the first one is the default."""
     first = not Provider.objects.exists()
-    Provider.objects.create(name=name, base_url=base_url, model_names=model_names, is_default=first)
+    Provider.objects.create(
+        name=name,
+        base_url=base_url,
+        model_names=model_names,
+        extra_endpoints=["/v1/rerank"],
+        is_default=first,
+    )
 
 
 def provider_id(name: str) -> int:

@@ -67,6 +67,17 @@ def test_a_message_of_each_kind_of_failure_is_shown(cli: CommandLine) -> None:
     assert shown[0].startswith("request 2: HTTP 400: ")
 
 
+def test_any_endpoint_can_be_called(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", '{"query": "cats", "documents": ["dogs", "cats"], "top_n": 1}\n')
+    ended = cli.process_batch("--endpoint", "/v1/rerank")
+    assert ended.status == 0, ended.stderr
+    [line] = lines_of(cli.path("out.jsonl"))
+    assert len(line["response"]["body"]["results"]) == 1  # type: ignore[index]  # any JSON
+    refused = cli.process_batch("--endpoint", "rerank")
+    assert refused.status == 2
+    assert "write it like /v1/rerank" in refused.stderr
+
+
 def test_failed_prompts_go_to_their_own_file_if_it_is_named(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: status=400]"}\n')
     assert cli.process_batch("--errors", cli.path("errors.jsonl")).status == 1
