@@ -337,7 +337,8 @@ LEASE_SECONDS = at_least("LEASE_SECONDS", lowest=1, default=60)
 MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_000_000)
 # Of these, what a request may bring itself instead of a file.
 MAX_INLINE_PROMPTS = at_least("MAX_INLINE_PROMPTS", lowest=1, default=10_000)
-MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=1024 * 1024)
+# The default fits a photograph in base64.
+MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=20 * 1024 * 1024)
 
 # What may be uploaded: at once, in parts, and as one part.
 MAX_FILE_BYTES = at_least("MAX_FILE_BYTES", lowest=1, default=512 * 1024 * 1024)
@@ -346,6 +347,9 @@ MAX_PART_BYTES = at_least("MAX_PART_BYTES", lowest=1, default=64 * 1024 * 1024)
 
 # A longer reply of a provider is cut off and counts as malformed.
 MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
+# What a worker process holds at once of requests that are sent, and of replies until they are
+# stored, for all its batches. Beyond that it waits.
+MAX_BYTES_IN_FLIGHT = at_least("MAX_BYTES_IN_FLIGHT", lowest=1, default=128 * 1024 * 1024)
 
 # What the environment variables may be called that staff name in the admin for a provider's key;
 # the project's own secrets never.

@@ -1,6 +1,6 @@
 """What a runner holds: an outcome counts only under the lease under which it was sent."""
 
-from batches.engine.records import Outcome, PromptSpec
+from batches.engine.records import Outcome
 from batches.leases import Lease
 from batches.results import ChunkOutcomes
 from batches.runner.holdings import HeldChunk, Holdings
@@ -10,7 +10,7 @@ from tests.engine.makers import request
 def held(token: int, *indexes: int) -> HeldChunk:
     return HeldChunk(
         Lease(1, token, 10, 20),
-        prompts=[PromptSpec(index, f"id-{index}", {}) for index in indexes],
+        sizes=dict.fromkeys(indexes, 2),
         prompt_ids={index: index for index in indexes},
         open=set(indexes),
     )

@@ -33,6 +33,7 @@ from batches.engine.records import (
     Outcome,
     PreparedRequest,
     PromptSpec,
+    Reply,
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
@@ -45,6 +46,7 @@ from batches.runner.board import ProviderBoard
 from batches.runner.database import PatientDatabase, in_database, is_absent, reconnect
 from batches.runner.fair_share import FairShare
 from batches.runner.holdings import HeldChunk, Holdings
+from batches.runner.memory import Memory
 from batches.runner.pieces import Pieces
 from batches.runner.store import SliceStore
 from batches.runner.waiting import waiting_of
@@ -55,6 +57,8 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.5
 FLUSH_ROWS = 200
+# What may wait together, in replies, before it is stored at once.
+FLUSH_CHARS = 4 * 1024 * 1024
 # Outcomes that may wait to be stored, in windows; beyond that nothing is sent.
 UNSTORED_WINDOWS = 2
 RENEWALS_PER_LEASE = 4
@@ -97,6 +101,7 @@ class BatchSlice:
         # Outcomes of prompts that nothing is sent for, with the tickets of their chunks.
         self._unsent: list[tuple[int, Outcome]] = []
         self._unstored = 0
+        self._unstored_chars = 0
         self._counted_until: float | None = None
         self._executed = False
         self._database = PatientDatabase()
@@ -109,6 +114,7 @@ class BatchSlice:
         self._loop = asyncio.get_running_loop()
         self._flush_now = asyncio.Event()
         self._room = asyncio.Condition()
+        self._memory = Memory(self._for_room, most=settings.MAX_BYTES_IN_FLIGHT)
         connections = self._batch.batch_size
         await self._take_share()
         async with (
@@ -119,7 +125,10 @@ class BatchSlice:
                 try:
                     await gather_all(self._execute(client), self._keep_storing())
                 finally:
-                    await self._leave()
+                    try:
+                        await self._leave()
+                    finally:
+                        self._memory.release_all()
 
     async def _leave(self) -> None:
         """Give back what is held; whatever went wrong, what has come in is stored first."""
@@ -200,7 +209,7 @@ class BatchSlice:
         )
         judge = partial(judge_reply, options=self._ladder)
         self._execution = Execution(
-            client.send,
+            partial(self._send, client),
             self._deliver,
             options,
             admit=self._admit,
@@ -254,7 +263,22 @@ class BatchSlice:
             chunk = await self._claim(quarantined=False)
             if chunk is None:
                 return
-            yield self._prepare(chunk)
+            async for requests in self._requests_of(chunk):
+                yield requests
+
+    async def _requests_of(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
+        """Read the prompts of a chunk as there is room for them, and prepare them."""
+        self._held.add(chunk)
+        for indexes in chunk.pieces():
+            size = sum(chunk.sizes[index] for index in indexes)
+            await self._until(partial(self._may_read, size))
+            if self._store.must_stop or self._store.made_room:
+                return
+            prompts = await self._database.call(self._store.read, chunk, indexes)
+            yield self._prepare(chunk, prompts)
+
+    def _may_read(self, size: int) -> bool:
+        return self._store.made_room or self._memory.has_room_for(size)
 
     async def _probe(self) -> AsyncIterator[Sequence[PreparedRequest]]:
         """One request, whichever: the first may be what the provider stumbles over."""
@@ -270,19 +294,19 @@ class BatchSlice:
     async def _quarantine(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
         """The requests of a chunk whose runners keep vanishing, but for the one to blame."""
         lease = chunk.lease
-        for prompt in chunk.prompts:
-            if prompt.index == lease.suspect and lease.suspect_crashes >= CRASHES_TO_BLAME:
-                chunk.prompts.remove(prompt)
-                self._unsent.append((lease.token, _worker_crashed(prompt)))
-                break
-        yield self._prepare(chunk)
+        if lease.suspect in chunk.sizes and lease.suspect_crashes >= CRASHES_TO_BLAME:
+            del chunk.sizes[lease.suspect]
+            self._unsent.append((lease.token, _worker_crashed(lease.suspect)))
+        async for requests in self._requests_of(chunk):
+            yield requests
 
-    def _prepare(self, chunk: HeldChunk) -> list[PreparedRequest]:
-        self._held.add(chunk)
+    def _prepare(
+        self, chunk: HeldChunk, prompts: Sequence[PromptSpec]
+    ) -> Sequence[PreparedRequest]:
         ticket = chunk.lease.token
         endpoint = cast("Endpoint", self._batch.endpoint)
         requests: list[PreparedRequest] = []
-        for prompt in chunk.prompts:
+        for prompt in prompts:
             item = prepare_prompt_request(
                 prompt,
                 endpoint=endpoint,
@@ -294,7 +318,7 @@ class BatchSlice:
                 self._unsent.append((ticket, item))
             else:
                 requests.append(replace(item, ticket=ticket))
-        chunk.prompts = []
+                self._memory.hold(requests[-1])
         return requests
 
     async def _admit(self, request: PreparedRequest) -> bool:
@@ -309,10 +333,16 @@ class BatchSlice:
         await self._until_trusted()
         chunk = self._held.chunk_of(request)
         if chunk is None or self._store.must_stop:
+            self._memory.release(request)
             return False
         if not chunk.alone:
             return True
         return await self._database.call(self._store.mark, chunk.lease, request.index)
+
+    async def _for_room(self, condition: Callable[[], bool]) -> None:
+        """Wait until a flush has made room; a reply that was begun is read to its end."""
+        async with self._room:
+            await self._room.wait_for(condition)
 
     async def _until_trusted(self) -> None:
         """Wait as long as our leases may have run out."""
@@ -330,21 +360,32 @@ class BatchSlice:
 
     # -- what comes back
 
+    async def _send(self, client: ProviderClient, request: PreparedRequest) -> Reply:
+        """Make one call; its reply is read as there is room for it."""
+        with self._memory.reading() as reading:
+            reply = await client.send(request, take=reading.take)
+            self._memory.keep(request, reply)
+            return reply
+
     async def _deliver(self, exchange: Exchange) -> None:
         """Take an exchange. Waits while too many are not stored: then nothing is sent either."""
         self._exchanges.append(exchange)
         self._unstored += 1
+        if exchange.reply is not None:
+            self._unstored_chars += len(exchange.reply.body)
         # Whoever refuses a prompt for what it says takes the key and has money on the account.
         taken = exchange.error is None or breaker.shows_it_open(exchange.error)
         self.probed_well = self._probing and taken
-        if len(self._exchanges) >= min(FLUSH_ROWS, self._batch.batch_size):
+        is_much = self._unstored_chars >= FLUSH_CHARS
+        if is_much or len(self._exchanges) >= min(FLUSH_ROWS, self._batch.batch_size):
             self._flush_now.set()
         async with self._room:
             await self._room.wait_for(self._has_room)
 
     def _has_room(self) -> bool:
         # With a window in flight that is what a crash can cost: three windows of calls.
-        return self._unstored < UNSTORED_WINDOWS * self._batch.batch_size
+        has_room = self._unstored < UNSTORED_WINDOWS * self._batch.batch_size
+        return has_room and not (self._unstored and self._memory.is_full)
 
     async def _keep_storing(self) -> None:
         """Store what has come in, every half second or sooner, until all is executed and stored."""
@@ -360,6 +401,7 @@ class BatchSlice:
     async def _flush(self) -> None:
         exchanges, self._exchanges = self._exchanges, []
         outcomes, self._unsent = self._unsent, []
+        self._unstored_chars = 0
         # Phase 3, in the order of the prompts.
         exchanges.sort(key=lambda exchange: exchange.request.index)
         outcomes += [(e.request.ticket, postprocess_exchange(e, self._ladder)) for e in exchanges]
@@ -370,6 +412,8 @@ class BatchSlice:
         chunks = self._held.close(outcomes, costs, renewing=renewing)
         await self._store_surely(chunks, self._activity(exchanges), renewing=renewing)
         self._unstored -= len(exchanges)
+        for exchange in exchanges:
+            self._memory.release(exchange.request)
         if renewing:
             self._renewed_at = now
         self._store.announced = self._share.governor.announced()
@@ -463,10 +507,10 @@ class BatchSlice:
         return Activity(unix(since), unix(self._counted_until), unix(min(done)))
 
 
-def _worker_crashed(prompt: PromptSpec) -> Outcome:
+def _worker_crashed(index: int) -> Outcome:
     return Outcome(
-        index=prompt.index,
-        custom_id=prompt.custom_id,
+        index=index,
+        custom_id="",
         status="failed",
         kind=FailureKind.WORKER_CRASHED,
         code=FailureKind.WORKER_CRASHED.value,

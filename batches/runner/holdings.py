@@ -1,27 +1,43 @@
 """What a runner holds: leased chunks, and which of their prompts have no outcome yet."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from batches.engine.records import Outcome, PreparedRequest, PromptSpec
+from batches.engine.records import Outcome, PreparedRequest
 from batches.leases import Lease
 from batches.results import ChunkOutcomes
+
+# What the prompts that are read together may have; a longer one is read alone.
+PIECE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class HeldChunk:
-    """A leased chunk, with the prompts that are still to be prepared, the ids of those that had no
-    result when it was claimed, and the indexes of those that have no outcome yet.
+    """A leased chunk, with the ids and the sizes (in bytes) of the prompts that had no result when
+    it was claimed, and the indexes of those that have no outcome yet.
 
     In quarantine its prompts are sent one by one, `alone`.
     """
 
     lease: Lease
-    prompts: list[PromptSpec]
     prompt_ids: dict[int, int]
+    sizes: dict[int, int]
     open: set[int]
     alone: bool = False
+
+    def pieces(self) -> Iterator[list[int]]:
+        """Yield the indexes of prompts that are read from the database together, in order."""
+        piece: list[int] = []
+        total = 0
+        for index, size in self.sizes.items():
+            if piece and total + size > PIECE_BYTES:
+                yield piece
+                piece, total = [], 0
+            piece.append(index)
+            total += size
+        if piece:
+            yield piece
 
 
 class Holdings:

@@ -41,6 +41,7 @@ from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Prompt, Provider, Slot, WebhookDelivery
 from batches.outages import outages_of
 from batches.reading import to_read
+from batches.result_pages import TextBytes
 from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
 from batches.runner.board import shared_outages
 from batches.runner.database import is_absent
@@ -121,7 +122,7 @@ class SliceStore:
         self._began_at = self._looked_at = time.monotonic()
 
     def claim(self, *, quarantined: bool) -> HeldChunk | None:
-        """Lease the next chunk and read those of its prompts that have no result."""
+        """Lease the next chunk, and find those of its prompts that have no result."""
         if self.made_room:
             return None
         # Together: a chunk that could not be read is not leased.
@@ -137,16 +138,23 @@ class SliceStore:
             return None
         return HeldChunk(
             lease,
-            prompts=[PromptSpec(index, name, json.loads(body)) for _, index, name, body in rows],
-            prompt_ids={index: pk for pk, index, _, _ in rows},
-            open={index for _, index, _, _ in rows},
+            prompt_ids={index: pk for pk, index, _ in rows},
+            sizes={index: size for _, index, size in rows},
+            open={index for _, index, _ in rows},
             alone=quarantined,
         )
 
-    def _open_prompts(self, lease: Lease) -> list[tuple[int, int, str, str]]:
+    def _open_prompts(self, lease: Lease) -> list[tuple[int, int, int]]:
         prompts = Prompt.objects.filter(batch_id=self._batch.pk, result=None)
         mine = prompts.filter(index__gte=lease.lo, index__lt=lease.hi).order_by("index")
-        return list(mine.values_list("pk", "index", "custom_id", "body"))
+        return list(mine.values_list("pk", "index", TextBytes("body")))
+
+    def read(self, chunk: HeldChunk, indexes: Sequence[int]) -> list[PromptSpec]:
+        """Read some consecutive prompts of a chunk."""
+        ids = [chunk.prompt_ids[index] for index in indexes]
+        rows = Prompt.objects.filter(pk__gte=min(ids), pk__lte=max(ids), pk__in=ids)
+        found = rows.order_by("index").values_list("index", "custom_id", "body")
+        return [PromptSpec(index, name, json.loads(body)) for index, name, body in found]
 
     def stop(self, how: Stop) -> None:
         """Have nothing more be sent."""
