@@ -33,6 +33,7 @@ from batches.transport import (
     NOT_HTTP,
     TRANSPORT_ERRORS,
     ReplyTooLong,
+    Take,
     Transport,
     causes_of,
     is_forbidden,
@@ -145,10 +146,13 @@ class ProviderClient:
     ) -> None:
         await self._transport.aclose()
 
-    async def send(self, request: PreparedRequest) -> Reply:
-        """Make one call. Raises a ProviderError for everything but a well-formed reply."""
+    async def send(self, request: PreparedRequest, *, take: Take | None = None) -> Reply:
+        """Make one call. Raises a ProviderError for everything but a well-formed reply.
+
+        `take` is awaited with the size of each part of the reply before more is read.
+        """
         path = request.endpoint.removeprefix("/v1")
-        response, raw = await self._exchange("POST", path, request.content)
+        response, raw = await self._exchange("POST", path, request.content, take=take)
         reply = read_reply(
             request.endpoint,
             status_code=response.status_code,
@@ -182,11 +186,11 @@ class ProviderClient:
             ) from error
 
     async def _exchange(
-        self, method: str, path: str, content: bytes | None
+        self, method: str, path: str, content: bytes | None, *, take: Take | None = None
     ) -> tuple[httpx.Response, bytes]:
         try:
             response, raw = await self._transport.exchange(
-                method, self._url(path), self._headers, content
+                method, self._url(path), self._headers, content, take=take
             )
         except ReplyTooLong as error:
             raise MalformedReply(

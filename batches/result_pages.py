@@ -35,7 +35,7 @@ class _Place:
     bytes: int
 
 
-class _Bytes(Func):
+class TextBytes(Func):
     """How long a text is. It is not read for that, except by SQLite, which counts characters."""
 
     function = "OCTET_LENGTH"
@@ -94,7 +94,7 @@ def _places(results: QuerySet[Result], statuses: Sequence[str], most: int) -> li
         these = results.filter(status=status)
         if len(found) == most:
             these = these.filter(index__lt=found[-1].index)
-        size = Coalesce(_Bytes(F("body")), 0) + Coalesce(_Bytes(F("parsed")), 0)
+        size = Coalesce(TextBytes(F("body")), 0) + Coalesce(TextBytes(F("parsed")), 0)
         columns = these.order_by("index").values_list("index", "pk", size)[:most]
         found += [_Place(*column) for column in columns]
     return sorted(found)[:most]

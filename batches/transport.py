@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NoReturn
 
 import aiohttp
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 10.0
 
 _NUMBER = re.compile(r"\[Errno -?\d+\] ")
+
+Take = Callable[[int], Awaitable[None]]
 
 # Everything that `Transport.exchange` lets through when a call fails, besides ReplyTooLong.
 TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
@@ -92,9 +94,18 @@ class Transport:
         await self._transport.aclose()
 
     async def exchange(
-        self, method: str, url: httpx.URL, headers: httpx.Headers, content: bytes | None
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: httpx.Headers,
+        content: bytes | None,
+        *,
+        take: Take | None = None,
     ) -> tuple[httpx.Response, bytes]:
-        """Send one request and read its answer. Raises TRANSPORT_ERRORS and ReplyTooLong."""
+        """Send one request and read its answer. Raises TRANSPORT_ERRORS and ReplyTooLong.
+
+        `take` is awaited with the size of each part before more is read.
+        """
         request = httpx.Request(
             method,
             url,
@@ -104,11 +115,11 @@ class Transport:
         )
         response = await self._transport.handle_async_request(request)
         try:
-            return response, await self._read(response)
+            return response, await self._read(response, take)
         finally:
             await response.aclose()
 
-    async def _read(self, response: httpx.Response) -> bytes:
+    async def _read(self, response: httpx.Response, take: Take | None) -> bytes:
         if "," in response.headers.get("content-encoding", ""):
             # We asked for none. Each further one could grow what came a thousandfold at once.
             raise ReplyTooLong(
@@ -125,6 +136,8 @@ class Transport:
                     status_code=response.status_code,
                 )
             parts.append(part)
+            if take is not None:
+                await take(len(part))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _session(self) -> aiohttp.ClientSession:

@@ -350,7 +350,8 @@ RATE_LIMIT_REDIS_URL = env.str("RATE_LIMIT_REDIS_URL", default=CELERY_BROKER_URL
 MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_000_000)
 # Of these, what a request may bring itself instead of a file.
 MAX_INLINE_PROMPTS = at_least("MAX_INLINE_PROMPTS", lowest=1, default=10_000)
-MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=1024 * 1024)
+# The default fits a photograph in base64.
+MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=20 * 1024 * 1024)
 
 # The different large JSON Schemas of one batch together, and of the unfinished batches of a user;
 # 1 MiB takes a second or two of a CPU to prepare.
@@ -368,6 +369,9 @@ MAX_PART_BYTES = at_least("MAX_PART_BYTES", lowest=1, default=64 * 1024 * 1024)
 
 # A longer reply of a provider is cut off and counts as malformed.
 MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
+# What a worker process holds at once of requests that are sent, and of replies until they are
+# stored, for all its batches. Beyond that it waits.
+MAX_BYTES_IN_FLIGHT = at_least("MAX_BYTES_IN_FLIGHT", lowest=1, default=128 * 1024 * 1024)
 
 # What the environment variables may be called that staff name in the admin for a provider's key;
 # the project's own secrets never.

@@ -1,6 +1,6 @@
 """Whatever a reply holds: its neighbours are stored, it has an outcome, every page answers.
 
-An example is a batch with up to 25 odd replies, each between two good ones. With RARE_REPLIES=10000
+An example is a batch with 40 odd replies, each between two good ones. With RARE_REPLIES=10000
 so many odd replies are tried, on the database of DATABASE_URL.
 """
 
@@ -19,6 +19,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from batches.admin.result_views import reading_of
 from batches.bounds import MAX_COST, MAX_SUM
 from batches.models import Batch, File, Provider, Result
 from batches.runner import run_slice
@@ -28,8 +29,10 @@ from tests.makers import MODEL, batch_of
 from tests.receivers import receiving, url_of
 from tests.scripted_server import Step, Visit, answer, chat
 
-ODD_ONES = 25
-EXAMPLES = -(-int(os.environ.get("RARE_REPLIES", "100")) // ODD_ONES)
+ODD_ONES = 40
+# The pages of so many single results are rendered; of the others, what they show is made.
+RENDERED = 3
+EXAMPLES = -(-int(os.environ.get("RARE_REPLIES", "80")) // ODD_ONES)
 PRICES = {MODEL: {"input": 1_000_000, "output": 999_999.99999999, "cached": 0.1}}
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
@@ -180,6 +183,8 @@ def test_neighbours_are_stored_and_every_page_answers(
     assert good.count() == ODD_ONES + 1
     for client, address in pages_of(world, batch):
         look(client, address)
+    for result in Result.objects.filter(batch=batch).select_related("prompt"):
+        assert reading_of(batch, result.prompt, result).answered or result.body is None
     batch.delete()
 
 
@@ -204,7 +209,7 @@ def odd_batch(world: World, *, is_at_edge: bool, has_schema: bool) -> Batch:
         form = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
         defaults["response_format"] = form
     texts = ["good", *chain.from_iterable((f"odd {n}", "good") for n in range(ODD_ONES))]
-    limits = {"max_attempts": 1, "max_repair_attempts": 0, "batch_size": 10}
+    limits = {"max_attempts": 1, "max_repair_attempts": 0, "batch_size": 100}
     batch = batch_of(world.provider, texts, defaults=defaults, **limits)
     Batch.objects.filter(pk=batch.pk).update(owner=world.owner)
     File.objects.update(owner=world.owner)
@@ -221,7 +226,7 @@ def pages_of(world: World, batch: Batch) -> Iterator[tuple[Client, str]]:
     yield world.admin, reverse("admin:batches_batch_changelist")
     for name in ("change", "live", "results", "jsonl", "csv"):
         yield world.admin, reverse(f"admin:batches_batch_{name}", args=[batch.pk])
-    for index in range(1, 2 * ODD_ONES + 1, 2):
+    for index in range(1, 2 * RENDERED, 2):
         yield world.admin, reverse("admin:batches_batch_result", args=[batch.pk, index])
     yield world.api, "/v1/batches"
     yield world.api, f"/v1/batches/{batch.public_id}"

@@ -1,18 +1,16 @@
 """What a runner holds: an outcome counts only under the lease under which it was sent."""
 
-from collections import deque
-
 from batches.engine.records import Outcome
 from batches.leases import Lease
 from batches.results import ChunkOutcomes
-from batches.runner.holdings import HeldChunk, Holdings, StoredPrompt
+from batches.runner.holdings import HeldChunk, Holdings
 from tests.engine.makers import request
 
 
 def held(token: int, *indexes: int) -> HeldChunk:
     return HeldChunk(
         Lease(1, token, 10, 20),
-        prompts=deque(StoredPrompt(index, f"id-{index}", "{}") for index in indexes),
+        unread=dict.fromkeys(indexes, 2),
         prompt_ids={index: index for index in indexes},
         open=set(indexes),
     )

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from batches.engine.deadlines import call_begins
 from batches.engine.errors import (
     AnswerRejected,
     DeadlineExceeded,
@@ -283,7 +284,8 @@ class Execution:
         timeout_s = self._watch.time_limit(call, self._options.timeout_s)
         self.in_flight += 1
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as limit:
+                call_begins(limit)
                 return await self._send(call.request)
         except ProviderError as error:
             return error

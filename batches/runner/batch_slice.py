@@ -9,7 +9,6 @@ connection.
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -28,6 +27,7 @@ from batches.engine.records import (
     LadderOptions,
     Outcome,
     PreparedRequest,
+    Reply,
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
@@ -40,9 +40,10 @@ from batches.runner.board import ProviderBoard
 from batches.runner.database import PatientDatabase, in_database, is_absent, reconnect
 from batches.runner.fair_share import FairShare
 from batches.runner.holdings import HeldChunk, Holdings
+from batches.runner.memory import Memory
 from batches.runner.pieces import Pieces
 from batches.runner.preparing import Preparation
-from batches.runner.quarantine import to_blame
+from batches.runner.quarantine import take_blamed
 from batches.runner.store import SliceStore
 from batches.runner.waiting import waiting_of
 from batches.stop_signal import StopSignal
@@ -52,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.5
 FLUSH_ROWS = 200
+# What may wait together, in replies, before it is stored at once.
+FLUSH_CHARS = 4 * 1024 * 1024
 # Outcomes that may wait to be stored, in windows; beyond that nothing is sent.
 UNSTORED_WINDOWS = 2
 RENEWALS_PER_LEASE = 4
@@ -93,6 +96,7 @@ class BatchSlice:
         self._unsent: list[tuple[int, Outcome]] = []
         self._unstored = 0
         self._window = batch.batch_size
+        self._unstored_chars = 0
         self._counted_until: float | None = None
         self._executed = False
         self._database = PatientDatabase()
@@ -105,6 +109,7 @@ class BatchSlice:
         self._loop = asyncio.get_running_loop()
         self._flush_now = asyncio.Event()
         self._room = asyncio.Condition()
+        self._memory = Memory(self._for_room, most=settings.MAX_BYTES_IN_FLIGHT)
         connections = self._batch.batch_size
         await self._take_share()
         async with (
@@ -115,7 +120,10 @@ class BatchSlice:
                 try:
                     await gather_all(self._execute(client), self._keep_storing())
                 finally:
-                    await self._leave()
+                    try:
+                        await self._leave()
+                    finally:
+                        self._memory.release_all()
 
     async def _leave(self) -> None:
         """Give back what is held; whatever went wrong, what has come in is stored first."""
@@ -197,7 +205,7 @@ class BatchSlice:
         )
         judge = partial(judge_reply, options=self._ladder)
         self._execution = Execution(
-            client.send,
+            partial(self._send, client),
             self._deliver,
             options,
             admit=self._admit,
@@ -258,28 +266,49 @@ class BatchSlice:
                 yield requests
 
     async def _requests_of(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
-        """The requests of a chunk: some are sent while the others are prepared, unless all of them
-        are to be sent together."""
+        """The requests of a chunk: some are sent while the others are prepared, unless those that
+        are read together are to be sent together."""
         requests: list[PreparedRequest] = []
-        while chunk.prompts and self._held.holds(chunk) and not self._store.is_ending:
+        while self._held.holds(chunk) and await self._read(chunk):
             requests += await self._prepare(chunk, most=self._batch.batch_size)
-            if self._batch.schedule == "rolling":
+            if self._batch.schedule == "rolling" or not chunk.prompts:
                 yield requests
                 requests = []
         if requests:
             yield requests
 
+    async def _read(self, chunk: HeldChunk) -> bool:
+        """Read prompts of a chunk when there is room; return True if any are to be prepared."""
+        if not chunk.prompts and chunk.unread:
+            await self._read_piece(chunk, chunk.next_piece())
+        return bool(chunk.prompts) and not self._store.is_ending
+
+    async def _read_piece(self, chunk: HeldChunk, indexes: Sequence[int]) -> None:
+        size = sum(chunk.unread[index] for index in indexes)
+        await self._until(partial(self._may_read, size))
+        if self._store.is_ending:
+            return
+        chunk.prompts += await self._database.call(self._store.read, chunk, indexes)
+        for index in indexes:
+            del chunk.unread[index]
+
+    def _may_read(self, size: int) -> bool:
+        return self._store.made_room or self._memory.has_room_for(size)
+
     async def _prepare(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest]:
         items = await self._preparation.piece(chunk, most=most)
         ticket = chunk.lease.token
         self._unsent += [(ticket, item) for item in items if isinstance(item, Outcome)]
-        return [item for item in items if isinstance(item, PreparedRequest)]
+        requests = [item for item in items if isinstance(item, PreparedRequest)]
+        for request in requests:
+            self._memory.hold(request)
+        return requests
 
     async def _probe(self) -> AsyncIterator[Sequence[PreparedRequest]]:
         """One request, whichever: the first may be what the provider stumbles over."""
         for quarantined in (False, True):
             while chunk := await self._claim(quarantined=quarantined):
-                random.shuffle(chunk.prompts)
+                chunk.shuffle()
                 requests_of = self._quarantine if quarantined else self._requests_of
                 async for requests in requests_of(chunk):
                     if requests:
@@ -291,9 +320,8 @@ class BatchSlice:
 
         Each is noted before it is prepared, when the one before has its outcome stored.
         """
-        chunk.prompts, blamed = to_blame(chunk)
-        self._unsent += [(chunk.lease.token, outcome) for outcome in blamed]
-        while chunk.prompts and self._held.holds(chunk):
+        self._unsent += [(chunk.lease.token, outcome) for outcome in take_blamed(chunk)]
+        while self._held.holds(chunk) and await self._read(chunk):
             self._flush_now.set()
             await self._until(self._is_idle)
             await self._until_trusted()
@@ -310,7 +338,15 @@ class BatchSlice:
     async def _admit(self, request: PreparedRequest) -> bool:
         """Return True if a request may be sent: its chunk is ours, and surely so."""
         await self._until_trusted()
-        return self._held.chunk_of(request) is not None and not self._store.must_stop
+        if self._held.chunk_of(request) is not None and not self._store.must_stop:
+            return True
+        self._memory.release(request)
+        return False
+
+    async def _for_room(self, condition: Callable[[], bool]) -> None:
+        """Wait until a flush has made room; a reply that was begun is read to its end."""
+        async with self._room:
+            await self._room.wait_for(condition)
 
     async def _until_trusted(self) -> None:
         """Wait as long as our leases may have run out."""
@@ -328,21 +364,32 @@ class BatchSlice:
 
     # -- what comes back
 
+    async def _send(self, client: ProviderClient, request: PreparedRequest) -> Reply:
+        """Make one call; its reply is read as there is room for it."""
+        with self._memory.reading() as reading:
+            reply = await client.send(request, take=reading.take)
+            self._memory.keep(request, reply)
+            return reply
+
     async def _deliver(self, exchange: Exchange) -> None:
         """Take an exchange. Waits while too many are not stored: then nothing is sent either."""
         self._exchanges.append(exchange)
         self._unstored += 1
+        if exchange.reply is not None:
+            self._unstored_chars += len(exchange.reply.body)
         # Whoever refuses a prompt for what it says takes the key and has money on the account.
         taken = exchange.error is None or breaker.shows_it_open(exchange.error)
         self.probed_well = self._probing and taken
-        if len(self._exchanges) >= min(FLUSH_ROWS, self._window):
+        is_much = self._unstored_chars >= FLUSH_CHARS
+        if is_much or len(self._exchanges) >= min(FLUSH_ROWS, self._window):
             self._flush_now.set()
         async with self._room:
             await self._room.wait_for(self._has_room)
 
     def _has_room(self) -> bool:
         # With a window in flight that is what a crash can cost: three windows of calls.
-        return self._unstored < UNSTORED_WINDOWS * self._batch.batch_size
+        has_room = self._unstored < UNSTORED_WINDOWS * self._batch.batch_size
+        return has_room and not (self._unstored and self._memory.is_full)
 
     async def _keep_storing(self) -> None:
         """Store what has come in, every half second or sooner, until all is executed and stored."""
@@ -358,6 +405,7 @@ class BatchSlice:
     async def _flush(self) -> None:
         exchanges, self._exchanges = self._exchanges, []
         outcomes, self._unsent = self._unsent, []
+        self._unstored_chars = 0
         # Phase 3, in the order of the prompts.
         exchanges.sort(key=lambda exchange: exchange.request.index)
         outcomes += [(e.request.ticket, postprocess_exchange(e, self._ladder)) for e in exchanges]
@@ -368,6 +416,8 @@ class BatchSlice:
         chunks = self._held.close(outcomes, costs, renewing=renewing)
         await self._store_surely(chunks, self._activity(exchanges), renewing=renewing)
         self._unstored -= len(exchanges)
+        for exchange in exchanges:
+            self._memory.release(exchange.request)
         if renewing:
             self._renewed_at = now
         self._store.announced = self._share.governor.announced()

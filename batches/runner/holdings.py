@@ -1,14 +1,18 @@
 """What a runner holds: leased chunks, and which of their prompts have no outcome yet."""
 
+import random
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome, PreparedRequest
 from batches.leases import Lease
 from batches.results import ChunkOutcomes
+
+# What the prompts that are read together may have; a longer one is read alone.
+PIECE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,27 +23,43 @@ class StoredPrompt:
     custom_id: str
     body: str
 
-    def failed(self, kind: FailureKind, message: str) -> Outcome:
-        """Return the outcome of a prompt that nothing is sent for."""
-        return Outcome(
-            index=self.index,
-            custom_id=self.custom_id,
-            status="failed",
-            kind=kind,
-            code=kind.value,
-            message=message,
-        )
+
+def never_sent(index: int, kind: FailureKind, message: str) -> Outcome:
+    """Return the outcome of a prompt that nothing is sent for."""
+    return Outcome(
+        index=index, custom_id="", status="failed", kind=kind, code=kind.value, message=message
+    )
 
 
 @dataclass(slots=True)
 class HeldChunk:
-    """A leased chunk, with the prompts that are still to be prepared, the ids of those that had no
-    result when it was claimed, and the indexes of those that have no outcome yet."""
+    """A leased chunk, with the ids of the prompts that had no result when it was claimed, and the
+    indexes of those that have no outcome yet.
+
+    `unread` are the sizes, in bytes, of those that are still to be read from the database, and
+    `prompts` those that are read and still to be prepared.
+    """
 
     lease: Lease
-    prompts: deque[StoredPrompt]
     prompt_ids: dict[int, int]
+    unread: dict[int, int]
     open: set[int]
+    prompts: deque[StoredPrompt] = field(default_factory=deque)
+
+    def next_piece(self) -> list[int]:
+        """Return the indexes of the prompts to read together next, at least one."""
+        piece: list[int] = []
+        total = 0
+        for index, size in self.unread.items():
+            total += size
+            if piece and total > PIECE_BYTES:
+                break
+            piece.append(index)
+        return piece
+
+    def shuffle(self) -> None:
+        """Have the prompts read in a random order."""
+        self.unread = dict(random.sample(list(self.unread.items()), len(self.unread)))
 
 
 class Holdings:

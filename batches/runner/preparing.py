@@ -14,7 +14,7 @@ from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PreparedRequest, PromptSpec
 from batches.models import Batch
-from batches.runner.holdings import HeldChunk, StoredPrompt
+from batches.runner.holdings import HeldChunk, StoredPrompt, never_sent
 
 logger = logging.getLogger(__name__)
 
@@ -66,4 +66,4 @@ class Preparation:
 def _broken(prompt: StoredPrompt, error: BaseException) -> Outcome:
     reason = f"{type(error).__name__}: {error}"[:500]
     message = f"the prompt could not be prepared, and nothing was sent: {reason}"
-    return prompt.failed(FailureKind.INTERNAL, message)
+    return never_sent(prompt.index, FailureKind.INTERNAL, message)

@@ -1,11 +1,8 @@
 """Which prompts of a chunk in quarantine are to blame for the workers that vanished over it."""
 
-from collections import deque
-
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome
-from batches.leases import Lease
-from batches.runner.holdings import HeldChunk, StoredPrompt
+from batches.runner.holdings import HeldChunk, never_sent
 
 # A prompt over which so many runners vanished while it was prepared or sent alone is to blame.
 CRASHES_TO_BLAME = 3
@@ -14,24 +11,22 @@ CRASHES_TO_BLAME = 3
 CRASHES_TO_GIVE_UP = 10
 
 
-def to_blame(chunk: HeldChunk) -> tuple[deque[StoredPrompt], list[Outcome]]:
-    """Return the prompts of a chunk that may be tried, and the outcomes of those that may not."""
+def take_blamed(chunk: HeldChunk) -> list[Outcome]:
+    """Take from a chunk the prompts that may not be tried again; return their outcomes."""
     lease = chunk.lease
+    blamed: list[int] = []
+    reason = ""
     if lease.suspect is None and lease.crashes >= CRASHES_TO_GIVE_UP:
+        blamed = list(chunk.unread)
         reason = f"{lease.crashes} workers vanished over its chunk before a call was made"
-        return deque(), [_crashed(prompt, reason) for prompt in chunk.prompts]
-    reason = (
-        f"{lease.suspect_crashes} workers vanished while this prompt alone was prepared or sent"
-    )
-    guilty = [prompt for prompt in chunk.prompts if _is_guilty(prompt, lease)]
-    tried = deque(prompt for prompt in chunk.prompts if not _is_guilty(prompt, lease))
-    return tried, [_crashed(prompt, reason) for prompt in guilty]
-
-
-def _is_guilty(prompt: StoredPrompt, lease: Lease) -> bool:
-    return prompt.index == lease.suspect and lease.suspect_crashes >= CRASHES_TO_BLAME
-
-
-def _crashed(prompt: StoredPrompt, reason: str) -> Outcome:
+    elif lease.suspect in chunk.unread and lease.suspect_crashes >= CRASHES_TO_BLAME:
+        blamed = [lease.suspect]
+        reason = (
+            f"{lease.suspect_crashes} workers vanished while this prompt alone was prepared or sent"
+        )
+    for index in blamed:
+        del chunk.unread[index]
     remedy = "see the log of the workers, then retry the batch"
-    return prompt.failed(FailureKind.WORKER_CRASHED, f"{reason}; {remedy}")
+    return [
+        never_sent(index, FailureKind.WORKER_CRASHED, f"{reason}; {remedy}") for index in blamed
+    ]

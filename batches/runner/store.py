@@ -5,7 +5,6 @@ Nothing here is async, and all of it runs in the one thread that has the connect
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -41,6 +40,7 @@ from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Prompt, Provider, Slot, WebhookDelivery
 from batches.outages import outages_of
 from batches.reading import to_read
+from batches.result_pages import TextBytes
 from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
 from batches.runner.board import shared_outages
 from batches.runner.database import is_absent
@@ -121,7 +121,7 @@ class SliceStore:
         self._began_at = self._looked_at = time.monotonic()
 
     def claim(self, *, quarantined: bool) -> HeldChunk | None:
-        """Lease the next chunk and read those of its prompts that have no result."""
+        """Lease the next chunk, and find those of its prompts that have no result."""
         if self.made_room:
             return None
         # Together: a chunk that could not be read is not leased.
@@ -137,15 +137,25 @@ class SliceStore:
             return None
         return HeldChunk(
             lease,
-            prompts=deque(StoredPrompt(index, name, body) for _, index, name, body in rows),
-            prompt_ids={index: pk for pk, index, _, _ in rows},
-            open={index for _, index, _, _ in rows},
+            prompt_ids={index: pk for pk, index, _ in rows},
+            unread={index: size for _, index, size in rows},
+            open={index for _, index, _ in rows},
         )
 
-    def _open_prompts(self, lease: Lease) -> list[tuple[int, int, str, str]]:
+    def _open_prompts(self, lease: Lease) -> list[tuple[int, int, int]]:
         prompts = Prompt.objects.filter(batch_id=self._batch.pk, result=None)
         mine = prompts.filter(index__gte=lease.lo, index__lt=lease.hi).order_by("index")
-        return list(mine.values_list("pk", "index", "custom_id", "body"))
+        return list(mine.values_list("pk", "index", TextBytes("body")))
+
+    def read(self, chunk: HeldChunk, indexes: Sequence[int]) -> list[StoredPrompt]:
+        """Read some prompts of a chunk, in the order of these indexes."""
+        ids = [chunk.prompt_ids[index] for index in indexes]
+        rows = Prompt.objects.filter(pk__gte=min(ids), pk__lte=max(ids), pk__in=ids)
+        found = {
+            index: StoredPrompt(index, name, body)
+            for index, name, body in rows.values_list("index", "custom_id", "body")
+        }
+        return [found[index] for index in indexes if index in found]
 
     @property
     def is_ending(self) -> bool:

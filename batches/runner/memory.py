@@ -1,0 +1,127 @@
+"""The bytes of requests and replies that the slices of this process hold, bounded together.
+
+A slice counts a request from when it is read from the database, and its reply from the first byte,
+until its outcome is stored. What would go beyond the bound waits until something is stored. Two go
+on all the same, so that none waits for ever: one reply at a time, and the requests of a slice that
+holds nothing else.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from batches.engine.deadlines import not_counted
+from batches.engine.records import PreparedRequest, Reply
+
+# A request is held once by us, and once more where it is written to the connection.
+COPIES_OF_REQUEST = 2
+
+# Waits for a condition that the storing of outcomes may bring about.
+Wait = Callable[[Callable[[], bool]], Awaitable[None]]
+Key = tuple[int, int]
+
+
+class ByteBudget:
+    """Counts what all slices hold, each in a thread of its own; `held` may exceed any bound."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._lock = Lock()
+        self._overdrawn_by: object | None = None
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self.held += size
+
+    def overdraw(self, reading: object) -> bool:
+        """Return True if this reply is the one that may go beyond the bound now."""
+        with self._lock:
+            if self._overdrawn_by is None:
+                self._overdrawn_by = reading
+            return self._overdrawn_by is reading
+
+    def end(self, reading: object) -> None:
+        """Let another reply go beyond the bound."""
+        with self._lock:
+            if self._overdrawn_by is reading:
+                self._overdrawn_by = None
+
+
+PROCESS = ByteBudget()
+
+
+class Memory:
+    """What one slice holds, by request; used inside its event loop."""
+
+    def __init__(self, wait: Wait, *, most: int, budget: ByteBudget = PROCESS) -> None:
+        self._wait = wait
+        self._most = most
+        self._budget = budget
+        self._held: dict[Key, int] = {}
+
+    @property
+    def is_full(self) -> bool:
+        return self._budget.held >= self._most
+
+    def has_room_for(self, size: int) -> bool:
+        """Return True if requests of this size may be read from the database."""
+        return not self._held or self._fits(COPIES_OF_REQUEST * size)
+
+    def hold(self, request: PreparedRequest) -> None:
+        """Count a request that is read and prepared."""
+        self._add(_key(request), COPIES_OF_REQUEST * len(request.content))
+
+    def release(self, request: PreparedRequest) -> None:
+        """Count a request and its reply no longer: its outcome is stored, or dropped."""
+        self._budget.add(-self._held.pop(_key(request), 0))
+
+    def release_all(self) -> None:
+        """Count nothing of this slice any more."""
+        self._budget.add(-sum(self._held.values()))
+        self._held.clear()
+
+    def keep(self, request: PreparedRequest, reply: Reply) -> None:
+        """Count a reply that was read, until its request is released."""
+        self._add(_key(request), sys.getsizeof(reply.body) + sys.getsizeof(reply.answer or ""))
+
+    @contextmanager
+    def reading(self) -> Iterator["Reading"]:
+        """Count the bytes of a reply while it is read."""
+        reading = Reading(self)
+        try:
+            yield reading
+        finally:
+            self._budget.add(-reading.size)
+            self._budget.end(reading)
+
+    async def take(self, reading: "Reading", size: int) -> None:
+        """Wait until these bytes may be held; the wait is not the provider's."""
+        if not self._fits(size):
+            with not_counted():
+                await self._wait(lambda: self._fits(size) or self._budget.overdraw(reading))
+        reading.size += size
+        self._budget.add(size)
+
+    def _fits(self, size: int) -> bool:
+        return self._budget.held + size <= self._most
+
+    def _add(self, key: Key, size: int) -> None:
+        self._held[key] = self._held.get(key, 0) + size
+        self._budget.add(size)
+
+
+class Reading:
+    """A reply that is read."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.size = 0
+        self._memory = memory
+
+    async def take(self, size: int) -> None:
+        """Wait until this part of the reply may be held."""
+        await self._memory.take(self, size)
+
+
+def _key(request: PreparedRequest) -> Key:
+    return request.index, request.ticket
