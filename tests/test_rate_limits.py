@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import socket
 import time
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.exceptions import RedisError
 
 from batches.engine.pace import Pace
 from batches.engine.pace_rules import UNITS, Limit, Unit
@@ -237,6 +239,18 @@ async def test_what_was_learned_can_be_forgotten(server: RedisServer) -> None:
     assert (await limits.ask(keys[0], {}, [], [ONE])).slots[0].call == 1
     assert (await local.ask(keys[0], {}, [], [ONE])).slots[0].call == 1
     await limits.aclose()
+
+
+def test_a_redis_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batches.rate_limits.REDIS_PATIENCE_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(RedisError):
+            forget_limits(f"redis://127.0.0.1:{port}/0", "forgetful")
+        silent.accept()[0].close()
+        silent.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_the_name_of_a_state_tells_neither_model_nor_provider() -> None:
