@@ -11,7 +11,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 HOST_PATTERN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])"
 
-# IP addresses in a text; whether the longer one is an address is checked.
+# IP addresses in a text. A candidate for IPv6 is checked before it is replaced.
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)", re.ASCII)
 _MAYBE_IPV6 = re.compile(r"(?<![\w.:])(?=(?:[0-9A-Fa-f]*:){2})([0-9A-Fa-f:.]+)(?:%\w+)?", re.ASCII)
 

@@ -1,15 +1,14 @@
-"""How soon a connection that died without a word is given up: a firewall that drops packets, a
-machine that lost its power. Without these, TCP tries for a quarter of an hour, and waits for an
-answer for two hours.
+"""Timeouts for connections that die silently: a firewall drops packets, a machine loses power.
 
-A quarter of a lease, so that a runner notices, connects again and renews before its lease is over.
+Without them TCP retransmits for a quarter of an hour, and waits two hours for an answer. A quarter
+of a lease is short enough for a runner to notice, connect again and renew its lease in time.
 """
 
 import socket
 
 SHORTEST_S = 2
 LONGEST_S = 30
-# For systems that cannot bound the whole: how many probes may stay without an answer.
+# Unanswered probes before the connection is given up, on systems without TCP_USER_TIMEOUT.
 PROBES = 3
 
 

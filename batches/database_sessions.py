@@ -1,7 +1,7 @@
-"""Timeouts of PostgreSQL sessions: what hangs, or has lost its client, ends by itself.
+"""Timeouts of PostgreSQL sessions: a statement that hangs or has lost its client ends by itself.
 
-A session of our own keeps them. A pooler such as PgBouncer in transaction mode lends sessions for a
-transaction at a time; there they are set in each transaction, and nothing is left in the session.
+A direct session keeps its timeouts. A pooler such as PgBouncer in transaction mode lends a session
+for one transaction; the timeouts are then set in each transaction, and none stays in the session.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,17 +13,17 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from batches.connection_timeouts import keepalives, patience_s
 
-# A statement may be a COPY, or look at every result of a batch, so it is not bound by a lease.
+# A statement may be a COPY or read every result of a batch, so it may take longer than a lease.
 LEASES_PER_STATEMENT = 10
 SHORTEST_STATEMENT_S = 300
-# The locks of a frozen process are taken from it after one lease, so that is waited for.
+# PostgreSQL takes the locks of a frozen process after one lease, so waiting for that pays.
 LEASES_PER_LOCK = 2
 
-# If the role, the database or the URL has a value for these, that one holds.
+# A value that the role, the database or the URL sets for these takes precedence.
 YIELDING = ["lock_timeout", "statement_timeout"]
 
-# A pooler makes up the process id that it tells a client. Set locally, outside of a transaction,
-# a timeout is gone at once.
+# A pooler reports a made-up process id to its client, so a difference shows that there is one.
+# Outside of a transaction, a local setting has no effect: nothing is left in a lent session.
 _SET = """
 SELECT is_pooled, set_config(name, value, %(local)s OR is_pooled)
 FROM (SELECT pg_backend_pid() <> %(pid)s AS is_pooled) AS session,
@@ -42,7 +42,7 @@ def limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 
 def limit_transaction(connection: BaseDatabaseWrapper) -> None:
-    """Set the timeouts of a transaction that is about to begin in a session that is lent."""
+    """Set the timeouts of a transaction that is about to begin in a lent session."""
     if limit_first_statement in connection.execute_wrappers and _is_beginning(connection):
         _set(connection, _timeouts(), local=True)
 
@@ -76,8 +76,8 @@ def restore_limits(using: str, **_: Any) -> None:
 def _timeouts() -> dict[str, str]:
     lease_s = settings.LEASE_SECONDS
     return {
-        # Of a process that was frozen in the middle of a transaction. Its lease has run out by
-        # then; its locks would hold up whoever has the lease now.
+        # Ends the transaction of a frozen process. Its lease has run out by then, and its locks
+        # would hold up the worker that has the lease now.
         "idle_in_transaction_session_timeout": f"{lease_s}s",
         "lock_timeout": f"{LEASES_PER_LOCK * lease_s}s",
         "statement_timeout": f"{max(LEASES_PER_STATEMENT * lease_s, SHORTEST_STATEMENT_S)}s",
@@ -85,7 +85,7 @@ def _timeouts() -> dict[str, str]:
 
 
 def _of_socket() -> dict[str, str]:
-    """Return what has the server notice that its client is gone, even in the middle of a COPY."""
+    """Return settings by which the server notices that its client is gone, even inside a COPY."""
     patience = patience_s(settings.LEASE_SECONDS)
     probes = keepalives(settings.LEASE_SECONDS)
     return {
@@ -96,7 +96,7 @@ def _of_socket() -> dict[str, str]:
 
 
 def _set(connection: BaseDatabaseWrapper, timeouts: Mapping[str, str], *, local: bool) -> bool:
-    """Set timeouts, all in one round trip; return True if the session is one that is lent."""
+    """Set timeouts in one round trip; return True if a pooler lends the session."""
     values = {
         "pid": connection.connection.info.backend_pid,
         "local": local,

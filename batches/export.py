@@ -146,7 +146,7 @@ def _error(row: ResultRow) -> str:
     if row.status == Result.SUCCEEDED or is_http_error:
         return "null"
     code = _ROW_CODES.get(row.kind, row.kind)
-    # Without a reply it is about the connection: whose address is not for whoever reads this.
+    # Without a reply the message is about the connection, and may name the provider's address.
     message = without_addresses(row.message) if row.body is None else row.message
     return f'{{"code":{_text(code)},"message":{_text(message)}}}'
 

@@ -160,8 +160,10 @@ class ProviderClient:
             raw=raw,
             asked=request.content,
         )
+        if is_event_stream(raw):
+            reply = self._without_key(reply)
         raise_if_broken_off(reply)
-        return self._without_key(reply) if is_event_stream(raw) else reply
+        return reply
 
     async def models(self) -> list[str]:
         """The names of the models that the provider lists. Raises a ProviderError."""
@@ -219,11 +221,16 @@ class ProviderClient:
 
     def _without_key(self, reply: Reply) -> Reply:
         """Return a reply without the key, which a stream of events may bring in pieces."""
-        body = self._scrubber.text(reply.body)
+        scrub = self._scrubber.text
+        body = scrub(reply.body)
         return replace(
             reply,
             body=json.dumps(body) if body == SCRUBBED else body,
-            answer=None if reply.answer is None else self._scrubber.text(reply.answer),
+            answer=reply.answer and scrub(reply.answer),
+            refusal=reply.refusal and scrub(reply.refusal),
+            tool_calls=tuple(
+                replace(call, arguments=scrub(call.arguments)) for call in reply.tool_calls
+            ),
         )
 
     def _read_headers(self, response: httpx.Response) -> dict[str, str]:

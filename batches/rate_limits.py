@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 
 import redis
 import redis.asyncio
+import redis.retry
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -123,7 +124,12 @@ def forget_limits(url: str, provider: str) -> None:
     LocalLimits.forget(_prefix(provider))
     address = _redis_address(url)
     if address:
-        with redis.Redis.from_url(address, socket_timeout=REDIS_PATIENCE_S) as client:
+        with redis.Redis.from_url(
+            address,
+            socket_timeout=REDIS_PATIENCE_S,
+            socket_connect_timeout=REDIS_PATIENCE_S,
+            retry=redis.retry.Retry(NoBackoff(), 0),
+        ) as client:
             for key in client.scan_iter(match=f"{_prefix(provider)}*", count=1000):
                 client.delete(key)
 

@@ -1,8 +1,8 @@
-"""A provider that echoes its key must not have us store or show it, in whatever spelling it comes.
+"""Remove the key of a provider from what it sends back, so that an echo is never stored or shown.
 
-What readers decode is recognised, several times over if need be: escapes of JSON, also of JSON
-inside JSON, percent-encoding, HTML entities, UTF-16 and UTF-32; and base64 and hex, where people
-do. A text is unfolded first, which is cheap; only one that has the key is looked at for where.
+The key is recognised in every encoding that readers decode, also one inside another: escapes of
+JSON and of JSON inside JSON, percent-encoding, HTML entities, UTF-16 and UTF-32; and in base64 and
+hex. A text is first decoded as a whole, which is cheap; only a text with the key is searched.
 """
 
 import base64
@@ -16,14 +16,14 @@ from urllib.parse import unquote
 
 SCRUBBED = "[key]"
 
-# Shorter keys are found in answers by chance, and hide nothing that could not be guessed. A word
-# of only letters, or a number, is found more often.
+# A shorter key occurs in answers by chance, and is easily guessed. Words of only letters, and
+# numbers, occur more often.
 LEAST_CHARS = 6
 LEAST_LETTERS = 8
 LEAST_DIGITS = 16
 
-# What replies are made of, and placeholders that servers without keys are given: scrubbing these
-# would garble replies and answers, and they are no secrets.
+# Words of the reply format, and placeholders for servers without keys. They are no secrets, and
+# removing them would garble replies and answers.
 _PUBLIC_WORDS = """
     chat.completion.chunk choices message content role assistant developer function_call tool_calls
     arguments finish_reason stop_reason stop_sequence content_filter completion_tokens prompt_tokens
@@ -38,14 +38,14 @@ _PUBLIC_WORDS = """
 DEPTH = 4
 _BACKSLASHES = r"\\{0,16}"
 _ESCAPE = re.compile(r"\\{1,16}(?:[uU]00|[xX]|u\{0{0,8})([2-7][0-9A-Fa-f])\}?")
-# Without one of these there is nothing to undo but backslashes. Several, which are found faster.
+# A text without any of these has nothing to decode but backslashes. Apart they are found faster.
 _MARKS = [re.compile(mark) for mark in ("u00[2-7]", "U00[2-7]", r"u\{", r"\\[xX]", "%[2-7]", "&")]
-# A longer text with the key in an odd spelling is lost, since it takes long to find where.
+# A longer text with an encoded key is dropped, since finding the place takes long.
 MOST_SEARCHED = 1024 * 1024
 
 
 class SecretScrubber:
-    """Takes one key out of texts and bytes."""
+    """Remove one key from texts and bytes."""
 
     def __init__(self, key: str) -> None:
         self._forms = _forms(key) if is_secret(key) else ()

@@ -84,9 +84,20 @@ class Killer:
     def strike(self) -> None:
         victim = self.chance.choice(self.workers)
         self.kills += 1
-        self.in_flight += bool(self.stack.kill_in_flight(victim))
+        self.in_flight += self._cuts_off_calls(victim)
         self.workers.remove(victim)
         self.workers.append(start_worker(self.stack, f"w{self.kills}"))
+
+    def _cuts_off_calls(self, victim: OwnedProcess) -> bool:
+        """Kill a worker; return True if the provider sees calls end within a second."""
+        before = self.stack.simulator.by_status["abandoned"]
+        victim.kill()
+        deadline = time.monotonic() + 1.0
+        while self.stack.simulator.by_status["abandoned"] == before:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
 
 def start_worker(stack: Stack, name: str) -> OwnedProcess:

@@ -291,9 +291,9 @@ SWEEP_SECONDS = at_least("SWEEP_SECONDS", lowest=1, default=30)
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", broker_url(DATA_DIR))
 
 
-def transport_options() -> dict[str, Any]:
+def transport_options(url: str) -> dict[str, Any]:
     sockets = socket_options(LEASE_SECONDS)
-    if CELERY_BROKER_URL.startswith("redis"):
+    if url.startswith("redis"):
         return {
             # A broker that hangs is given up on in seconds, not in minutes.
             "socket_timeout": 5,
@@ -305,12 +305,12 @@ def transport_options() -> dict[str, Any]:
             # Far longer than a slice; a message that comes back early would do no harm.
             "visibility_timeout": 3600,
         }
-    if CELERY_BROKER_URL.startswith("amqp"):
+    if url.startswith("amqp"):
         return {"socket_settings": sockets}
     return {} if "CELERY_BROKER_URL" in os.environ else broker_transport_options(DATA_DIR)
 
 
-CELERY_BROKER_TRANSPORT_OPTIONS = transport_options()
+CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL)
 # Messages are not worth keeping until the work is done: losing one is harmless, and with late
 # acknowledgement a task longer than the visibility timeout runs twice at once.
 CELERY_TASK_ACKS_LATE = False

@@ -1,7 +1,10 @@
 """What all tests share."""
 
+import asyncio
 import logging
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -27,6 +30,19 @@ def simulator() -> Iterator[SimulatedProvider]:
 def provider(db: None, simulator: SimulatedProvider) -> Provider:
     """The simulated provider as a row."""
     return Provider.objects.create(name="simulated", base_url=simulator.base_url)
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let names that end in .invalid lead nowhere, without a question to any name server."""
+    look_up = asyncio.BaseEventLoop.getaddrinfo
+
+    async def found(loop: asyncio.BaseEventLoop, host: Any, *args: Any, **options: Any) -> Any:
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return await look_up(loop, host, *args, **options)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", found)
 
 
 @pytest.fixture(autouse=True)

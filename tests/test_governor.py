@@ -17,6 +17,7 @@ from batches.governor import MOST_MODELS, Governor, rank_of, share_of
 from batches.model_calls import Turn
 from batches.rate_limits import Answer, LocalLimits, per_minute
 from tests.engine.makers import reply, request
+from tests.virtual_time import virtually
 from tests.waiting import eventually
 
 _providers = count()
@@ -145,6 +146,7 @@ async def test_refusals_that_go_on_cut_the_window_and_faults_of_the_server_do_no
         assert it.window.size < 8
 
 
+@virtually
 async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
     async with governor() as it:
         it.told = per_minute(None, 600_000)
@@ -194,6 +196,7 @@ async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Bu
         await lanes.settle(1)
 
 
+@virtually
 async def test_what_was_never_booked_is_not_given_back() -> None:
     async with governor(cap=50) as it:
         it.told = per_minute(60, None)
@@ -210,6 +213,7 @@ async def test_what_was_never_booked_is_not_given_back() -> None:
         assert after.wait_s >= before.wait_s
 
 
+@virtually
 async def test_a_call_that_is_made_after_the_end_counts_all_the_same() -> None:
     async with governor() as it:
         it.told = per_minute(60, None)

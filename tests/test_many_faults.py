@@ -20,7 +20,7 @@ def test_a_provider_that_fails_every_eighth_call_answers_every_prompt_in_the_end
         reset_rate=0.02,
         hang_rate=0.02,
     )
-    batch = batch_of(provider, PROMPTS, batch_size=50, max_attempts=10, timeout_s=1.0)
+    batch = batch_of(provider, PROMPTS, batch_size=50, max_attempts=10, timeout_s=4.0)
     assert run_slice(batch.pk).ended
     check_batch(batch)
     assert (batch.succeeded, batch.failed) == (PROMPTS, 0)

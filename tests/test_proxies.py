@@ -113,7 +113,7 @@ async def test_credentials_that_a_proxy_refuses_are_told_of_and_not_shown(scheme
     ],
 )
 async def test_a_proxy_that_is_not_there_is_a_fault_of_the_network(
-    scheme: str, proxy: str, says: str
+    scheme: str, proxy: str, says: str, nameless: None
 ) -> None:
     way = WayOut(proxy=Proxy.of(proxy.format(port=closed_port())))
     error = await error_at(f"{scheme}://api.example.com/v1", way)

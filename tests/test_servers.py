@@ -30,8 +30,8 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def client(server: RedisServer) -> redis.Redis:
-    return redis.Redis.from_url(server.url, socket_timeout=0.3, decode_responses=True)
+def client(server: RedisServer, *, patience_s: float = 30.0) -> redis.Redis:
+    return redis.Redis.from_url(server.url, socket_timeout=patience_s, decode_responses=True)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_redis_is_emptied(broker: RedisServer) -> None:
 
 def test_redis_that_is_paused_accepts_and_does_not_answer(broker: RedisServer) -> None:
     broker.pause()
-    with client(broker) as connection, pytest.raises(redis.TimeoutError):
+    with client(broker, patience_s=0.3) as connection, pytest.raises(redis.TimeoutError):
         connection.ping()
     broker.resume()
     with client(broker) as connection:

@@ -69,7 +69,7 @@ class Door:
     ) -> None:
         parts = urlsplit(behind)
         self._behind = parts.hostname or "", parts.port or 80
-        self._kind = kind
+        self.kind: Kind = kind
         self._tls = tls
         self.port = free_port()
         self.base_url = f"{'https' if tls else 'http'}://{host}:{self.port}/v1"
@@ -111,12 +111,12 @@ class Door:
     @property
     def counts_all(self) -> bool:
         """Return True if every call is counted that is made while the provider is away."""
-        return self._knocks.counted or self._kind not in CLOSED
+        return self._knocks.counted or self.kind not in CLOSED
 
     @property
     def visits(self) -> list[Span]:
         """The calls that came while it was shut, in their order."""
-        if self._kind not in CLOSED:
+        if self.kind not in CLOSED:
             return list(self._visits)
         # Attempts to connect to the open port look the same.
         return [
@@ -163,16 +163,16 @@ class Door:
 
     async def _shut(self) -> None:
         self._away.set()
-        if self._kind in CLOSED or self._kind == "tls":
+        if self.kind in CLOSED or self.kind == "tls":
             self._stop_listening()
             await self._end_calls()
-        if self._kind == "tls":
+        if self.kind == "tls":
             self._server = await asyncio.start_server(self._spoilt, ADDRESS, self.port)
         self._shut_times.append(Span(time.monotonic(), math.inf))
 
     async def _open(self) -> None:
         self._shut_times[-1].ended = time.monotonic()
-        if self._kind in CLOSED or self._kind == "tls":
+        if self.kind in CLOSED or self.kind == "tls":
             self._stop_listening()
             await self._end_calls()
             await self._listen()
@@ -213,12 +213,12 @@ class Door:
 
     async def _fail(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a call while the provider is away, or never."""
-        if self._kind == "hang":
+        if self.kind == "hang":
             while await reader.read(65536):
                 pass
             return
         await asyncio.sleep(GATEWAY_S)
-        writer.write(REPLIES[self._kind])
+        writer.write(REPLIES[self.kind])
         await writer.drain()
 
     @contextmanager

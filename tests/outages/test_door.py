@@ -10,7 +10,7 @@ import pytest
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.certificates import Authority
 from tests.outages.door import KINDS, Door, Kind
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 CALL = {"model": "simulated-small", "messages": [{"role": "user", "content": "Hello?"}]}
 
@@ -45,10 +45,12 @@ def test_a_provider_goes_away_and_comes_back(
     context = ssl.create_default_context(cadata=signer.pem)
     with (
         Door(simulator.base_url, kind, tls=tls) as door,
-        httpx.Client(verify=context, timeout=0.5, trust_env=False) as client,
+        httpx.Client(verify=context, timeout=PATIENCE_S, trust_env=False) as client,
     ):
         assert met(client, door) == 200
         door.shut()
+        if kind == "hang":
+            client.timeout = httpx.Timeout(PATIENCE_S, read=0.2)
         expected = MET[kind]
         for _ in range(3):
             now = met(client, door)
@@ -57,6 +59,7 @@ def test_a_provider_goes_away_and_comes_back(
             wait_until(lambda: len(door.visits) == 3)
             assert door.most_at_once(since=0.0) == 1
         door.open()
+        client.timeout = httpx.Timeout(PATIENCE_S)
         assert met(client, door) == 200
         assert simulator.calls.total() == 2
 

@@ -207,14 +207,13 @@ class Stack:
         calls = self.simulator.calls
         return calls.total() - len(calls)
 
-    def kill_in_flight(self, worker: OwnedProcess) -> int:
-        """SIGKILL a worker; how many calls in flight that cut off, as the provider saw it."""
+    def kill_in_flight(self, worker: OwnedProcess) -> None:
+        """SIGKILL a worker that has calls in flight, and wait until the provider misses them."""
         before = self.simulator.by_status["abandoned"]
         worker.kill()
-        deadline = time.monotonic() + 1.0
-        while self.simulator.by_status["abandoned"] == before and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return self.simulator.by_status["abandoned"] - before
+        self.wait_until(
+            lambda: self.simulator.by_status["abandoned"] > before, "the end of its calls"
+        )
 
     def freeze(self, worker: OwnedProcess) -> None:
         """SIGSTOP a worker between two transactions: within one it would hold locks as well."""

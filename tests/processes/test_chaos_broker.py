@@ -62,7 +62,7 @@ def test_calls_go_on_after_the_broker_and_a_worker_are_gone(stack: Stack) -> Non
     stack.wait_for_calls(2 * WINDOW)
     stack.start_sweeper(SWEEP_S)
     stack.broker.flushall()
-    assert stack.kill_in_flight(worker)
+    stack.kill_in_flight(worker)
     stack.start_worker("two")
     stack.wait_completed(batch)
     stack.check(batch, most_calls=300 + 3 * WINDOW)

@@ -33,7 +33,7 @@ def test_a_cancelled_batch_whose_worker_died_is_ended_by_the_sweeper(stack: Stac
     worker = stack.start_worker("one")
     batch = stack.create_batch(PROMPTS, batch_size=WINDOW)
     stack.wait_for_calls(2 * WINDOW)
-    assert stack.kill_in_flight(worker)
+    stack.kill_in_flight(worker)
     stack.driver("cancel", batch=batch)
     stack.start_sweeper()
     stack.wait_ended(batch, "cancelled")

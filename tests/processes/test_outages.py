@@ -22,7 +22,9 @@ PROMPTS = 60
 WINDOW = 8
 # So that calls are on their way that were sent before others that have been answered.
 LATENCY = "uniform:0.05,0.4"
-TIMEOUT_S = 2.0
+# The shorter one for a provider that hangs, which is noticed by nothing else.
+TIMEOUT_S = 20.0
+HANGING_S = 4.0
 # The outage ends when the batch has announced this many probes.
 PROBES = 3
 Where = Literal["start", "middle"]
@@ -79,7 +81,8 @@ class Trial:
 
 def go_through(site: Site, entrance: Entrance, where: Where, *, workers: int = 1) -> None:
     """Run a batch through an outage. One attempt each: a prompt that is charged for it fails."""
-    work = Work(WINDOW, workers, timeout_s=TIMEOUT_S, max_attempts=1)
+    timeout_s = HANGING_S if site.door.kind == "hang" else TIMEOUT_S
+    work = Work(WINDOW, workers, timeout_s=timeout_s, max_attempts=1)
     if where == "start":
         site.shut()
     run = site.begin(entrance, [f"prompt {number}" for number in range(PROMPTS)], work)

@@ -455,8 +455,9 @@ def test_a_connection_may_be_reset(client: httpx.Client, provider: SimulatedProv
 
 
 def test_a_call_may_never_be_answered(client: httpx.Client, provider: SimulatedProvider) -> None:
+    waiting = httpx.Timeout(PATIENCE, read=SILENCE)
     with pytest.raises(httpx.ReadTimeout):
-        client.post("/chat/completions", json=chat_body("[simulate: hang]"), timeout=SILENCE)
+        client.post("/chat/completions", json=chat_body("[simulate: hang]"), timeout=waiting)
     wait_until(lambda: provider.by_status["abandoned"] == 1)
     assert provider.in_flight == 0
 
