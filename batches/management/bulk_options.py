@@ -57,7 +57,12 @@ def add_bulk_options(parser: CommandParser) -> None:
         "is named with --provider",
     )
     add("--model", help="the model of every prompt that names none")
-    add("--endpoint", choices=ENDPOINTS, help=f"what is called (default {ENDPOINTS[0]})")
+    add(
+        "--endpoint",
+        choices=ENDPOINTS,
+        help="what is called (default: the url in the first line of a JSONL file, or else "
+        f"{ENDPOINTS[0]})",
+    )
     add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
     add("--column", help="the column of prompts in a CSV (default prompt)")
     add(
