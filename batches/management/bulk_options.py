@@ -63,8 +63,9 @@ def add_bulk_options(parser: CommandParser) -> None:
         "--endpoint",
         type=endpoint,
         metavar="PATH",
-        help=f"what is called (default {CHAT}): {', '.join(ENDPOINTS[1:])}, or with --base-url any "
-        "other path such as /v1/rerank, whose replies are kept as JSON",
+        help="what is called (default: the url in the first line of a JSONL file, or else "
+        f"{CHAT}): {', '.join(ENDPOINTS[1:])}, or with --base-url any other path such as "
+        "/v1/rerank, whose replies are kept as JSON",
     )
     add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
     add("--column", help="the column of prompts in a CSV (default prompt)")

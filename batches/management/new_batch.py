@@ -17,6 +17,7 @@ from batches.engine.prepare import with_response_schema
 from batches.inputs import InputOptions, LineError, NewPrompt, format_of, read_prompts
 from batches.management.answer_options import answer_options, warning_text
 from batches.management.console import ProgressDisplay
+from batches.management.first_line import endpoint_named_in
 from batches.management.interrupts import interruptible, until_interrupted
 from batches.management.limit_options import budget, rates
 from batches.management.provider_check import check_provider
@@ -40,16 +41,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
 
     Up to the last prompt it may be Interrupted, and nothing is made; then the batch is there.
     """
+    form = options["format"] or format_of(options["input"], otherwise="jsonl")
     batch_options = batch_options_of(options)
-    input_options = InputOptions(
-        endpoint=batch_options.endpoint,
-        defaults=batch_options.defaults,
-        max_line_bytes=settings.MAX_LINE_BYTES,
-        format=options["format"] or format_of(options["input"], otherwise="jsonl"),
-        column=options["column"] or "prompt",
-        strict_schemas=batch_options.strict_schemas,
-        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
-    )
     with ExitStack() as stack:
         with interruptible():
             stream = stack.enter_context(opened(options["input"]))
@@ -57,7 +50,19 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             if warning:
                 display.say(warning)
             provider = stored_provider(options)
+            if form == "jsonl" and options["endpoint"] is None:
+                stream, named = endpoint_named_in(stream, most_bytes=settings.MAX_LINE_BYTES)
+                batch_options = batch_options_of({**options, "endpoint": named})
             check_endpoint(provider, batch_options.endpoint, options)
+        input_options = InputOptions(
+            endpoint=batch_options.endpoint,
+            defaults=batch_options.defaults,
+            max_line_bytes=settings.MAX_LINE_BYTES,
+            format=form,
+            column=options["column"] or "prompt",
+            strict_schemas=batch_options.strict_schemas,
+            max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+        )
         demand = Demand(batch_options.defaults, batch_options.endpoint)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:

@@ -188,10 +188,17 @@ def test_every_input_format_runs(
     assert len(lines_of(cli.path("out.jsonl"))) == 2
 
 
-@pytest.mark.parametrize("endpoint", ["/v1/responses", "/v1/embeddings"])
-def test_every_endpoint_runs(cli: CommandLine, endpoint: str) -> None:
+def test_an_endpoint_runs_that_an_option_names(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", prompt_lines(3))
-    assert cli.process_batch("--endpoint", endpoint).status == 0
+    assert cli.process_batch("--endpoint", "/v1/responses").status == 0
+
+
+def test_an_endpoint_runs_that_the_lines_name(cli: CommandLine) -> None:
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"input": "hi"}}
+    cli.path("prompts.jsonl", json.dumps(line))
+    ended = cli.process_batch()
+    assert ended.status == 0, ended.stderr
+    assert stored(cli, "SELECT endpoint FROM batches_batch") == [("/v1/embeddings",)]
 
 
 @pytest.mark.parametrize("schedule", ["rolling", "lockstep"])

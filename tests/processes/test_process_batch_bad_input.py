@@ -35,8 +35,8 @@ def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
         (GOOD.encode() + b'{"custom_id": "b"}\n', ["line 2", "body"]),
         (b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions"}', ["line 1", "body"]),
         (
-            b'{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{}}',
-            ["line 1", "url", "endpoint"],
+            GOOD.encode() + b'{"custom_id":"b","method":"POST","url":"/v1/embeddings","body":{}}',
+            ["line 2", "url", "endpoint"],
         ),
         (b'{"prompt": "caf\xe9"}\n', ["line 1", "0xe9", "UTF-8"]),
         ('{"prompt": "x"}\n'.encode("utf-16"), ["line 1", "UTF-16"]),
