@@ -98,7 +98,7 @@ def prompt_body(prompt: str, endpoint: str) -> dict[str, Any]:
     field = rules_of(endpoint).asked_in
     if field is None:
         raise PromptRejected(
-            f"a text alone is no request to {endpoint}: give each request as an object with a body",
+            f"a text alone is no request to {endpoint}: give each request as a JSON object",
             param="body",
         )
     if field == "messages":
@@ -168,7 +168,7 @@ def _check_asked(body: Mapping[str, Any], endpoint: str, rules: EndpointRules) -
         if body.get(name) is not None and not isinstance(body[name], kinds):
             allowed = " or ".join(_KINDS[kind] for kind in kinds)
             given = json.dumps(body[name], default=str)[:40]
-            message = f"{endpoint} takes {allowed} here, not {given}"
+            message = f"'body.{name}' is {given}, but {endpoint} takes {allowed}"
             raise PromptRejected(message, param=f"body.{name}", code="invalid_type")
 
 
