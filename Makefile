@@ -25,11 +25,11 @@ $(VENV)/.dev-installed: requirements/dev.txt | $(VENV)/.python
 	@$(BIN)/python -m tests.engine.schema_suite
 	@touch $@
 
-# The old line of the official client, which the API is tested with too.
-$(VENV)-openai-1/.installed: requirements/openai-1.txt | $(VENV)/.python
-	@echo "Installing requirements/openai-1.txt ..."
-	@$(BIN)/python -m venv $(VENV)-openai-1
-	@$(VENV)-openai-1/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/openai-1.txt
+# The older lines of the official client, which the API is tested with too.
+$(VENV)-openai-%/.installed: requirements/openai-%.txt | $(VENV)/.python
+	@echo "Installing requirements/openai-$*.txt ..."
+	@$(BIN)/python -m venv $(VENV)-openai-$*
+	@$(VENV)-openai-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/openai-$*.txt
 	@touch $@
 
 # The real model that the tests ask, without what its packages depend on.
@@ -50,7 +50,7 @@ serve: install ## run web server, worker, sweeper, broker and a simulated provid
 
 # Most of the tests wait for other processes, so more of them run at once than there are cores.
 # When many fail the rest is not waited for: each may run into its time limit.
-test: $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-model/.installed ## run the tests (ARGS="tests/engine -n 0")
+test: $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-openai-2/.installed $(VENV)-model/.installed ## run the tests (ARGS="tests/engine -n 0")
 	@$(BIN)/python -m pytest -n 3 --dist worksteal --maxfail 40 --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/.dev-installed ## check style, types, imports and migrations
@@ -78,7 +78,7 @@ bench: $(VENV)/.dev-installed ## measure, and draw the plots in docs/
 # an extra, and refuses it for its missing hash.
 requirements: $(VENV)/.python ## pin requirements/*.in anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@for name in base dev production openai-1; do \
+	@for name in base dev production openai-1 openai-2; do \
 	  $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
@@ -86,4 +86,4 @@ requirements: $(VENV)/.python ## pin requirements/*.in anew
 	  --no-emit-index-url --no-header --output-file requirements/model.txt requirements/model.in
 
 clean: ## remove what the commands above made, but not var/
-	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-model .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

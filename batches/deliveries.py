@@ -79,7 +79,7 @@ def announce(batch_id: int, status: BatchStatus) -> None:
     batch = Batch.objects.only("owner_id", "public_id").get(pk=batch_id)
     if batch.owner_id is None:
         return
-    # The callback of another batch is none of its business.
+    # Without the callbacks of other batches.
     mine = Q(batch=None) | Q(batch=batch_id)
     endpoints = WebhookEndpoint.objects.filter(mine, owner=batch.owner_id).order_by("pk")
     # Locked, so that none is deleted before what is written here refers to it.
@@ -103,9 +103,9 @@ def announce(batch_id: int, status: BatchStatus) -> None:
 
 
 def add_callback(batch: Batch) -> None:
-    """Have the callback URL of a batch told of its end; in the transaction that stores the batch.
+    """Make the webhook endpoint for the callback URL of a batch, with a signing secret of its own.
 
-    Each callback has a secret of its own.
+    Call it in the transaction that stores the batch.
     """
     if batch.callback_url and batch.owner_id is not None:
         WebhookEndpoint.objects.create(
@@ -169,8 +169,8 @@ def retry_delay_s(attempts: int, *, chance: float) -> float:
 def sweep_deliveries() -> int:
     """Ring for what is due, an event for each endpoint; give up and forget what is old.
 
-    Return how often it rang. The next event of an endpoint is rung for when one is through. Owners
-    share the rings, since one may have a callback for each of thousands of batches.
+    Return the number of rings. The next event of an endpoint is rung for when one is through.
+    Owners share the rings, since one of them may have callbacks for thousands of batches.
     """
     _give_up()
     _forget()
@@ -185,7 +185,7 @@ def sweep_deliveries() -> int:
 
 
 def _first_due(group: str) -> Any:
-    """Return the first due delivery of each endpoint or owner, those that wait longest first."""
+    """Return the first due delivery of each endpoint or owner, longest waiting first."""
     grouped = WebhookDelivery.objects.due().values(group)
     return grouped.annotate(first=Min("pk"), since=Min("next_attempt_at")).order_by("since")
 

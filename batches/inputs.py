@@ -304,7 +304,7 @@ def _of_schemas(
 
 
 def check_model(model: str | None, models: frozenset[str]) -> None:
-    """Raise PromptRejected for a model that is not among those there are, if they are known.
+    """Raise PromptRejected for a model that the provider does not list, if it lists any.
 
     An endpoint that needs no model has one of its own.
     """

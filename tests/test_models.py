@@ -66,7 +66,7 @@ def test_two_batches_may_use_the_same_custom_id(batch: Batch, provider: Provider
     [
         {"status": "done"},
         {"schedule": "random"},
-        {"endpoint": "/v1/other"},
+        {"endpoint": "https://other.example/v1/rerank"},
         {"succeeded": 2, "failed": 2},
         {"batch_size": 0},
         {"max_attempts": 0},

@@ -49,7 +49,7 @@ FORMATS = (
 
 
 def endpoint_choices() -> list[tuple[str, str]]:
-    """Return the endpoints that every provider has, and then those that staff allow on some."""
+    """Return the endpoints of every provider, then the paths that staff allow on some."""
     extra = Provider.objects.exclude(extra_endpoints=[]).values_list("extra_endpoints", flat=True)
     allowed = sorted({path for paths in extra for path in paths})
     return [(path, path) for path in (*ENDPOINTS, *allowed)]

@@ -45,8 +45,8 @@ def asked(body: dict[str, Any], endpoint: str) -> list[Turn]:
 def parameters(body: dict[str, Any], endpoint: str) -> str:
     """The fields of a request beside what is asked, as JSON."""
     asked_in = rules_of(endpoint).asked_in
-    told = {asked_in, "instructions"} if asked_in else body.keys()
-    return _json({name: value for name, value in body.items() if name not in told})
+    shown = {asked_in, "instructions"} if asked_in else body.keys()
+    return _json({name: value for name, value in body.items() if name not in shown})
 
 
 def answered(body: str, endpoint: str) -> list[Turn]:
@@ -156,8 +156,8 @@ def _images(reply: dict[str, Any]) -> Iterator[Turn]:
     for one in reply["data"][:MOST_IMAGES]:
         file = one.get("b64_json")
         shown = f"{len(file)} characters of base64" if isinstance(file, str) else str(one["url"])
-        told = (shown, one.get("revised_prompt"))
-        yield Turn("image", [Part(text[:LONGEST_OF_AN_IMAGE]) for text in told if text])
+        texts = (shown, one.get("revised_prompt"))
+        yield Turn("image", [Part(text[:LONGEST_OF_AN_IMAGE]) for text in texts if text])
 
 
 def _as_json(reply: Any) -> Iterator[Turn]:

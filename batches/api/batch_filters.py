@@ -14,6 +14,7 @@ from batches.lifecycle import BatchStatus
 STATUS_NAMES = ("status", "status[]")
 # The end of the year 9999.
 LATEST = 253_402_300_799
+UNIX_TIME = {"type": "integer", "minimum": 0, "maximum": LATEST - 1}
 
 PARAMETERS = [
     OpenApiParameter(
@@ -24,10 +25,14 @@ PARAMETERS = [
         description="only batches with this status, or with one of these if it is given repeatedly",
     ),
     OpenApiParameter(
-        "created_after", int, description="only batches created after this Unix time, in seconds"
+        "created_after",
+        UNIX_TIME,
+        description="only batches created after this Unix time, in seconds",
     ),
     OpenApiParameter(
-        "created_before", int, description="only batches created before this Unix time, in seconds"
+        "created_before",
+        UNIX_TIME,
+        description="only batches created before this Unix time, in seconds",
     ),
 ]
 

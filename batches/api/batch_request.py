@@ -53,7 +53,11 @@ def _checked_depth(value: dict[str, Any]) -> dict[str, Any]:
 # Which paths staff have allowed is seen when a provider is looked for.
 Endpoint = Annotated[
     str,
-    Field(max_length=MAX_PATH_CHARS, examples=list(ENDPOINTS)),
+    Field(
+        max_length=MAX_PATH_CHARS,
+        examples=list(ENDPOINTS),
+        description="What the requests call. Staff can allow other paths on a provider.",
+    ),
 ]
 Window = Annotated[str, AfterValidator(_checked_window)]
 Metadata = Annotated[
@@ -91,7 +95,9 @@ class CreateBatch(RequestModel):
     completion_window: Window | None = None
     metadata: Metadata | None = None
     output_expires_after: OutputExpiresAfter | None = None
-    callback_url: Url | None = None
+    callback_url: Annotated[
+        Url | None, Field(description="Receives an event when this batch ends.")
+    ] = None
 
     provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)

@@ -188,7 +188,7 @@ class RetryView(ApiView):
 
 
 class CallbackDeliveriesView(ApiView):
-    """What the callback of a batch was told."""
+    """Deliveries to the callback of a batch."""
 
     @extend_schema(
         operation_id="list_batch_deliveries",

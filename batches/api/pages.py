@@ -37,8 +37,8 @@ def list_page(
 ) -> dict[str, Any]:
     """A page of rows that have a public_id, by age; the first of `orders` is the default.
 
-    Of the rows only those that are `chosen` are shown, but a page may begin after any: the last row
-    of the page before may meanwhile be none of the chosen.
+    Only rows that match `chosen` are shown, but a page may begin after any row: the last row of the
+    page before may have stopped to match meanwhile.
     """
     limit = limit_of(request, default=default_limit, most=max_limit)
     order = _choice(request, "order", orders)

@@ -102,7 +102,7 @@ def prompt_body(prompt: str, endpoint: str) -> dict[str, Any]:
     field = rules_of(endpoint).asked_in
     if field is None:
         raise PromptRejected(
-            f"a text alone is no request to {endpoint}: give each request as an object with a body",
+            f"a text alone is no request to {endpoint}: give each request as a JSON object",
             param="body",
         )
     if field == "messages":

@@ -153,7 +153,7 @@ def stored_provider(options: dict[str, Any]) -> Provider:
 def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -> None:
     """Raise UsageError if a provider does not allow an endpoint.
 
-    Whoever names a base URL decides what is called there.
+    A user of the command who names a base URL decides what is called there.
     """
     if not options["base_url"] and not provider.allows(endpoint):
         raise UsageError(

@@ -101,7 +101,7 @@ class Batch(models.Model):
     max_attempts = models.PositiveIntegerField(default=RetryPolicy().max_attempts)
     timeout_s = models.FloatField(default=DEFAULT_TIMEOUT_S)
     metadata = models.JSONField(default=dict, blank=True)
-    # Told when it ends; its secret is that of the webhook endpoint which is its `callback`.
+    # Receives the event of its end; the signing secret is in the webhook endpoint `callback`.
     callback_url = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     status = models.CharField(

@@ -12,7 +12,7 @@ MAX_EXTRA_ENDPOINTS = 100
 
 
 def checked_extra_endpoints(paths: object) -> list[str]:
-    """Return the paths, each once, without those that every provider has.
+    """Return each path once, without the endpoints that every provider has.
 
     Raise ValidationError for what is no list of paths.
     """

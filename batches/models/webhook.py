@@ -19,9 +19,9 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
 
 
 class WebhookEndpoint(models.Model):
-    """An address of a user that is told of events. Secrets are encrypted (Standard Webhooks).
+    """An address of a user that receives events. Secrets are encrypted (Standard Webhooks).
 
-    One with a batch is the callback of that batch, and is told of no other.
+    One with a batch is the callback of that batch, and receives its events only.
     """
 
     public_id = models.CharField(

@@ -2,7 +2,7 @@
 
 `python contract.py BASE_URL TOKEN` needs nothing but the `openai` package. It prints a JSON object
 for each row: {"row": "OA-20", "fault": null, or what is wrong}. tests/processes/test_contract.py
-runs it with the newest client and with the last of the old line.
+runs it with the newest client and with the last ones of the older lines.
 """
 
 import base64
