@@ -1,5 +1,7 @@
 """/v1/webhook_endpoints: who is told when a batch ends."""
 
+import re
+
 from django.db.models import F
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -47,9 +49,14 @@ PAGE_PARAMETERS = [
 ]
 
 
+# A user in an address comes with a password, which is not repeated.
+_USER = re.compile(r"//[^/?#]*@")
+
+
 def url_refused(error: UrlRefused, url: str) -> ApiError:
     reason = str(error)
-    message = value_text("url", url, f"{reason[:1].upper()}{reason[1:]}.")
+    shown = _USER.sub("//…@", url)
+    message = value_text("url", shown, f"{reason[:1].upper()}{reason[1:]}.")
     return ApiError(400, message, code="invalid_value", param="url")
 
 

@@ -10,6 +10,7 @@ from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.records import ENDPOINTS, SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.inputs import INPUT_FORMATS
+from batches.lines import endpoint_of
 from batches.management.answer_options import ANSWER_OPTIONS, add_answer_options
 from batches.management.limit_options import RATES, add_limit_options, rates
 from batches.management.output import STANDARD_OUTPUT, check_writable, is_special
@@ -57,9 +58,14 @@ def add_bulk_options(parser: CommandParser) -> None:
         "is named with --provider",
     )
     add("--model", help="the model of every prompt that names none")
-    add("--endpoint", choices=ENDPOINTS, help=f"what is called (default {ENDPOINTS[0]})")
+    add(
+        "--endpoint",
+        type=endpoint_of,
+        choices=ENDPOINTS,
+        help=f"what is called (default {ENDPOINTS[0]})",
+    )
     add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
-    add("--column", help="the column of prompts in a CSV (default prompt)")
+    add("--column", help="the column of prompts in a CSV or TSV (default prompt)")
     add(
         "--batch-size",
         type=whole_number(1, services.MAX_BATCH_SIZE),

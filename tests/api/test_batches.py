@@ -215,7 +215,7 @@ def test_bad_options_are_refused_by_name(
     [
         (
             {"prompts": []},
-            "Invalid value for 'prompts': an empty array. Expected at least 1 items.",
+            "Invalid value for 'prompts': an empty array. Expected at least 1 item.",
         ),
         (
             {"metadata": {str(n): "x" for n in range(17)}},
