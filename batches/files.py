@@ -20,6 +20,7 @@ from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Now
 
 from batches.engine.wording import quoted
+from batches.inputs import NO_PROMPTS, NOT_LINES, begins_as_document
 from batches.lifecycle import BatchStatus
 from batches.lines import LineRefused, parse_line
 from batches.models import Batch, File, lease_end
@@ -162,11 +163,15 @@ def safe_filename(text: str) -> str:
 
 
 def _check_beginning(content: "Bytes[bytes]") -> None:
-    """Refuse a file whose first line is no object; the rest is for whoever makes a batch of it."""
+    """Refuse a file whose first line is no object; the worker that reads it checks the rest."""
     content.seek(0)
     try:
         line = first_line(cast("BinaryIO", content), settings.MAX_LINE_BYTES)
         # A line too long to tell is named by the batch.
+        if line == "":
+            raise _no_input(NO_PROMPTS)
+        if line is not None and begins_as_document(line):
+            raise _no_input(NOT_LINES)
         if line is not None:
             parse_line(line)
     except Unreadable as error:

@@ -38,6 +38,10 @@ NOT_LINES = (
     "The file is one JSON text. Give an object on each line instead (JSONL), without an array "
     "around them."
 )
+TABLE = (
+    "The file is not a text with a prompt on each line: its first line is the header of a table, "
+    "with tabs and the column {}. Read it in the format tsv, or give it the ending .tsv."
+)
 _BY_SUFFIX: dict[str, InputFormat] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
     ".csv": "csv",
@@ -164,7 +168,7 @@ def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt 
 def _with_assumption(
     items: Iterator[NewPrompt | LineError], lines: TextLines
 ) -> Iterator[NewPrompt | LineError]:
-    """The items; the first prompt after the encoding was guessed is warned of."""
+    """Yield the items, with a warning at the first prompt after the encoding was guessed."""
     for item in items:
         if lines.assumed and isinstance(item, NewPrompt):
             yield replace(item, warnings=(*item.warnings, _assumption(lines.assumed)))
@@ -213,11 +217,22 @@ def prompts_of_texts(
 def _read_text(
     lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
+    began = False
     for item in lines:
         if isinstance(item, BadLine):
             yield _bad(item)
         elif text := item[1].strip():
+            if not began and _is_header(text, options.column):
+                message = TABLE.format(quoted(options.column))
+                yield LineError(item[0], "invalid_line", message, "line")
+                return
+            began = True
             yield from _made(item[0], options, _of_line, text)
+
+
+def _is_header(line: str, column: str) -> bool:
+    """Return True for the header of a table as Excel writes it as "Unicode text"."""
+    return "\t" in line and column in map(str.strip, line.split("\t"))
 
 
 def _read_jsonl(
@@ -228,12 +243,17 @@ def _read_jsonl(
         if isinstance(item, BadLine):
             yield _bad(item)
         elif text := item[1].strip():
-            if not began and not options.strict and (text.startswith("[") or text == "{"):
+            if not began and not options.strict and begins_as_document(text):
                 # One error, and not one for each line that the rest of it goes over.
                 yield LineError(item[0], "invalid_json_line", NOT_LINES, "line")
                 return
             began = True
             yield from _made(item[0], options, _of_json, item[1])
+
+
+def begins_as_document(line: str) -> bool:
+    """Return True if the first line of a file begins a JSON text that goes over many lines."""
+    return line.startswith("[") or line.strip() == "{"
 
 
 def _bad(line: BadLine) -> LineError:

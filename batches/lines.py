@@ -209,7 +209,7 @@ def _too_deep() -> LineRefused:
 def _reason(error: ValueError) -> str:
     # Python speaks of a switch of its own there.
     if "int_max_str_digits" in str(error):
-        return "The JSON holds a number with too many digits: 4300 is the most."
+        return "In the JSON, a number has too many digits: 4300 are the most."
     return str(error)
 
 

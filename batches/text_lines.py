@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ GZIP = b"\x1f\x8b"
 # and what is small may be anything.
 MOST_TIMES_UNPACKED = 500
 SMALL_BYTES = 16 * 1024 * 1024
+
+
+# Half of a surrogate pair, as a writer that does not look puts it into UTF-8.
+_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
 class Unreadable(Exception):
@@ -61,6 +66,18 @@ class TextLines:
         except Unreadable as error:
             yield BadLine(number, error.code, error.message)
 
+    def first(self) -> str | None:
+        """Return what `first_line` does."""
+        left = self._max_bytes
+        while raw := self._stream.readline(left + 1):
+            left -= len(raw)
+            if left < 0:
+                return None
+            text = self._decoded(raw.removeprefix(UTF8_BOM))
+            if text.strip():
+                return text
+        return ""
+
     def _line(self, number: int, raw: bytes) -> tuple[int, str] | BadLine:
         if len(raw) > self._max_bytes:
             self._pass_over(raw)
@@ -92,6 +109,9 @@ class TextLines:
 
         Not after lines in UTF-8, and not where it is unclear: each letter would be another one.
         """
+        half = _HALF.search(raw)
+        if half:
+            raise Unreadable(_half_fault(half.start()), "invalid_encoding")
         text = None if self._is_utf8 else western_text(raw)
         if text is None:
             raise Unreadable(_encoding_fault(raw, error), "invalid_encoding")
@@ -106,18 +126,11 @@ class TextLines:
 
 
 def first_line(stream: BinaryIO, max_bytes: int) -> str | None:
-    """Return the first line that is not blank; None if there is none, or it is too long.
+    """Return the first line that is not blank, and "" if there is none.
 
-    Raises Unreadable.
+    Returns None if that cannot be told from so many bytes. Raises Unreadable.
     """
-    for line in TextLines(stream, max_bytes):
-        if isinstance(line, BadLine):
-            if line.code == "invalid_line":
-                return None
-            raise Unreadable(line.message, line.code)
-        if line[1].strip():
-            return line[1]
-    return ""
+    return TextLines(stream, max_bytes).first()
 
 
 def utf8_stream(stream: BinaryIO, *, in_lines: bool = True) -> io.BufferedReader:
@@ -241,12 +254,14 @@ def _bomb(packed: int) -> Unreadable:
     )
 
 
+def _half_fault(place: int) -> str:
+    return (
+        f"The line holds half of a surrogate pair at byte {place + 1}, which is no character. "
+        "Remove it, or give the whole character."
+    )
+
+
 def _encoding_fault(raw: bytes, error: UnicodeDecodeError) -> str:
-    if raw[error.start] == 0xED:
-        return (
-            f"The line holds half of a surrogate pair at byte {error.start + 1}, which is no "
-            "character. Remove it, or give the whole character."
-        )
     return (
         f"The line is not UTF-8: byte {raw[error.start]:#04x} at position {error.start + 1}, and "
         'its encoding is unclear. Save the file as UTF-8 (in Excel: "CSV UTF-8").'

@@ -4,7 +4,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from batches import ingest, services
-from batches.inputs import LineError, NewPrompt
+from batches.inputs import NO_PROMPTS, LineError, NewPrompt
 from batches.models import Batch, Chunk, Prompt, Provider
 from batches.tally import InputRefused
 from tests.makers import batch_of, options
@@ -43,14 +43,14 @@ def test_a_wrong_line_leaves_nothing_behind(provider: Provider) -> None:
 def test_a_custom_id_used_twice_is_named_with_its_line(provider: Provider) -> None:
     twin = NewPrompt(line=900, custom_id="id-3", body="{}")
     assert refused(provider, [*prompts(20), twin]) == [
-        "line 900: custom_id: 'id-3' was used before in this batch"
+        "line 900: The 'custom_id' 'id-3' was used before in this batch. Give each prompt its own."
     ]
 
 
 def test_a_custom_id_used_twice_is_found_across_pages(provider: Provider) -> None:
     twin = NewPrompt(line=2801, custom_id="id-3", body="{}")
     assert refused(provider, [*prompts(2800), twin]) == [
-        "line 2801: custom_id: 'id-3' was used before in this batch"
+        "line 2801: The 'custom_id' 'id-3' was used before in this batch. Give each prompt its own."
     ]
 
 
@@ -62,7 +62,7 @@ def test_errors_come_in_the_order_of_the_lines(provider: Provider) -> None:
 
 
 def test_an_input_without_prompts_is_refused(provider: Provider) -> None:
-    assert refused(provider, []) == ["the input has no prompts"]
+    assert refused(provider, []) == [NO_PROMPTS]
 
 
 def test_too_many_prompts_are_refused_with_the_setting_named(
@@ -70,7 +70,7 @@ def test_too_many_prompts_are_refused_with_the_setting_named(
 ) -> None:
     settings.MAX_PROMPTS_PER_BATCH = 1200
     assert refused(provider, list(prompts(1201))) == [
-        "line 1201: a batch has at most 1200 prompts (MAX_PROMPTS_PER_BATCH)"
+        "line 1201: A batch has at most 1200 prompts (MAX_PROMPTS_PER_BATCH). Split the input."
     ]
     assert services.create_batch(provider, prompts(1200), options()).total == 1200
 

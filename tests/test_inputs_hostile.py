@@ -17,6 +17,7 @@ from batches.inputs import (
     NewPrompt,
     read_prompts,
 )
+from batches.text_lines import first_line
 from tests.test_inputs import CHAT, read
 
 
@@ -111,3 +112,17 @@ def test_no_file_breaks_the_reading(start: bytes, rest: bytes, form: InputFormat
         str(item).encode()
         if isinstance(item, NewPrompt):
             assert json.loads(item.body)
+
+
+@pytest.mark.parametrize("piece", [b"\n" * 10_000, b" " * 10_000, b"x" * 10_000])
+def test_the_first_line_is_looked_for_in_a_bounded_part_of_a_file(piece: bytes) -> None:
+    taken = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield piece
+
+    assert first_line(io.BufferedReader(Endless(pieces())), 50_000) is None
+    assert taken < 20

@@ -95,7 +95,9 @@ class JsonText(forms.JSONField):
             raise forms.ValidationError(f"Enter a valid JSON. {place}", code="invalid") from error
         except LineRefused as error:
             reason = error.faults[0][1]
-            raise forms.ValidationError(f"Not to be used: {reason}.", code="invalid") from error
+            raise forms.ValidationError(
+                f"The JSON cannot be used. {reason}", code="invalid"
+            ) from error
 
     def bound_data(self, data: Any, _initial: Any) -> Any:
         """What was entered, as it was entered."""

@@ -352,7 +352,15 @@ def _refused_line(errors: Sequence[LineError], asked: CreateBatch) -> ApiError:
         shared = first.param is not None and first.param.startswith("body.")
         param = first.param if shared and first.param else f"prompts[{first.line - 1}]"
     more = f" ({len(errors) - 1} more are wrong.)" if len(errors) > 1 else ""
-    return ApiError(400, f"{param}: {first.message}{more}", code=first.code, param=param)
+    message = _at_place(first, param)
+    return ApiError(400, f"{message}{more}", code=first.code, param=param)
+
+
+def _at_place(error: LineError, place: str) -> str:
+    """Return the message with the place in the request for that in the line."""
+    if error.param and f"'{error.param}" in error.message:
+        return error.message.replace(f"'{error.param}", f"'{place}", 1)
+    return f"'{place}' is refused. {error.message}"
 
 
 urlpatterns = [

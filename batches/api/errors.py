@@ -219,7 +219,9 @@ def _text(detail: Any) -> str:
 def _from_request(exc: Exception) -> ApiError | None:
     """What Django refuses of a request while it is read."""
     if isinstance(exc, RequestDataTooBig):
-        return ApiError(413, "The body is too large; upload a file instead.", code="too_large")
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        message = f"The body is too large: at most {most} bytes are taken. Upload a file instead."
+        return ApiError(413, message, code="too_large")
     if isinstance(exc, SuspiciousOperation | MultiPartParserError):
         return ApiError(400, "The request cannot be understood.")
     return None

@@ -1,5 +1,7 @@
 """/v1/webhook_endpoints: who is told when a batch ends."""
 
+import re
+
 from django.db.models import F, QuerySet
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -47,10 +49,14 @@ PAGE_PARAMETERS = [
 ]
 
 
+# A user in an address comes with a password, which is not repeated.
+_USER = re.compile(r"//[^/?#]*@")
+
+
 def url_refused(error: UrlRefused, url: str, *, param: str = "url") -> ApiError:
     """Return the 400 for a URL that events are not sent to."""
     reason = str(error)
-    message = value_text(param, url, f"{reason[:1].upper()}{reason[1:]}.")
+    message = value_text(param, _USER.sub("//…@", url), f"{reason[:1].upper()}{reason[1:]}.")
     return ApiError(400, message, code="invalid_value", param=param)
 
 

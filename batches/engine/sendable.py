@@ -57,15 +57,9 @@ def _reason(item: Any, *, allow_nul: bool) -> str:
     if isinstance(item, str):
         return text_fault(item, allow_nul=allow_nul)
     if isinstance(item, float) and not math.isfinite(item):
-        return (
-            f"is {_number(item)}, which is not JSON. Give a number that is finite and in the "
-            "range of a double, or null."
-        )
+        what = "NaN is not JSON" if math.isnan(item) else "a number is out of range"
+        return f"cannot be sent: {what}. Give a finite number, or null."
     return ""
-
-
-def _number(item: float) -> str:
-    return "NaN" if math.isnan(item) else "infinite (or a number out of range)"
 
 
 def _walk(value: Any) -> Iterator[tuple[Path, Any]]:

@@ -87,7 +87,8 @@ def dotted(path: Iterable[str | int]) -> str:
     """Return a place in a body as people write it: requests[3].body.model."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        name = f"[{part}]" if isinstance(part, int) else _visible(part[:MAX_COMPARED_CHARS])
+        text += f".{name}" if text and isinstance(part, str) else name
     return text
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from batches.engine.records import LadderOptions
+from batches.inputs import ASSUMED_ENCODING
 from batches.management.usage import whole_number
 
 MAX_REPAIR_ATTEMPTS = 10
@@ -65,6 +66,8 @@ def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:
     if not warning["param"]:
         return f"Warning: {warning['message']}"
     line = f"line {warning['line']}: " if warning["line"] else ""
+    if warning["code"] == ASSUMED_ENCODING:
+        return f"Warning: {line}{warning['message']}"
     text = f"Warning: {line}{warning['param']}: {warning['message']} ({warning['code']})"
     if strict_schemas:
         return f"{text}."

@@ -12,6 +12,7 @@ from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.inputs import INPUT_FORMATS
+from batches.lines import endpoint_of
 from batches.management.answer_options import ANSWER_OPTIONS, add_answer_options
 from batches.management.limit_options import RATES, add_limit_options, rates
 from batches.management.output import STANDARD_OUTPUT, check_writable, is_special
@@ -68,7 +69,7 @@ def add_bulk_options(parser: CommandParser) -> None:
         "/v1/rerank, whose replies are kept as JSON",
     )
     add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
-    add("--column", help="the column of prompts in a CSV (default prompt)")
+    add("--column", help="the column of prompts in a CSV or TSV (default prompt)")
     add(
         "--batch-size",
         type=whole_number(1, services.MAX_BATCH_SIZE),
@@ -104,11 +105,12 @@ def add_bulk_options(parser: CommandParser) -> None:
 
 def endpoint(text: str) -> str:
     """Return the path of an endpoint. Raise ArgumentTypeError for what is none."""
+    path = endpoint_of(text)
     try:
-        check_path(text)
+        check_path(path)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
-    return text
+    return path
 
 
 def check_usage(options: dict[str, Any]) -> None:

@@ -114,7 +114,8 @@ def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
 
 def read_schema(name: str) -> Any:
     try:
-        return json.loads(Path(name).read_text(encoding="utf-8-sig"))
+        # The bytes, so that UTF-16 is read as well.
+        return json.loads(Path(name).read_bytes())
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

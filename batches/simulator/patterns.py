@@ -1,6 +1,7 @@
 """A text that matches a regular expression, for the simple expressions that schemas hold.
 
-Not known: look-around, back-references, flags, word boundaries. Whoever asks checks the text.
+Not known: back-references, flags, word boundaries. Look-around is read and left out, so callers
+check the text.
 """
 
 import string
@@ -136,20 +137,22 @@ class _Reader:
         return _nothing if char in "^$" else _chars(char)
 
     def _group(self) -> _Node:
-        if self._takes("?"):
-            self._group_opening()
+        looks_around = self._takes("?") and self._group_opening()
         node = self.choice()
         if not self._takes(")"):
             raise UnsupportedPattern("unbalanced (")
-        return node
+        return _nothing if looks_around else node
 
-    def _group_opening(self) -> None:
+    def _group_opening(self) -> bool:
+        """Read what follows "(?"; return True for look-around, which adds nothing to the text."""
         if self._takes(":"):
-            return
-        named = self._takes("P<") or self._takes("<")
-        if not named or self._takes("=") or self._takes("!"):
-            raise UnsupportedPattern("look-around and flags are not known here")
+            return False
+        if any(self._takes(mark) for mark in ("=", "!", "<=", "<!")):
+            return True
+        if not (self._takes("P<") or self._takes("<")):
+            raise UnsupportedPattern("flags are not known here")
         self._until(">")
+        return False
 
     def _escape(self) -> str:
         char = self._next()

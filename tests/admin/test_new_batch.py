@@ -172,7 +172,7 @@ def test_what_is_changed_after_a_preview_is_what_runs(root: Client, provider: Pr
     [one] = answer.context["preview"].requests  # type: ignore[attr-defined]  # of the test client
     assert json.loads(one.request)["input"] == "yes"
     post(root, provider, "start", stored=stored, **changed)
-    assert prompts_of(Batch.objects.get()) == [("line-2", {"input": "yes"})]
+    assert prompts_of(Batch.objects.get()) == [("row-1", {"input": "yes"})]
 
 
 @pytest.mark.parametrize(
@@ -260,16 +260,20 @@ def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: P
     [
         ({}, "prompts", "Paste some prompts, or choose a file."),
         ({"prompts": " \n "}, "prompts", "Paste some prompts"),
-        ({"prompts": "a", "model": ""}, "prompts", "line 1: body.model: name a model"),
+        (
+            {"prompts": "a", "model": ""},
+            "prompts",
+            "line 1: Missing required parameter: 'body.model'. Name a model",
+        ),
         (
             {"prompts": '{"prompt": "a"}\n{"prompt": 5}\nnonsense', "format": "jsonl"},
             "prompts",
-            "line 2: prompt: give a text|line 3: This line is not parseable",
+            "line 2: Invalid type for 'prompt': expected a string|line 3: This line is not",
         ),
         (
             {"prompts": '{"custom_id":"a","prompt":"a"}\n' * 2, "format": "jsonl"},
             "prompts",
-            "line 2: custom_id: 'a' was used before",
+            "line 2: The 'custom_id' 'a' was used before",
         ),
         ({"prompts": "a", "schema": "{"}, "schema", "Enter a valid JSON."),
         ({"prompts": "a", "schema": '{"type": "nonsense"}'}, "schema", "not a JSON Schema"),
@@ -277,13 +281,17 @@ def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: P
         (
             {"prompts": "a", "parameters": '{"stream": true}'},
             "parameters",
-            "stream: a batch cannot stream",
+            "Invalid value for 'body.stream': true. A batch does not support",
         ),
-        ({"prompts": "a", "parameters": '{"api_key": "x"}'}, "parameters", "api_key: a prompt can"),
+        (
+            {"prompts": "a", "parameters": '{"api_key": "x"}'},
+            "parameters",
+            "'body.api_key' is not allowed",
+        ),
         (
             {"prompts": "a", "parameters": '{"response_format": {"type": "json_schema"}}'},
             "parameters",
-            "response_format.json_schema.schema: give a JSON Schema",
+            "'body.response_format.json_schema.schema': expected a JSON Schema",
         ),
         ({"prompts": "a", "batch_size": "0"}, "batch_size", "greater than or equal to 1"),
         ({"prompts": "a", "provider": "999"}, "provider", "Select a valid choice"),
@@ -327,7 +335,7 @@ def test_json_that_nobody_could_store_or_send_is_refused_at_its_field(
 
 def test_a_wrong_line_of_a_file_is_said_at_the_file(root: Client, provider: Provider) -> None:
     answer = post(root, provider, "start", file=SimpleUploadedFile("a.jsonl", b'{"prompt": 1}\n'))
-    assert "line 1: prompt" in errors(answer)["file"][0]
+    assert "line 1: Invalid type for 'prompt'" in errors(answer)["file"][0]
 
 
 @pytest.mark.parametrize(
@@ -339,7 +347,7 @@ def test_of_json_that_is_not_in_lines_it_is_said_once(
 ) -> None:
     upload = SimpleUploadedFile("a.json", content.encode())
     [error] = errors(post(root, provider, "preview", file=upload))["file"]
-    assert "give an object on each line" in error
+    assert "Give an object on each line" in error
 
 
 def test_what_is_too_long_for_a_form_is_answered_with_what_to_do(

@@ -110,7 +110,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"name": "x" * 101}, "name"),
     ({"name": 1}, "name"),
     ({"name": None}, "name"),
-    ({"name": "a\0b"}, ""),
+    ({"name": "a\0b"}, "name"),
     ({"url": ""}, "url"),
     ({"url": "example.com"}, "url"),
     ({"url": "http://example.com/hook"}, "url"),

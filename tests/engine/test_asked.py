@@ -63,7 +63,7 @@ def test_odd_tools_are_left_to_the_provider(endpoint: str, tools: Any) -> None:
 
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 def test_a_strict_tool_must_have_a_schema(endpoint: str) -> None:
-    with pytest.raises(PromptRejected, match="give a JSON Schema"):
+    with pytest.raises(PromptRejected, match="expected a JSON Schema"):
         asked_schemas(tool_body(endpoint, strict=True), endpoint)
 
 

@@ -27,7 +27,7 @@ def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        (b"", ["prompts.jsonl: the input has no prompts"]),
+        (b"", ["prompts.jsonl: The input has no prompts"]),
         (b"\n  \n", ["no prompts"]),
         (b"{broken\n", ["line 1: This line is not parseable as valid JSON"]),
         (GOOD.encode() + b"[1]\n", ["line 2", "JSON object"]),
@@ -38,14 +38,14 @@ def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
             GOOD.encode() + b'{"custom_id":"b","method":"POST","url":"/v1/embeddings","body":{}}',
             ["line 2", "url", "endpoint"],
         ),
-        (b'{"prompt": "caf\xe9"}\n', ["line 1", "0xe9", "UTF-8"]),
-        ('{"prompt": "x"}\n'.encode("utf-16"), ["line 1", "UTF-16"]),
+        ('{"prompt": "мир"}\n'.encode("cp1251"), ["line 1", "0xec", "UTF-8"]),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ["prompts.jsonl: The file is a PNG image"]),
         (b'{"prompt": "x", "stream": true}\n', ["line 1", "stream"]),
         (b'{"prompt": "x", "base_url": "http://evil/"}\n', ["line 1", "base_url"]),
         (b'{"prompt": "x", "seed": NaN}\n', ["line 1", "NaN"]),
         (b'{"prompt": "x", "prompt": "y"}\n', ["line 1", "twice"]),
         (b"[" * 100_000 + b"\n", ["line 1"]),
-        (b'{"prompt": 5}\n', ["line 1", "prompt", "text"]),
+        (b'{"prompt": 5}\n', ["line 1", "prompt", "string"]),
     ],
 )
 def test_a_bad_line_is_named(cli: CommandLine, content: bytes, parts: list[str]) -> None:
@@ -219,5 +219,5 @@ def test_a_broken_schema_of_a_prompt_is_an_error_of_its_line(cli: CommandLine) -
         '{"prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": 5}}}'
     )
     cli.path("prompts.jsonl", GOOD + broken)
-    place = "line 2: body.response_format.json_schema.schema: "
-    assert_refused(cli, cli.process_batch(), place, "give a JSON Schema")
+    place = "line 2: Invalid type for 'body.response_format.json_schema.schema': "
+    assert_refused(cli, cli.process_batch(), place, "expected a JSON Schema")

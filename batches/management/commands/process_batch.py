@@ -51,7 +51,9 @@ EPILOG = """\
 input formats:
   jsonl   {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {...}}
           or {"prompt": "..."} or {"messages": [...]}, with custom_id and parameters if you like
-  csv     a header and a column of prompts (--column), and custom_id if you like
+          or a request body alone
+  csv     a header and a column of prompts (--column), and custom_id if you like; the delimiter
+  tsv     and the encoding are found out
   text    a prompt a line
 
 examples:
