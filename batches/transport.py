@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, NoReturn
 
 import aiohttp
@@ -27,6 +27,8 @@ from batches.ways_out import DIRECT, WayOut
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
+# A longer request is sent in parts of this size.
+PART_BYTES = 256 * 1024
 
 _NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
@@ -106,13 +108,7 @@ class Transport:
 
         `take` is awaited with the size of each part before more is read.
         """
-        request = httpx.Request(
-            method,
-            url,
-            headers=headers,
-            content=content,
-            extensions={"timeout": {"connect": CONNECT_TIMEOUT_S}},
-        )
+        request = _request(method, url, headers, content)
         response = await self._transport.handle_async_request(request)
         try:
             return response, await self._read(response, take)
@@ -175,6 +171,23 @@ class Transport:
             f"{address} is not a public address; if it is yours, "
             + self._remedy.format(address=address),
         )
+
+
+def _request(
+    method: str, url: httpx.URL, headers: httpx.Headers, content: bytes | None
+) -> httpx.Request:
+    body: bytes | AsyncIterator[bytes] | None = content
+    if content is not None and len(content) > PART_BYTES:
+        # In parts, so that a connection never has a second copy of a long body.
+        headers = httpx.Headers({**headers, "Content-Length": str(len(content))})
+        body = _parts(content)
+    extensions = {"timeout": {"connect": CONNECT_TIMEOUT_S}}
+    return httpx.Request(method, url, headers=headers, content=body, extensions=extensions)
+
+
+async def _parts(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), PART_BYTES):
+        yield content[start : start + PART_BYTES]
 
 
 def _refused_numeric(host: str, addresses: AddressPolicy) -> str:

@@ -25,7 +25,7 @@ def prompts_of(texts: Iterable[str]) -> list[NewPrompt | LineError]:
     reading = InputOptions(
         endpoint="/v1/chat/completions",
         defaults={"model": MODEL},
-        max_line_bytes=1_000_000,
+        max_line_bytes=20_000_000,
         format="text",
     )
     return list(read_prompts(stream, reading))

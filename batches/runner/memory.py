@@ -14,9 +14,6 @@ from threading import Lock
 from batches.engine.deadlines import not_counted
 from batches.engine.records import PreparedRequest, Reply
 
-# A request is held once by us, and once more where it is written to the connection.
-COPIES_OF_REQUEST = 2
-
 # Waits for a condition that the storing of outcomes may bring about.
 Wait = Callable[[Callable[[], bool]], Awaitable[None]]
 Key = tuple[int, int]
@@ -66,11 +63,11 @@ class Memory:
 
     def has_room_for(self, size: int) -> bool:
         """Return True if requests of this size may be read from the database."""
-        return not self._held or self._fits(COPIES_OF_REQUEST * size)
+        return not self._held or self._fits(size)
 
     def hold(self, request: PreparedRequest) -> None:
         """Count a request that is read and prepared."""
-        self._add(_key(request), COPIES_OF_REQUEST * len(request.content))
+        self._add(_key(request), len(request.content))
 
     def release(self, request: PreparedRequest) -> None:
         """Count a request and its reply no longer: its outcome is stored, or dropped."""
