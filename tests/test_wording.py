@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from batches.engine.endpoints import ENDPOINTS
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import check_body, prompt_body
-from batches.engine.records import ENDPOINTS, Endpoint
 from batches.engine.wording import (
     MAX_SHOWN_CHARS,
     did_you_mean,
@@ -163,7 +163,7 @@ WRONG_BODIES: list[tuple[dict[str, Any], str, str]] = [
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize(("change", "param", "says"), WRONG_BODIES)
 def test_a_body_that_is_refused_is_told_by_name_and_value(
-    endpoint: Endpoint, change: dict[str, Any], param: str, says: str
+    endpoint: str, change: dict[str, Any], param: str, says: str
 ) -> None:
     body = {"model": "m", **prompt_body("hi", endpoint), **change}
     with pytest.raises(PromptRejected) as caught:
@@ -174,7 +174,7 @@ def test_a_body_that_is_refused_is_told_by_name_and_value(
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("empty", [None, "", [], {}])
-def test_a_body_that_asks_nothing_is_told_what_is_missing(endpoint: Endpoint, empty: Any) -> None:
+def test_a_body_that_asks_nothing_is_told_what_is_missing(endpoint: str, empty: Any) -> None:
     [field] = prompt_body("hi", endpoint)
     for body in ({"model": "m"}, {"model": "m", field: empty}):
         with pytest.raises(PromptRejected) as caught:
