@@ -32,6 +32,9 @@ MAX_FILENAME_CHARS = 255
 # How many files one sweep deletes at most; the next one goes on.
 EXPIRED_AT_ONCE = 1000
 
+# How far a file may be blank at its beginning.
+MAX_BLANK_BYTES = 1024 * 1024
+
 # Nothing is received for so long.
 LEFTOVER_S = 24 * 3600
 
@@ -159,13 +162,20 @@ def safe_filename(text: str) -> str:
     return name
 
 
+def _first_line(content: "Bytes[bytes]") -> bytes:
+    """Return the first line that is not blank, as far as a line may go."""
+    content.seek(0)
+    line: bytes = content.readline(settings.MAX_LINE_BYTES).removeprefix(_BOM)
+    while line and not line.strip() and content.tell() < MAX_BLANK_BYTES:
+        line = content.readline(settings.MAX_LINE_BYTES)
+    content.seek(0)
+    return line
+
+
 def _begins_as_jsonl(content: "Bytes[bytes]") -> bool:
     """Whether the first line is an object; the rest is for whoever makes a batch of it."""
-    content.seek(0)
-    beginning = content.read(settings.MAX_LINE_BYTES)
-    content.seek(0)
-    line, end, _ = beginning.removeprefix(_BOM).lstrip().partition(b"\n")
-    if not end and len(beginning) == settings.MAX_LINE_BYTES:
+    line = _first_line(content)
+    if len(line) >= settings.MAX_LINE_BYTES and not line.endswith(b"\n"):
         # Too long to tell; the batch will say so of the line.
         return True
     try:
