@@ -4,6 +4,7 @@ What is wrong with a line is raised; the codes are those of the OpenAI Batch API
 """
 
 import json
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +21,11 @@ MAX_CUSTOM_ID_CHARS = 512
 WRONG_ENDPOINT = "invalid_url"
 # What is let in here is parsed again elsewhere, and parsers count the frames below them.
 MAX_DEPTH = 100
+# What a line has besides the characters of its texts. A long text takes the memory of its
+# characters, a list of as many small values fifty times as much.
+MAX_STRUCTURE_CHARS = 1024 * 1024
+
+_TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 NOT_JSON = "This line is not parseable as valid JSON."
 # What tells a line that is a request from one that is only its body.
@@ -88,6 +94,8 @@ def parsed_object(text: str) -> dict[str, Any]:
 
 def parsed_value(text: str) -> Any:
     """What JSON text holds. Raises json.JSONDecodeError, and LineRefused for what is not strict."""
+    if len(text) > MAX_STRUCTURE_CHARS:
+        _check_structure(text)
     try:
         value = json.loads(text, object_pairs_hook=no_twins, parse_constant=_refuse_constant)
     except json.JSONDecodeError:
@@ -184,6 +192,25 @@ def body_text(body: dict[str, Any]) -> str:
     except ValueError as error:
         raise unsendable(body, error) from error
     return text
+
+
+def _check_structure(text: str) -> None:
+    """Refuse JSON text with too much outside of its texts, before it is read into memory."""
+    structure = end = 0
+    while structure <= MAX_STRUCTURE_CHARS:
+        begin = text.find('"', end)
+        found = _TEXT.match(text, begin) if begin >= 0 else None
+        structure += (begin if begin >= 0 else len(text)) - end
+        if found is None:
+            # The rest, or a text without an end, which the parser refuses.
+            break
+        end = found.end()
+    if structure > MAX_STRUCTURE_CHARS:
+        message = (
+            "The numbers, brackets and commas of the line take more than "
+            f"{MAX_STRUCTURE_CHARS} characters, which is the most. Split the line."
+        )
+        raise LineRefused(("invalid_line", message, "line"))
 
 
 def check_depth(value: Any) -> None:

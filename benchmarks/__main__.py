@@ -18,6 +18,7 @@ MEASUREMENTS = (
     "schedules",
     "cpu",
     "memory",
+    "long_texts",
     "schemas",
     "workers",
     "limits",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from batches.inputs import (
     InputFormat,
     InputOptions,
+    LineError,
     NewPrompt,
     read_prompts,
 )
@@ -126,3 +127,24 @@ def test_the_first_line_is_looked_for_in_a_bounded_part_of_a_file(piece: bytes) 
 
     assert first_line(io.BufferedReader(Endless(pieces())), 50_000) is None
     assert taken < 20
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    {
+        "a photograph": ('"' + "A" * 3_000_000 + '"', NewPrompt),
+        "escapes": ('"' + r"\"\\" * 800_000 + '"', NewPrompt),
+        "many objects": ("[" + "{}," * 700_000 + "{}]", LineError),
+        "many short texts": ("[" + '"ab",' * 1_100_000 + '"ab"]', LineError),
+        "many numbers": ("[" + "1," * 700_000 + "1]", LineError),
+        "a text without an end": ('"' + r"\"" * 1_000_000, LineError),
+        "escapes outside of a text": (r"\"" * 1_000_000, LineError),
+    }.values(),
+    ids=["photograph", "escapes", "objects", "texts", "numbers", "no end", "outside"],
+)
+def test_a_long_line_is_taken_if_its_texts_are_what_is_long(content: str, kind: type) -> None:
+    line = f'{{"model": "m", "messages": [{{"role": "user", "content": {content}}}]}}\n'
+    options = InputOptions(endpoint="/v1/chat/completions", defaults={}, max_line_bytes=20 * 2**20)
+    [found] = read_prompts(io.BytesIO(line.encode()), options)
+    assert isinstance(found, kind)
+    assert kind is NewPrompt or len(str(found)) < 500

@@ -213,30 +213,36 @@ class Execution:
 
     async def _lane(self, queue: RequestQueue) -> None:
         while (call := await queue.take()) is not None:
-            if call.error and self._is_over(call):
-                await self._give_up(queue, call, call.error)
-                continue
-            if self._watch.must_wait(call):
-                self._shelve(queue, call)
-                continue
-            turn = await self._governor.enter(call.request)
-            admitted = self._admit is None or await self._admit(call.request)
-            if not admitted or self._stopped:
-                # Stopped while it waited for its turn or to be admitted.
-                self._governor.drop(turn)
-                self._leave_undone(queue, call)
-                continue
-            if self._watch.must_wait(call):
-                self._governor.drop(turn)
-                self._shelve(queue, call)
-                continue
-            error = await self._converse(call, turn)
-            if error is not None:
-                await self._handle(queue, call, error)
-            elif call.follow_up and self._stopped is not Stop.SETTLE:
-                self._break_off(queue, call)
-            else:
-                await self._finish(queue, call, call.exchange())
+            await self._attend(queue, call)
+            # While the lane waits for the next one it must not keep the reply to this one.
+            del call
+
+    async def _attend(self, queue: RequestQueue, call: Call) -> None:
+        """Send a request that was taken from the queue, unless it is over or must wait."""
+        if call.error and self._is_over(call):
+            await self._give_up(queue, call, call.error)
+            return
+        if self._watch.must_wait(call):
+            self._shelve(queue, call)
+            return
+        turn = await self._governor.enter(call.request)
+        admitted = self._admit is None or await self._admit(call.request)
+        if not admitted or self._stopped:
+            # Stopped while it waited for its turn or to be admitted.
+            self._governor.drop(turn)
+            self._leave_undone(queue, call)
+            return
+        if self._watch.must_wait(call):
+            self._governor.drop(turn)
+            self._shelve(queue, call)
+            return
+        error = await self._converse(call, turn)
+        if error is not None:
+            await self._handle(queue, call, error)
+        elif call.follow_up and self._stopped is not Stop.SETTLE:
+            self._break_off(queue, call)
+        else:
+            await self._finish(queue, call, call.exchange())
 
     async def _converse(self, call: Call, turn: Any) -> ProviderError | None:
         """Call, and again as long as a better answer is asked for; the error that ended it."""

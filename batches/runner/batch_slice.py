@@ -31,20 +31,19 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
-from batches.leases import Lease
 from batches.models import Batch
 from batches.provider_client import ProviderClient
 from batches.providers import provider_client
 from batches.results import Activity, ChunkOutcomes
 from batches.runner.board import ProviderBoard
-from batches.runner.database import PatientDatabase, in_database, is_absent, reconnect
+from batches.runner.database import PatientDatabase, in_database
 from batches.runner.fair_share import FairShare
 from batches.runner.holdings import HeldChunk, Holdings
 from batches.runner.memory import Memory
-from batches.runner.pieces import Pieces
 from batches.runner.preparing import Preparation
 from batches.runner.quarantine import take_blamed
 from batches.runner.store import SliceStore
+from batches.runner.sure_store import SureStore
 from batches.runner.waiting import waiting_of
 from batches.stop_signal import StopSignal
 from batches.waiting import WaitingNow
@@ -60,8 +59,6 @@ UNSTORED_WINDOWS = 2
 RENEWALS_PER_LEASE = 4
 # A runner that could not renew for this share of the lease sends nothing until it can.
 TRUSTED_SHARE_OF_LEASE = 0.7
-# The waits before each flush of what the database refuses; after the last one the batch pauses.
-REFUSAL_WAITS_S = (0.0, 0.1, 0.3, 1.0)
 
 
 class BatchSlice:
@@ -100,6 +97,7 @@ class BatchSlice:
         self._counted_until: float | None = None
         self._executed = False
         self._database = PatientDatabase()
+        self._sure = SureStore(batch, store, self._database)
         self._renewed_at = time.monotonic()
         self._execution: Execution | None = None
         self._executing: asyncio.Task[None] | None = None
@@ -440,60 +438,16 @@ class BatchSlice:
     async def _store_surely(
         self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, renewing: bool
     ) -> None:
-        """Store, again and again while the database is away; meanwhile nothing is sent for long."""
-        in_flight = self._execution.in_flight if self._execution else 0
         self._store.is_undecided = self._execution is not None and self._execution.is_undecided
-        store = partial(
-            self._store.store,
+        pieces = await self._sure.store(
             chunks,
             activity,
-            in_flight=in_flight,
+            in_flight=self._execution.in_flight if self._execution else 0,
             renewing=renewing,
             waiting=self._waiting_for(),
         )
-        try:
-            pieces = Pieces(lost=set(await in_database(store)))
-        except Exception as error:
-            logger.warning("%s: could not store, trying again: %s", self._batch, error)
-            await in_database(reconnect)
-            pieces = await self._store_again(partial(store, again=True), chunks, activity)
         refused = {chunk.lease for chunk in pieces.refused}
         self._held.let_go([chunk for chunk in chunks if chunk.lease not in refused], pieces.lost)
-
-    async def _store_again(
-        self,
-        store: Callable[[], Sequence[Lease]],
-        chunks: Sequence[ChunkOutcomes],
-        activity: Activity,
-    ) -> Pieces:
-        """Store what could not be stored at once; what is refused, in pieces.
-
-        Where it is hardly the fault of the rows all are tried again, since they are paid for; then
-        what can be kept of them is stored, and the batch pauses.
-        """
-        try:
-            return Pieces(lost=set(await self._database.call(store)))
-        except Exception as error:
-            if is_absent(error):
-                raise
-        pieces = Pieces(refused=list(chunks))
-        lost: set[Lease] = set()
-        for wait_s in REFUSAL_WAITS_S:
-            await asyncio.sleep(wait_s)
-            last = wait_s == REFUSAL_WAITS_S[-1]
-            pieces = await self._database.call(
-                self._store.store_in_pieces,
-                pieces.refused,
-                activity,
-                in_flight=self._execution.in_flight if self._execution else 0,
-                reduce=last,
-            )
-            lost = pieces.lost = lost | pieces.lost
-            if not pieces.refused and not last:
-                return pieces
-        self._store.stop(Stop.LEAVE)
-        await self._database.call(self._store.pause_refused, pieces.reason)
-        return pieces
 
     def _waiting_for(self) -> WaitingNow | None:
         if self._execution is None:

@@ -168,7 +168,7 @@ def test_what_is_no_jsonl_is_no_batch_file(client: Client, storage: Path, conten
         b"\xef\xbb\xbf" + LINE,
         b"\r\n\n" + LINE,
         LINE + b"not json\n",
-        b'{"a": "' + b"x" * 2_000_000,
+        b'{"a": "' + b"x" * 21 * 2**20,
     ],
 )
 def test_only_the_first_line_is_looked_at(client: Client, content: bytes) -> None:

@@ -13,6 +13,7 @@ from tests.servers import PostgresServer
 STORAGE = {
     "rows": "test_models test_bulk test_results test_export test_ingest",
     "pages": "test_result_pages test_export_csv api/test_slow_readers",
+    "refused": "test_refused_rows test_any_reply test_deleting test_memory",
     "leases": "test_provider_at test_races test_leases test_finishing test_services test_runner",
     "reading": "test_reading test_pauses test_budgets test_purging",
     "webhooks": "test_webhooks test_deliveries",

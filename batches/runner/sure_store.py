@@ -1,0 +1,84 @@
+"""Outcomes are stored surely: again while the database is away, in pieces where it refuses them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from batches.engine.execute import Stop
+from batches.leases import Lease
+from batches.models import Batch
+from batches.results import Activity, ChunkOutcomes
+from batches.runner.database import PatientDatabase, in_database, is_absent, reconnect
+from batches.runner.pieces import Pieces
+from batches.runner.store import SliceStore
+from batches.waiting import WaitingNow
+
+logger = logging.getLogger(__name__)
+
+# The waits before each flush of what the database refuses; after the last one the batch pauses.
+REFUSAL_WAITS_S = (0.0, 0.1, 0.3, 1.0)
+
+
+class SureStore:
+    """Stores what a slice brings; meanwhile the slice sends nothing for long."""
+
+    def __init__(self, batch: Batch, store: SliceStore, database: PatientDatabase) -> None:
+        self._batch = batch
+        self._store = store
+        self._database = database
+
+    async def store(
+        self,
+        chunks: Sequence[ChunkOutcomes],
+        activity: Activity,
+        *,
+        in_flight: int,
+        renewing: bool,
+        waiting: WaitingNow | None,
+    ) -> Pieces:
+        """Store outcomes and renew leases; what is refused in the end is among the pieces."""
+        store = partial(
+            self._store.store,
+            chunks,
+            activity,
+            in_flight=in_flight,
+            renewing=renewing,
+            waiting=waiting,
+        )
+        try:
+            return Pieces(lost=set(await in_database(store)))
+        except Exception as error:
+            logger.warning("%s: could not store, trying again: %s", self._batch, error)
+        await in_database(reconnect)
+        in_pieces = partial(self._store.store_in_pieces, activity=activity, in_flight=in_flight)
+        return await self._store_again(partial(store, again=True), chunks, in_pieces)
+
+    async def _store_again(
+        self,
+        store: Callable[[], Sequence[Lease]],
+        chunks: Sequence[ChunkOutcomes],
+        in_pieces: Callable[..., Pieces],
+    ) -> Pieces:
+        """Store what could not be stored at once; what is refused, in pieces.
+
+        Where it is hardly the fault of the rows all are tried again, since they are paid for; then
+        what can be kept of them is stored, and the batch pauses.
+        """
+        try:
+            return Pieces(lost=set(await self._database.call(store)))
+        except Exception as error:
+            if is_absent(error):
+                raise
+        pieces = Pieces(refused=list(chunks))
+        lost: set[Lease] = set()
+        for wait_s in REFUSAL_WAITS_S:
+            await asyncio.sleep(wait_s)
+            last = wait_s == REFUSAL_WAITS_S[-1]
+            pieces = await self._database.call(in_pieces, pieces.refused, reduce=last)
+            lost = pieces.lost = lost | pieces.lost
+            if not pieces.reason or not (pieces.refused or last):
+                return pieces
+        self._store.stop(Stop.LEAVE)
+        await self._database.call(self._store.pause_refused, pieces.reason)
+        return pieces
