@@ -54,6 +54,7 @@ BATCH: dict[str, Any] = {
         "total_tokens": 66,
     },
     "metadata": {"project": "greetings"},
+    "model_count": 1,
     "provider": "simulated",
     "pause_reason": None,
     "waiting": None,

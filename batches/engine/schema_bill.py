@@ -15,15 +15,17 @@ MAX_REQUEST_BYTES = 1024 * 1024
 # What is checked while a user waits for the answer to a request: about half a second.
 CHECKED_BYTES = 256 * 1024
 TOO_MANY_SCHEMAS = "too_many_schemas"
-# What the smallest schema costs, as bytes of a large one; and the strict form of one, as often.
+# What the smallest schema costs, and a pattern at the most, as bytes of a large schema; and by what
+# factor a strict form costs more.
 _LEAST_COST = 1024
-_STRICT_COSTS = 6
+_PATTERN_COST = 8 * 1024
+_STRICT_FACTOR = 6
 
 
 class SchemaBill:
     """Counts the different large schemas of a batch, of `most_bytes` together.
 
-    `checked_bytes` bounds those that are checked as they are read, where somebody waits for it:
+    `checked_bytes` bounds those that are checked as they are read, where a user waits for that:
     the others are checked when their prompts are prepared. None is without a bound.
     """
 
@@ -32,7 +34,7 @@ class SchemaBill:
     ) -> None:
         self._most_bytes = most_bytes
         self._checked_bytes = checked_bytes
-        self._rate = _STRICT_COSTS if strict_forms else 1
+        self._factor = _STRICT_FACTOR if strict_forms else 1
         self._seen: set[bytes] = set()
         self._checked: set[bytes] = set()
         self._bytes = 0
@@ -63,12 +65,12 @@ class SchemaBill:
         """Return True if the schemas of a request are to be checked now."""
         if self._checked_bytes is None:
             return True
-        texts = {sha256(text).digest(): len(text) for text in map(_written, asked)}
-        new = texts.keys() - self._checked
+        costs = {sha256(text).digest(): _cost_of(text) for text in map(_written, asked)}
+        new = costs.keys() - self._checked
         if new and self._cost >= self._checked_bytes:
             return False
         self._checked.update(new)
-        self._cost += self._rate * sum(_LEAST_COST + texts[name] for name in new)
+        self._cost += self._factor * sum(costs[name] for name in new)
         return True
 
     def _too_many(self, one: AskedSchema) -> PromptRejected:
@@ -81,6 +83,10 @@ class SchemaBill:
             param=one.param,
             code=TOO_MANY_SCHEMAS,
         )
+
+
+def _cost_of(text: bytes) -> int:
+    return _LEAST_COST + len(text) + _PATTERN_COST * text.count(b'"pattern')
 
 
 def _too_large(total: int, one: AskedSchema) -> PromptRejected:

@@ -295,8 +295,9 @@ class BatchSlice:
             self._flush_now.set()
             await self._until(self._is_idle)
             await self._until_trusted()
-            if self._store.must_stop or not await self._database.call(
-                self._store.mark, chunk.lease, chunk.prompts[0].index
+            index = chunk.prompts[0].index
+            if self._store.is_ending or not await self._database.call(
+                self._store.mark, chunk.lease, index
             ):
                 return
             yield await self._prepare(chunk, most=1)

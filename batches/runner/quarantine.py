@@ -7,7 +7,7 @@ from batches.engine.records import Outcome
 from batches.leases import Lease
 from batches.runner.holdings import HeldChunk, StoredPrompt
 
-# A prompt over which so many runners vanished while it was prepared or sent alone is to blame.
+# A prompt is to blame if at least this many runners vanished while it alone was prepared or sent.
 CRASHES_TO_BLAME = 3
 # Runners that vanished over a chunk before any of its prompts was prepared alone. No prompt can be
 # found that is to blame, so all of them are: else the chunk is claimed for ever.
