@@ -56,6 +56,7 @@ BATCH: dict[str, Any] = {
     },
     "metadata": {"project": "greetings"},
     "callback_url": None,
+    "model_count": 1,
     "provider": "simulated",
     "pause_reason": None,
     "waiting": None,

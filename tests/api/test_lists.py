@@ -67,7 +67,7 @@ def test_the_list_reads_and_shows_the_first_errors_of_each(client: Client, user:
     Batch.objects.filter(public_id=few["id"]).update(errors=errors[:10])
     Batch.objects.filter(public_id=many["id"]).update(errors=errors)
     none = created(client, inline())
-    Batch.objects.filter(public_id=none["id"]).update(defaults={"model": "123"})
+    Batch.objects.filter(public_id=none["id"]).update(model="123")
     tracemalloc.start()
     try:
         listed = {batch["id"]: batch for batch in get(client, "batches")["data"]}

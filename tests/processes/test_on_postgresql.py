@@ -19,6 +19,7 @@ STORAGE = {
     "webhooks": "test_webhooks test_deliveries",
     "files": "api/test_tokens api/test_files api/test_uploads",
     "batches": "api/test_batches api/test_lists api/test_budgets api/test_results",
+    "schemas": "test_preparing test_line_separators api/test_schema_costs",
     "admin": "admin/test_cost_of_pages admin/test_permissions admin/test_new_batch",
 }
 
