@@ -149,7 +149,6 @@ def test_the_window_and_the_expiry_are_kept(client: Client) -> None:
     ("changes", "code", "param"),
     [
         ({"endpoint": "/v1/nothing"}, "invalid_value", "endpoint"),
-        ({"endpoint": "/v1/nothing"}, "invalid_value", "endpoint"),
         ({"endpoint": None}, "invalid_value", "endpoint"),
         ({"completion_window": "1w"}, "invalid_value", "completion_window"),
         ({"completion_window": "0h"}, "invalid_value", "completion_window"),

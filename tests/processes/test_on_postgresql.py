@@ -15,7 +15,7 @@ STORAGE = {
     "pages": "test_result_pages test_export_csv api/test_slow_readers",
     "leases": "test_provider_at test_races test_leases test_finishing test_services test_runner",
     "reading": "test_reading test_pauses test_budgets test_purging",
-    "webhooks": "test_webhooks test_deliveries",
+    "webhooks": "test_webhooks test_deliveries test_callbacks",
     "files": "api/test_tokens api/test_files api/test_uploads",
     "batches": "api/test_batches api/test_lists api/test_budgets api/test_results",
     "admin": "admin/test_cost_of_pages admin/test_permissions admin/test_new_batch",
