@@ -16,7 +16,7 @@ STORAGE = {
     "refused": "test_refused_rows test_any_reply test_deleting test_memory",
     "leases": "test_provider_at test_races test_leases test_finishing test_services test_runner",
     "reading": "test_reading test_pauses test_budgets test_purging",
-    "webhooks": "test_webhooks test_deliveries",
+    "webhooks": "test_webhooks test_deliveries test_callbacks",
     "files": "api/test_tokens api/test_files api/test_uploads",
     "batches": "api/test_batches api/test_lists api/test_budgets api/test_results",
     "schemas": "test_preparing test_line_separators api/test_schema_costs",
