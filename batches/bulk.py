@@ -1,7 +1,6 @@
 """Many rows into one table at once, past the ORM: one function, a way for each database."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from django.db import connection
@@ -13,6 +12,8 @@ Row = Sequence[Any]
 # SQLite takes 32,766 variables in a statement. One statement for many rows also means that the
 # interpreter lock is given away once, not once a row, while an event loop waits for it.
 SQLITE_VARIABLES = 32_000
+# SQLite copies every value of a statement.
+SQLITE_CHARS = 4 * 1024 * 1024
 
 
 def insert_rows(table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -49,6 +50,14 @@ def _insert_many(table: str, columns: Sequence[str], rows: Iterable[Row]) -> Non
 
 
 def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    iterator = iter(rows)
-    while some := list(islice(iterator, size)):
+    """Group rows, at most so many and so long together."""
+    some: list[Row] = []
+    chars = 0
+    for row in rows:
+        some.append(row)
+        chars += sum(len(value) for value in row if isinstance(value, str))
+        if len(some) == size or chars >= SQLITE_CHARS:
+            yield some
+            some, chars = [], 0
+    if some:
         yield some

@@ -371,7 +371,7 @@ MAX_PART_BYTES = at_least("MAX_PART_BYTES", lowest=1, default=64 * 1024 * 1024)
 MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
 # What a worker process holds at once of requests that are sent, and of replies until they are
 # stored, for all its batches. Beyond that it waits.
-MAX_BYTES_IN_FLIGHT = at_least("MAX_BYTES_IN_FLIGHT", lowest=1, default=128 * 1024 * 1024)
+MAX_BYTES_IN_FLIGHT = at_least("MAX_BYTES_IN_FLIGHT", lowest=1, default=64 * 1024 * 1024)
 
 # What the environment variables may be called that staff name in the admin for a provider's key;
 # the project's own secrets never.

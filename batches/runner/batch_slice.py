@@ -107,7 +107,11 @@ class BatchSlice:
         self._loop = asyncio.get_running_loop()
         self._flush_now = asyncio.Event()
         self._room = asyncio.Condition()
-        self._memory = Memory(self._for_room, most=settings.MAX_BYTES_IN_FLIGHT)
+        self._memory = Memory(
+            self._for_room,
+            most=settings.MAX_BYTES_IN_FLIGHT,
+            is_stored=lambda: not self._unstored,
+        )
         connections = self._batch.batch_size
         await self._take_share()
         async with (

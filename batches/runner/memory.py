@@ -51,8 +51,17 @@ PROCESS = ByteBudget()
 class Memory:
     """What one slice holds, by request; used inside its event loop."""
 
-    def __init__(self, wait: Wait, *, most: int, budget: ByteBudget = PROCESS) -> None:
+    def __init__(
+        self,
+        wait: Wait,
+        *,
+        most: int,
+        budget: ByteBudget = PROCESS,
+        is_stored: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._wait = wait
+        # Nothing goes beyond the bound as long as storing can make room.
+        self._is_stored = is_stored
         self._most = most
         self._budget = budget
         self._held: dict[Key, int] = {}
@@ -96,9 +105,12 @@ class Memory:
         """Wait until these bytes may be held; the wait is not the provider's."""
         if not self._fits(size):
             with not_counted():
-                await self._wait(lambda: self._fits(size) or self._budget.overdraw(reading))
+                await self._wait(lambda: self._fits(size) or self._may_overdraw(reading))
         reading.size += size
         self._budget.add(size)
+
+    def _may_overdraw(self, reading: "Reading") -> bool:
+        return self._is_stored() and self._budget.overdraw(reading)
 
     def _fits(self, size: int) -> bool:
         return self._budget.held + size <= self._most
