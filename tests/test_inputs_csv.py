@@ -153,7 +153,7 @@ def test_what_is_not_csv_is_named_with_its_line(row: str) -> None:
 @pytest.mark.parametrize(
     ("bad", "code"),
     [
-        (b"caf\xc5\xed", "invalid_encoding"),
+        (b"\xcf\xf0\xe8", "invalid_encoding"),
         (b"x" * 101, "invalid_line"),
         (b"\xff\xfe\xfd", "invalid_encoding"),
     ],
