@@ -149,13 +149,13 @@ def _check_has_payload(line: dict[str, Any], payload: str) -> None:
 def strict_request_of(line: dict[str, Any], endpoint: str) -> Request:
     """Return the request of a line in the OpenAI form, or of one that is nothing but its body."""
     asked_in = rules_of(endpoint).asked_in
-    if not _REQUEST_FIELDS & line.keys() and (asked_in is None or asked_in in line):
+    if (asked_in is None or asked_in in line) and not _REQUEST_FIELDS & line.keys():
         return request_of(line, endpoint)
     try:
         request = _RequestLine.model_validate(line)
     except ValidationError as error:
         raise LineRefused(*map(_fault, error.errors(include_url=False))) from error
-    if endpoint_of(request.url) != endpoint:
+    if request.url != endpoint and endpoint_of(request.url) != endpoint:
         expected = f"The url of each line must be the endpoint of the batch, '{endpoint}'."
         raise wrong_value("url", request.url, expected, code=WRONG_ENDPOINT)
     return request.custom_id, request.body
