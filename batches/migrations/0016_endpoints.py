@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('batches', '0016_batch_model_and_schemas'),
+        ('batches', '0015_batch_model_and_schemas'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('batches', '0018_endpoints'),
+        ('batches', '0016_endpoints'),
     ]
 
     operations = [
