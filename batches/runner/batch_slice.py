@@ -10,7 +10,8 @@ connection.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import cast
 
@@ -94,6 +95,7 @@ class BatchSlice:
         self._unstored = 0
         self._window = batch.batch_size
         self._unstored_chars = 0
+        self._waiting_for_room = 0
         self._counted_until: float | None = None
         self._executed = False
         self._database = PatientDatabase()
@@ -287,7 +289,9 @@ class BatchSlice:
 
     async def _read_piece(self, chunk: HeldChunk, indexes: Sequence[int]) -> None:
         size = sum(chunk.unread[index] for index in indexes)
-        await self._until(partial(self._may_read, size))
+        if not self._may_read(size):
+            with self._short_of_room():
+                await self._until(partial(self._may_read, size))
         if self._store.is_ending:
             return
         chunk.prompts += await self._database.call(self._store.read, chunk, indexes)
@@ -348,8 +352,20 @@ class BatchSlice:
 
     async def _for_room(self, condition: Callable[[], bool]) -> None:
         """Wait until a flush has made room; a reply that was begun is read to its end."""
-        async with self._room:
-            await self._room.wait_for(condition)
+        with self._short_of_room():
+            async with self._room:
+                await self._room.wait_for(condition)
+
+    @contextmanager
+    def _short_of_room(self) -> Iterator[None]:
+        """Have every outcome stored at once while something waits for room."""
+        self._waiting_for_room += 1
+        if self._exchanges or self._unsent:
+            self._flush_now.set()
+        try:
+            yield
+        finally:
+            self._waiting_for_room -= 1
 
     async def _until_trusted(self) -> None:
         """Wait as long as our leases may have run out."""
@@ -384,7 +400,8 @@ class BatchSlice:
         taken = exchange.error is None or breaker.shows_it_open(exchange.error)
         self.probed_well = self._probing and taken
         is_much = self._unstored_chars >= FLUSH_CHARS
-        if is_much or len(self._exchanges) >= min(FLUSH_ROWS, self._window):
+        is_wanted = self._waiting_for_room > 0 or not self._has_room()
+        if is_much or is_wanted or len(self._exchanges) >= min(FLUSH_ROWS, self._window):
             self._flush_now.set()
         async with self._room:
             await self._room.wait_for(self._has_room)
