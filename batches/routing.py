@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from batches.engine.endpoints import CHAT, ENDPOINTS
+from batches.engine.wording import supported, value_text
 from batches.models import Provider
 
 _NONE_YET = "There is no provider yet; have an administrator add one."
@@ -30,12 +31,9 @@ def check_endpoint(endpoint: str) -> None:
     extra = Provider.objects.exclude(extra_endpoints=[]).values_list("extra_endpoints", flat=True)
     allowed = {path for paths in extra for path in paths}
     if endpoint not in allowed:
-        supported = ", ".join(map(repr, (*ENDPOINTS, *sorted(allowed))))
+        hint = f"{supported((*ENDPOINTS, *sorted(allowed)))} Staff can allow other paths."
         raise NoProvider(
-            f"Invalid value for 'endpoint': {endpoint!r} is not supported. Supported values are: "
-            f"{supported}. Staff can allow other paths on a provider.",
-            param="endpoint",
-            code="invalid_value",
+            value_text("endpoint", endpoint, hint), param="endpoint", code="invalid_value"
         )
 
 

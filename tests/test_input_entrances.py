@@ -151,7 +151,7 @@ BAD: dict[str, tuple[bytes, str]] = {
         "'custom_id' holds the character NUL (U+0000)",
     ),
     "url": (
-        line(url="/embeddings").encode(),
+        f"{line()}\n{line('b', url='/embeddings')}\n".encode(),
         "Invalid value for 'url': '/embeddings'. The url of each line must be",
     ),
     "twin": (f"{line()}\n{line()}\n".encode(), "The 'custom_id' 'a' was used before"),

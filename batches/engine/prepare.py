@@ -190,7 +190,7 @@ def _check_not_empty(body: Mapping[str, Any], asked_in: str | None) -> None:
 
 
 def _is_empty(value: object) -> bool:
-    return isinstance(value, str | list) and not value
+    return isinstance(value, str | list | dict) and not value
 
 
 def _are_messages(value: object) -> bool:

@@ -276,8 +276,9 @@ def test_what_could_not_be_stored_or_read_again_is_refused(client: Client, body:
     ],
 )
 def test_a_bad_request_in_the_body_is_named_by_its_place(
-    client: Client, request_: dict[str, Any], code: str, param: str
+    client: Client, settings: Any, request_: dict[str, Any], code: str, param: str
 ) -> None:
+    settings.MAX_LINE_BYTES = 2**20
     error = error_of(post(client, {"requests": [line("a"), request_]}), 400)
     assert (error["code"], error["param"]) == (code, param)
     assert not Batch.objects.exists()

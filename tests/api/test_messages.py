@@ -109,8 +109,9 @@ def test_a_batch_is_refused_by_name_and_value(
     ids=lambda value: str(value)[:60],
 )
 def test_a_request_in_the_body_is_refused_by_its_place(
-    client: Client, request_: dict[str, Any], says: str
+    client: Client, settings: Any, request_: dict[str, Any], says: str
 ) -> None:
+    settings.MAX_LINE_BYTES = 2**20
     body = json.dumps({"requests": [line("a"), request_]})
     reply = client.post("/v1/batches", body, content_type="application/json")
     check_alone(error_of(reply, 400), says)

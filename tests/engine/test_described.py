@@ -6,7 +6,7 @@ import pytest
 
 from batches.engine.described import described_schema, holder_of
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import check_body, with_response_schema
+from batches.engine.prepare import check_schemas, with_response_schema
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -76,6 +76,6 @@ def test_in_a_body_the_bare_schema_is_asked_for(around: Any) -> None:
         "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": around}},
     }
     with pytest.raises(PromptRejected) as caught:
-        check_body(body, "/v1/chat/completions")
+        check_schemas(body, "/v1/chat/completions")
     assert caught.value.message.startswith("'body.response_format.json_schema.schema' is not")
     assert f"give what is in its '{holder_of(around)}'" in caught.value.message
