@@ -73,7 +73,7 @@ def test_any_endpoint_can_be_called(cli: CommandLine) -> None:
     assert ended.status == 0, ended.stderr
     [line] = lines_of(cli.path("out.jsonl"))
     assert len(line["response"]["body"]["results"]) == 1  # type: ignore[index]  # any JSON
-    refused = cli.process_batch("--endpoint", "rerank")
+    refused = cli.process_batch("--endpoint", "/v1/re rank")
     assert refused.status == 2
     assert "write it like /v1/rerank" in refused.stderr
 
