@@ -50,7 +50,7 @@ def _insert_many(table: str, columns: Sequence[str], rows: Iterable[Row]) -> Non
 
 
 def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    """Group rows, at most so many and so long together."""
+    """Group rows, up to a number of rows and of characters in each group."""
     some: list[Row] = []
     chars = 0
     for row in rows:

@@ -128,7 +128,7 @@ class TextLines:
 def first_line(stream: BinaryIO, max_bytes: int) -> str | None:
     """Return the first line that is not blank, and "" if there is none.
 
-    Returns None if that cannot be told from so many bytes. Raises Unreadable.
+    Returns None if the first `max_bytes` bytes do not show it. Raises Unreadable.
     """
     return TextLines(stream, max_bytes).first()
 

@@ -75,7 +75,7 @@ def long_lines(folder: Path) -> Path:
 
 @contextmanager
 def replying(size: int) -> Iterator[str]:
-    """A provider in a process of its own that answers with so many characters."""
+    """A provider in a process of its own that answers with `size` characters."""
     command = [sys.executable, "-m", "benchmarks.long_texts", str(size)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.waiting import wait_until
 
 STOP_SECONDS = 30.0
 LOG_LINES_SHOWN = 60
@@ -90,10 +91,7 @@ class OwnedProcess:
     def pause(self) -> None:
         """Stop it; each of its threads has stopped by then, not only been told to."""
         self.signal(signal.SIGSTOP, group=True)
-        deadline = time.monotonic() + STOP_SECONDS
-        while not self._is_paused():
-            assert time.monotonic() < deadline, "it does not stop"
-            time.sleep(0.005)
+        wait_until(self._is_paused, "the stop of its threads")
 
     def _is_paused(self) -> bool:
         threads = Path(f"/proc/{self.popen.pid}/task").glob("*/stat")

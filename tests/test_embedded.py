@@ -10,7 +10,7 @@ from kombu import Connection
 
 from config import embedded
 from tests.owned_process import OwnedProcess
-from tests.processes.conftest import wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture

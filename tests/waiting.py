@@ -4,7 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 30.0
+# Long enough for the slowest machine; nothing is concluded from it.
+PATIENCE_S = 60.0
+POLL_S = 0.005
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -15,9 +17,11 @@ async def eventually(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """The same outside of an event loop."""
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until(
+    condition: Callable[[], object], what: str = "a condition", *, seconds: float = PATIENCE_S
+) -> None:
+    """Wait for a condition outside of an event loop; fail with the name of what did not happen."""
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.001)
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+        time.sleep(POLL_S)

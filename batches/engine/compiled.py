@@ -15,8 +15,8 @@ MAX_PATTERNS_BYTES = 16 * 1024 * 1024
 PATTERN_BYTES_PER_STEP = 640
 # What each may take, tried in turn: from what is enough for most to the default of the library.
 PATTERN_BYTES = tuple(kib * 1024 for kib in (32, 128, 512, 2048, 5120, 10_240))
-# A pattern with look-around or back-references is matched by trying. So many steps back are taken
-# for one value, which then does not match; each may look through all the characters again.
+# A pattern with look-around or back-references is matched by trying. After this many steps back a
+# value does not match; each step may look through all the characters again.
 MAX_STEPS_BACK = 1000
 TRYING_STEPS_PER_CHAR = 300
 

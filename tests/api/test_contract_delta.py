@@ -353,7 +353,7 @@ def faulty_lines() -> Iterator[tuple[str, str]]:
         yield json.dumps(without), "missing_required_parameter"
     yield json.dumps(line(body={**body, "stream": True})), "streaming_unsupported"
     yield json.dumps(line(url="/v1/embeddings")), "invalid_url"
-    yield json.dumps(line(body={**body, "model": "nobody"})), "model_not_found"
+    yield json.dumps(line(body={**body, "model": "unknown-model"})), "model_not_found"
     yield json.dumps(line(method="GET")), "invalid_value"
 
 

@@ -5,8 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +27,6 @@ DEADLINE_S = 60.0
 BROWSER_PATIENCE_MS = 60_000
 
 PASSWORD = "a long pass phrase"
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition; fail when it does not come about."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} did not happen within {DEADLINE_S:g} s")
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)

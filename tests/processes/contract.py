@@ -11,7 +11,6 @@ import hmac
 import json
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +21,11 @@ from typing import Any
 import httpx
 import openai
 
+from tests.waiting import wait_until
+
 CHAT = "/v1/chat/completions"
 MODEL = "simulated-small"
 ENDED = ("completed", "failed", "expired", "cancelled")
-PATIENCE_S = 60.0
 MIB = 2**20
 
 Row = Callable[["User"], None]
@@ -64,12 +64,11 @@ class User:
         return self.wait(self.batch(*lines, **options))
 
     def wait(self, batch: Any) -> Any:
-        deadline = time.monotonic() + PATIENCE_S
-        while batch.status not in ENDED:
-            assert time.monotonic() < deadline, f"{batch.id} is still {batch.status}"
-            time.sleep(0.02)
-            batch = self.client.batches.retrieve(batch.id)
-        return batch
+        def has_ended() -> bool:
+            return self.client.batches.retrieve(batch.id).status in ENDED
+
+        wait_until(has_ended, f"the end of {batch.id}")
+        return self.client.batches.retrieve(batch.id)
 
     def lines(self, file_id: str | None) -> list[Any]:
         if file_id is None:
@@ -503,10 +502,8 @@ def error_lines(user: User) -> None:
 def lines_that_never_ran(user: User) -> None:
     lines = [line_of("quick"), *(line_of(f"slow {n}", "[simulate: latency=4]") for n in range(5))]
     batch = user.batch(*lines, extra_body={"batch_size": 2})
-    deadline = time.monotonic() + PATIENCE_S
-    while user.client.batches.retrieve(batch.id).request_counts.completed < 1:
-        assert time.monotonic() < deadline, "nothing was completed"
-        time.sleep(0.02)
+    retrieve = user.client.batches.retrieve
+    wait_until(lambda: retrieve(batch.id).request_counts.completed, "a first result")
     user.client.batches.cancel(batch.id)
     batch = user.wait(batch)
     total, completed, failed = counts_of(batch)
@@ -577,10 +574,7 @@ def filters_and_callback(user: User) -> None:
     with receiver() as (url, received):
         more = {"extra_body": {"callback_url": url}}
         batch = user.ended(line_of("a"), **more)
-        deadline = time.monotonic() + PATIENCE_S
-        while not received:
-            assert time.monotonic() < deadline, "no event has come"
-            time.sleep(0.02)
+        wait_until(lambda: received, "the delivery of an event")
     headers, body = received[0]
     check(json.loads(body)["data"], {"id": batch.id})
     assert headers["webhook-signature"].startswith("v1,")
@@ -601,10 +595,8 @@ def an_event(user: User) -> None:
     with receiver() as (url, received):
         made = endpoint_of(user, url)
         batch = user.ended(line_of("a"))
-        deadline = time.monotonic() + PATIENCE_S
-        while not any(batch.id.encode() in body for _, body in received):
-            assert time.monotonic() < deadline, "no event has come"
-            time.sleep(0.02)
+        name = batch.id.encode()
+        wait_until(lambda: any(name in body for _, body in received), "the delivery of an event")
         user.client.delete(f"/webhook_endpoints/{made['id']}", cast_to=object)
     headers, body = next(one for one in received if batch.id.encode() in one[1])
     secret = made["signing_secret"]

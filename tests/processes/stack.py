@@ -17,6 +17,7 @@ from tests.environment import unmeasured
 from tests.owned_process import OwnedProcess
 from tests.pgbouncer import PgBouncerServer
 from tests.servers import PostgresServer, RedisServer, run_quietly
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
@@ -161,10 +162,7 @@ class Stack:
         self, condition: Callable[[], object], what: str, *, seconds: float = DEADLINE_S
     ) -> None:
         """Wait for a condition; a database that is away for a moment is waited for too."""
-        deadline = time.monotonic() + seconds
-        while not self._holds(condition):
-            assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
-            time.sleep(0.02)
+        wait_until(lambda: self._holds(condition), what, seconds=seconds)
 
     @staticmethod
     def _holds(condition: Callable[[], object]) -> bool:

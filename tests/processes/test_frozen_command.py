@@ -6,7 +6,8 @@ import subprocess
 
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import prompt_lines, stored
-from tests.processes.conftest import CommandLine, wait_until
+from tests.processes.conftest import CommandLine
+from tests.waiting import wait_until
 
 PROMPTS = 120
 WINDOW = 10

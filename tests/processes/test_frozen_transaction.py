@@ -6,8 +6,9 @@ import sys
 import psycopg
 
 from tests.owned_process import OwnedProcess
-from tests.processes.conftest import DEADLINE_S, ROOT, wait_until
+from tests.processes.conftest import DEADLINE_S, ROOT
 from tests.servers import PostgresServer
+from tests.waiting import wait_until
 
 # Waits inside the transaction, as a process does that is stopped there.
 HOLDER = """

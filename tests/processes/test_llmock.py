@@ -12,8 +12,9 @@ import httpx
 
 from tests.owned_process import OwnedProcess
 from tests.processes.bulk import prompt_lines
-from tests.processes.conftest import CommandLine, wait_until
+from tests.processes.conftest import CommandLine
 from tests.scripted_server import closed_port
+from tests.waiting import wait_until
 
 LLMOCK = Path(sys.executable).with_name("llmock")
 PROMPTS = 80

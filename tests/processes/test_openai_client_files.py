@@ -14,7 +14,7 @@ import pytest
 from openai import OpenAI
 
 from tests.processes.api_stack import ApiServer
-from tests.processes.conftest import wait_until
+from tests.waiting import wait_until
 
 UNKNOWN = "file-00000000000000000000000000000000"
 

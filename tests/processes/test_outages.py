@@ -14,9 +14,9 @@ from tests.outages.door import KINDS, Kind
 from tests.outages.names import NO_NAMESPACE, can_have_own_names
 from tests.outages.site import Entrance, Run, Site, Work, site_on
 from tests.processes.api_stack import MODEL
-from tests.processes.conftest import wait_until
 from tests.processes.stack import Servers, servers
 from tests.servers import valkey_binary
+from tests.waiting import wait_until
 
 PROMPTS = 60
 WINDOW = 8

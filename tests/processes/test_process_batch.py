@@ -9,7 +9,8 @@ import pytest
 
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import batch_id, prompt_lines, stored
-from tests.processes.conftest import CommandLine, wait_until
+from tests.processes.conftest import CommandLine
+from tests.waiting import wait_until
 
 
 def lines_of(path: str) -> list[dict[str, dict[str, object]]]:

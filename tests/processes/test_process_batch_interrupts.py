@@ -10,7 +10,8 @@ import pytest
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.environment import MEASURED
 from tests.processes.bulk import batch_id, prompt_lines, stored
-from tests.processes.conftest import CommandLine, Finished, wait_until
+from tests.processes.conftest import CommandLine, Finished
+from tests.waiting import wait_until
 
 ALL_STORED = "All results so far are stored; go on with"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from batches.simulator import SimulatedProvider
 from tests.processes.bulk import batch_id, prompt_lines, stored
-from tests.processes.conftest import CommandLine, wait_until
+from tests.processes.conftest import CommandLine
+from tests.waiting import wait_until
 
 LINES = 1500
 PROMPTS = "SELECT COUNT(*), COUNT(DISTINCT custom_id) FROM batches_prompt"

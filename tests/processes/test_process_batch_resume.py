@@ -8,9 +8,10 @@ import pytest
 
 from batches.simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import batch_id, prompt_lines, stored
-from tests.processes.conftest import CommandLine, Finished, wait_until
+from tests.processes.conftest import CommandLine, Finished
 from tests.scripted_server import answer, chat
 from tests.scripted_thread import scripted
+from tests.waiting import wait_until
 
 
 def resume(cli: CommandLine, *arguments: str) -> Finished:

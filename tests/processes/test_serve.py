@@ -17,8 +17,9 @@ import pytest
 
 from tests.owned_process import OwnedProcess
 from tests.process_table import Seen, alive, children_of
-from tests.processes.conftest import MANAGE, wait_until
+from tests.processes.conftest import MANAGE
 from tests.servers import free_port
+from tests.waiting import wait_until
 
 # What a child's command line shows.
 SIGNS = {

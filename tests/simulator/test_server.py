@@ -13,6 +13,7 @@ import jsonschema_rs
 import pytest
 
 from batches.simulator import Behaviour, SimulatedProvider
+from tests.waiting import wait_until
 
 PATIENCE = 30.0
 
@@ -65,13 +66,6 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110, no event crosses the threads
             await asyncio.sleep(0.005)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # --- good replies ---
