@@ -5,17 +5,15 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
-from itertools import chain, count
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from batches import breaker
 from batches.deliveries import add_callback
 from batches.engine.asked import asked_schemas
 from batches.engine.endpoints import CHAT, rules_of
@@ -25,6 +23,7 @@ from batches.engine.prepare import strict_warnings
 from batches.engine.records import Schedule, Usage
 from batches.engine.retry import RetryPolicy
 from batches.engine.schema_bill import SchemaBill
+from batches.errors import NotPossible
 from batches.files import BATCH
 from batches.finishing import fail_input, finish_batch
 from batches.ingest import LeaseLost, as_error, discard, store_prompts
@@ -32,9 +31,7 @@ from batches.inputs import LineError, NewPrompt
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
 from batches.models import Batch, File, Provider, Result
 from batches.outputs import drop_outputs, make_outputs
-from batches.provider_client import checked_base_url
 from batches.purging import purge
-from batches.rate_limits import UNREACHABLE, forget_limits
 from batches.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.tasks import ring, runners_of
 
@@ -49,10 +46,6 @@ MAX_ATTEMPTS = 100
 # Nobody waits for more prompts than these: a worker closes what is cancelled, and the sweeper
 # removes what is deleted.
 FINISHED_AT_ONCE = 10_000
-
-
-class NotPossible(Exception):
-    """What was asked for cannot be done; the message says why and what to do."""
 
 
 class NoPrice(NotPossible):
@@ -260,30 +253,6 @@ def resume_batch(
     return batch
 
 
-def pause_provider(provider: Provider, reason: str = "") -> None:
-    """Send nothing more to a provider, until it is resumed; calls in flight are kept."""
-    breaker.pause(provider.pk, f"manual: {reason or 'paused by staff'}")
-    provider.refresh_from_db()
-
-
-def resume_provider(provider: Provider, *, paused_by_staff: bool = True) -> None:
-    """Let the batches of a paused provider go on, or only of one that its errors have paused."""
-    if breaker.reset(provider.pk, paused_by_staff=paused_by_staff):
-        for batch in Batch.objects.waiting().filter(provider=provider):
-            ring_for(batch)
-    provider.refresh_from_db()
-
-
-def try_again(provider: Provider) -> None:
-    """Open a provider that its errors have paused. Raises NotPossible if staff have paused it."""
-    resume_provider(provider, paused_by_staff=False)
-    if provider.pause_reason:
-        raise NotPossible(
-            f"provider {provider.name!r} is paused ({provider.pause_reason}); "
-            "resume it in the admin first"
-        )
-
-
 def cancel_batch(batch: Batch) -> Batch:
     """Cancel a batch: nothing more is sent, calls in flight are kept, the rest is `cancelled`.
 
@@ -373,86 +342,3 @@ def find_batch(public_id: str) -> Batch:
             "not read to its end"
         )
     return batch
-
-
-def find_provider(name: str) -> Provider:
-    """The provider of this name. Raises NotPossible."""
-    try:
-        return Provider.objects.get(name=name)
-    except Provider.DoesNotExist:
-        names = ", ".join(Provider.objects.order_by("name").values_list("name", flat=True))
-        raise NotPossible(
-            f"there is no provider {name!r}; there is {names or 'none yet'}. "
-            "An endpoint can also be given with --base-url"
-        ) from None
-
-
-def default_provider() -> Provider:
-    """The default provider, or the only one. Raises NotPossible."""
-    chosen = list(Provider.objects.filter(is_default=True)) or list(Provider.objects.all()[:2])
-    if len(chosen) != 1:
-        raise NotPossible("name a provider with --provider, or an endpoint with --base-url")
-    return chosen[0]
-
-
-def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
-    """The provider with this address and key, made if there is none. Raises NotPossible.
-
-    Limits that are given (requests_per_minute, tokens_per_minute) are its limits from now on.
-    """
-    provider = provider_draft(base_url, api_key_env)
-    if not provider.pk:
-        try:
-            with transaction.atomic():
-                provider.save(force_insert=True)
-        except IntegrityError:
-            # Somebody else has made it at this moment: their name is the same.
-            provider = provider_draft(base_url, api_key_env)
-    if limits:
-        Provider.objects.filter(pk=provider.pk).update(**limits)
-    return Provider.objects.get(pk=provider.pk)
-
-
-def provider_draft(base_url: str, api_key_env: str) -> Provider:
-    """The provider with this address and key, not stored if there is none. Raises NotPossible.
-
-    One whose key is stored is for those who name it.
-    """
-    try:
-        base_url = checked_base_url(base_url)
-    except ValueError as error:
-        raise NotPossible(str(error)) from error
-    # Before the look for others: what is made in between has this name, or is found.
-    name = _free_name(f"{base_url} ({api_key_env or 'no key'})")
-    same = Provider.objects.filter(base_url=base_url, api_key_env=api_key_env, api_key_encrypted="")
-    return same.order_by("pk").first() or Provider(
-        name=name,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        # Else what the database has for these is only there when it is stored.
-        api_key_encrypted="",
-        pause_reason="",
-    )
-
-
-def _free_name(wanted: str) -> str:
-    """A name that no provider has: one that was renamed or moved may have the wanted one."""
-    names = chain([wanted[:100]], (f"{wanted[:90]} {number}" for number in count(2)))
-    return next(name for name in names if not Provider.objects.filter(name=name).exists())
-
-
-def forget_learned_limits(provider: Provider) -> None:
-    """Forget what was learned of a provider's limits. Raises NotPossible while Redis is away."""
-    try:
-        forget_limits(settings.RATE_LIMIT_REDIS_URL, provider.limits_name)
-    except UNREACHABLE as error:
-        raise NotPossible(
-            f"what was learned could not be forgotten, because Redis is away: {error}. Try again "
-            "when it is back"
-        ) from error
-    Provider.objects.filter(pk=provider.pk).update(announced_limits=None)
-
-
-def find_by_model(provider: Provider, model: str) -> None:
-    """Have a provider be found by this model, unless its models were told already."""
-    Provider.objects.filter(pk=provider.pk, model_names=[]).update(model_names=[model])

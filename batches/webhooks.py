@@ -14,8 +14,8 @@ from django.utils import timezone
 from batches.addresses import AddressPolicy
 from batches.deliveries import send
 from batches.encryption import NotDecryptable, decrypt, encrypt
+from batches.errors import NotPossible
 from batches.models import Batch, WebhookEndpoint, lease_end, public_id
-from batches.services import NotPossible
 from batches.webhook_client import Answer, check_webhook_url
 from batches.webhook_events import SECRET_PREFIX, WebhookEvent, new_secret
 

@@ -7,7 +7,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from batches import breaker, services
+from batches import breaker, provider_services, services
 from batches.engine.prepare import with_response_schema
 from batches.engine.refusals import FORBIDDEN_TO_PAUSE
 from batches.leases import CRASHES_TO_QUARANTINE
@@ -73,7 +73,7 @@ def test_a_key_or_account_that_fails_in_mid_run_costs_a_window_of_calls_and_no_p
     before = simulator.calls.total()
     assert not run_slice(batch.pk).ended
     assert simulator.calls.total() == before
-    services.resume_provider(provider)
+    provider_services.resume_provider(provider)
     assert run_slice(batch.pk).ended
     check_batch(batch)
     assert batch.succeeded == ALL
@@ -146,7 +146,7 @@ def test_nothing_probes_a_provider_that_staff_have_paused(
     provider: Provider, simulator: SimulatedProvider
 ) -> None:
     batch = batch_of(provider, 5)
-    services.pause_provider(provider, "the bill")
+    provider_services.pause_provider(provider, "the bill")
     make_probe_due(provider)
     assert breaker.batches_to_probe() == []
     assert not probe(batch)
@@ -266,11 +266,11 @@ def test_a_pause_fails_no_prompt_that_is_to_be_asked_again(
     batch = batch_of(provider, texts, defaults=defaults)
 
     def pause(_: Progress) -> None:
-        services.pause_provider(provider)
+        provider_services.pause_provider(provider)
 
     assert run_slice(batch.pk, on_progress=pause).pause_reason
     assert Result.objects.count() == 1
-    services.resume_provider(provider)
+    provider_services.resume_provider(provider)
     simulator.behaviour = Behaviour()
     assert run_slice(batch.pk).ended
     check_batch(batch)

@@ -5,8 +5,9 @@ import threading
 import pytest
 from django.db import connection
 
+from batches.errors import NotPossible
 from batches.models import Provider
-from batches.services import NotPossible, provider_at
+from batches.provider_services import provider_at
 
 URL = "https://api.example.com/v1"
 TOGETHER = 4

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from batches import services
 from batches.engine.errors import FailureKind
+from batches.errors import NotPossible
 from batches.inputs import LineError
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Prompt, Provider, Result, Slot
@@ -85,7 +86,7 @@ def test_retry_of_kinds_leaves_all_others(
 
 def test_retry_needs_an_ended_batch_with_something_to_retry(provider: Provider) -> None:
     batch = batch_of(provider, 2)
-    with pytest.raises(services.NotPossible, match="no prompt"):
+    with pytest.raises(NotPossible, match="no prompt"):
         services.retry_batch(batch)
     services.cancel_batch(batch)
     services.retry_batch(batch)
@@ -101,7 +102,7 @@ def test_retry_needs_an_ended_batch_with_something_to_retry(provider: Provider) 
         elapsed_s=0,
         done_at=timezone.now(),
     )
-    with pytest.raises(services.NotPossible, match="in_progress"):
+    with pytest.raises(NotPossible, match="in_progress"):
         services.retry_batch(batch)
     assert Result.objects.count() == 1
 
@@ -116,13 +117,13 @@ def test_cancel_ends_a_batch_that_nobody_works_on_at_once(provider: Provider) ->
 def test_a_completed_batch_cannot_be_cancelled(provider: Provider) -> None:
     batch = batch_of(provider, 1)
     run_slice(batch.pk)
-    with pytest.raises(services.NotPossible, match="Cannot cancel a batch with status 'completed'"):
+    with pytest.raises(NotPossible, match="Cannot cancel a batch with status 'completed'"):
         services.cancel_batch(batch)
 
 
 def test_delete_takes_everything_of_an_ended_batch_and_nothing_else(provider: Provider) -> None:
     kept, batch = batch_of(provider, 3), batch_of(provider, 3)
-    with pytest.raises(services.NotPossible, match="cancel it first"):
+    with pytest.raises(NotPossible, match="cancel it first"):
         services.delete_batch(batch)
     services.cancel_batch(batch)
     services.delete_batch(batch)

@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 from batches import services, webhooks
 from batches.deliveries import end_batch
 from batches.encryption import encrypt
+from batches.errors import NotPossible
 from batches.finishing import finish_batch
 from batches.lifecycle import BatchStatus
 from batches.models import EVENT_TYPES, Batch, Provider, WebhookDelivery, WebhookEndpoint
@@ -123,7 +124,7 @@ def test_a_user_has_so_many_endpoints_at_most(owner: User, settings: Settings) -
     settings.MAX_WEBHOOK_ENDPOINTS_PER_USER = 2
     first = subscribed(owner).endpoint
     subscribed(owner)
-    with pytest.raises(services.NotPossible, match="delete one first"):
+    with pytest.raises(NotPossible, match="delete one first"):
         subscribed(owner)
     subscribed(User.objects.create_user("bob"))
     webhooks.delete_endpoint(first)
@@ -134,14 +135,14 @@ def test_a_user_has_so_many_endpoints_at_most(owner: User, settings: Settings) -
 def test_the_limit_holds_when_endpoints_are_made_at_once(settings: Settings) -> None:
     settings.MAX_WEBHOOK_ENDPOINTS_PER_USER = 3
     owner = User.objects.create_user("ann")
-    refused: list[services.NotPossible] = []
+    refused: list[NotPossible] = []
     start = threading.Barrier(8)
 
     def make() -> None:
         start.wait()
         try:
             subscribed(owner)
-        except services.NotPossible as error:
+        except NotPossible as error:
             refused.append(error)
         finally:
             connection.close()

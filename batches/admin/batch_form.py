@@ -21,13 +21,7 @@ from batches.engine.schema_bill import CHECKED_BYTES
 from batches.files import unexpired
 from batches.inputs import InputOptions, LineError, format_of
 from batches.models import File, Provider
-from batches.services import (
-    MAX_ATTEMPTS,
-    MAX_BATCH_SIZE,
-    BatchOptions,
-    NoPrice,
-    check_price,
-)
+from batches.services import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions, NoPrice, check_price
 
 # More errors than these are not read at once.
 SHOWN_ERRORS = 20

@@ -18,15 +18,10 @@ from batches.admin.comparison import comparison_of
 from batches.admin.new_batch import Preview, Started, keep_upload, preview, start
 from batches.conversion import NotConverted
 from batches.engine.errors import FailureKind
+from batches.errors import NotPossible
 from batches.idempotency import KeyReused
 from batches.models import Batch, Provider
-from batches.services import (
-    NotPossible,
-    cancel_batch,
-    delete_batch,
-    resume_batch,
-    retry_batch,
-)
+from batches.services import cancel_batch, delete_batch, resume_batch, retry_batch
 
 if TYPE_CHECKING:
     from batches.admin.batches import BatchAdmin

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from batches.admin.base import ModelAdmin, allowed, note
 from batches.admin.widgets import JsonText, Lines, Number, Secret, Text, Toggle
 from batches.encryption import NotDecryptable, decrypt, encrypt
+from batches.errors import NotPossible
 from batches.formats import NOTHING
 from batches.key_variables import VariableRefused, check_variable_of_staff
 from batches.models import Provider
@@ -23,13 +24,8 @@ from batches.models.provider import checked_extra_endpoints
 from batches.prices import check_prices
 from batches.probing import probe
 from batches.provider_client import ProviderClient, checked_base_url, origin_of
+from batches.provider_services import forget_learned_limits, pause_provider, resume_provider
 from batches.providers import NO_PROXY
-from batches.services import (
-    NotPossible,
-    forget_learned_limits,
-    pause_provider,
-    resume_provider,
-)
 from batches.ways_out import Proxy, checked_authorities, checked_client_certificate
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "max_in_flight")

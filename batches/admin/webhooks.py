@@ -14,8 +14,8 @@ from django.views.decorators.http import require_POST
 
 from batches.admin.base import MachineMade, allowed, note, page_context
 from batches.admin.widgets import Choice, Text
+from batches.errors import NotPossible
 from batches.models import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
-from batches.services import NotPossible
 from batches.webhooks import UrlRefused, create_endpoint, delete_endpoint, send_sample
 
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from django.conf import settings
 
-from batches import services
+from batches import provider_services, services
 from batches.demand import Demand
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
@@ -138,16 +138,16 @@ def opened(name: str) -> Iterator[BinaryIO]:
 def provider_of(options: dict[str, Any]) -> Provider:
     """The provider that was named, or one that is not stored before it was looked at."""
     if options["base_url"]:
-        return services.provider_draft(options["base_url"], options["api_key_env"] or "")
+        return provider_services.provider_draft(options["base_url"], options["api_key_env"] or "")
     if options["provider"]:
-        return services.find_provider(options["provider"])
-    return services.default_provider()
+        return provider_services.find_provider(options["provider"])
+    return provider_services.default_provider()
 
 
 def stored_provider(options: dict[str, Any]) -> Provider:
     if options["base_url"]:
         key = options["api_key_env"] or ""
-        return services.provider_at(options["base_url"], key, **rates(options))
+        return provider_services.provider_at(options["base_url"], key, **rates(options))
     return provider_of(options)
 
 

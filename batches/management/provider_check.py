@@ -5,7 +5,7 @@ import time
 
 from django.conf import settings
 
-from batches import services
+from batches import provider_services
 from batches.engine.errors import (
     AuthError,
     DeadlineExceeded,
@@ -47,7 +47,7 @@ def check_provider(provider: Provider, timeout_s: float) -> str:
     except ProviderError as error:
         warning = _warning(provider, error)
     if provider.pk:
-        services.try_again(provider)
+        provider_services.try_again(provider)
     return warning
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from batches import services
+from batches import provider_services
 from batches.models import Provider
 from batches.providers import api_key, way_out
 from batches.runner import run_slice
@@ -184,7 +184,7 @@ def test_staff_name_no_other_secret_of_the_server(root: Client) -> None:
 
 
 def test_what_an_operator_has_named_stays_where_it_is_sent(root: Client) -> None:
-    services.provider_at("https://api.example.com/v1", "EXAMPLE_KEY")
+    provider_services.provider_at("https://api.example.com/v1", "EXAMPLE_KEY")
     save(root, Provider.objects.get(), name="renamed", api_key_env="EXAMPLE_KEY")
     moved = save(root, Provider.objects.get(), base_url=ELSEWHERE[0], api_key_env="EXAMPLE_KEY")
     assert "PROVIDER_KEY_VARIABLES" in moved

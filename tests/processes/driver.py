@@ -24,7 +24,7 @@ from django.db.models import Max  # noqa: E402
 from django.db.models.functions import Now  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from batches import services, tasks  # noqa: E402
+from batches import provider_services, services, tasks  # noqa: E402
 from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Slot, Worker  # noqa: E402
 from batches.sweeper import sweep as sweep_once  # noqa: E402
 from batches.tokens import create_token  # noqa: E402
@@ -36,7 +36,7 @@ from tests.makers import batch_of, options  # noqa: E402
 def create(base_url: str, texts: list[str], options: dict[str, Any]) -> int:
     if "completion_window" in options:
         options["completion_window"] = timedelta(seconds=options["completion_window"])
-    return batch_of(services.provider_at(base_url, ""), texts, **options).pk
+    return batch_of(provider_services.provider_at(base_url, ""), texts, **options).pk
 
 
 def create_of_file(base_url: str, path: str) -> int:
@@ -45,7 +45,7 @@ def create_of_file(base_url: str, path: str) -> int:
     with Path(path).open("rb") as stream:
         file.content.save("in.jsonl", Opened(stream), save=False)
     file.save()
-    provider = services.provider_at(base_url, "")
+    provider = provider_services.provider_at(base_url, "")
     return services.create_batch_of_file(
         provider, file, file.public_id, options(), origin=services.Origin()
     ).pk
@@ -165,7 +165,7 @@ def make_probe_due() -> None:
 
 
 def resume_provider() -> None:
-    services.resume_provider(Provider.objects.get())
+    provider_services.resume_provider(Provider.objects.get())
 
 
 def limit(base_url: str, **limits: int) -> None:

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
 
 from batches import services
+from batches.errors import NotPossible
 from batches.management.bulk_options import add_bulk_options, check_usage
 from batches.management.bulk_run import how_to_resume, resume_hint, run
 from batches.management.console import (
@@ -100,7 +101,7 @@ class Command(BaseCommand):
             with interruptible():
                 check_database()
                 status = self.work(console, options)
-        except (services.NotPossible, ProviderMisconfigured) as error:
+        except (NotPossible, ProviderMisconfigured) as error:
             raise UsageError(in_flags(str(error))) from error
         except Interrupted as interrupt:
             there = resume_hint(self.batch) if self.batch else "No batch was made."

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
-from batches import services
+from batches import provider_services
 from batches.management.child import Program
 from batches.management.database import check_database
 from batches.management.first_login import NAME as LOGIN
@@ -176,9 +176,9 @@ def broker() -> list[Program]:
 def simulator(port: int) -> list[Program]:
     """A simulated provider, and its row, so that a batch can be run at once."""
     check_port_free(port)
-    row = services.provider_at(f"http://127.0.0.1:{port}/v1", "")
+    row = provider_services.provider_at(f"http://127.0.0.1:{port}/v1", "")
     # So that it is found although there are others.
-    services.find_by_model(row, SIMULATED_MODEL)
+    provider_services.find_by_model(row, SIMULATED_MODEL)
     return [
         program(
             "provider",
