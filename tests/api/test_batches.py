@@ -27,16 +27,6 @@ BODY = {"model": MODEL, "messages": MESSAGES}
 PATIENCE_S = 30.0
 
 
-@pytest.fixture
-def user(db: None) -> User:
-    return user_named()
-
-
-@pytest.fixture
-def client(user: User, provider: Provider) -> Client:
-    return client_of(user)
-
-
 def post(client: Client, body: Mapping[str, Any], **headers: str) -> Any:
     return client.post(
         "/v1/batches", json.dumps(body), content_type="application/json", headers=headers

@@ -43,11 +43,6 @@ OTHER_EVENTS = (
 )
 
 
-@pytest.fixture
-def client(provider: Provider) -> Client:
-    return client_of(user_named())
-
-
 def post(client: Client, path: str, body: object = None) -> Any:
     return client.post(f"/v1/{path}", body or {}, content_type="application/json")
 

@@ -10,24 +10,14 @@ from django.test import Client
 
 from batches.engine.wording import quoted
 from batches.lifecycle import BatchStatus
-from batches.models import Batch, Provider
-from tests.api.calling import client_of, error_of, user_named
+from batches.models import Batch
+from tests.api.calling import client_of, error_of
 from tests.api.test_batches import created, get, inline, run
 from tests.makers import MODEL
 
 pytestmark = pytest.mark.django_db
 
 MADE_AT = 1_790_000_000
-
-
-@pytest.fixture
-def user(db: None) -> User:
-    return user_named()
-
-
-@pytest.fixture
-def client(user: User, provider: Provider) -> Client:
-    return client_of(user)
 
 
 def test_the_list_is_newest_first_and_paged(client: Client) -> None:

@@ -8,17 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from batches.models import Provider
-from tests.api.calling import client_of, error_of
+from tests.api.calling import error_of
 from tests.api.test_batches import BODY, deep, inline, line, of_file
 from tests.makers import MODEL
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def client(provider: Provider) -> Client:
-    return client_of()
 
 
 def check_alone(error: dict[str, Any], says: str) -> None:

@@ -32,11 +32,6 @@ FAIL = "[simulate: status=400]"
 
 
 @pytest.fixture
-def user(db: None) -> User:
-    return user_named()
-
-
-@pytest.fixture
 def client(user: User) -> Client:
     return client_of(user)
 

@@ -100,6 +100,12 @@ def test_the_event_that_receivers_get_is_described() -> None:
     assert body == {"$ref": "#/components/schemas/WebhookEventObject"}
 
 
+@pytest.fixture
+def client() -> Client:
+    """A client without a token."""
+    return Client()
+
+
 def test_the_description_is_public(client: Client) -> None:
     reply = client.get("/v1/openapi.json")
     assert reply.status_code == 200

@@ -14,9 +14,9 @@ from pytest_django.fixtures import Settings
 from batches import tally
 from batches.engine.schema_bill import CHECKED_BYTES, FREE_BYTES
 from batches.engine.schemas import MODELS
-from batches.models import Batch, Provider, Result
+from batches.models import Batch, Result
 from batches.runner import run_slice
-from tests.api.calling import client_of, error_of, user_named
+from tests.api.calling import client_of, error_of
 from tests.api.test_batches import created, file_of, line, of_file, post, read, row
 from tests.large_schemas import asking, large_schema
 from tests.makers import MODEL
@@ -26,16 +26,6 @@ pytestmark = pytest.mark.django_db
 FIELDS = 150
 PLACE = "body.response_format.json_schema.schema"
 BAD = {**large_schema(1, fields=FIELDS), "type": "objekt"}
-
-
-@pytest.fixture
-def user(db: None) -> User:
-    return user_named()
-
-
-@pytest.fixture
-def client(user: User, provider: Provider) -> Client:
-    return client_of(user)
 
 
 def size_of(schema: Any) -> int:
