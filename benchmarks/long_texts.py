@@ -2,24 +2,20 @@
 
 import asyncio
 import json
-import re
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmarks.memory import lines_out_of_place
 from benchmarks.tools import (
     MANAGE,
-    ROOT,
     Row,
     data_folder,
     output_file,
     prompts_file,
     provider_process,
     run_process,
+    serving,
 )
 from tests.scripted_server import ScriptedServer, answer, chat
 
@@ -73,19 +69,9 @@ def long_lines(folder: Path) -> Path:
     return path
 
 
-@contextmanager
-def replying(size: int) -> Iterator[str]:
+def replying(size: int) -> AbstractContextManager[str]:
     """A provider in a process of its own that answers with `size` characters."""
-    command = [sys.executable, "-m", "benchmarks.long_texts", str(size)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            address = re.search(r"http://\S+", line)
-            if address is None:
-                sys.exit(f"The provider did not start: {line}")
-            yield address[0]
-        finally:
-            process.send_signal(signal.SIGTERM)
+    return serving([sys.executable, "-m", "benchmarks.long_texts", str(size)])
 
 
 async def reply(size: int) -> None:

@@ -40,9 +40,9 @@ columns:
   end        when the last prompt was stored, in seconds from the request, at most
              1.1 x that without an outage, plus the outage, plus 30
 
-The first seconds are those in which the calls in flight find out: 1 s after the first call (or a
-tenth of the time of the run without an outage, if that is more), and the time-out of a call where
-the provider hangs. Exit status: 0, or 1 if a row misses a bar.
+The first seconds are those in which the calls in flight find out: until 1 s after the batch first
+says what it waits for, and the time-out of a call where the provider hangs. Exit status: 0, or 1 if
+a row misses a bar.
 """
 
 SETTINGS = {"LEASE_SECONDS": "60", "LOG_LEVEL": "ERROR"}
@@ -57,9 +57,8 @@ IDEAL_PATIENCE_S = 300.0
 # A run that is this late is given up.
 LATE_S = 90.0
 GRACE_S = 30.0
+# Other runners learn of an outage a moment after the one that has recorded it.
 FIRST_S = 1.0
-# On a machine with other work the calls of a window take longer to go out.
-FIRST_SHARE = 0.1
 # The waits of a probe: 1, 2, 4, 8, then 15 s each; the least that a wait may be shortened to.
 LONGEST_WAIT_S, LEAST_SHARE = 15.0, 0.5
 
@@ -175,23 +174,21 @@ def measured(case: Case, options: Options) -> Finding:
             wait_for(lambda: run.stored() >= MIDDLE * options.prompts, IDEAL_PATIENCE_S)
             site.shut()
         away = time.monotonic()
-        waiting = spend(run, options.seconds)
+        waiting, since = spend(run, options.seconds)
         back = time.monotonic()
         site.open()
         ended = wait_for(run.has_ended, 1.1 * ideal_s + GRACE_S + LATE_S)
         times = Times(ideal_s, began, away, back, time.monotonic() if ended else math.inf)
-        return Finding(
-            case, options.prompts, run.account(), times, meanwhile(site, case, times), waiting
-        )
+        seen = meanwhile(site, case, since)
+        return Finding(case, options.prompts, run.account(), times, seen, waiting)
 
 
-def meanwhile(site: Site, case: Case, times: Times) -> Meanwhile | None:
+def meanwhile(site: Site, case: Case, since: float) -> Meanwhile | None:
+    """Return the calls to the provider; `since`: from when on the batch has said that it waits."""
     if not site.door.counts_all:
         return None
     visits = site.door.visits
-    first = min((visit.began for visit in visits), default=times.away)
-    settling_s = max(FIRST_S, FIRST_SHARE * times.ideal_s)
-    later = first + settling_s + (TIMEOUT_S if case.kind == "hang" else 0.0)
+    later = since + FIRST_S + (TIMEOUT_S if case.kind == "hang" else 0.0)
     return Meanwhile(
         calls=len(visits),
         later=sum(visit.began > later for visit in visits),
@@ -244,13 +241,20 @@ def seconds_of(run: Run) -> float:
     return time.monotonic() - began
 
 
-def spend(run: Run, seconds: float) -> str:
-    """Let an outage last; what the run said meanwhile that it waits for."""
-    until, said = time.monotonic() + seconds, ""
-    while time.monotonic() < until:
-        said = "; ".join(str(each["reason"]) for each in run.waiting()) or said
-        time.sleep(min(1.0, max(0.0, until - time.monotonic())))
-    return said
+def spend(run: Run, seconds: float) -> tuple[str, float]:
+    """Let an outage last; return what the run said that it waits for, and since when.
+
+    A run that has never said it is taken to have known at once.
+    """
+    began = time.monotonic()
+    said, since = "", began
+    while (now := time.monotonic()) < began + seconds:
+        reasons = "; ".join(str(each["reason"]) for each in run.waiting())
+        if reasons and not said:
+            since = now
+        said = reasons or said
+        time.sleep(min(0.2, max(0.0, began + seconds - time.monotonic())))
+    return said, since
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

@@ -48,13 +48,19 @@ class Cost:
 def provider_process(latency: str = "0", *, mix: str = "") -> Iterator[str]:
     """A simulated provider in a process of its own; yields its base URL."""
     knobs = ("--latency", latency, "--mix", mix)
-    command = [*MANAGE, "simulate_provider", "--port", "0", *knobs]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with serving([*MANAGE, "simulate_provider", "--port", "0", *knobs]) as base_url:
+        yield base_url
+
+
+@contextmanager
+def serving(command: Sequence[str]) -> Iterator[str]:
+    """A server in a process of its own that prints its address first; yields that address."""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             address = re.search(r"http://\S+", line)
             if address is None:
-                sys.exit(f"The simulated provider did not start: {line}")
+                sys.exit(f"The provider did not start: {line}")
             yield address[0]
         finally:
             process.send_signal(signal.SIGTERM)
