@@ -1,7 +1,7 @@
 """What a process holds of requests and replies is bounded, counted in bytes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -9,10 +9,12 @@ from pytest_django.fixtures import Settings
 from batches.engine.deadlines import call_begins
 from batches.models import Provider, Result
 from batches.runner import run_slice
+from batches.runner.holdings import HeldChunk, StoredPrompt
 from batches.runner.memory import PROCESS, ByteBudget, Memory, Reading
+from batches.runner.store import SliceStore
 from tests.checker import check_batch
 from tests.engine.makers import request
-from tests.makers import batch_of
+from tests.makers import MODEL, batch_of
 from tests.receivers import receiving, url_of
 from tests.scripted_server import answer, chat
 
@@ -145,7 +147,35 @@ def test_a_batch_of_long_prompts_and_replies_ends_however_little_room_there_is(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_prompts_are_read_in_pieces(provider: Provider) -> None:
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("schedule", ["rolling", "lockstep"])
+def test_prompts_that_are_held_back_do_not_keep_the_others_from_being_read(
+    provider: Provider, settings: Settings, schedule: str, status: int
+) -> None:
+    """What a later call decides has its room until then, and that call has to be made."""
+    settings.MAX_BYTES_IN_FLIGHT = 5_000
+    texts = [f"{number} {'x' * 3000}" for number in range(30)]
+    options = {"batch_size": 8, "schedule": schedule, "max_attempts": 1}
+    with receiving(answer({"error": {"message": "no"}}, status=status)) as server:
+        provider.base_url = url_of(server, "/v1")
+        provider.save()
+        settings.PROVIDER_PATIENCE = 1
+        batch = batch_of(provider, texts, **options)
+        report = run_slice(batch.pk)
+    assert report.ended or report.pause_reason
+    assert PROCESS.held == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_prompts_are_read_in_pieces(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[int] = []
+    read = SliceStore.read
+
+    def counted(store: SliceStore, chunk: HeldChunk, indexes: Sequence[int]) -> list[StoredPrompt]:
+        pieces.append(len(indexes))
+        return read(store, chunk, indexes)
+
+    monkeypatch.setattr(SliceStore, "read", counted)
     texts = [f"{number} {'x' * 1_500_000}" for number in range(5)]
     with receiving(answer(chat())) as server:
         provider.base_url = url_of(server, "/v1")
@@ -154,4 +184,37 @@ def test_prompts_are_read_in_pieces(provider: Provider) -> None:
         assert run_slice(batch.pk).ended
     check_batch(batch)
     assert Result.objects.filter(batch=batch, status="succeeded").count() == len(texts)
+    assert pieces == [2, 2, 1]
     assert PROCESS.held == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_defaults_of_a_batch_count_for_each_of_its_requests(
+    provider: Provider, settings: Settings
+) -> None:
+    settings.MAX_BYTES_IN_FLIGHT = 1_000_000
+    defaults = {"model": MODEL, "metadata": {"long": "x" * 1_500_000}}
+    with receiving(answer(chat())) as server:
+        provider.base_url = url_of(server, "/v1")
+        provider.save()
+        batch = batch_of(provider, [f"short {n}" for n in range(6)], defaults=defaults)
+        assert run_slice(batch.pk).ended
+        assert server.most_under_way <= 2
+    check_batch(batch)
+    assert batch.succeeded == 6
+
+
+async def test_a_reply_exceeds_the_bound_only_when_all_others_are_stored() -> None:
+    budget, room = ByteBudget(), Room()
+    stored = False
+    memory = Memory(room.wait, most=MOST, budget=budget, is_stored=lambda: stored)
+    with memory.reading() as reading:
+        await reading.take(MOST)
+        more = asyncio.create_task(reading.take(1))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not more.done()
+        stored = True
+        await room.made()
+        await more
+    assert budget.held == 0

@@ -299,7 +299,8 @@ class BatchSlice:
             del chunk.unread[index]
 
     def _may_read(self, size: int) -> bool:
-        return self._store.made_room or self._memory.has_room_for(size)
+        # What is held back until a later call decides would wait for that call for ever.
+        return self._store.made_room or self._memory.has_room_for(size) or self._is_idle()
 
     async def _prepare(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest]:
         items = await self._preparation.piece(chunk, most=most)

@@ -3,6 +3,7 @@
 Nothing here is async, and all of it runs in the one thread that has the connection.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -115,6 +116,7 @@ class SliceStore:
         self._slot = slot
         self._on_progress = on_progress
         self._slice_s = slice_s
+        self._defaults_bytes = len(json.dumps(batch.defaults))
         self._waiting: WaitingNow | None = None
         # Until the first look around reads the database's clock.
         self._clock = Clock(time.time() - time.monotonic())
@@ -138,7 +140,8 @@ class SliceStore:
         return HeldChunk(
             lease,
             prompt_ids={index: pk for pk, index, _ in rows},
-            unread={index: size for _, index, size in rows},
+            # A request is the prompt laid over the defaults.
+            unread={index: size + self._defaults_bytes for _, index, size in rows},
             open={index for _, index, _ in rows},
         )
 
