@@ -163,6 +163,23 @@ def test_a_chunk_that_is_claimed_again_and_again_without_a_call_fails_by_name(
     assert simulator.calls.total() == 2
 
 
+def test_a_chunk_fails_too_whose_suspect_is_no_longer_open(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    batch = batch_of(provider, 3)
+    for _ in range(CRASHES_TO_QUARANTINE):
+        vanish(batch)
+    vanish(batch, over=0)
+    Prompt.objects.filter(batch=batch, index=0).delete()
+    for _ in range(CRASHES_TO_GIVE_UP):
+        vanish(batch)
+    run_slice(batch.pk)
+    found = failures(batch)
+    assert sorted(found) == [1, 2]
+    assert {kind for kind, _ in found.values()} == {"worker_crashed"}
+    assert simulator.calls.total() == 0
+
+
 @pytest.mark.parametrize("suspect", [0, 1, 2])
 def test_a_prompt_over_which_workers_vanish_while_it_is_prepared_fails_and_no_other(
     provider: Provider, simulator: SimulatedProvider, suspect: int

@@ -16,9 +16,11 @@ def take_blamed(chunk: HeldChunk) -> list[Outcome]:
     lease = chunk.lease
     blamed: list[int] = []
     reason = ""
-    if lease.suspect is None and lease.crashes >= CRASHES_TO_GIVE_UP:
+    # Of prompts that were blamed before, the crashes are those of the chunk too.
+    crashes = lease.crashes if lease.suspect is None else lease.suspect_crashes
+    if lease.suspect not in chunk.unread and crashes >= CRASHES_TO_GIVE_UP:
         blamed = list(chunk.unread)
-        reason = f"{lease.crashes} workers vanished over its chunk before a call was made"
+        reason = f"{crashes} workers vanished over its chunk before a call was made"
     elif lease.suspect in chunk.unread and lease.suspect_crashes >= CRASHES_TO_BLAME:
         blamed = [lease.suspect]
         reason = (
