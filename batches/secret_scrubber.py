@@ -37,6 +37,8 @@ _PUBLIC_WORDS = """
 # How deeply spellings may lie inside each other; and how many backslashes that takes.
 DEPTH = 4
 _BACKSLASHES = r"\\{0,16}"
+# A number that is too long for Python to read; no plain character has one of more digits.
+_NUMBER = re.compile(r"&#0*([0-9]{1,7})[0-9]*")
 _ESCAPE = re.compile(r"\\{1,16}(?:[uU]00|[xX]|u\{0{0,8})([2-7][0-9A-Fa-f])\}?")
 # A text without any of these has nothing to decode but backslashes. Apart they are found faster.
 _MARKS = [re.compile(mark) for mark in ("u00[2-7]", "U00[2-7]", r"u\{", r"\\[xX]", "%[2-7]", "&")]
@@ -137,7 +139,8 @@ def _spelled(char: str) -> str:
 def _unfold(text: str) -> str:
     """Return a text with all spellings of plain characters undone, and without backslashes."""
     for _ in range(DEPTH):
-        unfolded = unquote(html.unescape(_ESCAPE.sub(_unescape, text)), encoding="latin-1")
+        numbered = _NUMBER.sub(r"&#\1", _ESCAPE.sub(_unescape, text))
+        unfolded = unquote(html.unescape(numbered), encoding="latin-1")
         if unfolded == text:
             break
         text = unfolded

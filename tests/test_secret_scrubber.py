@@ -139,7 +139,11 @@ def test_a_short_key_is_one(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["\\" * 500_000, "s\\" * 250_000, "&amp;" * 100_000, "%25" * 150_000]
+    "text",
+    [
+        *("\\" * 500_000, "s\\" * 250_000, "&amp;" * 100_000, "%25" * 150_000),
+        *("&#" + "1" * 5000, "&#" + "0" * 5000 + "115", "&#1" * 100_000),
+    ],
 )
 def test_a_hostile_text_is_read_in_one_go(text: str) -> None:
     assert KEY not in SecretScrubber(KEY).text(f"{text}{KEY}")
