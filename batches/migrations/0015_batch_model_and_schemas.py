@@ -8,9 +8,8 @@ from django.db.models.functions import Coalesce, Left
 
 def take_models_of_defaults(apps: Any, schema_editor: Any) -> None:
     """Until now a batch had no model but that of its defaults."""
-    apps.get_model("batches", "Batch").objects.update(
-        model=Left(Coalesce(KT("defaults__model"), Value("")), 255)
-    )
+    batches = apps.get_model("batches", "Batch").objects.using(schema_editor.connection.alias)
+    batches.update(model=Left(Coalesce(KT("defaults__model"), Value("")), 255))
 
 
 class Migration(migrations.Migration):
