@@ -110,12 +110,15 @@ def _header(texts: _Texts, column: str, delimiters: str) -> _Header:
 def _header_lines(texts: _Texts) -> list[str]:
     """Return the lines of the first row that is not blank, whose cells may have line breaks."""
     lines: list[str] = []
+    quotes = 0
+    texts.begin_row()
     for text in texts:
-        texts.begin_row()
         if not text.strip() and not lines:
+            texts.begin_row()
             continue
         lines.append(text)
-        if sum(line.count('"') for line in lines) % 2 == 0 or len(lines) >= MAX_HEADER_LINES:
+        quotes += text.count('"')
+        if quotes % 2 == 0 or len(lines) >= MAX_HEADER_LINES:
             break
     return lines
 

@@ -195,13 +195,15 @@ def _recoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         return
     # Half of a pair is the fault of its line, which is decoded strictly.
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    for piece in pieces:
-        yield decoder.decode(piece).encode("utf-8", "surrogatepass")
     try:
+        for piece in pieces:
+            yield decoder.decode(piece).encode("utf-8", "surrogatepass")
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        message = f"The file ends in the middle of a character of {encoding.upper()}. "
-        raise Unreadable(f"{message}Save it as UTF-8.", "invalid_encoding") from error
+        is_cut = "truncated" in error.reason
+        fault = "ends in the middle of a character" if is_cut else "holds what is no character"
+        message = f"The file {fault} of {encoding.upper()}. Save it as UTF-8."
+        raise Unreadable(message, "invalid_encoding") from error
 
 
 def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:

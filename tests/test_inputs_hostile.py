@@ -18,6 +18,7 @@ from batches.inputs import (
     NewPrompt,
     read_prompts,
 )
+from batches.lines import parse_line
 from batches.text_lines import first_line
 from tests.test_inputs import CHAT, read
 
@@ -148,3 +149,32 @@ def test_a_long_line_is_taken_if_its_texts_are_what_is_long(content: str, kind: 
     [found] = read_prompts(io.BytesIO(line.encode()), options)
     assert isinstance(found, kind)
     assert kind is NewPrompt or len(str(found)) < 500
+
+
+def test_a_header_that_never_ends_is_bounded_by_its_bytes_and_not_by_its_lines() -> None:
+    taken = 0
+
+    def lines() -> Iterator[bytes]:
+        nonlocal taken
+        yield b'"'
+        while True:
+            taken += 1
+            yield b"x" * 999 + b"\n"
+
+    options = InputOptions(
+        endpoint=CHAT, defaults={"model": "m"}, max_line_bytes=20_000, format="csv"
+    )
+    found = list(read_prompts(io.BufferedReader(Endless(lines())), options))
+    assert [type(one) for one in found] == [LineError]
+    assert "MAX_LINE_BYTES" in str(found[0])
+    assert taken < 100
+
+
+def test_the_escapes_of_a_line_are_not_remembered() -> None:
+    text = '{"prompt": "' + r"\n" * 1_000_000 + '"}'
+    tracemalloc.start()
+    parse_line(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The text, and what it is read to.
+    assert peak < 4 * len(text)

@@ -128,6 +128,17 @@ def test_another_code_page_is_refused_and_not_guessed(
     assert "Save the file as UTF-8" in error.message
 
 
+@pytest.mark.parametrize("good", [0, 1, 100_000])
+@pytest.mark.parametrize("bad", [b"\xff\xff\xff\xff", b"\x00\x00\x11\x00", b"\x41\x00"])
+def test_what_is_no_character_of_utf32_is_named(good: int, bad: bytes) -> None:
+    raw = b"\xff\xfe\x00\x00" + "fine\n".encode("utf-32-le") * good + bad
+    *_, error = read(raw, form="text")
+    assert isinstance(error, LineError)
+    assert error.code == "invalid_encoding"
+    assert "UTF-32" in error.message
+    assert "Save it as UTF-8" in error.message
+
+
 def test_a_file_in_two_encodings_is_refused_at_the_line() -> None:
     utf8, western = "café\n".encode(), "café\n".encode("cp1252")
     for raw in (utf8 + western, western + utf8):

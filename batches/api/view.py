@@ -134,7 +134,7 @@ def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
     except ValueError as error:
         fault = _fault_of_text(body)
         message = str(fault) if fault else f"The body is not valid JSON: {error}."
-        place = fault.place if fault else None
+        place = (fault.place or None) if fault else None
         raise ApiError(400, message, code="invalid_json", param=place) from error
     if not isinstance(value, dict):
         message = f"The body must be a JSON object, but it is {described(value)}."
@@ -144,7 +144,7 @@ def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
     if b"\\u0000" in body:
         stored = {name: inner for name, inner in value.items() if name not in any_text}
         if fault := fault_of(stored, "", allow_nul=False):
-            raise ApiError(400, str(fault), code="invalid_value", param=fault.place)
+            raise ApiError(400, str(fault), code="invalid_value", param=fault.place or None)
 
 
 def _fault_of_text(body: bytes) -> Fault | None:

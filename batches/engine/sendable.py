@@ -19,7 +19,8 @@ class Fault(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"'{self.place}' {self.reason}"
+        subject = f"'{self.place}'" if self.place else "A name in the value"
+        return f"{subject} {self.reason}"
 
 
 def fault_of(value: Any, name: str, *, allow_nul: bool = True) -> Fault | None:

@@ -96,6 +96,8 @@ handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.hand
         ),
         (b'{"name": "x", "nmae": "y"}', "unknown_parameter", "nmae"),
         (b'{"name": "a\\u0000b"}', "invalid_value", "name"),
+        (b'{"name": "x", "a\\u0000": 1}', "invalid_value", None),
+        (b'{"name": "x", "\\ud800": 1}', "invalid_json", None),
         (b'{"name": "x", "anything": {"a": [{"b\\u0000": 1}]}}', "invalid_value", "anything.a[0]"),
     ],
 )
