@@ -3,7 +3,6 @@
 A reader that vanishes is followed by another, which begins anew; the third was the last.
 """
 
-import json
 import logging
 import time
 from typing import BinaryIO, cast
@@ -20,10 +19,12 @@ from batches.batch_leases import (
     leased,
     release_batch,
 )
+from batches.files import BATCH
 from batches.finishing import fail_input
 from batches.ingest import LeaseLost, as_error, clear, store_prompts
 from batches.inputs import InputOptions, LineError, read_prompts
 from batches.lifecycle import BatchStatus
+from batches.lines import LineRefused, parse_line
 from batches.models import Batch, BatchQuerySet, File
 from batches.stop_signal import StopSignal
 from batches.tally import InputRefused
@@ -157,12 +158,14 @@ class _Watched:
 
 def model_of(file: File) -> str | None:
     """The model that the first request of a file asks for, if that can be told at a glance."""
+    if file.purpose != BATCH:
+        return None
     try:
         with file.content.open("rb") as stream:
             first = first_line(cast("BinaryIO", stream), settings.MAX_LINE_BYTES)
-        line = json.loads(first or "")
+        line = parse_line(first or "")
         body = line.get("body", line)
-    except (OSError, ValueError, AttributeError, RecursionError, Unreadable):
+    except (OSError, LineRefused, Unreadable):
         return None
     model = body.get("model") if isinstance(body, dict) else None
     return model if isinstance(model, str) else None

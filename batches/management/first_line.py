@@ -8,7 +8,6 @@ from batches.engine.endpoints import ENDPOINTS
 from batches.lines import endpoint_of
 from batches.text_lines import Unreadable, utf8_stream
 
-MOST_BLANK_LINES = 1000
 BUFFER_BYTES = 64 * 1024
 
 
@@ -50,8 +49,8 @@ def endpoint_named_in(stream: BinaryIO, *, most_bytes: int) -> tuple[BinaryIO, s
     text: Any = utf8_stream(stream)
     beginning = line = b""
     try:
-        for _ in range(MOST_BLANK_LINES):
-            line = text.readline(most_bytes)
+        while len(beginning) < most_bytes:
+            line = text.readline(most_bytes - len(beginning))
             beginning += line
             if not line or line.strip():
                 break

@@ -25,6 +25,7 @@ from batches.management.reader import reading
 from batches.management.usage import UsageError
 from batches.models import Batch, Provider
 from batches.models.fields import public_id
+from batches.routing import NoProvider, check_allowed
 from batches.tally import InputRefused
 
 SHOWN_INPUT_ERRORS = 10
@@ -42,7 +43,9 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     Up to the last prompt it may be Interrupted, and nothing is made; then the batch is there.
     """
     form = options["format"] or format_of(options["input"], otherwise="jsonl")
-    batch_options = batch_options_of(options)
+    # Once: it may be a pipe.
+    schema = read_schema(options["response_schema"]) if options["response_schema"] else None
+    batch_options = batch_options_of(options, schema)
     with ExitStack() as stack:
         with interruptible():
             stream = stack.enter_context(opened(options["input"]))
@@ -52,7 +55,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             provider = stored_provider(options)
             if form == "jsonl" and options["endpoint"] is None:
                 stream, named = endpoint_named_in(stream, most_bytes=settings.MAX_LINE_BYTES)
-                batch_options = batch_options_of({**options, "endpoint": named})
+                batch_options = batch_options_of({**options, "endpoint": named}, schema)
             check_endpoint(provider, batch_options.endpoint, options)
         input_options = InputOptions(
             endpoint=batch_options.endpoint,
@@ -70,6 +73,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
                 batch = stored(provider, items, batch_options)
         except InputRefused as error:
             raise UsageError(refusal(options["input"], error)) from error
+        except PromptRejected as error:
+            raise UsageError(error.message) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
     display.say(str(demand.estimate(provider.price_list)).capitalize())
     for warning in batch.warnings:
@@ -88,7 +93,8 @@ def stored(
         return services.create_batch(provider, prompts, options, public_id=name)
 
 
-def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
+def batch_options_of(options: dict[str, Any], schema: Any) -> services.BatchOptions:
+    """Return the options of a batch; `schema` is what --response-schema holds."""
     given = {
         "endpoint": options["endpoint"],
         "batch_size": options["batch_size"],
@@ -104,7 +110,6 @@ def batch_options_of(options: dict[str, Any]) -> services.BatchOptions:
     batch_options = services.BatchOptions(**chosen, defaults=defaults, in_background=False)
     if not options["response_schema"]:
         return batch_options
-    schema = read_schema(options["response_schema"])
     try:
         defaults = with_response_schema(defaults, endpoint=batch_options.endpoint, schema=schema)
     except PromptRejected as error:
@@ -156,11 +161,11 @@ def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -
 
     A user of the command who names a base URL decides what is called there.
     """
-    if not options["base_url"] and not provider.allows(endpoint):
-        raise UsageError(
-            f"provider {provider.name!r} does not allow {endpoint}; add the path to its endpoints "
-            "in the admin, or name another endpoint"
-        )
+    if not options["base_url"]:
+        try:
+            check_allowed(provider, endpoint)
+        except NoProvider as error:
+            raise UsageError(str(error)) from error
 
 
 def refusal(name: str, error: InputRefused) -> str:

@@ -1,6 +1,8 @@
 """Structured output by the bulk command: its options, its summary, its output."""
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,18 @@ def test_every_rung_is_climbed_counted_and_in_the_output(cli: CommandLine) -> No
     lines = lines_of(cli)
     assert [line["rung"] for line in lines] == ["parsed", "extracted", "repaired", "asked_again"]
     assert all(isinstance(line["parsed"]["n"], int) for line in lines)
+
+
+def test_the_schema_may_come_through_a_pipe(cli: CommandLine) -> None:
+    options = prepare(cli)
+    pipe = cli.path("pipe")
+    os.mkfifo(pipe)
+    schema = Path(options[1]).read_text()
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(Path(pipe).write_text, schema)
+        ended = cli.process_batch("--response-schema", pipe, "--quiet")
+    assert ended.status == 0, ended.stderr
+    assert written.result() == len(schema)
 
 
 def test_rungs_can_be_turned_off(cli: CommandLine) -> None:
