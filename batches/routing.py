@@ -24,14 +24,19 @@ class NoProvider(Exception):
         self.model = model
 
 
+def known_endpoints() -> tuple[str, ...]:
+    """Return the endpoints of every provider, then the paths that staff allow on some."""
+    extra = Provider.objects.exclude(extra_endpoints=[]).values_list("extra_endpoints", flat=True)
+    return (*ENDPOINTS, *sorted({path for paths in extra for path in paths}))
+
+
 def check_endpoint(endpoint: str) -> None:
     """Raise NoProvider for an endpoint that is neither known nor allowed on a provider."""
     if endpoint in ENDPOINTS:
         return
-    extra = Provider.objects.exclude(extra_endpoints=[]).values_list("extra_endpoints", flat=True)
-    allowed = {path for paths in extra for path in paths}
-    if endpoint not in allowed:
-        hint = f"{supported((*ENDPOINTS, *sorted(allowed)))} Staff can allow other paths."
+    known = known_endpoints()
+    if endpoint not in known:
+        hint = f"{supported(known)} Staff can allow other paths."
         raise NoProvider(
             value_text("endpoint", endpoint, hint), param="endpoint", code="invalid_value"
         )
@@ -48,7 +53,9 @@ def choose_provider(
     """
     check_endpoint(endpoint)
     if name is not None:
-        return _allowing(endpoint, _named(name, staff=staff))
+        provider = _named(name, staff=staff)
+        check_allowed(provider, endpoint)
+        return provider
     # The default first; there are few.
     there = Provider.objects.order_by("-is_default", "pk")
     providers = [provider for provider in there if provider.allows(endpoint)]
@@ -84,7 +91,8 @@ def _named(name: str, *, staff: bool) -> Provider:
     return provider
 
 
-def _allowing(endpoint: str, provider: Provider) -> Provider:
+def check_allowed(provider: Provider, endpoint: str) -> None:
+    """Raise NoProvider for an endpoint that is not allowed on a provider."""
     if not provider.allows(endpoint):
         raise NoProvider(
             f"Invalid value for 'endpoint': provider {provider.name!r} does not allow "
@@ -92,7 +100,6 @@ def _allowing(endpoint: str, provider: Provider) -> Provider:
             param="endpoint",
             code="invalid_value",
         )
-    return provider
 
 
 def _remedy(providers: list[Provider], model: str | None, *, staff: bool) -> str:

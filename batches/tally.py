@@ -100,7 +100,7 @@ def check_schemas_of_owner(batch: Batch, tally: Tally) -> None:
     """
     if batch.owner_id is None or not tally.schema_bytes:
         return
-    User.objects.select_for_update().filter(pk=batch.owner_id).first()
+    User.objects.select_for_update(no_key=True).filter(pk=batch.owner_id).first()
     others = Batch.objects.filter(owner=batch.owner_id).exclude(pk=batch.pk)
     open_ = others.exclude(status__in=TERMINAL).aggregate(sum=Sum("schema_bytes"))
     before, most = open_["sum"] or 0, settings.MAX_SCHEMA_BYTES_PER_USER

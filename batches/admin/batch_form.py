@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
 from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
-from batches.engine.endpoints import ENDPOINTS, rules_of
+from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import check_body, check_schemas, prompt_body, with_response_schema
@@ -21,6 +21,7 @@ from batches.engine.schema_bill import CHECKED_BYTES
 from batches.files import unexpired
 from batches.inputs import InputOptions, LineError, format_of
 from batches.models import File, Provider
+from batches.routing import NoProvider, check_allowed, known_endpoints
 from batches.services import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions, NoPrice, check_price
 
 # More errors than these are not read at once.
@@ -44,9 +45,7 @@ FORMATS = (
 
 def endpoint_choices() -> list[tuple[str, str]]:
     """Return the endpoints of every provider, then the paths that staff allow on some."""
-    extra = Provider.objects.exclude(extra_endpoints=[]).values_list("extra_endpoints", flat=True)
-    allowed = sorted({path for paths in extra for path in paths})
-    return [(path, path) for path in (*ENDPOINTS, *allowed)]
+    return [(path, path) for path in known_endpoints()]
 
 
 class BatchForm(forms.Form):
@@ -259,8 +258,11 @@ class BatchForm(forms.Form):
 
     def _check_endpoint(self) -> None:
         provider, endpoint = (self.cleaned_data.get(name) for name in ("provider", "endpoint"))
-        if provider and endpoint and not provider.allows(endpoint):
-            self.add_error("endpoint", f"Provider {provider.name} does not allow {endpoint}.")
+        if provider and endpoint:
+            try:
+                check_allowed(provider, endpoint)
+            except NoProvider as error:
+                self.add_error("endpoint", str(error))
 
     @property
     def pasted(self) -> str:

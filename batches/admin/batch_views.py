@@ -17,7 +17,7 @@ from batches.admin.batch_page import batch_page
 from batches.admin.comparison import comparison_of
 from batches.admin.new_batch import Preview, Started, keep_upload, preview, start
 from batches.conversion import NotConverted
-from batches.engine.errors import FailureKind
+from batches.engine.errors import FailureKind, PromptRejected
 from batches.errors import NotPossible
 from batches.idempotency import KeyReused
 from batches.models import Batch, Provider
@@ -75,6 +75,8 @@ def _made(form: BatchForm, request: HttpRequest) -> Started | Preview | None:
         return preview(form)
     except NotConverted as error:
         form.refuse_lines(error.errors)
+    except PromptRejected as error:
+        form.add_error("parameters", error.message)
     except KeyReused:
         form.refuse_repetition()
     return None

@@ -344,7 +344,10 @@ def _items(asked: CreateBatch, provider: Provider) -> Items:
 def _refused_line(errors: Sequence[LineError], asked: CreateBatch) -> ApiError:
     """400 for the first prompt that is wrong, with its place in the body of the request."""
     first = errors[0]
-    if asked.requests is not None:
+    if not first.line:
+        # It is the shared body that is at fault.
+        param = first.param or "body"
+    elif asked.requests is not None:
         place = f"requests[{first.line - 1}]"
         param = f"{place}.{first.param}" if first.param not in (None, "line") else place
     else:

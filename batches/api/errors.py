@@ -128,7 +128,8 @@ def as_api_error(exc: Exception) -> ApiError:
     if isinstance(exc, NotPossible | FileConflict):
         return ApiError(409, str(exc))
     if isinstance(exc, FileRefused | PromptRejected):
-        return ApiError(400, str(exc), code="invalid_value", param=exc.param)
+        code = exc.code if isinstance(exc, PromptRejected) else "invalid_value"
+        return ApiError(400, str(exc), code=code, param=exc.param)
     if isinstance(exc, Http404):
         return ApiError(404, str(exc) or "There is nothing here.", code="not_found")
     if isinstance(exc, PermissionDenied):

@@ -75,11 +75,11 @@ class SchemaBill:
 
     def _too_many(self, one: AskedSchema) -> PromptRejected:
         return PromptRejected(
-            f"too many large schemas: the {len(self._seen)} different ones before this have "
-            f"{self._bytes} bytes together, and with this one there are more than "
+            f"'{one.param}' is one large schema too many: the {len(self._seen)} different ones "
+            f"before this have {self._bytes} bytes together, and with this one there are more than "
             f"{self._most_bytes} (MAX_SCHEMA_BYTES_PER_BATCH). Let prompts share schemas, since "
             f"equal ones count once and those of up to {FREE_BYTES} bytes do not count, or split "
-            "the batch",
+            "the batch.",
             param=one.param,
             code=TOO_MANY_SCHEMAS,
         )
@@ -91,9 +91,10 @@ def _cost_of(text: bytes) -> int:
 
 def _too_large(total: int, one: AskedSchema) -> PromptRejected:
     return PromptRejected(
-        f"the schemas of one request have {total} bytes or more together; the most is "
-        f"{MAX_REQUEST_BYTES}. Offer fewer tools, or shorten their schemas",
+        f"With '{one.param}' the schemas of the request have {total} bytes or more; the most is "
+        f"{MAX_REQUEST_BYTES}. Offer fewer tools, or shorten their schemas.",
         param=one.param,
+        code=TOO_MANY_SCHEMAS,
     )
 
 
@@ -101,4 +102,6 @@ def _written(one: AskedSchema) -> bytes:
     try:
         return to_json(one.schema)
     except ValueError as error:
-        raise PromptRejected(f"cannot be sent as JSON: {error}", param=one.param) from error
+        raise PromptRejected(
+            f"'{one.param}' cannot be sent as JSON: {error}.", param=one.param
+        ) from error

@@ -19,6 +19,7 @@ from pytest_django.fixtures import Settings
 from batches.models import Batch, File, Provider
 from batches.reading import read_input
 from batches.stop_signal import StopSignal
+from tests.large_schemas import large_schema
 from tests.makers import MODEL
 
 PLAIN = {
@@ -388,7 +389,7 @@ def test_a_path_that_staff_allow_can_be_chosen_where_it_is_allowed(
     assert "endpoint" in errors(post(root, provider, "start", **fields))
     Provider.objects.create(name="b", base_url="http://b", extra_endpoints=["/v1/rerank"])
     message = errors(post(root, provider, "start", **fields))["endpoint"]
-    assert message == [f"Provider {provider.name} does not allow /v1/rerank."]
+    assert "does not allow '/v1/rerank'" in message[0]
     provider.extra_endpoints = ["/v1/rerank"]
     provider.save()
     schema = errors(post(root, provider, "start", **fields, schema='{"type": "object"}'))["schema"]
@@ -397,3 +398,23 @@ def test_a_path_that_staff_allow_can_be_chosen_where_it_is_allowed(
     assert "a text alone is no request to /v1/rerank" in text[0]
     post(root, provider, "start", **fields)
     assert prompts_of(Batch.objects.get()) == [("line-1", json.loads(line))]
+
+
+def test_shared_schemas_that_are_too_large_together_are_an_error_of_their_field(
+    root: Client, provider: Provider
+) -> None:
+    tools = [
+        {
+            "type": "function",
+            "function": {
+                "name": f"f{number}",
+                "strict": True,
+                "parameters": large_schema(number, fields=1500),
+            },
+        }
+        for number in range(6)
+    ]
+    fields = {"prompts": "hi", "parameters": json.dumps({"tools": tools})}
+    message = errors(post(root, provider, "start", **fields))["parameters"]
+    assert "Offer fewer tools" in message[0]
+    assert not Batch.objects.exists()

@@ -172,6 +172,10 @@ def test_the_unfinished_batches_of_a_user_are_bounded_together(
     assert error["code"] == "too_many_schemas"
     assert error["param"] == "requests[2]"
     assert "MAX_SCHEMA_BYTES_PER_USER" in error["message"]
+    shared = inline({"type": "object"})
+    shared["body"] |= asking(large_schema(4000, fields=FIELDS * 4))
+    error = error_of(post(client, shared), 400)
+    assert (error["code"], error["param"]) == ("too_many_schemas", "body")
     assert "unfinished batches" in error["message"]
     file = file_of(user, content_of(*different(3)))
     late = created(client, of_file(file.public_id))
