@@ -1,6 +1,7 @@
 """Each row of the contract, with the newest official client and the last ones of older lines."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,14 @@ def faults(request: pytest.FixtureRequest, api_stack: ApiStack) -> Faults:
     python = CLIENTS[request.param]
     assert python.exists(), f"there is no {python}; `make test` installs it"
     command = [str(python), contract.__file__, api_stack.server.base_url, api_stack.server.token()]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    ended = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr
     told = [json.loads(line) for line in ended.stdout.splitlines()]
     return {one["row"]: one["fault"] for one in told}
