@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from batches.admin.result_views import reading_of
 from batches.bounds import MAX_COST, MAX_SUM
+from batches.encryption import encrypt
 from batches.models import Batch, File, Provider, Result
 from batches.runner import run_slice
 from tests.api.calling import client_of
@@ -38,8 +39,18 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
 text_of_json = st.text(st.characters(exclude_categories=()), max_size=6).map(json.dumps)
 LONG_TEXT = json.dumps(300 * "x")
+MANY_DIGITS = json.dumps("&#" + "1" * 5000)
 odd_texts = st.sampled_from(
-    [r'"\u0000"', r'"\ud800"', r'"\udfffx"', '"\u2028"', '"NaN"', r'"\\u0000"', LONG_TEXT]
+    [
+        r'"\u0000"',
+        r'"\ud800"',
+        r'"\udfffx"',
+        '"\u2028"',
+        '"NaN"',
+        r'"\\u0000"',
+        LONG_TEXT,
+        MANY_DIGITS,
+    ]
 )
 odd_numbers = st.sampled_from(
     [
@@ -151,7 +162,7 @@ def world(db: None) -> Iterator[World]:
     owner = User.objects.create_user("owner")
     admin = Client(SERVER_NAME="localhost")
     admin.force_login(User.objects.create_user("root", is_staff=True, is_superuser=True))
-    provider = Provider(name="odd", prices=PRICES)
+    provider = Provider(name="odd", prices=PRICES, api_key_encrypted=encrypt("sk-odd-0123456789"))
     made = World(provider, admin, client_of(owner), owner)
     with receiving(made.step()) as server:
         provider.base_url = url_of(server, "/v1")

@@ -108,10 +108,11 @@ async def test_the_wait_for_room_is_not_taken_from_the_time_of_a_call() -> None:
     async def call() -> None:
         async with asyncio.timeout(3600) as limit:
             limits.append(limit)
-            call_begins(limit)
+            clock = call_begins(limit)
             with memory.reading() as reading:
                 await reading.take(MOST)
                 assert limit.when() == pytest.approx(ends_at, abs=60)
+            assert clock.not_counted_s > 0
 
     with memory.reading() as before:
         await before.take(MOST)

@@ -1,30 +1,45 @@
-"""The time limit of a call, and waits that do not count towards it."""
+"""The clock of a call, and waits that do not count: they are for us, not for the provider."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_LIMIT: ContextVar[asyncio.Timeout | None] = ContextVar("time limit of the call", default=None)
+
+class CallClock:
+    """The time limit of a call, and how many seconds of it were not the provider's."""
+
+    __slots__ = ("limit", "not_counted_s")
+
+    def __init__(self, limit: asyncio.Timeout) -> None:
+        self.limit = limit
+        self.not_counted_s = 0.0
 
 
-def call_begins(limit: asyncio.Timeout) -> None:
-    """Note the time limit of the call that this task makes now."""
-    _LIMIT.set(limit)
+_CLOCK: ContextVar[CallClock | None] = ContextVar("clock of the call", default=None)
+
+
+def call_begins(limit: asyncio.Timeout) -> CallClock:
+    """Start the clock of the call that this task makes now, and return it."""
+    clock = CallClock(limit)
+    _CLOCK.set(clock)
+    return clock
 
 
 @contextmanager
 def not_counted() -> Iterator[None]:
-    """Stop the clock of the call inside the block: it waits for us, not for the provider."""
-    limit = _LIMIT.get()
-    ends_at = limit.when() if limit is not None else None
-    if limit is None or ends_at is None:
+    """Stop the clock of the call inside the block."""
+    clock = _CLOCK.get()
+    ends_at = clock.limit.when() if clock is not None else None
+    if clock is None or ends_at is None:
         yield
         return
     loop = asyncio.get_running_loop()
     began = loop.time()
-    limit.reschedule(None)
+    clock.limit.reschedule(None)
     try:
         yield
     finally:
-        limit.reschedule(ends_at + loop.time() - began)
+        waited_s = loop.time() - began
+        clock.not_counted_s += waited_s
+        clock.limit.reschedule(ends_at + waited_s)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from batches.engine.deadlines import call_begins
+from batches.engine.deadlines import CallClock, call_begins
 from batches.engine.errors import (
     AnswerRejected,
     DeadlineExceeded,
@@ -289,9 +289,10 @@ class Execution:
         self._watch.began(call)
         timeout_s = self._watch.time_limit(call, self._options.timeout_s)
         self.in_flight += 1
+        clock: CallClock | None = None
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                call_begins(limit)
+                clock = call_begins(limit)
                 return await self._send(call.request)
         except ProviderError as error:
             return error
@@ -310,7 +311,8 @@ class Execution:
         finally:
             self.in_flight -= 1
             call.done_at = time.monotonic()
-            call.latency_s = call.done_at - call.began_at
+            waited_s = clock.not_counted_s if clock else 0.0
+            call.latency_s = call.done_at - call.began_at - waited_s
             call.busy_s += call.latency_s
             call.calls += 1
 

@@ -1,9 +1,9 @@
 """The bytes of requests and replies that the slices of this process hold, bounded together.
 
-A slice counts a request from when it is read from the database, and its reply from the first byte,
-until its outcome is stored. What would go beyond the bound waits until something is stored. Two go
-on all the same, so that none waits for ever: one reply at a time, and the requests of a slice that
-holds nothing else.
+A slice counts a request from when it is prepared, and its reply from the first byte, until its
+outcome is stored; the few prompts that it reads at once come on top. What would go beyond the bound
+waits until something is stored. Two go on all the same, so that none waits for ever: one reply at a
+time, and the requests of a slice that holds nothing else.
 """
 
 import sys
