@@ -136,7 +136,8 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.
 INSTALLED_APPS = [
     # Before the admin, whose templates it replaces.
     "unfold",
-    "django.contrib.admin",
+    # The pages of the admin are found by config.urls: a command and a worker do without them.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",

@@ -7,6 +7,8 @@ from django.views.generic import RedirectView
 from batches.api.unknown import UnknownPath
 from config.health import healthz, readyz
 
+admin.autodiscover()
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
