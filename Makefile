@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint format screenshots fuzz bench requirements clean
+.PHONY: help install demo serve test test-all lint format screenshots fuzz bench requirements clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -48,10 +48,18 @@ demo: install ## run examples/prompts.jsonl against a simulated provider
 serve: install ## run web server, worker, sweeper, broker and a simulated provider (ARGS="--port 8001")
 	@exec $(BIN)/python manage.py serve --simulate $(ARGS)
 
-# Most of the tests wait for other processes, so more of them run at once than there are cores.
-# When many fail the rest is not waited for: each may run into its time limit.
-test: $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-openai-2/.installed $(VENV)-model/.installed ## run the tests (ARGS="tests/engine -n 0")
-	@$(BIN)/python -m pytest -n 3 --dist worksteal --maxfail 40 --cov --cov-report=term $(ARGS)
+# More run at once than there are cores, since many wait for a provider or another process. When
+# many fail the rest is not waited for: each may run into its time limit.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal --maxfail 40
+TEST_NEEDS := $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-openai-2/.installed $(VENV)-model/.installed
+
+test: $(VENV)/.dev-installed ## run the tests that need no servers, browsers or signals (ARGS="tests/engine -n 0")
+	@$(PYTEST) --ignore tests/processes $(COVERAGE) $(ARGS)
+
+test-all: COVERAGE := --cov --cov-report=
+test-all: test $(TEST_NEEDS) ## run all tests, those of storage also on PostgreSQL
+	@$(PYTEST) tests/processes --cov --cov-append --cov-report=term
+	@$(BIN)/python -m tests.on_postgresql -n 3 --dist worksteal --maxfail 40
 
 lint: $(VENV)/.dev-installed ## check style, types, imports and migrations
 	@$(BIN)/ruff check .

@@ -26,7 +26,7 @@ Faults = dict[str, str | None]
 def faults(request: pytest.FixtureRequest, api_stack: ApiStack) -> Faults:
     """What is wrong with each row, as this client sees it."""
     python = CLIENTS[request.param]
-    assert python.exists(), f"there is no {python}; `make test` installs it"
+    assert python.exists(), f"there is no {python}; `make test-all` installs it"
     command = [str(python), contract.__file__, api_stack.server.base_url, api_stack.server.token()]
     ended = subprocess.run(
         command,

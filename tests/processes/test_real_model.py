@@ -55,7 +55,7 @@ class LlamaServer(Server):
     """llama.cpp's own server."""
 
     def launch(self) -> OwnedProcess:
-        assert PYTHON.exists(), f"there is no {PYTHON}; `make test` installs it"
+        assert PYTHON.exists(), f"there is no {PYTHON}; `make test-all` installs it"
         return OwnedProcess([str(PYTHON), str(HERE.with_name("llama_server.py")), str(self.port)])
 
     def answers(self) -> bool:

@@ -1,0 +1,67 @@
+"""Run the tests of what is stored on PostgreSQL, which `make test` runs on SQLite.
+
+`python -m tests.on_postgresql` starts a server of its own; what follows goes to pytest.
+"""
+
+import os
+import sys
+
+import pytest
+
+from tests.servers import PostgresServer
+
+FILES = (
+    "tests/admin/test_cost_of_pages.py",
+    "tests/admin/test_new_batch.py",
+    "tests/admin/test_permissions.py",
+    "tests/api/test_batches.py",
+    "tests/api/test_budgets.py",
+    "tests/api/test_files.py",
+    "tests/api/test_lists.py",
+    "tests/api/test_results.py",
+    "tests/api/test_schema_costs.py",
+    "tests/api/test_slow_readers.py",
+    "tests/api/test_tokens.py",
+    "tests/api/test_uploads.py",
+    "tests/test_any_reply.py",
+    "tests/test_budgets.py",
+    "tests/test_bulk.py",
+    "tests/test_callbacks.py",
+    "tests/test_deleting.py",
+    "tests/test_deliveries.py",
+    "tests/test_export.py",
+    "tests/test_export_csv.py",
+    "tests/test_finishing.py",
+    "tests/test_ingest.py",
+    "tests/test_leases.py",
+    "tests/test_line_separators.py",
+    "tests/test_memory.py",
+    "tests/test_models.py",
+    "tests/test_pauses.py",
+    "tests/test_preparing.py",
+    "tests/test_provider_at.py",
+    "tests/test_purging.py",
+    "tests/test_races.py",
+    "tests/test_reading.py",
+    "tests/test_refused_rows.py",
+    "tests/test_result_pages.py",
+    "tests/test_results.py",
+    "tests/test_runner.py",
+    "tests/test_services.py",
+    "tests/test_webhooks.py",
+)
+
+
+def main(options: list[str]) -> int:
+    """Run pytest with these options; return its exit status."""
+    with PostgresServer() as server:
+        # Before Django reads them, here and in the processes of pytest-xdist.
+        os.environ["DATABASE_URL"] = server.create_database()
+        os.environ["SECRET_KEY"] = "only for tests"
+        os.environ["PROVIDER_PRIVATE_HOSTS"] = "127.0.0.1"
+        os.environ["WEBHOOK_PRIVATE_HOSTS"] = "127.0.0.1"
+        return pytest.main([*options, *FILES])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
