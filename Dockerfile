@@ -24,6 +24,7 @@ WORKDIR /srv/app
 COPY manage.py ./
 COPY config ./config
 COPY batches ./batches
+COPY simulator ./simulator
 # What the admin looks like; collecting needs settings, but nothing that they name.
 RUN mkdir staticfiles \
     && DATA_DIR=/tmp/build python manage.py collectstatic --noinput --verbosity 0 \

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import connection
 
-from batches.database_sessions import limit_transaction
+from batches.models.database_sessions import limit_transaction
 
 Row = Sequence[Any]
 

@@ -16,15 +16,17 @@ from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.dispatch import receiver
 
-from batches import breaker, deliveries, sweeper
-from batches.finishing import finish_batch
-from batches.heartbeats import Heartbeat
+from batches.ending.finishing import finish_batch
+from batches.intake.reading import read_input, to_read
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Slot
-from batches.providers import ProviderMisconfigured
-from batches.reading import read_input, to_read
-from batches.runner import SliceLimits, SliceReport, run_slice
+from batches.providers import breaker
+from batches.providers.configured import ProviderMisconfigured
+from batches.runner.run import SliceLimits, SliceReport, run_slice
 from batches.stop_signal import StopSignal
+from batches.webhooks import deliveries
+from batches.workers import sweeper
+from batches.workers.heartbeats import Heartbeat
 
 logger = logging.getLogger(__name__)
 

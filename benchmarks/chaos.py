@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.owned_process import OwnedProcess
 from tests.processes.stack import DatabaseKind, Stack, servers, stack_on
 from tests.servers import ServerNotStarted, redis_binary, valkey_binary

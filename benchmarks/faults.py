@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from itertools import count
 
-from batches.simulator import Behaviour
-from batches.simulator.behaviour import plan_call
-from batches.simulator.effects import Answer
 from benchmarks.tools import (
     Row,
     data_folder,
@@ -14,6 +11,9 @@ from benchmarks.tools import (
     provider_process,
     summary_of,
 )
+from simulator import Behaviour
+from simulator.behaviour import plan_call
+from simulator.effects import Answer
 
 TITLE = "2,000 prompts of 0.1 s, window 100, 12 % of the calls fail in mixed ways, SQLite"
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from batches.engine.processor import ProcessedBatch, process_prompt_batch
-from batches.provider_client import ProviderClient
+from batches.providers.client import ProviderClient
 from benchmarks.tools import Row, prompt_text, provider_process
 
 TITLE = "5 prompts of 0.5 s"

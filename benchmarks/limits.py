@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import httpx
 
-from batches.simulator import Behaviour
 from benchmarks.tools import Row
 from benchmarks.workers import fresh_stack, seconds_until_done
+from simulator import Behaviour
 from tests.processes.stack import Stack
 
 TITLE = "A provider that allows 50 requests/s, or 20,000 tokens/s; PostgreSQL with Redis"

@@ -20,7 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal, get_args
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.outages.door import KINDS, Kind
 from tests.outages.names import NO_NAMESPACE, can_have_own_names
 from tests.outages.site import ENTRANCES, Account, Entrance, Run, Site, Work, site_on

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from batches.simulator import Behaviour
-from batches.simulator.behaviour import plan_call
 from benchmarks.tools import (
     DOCS,
     Row,
@@ -18,6 +16,8 @@ from benchmarks.tools import (
     provider_process,
     summary_of,
 )
+from simulator import Behaviour
+from simulator.behaviour import plan_call
 
 TITLE = "2,000 prompts, lognormal latency (median 0.3 s, sigma 0.8), window 100, SQLite"
 PROMPTS = 2000

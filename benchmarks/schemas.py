@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from batches.engine.ladder import judge_reply
 from batches.engine.records import LadderOptions, PreparedRequest, Reply, Usage
-from batches.engine.schemas import response_model
+from batches.engine.schemas.schemas import response_model
+from batches.engine.structured.ladder import judge_reply
 from benchmarks.tools import Row
 
 TITLE = "A schema of 20 fields"

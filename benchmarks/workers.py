@@ -8,8 +8,8 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 
-from batches.simulator import Behaviour, SimulatedProvider
 from benchmarks.tools import Row, provider_process
+from simulator import Behaviour, SimulatedProvider
 from tests.processes.stack import DatabaseKind, Stack, servers, stack_on
 from tests.servers import redis_binary, valkey_binary
 

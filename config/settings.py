@@ -10,7 +10,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
-from batches.connection_timeouts import libpq_options, socket_options
+from batches.net.connection_timeouts import libpq_options, socket_options
 from config.embedded import broker_transport_options, broker_url
 
 env = environ.Env()

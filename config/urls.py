@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from batches.api.unknown import UnknownPath
+from batches.api.http.unknown import UnknownPath
 from config.health import healthz, readyz
 
 admin.autodiscover()

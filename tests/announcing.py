@@ -7,10 +7,10 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from batches import webhooks
-from batches.deliveries import delivery_due, end_batch
 from batches.lifecycle import BatchStatus
 from batches.models import EVENT_TYPES, Batch, Provider, WebhookDelivery, WebhookEndpoint
+from batches.webhooks import endpoints as webhook_endpoints
+from batches.webhooks.deliveries import delivery_due, end_batch
 from tests.makers import batch_of
 from tests.scripted_server import closed_port
 
@@ -25,8 +25,8 @@ def batch_owned_by(owner: User, provider: Provider) -> Batch:
 
 def subscribed(
     owner: User, url: str = "https://example.com/hook", *event_types: str
-) -> webhooks.WithSecret:
-    return webhooks.create_endpoint(
+) -> webhook_endpoints.WithSecret:
+    return webhook_endpoints.create_endpoint(
         owner, name="hook", url=url, event_types=event_types or EVENT_TYPES
     )
 

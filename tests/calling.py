@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from batches.addresses import AddressPolicy
 from batches.engine.errors import ProviderError
 from batches.engine.records import PreparedRequest
-from batches.provider_client import ProviderClient
-from batches.ways_out import WayOut
+from batches.net.addresses import AddressPolicy
+from batches.net.ways_out import WayOut
+from batches.providers.client import ProviderClient
 from tests.scripted_server import ScriptedServer, Step
 from tests.waiting import PATIENCE_S
 

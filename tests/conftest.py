@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from batches.models import Provider
-from batches.simulator import SimulatedProvider
+from simulator import SimulatedProvider
 
 # A busy machine is no reason to fail.
 hypothesis.settings.register_profile(

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from batches import services
-from batches.inputs import NewPrompt
+from batches.actions import batches as batch_actions
+from batches.inputs.prompt_files import NewPrompt
 from batches.models import Batch, Provider
 from tests.makers import options
 
@@ -44,4 +44,4 @@ def batch_of_schemas(
         NewPrompt(n + 1, f"id-{n}", json.dumps(asking(large_schema(first + n, fields=fields))))
         for n in range(count)
     ]
-    return services.create_batch(provider, prompts, options(**changes))
+    return batch_actions.create_batch(provider, prompts, options(**changes))

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 
-from batches.engine.announced import announced_limits
 from batches.engine.errors import ProviderError, RateLimited
 from batches.engine.execute import Execution, ExecutionOptions
+from batches.engine.rates.announced import announced_limits
 from batches.engine.records import Exchange, PreparedRequest, Reply, Usage
-from batches.governor import Governor
-from batches.model_calls import Turn
-from batches.rate_limits import Amounts, Answer, Limits, LocalLimits, News, per_minute
-from batches.simulator.limit import RateLimit
+from batches.limits.governor import Governor
+from batches.limits.model_calls import Turn
+from batches.limits.rate_limits import Amounts, Answer, Limits, LocalLimits, News, per_minute
+from simulator.limit import RateLimit
 from tests.engine.makers import reply, request
 from tests.virtual_time import in_virtual_time
 

@@ -4,19 +4,19 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from batches import services
+from batches.actions import batches as batch_actions
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome, Usage
-from batches.inputs import InputOptions, LineError, NewPrompt, read_prompts
-from batches.leases import Lease
+from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, read_prompts
+from batches.leases.chunks import Lease
 from batches.models import Batch, Prompt, Provider
-from batches.results import ChunkOutcomes
+from batches.runner.results import ChunkOutcomes
 
 MODEL = "simulated-small"
 
 
-def options(**changes: Any) -> services.BatchOptions:
-    return services.BatchOptions(**{"defaults": {"model": MODEL}, **changes})
+def options(**changes: Any) -> batch_actions.BatchOptions:
+    return batch_actions.BatchOptions(**{"defaults": {"model": MODEL}, **changes})
 
 
 def prompts_of(texts: Iterable[str]) -> list[NewPrompt | LineError]:
@@ -35,7 +35,7 @@ def batch_of(provider: Provider, texts: Sequence[str] | int, **changes: Any) -> 
     """A batch that is ready to run."""
     if isinstance(texts, int):
         texts = [f"prompt {number}" for number in range(texts)]
-    return services.create_batch(provider, prompts_of(texts), options(**changes))
+    return batch_actions.create_batch(provider, prompts_of(texts), options(**changes))
 
 
 def outcomes_of(lease: Lease, *, failed: Sequence[int] = ()) -> list[Outcome]:

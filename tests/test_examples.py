@@ -1,7 +1,7 @@
 """The prompts that `make demo` runs."""
 
 from batches.engine.endpoints import ENDPOINTS
-from batches.inputs import InputOptions, NewPrompt, read_prompts
+from batches.inputs.prompt_files import InputOptions, NewPrompt, read_prompts
 from tests.processes.stack import ROOT
 
 

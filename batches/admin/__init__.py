@@ -1,8 +1,10 @@
 """The admin: where batches are made, watched and understood. One module for each kind of page.
 
-Every action calls the same services as the API.
+Every action calls the same functions as the API.
 """
 
-from batches.admin import batches, files, providers, tokens, users, webhooks
+from batches.admin import files, tokens, users, webhooks
+from batches.admin.batches import admin as batches
+from batches.admin.providers import admin as providers
 
 __all__ = ["batches", "files", "providers", "tokens", "users", "webhooks"]

@@ -10,12 +10,12 @@ from django.db.models import Count, F, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils import timezone
 
-from batches.admin.batch_page import Progress, colour_of, progress_of
-from batches.admin.costs import unpriced
-from batches.admin.failures import failures_of
-from batches.admin.provider_state import ProviderState, provider_states
+from batches.admin.batches.costs import unpriced
+from batches.admin.batches.failures import failures_of
+from batches.admin.batches.page import Progress, colour_of, progress_of
+from batches.admin.batches.timing import Timing, timing_of
+from batches.admin.providers.state import ProviderState, provider_states
 from batches.admin.samples import samples_of
-from batches.admin.timing import Timing, timing_of
 from batches.admin.workers import WorkerState, worker_states
 from batches.lifecycle import TERMINAL
 from batches.models import Batch, Provider

@@ -11,11 +11,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from batches.admin.base import MachineMade, allowed
-from batches.admin.downloads import bytes_of, download
-from batches.files import FileConflict, delete_file
+from batches.admin.batches.downloads import bytes_of, download
+from batches.files.files import FileConflict, delete_file
 from batches.formats import size
 from batches.models import File
-from batches.outputs import visible_files
+from batches.output.files import visible_files
 
 
 @admin.register(File)

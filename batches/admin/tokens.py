@@ -13,7 +13,7 @@ from django.utils import timezone
 from batches.admin.base import MachineMade, note, page_context
 from batches.admin.widgets import Choice, Text
 from batches.models import ApiToken
-from batches.tokens import create_token
+from batches.secrets.tokens import create_token
 
 
 class TokenForm(forms.Form):

@@ -16,7 +16,7 @@ from batches.admin.base import MachineMade, allowed, note, page_context
 from batches.admin.widgets import Choice, Text
 from batches.errors import NotPossible
 from batches.models import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
-from batches.webhooks import UrlRefused, create_endpoint, delete_endpoint, send_sample
+from batches.webhooks.endpoints import UrlRefused, create_endpoint, delete_endpoint, send_sample
 
 
 class EndpointForm(forms.Form):

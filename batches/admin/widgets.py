@@ -14,7 +14,7 @@ from unfold.widgets import (
     TEXTAREA_CLASSES,
 )
 
-from batches.lines import LineRefused, storable_value
+from batches.inputs.request_lines import LineRefused, storable_value
 
 
 def _classes(names: list[str]) -> dict[str, str]:

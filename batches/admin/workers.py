@@ -7,8 +7,8 @@ from typing import Literal
 from django.db.models import DateTimeField, ExpressionWrapper
 from django.db.models.functions import Now
 
-from batches.heartbeats import HEARTBEAT_S, MISSED
 from batches.models import Slot, Worker
+from batches.workers.heartbeats import HEARTBEAT_S, MISSED
 
 SHOWN = 50
 

@@ -6,8 +6,8 @@ from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
-from batches.api.pages import invalid
-from batches.engine.wording import supported
+from batches.api.http.pages import invalid
+from batches.engine.text.wording import supported
 from batches.lifecycle import BatchStatus
 
 # The official client writes a list so.

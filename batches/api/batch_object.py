@@ -6,16 +6,16 @@ from typing import Any, Literal
 from django.db.models import QuerySet
 from pydantic import BaseModel
 
-from batches.addresses import without_addresses
-from batches.api.json_items import FirstItems
-from batches.api.pages import Page
+from batches.api.http.json_items import FirstItems
+from batches.api.http.pages import Page
+from batches.ending.report import stored_report
 from batches.engine.records import Schedule
 from batches.engine.timing import TimingStats
+from batches.leases.waiting import waiting_of, with_waiting
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch
-from batches.outputs import error_id, output_id
-from batches.report import stored_report
-from batches.waiting import waiting_of, with_waiting
+from batches.net.addresses import without_addresses
+from batches.output.files import error_id, output_id
 
 LISTED_ERRORS = 10
 

@@ -6,17 +6,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from batches.actions.batches import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions
 from batches.api.errors import ApiError
-from batches.api.view import RequestModel
+from batches.api.http.view import RequestModel
 from batches.api.webhook_objects import Url
 from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.records import Schedule
 from batches.engine.retry import RetryPolicy
-from batches.engine.wording import named
-from batches.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
-from batches.lines import LineRefused, check_depth, endpoint_of
-from batches.services import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions
+from batches.engine.text.wording import named
+from batches.files.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
+from batches.inputs.request_lines import LineRefused, check_depth, endpoint_of
 
 LONGEST_WINDOW = timedelta(days=30)
 MAX_KEY_CHARS = 255

@@ -9,7 +9,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from batches import services
+from batches.actions import batches as batch_actions
+from batches.actions.idempotency import Identity, KeyReused, create_once, digest_of
 from batches.api.batch_filters import PARAMETERS as FILTERS
 from batches.api.batch_filters import chosen_batches
 from batches.api.batch_object import (
@@ -24,27 +25,26 @@ from batches.api.batch_object import (
 )
 from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch, dollars
 from batches.api.errors import ApiError
-from batches.api.pages import list_page
-from batches.api.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.api.http.pages import list_page
+from batches.api.http.view import ApiView, find, for_user, owner_of, parse_body, reply
 from batches.api.webhook_objects import WebhookDeliveryPage
 from batches.api.webhooks import PAGE_PARAMETERS as DELIVERY_PARAMETERS
 from batches.api.webhooks import delivery_page, url_refused
-from batches.engine.schema_bill import CHECKED_BYTES
-from batches.engine.wording import quoted
-from batches.files import unexpired
-from batches.idempotency import Identity, KeyReused, create_once, digest_of
-from batches.inputs import (
+from batches.engine.structured.schema_bill import CHECKED_BYTES
+from batches.engine.text.wording import quoted
+from batches.files.files import unexpired
+from batches.inputs.prompt_files import (
     InputOptions,
     LineError,
     NewPrompt,
     prompts_of_objects,
     prompts_of_texts,
 )
+from batches.intake.reading import model_of
+from batches.intake.tally import InputRefused
 from batches.models import Batch, File, Provider, WebhookDelivery
-from batches.reading import model_of
-from batches.routing import NoProvider, any_provider, check_endpoint, choose_provider
-from batches.tally import InputRefused
-from batches.webhooks import UrlRefused, callback_secret, check_url
+from batches.providers.routing import NoProvider, any_provider, check_endpoint, choose_provider
+from batches.webhooks.endpoints import UrlRefused, callback_secret, check_url
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -132,7 +132,7 @@ class BatchView(ApiView):
     )
     def delete(self, request: Request, batch_id: str) -> Response:
         """Delete a batch that has ended, with its results and output files."""
-        services.delete_batch(found(request, batch_id))
+        batch_actions.delete_batch(found(request, batch_id))
         return reply(DeletedBatch(id=batch_id))
 
 
@@ -147,7 +147,7 @@ class CancelView(ApiView):
     )
     def post(self, request: Request, batch_id: str) -> Response:
         """Send nothing more. Calls in flight are finished, and what has a result keeps it."""
-        return reply(shown(services.cancel_batch(found(request, batch_id))))
+        return reply(shown(batch_actions.cancel_batch(found(request, batch_id))))
 
 
 class ResumeView(ApiView):
@@ -167,7 +167,7 @@ class ResumeView(ApiView):
         """
         batch = found(request, batch_id)
         asked = parse_body(request, ResumeBatch)
-        services.resume_batch(
+        batch_actions.resume_batch(
             batch, max_cost=dollars(asked.max_cost), max_tokens_total=asked.max_tokens_total
         )
         return reply(shown(batch))
@@ -184,7 +184,7 @@ class RetryView(ApiView):
     )
     def post(self, request: Request, batch_id: str) -> Response:
         """Run again the prompts that failed, expired or were cancelled; the others stay."""
-        return reply(shown(services.retry_batch(found(request, batch_id))))
+        return reply(shown(batch_actions.retry_batch(found(request, batch_id))))
 
 
 class CallbackDeliveriesView(ApiView):
@@ -245,22 +245,22 @@ def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
             check_url(asked.callback_url)
         except UrlRefused as error:
             raise url_refused(error, asked.callback_url, param="callback_url") from error
-    origin = services.Origin(identity.owner, identity.key, identity.digest)
+    origin = batch_actions.Origin(identity.owner, identity.key, identity.digest)
     try:
         if asked.input_file_id is not None:
             return _of_file(request, asked, origin)
         return _inline(request, asked, origin)
     except NoProvider as error:
         raise ApiError(400, str(error), code=error.code, param=error.param) from error
-    except services.NoPrice as error:
+    except batch_actions.NoPrice as error:
         raise ApiError(400, str(error), code="invalid_value", param="max_cost") from error
 
 
-def _of_file(request: Request, asked: CreateBatch, origin: services.Origin) -> Batch:
+def _of_file(request: Request, asked: CreateBatch, origin: batch_actions.Origin) -> Batch:
     file_id = asked.input_file_id or ""
     file = for_user(unexpired(), owner_of(request)).filter(public_id=file_id).first()
     provider, fault = _provider_for_file(request, asked, file)
-    return services.create_batch_of_file(
+    return batch_actions.create_batch_of_file(
         provider, file, file_id, asked.options(), origin=origin, fault=fault
     )
 
@@ -292,7 +292,7 @@ def _provider(request: Request, asked: CreateBatch, model: object) -> Provider:
     )
 
 
-def _inline(request: Request, asked: CreateBatch, origin: services.Origin) -> Batch:
+def _inline(request: Request, asked: CreateBatch, origin: batch_actions.Origin) -> Batch:
     _check_number(asked)
     provider = _provider(request, asked, _first_model(asked))
     items = _items(asked, provider)
@@ -300,7 +300,7 @@ def _inline(request: Request, asked: CreateBatch, origin: services.Origin) -> Ba
     if errors:
         raise _refused_line(errors, asked)
     try:
-        return services.create_inline_batch(provider, items, asked.options(), origin=origin)
+        return batch_actions.create_inline_batch(provider, items, asked.options(), origin=origin)
     except InputRefused as error:
         raise _refused_line(error.errors, asked) from error
 

@@ -27,10 +27,10 @@ from rest_framework.response import Response
 
 from batches.api.request_id import current_request_id
 from batches.engine.errors import PromptRejected
-from batches.engine.wording import dotted
+from batches.engine.text.wording import dotted
 from batches.errors import NotPossible
-from batches.explanations import explained
-from batches.files import FileConflict, FileRefused
+from batches.files.files import FileConflict, FileRefused
+from batches.inputs.explanations import explained
 
 logger = logging.getLogger(__name__)
 

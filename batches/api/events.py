@@ -14,9 +14,9 @@ from rest_framework.request import Request
 
 from batches.api.batch_object import BatchObject, batch_object, readable_batches
 from batches.api.batches import found
-from batches.api.streaming import is_asynchronous, let_go
-from batches.api.view import ApiView
-from batches.engine.json_text import one_line
+from batches.api.http.streaming import is_asynchronous, let_go
+from batches.api.http.view import ApiView
+from batches.engine.text.json_text import one_line
 from batches.lifecycle import TERMINAL
 
 LOOK_EVERY_S = 1.0

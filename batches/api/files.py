@@ -13,11 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import refused
-from batches.api.multipart import FileForm, form_of
-from batches.api.pages import Page, list_page
-from batches.api.streaming import streamed
-from batches.api.view import ApiView, find, for_user, owner_of, reply
-from batches.files import (
+from batches.api.http.multipart import FileForm, form_of
+from batches.api.http.pages import Page, list_page
+from batches.api.http.streaming import streamed
+from batches.api.http.view import ApiView, find, for_user, owner_of, reply
+from batches.files.files import (
     LONGEST_LIFE_S,
     SHORTEST_LIFE_S,
     NewFile,
@@ -27,7 +27,7 @@ from batches.files import (
     unexpired,
 )
 from batches.models import File
-from batches.outputs import content_length, is_incomplete, output_lines, visible_files
+from batches.output.files import content_length, is_incomplete, output_lines, visible_files
 
 MAX_PAGE = 10_000
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import ApiError
-from batches.api.view import ApiView, reply
+from batches.api.http.view import ApiView, reply
 from batches.models import Provider
 
 

@@ -10,14 +10,14 @@ from pydantic import BaseModel
 from rest_framework.request import Request
 
 from batches.api.batches import found
-from batches.api.pages import NO_SUCH_PLACE, Page, invalid, limit_of
-from batches.api.view import ApiView
+from batches.api.http.pages import NO_SUCH_PLACE, Page, invalid, limit_of
+from batches.api.http.view import ApiView
 from batches.engine.errors import FailureKind
-from batches.engine.wording import supported
-from batches.export import DetailedPage, DetailedRow, detailed_page, request_id, result_line
+from batches.engine.text.wording import supported
 from batches.formats import microseconds
 from batches.lifecycle import TERMINAL
 from batches.models import Batch, Prompt, Result
+from batches.output.jsonl import DetailedPage, DetailedRow, detailed_page, request_id, result_line
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000

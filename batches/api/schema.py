@@ -19,7 +19,7 @@ from rest_framework.request import Request
 
 from batches.api.errors import ErrorEnvelope, no_such_path
 from batches.api.examples import EXAMPLES
-from batches.api.view import ApiView
+from batches.api.http.view import ApiView
 from batches.api.webhook_objects import WebhookEventObject
 
 REFERENCE = "#/components/schemas/{model}"
@@ -68,7 +68,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
     """How a client says who it is."""
 
-    target_class = "batches.api.authentication.TokenAuthentication"
+    target_class = "batches.api.http.authentication.TokenAuthentication"
     name = "token"
 
     def get_security_definition(self, _schema: AutoSchema) -> dict[str, Any]:

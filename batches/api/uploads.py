@@ -11,12 +11,12 @@ from rest_framework.response import Response
 
 from batches.api.errors import ApiError
 from batches.api.files import ExpiresAfter, FileObject, Purpose, file_object
-from batches.api.multipart import PartForm, form_of
-from batches.api.view import ApiView, RequestModel, find, owner_of, parse_body, reply
-from batches.engine.wording import value_text
-from batches.files import NewFile, safe_filename
+from batches.api.http.multipart import PartForm, form_of
+from batches.api.http.view import ApiView, RequestModel, find, owner_of, parse_body, reply
+from batches.engine.text.wording import value_text
+from batches.files.files import NewFile, safe_filename
+from batches.files.uploads import MAX_PARTS, add_part, begin_upload, cancel_upload, complete_upload
 from batches.models import Upload
-from batches.uploads import MAX_PARTS, add_part, begin_upload, cancel_upload, complete_upload
 
 
 class NewUpload(RequestModel):

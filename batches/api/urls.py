@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, re_path
 
 from batches.api import batches, events, files, models, results, schema, uploads, webhooks
-from batches.api.unknown import UnknownPath
+from batches.api.http.unknown import UnknownPath
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *files.urlpatterns,

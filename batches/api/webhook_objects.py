@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from batches.addresses import without_addresses
-from batches.api.pages import Page
-from batches.api.view import RequestModel
+from batches.api.http.pages import Page
+from batches.api.http.view import RequestModel
 from batches.models import WebhookDelivery, WebhookEndpoint
-from batches.webhooks import WithSecret, secret_hint
+from batches.net.addresses import without_addresses
+from batches.webhooks.endpoints import WithSecret, secret_hint
 
 EventType = Literal["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"]
 Name = Annotated[str, Field(min_length=1, max_length=100, examples=["production"])]

@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import ApiError
-from batches.api.pages import list_page
-from batches.api.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.api.http.pages import list_page
+from batches.api.http.view import ApiView, find, for_user, owner_of, parse_body, reply
 from batches.api.webhook_objects import (
     DeletedWebhookEndpoint,
     NewWebhookEndpoint,
@@ -27,9 +27,9 @@ from batches.api.webhook_objects import (
     endpoint_object,
     with_secret,
 )
-from batches.engine.wording import value_text
+from batches.engine.text.wording import value_text
 from batches.models import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
-from batches.webhooks import (
+from batches.webhooks.endpoints import (
     UrlRefused,
     create_endpoint,
     delete_endpoint,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Path = tuple[str | int, ...]
-# How the body of a reply is read; `batches.engine.reply_dialects` has a reader for each form.
+# How the body of a reply is read; `batches.engine.replies.dialects` has a reader for each form.
 ReplyForm = Literal["chat", "response", "embeddings", "moderation", "images", "video", "json"]
 
 MAX_PATH_CHARS = 64

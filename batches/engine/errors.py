@@ -29,9 +29,9 @@ While no call to a target is answered, errors that a dead target gives cost no a
 from enum import StrEnum
 from typing import ClassVar
 
-from batches.engine.announced import AnnouncedLimits
-from batches.engine.pace_rules import Unit
 from batches.engine.plain_text import storable_text
+from batches.engine.rates.announced import AnnouncedLimits
+from batches.engine.rates.pace_rules import Unit
 
 
 class FailureKind(StrEnum):

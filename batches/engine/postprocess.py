@@ -3,9 +3,9 @@
 import logging
 
 from batches.engine.errors import AnswerRejected, InternalError, ProviderError
-from batches.engine.ladder import judge_reply
 from batches.engine.plain_text import storable_text
 from batches.engine.records import Exchange, Judgement, LadderOptions, Outcome, Reply
+from batches.engine.structured.ladder import judge_reply
 
 logger = logging.getLogger(__name__)
 

@@ -6,25 +6,25 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from batches.engine.asked import (
+from batches.engine.endpoints import EndpointRules, rules_of
+from batches.engine.errors import FailureKind, PromptRejected
+from batches.engine.records import MAX_TOKENS, Outcome, PreparedRequest, PromptSpec
+from batches.engine.replies.tool_choice import NO_TOOLS, tool_demand
+from batches.engine.schemas.described import described_schema
+from batches.engine.schemas.keywords import Schema
+from batches.engine.schemas.schemas import response_model, schema_of
+from batches.engine.schemas.strict import StrictProblem
+from batches.engine.schemas.strict_form import strict_form
+from batches.engine.structured.asked import (
     AskedSchema,
     asked_schemas,
     tool_names,
     with_strict_form,
 )
-from batches.engine.classes import class_model, type_name
-from batches.engine.described import described_schema
-from batches.engine.endpoints import EndpointRules, rules_of
-from batches.engine.errors import FailureKind, PromptRejected
-from batches.engine.keywords import Schema
-from batches.engine.known_schemas import KnownSchemas
-from batches.engine.records import MAX_TOKENS, Outcome, PreparedRequest, PromptSpec
-from batches.engine.schemas import response_model, schema_of
-from batches.engine.sendable import text_fault, unsendable
-from batches.engine.strict import StrictProblem
-from batches.engine.strict_form import strict_form
-from batches.engine.tool_choice import NO_TOOLS, tool_demand
-from batches.engine.wording import described, missing, type_text, wrong_type, wrong_value
+from batches.engine.structured.classes import class_model, type_name
+from batches.engine.structured.known_schemas import KnownSchemas
+from batches.engine.text.sendable import text_fault, unsendable
+from batches.engine.text.wording import described, missing, type_text, wrong_type, wrong_value
 
 # Fields by which some gateways let a request choose its own destination or credentials.
 FORBIDDEN_FIELDS = frozenset({"api_base", "api_key", "base_url", "extra_headers"})

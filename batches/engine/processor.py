@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from batches.engine.classes import class_model
 from batches.engine.endpoints import CHAT
 from batches.engine.errors import ConfigError, ProviderError
 from batches.engine.execute import (
@@ -20,8 +19,6 @@ from batches.engine.execute import (
     ExecutionOptions,
     Send,
 )
-from batches.engine.known_schemas import KnownSchemas
-from batches.engine.ladder import judge_reply
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import (
     asks_for_schema,
@@ -38,6 +35,9 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
+from batches.engine.structured.classes import class_model
+from batches.engine.structured.known_schemas import KnownSchemas
+from batches.engine.structured.ladder import judge_reply
 from batches.engine.timing import TimingStats, timing_stats
 
 logger = logging.getLogger(__name__)

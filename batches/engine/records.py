@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from batches.engine.announced import AnnouncedLimits
 from batches.engine.errors import AnswerRejected, FailureKind, ProviderError
+from batches.engine.rates.announced import AnnouncedLimits
 
 Schedule = Literal["rolling", "lockstep"]
 OutcomeStatus = Literal["succeeded", "failed"]

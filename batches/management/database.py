@@ -5,7 +5,7 @@ from django.core.management import call_command
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from batches.management.usage import UsageError
+from batches.management.bulk.usage import UsageError
 
 
 def check_database() -> None:

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from batches.engine.endpoints import ENDPOINTS, check_path
-from batches.prices import PriceList
+from batches.limits.prices import PriceList
 
 MAX_EXTRA_ENDPOINTS = 100
 

@@ -17,10 +17,8 @@ from typing import cast
 
 from django.conf import settings
 
-from batches import breaker
 from batches.engine.errors import ProviderError
 from batches.engine.execute import Execution, ExecutionOptions, Stop, gather_all
-from batches.engine.ladder import judge_reply
 from batches.engine.liveness import Patience
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.records import (
@@ -32,10 +30,12 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
+from batches.engine.structured.ladder import judge_reply
+from batches.leases.waiting import WaitingNow
 from batches.models import Batch
-from batches.provider_client import ProviderClient
-from batches.providers import provider_client
-from batches.results import Activity, ChunkOutcomes
+from batches.providers import breaker
+from batches.providers.client import ProviderClient
+from batches.providers.configured import provider_client
 from batches.runner.board import ProviderBoard
 from batches.runner.database import PatientDatabase, in_database
 from batches.runner.fair_share import FairShare
@@ -43,11 +43,11 @@ from batches.runner.holdings import HeldChunk, Holdings
 from batches.runner.memory import Memory
 from batches.runner.preparing import Preparation
 from batches.runner.quarantine import take_blamed
+from batches.runner.results import Activity, ChunkOutcomes
 from batches.runner.store import SliceStore
 from batches.runner.sure_store import SureStore
 from batches.runner.waiting import waiting_of
 from batches.stop_signal import StopSignal
-from batches.waiting import WaitingNow
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Mapping
 
-from batches import outages
 from batches.engine.liveness import Away
 from batches.engine.outages import SharedOutages
-from batches.outages import OutageNow
+from batches.providers import outages
+from batches.providers.outages import OutageNow
 from batches.runner.database import PatientDatabase
 
 # A probe that takes longer no longer keeps other runners from theirs.

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from batches.budget import BUDGET_SPENT, ZERO, Budget
 from batches.engine.records import Exchange, Usage
-from batches.governor import Governor, share_of
+from batches.limits.budget import BUDGET_SPENT, ZERO, Budget
+from batches.limits.governor import Governor, share_of
+from batches.limits.rate_limits import limits_at, per_minute
 from batches.models import Batch
-from batches.rate_limits import limits_at, per_minute
 from batches.runner.store import Surroundings
 
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome, PreparedRequest
-from batches.leases import Lease
-from batches.results import ChunkOutcomes
+from batches.leases.chunks import Lease
+from batches.runner.results import ChunkOutcomes
 
 # What the prompts that are read together may have; a longer one is read alone.
 PIECE_BYTES = 4 * 1024 * 1024

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from batches.bounds import Unstorable
 from batches.engine.errors import FailureKind
 from batches.engine.plain_text import storable_text
 from batches.engine.records import Outcome, Usage
-from batches.leases import Lease
-from batches.results import ChunkOutcomes
+from batches.leases.chunks import Lease
+from batches.models.bounds import Unstorable
 from batches.runner.database import is_absent
+from batches.runner.results import ChunkOutcomes
 
 logger = logging.getLogger(__name__)
 

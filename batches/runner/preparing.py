@@ -10,9 +10,9 @@ import time
 from dataclasses import replace
 
 from batches.engine.errors import FailureKind
-from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PreparedRequest, PromptSpec
+from batches.engine.structured.known_schemas import KnownSchemas
 from batches.models import Batch
 from batches.runner.holdings import HeldChunk, StoredPrompt, never_sent
 

@@ -16,17 +16,13 @@ from django.db import Error, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from batches import breaker
-from batches.bounds import short_text
-from batches.budget import Spent
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
 from batches.engine.outages import SharedOutages
 from batches.engine.plain_text import storable_text
 from batches.engine.records import Outcome
-from batches.governor import rank_of
-from batches.heartbeats import process_name
-from batches.leases import (
+from batches.intake.reading import to_read
+from batches.leases.chunks import (
     Lease,
     SlotLease,
     claim_chunk,
@@ -37,17 +33,21 @@ from batches.leases import (
     release,
     release_slot,
 )
+from batches.leases.waiting import WaitingNow
 from batches.lifecycle import BatchStatus
+from batches.limits.budget import Spent
+from batches.limits.governor import rank_of
 from batches.models import Batch, Chunk, Prompt, Provider, Slot, WebhookDelivery
-from batches.outages import outages_of
-from batches.reading import to_read
-from batches.result_pages import TextBytes
-from batches.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.models.bounds import short_text
+from batches.output.pages import TextBytes
+from batches.providers import breaker
+from batches.providers.outages import outages_of
 from batches.runner.board import shared_outages
 from batches.runner.database import is_absent
 from batches.runner.holdings import HeldChunk, StoredPrompt
 from batches.runner.pieces import Pieces, store_in_pieces
-from batches.waiting import WaitingNow
+from batches.runner.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.workers.heartbeats import process_name
 
 logger = logging.getLogger(__name__)
 

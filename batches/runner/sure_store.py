@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from batches.engine.execute import Stop
-from batches.leases import Lease
+from batches.leases.chunks import Lease
+from batches.leases.waiting import WaitingNow
 from batches.models import Batch
-from batches.results import Activity, ChunkOutcomes
 from batches.runner.database import PatientDatabase, in_database, is_absent, reconnect
 from batches.runner.pieces import Pieces
+from batches.runner.results import Activity, ChunkOutcomes
 from batches.runner.store import SliceStore
-from batches.waiting import WaitingNow
 
 logger = logging.getLogger(__name__)
 

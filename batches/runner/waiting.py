@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from batches.engine.execute import Execution
-from batches.model_calls import Held
-from batches.results import Clock
-from batches.waiting import WaitingNow
+from batches.leases.waiting import WaitingNow
+from batches.limits.model_calls import Held
+from batches.runner.results import Clock
 
 # A limit that holds a call for less time is not worth a word.
 LEAST_HELD_S = 0.5

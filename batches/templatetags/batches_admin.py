@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from django import template
 
-from batches import formats, waiting
+from batches import formats
+from batches.leases import waiting
 
 register = template.Library()
 

@@ -9,11 +9,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from batches.admin.batches import BatchAdmin
-from batches.admin.rungs import rungs_of
+from batches.admin.batches.admin import BatchAdmin
+from batches.admin.batches.rungs import rungs_of
+from batches.ending.report import make_report
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch, Provider, Result, Slot
-from batches.report import make_report
 from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
 from tests.makers import batch_of

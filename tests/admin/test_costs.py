@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from batches.admin.costs import cost_of, unpriced
+from batches.admin.batches.costs import cost_of, unpriced
 from batches.models import Batch, Provider
 from tests.makers import MODEL, batch_of
 

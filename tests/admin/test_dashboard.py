@@ -6,8 +6,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from batches.admin.provider_state import SHOWN, provider_states
-from batches.admin.timing import Timing
+from batches.admin.batches.timing import Timing
+from batches.admin.providers.state import SHOWN, provider_states
 from batches.models import Provider, Worker
 from tests.makers import batch_of
 

@@ -11,10 +11,10 @@ from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import reverse
 
-from batches.files import NewFile, store_file
+from batches.actions.batches import Origin, create_batch_of_file
+from batches.files.files import NewFile, store_file
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, File, Provider
-from batches.services import Origin, create_batch_of_file
 from tests.makers import options
 
 CONTENT = b'{"custom_id": "a"}\n'

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from batches.admin.content_policy import POLICY
 from batches.models import Batch, File, Provider
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.admin.hostile import HOSTILE, IMAGE, SCRIPT, make_hostile
 
 # What would be there if one of these were not escaped.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.admin.batch_charts import charts_of, course_of
+from batches.admin.batches.graphs import charts_of, course_of
 from batches.admin.samples import Sample, Samples
 from batches.models import Batch, Provider
 

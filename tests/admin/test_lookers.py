@@ -9,10 +9,10 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from batches.files import NewFile, store_file
+from batches.files.files import NewFile, store_file
 from batches.lifecycle import BatchStatus
 from batches.models import ApiToken, Batch, File, Provider, WebhookDelivery, WebhookEndpoint
-from batches.tokens import create_token
+from batches.secrets.tokens import create_token
 from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
 from tests.makers import batch_of

@@ -16,8 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from batches.intake.reading import read_input
 from batches.models import Batch, File, Provider
-from batches.reading import read_input
 from batches.stop_signal import StopSignal
 from tests.large_schemas import large_schema
 from tests.makers import MODEL

@@ -6,12 +6,12 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from batches import provider_services
+from batches.actions import providers as provider_actions
 from batches.models import Provider
-from batches.providers import api_key, way_out
-from batches.runner import run_slice
-from batches.simulator import Behaviour, SimulatedProvider
-from batches.ways_out import WayOut
+from batches.net.ways_out import WayOut
+from batches.providers.configured import api_key, way_out
+from batches.runner.run import run_slice
+from simulator import Behaviour, SimulatedProvider
 from tests.certificates import Authority
 from tests.makers import MODEL, batch_of
 
@@ -184,7 +184,7 @@ def test_staff_name_no_other_secret_of_the_server(root: Client) -> None:
 
 
 def test_what_an_operator_has_named_stays_where_it_is_sent(root: Client) -> None:
-    provider_services.provider_at("https://api.example.com/v1", "EXAMPLE_KEY")
+    provider_actions.provider_at("https://api.example.com/v1", "EXAMPLE_KEY")
     save(root, Provider.objects.get(), name="renamed", api_key_env="EXAMPLE_KEY")
     moved = save(root, Provider.objects.get(), base_url=ELSEWHERE[0], api_key_env="EXAMPLE_KEY")
     assert "PROVIDER_KEY_VARIABLES" in moved

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from batches.models import ApiToken
-from batches.tokens import authenticate
+from batches.secrets.tokens import authenticate
 from tests.admin.conftest import Login
 
 ADD = "admin:batches_apitoken_add"

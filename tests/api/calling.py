@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.test import Client
 
-from batches.tokens import create_token
+from batches.secrets.tokens import create_token
 
 _numbers = itertools.count(1)
 

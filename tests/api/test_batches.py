@@ -12,9 +12,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from batches.intake.reading import read_input
 from batches.models import Batch, Chunk, File, Prompt, Provider, Result
-from batches.reading import read_input
-from batches.runner import run_slice
+from batches.runner.run import run_slice
 from batches.stop_signal import StopSignal
 from tests.api.calling import client_of, error_of, user_named
 from tests.makers import MODEL

@@ -10,8 +10,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 
-from batches.api.body_limit import FORM_BYTES, SMALL_BYTES, BodyLimit
-from batches.tokens import create_token
+from batches.api.http.body_limit import FORM_BYTES, SMALL_BYTES, BodyLimit
+from batches.secrets.tokens import create_token
 from tests.api.calling import user_named
 
 pytestmark = pytest.mark.django_db(transaction=True)

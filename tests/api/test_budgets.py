@@ -6,9 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from batches import provider_services
+from batches.actions import providers as provider_actions
 from batches.models import Batch, Provider
-from batches.runner import run_slice
+from batches.runner.run import run_slice
 from tests.api.calling import client_of, error_of, user_named
 from tests.makers import MODEL
 
@@ -87,11 +87,11 @@ def test_a_budget_that_is_none_is_refused(client: Client, name: str, value: Any)
 
 def test_a_batch_says_why_its_provider_is_paused(client: Client, provider: Provider) -> None:
     batch = create(client).json()
-    provider_services.pause_provider(provider, "the bill")
+    provider_actions.pause_provider(provider, "the bill")
     assert read(client, batch)["pause_reason"] == "manual: the bill"
     # That is not for users to end.
     assert post(client, f"batches/{batch['id']}/resume").json()["pause_reason"]
-    provider_services.resume_provider(provider)
+    provider_actions.resume_provider(provider)
     assert read(client, batch)["pause_reason"] is None
 
 

@@ -1,7 +1,8 @@
 """The contract, read again: each row that is right has its id in the name of a test.
 
-Rows that need every endpoint (D6, D7, D8, C2) are in tests/test_endpoints.py and, with the official
-client, in tests/processes/contract.py. D13, D14 (the price of a tier) and D19 stand in "Where we
+Rows that need every endpoint (D6, D7, D8, C2) are in tests/providers/test_endpoints.py and, with
+the official client, in tests/processes/contract.py.
+ D13, D14 (the price of a tier) and D19 stand in "Where we
 differ" of docs/api.md.
 """
 
@@ -18,11 +19,11 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from batches.export import ResultRow, file_line, write_results
-from batches.finishing import finish_batch
+from batches.ending.finishing import finish_batch
+from batches.intake.reading import read_input
 from batches.models import Batch, Provider, Result
-from batches.reading import read_input
-from batches.runner import run_slice
+from batches.output.jsonl import ResultRow, file_line, write_results
+from batches.runner.run import run_slice
 from batches.stop_signal import StopSignal
 from tests.api.calling import client_of, error_of, user_named
 from tests.makers import MODEL, batch_of

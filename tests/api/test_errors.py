@@ -15,8 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import ApiError, as_api_error, headers_of, refused
-from batches.api.view import ApiView, RequestModel, parse_body, reply
-from batches.engine.wording import dotted
+from batches.api.http.view import ApiView, RequestModel, parse_body, reply
+from batches.engine.text.wording import dotted
 from batches.errors import NotPossible
 from config import urls
 from tests.api.calling import client_of, error_of

@@ -14,10 +14,10 @@ from django.db import IntegrityError
 from django.test import Client
 from django.utils import timezone
 
-from batches.files import FileRefused, NewFile, remove_leftovers, safe_filename, store_file
+from batches.files.files import FileRefused, NewFile, remove_leftovers, safe_filename, store_file
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, File, Provider
-from batches.sweeper import sweep
+from batches.workers.sweeper import sweep
 from tests.api.calling import client_of, error_of, user_named
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from batches.engine.wording import quoted
+from batches.engine.text.wording import quoted
 from batches.lifecycle import BatchStatus
 from batches.models import Batch
 from tests.api.calling import client_of, error_of

@@ -11,14 +11,14 @@ from django.db import connection
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 
-from batches import services
+from batches.actions import batches as batch_actions
 from batches.api import events
 from batches.api.results import ResultPage
-from batches.export import request_id
 from batches.models import Batch, Chunk, Prompt, Provider, Result
-from batches.result_pages import PAGE_BYTES
-from batches.runner import run_slice
-from batches.tokens import create_token
+from batches.output.jsonl import request_id
+from batches.output.pages import PAGE_BYTES
+from batches.runner.run import run_slice
+from batches.secrets.tokens import create_token
 from tests.api.calling import client_of, error_of, user_named
 from tests.makers import options as chosen
 from tests.makers import prompts_of
@@ -38,7 +38,8 @@ def client(user: User) -> Client:
 
 def batch_for(user: User, provider: Provider, texts: list[str], **options: Any) -> Batch:
     items = prompts_of(texts)
-    return services.create_batch(provider, items, chosen(**options), origin=services.Origin(user))
+    origin = batch_actions.Origin(user)
+    return batch_actions.create_batch(provider, items, chosen(**options), origin=origin)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
-from batches import tally
-from batches.engine.schema_bill import CHECKED_BYTES, FREE_BYTES
-from batches.engine.schemas import MODELS
+from batches.engine.schemas.schemas import MODELS
+from batches.engine.structured.schema_bill import CHECKED_BYTES, FREE_BYTES
+from batches.intake import tally
 from batches.models import Batch, Result
-from batches.runner import run_slice
+from batches.runner.run import run_slice
 from tests.api.calling import client_of, error_of
 from tests.api.test_batches import created, file_of, line, of_file, post, read, row
 from tests.large_schemas import asking, large_schema

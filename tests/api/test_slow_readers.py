@@ -9,12 +9,12 @@ import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from batches import services
-from batches.api.handler import Handler
+from batches.actions import batches as batch_actions
+from batches.api.http.handler import Handler
 from batches.models import Batch, Provider, Result
-from batches.result_pages import PAGE_BYTES
-from batches.runner import run_slice
-from batches.tokens import create_token
+from batches.output.pages import PAGE_BYTES
+from batches.runner.run import run_slice
+from batches.secrets.tokens import create_token
 from tests.api.calling import user_named
 from tests.api.test_results import in_thread
 from tests.makers import options, prompts_of
@@ -42,8 +42,8 @@ class Connections:
 def ended_batch(provider: Provider) -> tuple[str, Batch]:
     """A batch whose every result is a page of its own, and a token of its owner."""
     user = user_named()
-    made = services.create_batch(
-        provider, prompts_of(["a", "b", "c"]), options(), origin=services.Origin(user)
+    made = batch_actions.create_batch(
+        provider, prompts_of(["a", "b", "c"]), options(), origin=batch_actions.Origin(user)
     )
     assert run_slice(made.pk).ended
     long = json.dumps({"text": "x" * PAGE_BYTES})

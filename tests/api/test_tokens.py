@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from batches.models import ApiToken
-from batches.tokens import authenticate, create_token
+from batches.secrets.tokens import authenticate, create_token
 from tests.api.calling import error_of, user_named
 
 pytestmark = pytest.mark.django_db

@@ -12,10 +12,10 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from batches.files import FileConflict
+from batches.files.files import FileConflict
+from batches.files.uploads import MAX_PARTS, complete_upload
 from batches.models import File, Upload, UploadPart
-from batches.sweeper import sweep
-from batches.uploads import MAX_PARTS, complete_upload
+from batches.workers.sweeper import sweep
 from tests.api.calling import client_of, error_of, user_named
 from tests.api.test_files import everything_in
 

@@ -253,7 +253,7 @@ def test_a_sample_that_nobody_takes_is_an_error(ann: Caller) -> None:
 def test_a_sample_that_nobody_answers_is_an_error(
     ann: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batches.webhook_client.DEADLINE_S", 0.3)
+    monkeypatch.setattr("batches.webhooks.client.DEADLINE_S", 0.3)
     with receiving(hangs()) as server:
         made = ann.made(url=url_of(server))
         path = f"webhook_endpoints/{made['id']}/test"

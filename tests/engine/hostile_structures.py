@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from batches.engine.errors import PromptRejected
-from batches.engine.ladder import judge_reply
 from batches.engine.records import LadderOptions, PreparedRequest, Reply, Usage
-from batches.engine.schemas import response_model
+from batches.engine.schemas.schemas import response_model
+from batches.engine.structured.ladder import judge_reply
 
 TREE = {"type": "object", "properties": {"a": {"$ref": "#"}}, "additionalProperties": False}
 LONG = 64 * 1024

@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from batches.engine.errors import ProviderError
-from batches.engine.keywords import Schema
 from batches.engine.records import Exchange, PreparedRequest, Reply, Usage
-from batches.engine.schemas import response_model
+from batches.engine.schemas.keywords import Schema
+from batches.engine.schemas.schemas import response_model
 
 MODEL = "test-model"
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batches.engine.added_nulls import AddedNulls
-from batches.engine.ladder import judge_reply
 from batches.engine.records import LadderOptions
-from batches.engine.schemas import response_model
-from batches.engine.strict_form import strict_schema
+from batches.engine.schemas.added_nulls import AddedNulls
+from batches.engine.schemas.schemas import response_model
+from batches.engine.schemas.strict_form import strict_schema
+from batches.engine.structured.ladder import judge_reply
 from tests.engine.makers import accepts, reply, request
 
 INTEGER: dict[str, Any] = {"type": "integer"}

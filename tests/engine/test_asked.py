@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from batches.engine.asked import asked_schemas, tool_names, with_strict_form
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import check_schemas, prepare_prompt_request, strict_warnings
 from batches.engine.records import PreparedRequest, PromptSpec
-from batches.engine.schemas import response_model
+from batches.engine.schemas.schemas import response_model
+from batches.engine.structured.asked import asked_schemas, tool_names, with_strict_form
 from tests.engine.makers import MODEL
 
 CHAT = "/v1/chat/completions"

@@ -22,9 +22,9 @@ import pytest
 from pydantic import AliasChoices, BaseModel, Field, RootModel, TypeAdapter
 from typing_extensions import TypeAliasType, TypedDict
 
-from batches.engine.classes import class_model, type_name
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.prepare import with_response_class
+from batches.engine.structured.classes import class_model, type_name
 from tests.engine.makers import MODEL
 from tests.engine.strict_checker import faults
 from tests.engine.test_ask_again import Script

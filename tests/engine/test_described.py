@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from batches.engine.described import described_schema, holder_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import check_schemas, with_response_schema
+from batches.engine.schemas.described import described_schema, holder_of
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

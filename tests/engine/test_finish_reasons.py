@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from batches.engine.errors import FailureKind, ServerError
-from batches.engine.finish_reasons import ENDINGS, Ending, ending_of, raise_if_broken_off
-from batches.engine.ladder import judge_reply
 from batches.engine.records import LadderOptions
+from batches.engine.replies.finish_reasons import ENDINGS, Ending, ending_of, raise_if_broken_off
+from batches.engine.structured.ladder import judge_reply
 from tests.engine.makers import reply, request
 
 KINDS = {

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from batches.engine.errors import AnswerRejected, FailureKind
-from batches.engine.follow_up import MAX_QUOTED_CHARS, follow_up
 from batches.engine.records import Reply, ToolCall, ToolDemand
+from batches.engine.structured.follow_up import MAX_QUOTED_CHARS, follow_up
 from tests.engine.makers import MODEL, reply, request
 
 CHAT = "/v1/chat/completions"

@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from batches.engine.errors import FailureKind
-from batches.engine.ladder import judge_reply
 from batches.engine.records import Judgement, LadderOptions, PreparedRequest, Rung, ToolCall
-from batches.engine.schemas import response_model
+from batches.engine.schemas.schemas import response_model
+from batches.engine.structured.ladder import judge_reply
 from tests.engine.makers import reply, request
 
 SCHEMA: dict[str, Any] = {

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batches.engine.errors import FailureKind
-from batches.engine.ladder import judge_reply
 from batches.engine.records import Judgement, LadderOptions, Rung
+from batches.engine.structured.ladder import judge_reply
 from tests.engine.makers import reply, request
 
 SCHEMA: dict[str, Any] = {

@@ -9,7 +9,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batches.engine.errors import FailureKind
-from batches.engine.ladder import judge_reply
 from batches.engine.records import (
     Judgement,
     LadderOptions,
@@ -19,7 +18,8 @@ from batches.engine.records import (
     ToolDemand,
     Usage,
 )
-from batches.engine.schemas import response_model
+from batches.engine.schemas.schemas import response_model
+from batches.engine.structured.ladder import judge_reply
 from tests.engine.makers import reply, request
 
 ONCE = LadderOptions(max_repair_attempts=0)

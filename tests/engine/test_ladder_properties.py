@@ -8,11 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from batches.engine.errors import FailureKind
-from batches.engine.excerpts import excerpts_in
-from batches.engine.ladder import judge_reply
 from batches.engine.records import LadderOptions, Rung
-from batches.engine.repair import repaired_json
-from batches.simulator.answers import CannotAnswer, answer_for_schema
+from batches.engine.structured.excerpts import excerpts_in
+from batches.engine.structured.ladder import judge_reply
+from batches.engine.structured.repair import repaired_json
+from simulator.answers import CannotAnswer, answer_for_schema
 from tests.engine.makers import reply, request
 
 ONCE = LadderOptions(max_repair_attempts=0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batches.engine.older_drafts import modern
+from batches.engine.schemas.older_drafts import modern
 from tests.engine.makers import accepts
 
 INTEGER, STRING = {"type": "integer"}, {"type": "string"}

@@ -15,10 +15,10 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.ladder import judge_reply
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import PreparedRequest, PromptSpec, Reply, Usage
-from batches.engine.replies import read_reply, shown_in
+from batches.engine.replies.replies import read_reply, shown_in
+from batches.engine.structured.ladder import judge_reply
 
 RERANK = "/v1/rerank"
 ASKED = json.dumps({"model": "m", "query": "x" * 40, "documents": ["y" * 80, {"text": "z" * 40}]})

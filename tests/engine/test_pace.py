@@ -1,11 +1,11 @@
-"""The rules of the pace, one by one; whole runs are in tests/test_limits_in_virtual_time.py."""
+"""The rules of the pace; whole runs are in tests/limits/test_limits_in_virtual_time.py."""
 
 import pytest
 
-from batches.engine.announced import announced_limits
-from batches.engine.pace import Pace, Slot
-from batches.engine.pace_rules import RULES, Bucket, Limit, Unit, Window
-from batches.engine.reset_meaning import LimitReader
+from batches.engine.rates.announced import announced_limits
+from batches.engine.rates.pace import Pace, Slot
+from batches.engine.rates.pace_rules import RULES, Bucket, Limit, Unit, Window
+from batches.engine.rates.reset_meaning import LimitReader
 
 REQUEST: dict[Unit, float] = {"requests": 1.0, "tokens": 1.0}
 

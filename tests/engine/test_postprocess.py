@@ -12,9 +12,9 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.ladder import MAX_NAMED_VIOLATIONS
 from batches.engine.postprocess import MAX_MESSAGE_CHARS, postprocess_exchange
 from batches.engine.records import Outcome, Rung, Usage
+from batches.engine.structured.ladder import MAX_NAMED_VIOLATIONS
 from tests.engine.makers import exchange, reply, request
 
 SCHEMA = {

@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 
-from batches.engine.asked import answer_schema
 from batches.engine.endpoints import ENDPOINTS, RULES
 from batches.engine.errors import FailureKind, PromptRejected
-from batches.engine.known_schemas import KnownSchemas
 from batches.engine.prepare import (
     FORBIDDEN_FIELDS,
     prepare_prompt_request,
@@ -15,7 +13,9 @@ from batches.engine.prepare import (
     with_response_schema,
 )
 from batches.engine.records import Outcome, PreparedRequest, PromptSpec
-from batches.engine.schemas import response_model
+from batches.engine.schemas.schemas import response_model
+from batches.engine.structured.asked import answer_schema
+from batches.engine.structured.known_schemas import KnownSchemas
 from tests.engine.makers import MODEL
 
 CHAT = "/v1/chat/completions"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from batches.engine.endpoints import ENDPOINTS
 from batches.engine.errors import FailureKind, MalformedReply, ProviderError, ServerError
 from batches.engine.records import Reply, Usage
-from batches.engine.replies import read_reply
-from batches.engine.reply_errors import MAX_ERROR_BODY_BYTES, MAX_REQUEST_ID_CHARS
+from batches.engine.replies.errors import MAX_ERROR_BODY_BYTES, MAX_REQUEST_ID_CHARS
+from batches.engine.replies.replies import read_reply
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"

@@ -6,8 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.endpoints import ENDPOINTS
-from batches.engine.error_rows import Said, plain_code
-from batches.engine.error_table import ROWS, row_of
 from batches.engine.errors import (
     AccessRefused,
     AuthError,
@@ -22,8 +20,10 @@ from batches.engine.errors import (
     ServerError,
 )
 from batches.engine.records import Reply
-from batches.engine.replies import read_reply
-from batches.engine.reply_errors import MAX_ERROR_BODY_BYTES, error_of, own_words
+from batches.engine.replies.error_rows import Said, plain_code
+from batches.engine.replies.error_table import ROWS, row_of
+from batches.engine.replies.errors import MAX_ERROR_BODY_BYTES, error_of, own_words
+from batches.engine.replies.replies import read_reply
 
 # What the database has room for.
 MOST_CODE_CHARS = 200

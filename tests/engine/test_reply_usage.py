@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.records import MAX_TOKENS, Usage
-from batches.engine.replies import read_reply
-from batches.engine.reply_usage import count_of
+from batches.engine.replies.replies import read_reply
+from batches.engine.replies.usage import count_of
 
 CHAT = "/v1/chat/completions"
 # 40 characters and the marks of a message are 14 tokens.

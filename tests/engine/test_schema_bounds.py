@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from batches.engine.errors import PromptRejected
-from batches.engine.expansion import expansion_of
-from batches.engine.schemas import response_model
+from batches.engine.schemas.expansion import expansion_of
+from batches.engine.schemas.schemas import response_model
 from tests.engine.makers import accepts
 
 NAME = {"type": "string", "pattern": r"^\p{L}{1,64}$"}

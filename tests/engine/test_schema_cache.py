@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from batches.engine.errors import PromptRejected
-from batches.engine.schema_cache import BYTES_PER_CHAR, LARGE_CHARS, LEAST_BYTES, SchemaCache
-from batches.engine.schemas import MODELS, response_model
+from batches.engine.schemas.cache import BYTES_PER_CHAR, LARGE_CHARS, LEAST_BYTES, SchemaCache
+from batches.engine.schemas.schemas import MODELS, response_model
 
 PATIENCE_S = 30
 

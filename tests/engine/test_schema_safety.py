@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from batches.engine.errors import PromptRejected
-from batches.engine.keywords import Schema
-from batches.engine.schemas import MAX_SCHEMA_BYTES, response_model
+from batches.engine.schemas.keywords import Schema
+from batches.engine.schemas.schemas import MAX_SCHEMA_BYTES, response_model
 from tests.engine.makers import accepts
 
 

@@ -7,10 +7,10 @@ import jsonschema_rs
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from batches.engine.compiled import compile_schema
 from batches.engine.errors import PromptRejected
-from batches.engine.expansion import Expansion
-from batches.engine.schemas import model_judged_by, response_model
+from batches.engine.schemas.compiled import compile_schema
+from batches.engine.schemas.expansion import Expansion
+from batches.engine.schemas.schemas import model_judged_by, response_model
 from tests.engine.schema_suite import Case, remotes, required_cases
 
 # Those of the snapshot that the pinned release carries.

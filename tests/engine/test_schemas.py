@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, RootModel, ValidationError
 
 from batches.engine.errors import PromptRejected
-from batches.engine.judging import MAX_REPORTED_ERRORS
-from batches.engine.keywords import LoadedSchema, Schema
-from batches.engine.schemas import MAX_FIELDS, is_schema_model, response_model
+from batches.engine.schemas.judging import MAX_REPORTED_ERRORS
+from batches.engine.schemas.keywords import LoadedSchema, Schema
+from batches.engine.schemas.schemas import MAX_FIELDS, is_schema_model, response_model
 from tests.engine.makers import accepts
 
 VALUES: list[Any] = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batches.engine.json_text import storable
+from batches.engine.text.json_text import storable
 
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.engine.schemas import response_model
-from batches.engine.strict import strict_problems
-from batches.engine.strict_form import strict_schema
+from batches.engine.schemas.schemas import response_model
+from batches.engine.schemas.strict import strict_problems
+from batches.engine.schemas.strict_form import strict_schema
 
 INTEGER = {"type": "integer"}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batches.engine.strict_form import MAX_INLINED, strict_form, strict_schema
+from batches.engine.schemas.strict_form import MAX_INLINED, strict_form, strict_schema
 from tests.engine.strict_checker import faults
 from tests.engine.test_strict import closed
 

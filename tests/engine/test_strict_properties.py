@@ -7,11 +7,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from batches.engine.errors import PromptRejected
-from batches.engine.ladder import judge_reply
 from batches.engine.records import LadderOptions
-from batches.engine.schemas import response_model
-from batches.engine.strict import strict_problems
-from batches.engine.strict_form import strict_form, strict_schema
+from batches.engine.schemas.schemas import response_model
+from batches.engine.schemas.strict import strict_problems
+from batches.engine.schemas.strict_form import strict_form, strict_schema
+from batches.engine.structured.ladder import judge_reply
 from tests.engine.makers import accepts, reply, request
 from tests.engine.strict_checker import answered, faults
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from batches.engine.added_nulls import AddedNulls
-from batches.engine.older_drafts import modern
-from batches.engine.strict import strict_problems
-from batches.engine.strict_form import strict_form, strict_schema
+from batches.engine.schemas.added_nulls import AddedNulls
+from batches.engine.schemas.older_drafts import modern
+from batches.engine.schemas.strict import strict_problems
+from batches.engine.schemas.strict_form import strict_form, strict_schema
 from tests.engine.makers import accepts
 from tests.engine.other_writers import OTHERS
 from tests.engine.python_writers import PYTHON, Written

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batches.engine.records import Reply, ToolCall
-from batches.engine.replies import read_reply
+from batches.engine.replies.replies import read_reply
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"

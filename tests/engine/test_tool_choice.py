@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from batches.engine.errors import FailureKind
-from batches.engine.ladder import judge_reply
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import (
     Judgement,
@@ -17,6 +16,7 @@ from batches.engine.records import (
     ToolCall,
     Usage,
 )
+from batches.engine.structured.ladder import judge_reply
 from tests.engine.makers import MODEL, reply
 
 CHAT = "/v1/chat/completions"

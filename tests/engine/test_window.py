@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.engine.window import CUT, SMALL, AdaptiveWindow
+from batches.engine.rates.window import CUT, SMALL, AdaptiveWindow
 
 
 def answered(window: AdaptiveWindow, calls: int, latency_s: float = 1.0) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import httpx
 
-from batches.simulator import SimulatedProvider
+from simulator import SimulatedProvider
 from tests.certificates import Authority
 from tests.outages.door import ADDRESS, Door, Kind
 from tests.outages.names import HOST, Names

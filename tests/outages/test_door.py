@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.certificates import Authority
 from tests.outages.door import KINDS, Door, Kind
 from tests.waiting import PATIENCE_S, wait_until

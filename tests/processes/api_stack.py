@@ -31,7 +31,7 @@ from typing import Any
 import httpx
 from openai import OpenAI
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.owned_process import OwnedProcess
 from tests.processes.stack import ROOT, Driver, Servers, Stack, stack_on
 from tests.server_process import Server

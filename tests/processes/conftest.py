@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from batches.simulator import SimulatedProvider
+from simulator import SimulatedProvider
 from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
 from tests.processes.browser import WIDE, Visitor, browser
 from tests.processes.stack import DatabaseKind, Servers, Stack, servers, stack_on

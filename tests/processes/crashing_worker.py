@@ -14,10 +14,15 @@ import django
 
 django.setup()
 
-from batches import results, runner  # noqa: E402
+from batches import runner  # noqa: E402
 from batches.engine import execute  # noqa: E402
-from batches.provider_client import ProviderClient  # noqa: E402
-from batches.runner import batch_slice, preparing, store  # noqa: E402
+from batches.providers.client import ProviderClient  # noqa: E402
+from batches.runner import (  # noqa: E402
+    batch_slice,
+    preparing,
+    results,
+    store,
+)
 from config.celery import app  # noqa: E402 - after the set-up
 
 # point: where the function is, its name, and whether the worker ends after it or before it

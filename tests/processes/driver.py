@@ -24,10 +24,12 @@ from django.db.models import Max  # noqa: E402
 from django.db.models.functions import Now  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from batches import provider_services, services, tasks  # noqa: E402
+from batches import tasks  # noqa: E402
+from batches.actions import batches as batch_actions  # noqa: E402
+from batches.actions import providers as provider_actions  # noqa: E402
 from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Slot, Worker  # noqa: E402
-from batches.sweeper import sweep as sweep_once  # noqa: E402
-from batches.tokens import create_token  # noqa: E402
+from batches.secrets.tokens import create_token  # noqa: E402
+from batches.workers.sweeper import sweep as sweep_once  # noqa: E402
 from tests.admin.hostile import make_hostile  # noqa: E402
 from tests.checker import check_batch  # noqa: E402
 from tests.makers import batch_of, options  # noqa: E402
@@ -36,7 +38,7 @@ from tests.makers import batch_of, options  # noqa: E402
 def create(base_url: str, texts: list[str], options: dict[str, Any]) -> int:
     if "completion_window" in options:
         options["completion_window"] = timedelta(seconds=options["completion_window"])
-    return batch_of(provider_services.provider_at(base_url, ""), texts, **options).pk
+    return batch_of(provider_actions.provider_at(base_url, ""), texts, **options).pk
 
 
 def create_of_file(base_url: str, path: str) -> int:
@@ -45,9 +47,9 @@ def create_of_file(base_url: str, path: str) -> int:
     with Path(path).open("rb") as stream:
         file.content.save("in.jsonl", Opened(stream), save=False)
     file.save()
-    provider = provider_services.provider_at(base_url, "")
-    return services.create_batch_of_file(
-        provider, file, file.public_id, options(), origin=services.Origin()
+    provider = provider_actions.provider_at(base_url, "")
+    return batch_actions.create_batch_of_file(
+        provider, file, file.public_id, options(), origin=batch_actions.Origin()
     ).pk
 
 
@@ -122,11 +124,11 @@ def chunks(batch: int) -> list[dict[str, Any]]:
 
 
 def cancel(batch: int) -> str:
-    return services.cancel_batch(Batch.objects.get(pk=batch)).status
+    return batch_actions.cancel_batch(Batch.objects.get(pk=batch)).status
 
 
 def retry(batch: int) -> str:
-    return services.retry_batch(Batch.objects.get(pk=batch)).status
+    return batch_actions.retry_batch(Batch.objects.get(pk=batch)).status
 
 
 def expire(batch: str) -> None:
@@ -165,7 +167,7 @@ def make_probe_due() -> None:
 
 
 def resume_provider() -> None:
-    provider_services.resume_provider(Provider.objects.get())
+    provider_actions.resume_provider(Provider.objects.get())
 
 
 def limit(base_url: str, **limits: int) -> None:

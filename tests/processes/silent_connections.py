@@ -6,7 +6,7 @@ Run by test_silent_connections.py, in a network of its own.
 import tempfile
 from pathlib import Path
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.processes.own_network import begin, cut
 from tests.processes.stack import Stack, servers, stack_on
 from tests.servers import redis_binary

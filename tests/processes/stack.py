@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, LiteralString
 
-from batches.simulator import SimulatedProvider
+from simulator import SimulatedProvider
 from tests.environment import unmeasured
 from tests.owned_process import OwnedProcess
 from tests.pgbouncer import PgBouncerServer

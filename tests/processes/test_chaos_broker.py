@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from batches.simulator import Behaviour
+from simulator import Behaviour
 from tests.processes.stack import Stack
 from tests.servers import RedisServer
 

@@ -5,7 +5,7 @@ import time
 import psycopg
 from psycopg import sql
 
-from batches.simulator import Behaviour
+from simulator import Behaviour
 from tests.processes.stack import Stack
 
 WINDOW = 16

@@ -1,6 +1,6 @@
 """Batches are cancelled and expire in the middle of their calls."""
 
-from batches.simulator import Behaviour
+from simulator import Behaviour
 from tests.processes.stack import Stack
 
 WINDOW = 16

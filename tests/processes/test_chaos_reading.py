@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from batches.simulator import Behaviour
+from simulator import Behaviour
 from tests.makers import MODEL
 from tests.processes.stack import Stack
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from batches.simulator import Behaviour
+from simulator import Behaviour
 from tests.owned_process import OwnedProcess
 from tests.processes.stack import GRACE_SECONDS, Stack
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from batches.simulator import Behaviour
-from batches.simulator.answers import answer_text
+from simulator import Behaviour
+from simulator.answers import answer_text
 from tests.owned_process import OwnedProcess
 from tests.processes.crashing_worker import POINTS
 from tests.processes.stack import Stack

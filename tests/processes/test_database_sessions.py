@@ -13,7 +13,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.models.signals import pre_migrate
 from pytest_django import DjangoDbBlocker
 
-from batches.database_sessions import limit_transaction, restore_limits
+from batches.models.database_sessions import limit_transaction, restore_limits
 from config.settings import database
 from tests.pgbouncer import PgBouncerServer, is_installed
 from tests.processes.stack import Servers

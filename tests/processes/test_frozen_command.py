@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import prompt_lines, stored
 from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import pytest
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.outages.door import KINDS, Kind
 from tests.outages.names import NO_NAMESPACE, can_have_own_names
 from tests.outages.site import Entrance, Run, Site, Work, site_on

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batches.simulator import Behaviour
+from simulator import Behaviour
 from tests.processes.stack import Stack
 
 PROMPTS = 700

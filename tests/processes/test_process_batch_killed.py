@@ -4,7 +4,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from batches.simulator import SimulatedProvider
+from simulator import SimulatedProvider
 from tests.processes.bulk import batch_id, prompt_lines, stored
 from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import prompt_lines, stored
 from tests.processes.conftest import CommandLine, Finished
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.processes.bulk import batch_id, prompt_lines, stored
 from tests.processes.conftest import CommandLine, Finished
 from tests.scripted_server import answer, chat

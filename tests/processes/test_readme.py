@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from batches.simulator import SimulatedProvider
+from simulator import SimulatedProvider
 from tests.processes.api_stack import ApiStack
 from tests.processes.stack import MANAGE, ROOT
 

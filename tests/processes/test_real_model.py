@@ -13,15 +13,15 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from batches.addresses import AddressPolicy
 from batches.engine.errors import AnswerRejected, FailureKind, ProviderError
-from batches.engine.follow_up import follow_up
-from batches.engine.ladder import MENDABLE
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.processor import process_prompt_batch
 from batches.engine.records import Outcome, PreparedRequest, PromptSpec, Reply, Rung, ToolCall
-from batches.engine.replies import read_reply
-from batches.provider_client import ProviderClient
+from batches.engine.replies.replies import read_reply
+from batches.engine.structured.follow_up import follow_up
+from batches.engine.structured.ladder import MENDABLE
+from batches.net.addresses import AddressPolicy
+from batches.providers.client import ProviderClient
 from tests.engine.makers import reply
 from tests.owned_process import OwnedProcess
 from tests.processes.llama_server import CALLS_AT_ONCE

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batches.simulator.answers import (
+from simulator.answers import (
     CannotAnswer,
     Schema,
     answer_for_schema,
     answer_text,
     embedding,
 )
-from batches.simulator.effects import AnswerForm
-from batches.simulator.forms import content_for
+from simulator.effects import AnswerForm
+from simulator.forms import content_for
 
 NAMES = st.sampled_from(["name", "age", "tags", "with space", "ünïcode", "$ref-like", "a/b~c"])
 SCALARS = st.one_of(

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from batches.simulator.behaviour import BadKnob, Behaviour, descriptions, knobs, plan_call, turned
-from batches.simulator.directives import BadDirective
-from batches.simulator.effects import (
+from simulator.behaviour import BadKnob, Behaviour, descriptions, knobs, plan_call, turned
+from simulator.directives import BadDirective
+from simulator.effects import (
     Answer,
     BrokenBody,
     Effect,

@@ -12,7 +12,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from batches.simulator import Behaviour, SimulatedProvider
+from simulator import Behaviour, SimulatedProvider
 from tests.waiting import wait_until
 
 PATIENCE = 30.0

@@ -10,9 +10,9 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
+from batches.management.bulk.usage import UsageError, whole_number
 from batches.management.database import check_database
-from batches.management.usage import UsageError, whole_number
-from batches.tokens import create_token
+from batches.secrets.tokens import create_token
 
 LONGEST_DAYS = 36_500
 LONGEST_NAME = 100

@@ -10,39 +10,39 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
 
-from batches import services
+from batches.actions import batches as batch_actions
+from batches.ending.summary import first_messages, summarise
 from batches.errors import NotPossible
-from batches.management.bulk_options import add_bulk_options, check_usage
-from batches.management.bulk_run import how_to_resume, resume_hint, run
-from batches.management.console import (
+from batches.management.bulk.console import (
     ProgressDisplay,
     Terminal,
     print_failures,
     print_line,
     print_summary,
 )
-from batches.management.database import check_database
-from batches.management.interrupts import (
+from batches.management.bulk.interrupts import (
     Interrupted,
     handled_by,
     interruptible,
     leave,
     uninterrupted,
 )
-from batches.management.limit_options import budget, in_flags
-from batches.management.new_batch import create
-from batches.management.output import (
+from batches.management.bulk.limit_options import budget, in_flags
+from batches.management.bulk.new_batch import create
+from batches.management.bulk.options import add_bulk_options, check_usage
+from batches.management.bulk.output import (
     discard_standard_output,
     ended_by_reader,
     name_of,
     write_outputs,
 )
-from batches.management.provider_check import check_provider
-from batches.management.reader import remove_interrupted
-from batches.management.usage import HelpFormatter, UsageError
+from batches.management.bulk.provider_check import check_provider
+from batches.management.bulk.reader import remove_interrupted
+from batches.management.bulk.run import how_to_resume, resume_hint, run
+from batches.management.bulk.usage import HelpFormatter, UsageError
+from batches.management.database import check_database
 from batches.models import Batch
-from batches.providers import ProviderMisconfigured
-from batches.summary import first_messages, summarise
+from batches.providers.configured import ProviderMisconfigured
 
 EXIT_SOME_FAILED = 1
 OUTPUTS = ("output", "errors")
@@ -133,14 +133,14 @@ class Command(BaseCommand):
         return batch
 
     def find(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
-        self.batch = batch = services.find_batch(options["resume"] or options["retry"])
-        if options["resume"] and batch.status not in services.RESUMABLE:
+        self.batch = batch = batch_actions.find_batch(options["resume"] or options["retry"])
+        if options["resume"] and batch.status not in batch_actions.RESUMABLE:
             return batch
         if warning := check_provider(batch.provider, batch.timeout_s):
             display.say(warning)
         if options["retry"]:
-            services.retry_batch(batch, here=True)
-        return services.resume_batch(batch, **budget(options), here=True)
+            batch_actions.retry_batch(batch, here=True)
+        return batch_actions.resume_batch(batch, **budget(options), here=True)
 
     def present(self, batch: Batch, console: Console, options: dict[str, Any]) -> None:
         summary = summarise(batch)

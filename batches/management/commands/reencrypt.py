@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from batches.encryption import NotDecryptable
-from batches.management.usage import UsageError
-from batches.reencryption import reencrypt_secrets
+from batches.management.bulk.usage import UsageError
+from batches.secrets.encryption import NotDecryptable
+from batches.secrets.reencryption import reencrypt_secrets
 
 
 class Command(BaseCommand):

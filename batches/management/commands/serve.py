@@ -14,13 +14,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
-from batches import provider_services
-from batches.management.child import Program
+from batches.actions import providers as provider_actions
+from batches.management.bulk.usage import HelpFormatter, UsageError, whole_number
 from batches.management.database import check_database
-from batches.management.first_login import NAME as LOGIN
-from batches.management.first_login import make_first_login
-from batches.management.supervisor import Supervisor
-from batches.management.usage import HelpFormatter, UsageError, whole_number
+from batches.management.embedded.child import Program
+from batches.management.embedded.first_login import NAME as LOGIN
+from batches.management.embedded.first_login import make_first_login
+from batches.management.embedded.supervisor import Supervisor
 from config import embedded
 
 BROKER, PROVIDER, WORKERS, WEB = range(4)
@@ -176,9 +176,9 @@ def broker() -> list[Program]:
 def simulator(port: int) -> list[Program]:
     """A simulated provider, and its row, so that a batch can be run at once."""
     check_port_free(port)
-    row = provider_services.provider_at(f"http://127.0.0.1:{port}/v1", "")
+    row = provider_actions.provider_at(f"http://127.0.0.1:{port}/v1", "")
     # So that it is found although there are others.
-    provider_services.find_by_model(row, SIMULATED_MODEL)
+    provider_actions.find_by_model(row, SIMULATED_MODEL)
     return [
         program(
             "provider",

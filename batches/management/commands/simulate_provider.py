@@ -13,9 +13,9 @@ from django.core.management.base import (
     DjangoHelpFormatter,
 )
 
-from batches.open_files import room_for
-from batches.simulator.behaviour import BadKnob, Behaviour, descriptions, turned
-from batches.simulator.server import create_app, listening
+from batches.net.open_files import room_for
+from simulator.behaviour import BadKnob, Behaviour, descriptions, turned
+from simulator.server import create_app, listening
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 8192

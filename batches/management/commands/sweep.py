@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, connection
 
 from batches.stop_signal import StopSignal
-from batches.sweeper import sweep
 from batches.tasks import ring
+from batches.workers.sweeper import sweep
 
 
 class Command(BaseCommand):

@@ -1,0 +1,344 @@
+"""What a user may ask for. Every entry point calls these functions and nothing below them."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from batches.ending.finishing import fail_input, finish_batch
+from batches.ending.purging import purge
+from batches.engine.endpoints import CHAT, rules_of
+from batches.engine.errors import FailureKind
+from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.prepare import strict_warnings
+from batches.engine.records import Schedule, Usage
+from batches.engine.retry import RetryPolicy
+from batches.engine.structured.asked import asked_schemas
+from batches.engine.structured.schema_bill import SchemaBill
+from batches.errors import NotPossible
+from batches.files.files import BATCH
+from batches.inputs.prompt_files import LineError, NewPrompt
+from batches.intake.storing import LeaseLost, as_error, discard, store_prompts
+from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
+from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
+from batches.models import Batch, File, Provider, Result
+from batches.output.files import drop_outputs, make_outputs
+from batches.tasks import ring, runners_of
+from batches.webhooks.deliveries import add_callback
+
+RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
+# How the reasons of pauses begin that are a batch's own, though it is a provider who refuses.
+OWN_REFUSALS = (f"{FailureKind.REQUEST}:", f"{FailureKind.AUTH}:")
+
+# What whoever makes a batch may ask for.
+MAX_BATCH_SIZE = 10_000
+MAX_ATTEMPTS = 100
+
+# Nobody waits for more prompts than these: a worker closes what is cancelled, and the sweeper
+# removes what is deleted.
+FINISHED_AT_ONCE = 10_000
+
+
+class NoPrice(NotPossible):
+    """A budget in dollars, for a model that nobody knows the price of."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How a batch is run; `defaults` lie under the body of every prompt."""
+
+    endpoint: str = CHAT
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = DEFAULT_BATCH_SIZE
+    schedule: Schedule = "rolling"
+    max_attempts: int = RetryPolicy().max_attempts
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    parallelism: int = 1
+    priority: int = 0
+    completion_window: timedelta | None = None
+    in_background: bool = True
+    extract_json: bool = True
+    repair_json: bool = True
+    max_repair_attempts: int = 1
+    strict_schemas: bool = False
+    max_cost: Decimal | None = None
+    max_tokens_total: int | None = None
+    output_expires_after_s: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    callback_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asks for a batch, and by what request: one key makes one batch."""
+
+    owner: User | None = None
+    idempotency_key: str | None = None
+    request_digest: str = ""
+
+
+def create_batch(
+    provider: Provider,
+    items: Iterable[NewPrompt | LineError],
+    options: BatchOptions,
+    *,
+    origin: Origin | None = None,
+    public_id: str | None = None,
+) -> Batch:
+    """Make a batch of these prompts and have it run. Raises InputRefused, and leaves nothing."""
+    named = {"public_id": public_id} if public_id else {}
+    batch = _draft(provider, options, origin or Origin(), **named)
+    batch.save(force_insert=True)
+    try:
+        store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH)
+    except LeaseLost as lost:
+        discard(batch)
+        raise NotPossible("the batch was cancelled while its prompts were read") from lost
+    except BaseException:
+        discard(batch)
+        raise
+    batch.refresh_from_db()
+    ring_for(batch)
+    return batch
+
+
+def discard_unread(public_id: str) -> bool:
+    """Delete a batch whose reader is gone, if its input was not read to its end; whether it was."""
+    unread = Batch.objects.filter(public_id=public_id, status=BatchStatus.VALIDATING)
+    batch = unread.filter(input_file_public_id="").first()
+    if batch is not None:
+        discard(batch)
+    return batch is not None
+
+
+def create_inline_batch(
+    provider: Provider,
+    items: Sequence[NewPrompt | LineError],
+    options: BatchOptions,
+    *,
+    origin: Origin,
+) -> Batch:
+    """The same in one transaction, for few prompts that are there already."""
+    batch = _draft(provider, options, origin)
+    with transaction.atomic():
+        batch.save(force_insert=True)
+        add_callback(batch)
+        store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
+        batch.refresh_from_db(from_queryset=Batch.objects.whole())
+    ring_for(batch)
+    return batch
+
+
+def create_batch_of_file(
+    provider: Provider,
+    file: File | None,
+    file_id: str,
+    options: BatchOptions,
+    *,
+    origin: Origin,
+    fault: LineError | None = None,
+) -> Batch:
+    """Make a batch whose prompts are read from a file, by a worker.
+
+    It fails at once if there is no such file, or for a fault that was found before.
+    """
+    batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
+    with transaction.atomic():
+        batch.save(force_insert=True)
+        add_callback(batch)
+        if found := _fault_of(file, file_id) or fault:
+            fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [as_error(found)])
+        # As it was made, not as a quick worker has left it.
+        batch.refresh_from_db(from_queryset=Batch.objects.whole())
+    if batch.status == BatchStatus.VALIDATING:
+        transaction.on_commit(partial(ring, batch.pk), robust=True)
+    return batch
+
+
+def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: Any) -> Batch:
+    """A batch that is not stored yet: looking at its options may take longer than a transaction."""
+    check_price(provider, options)
+    window = options.completion_window
+    asked = asked_schemas(options.defaults, options.endpoint)
+    schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
+    problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
+    # An option has the name of its column.
+    given = {option.name: getattr(options, option.name) for option in fields(options)}
+    return Batch(
+        **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
+        **values,
+        model=shown_model(options.defaults.get("model")),
+        schema_bytes=sum(schema_bytes),
+        warnings=[warning_of(problem) for problem in problems[:MAX_WARNINGS]],
+        provider=provider,
+        owner=origin.owner,
+        idempotency_key=origin.idempotency_key,
+        request_digest=origin.request_digest,
+        expires_at=timezone.now() + window if window else None,
+    )
+
+
+def check_price(provider: Provider, options: BatchOptions) -> None:
+    """Raise NoPrice if nobody can tell when the budget of a batch is spent."""
+    if options.max_cost is not None and not rules_of(options.endpoint).counts_tokens:
+        raise NoPrice(
+            f"max_cost cannot be kept: replies of {options.endpoint} count no tokens, and prices "
+            "are by the token. Leave it out, and set the budget at the provider."
+        )
+    model = options.defaults.get("model")
+    if options.max_cost is None or not isinstance(model, str):
+        return
+    if provider.price_list.cost(model, Usage()) is None:
+        raise NoPrice(
+            f"max_cost cannot be kept: nobody knows the price of {model!r} at provider "
+            f"{provider.name!r}. Set it there, or give max_tokens_total instead."
+        )
+
+
+def _fault_of(file: File | None, file_id: str) -> LineError | None:
+    if file is None:
+        message = f"There is no file {file_id!r}."
+    elif file.purpose != BATCH:
+        message = (
+            f"The purpose of {file_id} is {file.purpose!r}; upload it with the purpose 'batch'."
+        )
+    else:
+        return None
+    return LineError(0, "invalid_request", message, "file_id")
+
+
+def ring_for(batch: Batch) -> None:
+    """Have the workers look at a batch, once for each runner that it may have."""
+    if not batch.in_background:
+        return
+    for _ in range(runners_of(batch)):
+        transaction.on_commit(partial(ring, batch.pk), robust=True)
+
+
+def resume_batch(
+    batch: Batch,
+    *,
+    max_cost: Decimal | None = None,
+    max_tokens_total: int | None = None,
+    here: bool = False,
+) -> Batch:
+    """Let a paused batch go on, with another budget if one is given. Raises NotPossible.
+
+    The workers go on with it, also if a command began it, unless the caller will: `here`.
+
+    That its provider is paused is another matter; one whose budget is spent pauses again. One
+    that paused because the provider refuses its requests, but not those of others, has them fail.
+    """
+    budget = {"max_cost": max_cost, "max_tokens_total": max_tokens_total}
+    given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
+    batch.refresh_from_db()
+    if batch.pause_reason.startswith(OWN_REFUSALS):
+        given["trusts_refusals"] = True
+    if not here:
+        given["in_background"] = True
+    if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(pause_reason="", **given):
+        batch.refresh_from_db()
+        raise NotPossible(f"Cannot resume a batch with status '{batch.status}'.")
+    batch.refresh_from_db()
+    ring_for(batch)
+    return batch
+
+
+def cancel_batch(batch: Batch) -> Batch:
+    """Cancel a batch: nothing more is sent, calls in flight are kept, the rest is `cancelled`.
+
+    Cancelling it again changes nothing. Raises NotPossible for one that has ended otherwise.
+    """
+    this = Batch.objects.filter(pk=batch.pk)
+    cancellable = {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
+    if this.move(BatchStatus.CANCELLING, sources=cancellable):
+        batch.refresh_from_db()
+        if batch.total <= FINISHED_AT_ONCE:
+            finish_batch(batch.pk)
+        else:
+            ring(batch.pk)
+    batch.refresh_from_db()
+    if batch.status not in {BatchStatus.CANCELLING, BatchStatus.CANCELLED}:
+        raise NotPossible(f"Cannot cancel a batch with status '{batch.status}'.")
+    return batch
+
+
+def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False) -> Batch:
+    """Run again only the prompts that failed, were cancelled or expired; the others stay.
+
+    With kinds, only those of these kinds. A completion window begins again. The workers run them,
+    also if a command ran the batch, unless the caller will: `here`. Raises NotPossible for a batch
+    that has not ended, whose input was refused, or of which nothing failed.
+    """
+    failed = Result.objects.filter(batch=batch, status=Result.FAILED)
+    again = failed.filter(kind__in=kinds) if kinds else failed
+    stays_failed = failed.exclude(kind__in=[*kinds, *Result.NEVER_RAN])
+    with transaction.atomic():
+        batch.refresh_from_db()
+        window = batch.completion_window
+        anew = {
+            **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
+            **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
+            "failed": stays_failed.count() if kinds else 0,
+            "expires_at": timezone.now() + window if window else None,
+            "pause_reason": "",
+            "in_background": not here,
+            "report": None,
+        }
+        if not again.exists():
+            how = f" with {' or '.join(kinds)}" if kinds else ""
+            raise NotPossible(f"no prompt of this batch has failed{how}")
+        this = Batch.objects.filter(pk=batch.pk, deleted_at=None)
+        if not this.move(BatchStatus.IN_PROGRESS, sources=RETRYABLE, **anew):
+            raise NotPossible(f"Cannot retry a batch with status '{batch.status}'.")
+        lo = F("index") - F("index") % batch.batch_size
+        chunks = batch.chunks.filter(lo__in=again.annotate(lo=lo).values("lo"))
+        chunks.update(state=ChunkState.READY, crashes=0, suspect=None, suspect_crashes=0)
+        again._raw_delete(again.db)
+        make_outputs(batch)
+    batch.refresh_from_db()
+    ring_for(batch)
+    return batch
+
+
+def delete_batch(batch: Batch) -> None:
+    """Delete a batch that has ended, with its prompts and results. Raises NotPossible."""
+    this = Batch.objects.filter(pk=batch.pk, status__in=TERMINAL)
+    with transaction.atomic():
+        # The key is free for another batch; the files go with what the user sees of this one.
+        if this.update(deleted_at=Now(), idempotency_key=None):
+            drop_outputs(batch)
+        else:
+            batch.refresh_from_db()
+            raise NotPossible(
+                f"Cannot delete a batch with status '{batch.status}'; cancel it first."
+            )
+    if batch.total <= FINISHED_AT_ONCE:
+        purge(batch.pk)
+
+
+def find_batch(public_id: str) -> Batch:
+    """The batch with this id, which runs or has run. Raises NotPossible."""
+    there = Batch.objects.filter(deleted_at=None)
+    # All of the prompts are stored, or there is no total.
+    runs = there.exclude(total=0)
+    batch = there.select_related("provider").filter(public_id=public_id).first()
+    if batch is None:
+        newest = runs.order_by("-pk").values_list("public_id", flat=True).first()
+        hint = f"; the newest is {newest}" if newest else ""
+        raise NotPossible(f"there is no batch {public_id!r}{hint}")
+    if not batch.total:
+        raise NotPossible(
+            f"{public_id} has nothing to run: its status is '{batch.status}', and its input was "
+            "not read to its end"
+        )
+    return batch

@@ -1,0 +1,201 @@
+"""Batches: the list of them, and the addresses of all that can be done with one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST, require_safe
+
+from batches.admin.base import MachineMade, small_number
+from batches.admin.batches import batch_views, result_views
+from batches.admin.batches.costs import cost_of
+from batches.admin.batches.graphs import SHOWN_ID_CHARS
+from batches.admin.batches.page import colour_of, progress_of
+from batches.formats import NOTHING, dollars, duration, rate
+from batches.leases.waiting import with_waiting
+from batches.lifecycle import BatchStatus
+from batches.models import Batch, Prompt
+
+View = Callable[..., HttpResponseBase]
+
+RUNNING = {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
+
+
+@admin.register(Batch)
+class BatchAdmin(MachineMade[Batch]):
+    """Batches are made in a form and run by machines; people watch, cancel, retry and delete."""
+
+    list_display = (
+        *("id_and_description", "state", "progress", "where", "first_result", "took", "speed"),
+        "spent",
+    )
+    list_select_related = ("provider", "owner")
+    list_filter = (
+        "status",
+        ("provider", admin.RelatedOnlyFieldListFilter),
+        ("owner", admin.RelatedOnlyFieldListFilter),
+    )
+    list_per_page = 50
+    list_fullwidth = True
+    search_fields = ("public_id",)
+    search_help_text = "The id of a batch, or a custom_id"
+    date_hierarchy = "created_at"
+    ordering = ("-pk",)
+    show_full_result_count = False
+    actions = ("compare",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
+        return with_waiting(super().get_queryset(request).filter(deleted_at=None))
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[Batch], search_term: str
+    ) -> tuple[QuerySet[Batch], bool]:
+        """By the beginning of the id, or by the whole custom_id of one of the prompts."""
+        term = search_term.strip().replace("\0", "")
+        if not term:
+            return queryset, False
+        # For each batch a look into the index of its ids, never a search through all prompts.
+        asked = Exists(Prompt.objects.filter(batch=OuterRef("pk"), custom_id=term))
+        return queryset.filter(Q(public_id__startswith=term) | asked), False
+
+    # -- columns
+
+    @admin.display(description="Batch", ordering="pk")
+    def id_and_description(self, batch: Batch) -> SafeString:
+        about = str(batch.metadata.get("description", ""))[:80]
+        return format_html(
+            '<div class="tp-cell"><span class="tp-id">{}…</span>'
+            '<span class="tp-about" title="{}">{}</span><span class="tp-about">{}</span></div>',
+            batch.public_id[:SHOWN_ID_CHARS],
+            about,
+            about,
+            f"{batch.created_at:%Y-%m-%d %H:%M}",
+        )
+
+    @admin.display(description="Status", ordering="status")
+    def state(self, batch: Batch) -> SafeString:
+        paused = ", paused" if colour_of(batch) == "warn" and batch.status in RUNNING else ""
+        return format_html(
+            '<span class="tp-badge tp-{}">{}{}</span>',
+            colour_of(batch),
+            batch.status,
+            paused,
+        )
+
+    @admin.display(description="Progress")
+    def progress(self, batch: Batch) -> SafeString:
+        context = {"progress": progress_of(batch), "batch": batch}
+        shown = render_to_string("admin/batches/progress.html", context)
+        return format_html('<div class="tp-cell">{}</div>', shown)
+
+    @admin.display(description="Provider, owner", ordering="provider__name")
+    def where(self, batch: Batch) -> SafeString:
+        return format_html(
+            '<div class="tp-cell"><span class="tp-about tp-strong" title="{}">{}</span>'
+            '<span class="tp-about">{}</span></div>',
+            batch.provider,
+            batch.provider,
+            batch.owner or NOTHING,
+        )
+
+    @admin.display(description="First result", ordering="first_result_s")
+    def first_result(self, batch: Batch) -> str:
+        return duration(batch.first_result_s)
+
+    @admin.display(description="Total", ordering="active_s")
+    def took(self, batch: Batch) -> str:
+        return duration(batch.active_s or None)
+
+    @admin.display(description="Speed")
+    def speed(self, batch: Batch) -> str:
+        done = batch.succeeded + batch.failed
+        return rate(done / batch.active_s if done and batch.active_s else None)
+
+    @admin.display(description="Cost", ordering="cost")
+    def spent(self, batch: Batch) -> str:
+        return dollars(cost_of(batch))
+
+    # -- what may be done
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("batches.add_batch")
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Batch | None = None) -> bool:
+        """Not by Django's page, which would list a million rows first; there is a button."""
+        return False
+
+    def has_act_permission(self, request: HttpRequest, _obj: Batch | None = None) -> bool:
+        return request.user.has_perm("batches.change_batch")
+
+    def has_remove_permission(self, request: HttpRequest, _obj: Batch | None = None) -> bool:
+        return request.user.has_perm("batches.delete_batch")
+
+    def has_results_permission(self, request: HttpRequest, _obj: Batch | None = None) -> bool:
+        return request.user.has_perm("batches.view_result")
+
+    @admin.action(description="Compare timings", permissions=["view"])
+    def compare(
+        self, request: HttpRequest, queryset: QuerySet[Batch]
+    ) -> HttpResponseRedirect | None:
+        """Side by side, on a page of its own."""
+        chosen = [str(pk) for pk in queryset.order_by("pk").values_list("pk", flat=True)]
+        if not 2 <= len(chosen) <= batch_views.MOST_COMPARED:
+            messages.error(request, f"Choose 2 to {batch_views.MOST_COMPARED} batches.")
+            return None
+        return HttpResponseRedirect(
+            f"{reverse('admin:batches_batch_compare')}?ids={','.join(chosen)}"
+        )
+
+    # -- pages
+
+    def add_view(
+        self, request: HttpRequest, _form_url: str = "", _extra: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return batch_views.new(self, request)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        _form_url: str = "",
+        _extra: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        pk = small_number(object_id)
+        if pk is None:
+            raise Http404
+        return batch_views.detail(self, request, pk)
+
+    def get_urls(self) -> list[URLPattern]:
+        views: tuple[tuple[str, str, View], ...] = (
+            ("compare/", "compare", require_safe(batch_views.compare)),
+            ("<int:pk>/live/", "live", require_safe(batch_views.live)),
+            ("<int:pk>/cancel/", "cancel", require_POST(batch_views.cancel)),
+            ("<int:pk>/retry/", "retry", require_POST(batch_views.retry)),
+            ("<int:pk>/resume/", "resume", require_POST(batch_views.resume)),
+            ("<int:pk>/remove/", "remove", require_POST(batch_views.remove)),
+            ("<int:pk>/results/", "results", require_safe(result_views.results)),
+            ("<int:pk>/results.jsonl", "jsonl", require_safe(result_views.jsonl)),
+            ("<int:pk>/results.csv", "csv", require_safe(result_views.csv)),
+            ("<int:pk>/results/<int:index>/", "result", require_safe(result_views.result)),
+        )
+        ours = [
+            path(route, self.admin_site.admin_view(_of(view, self)), name=f"batches_batch_{name}")
+            for route, name, view in views
+        ]
+        return [*ours, *super().get_urls()]
+
+
+def _of(view: View, this: BatchAdmin) -> View:
+    """A view that knows the admin; decorators look at the request first."""
+
+    def bound(request: HttpRequest, **arguments: int) -> HttpResponseBase:
+        return view(request, this, **arguments)
+
+    return bound

@@ -1,0 +1,161 @@
+"""The pages and buttons of a batch. Each button calls the service that the API calls too."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+
+from batches.actions.batches import cancel_batch, delete_batch, resume_batch, retry_batch
+from batches.actions.idempotency import KeyReused
+from batches.admin.base import allowed, note, page_context, small_number
+from batches.admin.batches.comparison import comparison_of
+from batches.admin.batches.form import BatchForm
+from batches.admin.batches.new_batch import Preview, Started, keep_upload, preview, start
+from batches.admin.batches.page import batch_page
+from batches.engine.errors import FailureKind, PromptRejected
+from batches.errors import NotPossible
+from batches.intake.conversion import NotConverted
+from batches.models import Batch, Provider
+
+if TYPE_CHECKING:
+    from batches.admin.batches.admin import BatchAdmin
+
+MOST_COMPARED = 4
+
+
+def new(admin: "BatchAdmin", request: HttpRequest) -> HttpResponse:
+    """The form in which a batch is made: look at it first, or start it."""
+    if not admin.has_add_permission(request):
+        raise PermissionDenied
+    user = cast(User, request.user)
+    form = BatchForm(user, request.POST or None, request.FILES or None)
+    shown = None
+    if request.method == "POST":
+        made = _made(form, request) if form.is_valid() else None
+        if isinstance(made, Started):
+            return _started(admin, request, made)
+        keep_upload(form, user)
+        shown = made
+    context = page_context(
+        admin,
+        request,
+        "New batch",
+        form=form,
+        preview=shown,
+        model_names=_model_names(),
+        may_add_provider=request.user.has_perm("batches.add_provider"),
+    )
+    return render(request, "admin/batches/new_batch.html", context)
+
+
+def _started(admin: "BatchAdmin", request: HttpRequest, made: Started) -> HttpResponse:
+    """Go to the batch, or back to the form for who may make batches and not look at them."""
+    batch = made.batch
+    if made.before:
+        messages.info(request, f"This form has started {batch} already; it is started once.")
+    else:
+        note(request, batch, "Made.")
+        messages.success(request, f"{batch} is started.")
+    if admin.has_view_permission(request, batch):
+        return HttpResponseRedirect(_page_of(batch))
+    return HttpResponseRedirect(reverse("admin:batches_batch_add"))
+
+
+def _made(form: BatchForm, request: HttpRequest) -> Started | Preview | None:
+    """The batch, or a look at it; None if the form now tells what is wrong."""
+    try:
+        if "_start" in request.POST:
+            return start(form, cast(User, request.user))
+        return preview(form)
+    except NotConverted as error:
+        form.refuse_lines(error.errors)
+    except PromptRejected as error:
+        form.add_error("parameters", error.message)
+    except KeyReused:
+        form.refuse_repetition()
+    return None
+
+
+def _model_names() -> list[str]:
+    names = Provider.objects.values_list("model_names", flat=True)
+    return sorted({name for of_one in names for name in of_one})
+
+
+def detail(admin: "BatchAdmin", request: HttpRequest, pk: int) -> HttpResponse:
+    """All about one batch."""
+    batch = allowed(admin, request, pk, to="view")
+    page = batch_page(batch, request)
+    defaults = json.dumps(batch.defaults, indent=2, ensure_ascii=False)
+    context = page_context(
+        admin, request, batch.public_id, page=page, batch=batch, defaults=defaults
+    )
+    return render(request, "admin/batches/batch.html", context)
+
+
+def live(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+    """The part of the page that changes; the page asks for it while the batch runs."""
+    batch = allowed(admin, request, pk, to="view")
+    page = batch_page(batch, request)
+    return render(request, "admin/batches/live.html", {"page": page, "batch": batch})
+
+
+def compare(request: HttpRequest, admin: "BatchAdmin") -> HttpResponse:
+    """The timings of several batches side by side."""
+    given = map(small_number, request.GET.get("ids", "").split(","))
+    pks = list(dict.fromkeys(pk for pk in given if pk is not None))
+    batches = [allowed(admin, request, pk, to="view") for pk in pks[:MOST_COMPARED]]
+    context = page_context(admin, request, "Timings compared", comparison=comparison_of(batches))
+    return render(request, "admin/batches/compare.html", context)
+
+
+def cancel(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+    """Send nothing more of a batch."""
+    batch = allowed(admin, request, pk, to="act")
+    return _done(request, batch, cancel_batch, "Cancelled: nothing more is sent.")
+
+
+def retry(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+    """Run what failed again, all of it or one kind."""
+    batch = allowed(admin, request, pk, to="act")
+    kinds = [kind for kind in request.POST.getlist("kind") if kind]
+    if not set(kinds) <= set(FailureKind):
+        raise Http404
+    what = f"Retrying what failed{' with ' + ', '.join(kinds) if kinds else ''}."
+    return _done(request, batch, lambda batch: retry_batch(batch, kinds=kinds), what)
+
+
+def resume(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+    """Let a paused batch go on."""
+    return _done(request, allowed(admin, request, pk, to="act"), resume_batch, "It goes on.")
+
+
+def remove(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+    """Delete a batch with its prompts and results."""
+    batch = allowed(admin, request, pk, to="remove")
+    answer = _done(request, batch, delete_batch, f"{batch.public_id} is deleted.")
+    gone = not admin.get_queryset(request).filter(pk=pk).exists()
+    return HttpResponseRedirect(reverse("admin:batches_batch_changelist")) if gone else answer
+
+
+def _done(
+    request: HttpRequest, batch: Batch, service: Callable[[Batch], object], what: str
+) -> HttpResponse:
+    """Call a service, say what came of it, and go back to the batch."""
+    try:
+        service(batch)
+    except NotPossible as error:
+        messages.error(request, str(error))
+    else:
+        note(request, batch, what[:200])
+        messages.success(request, what)
+    return HttpResponseRedirect(_page_of(batch))
+
+
+def _page_of(batch: Batch) -> str:
+    return reverse("admin:batches_batch_change", args=[batch.pk])

@@ -1,0 +1,41 @@
+"""Several batches side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batches.admin.batches.graphs import course_of, short_name
+from batches.admin.batches.timing import Timing, timing_of
+from batches.admin.charts import Chart, completions, latencies
+from batches.admin.samples import samples_of
+from batches.models import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One of them."""
+
+    batch: Batch
+    name: str
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All of them, and their courses in common charts."""
+
+    batches: list[Compared]
+    charts: list[Chart]
+
+
+def comparison_of(batches: Sequence[Batch]) -> Comparison:
+    """The timings of batches, each from its own beginning."""
+    samples = [samples_of(batch) for batch in batches]
+    pairs = list(zip(batches, samples, strict=True))
+    courses = [course_of(batch, some) for batch, some in pairs if some.results]
+    total = max((batch.total for batch in batches), default=0)
+    return Comparison(
+        batches=[
+            Compared(batch, short_name(batch), timing_of(batch, some)) for batch, some in pairs
+        ],
+        charts=[completions(courses, total=total), latencies(courses)] if courses else [],
+    )

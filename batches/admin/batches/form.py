@@ -1,0 +1,347 @@
+"""The form in which a batch is made."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import UploadedFile
+
+from batches.actions.batches import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions, NoPrice, check_price
+from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
+from batches.engine.endpoints import rules_of
+from batches.engine.errors import PromptRejected
+from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.prepare import check_body, check_schemas, prompt_body, with_response_schema
+from batches.engine.records import SCHEDULES
+from batches.engine.retry import RetryPolicy
+from batches.engine.structured.schema_bill import CHECKED_BYTES
+from batches.files.files import unexpired
+from batches.inputs.prompt_files import InputOptions, LineError, format_of
+from batches.models import File, Provider
+from batches.providers.routing import NoProvider, check_allowed, known_endpoints
+
+# More errors than these are not read at once.
+SHOWN_ERRORS = 20
+# The purpose of files that came with the form and are kept for an hour, as they came.
+KEPT = "user_data"
+GONE = "The file is kept for an hour, which is over. Choose it again."
+NOT_BOTH = "Paste prompts or choose a file, not both."
+NOT_BOTH_KEPT = "There are pasted prompts and a file that is kept. Do without one of them."
+MADE_ANOTHER = "This form has started a batch already. Press again to start another, as it is now."
+NOTHING_GIVEN = "Paste some prompts, or choose a file."
+
+FORMATS = (
+    ("", "By the file's name, or text"),
+    ("text", "Text: a prompt on each line"),
+    ("jsonl", "JSONL: an object on each line, in the format of the Batch API or shorter"),
+    ("csv", "CSV: a header, and a prompt in each row"),
+    ("tsv", "TSV: the same, with tabs between the columns"),
+)
+
+
+def endpoint_choices() -> list[tuple[str, str]]:
+    """Return the endpoints of every provider, then the paths that staff allow on some."""
+    return [(path, path) for path in known_endpoints()]
+
+
+class BatchForm(forms.Form):
+    """Prompts, the model that answers them, the form of its answers, and how they are run."""
+
+    prompts = forms.CharField(
+        label="Paste prompts",
+        required=False,
+        strip=False,
+        widget=Lines(rows=8, placeholder="One prompt on each line"),
+    )
+    file = forms.FileField(
+        label="Or choose a file",
+        required=False,
+        widget=Upload(accept=".jsonl,.ndjson,.json,.csv,.tsv,.txt,.gz"),
+        help_text="JSONL, CSV, TSV or text, in UTF-8 or as Excel writes it; gzip is unpacked.",
+    )
+    # A file that came with the form before and is kept, so that it need not be chosen again.
+    stored = forms.CharField(required=False, widget=forms.HiddenInput())
+    # One form makes one batch, however often its button is pressed.
+    once = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput())
+    drop_stored = forms.BooleanField(
+        label="Do without this file", required=False, widget=Toggle(), initial=False
+    )
+    format = forms.ChoiceField(choices=FORMATS, required=False, widget=Choice())
+    column = forms.CharField(
+        label="CSV column",
+        initial="prompt",
+        required=False,
+        widget=Text(),
+        help_text="Which holds the prompts. A column custom_id, if there is one, names them.",
+    )
+
+    provider = forms.ModelChoiceField(
+        Provider.objects.order_by("-is_default", "name"), widget=Choice(), empty_label=None
+    )
+    model = forms.CharField(
+        required=False,
+        widget=Text(list="models", autocomplete="off"),
+        help_text="May be left empty if every prompt of a JSONL file names its own.",
+    )
+    endpoint = forms.ChoiceField(choices=endpoint_choices, widget=Choice())
+    parameters = JsonText(
+        required=False,
+        widget=Lines(rows=3, placeholder='{"temperature": 0.2, "max_completion_tokens": 500}'),
+        help_text="A JSON object that lies under the body of every request.",
+    )
+
+    schema = JsonText(
+        label="JSON Schema of the answers",
+        required=False,
+        widget=Lines(rows=5, placeholder='{"type": "object", "properties": {...}}'),
+        help_text="Answers are asked for in this form, and checked against it.",
+    )
+    repair_json = forms.BooleanField(
+        label="Mend broken JSON", required=False, initial=True, widget=Toggle()
+    )
+    max_repair_attempts = forms.IntegerField(
+        label="Ask again",
+        min_value=0,
+        max_value=5,
+        initial=1,
+        widget=Number(),
+        help_text="So often, with what was wrong with the answer.",
+    )
+
+    batch_size = forms.IntegerField(
+        label="Calls at once",
+        min_value=1,
+        max_value=MAX_BATCH_SIZE,
+        initial=DEFAULT_BATCH_SIZE,
+        widget=Number(),
+    )
+    parallelism = forms.IntegerField(
+        label="Runners",
+        min_value=1,
+        max_value=100,
+        initial=1,
+        widget=Number(),
+        help_text="Workers at once, each with as many calls.",
+    )
+    schedule = forms.ChoiceField(choices=[(name, name) for name in SCHEDULES], widget=Choice())
+    priority = forms.IntegerField(
+        initial=0, min_value=-1000, max_value=1000, widget=Number(), help_text="Higher goes first."
+    )
+    max_attempts = forms.IntegerField(
+        label="Attempts for each prompt",
+        min_value=1,
+        max_value=MAX_ATTEMPTS,
+        initial=RetryPolicy().max_attempts,
+        widget=Number(),
+    )
+    timeout_s = forms.FloatField(
+        label="Seconds for each call",
+        min_value=1,
+        max_value=3600,
+        initial=DEFAULT_TIMEOUT_S,
+        widget=Number(step="any"),
+    )
+    completion_hours = forms.IntegerField(
+        label="Hours until it expires",
+        required=False,
+        min_value=1,
+        max_value=720,
+        widget=Number(),
+        help_text="Leave empty for a batch that does not.",
+    )
+    max_cost = forms.DecimalField(
+        label="At most, in dollars",
+        required=False,
+        min_value=0,
+        max_digits=14,
+        decimal_places=6,
+        widget=Number(step="any"),
+        help_text="Then it pauses. Needs the prices of its models.",
+    )
+    max_tokens_total = forms.IntegerField(
+        label="At most, in tokens",
+        required=False,
+        min_value=1,
+        max_value=2**62,
+        widget=Number(),
+        help_text="In and out together; then it pauses.",
+    )
+    description = forms.CharField(
+        required=False, max_length=512, widget=Text(), help_text="Kept in the metadata."
+    )
+
+    SECTIONS = (
+        ("Prompts", ("prompts", "file", "format", "column")),
+        ("Model", ("provider", "model", "endpoint", "parameters")),
+        ("Answers", ("schema", "repair_json", "max_repair_attempts")),
+        (
+            "Options",
+            (
+                *("batch_size", "parallelism", "schedule", "priority", "max_attempts"),
+                *("timeout_s", "completion_hours", "max_cost", "max_tokens_total", "description"),
+            ),
+        ),
+    )
+    # Of which most batches need nothing but what is filled in.
+    FOLDED = ("Answers", "Options")
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._user = user
+        self.upload: UploadedFile[bytes] | None = None
+        self.kept: File | None = None
+        self.nonce: str = self.data.get("once") or secrets.token_urlsafe()
+
+    def refuse_repetition(self) -> None:
+        """Say that this form has made a batch of something else; the next press makes another."""
+        self.nonce = secrets.token_urlsafe()
+        self.add_error(None, MADE_ANOTHER)
+
+    def sections(self) -> list[dict[str, Any]]:
+        """The fields as they are grouped on the page; a group with an error is open."""
+        return [
+            {
+                "title": title,
+                "fields": [self[name] for name in names],
+                "folded": title in self.FOLDED and not any(name in self.errors for name in names),
+                "foldable": title in self.FOLDED,
+            }
+            for title, names in self.SECTIONS
+        ]
+
+    def clean_parameters(self) -> dict[str, Any]:
+        given = self.cleaned_data["parameters"] or {}
+        if not isinstance(given, dict):
+            raise forms.ValidationError("Give a JSON object.")
+        return given
+
+    def clean_file(self) -> "UploadedFile[bytes] | None":
+        file: UploadedFile[bytes] | None = self.cleaned_data["file"]
+        if file is not None and (file.size or 0) > settings.MAX_FILE_BYTES:
+            raise forms.ValidationError(
+                f"The file has more than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)."
+            )
+        self.upload = file
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        self._find_kept()
+        self._check_source()
+        self._check_endpoint()
+        if not self.errors:
+            self._check_defaults()
+        if not self.errors:
+            self._check_price()
+        return self.cleaned_data
+
+    def _find_kept(self) -> None:
+        data = self.cleaned_data
+        name = data.get("stored")
+        if not name or self.upload or data.get("drop_stored"):
+            return
+        mine = unexpired().filter(owner=self._user, purpose=KEPT)
+        self.kept = mine.filter(public_id=name).first()
+        if self.kept is None:
+            self.add_error("file", GONE)
+
+    def _check_source(self) -> None:
+        """Either prompts were pasted, or there is a file."""
+        file = self.upload or self.kept
+        if self.pasted and file:
+            self.add_error("file", NOT_BOTH_KEPT if self.kept else NOT_BOTH)
+        elif not self.pasted and not file and "file" not in self.errors:
+            self.add_error("prompts", NOTHING_GIVEN)
+
+    def _check_endpoint(self) -> None:
+        provider, endpoint = (self.cleaned_data.get(name) for name in ("provider", "endpoint"))
+        if provider and endpoint:
+            try:
+                check_allowed(provider, endpoint)
+            except NoProvider as error:
+                self.add_error("endpoint", str(error))
+
+    @property
+    def pasted(self) -> str:
+        """The prompts that were pasted."""
+        text: str = self.cleaned_data.get("prompts", "")
+        return text if text.strip() else ""
+
+    def _check_defaults(self) -> None:
+        try:
+            defaults = self.defaults()
+        except PromptRejected as error:
+            self.add_error("schema", error.message)
+            return
+        endpoint = self.cleaned_data["endpoint"]
+        try:
+            # Under a prompt that nothing is wrong with, what is wrong is theirs.
+            asked = prompt_body("any", endpoint) if rules_of(endpoint).asked_in else {}
+            check_body({"model": "any", **asked, **defaults}, endpoint)
+            check_schemas(defaults, endpoint)
+        except PromptRejected as error:
+            self.add_error("parameters", error.message)
+
+    def _check_price(self) -> None:
+        try:
+            check_price(self.cleaned_data["provider"], self.options())
+        except NoPrice as error:
+            self.add_error("max_cost", str(error))
+
+    def defaults(self) -> dict[str, Any]:
+        """What lies under the body of every request. Raises PromptRejected for a bad schema."""
+        data = self.cleaned_data
+        body = {**data["parameters"], **({"model": data["model"]} if data["model"] else {})}
+        if data["schema"] is None:
+            return body
+        return with_response_schema(body, endpoint=data["endpoint"], schema=data["schema"])
+
+    def options(self) -> BatchOptions:
+        """How the batch is run."""
+        data = self.cleaned_data
+        hours, description = data["completion_hours"], data["description"]
+        names = ("endpoint", "batch_size", "schedule", "max_attempts", "timeout_s", "parallelism")
+        return BatchOptions(
+            **{name: data[name] for name in names},
+            priority=data["priority"],
+            max_cost=data["max_cost"],
+            max_tokens_total=data["max_tokens_total"],
+            repair_json=data["repair_json"],
+            max_repair_attempts=data["max_repair_attempts"],
+            defaults=self.defaults(),
+            completion_window=timedelta(hours=hours) if hours else None,
+            metadata={"description": description} if description else {},
+        )
+
+    def reading(self) -> InputOptions:
+        """How the prompts are read that were pasted or uploaded."""
+        data = self.cleaned_data
+        return InputOptions(
+            endpoint=data["endpoint"],
+            defaults=self.defaults(),
+            max_line_bytes=settings.MAX_LINE_BYTES,
+            format=data["format"] or format_of(self.filename, otherwise="text"),
+            column=data["column"] or "prompt",
+            models=frozenset(data["provider"].model_names),
+            max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+            # A browser waits; a worker checks all of it.
+            checked_schema_bytes=CHECKED_BYTES,
+        )
+
+    @property
+    def filename(self) -> str:
+        """The name of the file that holds the prompts; empty if they were pasted."""
+        if self.upload:
+            return self.upload.name or ""
+        return self.kept.filename if self.kept else ""
+
+    def refuse_lines(self, errors: Iterable[LineError]) -> None:
+        """Show what is wrong with which line, at the field that it came from."""
+        found = list(errors)
+        shown = [str(error) for error in found[:SHOWN_ERRORS]]
+        if len(found) > SHOWN_ERRORS:
+            shown.append("… and more.")
+        self.add_error("prompts" if self.pasted else "file", shown)

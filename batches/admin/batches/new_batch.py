@@ -1,0 +1,186 @@
+"""A batch is made: looked at first, if that is wanted, then started."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO, cast
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from batches.actions.batches import Origin, create_batch_of_file
+from batches.actions.idempotency import Identity, create_once, digest_of, earlier
+from batches.admin.batches.form import KEPT, BatchForm
+from batches.engine.prepare import prepare_prompt_request
+from batches.engine.records import Outcome, PromptSpec
+from batches.files.files import (
+    BATCH,
+    SHORTEST_LIFE_S,
+    FileRefused,
+    NewFile,
+    delete_file,
+    safe_filename,
+    store_file,
+)
+from batches.intake.conversion import Converted, convert, store_converted
+from batches.intake.demand import Estimate
+from batches.models import Batch, File
+
+# Fields that tell nothing of the batch, or do so by the content of the prompts.
+NOT_SAID = frozenset({"once", "prompts", "file", "stored", "drop_stored"})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request as it would be sent, or why it would not."""
+
+    custom_id: str
+    request: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a batch would be: how many prompts, the first requests, about how many tokens."""
+
+    address: str
+    prompts: int
+    estimate: Estimate
+    requests: list[Prepared]
+
+
+def preview(form: BatchForm) -> Preview:
+    """Look at all prompts and start nothing. Raises NotConverted."""
+    with _source(form) as stream, open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path
+        found = convert(stream, form.reading(), nowhere)
+    data = form.cleaned_data
+    return Preview(
+        address=data["provider"].base_url + data["endpoint"].removeprefix("/v1"),
+        prompts=found.prompts,
+        estimate=found.demand.estimate(data["provider"].price_list),
+        requests=[_prepared(form, prompt) for prompt in _samples(found)],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A batch, and whether the same form has started it before."""
+
+    batch: Batch
+    before: bool
+
+
+def start(form: BatchForm, user: User) -> Started:
+    """Make the batch, unless this form has made it. Raises NotConverted, and KeyReused."""
+    identity = _identity_of(form, user)
+    if found := earlier(identity):
+        return Started(found, before=True)
+    file = _input_of(form, user)
+    used = False
+    try:
+        batch = create_once(identity, partial(_batch_of, form, file, identity))
+        used = batch.input_file_id == file.pk
+    finally:
+        if not used:
+            delete_file(file)
+    return Started(batch, before=not used)
+
+
+def _identity_of(form: BatchForm, user: User) -> Identity:
+    with _source(form) as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto()
+    said = {name: form.data.get(name, "") for name in form.fields if name not in NOT_SAID}
+    digest = digest_of({**said, "content": content})
+    return Identity(owner=user, key=f"form-{form.nonce}", digest=digest)
+
+
+def _input_of(form: BatchForm, user: User) -> File:
+    new = NewFile(
+        owner=user,
+        purpose=BATCH,
+        filename=_input_name(form.filename),
+        # Until there is a batch of it: even if we are killed on the way, it does not stay.
+        expires_after_s=SHORTEST_LIFE_S,
+    )
+    with _source(form) as stream:
+        file, _ = store_converted(stream, form.reading(), new)
+    return file
+
+
+@transaction.atomic
+def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
+    """The batch, and that its input stays."""
+    File.objects.filter(pk=file.pk).update(expires_at=None)
+    return create_batch_of_file(
+        form.cleaned_data["provider"],
+        file,
+        file.public_id,
+        form.options(),
+        origin=Origin(identity.owner, identity.key, identity.digest),
+    )
+
+
+def keep_upload(form: BatchForm, user: User) -> None:
+    """Keep a file that came with the form for an hour, since browsers do not send it again.
+
+    It is kept as it came: how it is read may be changed in the form until the batch is started.
+    """
+    if form.upload is None:
+        return
+    new = NewFile(
+        owner=user,
+        purpose=KEPT,
+        filename=_shown_name(form.upload.name or ""),
+        expires_after_s=SHORTEST_LIFE_S,
+    )
+    form.kept, form.upload = store_file(new, form.upload), None
+
+
+@contextmanager
+def _source(form: BatchForm) -> Iterator[BinaryIO]:
+    """The prompts as they were pasted or uploaded, from their beginning."""
+    if form.upload is not None:
+        form.upload.seek(0)
+        yield cast(BinaryIO, form.upload.file)
+    elif form.kept is not None:
+        with form.kept.content.open("rb") as stream:
+            yield cast(BinaryIO, stream)
+    else:
+        yield io.BytesIO(form.pasted.encode(errors="replace"))
+
+
+def _shown_name(name: str) -> str:
+    try:
+        return safe_filename(name)
+    except FileRefused:
+        return "upload"
+
+
+def _input_name(name: str) -> str:
+    """What the input of a batch is called that was made of a file of this name."""
+    if not name:
+        return "pasted.jsonl"
+    shown = _shown_name(name)
+    return f"{shown.rpartition('.')[0] or shown}.jsonl"
+
+
+def _samples(found: Converted) -> list[PromptSpec]:
+    return [
+        PromptSpec(index=n, custom_id=prompt.custom_id, body=json.loads(prompt.body))
+        for n, prompt in enumerate(found.samples)
+    ]
+
+
+def _prepared(form: BatchForm, prompt: PromptSpec) -> Prepared:
+    prepared = prepare_prompt_request(
+        prompt, endpoint=form.cleaned_data["endpoint"], defaults=form.defaults()
+    )
+    if isinstance(prepared, Outcome):
+        return Prepared(prompt.custom_id, "", prepared.message)
+    text = json.dumps(json.loads(prepared.content), indent=2, ensure_ascii=False)
+    return Prepared(prompt.custom_id, text)

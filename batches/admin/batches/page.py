@@ -1,0 +1,134 @@
+"""What the page of a batch shows; made anew every two seconds while the batch runs."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.http import HttpRequest
+
+from batches.admin.batches.costs import cost_of
+from batches.admin.batches.failures import Failures, failures_of
+from batches.admin.batches.graphs import charts_of
+from batches.admin.batches.result_rows import Filter, Row, rows_of
+from batches.admin.batches.rungs import Rungs, rungs_of
+from batches.admin.batches.timing import Timing, is_left, timing_of
+from batches.admin.charts import Chart
+from batches.admin.samples import samples_of
+from batches.formats import share
+from batches.leases.waiting import WaitingNow, waiting_of
+from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
+from batches.models import Batch
+
+FIRST_RESULTS = 10
+
+COLOURS = {
+    BatchStatus.COMPLETED: "good",
+    BatchStatus.FAILED: "bad",
+    BatchStatus.EXPIRED: "bad",
+    BatchStatus.CANCELLED: "quiet",
+    BatchStatus.CANCELLING: "warn",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch is, in per cent of its prompts."""
+
+    succeeded: float
+    failed: float
+    done: int
+    total: int
+    # What failed and what never ran: a retry sends it.
+    unanswered: int
+
+    @property
+    def percent(self) -> float:
+        return share(self.done, self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What this user may do with the batch as it is now."""
+
+    cancel: bool
+    retry: bool
+    resume: bool
+    delete: bool
+    results: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """The page of a batch, but for what never changes."""
+
+    batch: Batch
+    colour: str
+    live: bool
+    # Begun by a command that does not run now; the workers leave it alone.
+    left: bool
+    waiting: WaitingNow | None
+    progress: Progress
+    timing: Timing
+    cost: Decimal | None
+    charts: list[Chart]
+    sampled: bool
+    failures: Failures
+    rungs: Rungs
+    results: list[Row]
+    allowed: Allowed
+
+
+def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
+    """The page of a batch for a user, in a bounded number of queries."""
+    samples = samples_of(batch)
+    left = is_left(batch)
+    permitted = allowed_to(batch, request, left=left)
+    return BatchPage(
+        batch=batch,
+        colour=colour_of(batch),
+        live=batch.status not in TERMINAL,
+        left=left,
+        waiting=None if left else waiting_of(batch),
+        progress=progress_of(batch),
+        timing=timing_of(batch, samples),
+        cost=cost_of(batch),
+        charts=charts_of(batch, samples),
+        sampled=samples.weight > 1,
+        failures=failures_of(batch),
+        rungs=rungs_of(batch),
+        results=rows_of(batch, Filter(), after=-1, limit=FIRST_RESULTS)
+        if permitted.results
+        else [],
+        allowed=permitted,
+    )
+
+
+def progress_of(batch: Batch) -> Progress:
+    """How far a batch is, by its counts alone."""
+    return Progress(
+        succeeded=share(batch.succeeded, batch.total),
+        failed=share(batch.failed, batch.total),
+        done=batch.succeeded + batch.failed,
+        total=batch.total,
+        unanswered=batch.total - batch.succeeded,
+    )
+
+
+def colour_of(batch: Batch) -> str:
+    """How the status of a batch is coloured."""
+    if (batch.pause_reason or batch.provider.pause_reason) and batch.status not in TERMINAL:
+        return "warn"
+    return COLOURS.get(BatchStatus(batch.status), "busy")
+
+
+def allowed_to(batch: Batch, request: HttpRequest, *, left: bool) -> Allowed:
+    """What a user may do with a batch as it is now."""
+    may_change = request.user.has_perm("batches.change_batch")
+    running = batch.status in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
+    never_ran = batch.total - batch.succeeded - batch.failed
+    return Allowed(
+        cancel=may_change and running,
+        retry=may_change and batch.status in RETRYABLE and batch.failed + never_ran > 0,
+        resume=may_change and running and (left or bool(batch.pause_reason)),
+        delete=request.user.has_perm("batches.delete_batch") and batch.status in TERMINAL,
+        results=request.user.has_perm("batches.view_result"),
+    )

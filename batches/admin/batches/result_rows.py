@@ -1,0 +1,135 @@
+"""Results as rows of a page: what was asked and answered in a line each, cheap for long texts."""
+
+import json
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from django.db.models import Case, F, QuerySet, TextField, Value, When
+from django.db.models.functions import Length
+from django.db.models.lookups import GreaterThan
+
+from batches.admin.batches.conversation import answered, asked, snippet
+from batches.models import Batch, Result
+
+# Of a longer body no snippet is shown: a page of them would be megabytes.
+MOST_CHARS = 20_000
+LONG = "(long; open it to read)"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which results are wanted; empty for all."""
+
+    status: str = ""
+    kind: str = ""
+    custom_id: str = ""
+
+    @property
+    def statuses(self) -> list[str]:
+        """The statuses that a wanted result may have; what succeeded is of no kind of failure."""
+        if self.kind:
+            return [Result.FAILED] if self.status != Result.SUCCEEDED else []
+        return [self.status] if self.status else [Result.SUCCEEDED, Result.FAILED]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One result."""
+
+    index: int
+    custom_id: str
+    status: str
+    kind: str
+    message: str
+    calls: int
+    latency_s: float | None
+    input_tokens: int
+    output_tokens: int
+    prompt: str
+    answer: str
+
+
+_COLUMNS = (
+    *("index", "prompt__custom_id", "status", "kind", "message", "calls", "latency_s"),
+    *("input_tokens", "output_tokens"),
+)
+
+
+def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[Row]:
+    """So many results behind an index in the order of the prompts.
+
+    Asked for by status, since within a status they are in order already; in one query for both a
+    million would be sorted.
+    """
+    found = [
+        columns
+        for status in wanted.statuses
+        for columns in _matching(batch, status, wanted)
+        .filter(index__gt=after)
+        .order_by("index")
+        .annotate(asked=_short("prompt__body"), said=_short("body"))
+        .values_list(*_COLUMNS, "asked", "said")[:limit]
+    ]
+    found.sort(key=itemgetter(0))
+    return [_row(batch, columns) for columns in found[:limit]]
+
+
+def indexes_before(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
+    """So many indexes of results before one, the nearest first."""
+    found = [
+        before
+        for status in wanted.statuses
+        for before in _matching(batch, status, wanted)
+        .filter(index__lt=index)
+        .order_by("-index")
+        .values_list("index", flat=True)[:limit]
+    ]
+    return sorted(found, reverse=True)[:limit]
+
+
+def indexes_after(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
+    """So many indexes of results behind one, the nearest first."""
+    found = [
+        after
+        for status in wanted.statuses
+        for after in _matching(batch, status, wanted)
+        .filter(index__gt=index)
+        .order_by("index")
+        .values_list("index", flat=True)[:limit]
+    ]
+    return sorted(found)[:limit]
+
+
+def _matching(batch: Batch, status: str, wanted: Filter) -> QuerySet[Result]:
+    """The results of a status that a filter lets through."""
+    found = Result.objects.filter(batch=batch, status=status)
+    if wanted.kind:
+        found = found.filter(kind=wanted.kind)
+    if wanted.custom_id:
+        found = found.filter(prompt__batch=batch, prompt__custom_id=wanted.custom_id)
+    return found
+
+
+def _short(column: str) -> Case:
+    return Case(
+        When(GreaterThan(Length(column), MOST_CHARS), then=Value(LONG)),
+        default=F(column),
+        output_field=TextField(),
+    )
+
+
+def _row(batch: Batch, columns: Any) -> Row:
+    body, said = columns[-2:]
+    shown = (_asked(body, batch.endpoint), _said(said, batch.endpoint))
+    return Row(*(*columns[:-2], *shown))
+
+
+def _asked(body: str, endpoint: str) -> str:
+    return body if body == LONG else snippet(asked(json.loads(body), endpoint))
+
+
+def _said(body: str | None, endpoint: str) -> str:
+    if body is None or body == LONG:
+        return body or ""
+    return snippet(answered(body, endpoint))

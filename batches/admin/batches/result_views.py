@@ -1,0 +1,208 @@
+"""The results of a batch: page by page, one by one, and as files."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+from batches.admin.base import allowed, page_context, small_number
+from batches.admin.batches.conversation import Part, Turn, answered, asked, parameters
+from batches.admin.batches.downloads import download, jsonl_of
+from batches.admin.batches.result_rows import Filter, indexes_after, indexes_before, rows_of
+from batches.admin.json_lines import Line, faults_of, marked_lines
+from batches.engine.endpoints import rules_of
+from batches.engine.errors import FailureKind, PromptRejected
+from batches.engine.replies.replies import answer_in
+from batches.engine.structured.asked import answer_schema
+from batches.models import Batch, Prompt, Result
+from batches.output.csv import csv_lines
+
+if TYPE_CHECKING:
+    from batches.admin.batches.admin import BatchAdmin
+
+PAGE = 50
+# Before the first index.
+FROM_THE_START = -1
+LONGEST_SHOWN = 200_000
+
+
+def results(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+    """A page of results, filtered if wanted."""
+    batch = _readable(request, admin, pk)
+    wanted, after = _filter_of(request), _after_of(request)
+    rows = rows_of(batch, wanted, after=after, limit=PAGE + 1)
+    more = len(rows) > PAGE
+    context = page_context(
+        admin,
+        request,
+        f"Results of {batch.public_id}",
+        batch=batch,
+        rows=rows[:PAGE],
+        wanted=wanted,
+        faults=_faults_of(request, wanted),
+        kinds=list(FailureKind),
+        after=after,
+        query=_query(wanted, after),
+        next_page=_query(wanted, rows[PAGE - 1].index) if more else "",
+        previous_page=_query(wanted, _page_before(batch, wanted, after)),
+        first_page=_query(wanted, FROM_THE_START),
+    )
+    return render(request, "admin/batches/results.html", context)
+
+
+def _page_before(batch: Batch, wanted: Filter, after: int) -> int:
+    """What the page before comes after."""
+    if after <= FROM_THE_START:
+        return FROM_THE_START
+    # The last of its rows may be the one that this page comes after.
+    before = indexes_before(batch, wanted, after + 1, limit=PAGE + 1)
+    return before[PAGE] if len(before) > PAGE else FROM_THE_START
+
+
+def jsonl(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponseBase:
+    """All results in the format of the Batch API."""
+    batch = _readable(request, admin, pk)
+    return download(request, jsonl_of(batch), name=f"{batch.public_id}.jsonl")
+
+
+def csv(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponseBase:
+    """All results as a table."""
+    batch = _readable(request, admin, pk)
+    return download(request, csv_lines(batch), name=f"{batch.public_id}.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A prompt and its result as people read them."""
+
+    asked: list[Turn]
+    parameters: str
+    answered: list[Turn]
+    parsed: list[Line]
+    faults: int
+    cut: bool
+
+
+def result(request: HttpRequest, admin: "BatchAdmin", pk: int, index: int) -> HttpResponse:
+    """One prompt and its result, side by side."""
+    batch = _readable(request, admin, pk)
+    prompt = Prompt.objects.filter(batch=batch, index=index).first()
+    if prompt is None:
+        raise Http404
+    found = Result.objects.filter(pk=prompt.pk).first()
+    wanted = _filter_of(request)
+    previous, following = _neighbours(batch, wanted, index)
+    context = page_context(
+        admin,
+        request,
+        prompt.custom_id,
+        batch=batch,
+        prompt=prompt,
+        result=found,
+        reading=reading_of(batch, prompt, found),
+        previous=previous,
+        next=following,
+        query=_query(wanted, _after_of(request)),
+        filtered=wanted != Filter(),
+    )
+    return render(request, "admin/batches/result.html", context)
+
+
+def _neighbours(batch: Batch, wanted: Filter, index: int) -> tuple[int | None, int | None]:
+    """The prompts before and after one: of all, or of those whose results a filter lets through."""
+    if wanted == Filter():
+        return index - 1 if index else None, index + 1 if index + 1 < batch.total else None
+    before = indexes_before(batch, wanted, index, limit=1)
+    behind = indexes_after(batch, wanted, index, limit=1)
+    return next(iter(before), None), next(iter(behind), None)
+
+
+def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
+    """What is shown of a prompt and its result; of what is very long, the beginning."""
+    body = {**batch.defaults, **json.loads(prompt.body)}
+    said = (found.body or "") if found else ""
+    turns = _said(said, batch.endpoint)
+    cut = bool(said) and not turns
+    parsed = _parsed_lines(batch, body, found) if found and not cut else []
+    return Reading(
+        asked=asked(body, batch.endpoint),
+        parameters=parameters(body, batch.endpoint),
+        answered=turns or ([_cut_turn(said)] if cut else []),
+        parsed=parsed,
+        faults=sum(len(line.faults) for line in parsed),
+        cut=cut,
+    )
+
+
+def _said(body: str, endpoint: str) -> list[Turn]:
+    """Return what is shown of a reply; nothing of one that is too long to be read."""
+    is_long = len(body) > LONGEST_SHOWN
+    if not body or (is_long and rules_of(endpoint).reply != "images"):
+        return []
+    turns = answered(body, endpoint)
+    # Of images only the size is shown; what turns out to be none is as long as it is.
+    return [turn for turn in turns if turn.role == "image"] if is_long else turns
+
+
+def _cut_turn(text: str) -> Turn:
+    return Turn("reply", [Part(text[:LONGEST_SHOWN], is_json=True)])
+
+
+def _parsed_lines(batch: Batch, body: dict[str, Any], found: Result) -> list[Line]:
+    """The answer as JSON, where a schema was asked for, with what the schema has against it."""
+    try:
+        schema = answer_schema(body, batch.endpoint)
+        if schema is None:
+            return []
+        text = found.parsed if found.parsed is not None else answer_in(batch.endpoint, found.body)
+        value = json.loads(text)
+        return marked_lines(value, faults_of(value, schema.model()))
+    except (PromptRejected, ValueError, RecursionError):
+        # Not JSON: the conversation shows it as it is.
+        return []
+
+
+def _readable(request: HttpRequest, admin: "BatchAdmin", pk: int) -> Batch:
+    return allowed(admin, request, pk, to="results")
+
+
+# What may be asked for by some filters; of others anything.
+CHOICES = {"status": (Result.SUCCEEDED, Result.FAILED), "kind": tuple(FailureKind)}
+NO_KIND = "What succeeded is of no kind of failure."
+
+
+def _filter_of(request: HttpRequest) -> Filter:
+    """What is wanted; what is none of the choices does not count."""
+    given = {name: request.GET.get(name, "").replace("\0", "") for name in Filter.__slots__}
+    return Filter(**{**given, **dict.fromkeys(_not_chosen(request), "")})
+
+
+def _not_chosen(request: HttpRequest) -> list[str]:
+    """The filters that are asked for what is none of their choices."""
+    return [name for name in CHOICES if request.GET.get(name, "") not in ("", *CHOICES[name])]
+
+
+def _faults_of(request: HttpRequest, wanted: Filter) -> dict[str, str]:
+    """What is wrong with which filter."""
+    faults = {
+        name: f"There is no {request.GET[name][:50]!r} to filter by."
+        for name in _not_chosen(request)
+    }
+    if wanted.kind and wanted.status == Result.SUCCEEDED:
+        faults["kind"] = NO_KIND
+    return faults
+
+
+def _after_of(request: HttpRequest) -> int:
+    after = small_number(request.GET.get("after", ""))
+    return FROM_THE_START if after is None else after
+
+
+def _query(wanted: Filter, after: int) -> str:
+    values = {name: getattr(wanted, name) for name in Filter.__slots__}
+    given = {name: value for name, value in values.items() if value}
+    return urlencode({**given, **({"after": after} if after > FROM_THE_START else {})})

@@ -1,0 +1,64 @@
+"""The providers on the dashboard: open or paused, and how much of their limits is used."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from django.db.models import Case, Exists, OuterRef, Q, When
+
+from batches.admin.batches.timing import Timing
+from batches.lifecycle import BatchStatus
+from batches.models import Batch, Provider
+
+SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """How much of a limit that staff have set is used now, about."""
+
+    used: float
+    limit: int
+    of_what: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """A provider, and the use of its limits by the batches that are shown as running."""
+
+    provider: Provider
+    uses: list[LimitUse]
+
+
+def provider_states(running: Iterable[tuple[Batch, Timing]]) -> list[ProviderState]:
+    """The first of them: those that are paused, then those at work."""
+    at_work = Batch.objects.filter(
+        provider=OuterRef("pk"), status=BatchStatus.IN_PROGRESS, deleted_at=None
+    )
+    paused_first = Case(When(~Q(pause_reason=""), then=0), When(Exists(at_work), then=1), default=2)
+    found = Provider.objects.order_by(paused_first, "name")[:SHOWN]
+    timings = list(running)
+    return [
+        ProviderState(
+            one, list(_uses(one, [pair for pair in timings if pair[0].provider_id == one.pk]))
+        )
+        for one in found
+    ]
+
+
+def _uses(provider: Provider, running: list[tuple[Batch, Timing]]) -> Iterator[LimitUse]:
+    calls, tokens, in_flight = 0.0, 0.0, 0.0
+    for batch, timing in running:
+        done = batch.succeeded + batch.failed
+        per_s = timing.now_per_s or 0.0
+        if done and per_s:
+            calls += per_s * batch.calls / done
+            tokens += per_s * (batch.input_tokens + batch.output_tokens) / done
+            # As many are in flight as begin while one lasts.
+            in_flight += per_s * batch.busy_s / done
+    for used, limit, of_what in (
+        (60 * calls, provider.requests_per_minute, "requests a minute"),
+        (60 * tokens, provider.tokens_per_minute, "tokens a minute"),
+        (in_flight, provider.max_in_flight, "calls at once"),
+    ):
+        if limit:
+            yield LimitUse(used, limit, of_what)

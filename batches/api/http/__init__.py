@@ -1,0 +1,1 @@
+"""HTTP beneath the endpoints: bodies, tokens, errors, pages of lists."""

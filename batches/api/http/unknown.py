@@ -1,0 +1,19 @@
+"""What is asked for under /v1 and is not there."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from batches.api.errors import no_such_path
+from batches.api.http.view import ApiView
+
+
+@extend_schema(exclude=True)
+class UnknownPath(ApiView):
+    """404 whoever asks, by whatever method: an envelope also where DEBUG would show a page."""
+
+    authentication_classes = ()
+
+    def initial(self, request: Request, *_args: Any, **_kwargs: Any) -> None:
+        raise no_such_path(request.path)

@@ -1,0 +1,1 @@
+"""End batches: completed, failed, cancelled, expired, purged; report on what happened."""

@@ -1,0 +1,160 @@
+"""Batches end: completed when every chunk is done, cancelled or expired when none is at work."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q
+
+from batches.ending.report import Report, make_report
+from batches.engine.errors import FailureKind
+from batches.leases.batches import BatchLease, claim_batch, hold_batch, leased, release_batch
+from batches.lifecycle import RETRYABLE, BatchStatus, ChunkState
+from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
+from batches.output.files import close_outputs
+from batches.webhooks.deliveries import end_batch
+
+CHUNKS_AT_ONCE = 100
+BEATS_PER_LEASE = 4
+
+# Where a batch goes of which nothing is left to do. One in progress has prompts that expired.
+_ENDS = {
+    BatchStatus.IN_PROGRESS: BatchStatus.EXPIRED,
+    BatchStatus.FINALIZING: BatchStatus.COMPLETED,
+    BatchStatus.CANCELLING: BatchStatus.CANCELLED,
+}
+
+_SOME_EXPIRED = Q(Exists(Result.objects.filter(batch_id=OuterRef("pk"), kind=FailureKind.EXPIRED)))
+
+_MESSAGES = {
+    FailureKind.CANCELLED: "This request could not be executed before the batch was cancelled.",
+    # In the words of the hosted API, which programs compare.
+    FailureKind.EXPIRED: (
+        "This request could not be executed before the completion window expired."
+    ),
+}
+
+
+def finish_batch(batch_id: int) -> bool:
+    """End a batch if nothing is left to do; whether it has ended. Safe from any number of callers.
+
+    A batch that was cancelled, or is over its time, has its open prompts closed first, except in
+    chunks that a runner still holds: the last one to leave finishes.
+    """
+    this = Batch.objects.filter(pk=batch_id)
+    if this.filter(status=BatchStatus.CANCELLING).exists():
+        _close_open_chunks(this.filter(status=BatchStatus.CANCELLING), FailureKind.CANCELLED)
+    elif this.overdue().exists():
+        _close_open_chunks(this.overdue(), FailureKind.EXPIRED)
+    unfinished = Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))
+    ready = this.filter(~Exists(unfinished))
+    if ready.filter(status=BatchStatus.CANCELLING, total=0).exists():
+        # Its input was being read, so there is nothing to report.
+        end_batch(batch_id, ready, BatchStatus.CANCELLED, sources={BatchStatus.CANCELLING})
+    else:
+        running = {BatchStatus.IN_PROGRESS}
+        ready.exclude(_SOME_EXPIRED).move(BatchStatus.FINALIZING, sources=running)
+        _report_and_end(ready, batch_id)
+    return this.filter(status__in=RETRYABLE).exists()
+
+
+def fail_input(
+    batches: BatchQuerySet, batch_id: int, errors: Sequence[Mapping[str, object]]
+) -> bool:
+    """Fail the one batch of a queryset over its input; whether it was still being validated."""
+    return end_batch(
+        batch_id,
+        batches,
+        BatchStatus.FAILED,
+        sources={BatchStatus.VALIDATING},
+        errors=list(errors),
+    )
+
+
+def _report_and_end(ready: BatchQuerySet, batch_id: int) -> None:
+    """Look at all results of a batch whose chunks are all done, and end it; one caller at a time.
+
+    If that one vanishes its lease runs out, and the next caller begins anew. One in progress may
+    have had its last chunk done just now: then whoever did that has it finalized.
+    """
+    ready = ready.filter(~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED, status__in=_ENDS)
+    lease = claim_batch(batch_id, statuses=_ENDS) if ready.exists() else None
+    if lease is None:
+        return
+    # Looked up under the lease: whoever had it before may have ended the batch, and a user
+    # may have had it run again.
+    batch = ready.first()
+    ended = False
+    try:
+        if batch is not None:
+            ended = _end_with_report(batch, make_report(batch, _Heartbeat(lease)), lease)
+    finally:
+        if not ended:
+            release_batch(lease)
+    if batch is not None and not ended:
+        # Cancelled in the last moment, so it ends otherwise; or somebody else has the lease.
+        _report_and_end(ready, batch_id)
+
+
+def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:
+    source = BatchStatus(batch.status)
+    sizes = {"output_bytes": report.output_bytes, "error_bytes": report.error_bytes}
+    values = {"report": report.as_dict(), "ingest_expires_at": None}
+    with transaction.atomic():
+        ended = end_batch(batch.pk, leased(lease), _ENDS[source], sources={source}, **values)
+        if ended:
+            close_outputs(batch, **sizes)
+    return ended
+
+
+class _Heartbeat:
+    """Renews a lease when it is time, as often as it is called."""
+
+    def __init__(self, lease: BatchLease) -> None:
+        self._lease = lease
+        self._renewed_at = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._renewed_at > settings.LEASE_SECONDS / BEATS_PER_LEASE:
+            hold_batch(self._lease)
+            self._renewed_at = time.monotonic()
+
+
+def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:
+    """Give every open prompt of the chunks that nobody holds the outcome of never having run, as
+    long as their batch is over: it may have ended, and been retried, meanwhile."""
+    while True:
+        with transaction.atomic():
+            chunks = list(
+                Chunk.objects.claimable()
+                .filter(batch__in=over)
+                .order_by("lo")
+                .select_for_update(skip_locked=True, of=("self",))
+                .values_list("pk", "batch_id", "lease_token", "lo", "hi")[:CHUNKS_AT_ONCE]
+            )
+            if not chunks:
+                return
+            for pk, batch_id, token, lo, hi in chunks:
+                # The token grows as with any claim: a runner that was thought gone is fenced off.
+                closed = Chunk.objects.filter(pk=pk, lease_token=token).update(
+                    state=ChunkState.DONE, lease_expires_at=None, lease_token=F("lease_token") + 1
+                )
+                if closed:
+                    _close_prompts(batch_id, lo, hi, kind)
+
+
+def _close_prompts(batch_id: int, lo: int, hi: int, kind: FailureKind) -> None:
+    results, prompts = Result._meta.db_table, Prompt._meta.db_table
+    index = connection.ops.quote_name("index")
+    with connection.cursor() as cursor:
+        # In the database, since there may be a million. All names are our own.
+        cursor.execute(
+            f"INSERT INTO {results} (prompt_id, batch_id, {index}, status, kind, code, message, "  # noqa: S608
+            f"request_id, finish_reason, input_tokens, output_tokens, calls, elapsed_s, done_at) "
+            f"SELECT p.id, p.batch_id, p.{index}, 'failed', %s, %s, %s, '', '', 0, 0, 0, 0.0, "
+            f"CURRENT_TIMESTAMP FROM {prompts} p LEFT JOIN {results} r ON r.prompt_id = p.id "
+            f"WHERE p.batch_id = %s AND p.{index} >= %s AND p.{index} < %s "
+            f"AND r.prompt_id IS NULL",
+            [kind.value, kind.value, _MESSAGES[kind], batch_id, lo, hi],
+        )

@@ -1,0 +1,110 @@
+"""What only a look at every result tells of a batch: written down once, when it ends."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db.models import Count
+
+from batches.engine.timing import TimingStats, timing_stats
+from batches.models import Batch, Result
+from batches.output.jsonl import LINE_FORMAT, file_line, result_rows
+
+ROWS_BETWEEN_BEATS = 1000
+LATENCIES_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The timing of a batch, its failed prompts by kind, its answers by rung, and the sizes of its
+    files with lines in this format."""
+
+    timing: TimingStats
+    failures: dict[str, int]
+    rungs: dict[str, int]
+    output_bytes: int = 0
+    error_bytes: int = 0
+    line_format: int = 1
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def make_report(batch: Batch, beat: Callable[[], object]) -> Report:
+    """Look at every result; `beat` is called again and again meanwhile."""
+    return Report(
+        timing=batch_timing(batch, beat),
+        failures=failures_by_kind(batch),
+        rungs=answers_by_rung(batch),
+        output_bytes=_bytes_of(batch, Result.SUCCEEDED, beat),
+        error_bytes=_bytes_of(batch, Result.FAILED, beat),
+        line_format=LINE_FORMAT,
+    )
+
+
+def stored_report(batch: Batch) -> Report | None:
+    """What was written when the batch ended; None as long as it has not."""
+    if batch.report is None:
+        return None
+    stored = batch.report
+    return Report(
+        **{
+            **stored,
+            "timing": TimingStats(**stored["timing"]),
+            # A database may keep the entries of an object in another order.
+            "failures": dict(sorted(stored["failures"].items(), key=_most_first)),
+        }
+    )
+
+
+def failures_by_kind(batch: Batch) -> dict[str, int]:
+    """How many prompts failed of each kind, most first."""
+    failed = Result.objects.filter(batch=batch, status=Result.FAILED)
+    counted = failed.values_list("kind").annotate(n=Count("pk")).order_by("-n", "kind")
+    return dict(counted)
+
+
+def answers_by_rung(batch: Batch) -> dict[str, int]:
+    """How many answers came to fit their schema by each rung of the ladder."""
+    answered = Result.objects.filter(batch=batch, status=Result.SUCCEEDED).exclude(rung="")
+    return dict(answered.order_by("rung").values_list("rung").annotate(n=Count("pk")))
+
+
+def batch_timing(batch: Batch, beat: Callable[[], object] = lambda: None) -> TimingStats:
+    """The timing of a batch; its total is the time in which it was worked on."""
+    return timing_stats(
+        (latency for latency in _beating(_latencies(batch), beat) if latency is not None),
+        busy_s=batch.busy_s,
+        total_s=batch.active_s,
+        first_result_s=batch.first_result_s,
+    )
+
+
+def _latencies(batch: Batch) -> Iterator[float | None]:
+    """Yield the latencies of a batch, read in pages along an index.
+
+    Not with `iterator()`: its cursor lives in a session, which a pooler gives to another client.
+    """
+    for status in (Result.SUCCEEDED, Result.FAILED):
+        results = Result.objects.filter(batch=batch, status=status).order_by("index")
+        places = results.values_list("index", "latency_s")
+        after = -1
+        while page := list(places.filter(index__gt=after)[:LATENCIES_AT_ONCE]):
+            after = page[-1][0]
+            yield from (latency for _, latency in page)
+
+
+def _bytes_of(batch: Batch, status: str, beat: Callable[[], object]) -> int:
+    rows = _beating(result_rows(batch, status=status), beat)
+    return sum(len(file_line(row).encode()) + 1 for row in rows)
+
+
+def _beating(items: Iterable[Any], beat: Callable[[], object]) -> Iterable[Any]:
+    for number, item in enumerate(items, start=1):
+        if number % ROWS_BETWEEN_BEATS == 0:
+            beat()
+        yield item
+
+
+def _most_first(entry: tuple[str, int]) -> tuple[int, str]:
+    return -entry[1], entry[0]

@@ -1,0 +1,75 @@
+"""What became of a batch so far: counts, failures by kind, timing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from batches.ending.report import (
+    Report,
+    answers_by_rung,
+    batch_timing,
+    failures_by_kind,
+    stored_report,
+)
+from batches.engine.timing import TimingStats
+from batches.models import Batch, Result
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """The figures of a batch; `failures` counts the failed prompts by kind, most first, `rungs`
+    the answers by the rung of the ladder on which they came to fit their schema."""
+
+    batch_id: str
+    status: str
+    total: int
+    succeeded: int
+    failed: int
+    failures: dict[str, int]
+    rungs: dict[str, int]
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    timing: TimingStats
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "batch_id": self.batch_id,
+            "status": self.status,
+            "total": self.total,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "failures": self.failures,
+            "rungs": self.rungs,
+            "calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "timing": self.timing.as_dict(),
+        }
+
+
+def first_messages(batch: Batch, kinds: Iterable[str]) -> dict[str, str]:
+    """What the first prompt that failed of each kind was told."""
+    failed = Result.objects.filter(batch=batch, status=Result.FAILED).order_by("index")
+    messages = failed.values_list("message", flat=True)
+    return {kind: messages.filter(kind=kind).first() or "" for kind in kinds}
+
+
+def summarise(batch: Batch) -> BatchSummary:
+    """The summary of what is stored now; reads every result of a batch that has not ended."""
+    batch.refresh_from_db()
+    report = stored_report(batch) or Report(
+        batch_timing(batch), failures_by_kind(batch), answers_by_rung(batch)
+    )
+    return BatchSummary(
+        batch_id=batch.public_id,
+        status=batch.status,
+        total=batch.total,
+        succeeded=batch.succeeded,
+        failed=batch.failed,
+        failures=report.failures,
+        rungs=report.rungs,
+        calls=batch.calls,
+        input_tokens=batch.input_tokens,
+        output_tokens=batch.output_tokens,
+        timing=report.timing,
+    )

@@ -1,0 +1,1 @@
+"""Keep the pace of calls: advertised and learned rate limits, the adaptive window."""

@@ -1,0 +1,57 @@
+"""Tell a limit from chance: do refusals go on for calls that were sent after a refusal?
+
+The first refusal opens a doubt. Calls sent before it came back are no evidence: they went out at
+the same moment. Each refusal of a later call speaks for a limit, each call that was let in between
+speaks against it (Wald's sequential probability ratio test). Pure: the caller brings the clock and
+numbers the calls in the order in which they are sent.
+"""
+
+from dataclasses import dataclass
+from math import log
+
+from batches.engine.rates.pace_rules import RULES
+
+_FOR = log(RULES.limit_share / RULES.chance_share)
+_AGAINST = log((1 - RULES.chance_share) / (1 - RULES.limit_share))
+
+
+@dataclass(slots=True)
+class Doubt:
+    """`after` is the newest call that was sent when the doubt was opened; -1 if none is open.
+
+    Refusals of calls up to `judged` belong to a limit that is known already.
+    """
+
+    after: int = -1
+    judged: int = 0
+    opened_at: float = 0.0
+    refusals: int = 0
+    calm_until: float = 0.0
+
+    def is_limit(self, call: int, newest: int, now: float) -> bool:
+        """Take note of a refused call; return True if refusals go on because of a limit."""
+        if 0 < call <= self.judged:
+            return False
+        if not self.is_open(now):
+            self.after, self.opened_at, self.refusals = newest, now, 0
+            return False
+        if call <= self.after:
+            return False
+        self.refusals += 1
+        passed = max(call - self.after - self.refusals, 0)
+        evidence = _FOR * self.refusals - _AGAINST * passed
+        if abs(evidence) >= RULES.conviction:
+            self.after = -1
+        if evidence >= RULES.conviction:
+            self.judged = newest
+        if evidence <= -RULES.conviction:
+            self.calm_until = now + RULES.calm_s
+        return evidence >= RULES.conviction
+
+    def is_open(self, now: float) -> bool:
+        """Return True while a refusal is being examined."""
+        return self.after >= 0 and now < self.opened_at + RULES.calm_s
+
+    def needs_evidence(self, now: float) -> bool:
+        """Return True if the next calls decide about a refusal, and so must be numbered."""
+        return self.is_open(now) and now >= self.calm_until

@@ -1,0 +1,1 @@
+"""Read replies of providers: bodies, errors, usage, the dialects of servers."""

@@ -1,0 +1,1 @@
+"""JSON schemas: check them, compile them, make them strict."""

@@ -1,0 +1,1 @@
+"""Structured output: ask for it, find it in answers, repair it, ask again."""

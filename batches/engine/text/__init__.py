@@ -1,0 +1,1 @@
+"""JSON and text that can be stored, sent, and quoted in messages."""

@@ -1,0 +1,1 @@
+"""Store the files of users, whole or uploaded in parts."""

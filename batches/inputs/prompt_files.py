@@ -1,0 +1,386 @@
+"""Files of prompts, read line by line: JSONL, tables, or plain text -> NewPrompt, or LineError."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+from typing import Any, BinaryIO, Literal
+
+from batches.engine.errors import PromptRejected
+from batches.engine.prepare import check_body, prompt_body, strict_warnings
+from batches.engine.schemas.strict import StrictProblem
+from batches.engine.structured.asked import AskedSchema, asked_schemas
+from batches.engine.structured.known_schemas import KnownSchemas
+from batches.engine.structured.schema_bill import TOO_MANY_SCHEMAS, SchemaBill
+from batches.engine.text.sendable import text_fault
+from batches.engine.text.wording import did_you_mean, missing, quoted, supported, wrong_value
+from batches.inputs.request_lines import (
+    WRONG_ENDPOINT,
+    LineRefused,
+    Request,
+    body_text,
+    check_depth,
+    checked_id,
+    parse_line,
+    parse_strict_line,
+    request_of,
+    strict_request_of,
+)
+from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, Row, read_rows
+from batches.inputs.text_lines import BadLine, TextLines
+
+InputFormat = Literal["jsonl", "csv", "tsv", "text"]
+INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
+# What prompts are counted by: the lines of a file, or the rows of a table.
+Unit = Literal["line", "row"]
+
+NO_PROMPTS = "The input has no prompts: all of its lines are blank, or there are none."
+NOT_LINES = (
+    "The file is one JSON text. Give an object on each line instead (JSONL), without an array "
+    "around them."
+)
+TABLE = (
+    "The file is not a text with a prompt on each line: its first line is the header of a table, "
+    "with tabs and the column {}. Read it in the format tsv, or give it the ending .tsv."
+)
+_BY_SUFFIX: dict[str, InputFormat] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    ".csv": "csv",
+    **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    ".txt": "text",
+}
+
+
+def format_of(name: str, *, otherwise: InputFormat) -> InputFormat:
+    """Return the format of a file by the ending of its name; one that is packed has two."""
+    path = PurePath(name.lower().removesuffix(".gz"))
+    return _BY_SUFFIX.get(path.suffix, otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrompt:
+    """A prompt of an input file; `body` is JSON text, `warnings` what a provider may refuse.
+
+    `line` is its number in the file; in a table, that of its row behind the header.
+    `schema_bytes` are the sizes of its large schemas that no prompt before it has.
+    """
+
+    line: int
+    custom_id: str
+    body: str
+    warnings: tuple[StrictProblem, ...] = ()
+    unit: Unit = "line"
+    model: str = ""
+    schema_bytes: tuple[int, ...] = ()
+
+    def fault(self, code: str, message: str, param: str | None = None) -> "LineError":
+        """Return an error at the place of this prompt."""
+        return LineError(self.line, code, message, param, self.unit)
+
+
+@dataclass(frozen=True, slots=True)
+class LineError:
+    """What is wrong with a line of an input file; `code` is one of the OpenAI Batch API's."""
+
+    line: int
+    code: str
+    message: str
+    param: str | None = None
+    unit: Unit = "line"
+
+    def __str__(self) -> str:
+        # What is wrong with the whole file has no line.
+        place = "" if self.code in WHOLE_FILE else f"{self.unit} {self.line}: "
+        return f"{place}{self.message}"
+
+
+# What is warned of when a file is no UTF-8 and its encoding was clear all the same.
+ASSUMED_ENCODING = "assumed_encoding"
+# Of the models of a provider, which may be hundreds.
+MAX_NAMED = 20
+
+WHOLE_FILE = frozenset({"empty_file", "invalid_file"})
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How to read an input. `defaults` lie under each body; `column` is the prompt's in a CSV.
+
+    `strict` takes nothing but the lines of the OpenAI Batch API, with every field; `models` are
+    those that may be asked for, any if there are none. `strict_schemas` says that schemas will be
+    put in the form of the strict mode. `max_schema_bytes` bounds the large schemas of all prompts
+    together, `checked_schema_bytes` those that are checked here and not when they are prepared.
+    """
+
+    endpoint: str
+    defaults: Mapping[str, Any]
+    max_line_bytes: int
+    format: InputFormat = "jsonl"
+    column: str = "prompt"
+    strict: bool = False
+    models: frozenset[str] = frozenset()
+    strict_schemas: bool = False
+    max_schema_bytes: int = 32 * 1024 * 1024
+    checked_schema_bytes: int | None = None
+    known: KnownSchemas = field(init=False, repr=False, compare=False)
+    bill: SchemaBill = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", KnownSchemas(self.defaults, self.endpoint))
+        bill = SchemaBill(
+            self.max_schema_bytes,
+            checked_bytes=self.checked_schema_bytes,
+            strict_forms=self.strict_schemas,
+        )
+        object.__setattr__(self, "bill", bill)
+
+
+def too_many(prompt: NewPrompt, most: int) -> LineError:
+    """Return the error of the first prompt that is too many."""
+    message = f"A batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH). Split the input."
+    return prompt.fault("too_many_tasks", message)
+
+
+def twin(prompt: NewPrompt) -> LineError:
+    """Return the error of a prompt whose custom_id another one has."""
+    shown = quoted(prompt.custom_id)
+    message = f"The 'custom_id' {shown} was used before in this batch. Give each prompt its own."
+    return prompt.fault("duplicate_custom_id", message, "custom_id")
+
+
+def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
+    """The prompts of a file in their order, with an error for each line that holds none.
+
+    An endpoint that is not the batch's is told of once, since mostly all lines have it, and so are
+    schemas that are too many.
+    Holds one line in memory. Blank lines are passed over. A prompt without a custom_id is given
+    one from its number.
+    """
+    lines = TextLines(stream, options.max_line_bytes, in_lines=options.format != "text")
+    if options.format == "jsonl":
+        items = _read_jsonl(lines, options)
+    elif options.format == "text":
+        items = _read_text(lines, options)
+    else:
+        items = _read_table(lines, options)
+    return _with_assumption(_without_repeats(items), lines)
+
+
+def _with_assumption(
+    items: Iterator[NewPrompt | LineError], lines: TextLines
+) -> Iterator[NewPrompt | LineError]:
+    """Yield the items, with a warning at the first prompt after the encoding was guessed."""
+    for item in items:
+        if lines.assumed and isinstance(item, NewPrompt):
+            yield replace(item, warnings=(*item.warnings, _assumption(lines.assumed)))
+            break
+        yield item
+    yield from items
+
+
+def _assumption(encoding: str) -> StrictProblem:
+    message = (
+        f"The file is not UTF-8 and was read as Windows-1252 ({encoding}). If letters are wrong, "
+        "save it as UTF-8."
+    )
+    return StrictProblem(ASSUMED_ENCODING, "file", message)
+
+
+def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewPrompt | LineError]:
+    """The items, but of errors that all lines may have only the first of its kind."""
+    told: set[str] = set()
+    for item in items:
+        if isinstance(item, LineError) and item.code in (WRONG_ENDPOINT, TOO_MANY_SCHEMAS):
+            # Of the endpoint there may be several wrong ones.
+            kind = item.message if item.code == WRONG_ENDPOINT else item.code
+            if kind in told:
+                continue
+            told.add(kind)
+        yield item
+
+
+def prompts_of_objects(
+    objects: Iterable[Mapping[str, Any]], options: InputOptions
+) -> Iterator[NewPrompt | LineError]:
+    """The prompts among lines that were parsed elsewhere, as `read_prompts` finds those of text."""
+    for number, line in enumerate(objects, start=1):
+        yield from _made(number, options, _of_parsed, line)
+
+
+def prompts_of_texts(
+    texts: Iterable[str], options: InputOptions
+) -> Iterator[NewPrompt | LineError]:
+    """The prompts that ask these texts."""
+    for number, text in enumerate(texts, start=1):
+        yield from _made(number, options, _of_long_text, text)
+
+
+def _read_text(
+    lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
+) -> Iterator[NewPrompt | LineError]:
+    began = False
+    for item in lines:
+        if isinstance(item, BadLine):
+            yield _bad(item)
+        elif text := item[1].strip():
+            if not began and _is_header(text, options.column):
+                message = TABLE.format(quoted(options.column))
+                yield LineError(item[0], "invalid_line", message, "line")
+                return
+            began = True
+            yield from _made(item[0], options, _of_line, text)
+
+
+def _is_header(line: str, column: str) -> bool:
+    """Return True for the header of a table as Excel writes it as "Unicode text"."""
+    return "\t" in line and column in map(str.strip, line.split("\t"))
+
+
+def _read_jsonl(
+    lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
+) -> Iterator[NewPrompt | LineError]:
+    began = False
+    for item in lines:
+        if isinstance(item, BadLine):
+            yield _bad(item)
+        elif text := item[1].strip():
+            if not began and not options.strict and begins_as_document(text):
+                # One error, and not one for each line that the rest of it goes over.
+                yield LineError(item[0], "invalid_json_line", NOT_LINES, "line")
+                return
+            began = True
+            yield from _made(item[0], options, _of_json, item[1])
+
+
+def begins_as_document(line: str) -> bool:
+    """Return True if the first line of a file begins a JSON text that goes over many lines."""
+    return line.startswith("[") or line.strip() == "{"
+
+
+def _bad(line: BadLine) -> LineError:
+    return LineError(line.number, line.code, line.message)
+
+
+def _read_table(
+    lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
+) -> Iterator[NewPrompt | LineError]:
+    rows = read_rows(
+        iter(lines),
+        column=options.column,
+        delimiters=TSV_DELIMITERS if options.format == "tsv" else CSV_DELIMITERS,
+        max_bytes=options.max_line_bytes,
+    )
+    for row in rows:
+        if isinstance(row, Row):
+            yield from _made(row.number, options, _of_row, row.cells, unit="row")
+        elif row.number is None:
+            yield LineError(1, row.code, row.message, row.param)
+        else:
+            yield LineError(row.number, row.code, row.message, row.param, "row")
+
+
+def _made(
+    line: int,
+    options: InputOptions,
+    make: Callable[[Any, InputOptions], Request],
+    content: Any,
+    *,
+    unit: Unit = "line",
+) -> Iterator[NewPrompt | LineError]:
+    """The prompt that `make` finds in the content of a line, or what is wrong with it."""
+    try:
+        custom_id, body = make(content, options)
+        whole = {**options.defaults, **body}
+        check_body(whole, options.endpoint)
+        model = whole.get("model")
+        check_model(model, options.models)
+        custom_id = checked_id(custom_id or f"{unit}-{line}")
+        text = body_text(body)
+        schema_bytes, warnings = _of_schemas(whole, options)
+        yield NewPrompt(line, custom_id, text, warnings, unit, model or "", schema_bytes)
+    except PromptRejected as error:
+        yield LineError(line, error.code, error.message, error.param, unit)
+    except LineRefused as error:
+        for code, message, param in error.faults:
+            yield LineError(line, code, message, param, unit)
+
+
+def _of_schemas(
+    whole: Mapping[str, Any], options: InputOptions
+) -> tuple[tuple[int, ...], tuple[StrictProblem, ...]]:
+    """Return the sizes of the schemas that a prompt brings, and what a provider may refuse of them.
+
+    Raises PromptRejected, also for those of the defaults.
+    """
+    own: list[AskedSchema] = []
+    for one in asked_schemas(whole, options.endpoint):
+        if options.known.knows(one):
+            options.known.model_of(one)
+        else:
+            own.append(one)
+    sizes = options.bill.count(own)
+    if not options.bill.is_checked(own):
+        return sizes, ()
+    return sizes, tuple(strict_warnings(own, strict_schemas=options.strict_schemas))
+
+
+def check_model(model: str | None, models: frozenset[str]) -> None:
+    """Raise PromptRejected for a model that the provider does not list, if it lists any.
+
+    An endpoint that needs no model has one of its own.
+    """
+    if models and model is not None and model not in models:
+        known = sorted(models)
+        hint = f"{supported(known[:MAX_NAMED])}{did_you_mean(model, known)}"
+        raise wrong_value("body.model", model, hint, code="model_not_found")
+
+
+def _of_json(text: str, options: InputOptions) -> Request:
+    if options.strict:
+        return strict_request_of(parse_strict_line(text), options.endpoint)
+    return request_of(parse_line(text), options.endpoint)
+
+
+def _of_parsed(line: Mapping[str, Any], options: InputOptions) -> Request:
+    check_depth(line)
+    if "body" in line:
+        # There is one endpoint for all; it need not be said again with each.
+        line = {"method": "POST", "url": options.endpoint, **line}
+    custom_id, body = request_of(dict(line), options.endpoint)
+    _check_size(body, options)
+    return custom_id, body
+
+
+def _of_long_text(text: str, options: InputOptions) -> Request:
+    custom_id, body = _of_text(text, options)
+    _check_size(body, options)
+    return custom_id, body
+
+
+def _check_size(body: dict[str, Any], options: InputOptions) -> None:
+    size = len(body_text(body))
+    if size > options.max_line_bytes:
+        most = f"{options.max_line_bytes} bytes (MAX_LINE_BYTES)"
+        message = f"'body' is too long: {size} bytes. The most is {most}."
+        raise LineRefused(("invalid_line", message, "body"))
+
+
+def _of_text(text: str, options: InputOptions) -> Request:
+    return None, prompt_body(text, options.endpoint)
+
+
+def _of_line(text: str, options: InputOptions) -> Request:
+    fault = text_fault(text, allow_nul=False)
+    if fault:
+        raise LineRefused(("invalid_line", f"The line {fault}", "line"))
+    return _of_text(text, options)
+
+
+def _of_row(cells: Mapping[str, str], options: InputOptions) -> Request:
+    column = options.column
+    text = cells.get(column, "")
+    if not text.strip():
+        raise missing(column, f"The row has nothing in the column '{column}'.")
+    fault = text_fault(text, allow_nul=False)
+    if fault:
+        raise PromptRejected(f"The cell in the column '{column}' {fault}", param=column)
+    return cells.get("custom_id") or None, prompt_body(text, options.endpoint)

@@ -1,0 +1,1 @@
+"""Store the prompts of a batch, in this process or in the background."""

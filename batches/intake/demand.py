@@ -1,0 +1,82 @@
+"""What prompts ask for that decides what they cost, and an estimate of it before they are sent."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from pydantic_core import from_json
+
+from batches.engine.endpoints import rules_of
+from batches.engine.records import Usage
+from batches.engine.text.volume import CHARS_PER_TOKEN, chars_by_field
+from batches.inputs.prompt_files import NewPrompt
+from batches.limits.prices import PriceList
+
+T = TypeVar("T")
+
+# An answer of which nobody has said how long it may be, and the longest that is believed.
+USUAL_ANSWER_TOKENS = 500
+LONGEST_ANSWER_TOKENS = 10**9
+
+_LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What prompts may cost, in dollars; `cost` is None without a price."""
+
+    prompts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal | None = Decimal(0)
+
+    def __str__(self) -> str:
+        tokens = f"about {self.input_tokens:,} input and {self.output_tokens:,} output tokens"
+        return tokens if self.cost is None else f"{tokens}, about ${self.cost:.2f}"
+
+
+class Demand:
+    """Counts prompts and their characters by the model and the longest answer that they ask for."""
+
+    def __init__(self, defaults: Mapping[str, Any], endpoint: str) -> None:
+        self._defaults = defaults
+        self._endpoint = endpoint
+        self._shared = chars_by_field(defaults, endpoint)
+        self._volumes: dict[tuple[str, int | None], tuple[int, int]] = {}
+
+    def count(self, prompt: NewPrompt) -> None:
+        own = from_json(prompt.body)
+        kind = _kind_of({**self._defaults, **own})
+        prompts, chars = self._volumes.get(kind, (0, 0))
+        chars += sum({**self._shared, **chars_by_field(own, self._endpoint)}.values())
+        self._volumes[kind] = (prompts + 1, chars)
+
+    def counting(self, items: Iterable[T]) -> Iterator[T]:
+        """These items, of which the prompts are counted on their way."""
+        for item in items:
+            if isinstance(item, NewPrompt):
+                self.count(item)
+            yield item
+
+    def estimate(self, prices: PriceList) -> Estimate:
+        """What the prompts may cost at a provider."""
+        total = Estimate()
+        usual = USUAL_ANSWER_TOKENS if rules_of(self._endpoint).answers_in_text else 0
+        for (model, longest), (prompts, chars) in self._volumes.items():
+            answer = min(longest or usual, LONGEST_ANSWER_TOKENS)
+            usage = Usage(chars // CHARS_PER_TOKEN, prompts * answer)
+            cost = prices.cost(model, usage)
+            total = replace(
+                total,
+                prompts=total.prompts + prompts,
+                input_tokens=total.input_tokens + usage.input_tokens,
+                output_tokens=total.output_tokens + usage.output_tokens,
+                cost=None if cost is None or total.cost is None else total.cost + cost,
+            )
+        return total
+
+
+def _kind_of(body: Mapping[str, Any]) -> tuple[str, int | None]:
+    longest = next((body[name] for name in _LONGEST if isinstance(body.get(name), int)), None)
+    return str(body.get("model", "")), longest

@@ -1,0 +1,171 @@
+"""The input file of a batch is read in the background, by whoever has the batch's lease.
+
+A reader that vanishes is followed by another, which begins anew; the third was the last.
+"""
+
+import logging
+import time
+from typing import BinaryIO, cast
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from batches.ending.finishing import fail_input
+from batches.files.files import BATCH
+from batches.inputs.prompt_files import InputOptions, LineError, read_prompts
+from batches.inputs.request_lines import LineRefused, parse_line
+from batches.inputs.text_lines import Unreadable, first_line
+from batches.intake.storing import LeaseLost, as_error, clear, store_prompts
+from batches.intake.tally import InputRefused
+from batches.leases.batches import (
+    BatchLease,
+    claim_batch,
+    hold_batch,
+    leased,
+    release_batch,
+)
+from batches.lifecycle import BatchStatus
+from batches.models import Batch, BatchQuerySet, File
+from batches.stop_signal import StopSignal
+
+logger = logging.getLogger(__name__)
+
+READERS = 3
+LOOKS_PER_LEASE = 4
+READING = frozenset({BatchStatus.VALIDATING})
+OVER = frozenset({BatchStatus.FAILED, BatchStatus.CANCELLED})
+
+
+class _Stopped(Exception):
+    """This process is told to stop."""
+
+
+def read_input(batch_id: int, *, stop: StopSignal) -> bool:
+    """Store the prompts of a batch that is being validated; whether it is runnable now.
+
+    Any number may be told to read one batch; one of them does, the others return at once.
+    """
+    lease = claim_batch(batch_id, statuses=READING)
+    if lease is None:
+        clear_leftovers(batch_id)
+        return False
+    batch = Batch.objects.select_related("provider", "input_file").get(pk=batch_id)
+    try:
+        if lease.token > READERS:
+            message = f"Reading {_named(batch)} was interrupted {READERS} times. Try another batch."
+            raise InputRefused([_fault(message)])
+        clear(batch_id, lease)
+        _store(batch, lease, stop)
+    except InputRefused as refused:
+        fail_input(leased(lease), batch_id, [as_error(error) for error in refused.errors])
+    except _Stopped:
+        release_batch(lease)
+    except LeaseLost:
+        logger.debug("%s is not ours to read any more", batch)
+    else:
+        return True
+    clear_leftovers(batch_id)
+    return False
+
+
+def to_read() -> BatchQuerySet:
+    """Batches with an input file that waits for a reader."""
+    free = Q(ingest_expires_at=None) | Q(ingest_expires_at__lt=Now())
+    waiting = Batch.objects.filter(free, status__in=READING, in_background=True)
+    return waiting.exclude(input_file_public_id="")
+
+
+def left_over() -> BatchQuerySet:
+    """Batches that never ran, of whose prompts some may be stored."""
+    # The lease was never given back. With a total, all of the input was read.
+    return Batch.objects.filter(status__in=OVER, total=0, ingest_expires_at__isnull=False)
+
+
+def clear_leftovers(batch_id: int) -> None:
+    """Delete what was stored of an input that was refused or cancelled."""
+    if left_over().filter(pk=batch_id).exists():
+        clear(batch_id)
+        left_over().filter(pk=batch_id).update(ingest_expires_at=None)
+
+
+def _named(batch: Batch) -> str:
+    return f"the input file (input_file_id {batch.input_file_public_id!r})"
+
+
+def _fault(message: str) -> LineError:
+    return LineError(0, "invalid_request", message, "file_id")
+
+
+def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
+    options = InputOptions(
+        endpoint=batch.endpoint,
+        defaults=batch.defaults,
+        max_line_bytes=settings.MAX_LINE_BYTES,
+        strict=True,
+        models=frozenset(batch.provider.model_names),
+        strict_schemas=batch.strict_schemas,
+        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+    )
+    if batch.input_file is None:
+        raise InputRefused([_fault(f"{_named(batch)} was deleted. Upload it again.")])
+    try:
+        stream = batch.input_file.content.open("rb")
+    except FileNotFoundError as error:
+        message = f"The content of {_named(batch)} is gone. Upload it again."
+        raise InputRefused([_fault(message)]) from error
+    with stream:
+        watched = _Watched(cast("BinaryIO", stream), lease, stop)
+        items = read_prompts(cast("BinaryIO", watched), options)
+        store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
+
+
+class _Watched:
+    """A stream that looks around now and then while it is read: stopped, or robbed?
+
+    Not left to the storing of pages: blank and wrong lines fill none.
+    """
+
+    def __init__(self, stream: BinaryIO, lease: BatchLease, stop: StopSignal) -> None:
+        self._read = stream.read
+        self._lease = lease
+        self._stop = stop
+        self._renewed_at = time.monotonic()
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. Readers take so few at a time that the lease is kept."""
+        self._look()
+        return self._read(size)
+
+    def _look(self) -> None:
+        if self._stop.requested:
+            raise _Stopped
+        if time.monotonic() - self._renewed_at > settings.LEASE_SECONDS / LOOKS_PER_LEASE:
+            self._renew()
+
+    def _renew(self) -> None:
+        try:
+            if not hold_batch(self._lease):
+                raise LeaseLost
+        except (OperationalError, InterfaceError) as error:
+            # The next page is stored under the lease or not at all.
+            logger.warning("Could not renew the lease of an input: %s", error)
+            connection.close()
+        else:
+            self._renewed_at = time.monotonic()
+
+
+def model_of(file: File) -> str | None:
+    """The model that the first request of a file asks for, if that can be told at a glance."""
+    if file.purpose != BATCH:
+        return None
+    try:
+        with file.content.open("rb") as stream:
+            first = first_line(cast("BinaryIO", stream), settings.MAX_LINE_BYTES)
+        line = parse_line(first or "")
+        body = line.get("body", line)
+    except (OSError, LineRefused, Unreadable):
+        return None
+    model = body.get("model") if isinstance(body, dict) else None
+    return model if isinstance(model, str) else None

@@ -1,0 +1,206 @@
+"""Prompts are stored: all of them or none, streamed, in the order of the input."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import Max
+
+from batches.bulk import insert_rows
+from batches.inputs.prompt_files import NO_PROMPTS, LineError, NewPrompt, too_many, twin
+from batches.intake.tally import InputRefused, Tally, check_schemas_of_owner, storable
+from batches.leases.batches import BatchLease, hold_batch, leased
+from batches.lifecycle import BatchStatus
+from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
+from batches.output.files import make_outputs
+
+logger = logging.getLogger(__name__)
+
+MAX_REPORTED_ERRORS = 10_000
+PAGE_ROWS = 1000
+PAGE_CHARS = 4 * 1024 * 1024
+DELETED_AT_ONCE = 5_000
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 5.0
+
+
+class LeaseLost(Exception):
+    """The batch was cancelled, or another reader has it: nothing more may be written."""
+
+
+def store_prompts(
+    batch: Batch,
+    items: Iterable[NewPrompt | LineError],
+    *,
+    most: int,
+    lease: BatchLease | None = None,
+) -> int:
+    """Store the prompts of a batch that is being validated, and make it runnable.
+
+    Returns their number. Raises InputRefused, with nothing left to run, when a line is wrong,
+    a custom_id comes twice, there is no prompt or there are more than `most`. The caller owns the
+    batch and deletes it. One who has it by a lease writes nothing without it; then a database that
+    fails is tried again. Raises LeaseLost.
+    """
+    errors: list[LineError] = []
+    tally = Tally(batch)
+    for page in _pages(_good(items, errors)):
+        if tally.prompts + len(page) > most:
+            errors.append(too_many(page[most - tally.prompts], most))
+            break
+        errors += _store_surely(batch.pk, tally.prompts, page, lease)
+        for prompt in page:
+            tally.count(prompt)
+    if not tally.prompts and not errors:
+        errors.append(LineError(1, "empty_file", NO_PROMPTS))
+    if errors:
+        raise InputRefused(sorted(errors, key=lambda error: error.line)[:MAX_REPORTED_ERRORS])
+    _seal(batch, tally, lease)
+    return tally.prompts
+
+
+def as_error(error: LineError) -> dict[str, Any]:
+    """An error as the Batch object shows it; the fault of the whole file has no line."""
+    return {
+        "code": error.code,
+        "message": storable(error.message),
+        "param": None if error.param is None else storable(error.param),
+        "line": error.line or None,
+    }
+
+
+def discard(batch: Batch) -> None:
+    """Delete a batch that never ran, with the prompts that were stored."""
+    clear(batch.pk)
+    batch.delete()
+
+
+def clear(batch_id: int, lease: BatchLease | None = None) -> None:
+    """Delete the prompts of a batch in pieces; under a lease, none without it."""
+    top = Prompt.objects.filter(batch_id=batch_id).aggregate(top=Max("index"))["top"]
+    for lo in range(0, -1 if top is None else top + 1, DELETED_AT_ONCE):
+        with transaction.atomic():
+            _check_held(lease)
+            some = Prompt.objects.filter(
+                batch_id=batch_id, index__gte=lo, index__lt=lo + DELETED_AT_ONCE
+            )
+            some._raw_delete(some.db)
+
+
+def _good(items: Iterable[NewPrompt | LineError], errors: list[LineError]) -> Iterator[NewPrompt]:
+    """The prompts among the items, until there are more errors than anybody reads."""
+    for item in items:
+        if isinstance(item, NewPrompt):
+            yield item
+        else:
+            errors.append(item)
+            if len(errors) >= MAX_REPORTED_ERRORS:
+                return
+
+
+def _pages(prompts: Iterable[NewPrompt]) -> Iterator[list[NewPrompt]]:
+    page: list[NewPrompt] = []
+    chars = 0
+    for prompt in prompts:
+        page.append(prompt)
+        chars += len(prompt.body)
+        if len(page) >= PAGE_ROWS or chars >= PAGE_CHARS:
+            yield page
+            page, chars = [], 0
+    if page:
+        yield page
+
+
+def _store_surely(
+    batch_id: int, first: int, page: Sequence[NewPrompt], lease: BatchLease | None
+) -> list[LineError]:
+    """Store a page, anew while the database fails or is away, for as long as a lease lasts."""
+    if lease is None:
+        return _store_page(batch_id, first, page, None)
+    give_up_at = time.monotonic() + settings.LEASE_SECONDS
+    wait_s, again = FIRST_WAIT_S, False
+    while True:
+        try:
+            return _store_page(batch_id, first, page, lease, again=again)
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > give_up_at:
+                raise
+            logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
+        connection.close()
+        time.sleep(wait_s)
+        wait_s, again = min(2 * wait_s, LONGEST_WAIT_S), True
+
+
+def _store_page(
+    batch_id: int,
+    first: int,
+    page: Sequence[NewPrompt],
+    lease: BatchLease | None,
+    *,
+    again: bool = False,
+) -> list[LineError]:
+    try:
+        with transaction.atomic():
+            _check_held(lease)
+            if again:
+                # The try before may have been committed although it failed.
+                stored = Prompt.objects.filter(batch_id=batch_id, index__gte=first)
+                stored._raw_delete(stored.db)
+            insert_rows(
+                Prompt._meta.db_table,
+                ("batch_id", "index", "custom_id", "body"),
+                ((batch_id, first + n, p.custom_id, p.body) for n, p in enumerate(page)),
+            )
+    except IntegrityError:
+        return _twins(batch_id, page)
+    return []
+
+
+def _check_held(lease: BatchLease | None) -> None:
+    if lease is not None and not hold_batch(lease):
+        raise LeaseLost
+
+
+def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
+    """An error for each prompt of a page whose custom_id was there before it."""
+    stored = Prompt.objects.filter(batch_id=batch_id)
+    ids = [prompt.custom_id for prompt in page]
+    seen = set(stored.filter(custom_id__in=ids).values_list("custom_id", flat=True))
+    errors: list[LineError] = []
+    for prompt in page:
+        if prompt.custom_id in seen:
+            errors.append(twin(prompt))
+        seen.add(prompt.custom_id)
+    return errors
+
+
+def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
+    """Make chunks of the prompts and let the batch run; both or neither."""
+    size, total = batch.batch_size, tally.prompts
+    with transaction.atomic():
+        check_schemas_of_owner(batch, tally)
+        # First, so that who claims the batch meanwhile waits for what becomes of it.
+        if not _own(batch, lease).move(
+            BatchStatus.IN_PROGRESS,
+            sources={BatchStatus.VALIDATING},
+            ingest_expires_at=None,
+            **tally.values(),
+        ):
+            raise LeaseLost
+        insert_rows(
+            Chunk._meta.db_table,
+            ("batch_id", "lo", "hi", "state", "lease_token", "crashes", "suspect_crashes"),
+            (
+                (batch.pk, lo, min(lo + size, total), "ready", 0, 0, 0)
+                for lo in range(0, total, size)
+            ),
+        )
+        Slot.objects.bulk_create(Slot(batch=batch, number=n) for n in range(batch.parallelism))
+        make_outputs(batch)
+
+
+def _own(batch: Batch, lease: BatchLease | None) -> BatchQuerySet:
+    return Batch.objects.filter(pk=batch.pk) if lease is None else leased(lease)

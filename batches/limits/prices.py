@@ -1,0 +1,115 @@
+"""What tokens cost: the provider's own prices where staff have set them, else the published ones.
+
+The published ones come with the `genai-prices` package; nothing is asked over the network.
+"""
+
+import ipaddress
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from batches.engine.records import Usage
+from batches.models.bounds import MAX_COST
+
+logger = logging.getLogger(__name__)
+
+MILLION = Decimal(1_000_000)
+# Of a million tokens, in dollars: what is above is a slip of the hand, and could not be added up.
+MAX_PRICE = MILLION
+UNREADABLE = (TypeError, AttributeError, KeyError, InvalidOperation, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Dollars per token."""
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal
+
+    def cost(self, usage: Usage) -> Decimal:
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        fresh = usage.input_tokens - cached
+        cost = fresh * self.input + cached * self.cached + usage.output_tokens * self.output
+        return min(cost, MAX_COST)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What the models of a provider cost; `own` are the prices that staff have set."""
+
+    base_url: str
+    own: Mapping[str, Any]
+
+    def cost(self, model: str, usage: Usage) -> Decimal | None:
+        """Dollars; None if nobody knows the price of the model."""
+        own = self.own.get(model)
+        try:
+            found = _own_prices(own) if own is not None else _published_prices(self.base_url, model)
+        except UNREADABLE as error:
+            # Checked when staff saved it; a price that came otherwise must cost no reply.
+            logger.warning("The price of %s cannot be read: %s", model, error)
+            return None
+        return found.cost(usage) if found else None
+
+
+def check_prices(overrides: object) -> None:
+    """Raise ValueError for prices that nobody can read, as a person would put it."""
+    if not isinstance(overrides, Mapping):
+        raise ValueError('write prices as {"some-model": {"input": 0.5, "output": 1.5}}')
+    for model, own in overrides.items():
+        try:
+            _own_prices(own)
+        except UNREADABLE as error:
+            raise ValueError(
+                f'{model}: write its price as {{"input": 0.5, "output": 1.5}}, in dollars per '
+                'million tokens, and "cached" if that is another'
+            ) from error
+
+
+def _own_prices(own: Mapping[str, Any]) -> Prices:
+    given, made = Decimal(str(own["input"])), Decimal(str(own["output"]))
+    cached = Decimal(str(own.get("cached", given)))
+    if not all(price.is_finite() and 0 <= price <= MAX_PRICE for price in (given, made, cached)):
+        raise ValueError(own)
+    return Prices(given / MILLION, made / MILLION, cached / MILLION)
+
+
+@lru_cache(maxsize=1024)
+def _published_prices(base_url: str, model: str) -> Prices | None:
+    if _is_own_machine(base_url):
+        return None
+    # Imported when it is first needed: it takes a third of a second.
+    from genai_prices import Usage as PricedUsage  # noqa: PLC0415
+    from genai_prices import calc_price  # noqa: PLC0415
+
+    try:
+        prices = [
+            calc_price(usage, model, provider_api_url=base_url).total_price
+            for usage in (
+                PricedUsage(input_tokens=1000),
+                PricedUsage(output_tokens=1000),
+                PricedUsage(input_tokens=1000, cache_read_tokens=1000),
+            )
+        ]
+    except LookupError:
+        return None
+    except Exception:
+        # A table of prices must not keep a batch from running.
+        logger.exception("No price for %s at %s", model, base_url)
+        return None
+    return Prices(*(price / 1000 for price in prices))
+
+
+def _is_own_machine(base_url: str) -> bool:
+    """Whether an address is none of a provider that publishes prices."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host
+    return True

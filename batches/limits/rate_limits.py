@@ -1,0 +1,331 @@
+"""Requests and tokens a minute, shared by all runners that call one model of a provider.
+
+The rules are those of engine/pace.py, here and everywhere. With a Redis the state is one key
+there, on Redis' clock: a runner reads it, decides, and stores it if no other runner has changed it
+meanwhile; else it decides again. Without a Redis, or while it is away, each process keeps to its
+share.
+"""
+
+import asyncio
+import hashlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import redis
+import redis.asyncio
+import redis.retry
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from batches.engine.rates.pace import Pace, Slot
+from batches.engine.rates.pace_rules import RULES, Bucket, Limit, Unit, Window
+
+logger = logging.getLogger(__name__)
+
+# Store a value if the one before is still there; else return that. With the time, in seconds.
+SWAP = """
+local held = redis.call('GET', KEYS[1]) or ''
+local swapped = held == ARGV[1]
+if swapped then redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
+local time = redis.call('TIME')
+local moment = time[1] .. '.' .. string.format('%06d', time[2])
+return {swapped and 1 or 0, swapped and '' or held, moment}
+"""
+# What was learned of a provider that is not called for this long is forgotten.
+KEPT_S = 3600
+
+# A Redis that does not answer holds calls up this long, and is then left alone for a while.
+REDIS_PATIENCE_S = 0.5
+REDIS_PAUSE_S = 2.0
+UNREACHABLE = (RedisError, OSError, TimeoutError)
+
+# What a configured limit allows at once, as a share of what it allows in a second: a little less
+# than all, since calls do not arrive as evenly as they are sent.
+BURST_S = 0.95
+
+# An operation and its arguments, such as ("refused", "requests", 1, 7, 2.0).
+News = tuple[str | float, ...]
+Limits = Mapping[Unit, Limit]
+Amounts = Mapping[Unit, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Places for the calls that asked, and what limits calls now.
+
+    The places are those of the first calls that asked, in their order: the last of them may be
+    `booked` far ahead, or not at all. `free` says that nothing limits the calls, so that a runner
+    need not ask for a while. `calls` counts all that were booked so far.
+    """
+
+    slots: Sequence[Slot]
+    limits: Limits
+    paused_s: float = 0.0
+    free: bool = False
+    calls: int = 0
+
+
+class RateLimits(Protocol):
+    """Where the state of limits is kept; `sharers` is how many processes share them."""
+
+    sharers: int
+
+    async def ask(
+        self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
+    ) -> Answer:
+        """Take the news, and book places for calls of these amounts, in their order."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+def per_minute(requests: int | None, tokens: int | None) -> dict[Unit, Limit]:
+    """Return the limits that staff have configured."""
+    found: dict[Unit, int | None] = {"requests": requests, "tokens": tokens}
+    return {
+        unit: Limit(limit / 60, max(limit / 60 * BURST_S, 1.0))
+        for unit, limit in found.items()
+        if limit
+    }
+
+
+def key_of(provider: str, model: str) -> str:
+    """Return the key of a state, which reveals neither the provider nor the model."""
+    return f"{_prefix(provider)}{_digest(model)}"
+
+
+def _prefix(provider: str) -> str:
+    return f"threephase:limits:{_digest(provider)}:"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def limits_at(url: str) -> RateLimits:
+    """Return limits in the Redis at a URL as Celery writes it, or in this process without one."""
+    address = _redis_address(url)
+    return RedisLimits(address) if address else LocalLimits()
+
+
+def forget_limits(url: str, provider: str) -> None:
+    """Forget what was learned of a provider's limits, here and in the Redis at the URL.
+
+    Raises RedisError or OSError while the Redis is away.
+    """
+    LocalLimits.forget(_prefix(provider))
+    address = _redis_address(url)
+    if address:
+        with redis.Redis.from_url(
+            address,
+            socket_timeout=REDIS_PATIENCE_S,
+            socket_connect_timeout=REDIS_PATIENCE_S,
+            retry=redis.retry.Retry(NoBackoff(), 0),
+        ) as client:
+            for key in client.scan_iter(match=f"{_prefix(provider)}*", count=1000):
+                client.delete(key)
+
+
+def _redis_address(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme in {"redis+socket", "unix"}:
+        # The embedded broker, which need not run.
+        return f"unix://{rest}" if Path(rest.partition("?")[0]).exists() else ""
+    return url if scheme in {"redis", "rediss"} else ""
+
+
+class LocalLimits:
+    """The limits of this process, which is one of `sharers`: each has an equal share."""
+
+    _lock = threading.Lock()
+    _paces: ClassVar[dict[str, Pace]] = {}
+
+    def __init__(self) -> None:
+        self.sharers = 1
+
+    async def ask(
+        self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
+    ) -> Answer:
+        now = asyncio.get_running_loop().time()
+        mine = {unit: _share(limit, self.sharers) for unit, limit in told.items()}
+        with self._lock:
+            pace = self._paces.setdefault(key, Pace.begun(now))
+            return apply(pace, mine, news, calls, now)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    @classmethod
+    def forget(cls, prefix: str) -> None:
+        """Forget the states whose keys begin so."""
+        with cls._lock:
+            for key in [key for key in cls._paces if key.startswith(prefix)]:
+                del cls._paces[key]
+
+
+def _share(limit: Limit, sharers: int) -> Limit:
+    return Limit(limit.rate / sharers, max(limit.burst / sharers, 1.0), limit.source)
+
+
+def apply(
+    pace: Pace, told: Limits, news: Sequence[News], calls: Sequence[Amounts], now: float
+) -> Answer:
+    """Change a state by the news and book places, all at one moment."""
+    for operation, *arguments in news:
+        _OPERATIONS[str(operation)](pace, told, now, arguments)
+    slots: list[Slot] = []
+    for amounts in calls:
+        slots.append(pace.reserve(amounts, told, now))
+        if not slots[-1].booked or slots[-1].wait_s > RULES.ahead_s:
+            break
+    paused_s = max(pace.paused_until - now, 0.0)
+    return Answer(slots, pace.limits(told, now), paused_s, pace.is_free(told, now), pace.calls)
+
+
+def _sent(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+    calls, tokens = news
+    pace.sent(calls, tokens, told, now)
+
+
+def _give_back(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+    unit, amount, call = news
+    pace.give_back(unit, amount, told, now, call=call)
+
+
+def _replied(pace: Pace, _told: Limits, _now: float, news: list[Any]) -> None:
+    pace.replied(news[0])
+
+
+def _refused(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+    unit, amount, call, pause_s = news
+    pace.refused(unit, amount, told, now, call=call, pause_s=pause_s)
+
+
+def _bucket(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+    unit, rate, burst, *rest = news
+    bucket = Bucket(Limit(rate, burst, "advertised"), *rest)
+    pace.advertised(unit, bucket, told, now)
+
+
+def _window(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+    unit, *window = news
+    pace.advertised(unit, Window(*window), told, now)
+
+
+_OPERATIONS = {
+    "sent": _sent,
+    "give_back": _give_back,
+    "replied": _replied,
+    "refused": _refused,
+    "bucket": _bucket,
+    "window": _window,
+}
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A state as it was last seen in Redis; None before the first look."""
+
+    text: str | None = None
+
+
+@dataclass(slots=True)
+class _RedisClock:
+    """How far Redis' clock is ahead of ours: each answer bounds it from both sides."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def heard(self, moment: float, *, asked_at: float, heard_at: float) -> None:
+        low, high = moment - heard_at, moment - asked_at
+        if low > self.high or high < self.low:
+            # One of the clocks was set.
+            self.low, self.high = low, high
+        self.low, self.high = max(self.low, low), min(self.high, high)
+
+    def now(self) -> float:
+        return time.monotonic() + (self.low + self.high) / 2
+
+
+@dataclass
+class RedisLimits:
+    """The limits in Redis; while it is away, this process has its share of what was last known.
+
+    Made and closed inside one event loop.
+    """
+
+    url: str
+    local: LocalLimits = field(default_factory=LocalLimits)
+    _known: dict[str, Limits] = field(default_factory=dict)
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+    _clock: _RedisClock = field(default_factory=_RedisClock)
+    _away_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._client = redis.asyncio.Redis.from_url(
+            self.url,
+            socket_timeout=REDIS_PATIENCE_S,
+            socket_connect_timeout=REDIS_PATIENCE_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._swap = self._client.register_script(SWAP)
+
+    @property
+    def sharers(self) -> int:
+        return self.local.sharers
+
+    @sharers.setter
+    def sharers(self, sharers: int) -> None:
+        self.local.sharers = sharers
+
+    async def ask(
+        self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
+    ) -> Answer:
+        if time.monotonic() >= self._away_until:
+            try:
+                async with asyncio.timeout(REDIS_PATIENCE_S):
+                    answer = await self._ask_redis(key, told, news, calls)
+            except UNREACHABLE as error:
+                self._away_until = time.monotonic() + REDIS_PAUSE_S
+                logger.warning("Rate limits: Redis is away, keeping to a share: %s", error)
+            else:
+                self._known[key] = answer.limits
+                return answer
+        last_known = {**self._known.get(key, {}), **told}
+        return await self.local.ask(key, last_known, news, calls)
+
+    async def aclose(self) -> None:
+        with suppress(*UNREACHABLE):
+            await self._client.aclose()
+
+    async def _ask_redis(
+        self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
+    ) -> Answer:
+        """Decide on the state as it was last seen; if it has changed since, decide again."""
+        seen = self._seen.setdefault(key, _Seen())
+        while True:
+            if seen.text is None:
+                await self._swapped(key, seen, "")
+                continue
+            now = self._clock.now()
+            pace = Pace.load(seen.text) if seen.text else Pace.begun(now)
+            answer = apply(pace, told, news, calls, now)
+            if await self._swapped(key, seen, pace.dump()):
+                return answer
+
+    async def _swapped(self, key: str, seen: _Seen, text: str) -> bool:
+        """Store a state if the one seen is still there; take note of what is there now."""
+        before = "a first look" if seen.text is None else seen.text
+        asked_at = time.monotonic()
+        swapped, held, moment = await self._swap(keys=[key], args=[before, text, KEPT_S])
+        self._clock.heard(float(moment), asked_at=asked_at, heard_at=time.monotonic())
+        seen.text = text if swapped else held.decode()
+        return bool(swapped)

@@ -1,0 +1,1 @@
+"""The parts of process_batch."""

@@ -1,0 +1,74 @@
+"""The options of the bulk command that say how answers are made to fit their schema."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from batches.engine.records import LadderOptions
+from batches.inputs.prompt_files import ASSUMED_ENCODING
+from batches.management.bulk.usage import whole_number
+
+MAX_REPAIR_ATTEMPTS = 10
+
+ANSWER_OPTIONS = (
+    "response_schema",
+    "strict_schema",
+    "max_repair_attempts",
+    "no_extract",
+    "no_repair",
+)
+
+
+def add_answer_options(parser: CommandParser) -> None:
+    """Have a parser know these options; one that is not given is None."""
+    add = parser.add_argument
+    add("--response-schema", metavar="FILE", help="a JSON Schema that every answer must fit")
+    add(
+        "--strict-schema",
+        action="store_true",
+        default=None,
+        help="send schemas in the form that the provider's strict mode takes",
+    )
+    add(
+        "--max-repair-attempts",
+        type=whole_number(0, MAX_REPAIR_ATTEMPTS),
+        metavar="N",
+        help="ask again so often for an answer that does not fit its schema "
+        f"(default {LadderOptions().max_repair_attempts})",
+    )
+    add(
+        "--no-extract",
+        action="store_true",
+        default=None,
+        help="take no answer with fences or prose around its JSON",
+    )
+    add(
+        "--no-repair",
+        action="store_true",
+        default=None,
+        help="take no answer whose JSON has to be mended",
+    )
+
+
+def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What was chosen, by the names that a batch has for it; None where nothing was."""
+    return {
+        "max_repair_attempts": options["max_repair_attempts"],
+        "strict_schemas": options["strict_schema"],
+        "extract_json": not options["no_extract"],
+        "repair_json": not options["no_repair"],
+    }
+
+
+def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:
+    """Return a warning of a batch in one line, with the remedy if there is one."""
+    if not warning["param"]:
+        return f"Warning: {warning['message']}"
+    line = f"line {warning['line']}: " if warning["line"] else ""
+    if warning["code"] == ASSUMED_ENCODING:
+        return f"Warning: {line}{warning['message']}"
+    text = f"Warning: {line}{warning['param']}: {warning['message']} ({warning['code']})"
+    if strict_schemas:
+        return f"{text}."
+    return f"{text}; the provider may refuse it. --strict-schema sends a form that it takes."

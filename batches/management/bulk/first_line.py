@@ -1,0 +1,69 @@
+"""The first line of an input is looked at before the input is read: it may name the endpoint."""
+
+import io
+import json
+from typing import Any, BinaryIO, cast
+
+from batches.engine.endpoints import ENDPOINTS
+from batches.inputs.request_lines import endpoint_of
+from batches.inputs.text_lines import Unreadable, utf8_stream
+
+BUFFER_BYTES = 64 * 1024
+
+
+class _Rewound(io.RawIOBase):
+    """A stream that begins with bytes that were read from it before; a pipe cannot be rewound."""
+
+    def __init__(self, beginning: bytes, rest: BinaryIO) -> None:
+        super().__init__()
+        self._beginning = io.BytesIO(beginning)
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview[int]") -> int:  # type: ignore[override]  # what callers give
+        data = self._beginning.read(len(buffer)) or self._read_rest(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _read_rest(self, size: int) -> bytes:
+        # What has come, without waiting for more.
+        read = getattr(self._rest, "read1", self._rest.read)
+        return cast("bytes", read(size))
+
+
+class _Broken:
+    """The rest of a stream that cannot be read: reading it raises the error again."""
+
+    def __init__(self, error: Unreadable) -> None:
+        self._error = error
+
+    def read(self, _size: int) -> bytes:
+        raise self._error
+
+
+def endpoint_named_in(stream: BinaryIO, *, most_bytes: int) -> tuple[BinaryIO, str | None]:
+    """Return the endpoint that the first request of a JSONL file names, if it does, and the stream
+    to read all of the file from."""
+    text: Any = utf8_stream(stream)
+    beginning = line = b""
+    try:
+        while len(beginning) < most_bytes:
+            line = text.readline(most_bytes - len(beginning))
+            beginning += line
+            if not line or line.strip():
+                break
+    except Unreadable as error:
+        text = _Broken(error)
+    whole = io.BufferedReader(_Rewound(beginning, text), buffer_size=BUFFER_BYTES)
+    return cast("BinaryIO", whole), _endpoint_of(line)
+
+
+def _endpoint_of(line: bytes) -> str | None:
+    try:
+        path = endpoint_of(json.loads(line.decode("utf-8-sig"))["url"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    # Any other path may be a slip of the pen: an option has to name it.
+    return path if path in ENDPOINTS else None

@@ -1,0 +1,180 @@
+"""A new batch, made of what the bulk command was given."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.conf import settings
+
+from batches.actions import batches as batch_actions
+from batches.actions import providers as provider_actions
+from batches.engine.errors import PromptRejected
+from batches.engine.prepare import with_response_schema
+from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, format_of, read_prompts
+from batches.intake.demand import Demand
+from batches.intake.tally import InputRefused
+from batches.management.bulk.answer_options import answer_options, warning_text
+from batches.management.bulk.console import ProgressDisplay
+from batches.management.bulk.first_line import endpoint_named_in
+from batches.management.bulk.interrupts import interruptible, until_interrupted
+from batches.management.bulk.limit_options import budget, rates
+from batches.management.bulk.provider_check import check_provider
+from batches.management.bulk.reader import reading
+from batches.management.bulk.usage import UsageError
+from batches.models import Batch, Provider
+from batches.models.fields import public_id
+from batches.providers.routing import NoProvider, check_allowed
+
+SHOWN_INPUT_ERRORS = 10
+
+# What an option of the command would have mended, by the code and the place of an error.
+REMEDIES = {
+    ("missing_required_parameter", "body.model"): "--model names the model of all that name none.",
+    ("missing_column", "column"): "--column names the column of the prompts.",
+}
+
+
+def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
+    """Make the batch that was asked for. Raises UsageError, with nothing made, for bad input.
+
+    Up to the last prompt it may be Interrupted, and nothing is made; then the batch is there.
+    """
+    form = options["format"] or format_of(options["input"], otherwise="jsonl")
+    # Once: it may be a pipe.
+    schema = read_schema(options["response_schema"]) if options["response_schema"] else None
+    batch_options = batch_options_of(options, schema)
+    with ExitStack() as stack:
+        with interruptible():
+            stream = stack.enter_context(opened(options["input"]))
+            warning = check_provider(provider_of(options), batch_options.timeout_s)
+            if warning:
+                display.say(warning)
+            provider = stored_provider(options)
+            if form == "jsonl" and options["endpoint"] is None:
+                stream, named = endpoint_named_in(stream, most_bytes=settings.MAX_LINE_BYTES)
+                batch_options = batch_options_of({**options, "endpoint": named}, schema)
+            check_endpoint(provider, batch_options.endpoint, options)
+        input_options = InputOptions(
+            endpoint=batch_options.endpoint,
+            defaults=batch_options.defaults,
+            max_line_bytes=settings.MAX_LINE_BYTES,
+            format=form,
+            column=options["column"] or "prompt",
+            strict_schemas=batch_options.strict_schemas,
+            max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+        )
+        demand = Demand(batch_options.defaults, batch_options.endpoint)
+        prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
+        try:
+            with until_interrupted(prompts) as items:
+                batch = stored(provider, items, batch_options)
+        except InputRefused as error:
+            raise UsageError(refusal(options["input"], error)) from error
+        except PromptRejected as error:
+            raise UsageError(error.message) from error
+    display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
+    display.say(str(demand.estimate(provider.price_list)).capitalize())
+    for warning in batch.warnings:
+        display.say(warning_text(warning, strict_schemas=batch.strict_schemas))
+    return batch
+
+
+def stored(
+    provider: Provider,
+    prompts: Iterable[NewPrompt | LineError],
+    options: batch_actions.BatchOptions,
+) -> Batch:
+    """The batch of these prompts. Should we be killed meanwhile, the next run removes it."""
+    name = public_id("batch_")
+    with reading(name):
+        return batch_actions.create_batch(provider, prompts, options, public_id=name)
+
+
+def batch_options_of(options: dict[str, Any], schema: Any) -> batch_actions.BatchOptions:
+    """Return the options of a batch; `schema` is what --response-schema holds."""
+    given = {
+        "endpoint": options["endpoint"],
+        "batch_size": options["batch_size"],
+        "schedule": options["schedule"],
+        "max_attempts": options["max_attempts"],
+        "timeout_s": options["timeout"],
+        **answer_options(options),
+        **budget(options),
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    defaults = {"model": options["model"]} if options["model"] else {}
+    # This process runs it; the workers shall not.
+    batch_options = batch_actions.BatchOptions(**chosen, defaults=defaults, in_background=False)
+    if not options["response_schema"]:
+        return batch_options
+    try:
+        defaults = with_response_schema(defaults, endpoint=batch_options.endpoint, schema=schema)
+    except PromptRejected as error:
+        raise UsageError(f"{options['response_schema']}: {error.message}") from error
+    return replace(batch_options, defaults=defaults)
+
+
+def read_schema(name: str) -> Any:
+    try:
+        # The bytes, so that UTF-16 is read as well.
+        return json.loads(Path(name).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name} is not JSON: {error}") from error
+
+
+@contextmanager
+def opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(name).open("rb"))
+        except OSError as error:
+            raise UsageError(f"{name}: {error.strerror}") from error
+        yield stream
+
+
+def provider_of(options: dict[str, Any]) -> Provider:
+    """The provider that was named, or one that is not stored before it was looked at."""
+    if options["base_url"]:
+        return provider_actions.provider_draft(options["base_url"], options["api_key_env"] or "")
+    if options["provider"]:
+        return provider_actions.find_provider(options["provider"])
+    return provider_actions.default_provider()
+
+
+def stored_provider(options: dict[str, Any]) -> Provider:
+    if options["base_url"]:
+        key = options["api_key_env"] or ""
+        return provider_actions.provider_at(options["base_url"], key, **rates(options))
+    return provider_of(options)
+
+
+def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -> None:
+    """Raise UsageError if a provider does not allow an endpoint.
+
+    A user of the command who names a base URL decides what is called there.
+    """
+    if not options["base_url"]:
+        try:
+            check_allowed(provider, endpoint)
+        except NoProvider as error:
+            raise UsageError(str(error)) from error
+
+
+def refusal(name: str, error: InputRefused) -> str:
+    """What is wrong with an input, a line for each error."""
+    shown = [str(line) for line in error.errors[:SHOWN_INPUT_ERRORS]]
+    if len(error.errors) > SHOWN_INPUT_ERRORS:
+        shown.append(f"and {len(error.errors) - SHOWN_INPUT_ERRORS} more")
+    lead = "standard input" if name == "-" else name
+    faults = {(line.code, line.param) for line in error.errors}
+    remedies = [remedy for fault, remedy in REMEDIES.items() if fault in faults]
+    return f"{lead}: " + "\n".join([*shown, *remedies, "No batch was made."])

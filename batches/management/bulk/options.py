@@ -1,0 +1,155 @@
+"""The options of the bulk command, and which of them go together."""
+
+import os
+from argparse import ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from batches.actions import batches as batch_actions
+from batches.engine.endpoints import CHAT, ENDPOINTS, check_path
+from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.records import SCHEDULES
+from batches.engine.retry import RetryPolicy
+from batches.inputs.prompt_files import INPUT_FORMATS
+from batches.inputs.request_lines import endpoint_of
+from batches.management.bulk.answer_options import ANSWER_OPTIONS, add_answer_options
+from batches.management.bulk.limit_options import RATES, add_limit_options, rates
+from batches.management.bulk.output import STANDARD_OUTPUT, check_writable, is_special
+from batches.management.bulk.usage import UsageError, seconds, whole_number
+
+# Options of a new batch; a resumed one has its own.
+NEW_BATCH_OPTIONS = (
+    "input",
+    "provider",
+    "base_url",
+    "api_key_env",
+    "model",
+    "endpoint",
+    "batch_size",
+    "schedule",
+    "max_attempts",
+    "timeout",
+    "format",
+    "column",
+    *ANSWER_OPTIONS,
+    *RATES,
+)
+
+RESUME_HELP = (
+    "go on with a batch that was stopped or paused: with --output, and if you like --errors, "
+    "--max-cost, --max-tokens-total, --json, --quiet; the rest is as the batch has it"
+)
+RETRY_HELP = (
+    "run again the prompts of a batch that failed, or never ran because it was cancelled or "
+    "expired; what succeeded is kept, and is in the output too. The options are those of --resume"
+)
+
+
+def add_bulk_options(parser: CommandParser) -> None:
+    """Have a parser know the options of the bulk command; one that is not given is None."""
+    add = parser.add_argument
+    add("input", nargs="?", help="a file of prompts, or - for standard input")
+    add("--output", required=True, help="where the results go, or - for standard output")
+    add("--errors", help="a file of its own for the failed prompts")
+    add("--provider", help="a provider by name")
+    add("--base-url", help="any OpenAI-compatible endpoint, such as https://api.example/v1")
+    add(
+        "--api-key-env",
+        help="the environment variable with the key for --base-url; a provider whose key is stored "
+        "is named with --provider",
+    )
+    add("--model", help="the model of every prompt that names none")
+    add(
+        "--endpoint",
+        type=endpoint,
+        metavar="PATH",
+        help="what is called (default: the url in the first line of a JSONL file, or else "
+        f"{CHAT}): {', '.join(ENDPOINTS[1:])}, or with --base-url any other path such as "
+        "/v1/rerank, whose replies are kept as JSON",
+    )
+    add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
+    add("--column", help="the column of prompts in a CSV or TSV (default prompt)")
+    add(
+        "--batch-size",
+        type=whole_number(1, batch_actions.MAX_BATCH_SIZE),
+        metavar="N",
+        help=f"the most requests in flight (default {DEFAULT_BATCH_SIZE})",
+    )
+    add(
+        "--schedule",
+        choices=SCHEDULES,
+        help="rolling keeps the window full (default); lockstep waits for the slowest of each "
+        "chunk of --batch-size",
+    )
+    add(
+        "--max-attempts",
+        type=whole_number(1, batch_actions.MAX_ATTEMPTS),
+        metavar="N",
+        help=f"calls for one prompt, at most (default {RetryPolicy().max_attempts})",
+    )
+    add(
+        "--timeout",
+        type=seconds,
+        metavar="S",
+        help=f"the longest one call may take, in seconds (default {DEFAULT_TIMEOUT_S:g})",
+    )
+    add_limit_options(parser)
+    add_answer_options(parser)
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", metavar="BATCH_ID", help=RESUME_HELP)
+    earlier.add_argument("--retry", metavar="BATCH_ID", help=RETRY_HELP)
+    add("--json", action="store_true", help="print the summary as JSON on standard output")
+    add("--quiet", action="store_true", help="show neither progress nor summary")
+
+
+def endpoint(text: str) -> str:
+    """Return the path of an endpoint. Raise ArgumentTypeError for what is none."""
+    path = endpoint_of(text)
+    try:
+        check_path(path)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+    return path
+
+
+def check_usage(options: dict[str, Any]) -> None:
+    """Raise UsageError for options that do not go together, before anything is made."""
+    earlier = next((name for name in ("resume", "retry") if options[name]), None)
+    if earlier:
+        for name in NEW_BATCH_OPTIONS:
+            if options[name] is not None:
+                flag = "INPUT" if name == "input" else "--" + name.replace("_", "-")
+                raise UsageError(f"{flag} does not go with --{earlier}: the batch keeps its own")
+    elif options["input"] is None:
+        raise UsageError("name a file of prompts, or - for standard input")
+    if options["provider"] and options["base_url"]:
+        raise UsageError("give either --provider or --base-url")
+    if options["api_key_env"] and not options["base_url"]:
+        raise UsageError("--api-key-env goes with --base-url; a provider has its own key")
+    if rates(options) and not options["base_url"]:
+        raise UsageError(
+            "--rpm and --tpm go with --base-url; set the limits of a provider in the admin"
+        )
+    if options["json"] and options["output"] == STANDARD_OUTPUT:
+        raise UsageError("--json and --output - both want standard output")
+    check_outputs(options)
+
+
+def check_outputs(options: dict[str, Any]) -> None:
+    taken: dict[str, str] = {}
+    for name in ("input", "output", "errors"):
+        file = options[name]
+        if file is None or file == STANDARD_OUTPUT:
+            continue
+        try:
+            if name != "input":
+                check_writable(file)
+            if is_special(file):
+                continue
+        except OSError as error:
+            raise UsageError(str(error)) from error
+        path = os.path.realpath(file)
+        if path in taken:
+            raise UsageError(f"{taken[path]} and {name} are the same file, {file}")
+        taken[path] = name

@@ -1,0 +1,87 @@
+"""A batch that is run to its end by this process, or stopped on the way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from batches.engine.errors import FailureKind
+from batches.limits.budget import BUDGET_SPENT
+from batches.management.bulk.console import ProgressDisplay
+from batches.management.bulk.interrupts import handled_by, leave
+from batches.management.bulk.limit_options import in_flags
+from batches.management.bulk.usage import EXIT_USAGE
+from batches.models import Batch, Provider
+from batches.runner.run import run_slice
+from batches.stop_signal import StopSignal
+
+SECONDS_BETWEEN_CLAIMS = 1.0
+
+
+def run(batch: Batch, display: ProgressDisplay) -> int:
+    """Run a batch to its end; return 0, or the exit status that says why it stands still."""
+    stop = StopSignal()
+    waiting = False
+    with stopped_by_signals(stop, display, resume_hint(batch)) as received:
+        while True:
+            batch.refresh_from_db()
+            display.begin(total=batch.total, before=batch.succeeded + batch.failed)
+            report = run_slice(batch.pk, stop=stop, on_progress=display.update)
+            if report.ended:
+                return 0
+            if report.pause_reason:
+                reason = in_flags(report.pause_reason)
+                display.fail(f"Paused: {reason}\n{how_to_resume(batch)}")
+                return EXIT_USAGE
+            if stop.requested:
+                display.fail(f"Stopped. {how_to_resume(batch)}")
+                return 128 + received[0]
+            if not waiting:
+                display.say("Waiting for chunks that another run still holds ...")
+            waiting = True
+            stop.wait(SECONDS_BETWEEN_CLAIMS)
+
+
+def how_to_resume(batch: Batch) -> str:
+    batch.refresh_from_db()
+    if batch.standstill.startswith(f"{FailureKind.AUTH}:") and not has_key(batch.provider):
+        return "It was called without a key: start again with --api-key-env."
+    return f"{resume_hint(batch)}{remedy(batch.standstill)}"
+
+
+def has_key(provider: Provider) -> bool:
+    """Return True if calls to a provider carry a key."""
+    return bool(provider.api_key_env or provider.api_key_encrypted)
+
+
+def remedy(pause_reason: str) -> str:
+    """What else a batch needs that is paused for this reason."""
+    if pause_reason.startswith(BUDGET_SPENT):
+        return " and a larger --max-cost or --max-tokens-total"
+    if pause_reason.startswith(f"{FailureKind.CONFIG}:"):
+        return "\nIf the name is wrong, start anew with another --model or --base-url."
+    return ""
+
+
+def resume_hint(batch: Batch) -> str:
+    return f"All results so far are stored; go on with: --resume {batch.public_id}"
+
+
+@contextmanager
+def stopped_by_signals(
+    stop: StopSignal, display: ProgressDisplay, hint: str
+) -> Iterator[list[int]]:
+    """Turn SIGINT and SIGTERM into a stop request while the block runs; yield those received.
+
+    The second one ends the process at once, with a hint.
+    """
+    received: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        if received:
+            # What is in flight is lost, what is stored is not.
+            leave(f"Left at once. {hint}", number)
+        received.append(number)
+        display.say("Stopping: calls in flight are finished and stored. Again to leave at once.")
+        stop.request()
+
+    with handled_by(handle):
+        yield received

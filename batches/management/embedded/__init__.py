@@ -1,0 +1,1 @@
+"""The parts of serve: child processes and their supervisor."""

@@ -1,0 +1,122 @@
+"""Timeouts of PostgreSQL sessions: a statement that hangs or has lost its client ends by itself.
+
+A direct session keeps its timeouts. A pooler such as PgBouncer in transaction mode lends a session
+for one transaction; the timeouts are then set in each transaction, and none stays in the session.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from batches.net.connection_timeouts import keepalives, patience_s
+
+# A statement may be a COPY or read every result of a batch, so it may take longer than a lease.
+LEASES_PER_STATEMENT = 10
+SHORTEST_STATEMENT_S = 300
+# PostgreSQL takes the locks of a frozen process after one lease, so waiting for that pays.
+LEASES_PER_LOCK = 2
+
+# A value that the role, the database or the URL sets for these takes precedence.
+YIELDING = ["lock_timeout", "statement_timeout"]
+
+# A pooler reports a made-up process id to its client, so a difference shows that there is one.
+# Outside of a transaction, a local setting has no effect: nothing is left in a lent session.
+_SET = """
+SELECT is_pooled, set_config(name, value, %(local)s OR is_pooled)
+FROM (SELECT pg_backend_pid() <> %(pid)s AS is_pooled) AS session,
+    unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value)
+WHERE NOT name = ANY (%(yielding)s) OR current_setting(name) = '0'
+"""
+
+
+def limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Set the timeouts of a new connection, or have them set in each of its transactions."""
+    if connection.vendor != "postgresql":
+        return
+    is_pooled = _set(connection, {**_timeouts(), **_of_socket()}, local=False)
+    if is_pooled and limit_first_statement not in connection.execute_wrappers:
+        connection.execute_wrappers.append(limit_first_statement)
+
+
+def limit_transaction(connection: BaseDatabaseWrapper) -> None:
+    """Set the timeouts of a transaction that is about to begin in a lent session."""
+    if limit_first_statement in connection.execute_wrappers and _is_beginning(connection):
+        _set(connection, _timeouts(), local=True)
+
+
+def limit_first_statement(execute: Callable[..., Any], *statement: Any) -> Any:
+    """Run a statement; if it is the first of its transaction, set the timeouts before it."""
+    *_, context = statement
+    limit_transaction(context["connection"])
+    return execute(*statement)
+
+
+def lift_limits(using: str, **_: Any) -> None:
+    """Let migrations take the time that they need."""
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return
+    if limit_first_statement in connection.execute_wrappers:
+        connection.execute_wrappers.remove(limit_first_statement)
+    else:
+        _for_each_timeout(connection, "SET {} = 0")
+
+
+def restore_limits(using: str, **_: Any) -> None:
+    """Set the timeouts again after migrations."""
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        _for_each_timeout(connection, "RESET {}")
+        limit_session(connection)
+
+
+def _timeouts() -> dict[str, str]:
+    lease_s = settings.LEASE_SECONDS
+    return {
+        # Ends the transaction of a frozen process. Its lease has run out by then, and its locks
+        # would hold up the worker that has the lease now.
+        "idle_in_transaction_session_timeout": f"{lease_s}s",
+        "lock_timeout": f"{LEASES_PER_LOCK * lease_s}s",
+        "statement_timeout": f"{max(LEASES_PER_STATEMENT * lease_s, SHORTEST_STATEMENT_S)}s",
+    }
+
+
+def _of_socket() -> dict[str, str]:
+    """Return settings by which the server notices that its client is gone, even inside a COPY."""
+    patience = patience_s(settings.LEASE_SECONDS)
+    probes = keepalives(settings.LEASE_SECONDS)
+    return {
+        **{f"tcp_keepalives_{name}": str(value) for name, value in probes.items()},
+        "tcp_user_timeout": f"{patience}s",
+        "client_connection_check_interval": f"{patience}s",
+    }
+
+
+def _set(connection: BaseDatabaseWrapper, timeouts: Mapping[str, str], *, local: bool) -> bool:
+    """Set timeouts in one round trip; return True if a pooler lends the session."""
+    values = {
+        "pid": connection.connection.info.backend_pid,
+        "local": local,
+        "names": list(timeouts),
+        "values": list(timeouts.values()),
+        "yielding": YIELDING,
+    }
+    # Past the wrappers, of which one has called us.
+    with connection.wrap_database_errors:
+        rows = connection.connection.execute(_SET, values).fetchall()
+    return any(is_pooled for is_pooled, _ in rows)
+
+
+def _for_each_timeout(connection: BaseDatabaseWrapper, statement: str) -> None:
+    with connection.cursor() as cursor:
+        for name in _timeouts():
+            cursor.execute(statement.format(name))
+
+
+def _is_beginning(connection: BaseDatabaseWrapper) -> bool:
+    """Return True if the next statement is the first of a transaction."""
+    status = connection.connection.info.transaction_status.name
+    return connection.in_atomic_block and status == "IDLE"

@@ -1,0 +1,1 @@
+"""Reach other machines: addresses that may be called, proxies, guarded connections."""

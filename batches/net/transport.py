@@ -1,0 +1,258 @@
+"""A guarded way to one host: what every request of ours to the outside goes through.
+
+It uses httpx's transport layer with aiohttp underneath, not `httpx.AsyncClient`: redirects,
+cookies, and proxies and credentials from the environment cannot happen where nothing implements
+them, and a call costs half the CPU (docs/adr/0003).
+"""
+
+import errno
+import logging
+import os
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, NoReturn
+
+import aiohttp
+import httpx
+from aiohttp import SocketFactoryType
+from aiohttp.http_exceptions import HttpProcessingError
+from httpx_aiohttp import AiohttpTransport
+
+from batches.net.addresses import AddressPolicy
+from batches.net.open_files import can_open, none_left, room_for
+from batches.net.ways_out import DIRECT, WayOut
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+# A longer request is sent in parts of this size.
+PART_BYTES = 256 * 1024
+
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
+
+Take = Callable[[int], Awaitable[None]]
+
+# Everything that `Transport.exchange` lets through when a call fails, besides ReplyTooLong.
+TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
+
+# What they are, told by their causes: httpx's own classes do not tell, since the transport maps a
+# refused connection to a time-out.
+NOT_HTTP = (aiohttp.ClientResponseError, HttpProcessingError, httpx.DecodingError)
+NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+MISCONFIGURED = (
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.InvalidURL,
+    ssl.SSLCertVerificationError,
+    UnicodeError,
+)
+
+
+class ForbiddenAddressError(OSError):
+    """A name leads to an address that may not be called.
+
+    Its errno is EACCES, which is what is left of it when each of several addresses is refused.
+    """
+
+
+class ReplyTooLong(Exception):
+    """A reply that was cut off, because it is longer than anybody wants to read."""
+
+    def __init__(self, reason: str, *, status_code: int) -> None:
+        super().__init__(reason)
+        self.status_code = status_code
+
+
+class Transport:
+    """A connection pool to one host; opened and closed inside one event loop.
+
+    `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
+    after decompression. The deadline of a call is its caller's. `remedy` says what allows the
+    private {address}, for the error message. Raises ValueError for a `way_out` with
+    unreadable certificates.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int,
+        addresses: AddressPolicy,
+        max_reply_bytes: int,
+        remedy: str,
+        way_out: WayOut = DIRECT,
+    ) -> None:
+        self._host = httpx.URL(url).host
+        self._connections = _possible(connections)
+        self._addresses = addresses
+        self._max_reply_bytes = max_reply_bytes
+        self._remedy = remedy
+        self._proxy = way_out.proxy
+        self._ssl_context = way_out.ssl_context()
+        self._transport = AiohttpTransport(verify=self._ssl_context, client=self._session)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def exchange(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: httpx.Headers,
+        content: bytes | None,
+        *,
+        take: Take | None = None,
+    ) -> tuple[httpx.Response, bytes]:
+        """Send one request and read its answer. Raises TRANSPORT_ERRORS and ReplyTooLong.
+
+        `take` is awaited with the size of each part before more is read.
+        """
+        request = _request(method, url, headers, content)
+        response = await self._transport.handle_async_request(request)
+        try:
+            return response, await self._read(response, take)
+        finally:
+            await response.aclose()
+
+    async def _read(self, response: httpx.Response, take: Take | None) -> bytes:
+        if "," in response.headers.get("content-encoding", ""):
+            # We asked for none. Each further one could grow what came a thousandfold at once.
+            raise ReplyTooLong(
+                "the reply is compressed more than once, so that its size has no bound",
+                status_code=response.status_code,
+            )
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.aiter_bytes():
+            size += len(part)
+            if size > self._max_reply_bytes:
+                raise ReplyTooLong(
+                    f"the reply is longer than {self._max_reply_bytes} bytes",
+                    status_code=response.status_code,
+                )
+            parts.append(part)
+            if take is not None:
+                await take(len(part))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._connections, ssl=self._ssl_context, socket_factory=self._guard()
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            proxy=self._proxy.url_with_credentials if self._proxy else None,
+        )
+
+    def _guard(self) -> SocketFactoryType | None:
+        """Return what opens sockets, unless every address may be called."""
+        proxy = self._proxy
+        if proxy and (address := _refused_numeric(self._host, self._addresses)):
+            return lambda _: self._forbid(address)
+        if proxy and proxy.set_by_operator:
+            return None
+        host = proxy.host if proxy else self._host
+        return None if self._addresses.allows_name(host) else self._guarded_socket
+
+    def _guarded_socket(self, info: Any) -> socket.socket:
+        # Asked for each connection with the address it will have, so that a name cannot pass a
+        # check and then lead elsewhere.
+        family, kind, protocol, _, address = info
+        if not self._addresses.allows(address[0]):
+            self._forbid(address[0])
+        return socket.socket(family, kind, protocol)
+
+    def _forbid(self, address: str) -> NoReturn:
+        raise ForbiddenAddressError(
+            errno.EACCES,
+            f"{address} is not a public address; if it is yours, "
+            + self._remedy.format(address=address),
+        )
+
+
+def _request(
+    method: str, url: httpx.URL, headers: httpx.Headers, content: bytes | None
+) -> httpx.Request:
+    body: bytes | AsyncIterator[bytes] | None = content
+    if content is not None and len(content) > PART_BYTES:
+        # In parts, so that a connection never has a second copy of a long body.
+        headers = httpx.Headers({**headers, "Content-Length": str(len(content))})
+        body = _parts(content)
+    extensions = {"timeout": {"connect": CONNECT_TIMEOUT_S}}
+    return httpx.Request(method, url, headers=headers, content=body, extensions=extensions)
+
+
+async def _parts(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), PART_BYTES):
+        yield content[start : start + PART_BYTES]
+
+
+def _refused_numeric(host: str, addresses: AddressPolicy) -> str:
+    """Return the address that a host stands for without a look-up, if it may not be called, or "".
+
+    A proxy resolves names itself, out of our sight. But no name is needed for a number, in
+    whatever spelling (127.1, 0x7f000001), and `localhost` would be the proxy's own machine.
+    """
+    host = host.rstrip(".").lower()
+    if addresses.allows_name(host):
+        return ""
+    if host == "localhost" or host.endswith(".localhost"):
+        host = "127.0.0.1"
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return ""
+    refused = (str(place[0]) for *_, place in found if not addresses.allows(str(place[0])))
+    return next(refused, "")
+
+
+def _possible(connections: int) -> int:
+    """So many connections, or fewer if there can only be fewer: then calls wait for one."""
+    possible = room_for(connections)
+    if possible < connections:
+        logger.warning(
+            "There can be %d calls in flight, not %d: a process may not have more files open. "
+            "Raise its hard limit (ulimit -Hn, or LimitNOFILE= of a systemd unit)",
+            possible,
+            connections,
+        )
+    return possible
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """An error and its causes, the first cause last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        if isinstance(cause, aiohttp.ClientConnectorError):
+            yield cause.os_error
+            return
+        cause = cause.__cause__
+
+
+def is_forbidden(causes: list[BaseException]) -> bool:
+    """Whether it was the address policy that said no."""
+    return any(isinstance(cause, OSError) and cause.errno == errno.EACCES for cause in causes)
+
+
+def no_file_left(causes: list[BaseException]) -> bool:
+    """Whether nothing was sent because this process, or its machine, can open no more files."""
+    if any(isinstance(cause, aiohttp.ClientConnectorDNSError) for cause in causes):
+        # A look-up opens files too, and tells of any failure but this one.
+        return not can_open()
+    return any(isinstance(cause, OSError) and none_left(cause) for cause in causes)
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, on one line, and not in the words of the libraries it came through."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        # asyncio says "Connect call failed" with the address again, or with several.
+        is_known = isinstance(error, ConnectionError) or "Connect call failed" in error.strerror
+        text = os.strerror(error.errno or 0) if is_known else error.strerror
+    return " ".join(_NUMBER.sub("", text).split())

@@ -1,0 +1,1 @@
+"""Write results: JSON lines, CSV, pages, and the output files of a batch."""

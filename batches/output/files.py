@@ -1,0 +1,117 @@
+"""The output files of batches: written from the results whenever they are read."""
+
+from collections.abc import Iterator
+
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+
+from batches.lifecycle import TERMINAL, BatchStatus
+from batches.models import Batch, File, Result, lease_end
+from batches.output.jsonl import LINE_FORMAT, file_line, result_rows
+
+PURPOSE = "batch_output"
+
+
+def make_outputs(batch: Batch) -> None:
+    """Give a batch that begins its two files, or those that it has anew; the API hides them as
+    long as there is no line in them."""
+    there = File.objects.filter(pk__in=[batch.output_file_id, batch.error_file_id])
+    there.update(bytes=0, expires_at=None)
+    missing = {
+        name: File.objects.create(
+            owner_id=batch.owner_id,
+            purpose=PURPOSE,
+            filename=f"{batch.public_id}_{name.removesuffix('_file')}.jsonl",
+            bytes=0,
+        )
+        for name in ("output_file", "error_file")
+        if getattr(batch, f"{name}_id") is None
+    }
+    if missing:
+        Batch.objects.filter(pk=batch.pk).update(**missing)
+
+
+def close_outputs(batch: Batch, *, output_bytes: int, error_bytes: int) -> None:
+    """Say how long the files of a batch that ends are, and until when they stay."""
+    life = batch.output_expires_after_s
+    sizes = ((batch.output_file_id, output_bytes), (batch.error_file_id, error_bytes))
+    for pk, size in sizes:
+        if pk is None:
+            continue
+        files = File.objects.filter(pk=pk)
+        if not size:
+            files.delete()
+            continue
+        # A file begins to be when it is whole; its life is counted from there.
+        files.update(bytes=size, created_at=Now(), expires_at=lease_end(life) if life else None)
+
+
+def drop_outputs(batch: Batch) -> None:
+    """Delete the files of a batch that is deleted."""
+    File.objects.filter(Q(output_of=batch) | Q(errors_of=batch)).delete()
+
+
+def output_id(batch: Batch) -> str | None:
+    """The id of the output file, None as long as there is no line in it."""
+    return batch.output_file.public_id if batch.output_file and batch.succeeded else None
+
+
+def error_id(batch: Batch) -> str | None:
+    """The id of the error file, None as long as there is no line in it."""
+    return batch.error_file.public_id if batch.error_file and _has_errors(batch) else None
+
+
+def output_lines(file: File) -> Iterator[bytes] | None:
+    """The lines of the output of a batch; None for a file with bytes of its own."""
+    found = _batch_of(file)
+    if found is None:
+        return None
+    batch, status = found
+    return _lines(batch, status)
+
+
+def is_incomplete(file: File) -> bool:
+    """Whether this is the output of a batch that still runs."""
+    found = _batch_of(file)
+    return found is not None and found[0].status not in TERMINAL
+
+
+def content_length(file: File) -> int | None:
+    """Return how many bytes the content of a file has; None if that is not known beforehand."""
+    found = _batch_of(file)
+    if found is None:
+        # Asked of the storage, so that bytes which are gone are found out now.
+        return file.content.size
+    batch, _ = found
+    known = batch.status in TERMINAL and (batch.report or {}).get("line_format") == LINE_FORMAT
+    return file.bytes if known else None
+
+
+def visible_files(queryset: QuerySet[File]) -> QuerySet[File]:
+    """Without outputs that have no lines yet."""
+    errors = Q(errors_of__failed__gt=0) | Q(
+        errors_of__status__in=(BatchStatus.CANCELLED, BatchStatus.EXPIRED),
+        errors_of__total__gt=F("errors_of__succeeded") + F("errors_of__failed"),
+    )
+    no_output = Q(output_of=None) & Q(errors_of=None)
+    return queryset.filter(no_output | Q(output_of__succeeded__gt=0) | errors)
+
+
+def _has_errors(batch: Batch) -> bool:
+    never_ran = batch.total - batch.succeeded - batch.failed
+    ended_early = batch.status in (BatchStatus.CANCELLED, BatchStatus.EXPIRED)
+    return batch.failed > 0 or (ended_early and never_ran > 0)
+
+
+def _batch_of(file: File) -> tuple[Batch, str] | None:
+    """The batch whose output this is, with the status of the results that are in it."""
+    for name, status in (("output_of", Result.SUCCEEDED), ("errors_of", Result.FAILED)):
+        batch = getattr(file, name, None)
+        if batch is not None:
+            return batch, status
+    return None
+
+
+def _lines(batch: Batch, status: str) -> Iterator[bytes]:
+    for row in result_rows(batch, status=status):
+        yield f"{file_line(row)}\n".encode()

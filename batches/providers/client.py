@@ -1,0 +1,275 @@
+"""Sends requests to a provider, and tells what became of them."""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from types import TracebackType
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+
+from batches.engine.errors import (
+    DeadlineExceeded,
+    EndpointUnusable,
+    MalformedReply,
+    NetworkError,
+    NoFileLeft,
+    ProviderError,
+    Unreachable,
+)
+from batches.engine.rates.announced import ANNOUNCING_HEADERS
+from batches.engine.records import PreparedRequest, Reply
+from batches.engine.replies.errors import error_of
+from batches.engine.replies.event_streams import is_event_stream
+from batches.engine.replies.finish_reasons import raise_if_broken_off
+from batches.engine.replies.replies import read_reply
+from batches.net.addresses import HOST_PATTERN, AddressPolicy
+from batches.net.remedies import Trouble, trouble_in, trouble_of
+from batches.net.transport import (
+    MISCONFIGURED,
+    NOT_CONNECTED,
+    NOT_HTTP,
+    TRANSPORT_ERRORS,
+    ReplyTooLong,
+    Take,
+    Transport,
+    causes_of,
+    is_forbidden,
+    no_file_left,
+    text_of,
+)
+from batches.net.ways_out import DIRECT, WayOut
+from batches.secrets.scrubber import SCRUBBED, SecretScrubber
+
+MAX_REPLY_BYTES = 16 * 1024 * 1024
+
+# Where nobody says otherwise: who names a server on this machine means it.
+THIS_MACHINE = AddressPolicy(["localhost", "127.0.0.0/8", "::1"])
+LIMIT_HEADERS = ("x-ratelimit-", "ratelimit-")
+READ_HEADERS = ("x-request-id", "retry-after", "retry-after-ms", *ANNOUNCING_HEADERS)
+
+_BASE_URL = re.compile(
+    rf"https?://{HOST_PATTERN}(?::(?P<port>\d{{1,5}}))?(?:/[\w.~/-]*)?", re.ASCII
+)
+_HEADER_TEXT = re.compile(r"[\x21-\x7e]*")
+
+
+def checked_base_url(text: str) -> str:
+    """The base URL without a slash at its end. Raises ValueError with the reason.
+
+    Only plain characters pass, so that no two parsers can read it differently.
+    """
+    match = _BASE_URL.fullmatch(text)
+    if not match or int(match["port"] or 0) > 65535:
+        raise ValueError(
+            f"{text!r} is no base URL; give one such as https://api.example.com/v1, "
+            "without user, query or fragment"
+        )
+    try:
+        # Asked for the host, since that is where an invalid international name shows.
+        _ = httpx.URL(text).host
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ValueError(f"{text!r} is no base URL: {error}") from error
+    return text.rstrip("/")
+
+
+def origin_of(base_url: str) -> tuple[str, str, int]:
+    """Which server a base URL leads to: scheme, host and port."""
+    parts = urlsplit(base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, parts.hostname or "", port
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The models that a provider lists, and the limits that it announced with them."""
+
+    models: list[str]
+    limits: dict[str, str]
+
+
+class ProviderClient:
+    """A connection pool to one provider; opened and closed inside the event loop of a run.
+
+    `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
+    after decompression. The deadline of a call is its caller's. `addresses` says which may be
+    called, and `remedy` what allows the {address} of a refusal. `way_out` has the certificates and
+    the proxy of its connections.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str = "",
+        connections: int = 100,
+        addresses: AddressPolicy = THIS_MACHINE,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        remedy: str = "give ProviderClient addresses=AddressPolicy(['{address}'])",
+        way_out: WayOut = DIRECT,
+    ) -> None:
+        if not _HEADER_TEXT.fullmatch(api_key):
+            raise ValueError("the API key has characters that no HTTP header can carry")
+        self._base_url = checked_base_url(base_url)
+        self._way_out = way_out
+        through = f" (through the proxy {way_out.proxy.url})" if way_out.proxy else ""
+        self._place = self._base_url + through
+        self._scrubber = SecretScrubber(api_key)
+        self._headers = httpx.Headers(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+                "User-Agent": "threephase",
+                **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            }
+        )
+        self._urls: dict[str, httpx.URL] = {}
+        self._transport = Transport(
+            base_url,
+            connections=connections,
+            addresses=addresses,
+            max_reply_bytes=max_reply_bytes,
+            remedy=remedy,
+            way_out=way_out,
+        )
+
+    async def __aenter__(self) -> "ProviderClient":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._transport.aclose()
+
+    async def send(self, request: PreparedRequest, *, take: Take | None = None) -> Reply:
+        """Make one call. Raises a ProviderError for everything but a well-formed reply.
+
+        `take` is awaited with the size of each part of the reply before more is read.
+        """
+        path = request.endpoint.removeprefix("/v1")
+        response, raw = await self._exchange("POST", path, request.content, take=take)
+        reply = read_reply(
+            request.endpoint,
+            status_code=response.status_code,
+            headers=self._read_headers(response),
+            raw=raw,
+            asked=request.content,
+        )
+        if is_event_stream(raw):
+            reply = self._without_key(reply)
+        raise_if_broken_off(reply)
+        return reply
+
+    async def models(self) -> list[str]:
+        """The names of the models that the provider lists. Raises a ProviderError."""
+        return (await self.look()).models
+
+    async def look(self) -> Look:
+        """What the provider says of itself when it lists its models. Raises a ProviderError."""
+        response, raw = await self._exchange("GET", "/models", None)
+        if response.status_code != 200:
+            raise error_of(response.status_code, self._read_headers(response), raw)
+        limits = {
+            name: self._scrubber.text(value)
+            for name, value in response.headers.items()
+            if name.startswith(LIMIT_HEADERS)
+        }
+        try:
+            return Look([str(model["id"]) for model in json.loads(raw)["data"]], limits)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise MalformedReply(
+                f"HTTP 200: {self._base_url}/models is no list of models",
+                status_code=response.status_code,
+            ) from error
+
+    async def _exchange(
+        self, method: str, path: str, content: bytes | None, *, take: Take | None = None
+    ) -> tuple[httpx.Response, bytes]:
+        try:
+            response, raw = await self._transport.exchange(
+                method, self._url(path), self._headers, content, take=take
+            )
+        except ReplyTooLong as error:
+            raise MalformedReply(
+                f"{error} (MAX_REPLY_BYTES)", status_code=error.status_code
+            ) from error
+        except TRANSPORT_ERRORS as error:
+            raise self._fault_of(error) from error
+        if response.status_code >= 300:
+            self._check_way(response, raw)
+        return response, self._scrubber.raw(raw)
+
+    def _check_way(self, response: httpx.Response, raw: bytes) -> None:
+        """Raise EndpointUnusable for an HTTP error that is about the way to the provider."""
+        trouble = trouble_in(
+            response.status_code,
+            response.headers,
+            raw,
+            base_url=self._base_url,
+            way_out=self._way_out,
+        )
+        if trouble:
+            raise self._unusable(trouble)
+
+    def _unusable(self, trouble: Trouble) -> EndpointUnusable:
+        return EndpointUnusable(f"{self._place}: {trouble.text}")
+
+    def _without_key(self, reply: Reply) -> Reply:
+        """Return a reply without the key, which a stream of events may bring in pieces."""
+        scrub = self._scrubber.text
+        body = scrub(reply.body)
+        return replace(
+            reply,
+            body=json.dumps(body) if body == SCRUBBED else body,
+            answer=reply.answer and scrub(reply.answer),
+            refusal=reply.refusal and scrub(reply.refusal),
+            tool_calls=tuple(
+                replace(call, arguments=scrub(call.arguments)) for call in reply.tool_calls
+            ),
+        )
+
+    def _read_headers(self, response: httpx.Response) -> dict[str, str]:
+        """The headers that are read, free of the key."""
+        headers = response.headers
+        return {
+            name: self._scrubber.text(headers[name]) for name in READ_HEADERS if name in headers
+        }
+
+    def _url(self, path: str) -> httpx.URL:
+        if path not in self._urls:
+            self._urls[path] = httpx.URL(self._base_url + path)
+        return self._urls[path]
+
+    def _fault_of(self, error: Exception) -> ProviderError:
+        """Return the ProviderError of a call that brought no HTTP response."""
+        causes = list(causes_of(error))
+        trouble = trouble_of(causes, base_url=self._base_url, way_out=self._way_out)
+        if trouble and trouble.of_setup:
+            return self._unusable(trouble)
+        return self._error_of(causes, trouble)
+
+    def _error_of(self, causes: list[BaseException], trouble: Trouble | None) -> ProviderError:
+        """The ProviderError that a failed call amounts to, told by its causes."""
+        if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes):
+            return NetworkError(f"{self._place}: the reply broke off")
+        if not trouble and any(isinstance(cause, NOT_HTTP) for cause in causes):
+            # Without the text of the cause: it quotes what came.
+            return MalformedReply(f"{self._place}: the reply is not HTTP")
+        if any(isinstance(cause, MISCONFIGURED) for cause in causes) or is_forbidden(causes):
+            return EndpointUnusable(f"{self._place}: {text_of(causes[-1])}")
+        if no_file_left(causes):
+            return NoFileLeft(f"{self._place}: too many open files (ulimit -n)")
+        is_connected = not any(isinstance(cause, NOT_CONNECTED) for cause in causes)
+        if is_connected and any(isinstance(cause, TimeoutError) for cause in causes):
+            return DeadlineExceeded(f"{self._place}: {_told(trouble, causes[-1])}")
+        cls = NetworkError if is_connected else Unreachable
+        return cls(f"{self._place}: {_told(trouble, causes[min(1, len(causes) - 1)])}")
+
+
+def _told(trouble: Trouble | None, cause: BaseException) -> str:
+    return trouble.text if trouble else text_of(cause)

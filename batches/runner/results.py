@@ -1,0 +1,247 @@
+"""Outcomes are stored: in one transaction with the fence of their chunks and the batch's counts."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce, Greatest
+
+from batches.bulk import insert_rows
+from batches.engine.plain_text import storable_text
+from batches.engine.records import Outcome
+from batches.engine.text.json_text import storable
+from batches.leases.chunks import Lease, complete, hold, is_done, reopen
+from batches.models import Batch, Result
+from batches.models.bounds import (
+    Unstorable,
+    added,
+    added_cost,
+    bounded_cost,
+    bounded_count,
+    bounded_seconds,
+    bounded_sum,
+    long_text,
+    short_text,
+)
+
+logger = logging.getLogger(__name__)
+
+IDS_IN_A_QUERY = 500
+ZERO = Decimal(0)
+
+# A warning of a batch, in the form of those that its input gives cause for.
+ESTIMATED = {
+    "code": "usage_estimated",
+    "message": "The provider did not count the tokens of some replies. They are estimated at 4 "
+    "characters for each token, and count so towards the budgets and the cost.",
+    "param": None,
+    "line": None,
+}
+
+COLUMNS = (
+    "prompt_id",
+    "batch_id",
+    "index",
+    "status",
+    "kind",
+    "code",
+    "message",
+    "status_code",
+    "request_id",
+    "body",
+    "parsed",
+    "rung",
+    "finish_reason",
+    "input_tokens",
+    "output_tokens",
+    "calls",
+    "latency_s",
+    "elapsed_s",
+    "done_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkOutcomes:
+    """What a runner has to say of one chunk: outcomes, prompt ids and costs by index; all done?"""
+
+    lease: Lease
+    outcomes: Sequence[Outcome]
+    prompt_ids: Mapping[int, int]
+    done: bool
+    costs: Mapping[int, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A stretch of work of one runner, as Unix times; when its first answer came, if it did."""
+
+    since: float
+    until: float
+    first_answer: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Turns the monotonic times of a run into Unix times; a clock that is set changes nothing."""
+
+    offset: float
+
+    def unix(self, monotonic: float) -> float:
+        return self.offset + monotonic
+
+
+def store_outcomes(
+    batch_id: int,
+    chunks: Sequence[ChunkOutcomes],
+    *,
+    activity: Activity,
+    clock: Clock,
+    lease_seconds: float,
+    again: bool = False,
+) -> list[Lease]:
+    """Store outcomes and renew the leases, all or nothing; return the leases that were lost.
+
+    Outcomes of a chunk whose lease is lost are dropped: whoever has the chunk now brings its own.
+    `again` says that an earlier try may have been committed although it failed: what it stored
+    is then left out.
+    """
+    lost: list[Lease] = []
+    kept: list[tuple[Outcome, int]] = []
+    with transaction.atomic():
+        # In one order for all runners, so that no two wait for each other.
+        for chunk in sorted(chunks, key=lambda chunk: chunk.lease.chunk_id):
+            lease = chunk.lease
+            held = complete(lease) if chunk.done else hold(lease, seconds=lease_seconds)
+            if held or (again and chunk.done and is_done(lease)):
+                kept += [(outcome, chunk.prompt_ids[outcome.index]) for outcome in chunk.outcomes]
+            else:
+                lost.append(lease)
+        if again:
+            kept = _not_stored(kept)
+        if kept:
+            _insert(batch_id, kept, clock)
+            costs = {index: cost for chunk in chunks for index, cost in chunk.costs.items()}
+            _count(batch_id, [outcome for outcome, _ in kept], costs, activity)
+            if any(outcome.usage.is_estimated for outcome, _ in kept):
+                _warn_of_estimates(batch_id)
+        _check_complete(batch_id, [chunk.lease for chunk in chunks if chunk.done], lost)
+    return lost
+
+
+def _check_complete(batch_id: int, leases: Sequence[Lease], lost: Sequence[Lease]) -> None:
+    """See that chunks that are called done have a result for each prompt, whatever a runner says:
+    nobody would look at them again."""
+    for lease in leases:
+        stored = Result.objects.filter(batch_id=batch_id, index__gte=lease.lo, index__lt=lease.hi)
+        if lease not in lost and stored.count() != lease.hi - lease.lo:
+            logger.error("Chunk %d was called done, but is not: it is run again", lease.chunk_id)
+            reopen(lease)
+
+
+def _not_stored(kept: Sequence[tuple[Outcome, int]]) -> list[tuple[Outcome, int]]:
+    ids = [prompt_id for _, prompt_id in kept]
+    stored: set[int] = set()
+    for start in range(0, len(ids), IDS_IN_A_QUERY):
+        some = Result.objects.filter(pk__in=ids[start : start + IDS_IN_A_QUERY])
+        stored.update(some.values_list("pk", flat=True))
+    return [(outcome, prompt_id) for outcome, prompt_id in kept if prompt_id not in stored]
+
+
+def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) -> None:
+    insert_rows(
+        Result._meta.db_table,
+        COLUMNS,
+        (_row(batch_id, prompt_id, outcome, clock) for outcome, prompt_id in kept),
+    )
+
+
+def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple[Any, ...]:
+    called = outcome.done_at is not None and outcome.calls > 0
+    done_at = clock.unix(outcome.done_at or time.monotonic())
+    return (
+        prompt_id,
+        batch_id,
+        outcome.index,
+        outcome.status,
+        outcome.kind.value if outcome.kind else "",
+        short_text(Result, "code", outcome.code),
+        long_text("message", outcome.message),
+        outcome.status_code,
+        short_text(Result, "request_id", outcome.request_id),
+        long_text("body", outcome.body),
+        parsed_text(outcome),
+        outcome.rung.value if outcome.rung else "",
+        short_text(Result, "finish_reason", outcome.finish_reason),
+        bounded_count(outcome.usage.input_tokens),
+        bounded_count(outcome.usage.output_tokens),
+        bounded_count(outcome.calls),
+        bounded_seconds(outcome.latency_s) if called else None,
+        bounded_seconds(outcome.elapsed_s),
+        connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(done_at, UTC)),
+    )
+
+
+def parsed_text(outcome: Outcome) -> str | None:
+    """Return the value of an answer as JSON text; None where no schema was given.
+
+    Raises Unstorable if it cannot be written.
+    """
+    if outcome.rung is None:
+        return None
+    try:
+        text = json.dumps(outcome.parsed, ensure_ascii=False, separators=(",", ":"))
+        return long_text("parsed", storable(storable_text(text).encode()))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unstorable(f"parsed cannot be written as JSON: {error}") from error
+
+
+def _count(
+    batch_id: int, outcomes: Sequence[Outcome], costs: Mapping[int, Decimal], activity: Activity
+) -> None:
+    succeeded = sum(outcome.succeeded for outcome in outcomes)
+    cost = sum((bounded_cost(costs.get(o.index, ZERO)) for o in outcomes), ZERO)
+    Batch.objects.filter(pk=batch_id).update(
+        succeeded=F("succeeded") + succeeded,
+        failed=F("failed") + len(outcomes) - succeeded,
+        calls=added("calls", sum(outcome.calls for outcome in outcomes)),
+        input_tokens=added("input_tokens", sum(o.usage.input_tokens for o in outcomes)),
+        output_tokens=added("output_tokens", sum(o.usage.output_tokens for o in outcomes)),
+        cached_tokens=added("cached_tokens", sum(o.usage.cached_tokens for o in outcomes)),
+        reasoning_tokens=added("reasoning_tokens", sum(o.usage.reasoning_tokens for o in outcomes)),
+        cost=added_cost("cost", cost),
+        busy_s=bounded_sum(F("busy_s") + sum(bounded_seconds(o.busy_s) for o in outcomes)),
+        first_result_s=Coalesce(F("first_result_s"), _first_result(activity)),
+        active_s=bounded_sum(F("active_s") + _added(activity.since, activity.until)),
+        active_until=Greatest(F("active_until"), Value(activity.until)),
+    )
+
+
+def _warn_of_estimates(batch_id: int) -> None:
+    """Say on the batch, once, that its tokens are not all counted.
+
+    The counts have been added before: the row is locked, so no other runner can add the same.
+    """
+    this = Batch.objects.filter(pk=batch_id)
+    warnings = this.values_list("warnings", flat=True).first()
+    if warnings is not None and ESTIMATED not in warnings:
+        this.update(warnings=[*warnings, ESTIMATED])
+
+
+def _first_result(activity: Activity) -> Any:
+    """The active time of the batch at the first answer of this stretch."""
+    if activity.first_answer is None:
+        return Value(None)
+    return F("active_s") + _added(activity.since, activity.first_answer)
+
+
+def _added(since: float, until: float) -> Any:
+    """What a stretch adds to the active time, less what others have counted already."""
+    return Greatest(Value(0.0), Value(until) - Greatest(F("active_until"), Value(since)))

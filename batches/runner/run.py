@@ -1,0 +1,121 @@
+"""Work on a batch. This is the only place where sync and async meet: the event loop of a slice has
+a thread of its own, and all database work is done in the thread that called `run_slice`, over its
+one connection.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from asgiref.sync import async_to_sync
+
+from batches.ending.finishing import finish_batch
+from batches.ending.summary import summarise
+from batches.engine.errors import ProviderError
+from batches.models import Batch
+from batches.providers import breaker
+from batches.runner.batch_slice import BatchSlice
+from batches.runner.store import Progress, SliceStore, leave_slot, take_slot
+from batches.stop_signal import StopSignal
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceReport:
+    """How a slice ended.
+
+    `worked` says that there was a place for this runner. `paused` is the provider's error that
+    paused the batch or the provider, if one did, and `pause_reason` tells why the batch stands
+    still, whatever paused it. `ended` says that it has ended, `made_room` that the slice left work
+    for another turn because others wait, `stopped` that it left work for another reason,
+    `reopened` that a probe went well.
+    """
+
+    progress: Progress = field(default_factory=Progress)
+    worked: bool = False
+    paused: ProviderError | None = None
+    pause_reason: str = ""
+    reopened: bool = False
+    ended: bool = False
+    made_room: bool = False
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLimits:
+    """How long a slice may go on, in seconds; None is without end.
+
+    After `slice_s` it makes room if another batch waits. After a stop request, calls in flight
+    have `grace_s` to end; then they are given up, and made again by whoever comes next.
+    """
+
+    slice_s: float | None = None
+    grace_s: float | None = None
+
+
+def run_slice(
+    batch_id: int,
+    *,
+    stop: StopSignal | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    limits: SliceLimits | None = None,
+    probing: bool = False,
+) -> SliceReport:
+    """Work on a batch until nothing is left to claim, it must not run, or `stop` is requested.
+
+    Every outcome is stored by then, and every lease given back. Any number of slices may be begun
+    on one batch; as many work as its parallelism, the others end at once. `on_progress` is called
+    in the caller's thread. A slice that probes makes one call to a paused provider, and opens it
+    if that goes well. Raises ProviderMisconfigured if the provider cannot be called.
+    """
+    batch = Batch.objects.select_related("provider").get(pk=batch_id)
+    limits = limits or SliceLimits()
+    slot = take_slot(batch_id)
+    if slot is None:
+        return SliceReport(ended=finish_batch(batch_id))
+    on_progress = on_progress or (lambda _: None)
+    store = SliceStore(
+        batch, slot, on_progress=on_progress, slice_s=limits.slice_s, probing=probing
+    )
+    work = BatchSlice(batch, store, stop or StopSignal(), grace_s=limits.grace_s, probing=probing)
+    try:
+        async_to_sync(work.run)()
+    finally:
+        leave_slot(slot)
+    if work.over_budget:
+        store.pause(work.over_budget)
+    reopened = work.probed_well and breaker.answered_probe(batch)
+    ended = finish_batch(batch_id)
+    if ended:
+        log_performance(batch)
+    store.save_announced()
+    return SliceReport(
+        progress=store.progress,
+        worked=True,
+        paused=work.paused,
+        pause_reason="" if ended else standstill(batch_id),
+        reopened=reopened,
+        ended=ended,
+        made_room=store.made_room,
+        stopped=store.must_stop is not None,
+    )
+
+
+def standstill(batch_id: int) -> str:
+    """Why nothing is sent for a batch that is in progress; "" if something could be."""
+    batch = Batch.objects.select_related("provider").filter(pk=batch_id).first()
+    return batch.standstill if batch else ""
+
+
+def log_performance(batch: Batch) -> None:
+    """Log the performance metrics of a batch that has ended."""
+    summary = summarise(batch)
+    logger.info(
+        "%s processed %d prompts: %d succeeded, %d failed; %s",
+        batch,
+        summary.total,
+        summary.succeeded,
+        summary.failed,
+        summary.timing.describe(),
+    )

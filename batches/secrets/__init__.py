@@ -1,0 +1,1 @@
+"""Keep secrets: encryption with rotation, API tokens, the removal of keys from replies."""

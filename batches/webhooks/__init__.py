@@ -1,0 +1,1 @@
+"""Deliver events to the webhook endpoints of users."""

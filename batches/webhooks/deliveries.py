@@ -1,0 +1,267 @@
+"""Events for webhooks: written down with what happened, delivered afterwards.
+
+Each is delivered at least once: a worker may die between the answer of a receiver and the note
+of it. The event's id stays the same, so that a receiver can tell.
+"""
+
+import logging
+import random
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Case, F, Min, Q, Value, When
+from django.db.models.functions import Now
+from django.dispatch import Signal
+from django.utils import timezone
+
+from batches.lifecycle import BatchStatus
+from batches.models import (
+    EVENT_TYPES,
+    Batch,
+    BatchQuerySet,
+    WebhookDelivery,
+    WebhookEndpoint,
+    lease_end,
+    public_id,
+)
+from batches.net.addresses import AddressPolicy
+from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
+from batches.webhooks.client import DEADLINE_S, Answer, post
+from batches.webhooks.couriers import Couriers
+from batches.webhooks.events import WebhookEvent, new_secret
+
+logger = logging.getLogger(__name__)
+
+# Sent with the id of a delivery that somebody should attempt. The tasks listen: who announces
+# lies below them.
+delivery_due = Signal()
+
+FIRST_RETRY_S = 5.0
+LONGEST_RETRY_S = 6 * 3600.0
+GIVE_UP_AFTER = timedelta(hours=72)
+
+# Longer than an attempt takes; then whoever made it must have died.
+ATTEMPT_LEASE_S = 3 * DEADLINE_S
+
+# How long it can be looked up what became of a delivery.
+KEEP_FOR = timedelta(days=30)
+DELETED_AT_ONCE = 1000
+
+# More messages than workers have threads bring nothing; what is left waits for the next sweep.
+MOST_RINGS = 200
+
+COURIERS = Couriers(at_most=8, for_owner=2)
+
+
+def end_batch(
+    batch_id: int,
+    this: BatchQuerySet,
+    target: BatchStatus,
+    *,
+    sources: Collection[BatchStatus],
+    **values: Any,
+) -> bool:
+    """Move a batch, if it is still in `this`, to its end and announce it: both or neither."""
+    with transaction.atomic():
+        moved = this.move(target, sources=sources, **values)
+        if moved:
+            announce(batch_id, target)
+    return moved
+
+
+def announce(batch_id: int, status: BatchStatus) -> None:
+    """Write down who is to be told that a batch has ended so; in the caller's transaction."""
+    event_type = f"batch.{status}"
+    batch = Batch.objects.only("owner_id", "public_id").get(pk=batch_id)
+    if batch.owner_id is None:
+        return
+    # Without the callbacks of other batches.
+    mine = Q(batch=None) | Q(batch=batch_id)
+    endpoints = WebhookEndpoint.objects.filter(mine, owner=batch.owner_id).order_by("pk")
+    # Locked, so that none is deleted before what is written here refers to it.
+    subscribed = [
+        endpoint
+        for endpoint in endpoints.select_for_update(no_key=True)
+        if event_type in endpoint.event_types
+    ]
+    event_id = public_id("evt_")
+    deliveries = WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(
+            endpoint=endpoint,
+            event_id=event_id,
+            event_type=event_type,
+            object_id=batch.public_id,
+        )
+        for endpoint in subscribed
+    )
+    for delivery in deliveries:
+        transaction.on_commit(partial(_ring, delivery.pk), robust=True)
+
+
+def add_callback(batch: Batch) -> None:
+    """Make the webhook endpoint for the callback URL of a batch, with a signing secret of its own.
+
+    Call it in the transaction that stores the batch.
+    """
+    if batch.callback_url and batch.owner_id is not None:
+        WebhookEndpoint.objects.create(
+            owner_id=batch.owner_id,
+            batch=batch,
+            name=f"callback of {batch.public_id}",
+            url=batch.callback_url,
+            event_types=list(EVENT_TYPES),
+            secret=encrypt(new_secret()),
+        )
+
+
+def deliver(delivery_id: int) -> None:
+    """Make one attempt at a delivery, if it is due and its endpoint is not being called already."""
+    due = WebhookDelivery.objects.due().select_related("endpoint")
+    delivery = due.filter(pk=delivery_id).first()
+    if delivery is None:
+        return
+    endpoint = delivery.endpoint
+    with COURIERS.one_for(endpoint.owner_id, endpoint.pk) as free:
+        if not free:
+            return
+        if _claim(delivery):
+            _record(delivery, send(endpoint, event_of(delivery)))
+    _ring_next(endpoint.owner_id)
+
+
+def send(endpoint: WebhookEndpoint, event: WebhookEvent) -> Answer:
+    """Tell an endpoint of an event, now."""
+    now = timezone.now()
+    try:
+        headers = event.headers(_signing_secrets(endpoint, now), at=now)
+    except NotDecryptable as error:
+        return Answer(error=f"{error}; rotate the signing secret of this endpoint")
+    return post(
+        endpoint.url,
+        headers=headers,
+        content=event.content,
+        addresses=AddressPolicy(settings.WEBHOOK_PRIVATE_HOSTS),
+    )
+
+
+def event_of(delivery: WebhookDelivery) -> WebhookEvent:
+    return WebhookEvent(
+        id=delivery.event_id,
+        type=delivery.event_type,
+        object_id=delivery.object_id,
+        created_at=delivery.created_at,
+    )
+
+
+def retry_delay_s(attempts: int, *, chance: float) -> float:
+    """How long to wait after so many attempts: four times as long each time, a quarter by chance.
+
+    Eleven attempts fit into three days.
+    """
+    delay = min(LONGEST_RETRY_S, FIRST_RETRY_S * 4.0 ** min(attempts - 1, 16))
+    return delay * (0.75 + chance / 2)
+
+
+def sweep_deliveries() -> int:
+    """Ring for what is due, an event for each endpoint; give up and forget what is old.
+
+    Return the number of rings. The next event of an endpoint is rung for when one is through.
+    Owners share the rings, since one of them may have callbacks for thousands of batches.
+    """
+    _give_up()
+    _forget()
+    owners = _first_due("endpoint__owner").values_list("endpoint__owner", flat=True)[:MOST_RINGS]
+    pks: list[int] = []
+    for owner in owners:
+        firsts = _first_due("endpoint").filter(endpoint__owner=owner)
+        pks += firsts.values_list("first", flat=True)[: max(MOST_RINGS // len(owners), 1)]
+    for pk in pks:
+        _ring(pk)
+    return len(pks)
+
+
+def _first_due(group: str) -> Any:
+    """Return the first due delivery of each endpoint or owner, longest waiting first."""
+    grouped = WebhookDelivery.objects.due().values(group)
+    return grouped.annotate(first=Min("pk"), since=Min("next_attempt_at")).order_by("since")
+
+
+def _claim(delivery: WebhookDelivery) -> bool:
+    """Take the next attempt, unless somebody else has; a death in it is the end of a lease."""
+    taken = WebhookDelivery.objects.due().filter(pk=delivery.pk, attempts=delivery.attempts)
+    delivery.attempts += 1
+    return bool(
+        taken.update(attempts=delivery.attempts, next_attempt_at=lease_end(ATTEMPT_LEASE_S))
+    )
+
+
+def _record(delivery: WebhookDelivery, answer: Answer) -> None:
+    """Note what came of an attempt. Nothing is noted of one that took longer than its lease and
+    was made again, or of an endpoint that was deleted."""
+    mine = WebhookDelivery.objects.filter(
+        pk=delivery.pk, attempts=delivery.attempts, status=WebhookDelivery.PENDING
+    )
+    if answer.accepted:
+        mine.update(
+            status=WebhookDelivery.DELIVERED,
+            status_code=answer.status_code,
+            error="",
+            delivered_at=Now(),
+        )
+        return
+    delay = retry_delay_s(delivery.attempts, chance=random.random())
+    over = timezone.now() + timedelta(seconds=delay) > delivery.created_at + GIVE_UP_AFTER
+    mine.update(
+        status=WebhookDelivery.FAILED if over else WebhookDelivery.PENDING,
+        status_code=answer.status_code,
+        error=answer.error,
+        next_attempt_at=lease_end(delay),
+    )
+    if over:
+        logger.warning("Gave up on event %s", delivery.event_id)
+
+
+def _signing_secrets(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
+    """The secrets that are good now, the newest first. Raises NotDecryptable."""
+    stored = [endpoint.secret]
+    if endpoint.old_secret and (endpoint.old_secret_expires_at or _EPOCH) > now:
+        stored.append(endpoint.old_secret)
+    return [decrypt(secret) for secret in stored]
+
+
+_EPOCH = datetime.fromtimestamp(0, tz=UTC)
+
+
+def _ring(delivery_id: int) -> None:
+    delivery_due.send_robust(sender=WebhookDelivery, delivery_id=delivery_id)
+
+
+def _ring_next(owner_id: int) -> None:
+    """Ring for what had to wait, because an endpoint or an owner was being served."""
+    due = WebhookDelivery.objects.due().filter(endpoint__owner=owner_id)
+    waiting = due.exclude(endpoint__in=COURIERS.busy).order_by("next_attempt_at", "pk")
+    following = waiting.values_list("pk", flat=True).first()
+    if following is not None:
+        _ring(following)
+
+
+def _give_up() -> None:
+    """Fail what has waited for three days, so that a dead endpoint is not called for each."""
+    overdue = WebhookDelivery.objects.due().filter(created_at__lte=Now() - GIVE_UP_AFTER)
+    silent = Value("the endpoint accepted nothing for 72 hours")
+    # What the last attempt met with says more, where there was one.
+    reason = Case(When(error="", then=silent), default=F("error"))
+    overdue.update(status=WebhookDelivery.FAILED, error=reason)
+
+
+def _forget() -> None:
+    # By id and not by date: the oldest are found without looking at all others.
+    ended = WebhookDelivery.objects.exclude(status=WebhookDelivery.PENDING)
+    oldest = list(
+        WebhookDelivery.objects.order_by("pk").values_list("pk", flat=True)[:DELETED_AT_ONCE]
+    )
+    ended.filter(pk__in=oldest, created_at__lte=Now() - KEEP_FOR).delete()

@@ -1,0 +1,141 @@
+"""What a user may do with webhook endpoints. The secrets are shown once, when they are made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from batches.errors import NotPossible
+from batches.models import Batch, WebhookEndpoint, lease_end, public_id
+from batches.net.addresses import AddressPolicy
+from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
+from batches.webhooks.client import Answer, check_webhook_url
+from batches.webhooks.deliveries import send
+from batches.webhooks.events import SECRET_PREFIX, WebhookEvent, new_secret
+
+OLD_SECRET_GOOD_FOR = timedelta(hours=24)
+HINT_CHARS = 4
+
+
+class UrlRefused(Exception):
+    """A URL that events are not sent to; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithSecret:
+    """An endpoint with its new secret, which nobody is shown again."""
+
+    endpoint: WebhookEndpoint
+    secret: str
+
+
+def create_endpoint(owner: User, *, name: str, url: str, event_types: Sequence[str]) -> WithSecret:
+    """Have an address told of events. Raises UrlRefused, and NotPossible at the limit."""
+    check_url(url)
+    secret = new_secret()
+    with transaction.atomic():
+        # One after the other, so that the limit holds.
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        most = settings.MAX_WEBHOOK_ENDPOINTS_PER_USER
+        if WebhookEndpoint.objects.standing().filter(owner=owner).count() >= most:
+            raise NotPossible(f"a user has at most {most} webhook endpoints; delete one first")
+        endpoint = WebhookEndpoint.objects.create(
+            owner=owner,
+            name=name,
+            url=url,
+            event_types=list(dict.fromkeys(event_types)),
+            secret=encrypt(secret),
+        )
+    endpoint.refresh_from_db()
+    return WithSecret(endpoint, secret)
+
+
+def update_endpoint(
+    endpoint: WebhookEndpoint,
+    *,
+    name: str | None = None,
+    url: str | None = None,
+    event_types: Sequence[str] | None = None,
+) -> WebhookEndpoint:
+    """Change what is given. Raises UrlRefused."""
+    if url is not None:
+        check_url(url)
+    given = {
+        "name": name,
+        "url": url,
+        "event_types": None if event_types is None else list(dict.fromkeys(event_types)),
+    }
+    changed: dict[str, Any] = {
+        field: value
+        for field, value in given.items()
+        if value is not None and value != getattr(endpoint, field)
+    }
+    if changed:
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**changed, updated_at=Now())
+        endpoint.refresh_from_db()
+    return endpoint
+
+
+def rotate_secret(endpoint: WebhookEndpoint, *, keep_old: bool) -> WithSecret:
+    """Sign with a new secret from now on; for a day with the old one as well, if that is kept."""
+    secret = new_secret()
+    until = lease_end(OLD_SECRET_GOOD_FOR.total_seconds())
+    with transaction.atomic():
+        this = WebhookEndpoint.objects.filter(pk=endpoint.pk)
+        old = this.select_for_update(no_key=True).values_list("secret", flat=True).get()
+        this.update(
+            secret=encrypt(secret),
+            old_secret=old if keep_old else "",
+            old_secret_expires_at=until if keep_old else None,
+            updated_at=Now(),
+        )
+    endpoint.refresh_from_db()
+    return WithSecret(endpoint, secret)
+
+
+def delete_endpoint(endpoint: WebhookEndpoint) -> None:
+    """Tell this address of nothing any more; what was on its way is forgotten."""
+    with transaction.atomic():
+        # Locked first, so that nothing is announced to it in the meantime.
+        this = WebhookEndpoint.objects.filter(pk=endpoint.pk)
+        list(this.select_for_update().values_list("pk"))
+        this.delete()
+
+
+def send_sample(endpoint: WebhookEndpoint, event_type: str) -> Answer:
+    """Send a sample of an event now, once."""
+    event = WebhookEvent(
+        id=public_id("evt_"), type=event_type, object_id="batch_test", created_at=timezone.now()
+    )
+    return send(endpoint, event)
+
+
+def secret_hint(endpoint: WebhookEndpoint) -> str | None:
+    """As much of the secret as tells it from others; none if it cannot be read."""
+    try:
+        return f"{SECRET_PREFIX}...{decrypt(endpoint.secret)[-HINT_CHARS:]}"
+    except NotDecryptable:
+        return None
+
+
+def callback_secret(batch: Batch) -> str | None:
+    """Return the secret that signs the events of the callback of a batch, if it has one."""
+    callback = WebhookEndpoint.objects.filter(batch=batch).first()
+    try:
+        return decrypt(callback.secret) if callback else None
+    except NotDecryptable:
+        return None
+
+
+def check_url(url: str) -> None:
+    """Raise UrlRefused for a URL that events are not sent to."""
+    try:
+        check_webhook_url(url, AddressPolicy(settings.WEBHOOK_PRIVATE_HOSTS))
+    except ValueError as error:
+        raise UrlRefused(str(error)) from error

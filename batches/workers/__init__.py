@@ -1,0 +1,1 @@
+"""What worker processes do beside running batches: sweep and send heartbeats."""

@@ -1,0 +1,121 @@
+"""Every so often: ring for what waits, end what is over, purge what was deleted.
+
+Any number of sweepers at once is safe; with none, whatever rang already still runs.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Least, Now
+
+from batches.ending.finishing import fail_input, finish_batch
+from batches.ending.purging import purge
+from batches.files.files import delete_expired_files, remove_leftovers
+from batches.files.uploads import expire_uploads
+from batches.intake.reading import clear_leftovers, left_over, to_read
+from batches.lifecycle import BatchStatus
+from batches.models import Batch, Chunk, Slot
+from batches.providers.breaker import batches_to_probe
+from batches.webhooks.deliveries import sweep_deliveries
+from batches.workers.heartbeats import forget_workers
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# An input that is still being read after so long has lost its reader.
+INGEST_DEADLINE = timedelta(hours=6)
+
+# More messages than workers have threads bring nothing; what is left waits for the next sweep.
+MOST_RINGS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a sweep found to do: rings, batches ended, failed, purged."""
+
+    rung: int
+    ended: int
+    failed: int
+    purged: int
+
+
+def sweep(ring: Callable[[int], object]) -> SweepReport:
+    """Do what is due; `ring` is called with the id of each batch that has work and no runner.
+
+    What fails is logged, and the rest is done.
+    """
+    failed = _surely(fail_abandoned_inputs) or 0
+    ended = sum(bool(_surely(finish_batch, pk)) for pk in _to_finish())
+    rung = _to_ring()
+    for pk in rung:
+        ring(pk)
+    deleted = list(Batch.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True))
+    for pk in deleted:
+        _surely(purge, pk)
+    for pk in list(left_over().values_list("pk", flat=True)):
+        _surely(clear_leftovers, pk)
+    files = (delete_expired_files, expire_uploads, remove_leftovers)
+    for step in (sweep_deliveries, *files, forget_workers):
+        _surely(step)
+    report = SweepReport(rung=len(rung), ended=ended, failed=failed, purged=len(deleted))
+    logger.debug("Swept: %s", report)
+    return report
+
+
+def _surely(step: Callable[..., T], *batch: int) -> T | None:
+    try:
+        return step(*batch)
+    except Exception:
+        logger.exception("Sweeping failed in %s%r", step.__name__, batch)
+        return None
+
+
+def fail_abandoned_inputs() -> int:
+    """Fail batches whose input was read by who made them, and is no more; how many there were."""
+    abandoned = Batch.objects.filter(
+        status=BatchStatus.VALIDATING,
+        input_file_public_id="",
+        created_at__lt=Now() - INGEST_DEADLINE,
+    )
+    # What is stored of them is left over, as of one whose lease ran out.
+    abandoned.update(ingest_expires_at=Now())
+    message = "reading the input was interrupted"
+    error = {"code": "invalid_request", "message": message, "param": None, "line": None}
+    return sum(
+        fail_input(Batch.objects.filter(pk=pk), pk, [error])
+        for pk in list(abandoned.values_list("pk", flat=True))
+    )
+
+
+def _to_ring() -> list[int]:
+    """Batches that wait: for a reader, to probe their provider, or for runners, then as often as
+    there is work for one."""
+    unread = list(to_read().order_by("pk").values_list("pk", flat=True)[:MOST_RINGS])
+    free = _count_of(Slot.objects.claimable())
+    chunks = _count_of(Chunk.objects.claimable())
+    waiting = Batch.objects.waiting().annotate(runners=Least(free, chunks)).order_by("pk")
+    found = waiting.values_list("pk", "runners")[:MOST_RINGS]
+    runnable = [pk for pk, runners in found for _ in range(runners)]
+    return [*unread, *batches_to_probe(), *runnable][:MOST_RINGS]
+
+
+def _count_of(rows: QuerySet[Any]) -> Subquery:
+    of_batch = rows.filter(batch=OuterRef("pk")).order_by().values("batch")
+    return Subquery(of_batch.annotate(n=Count("pk")).values("n"))
+
+
+def _to_finish() -> list[int]:
+    """Batches that may have nothing left to do but to end."""
+    unfinished = Chunk.objects.unfinished().filter(batch=OuterRef("pk"))
+    running = {BatchStatus.IN_PROGRESS, BatchStatus.FINALIZING}
+    due = Batch.objects.filter(
+        Q(status=BatchStatus.CANCELLING)
+        | Q(status=BatchStatus.IN_PROGRESS, expires_at__lte=Now())
+        | (Q(status__in=running) & ~Exists(unfinished))
+    )
+    return list(due.values_list("pk", flat=True))

@@ -1,0 +1,121 @@
+"""A JSON Schema made ready to be written after: its constraints, its depths, its judge."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import jsonschema_rs
+
+from simulator.schema_tree import (
+    CannotAnswer,
+    Json,
+    Schema,
+    branches,
+    known_depth,
+    least_depths,
+    target,
+)
+
+DEEPEST = 60
+LARGEST_SCHEMA = 256 * 1024
+LONGEST_REASON = 300
+
+Fact = dict[str, Json]  # a schema read without its references and branches
+Choose = Callable[[list[Schema]], Schema]
+
+_OF_NUMBERS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+_OF_STRINGS = {"minLength", "maxLength", "pattern", "format"}
+_OF_OTHERS = {"minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "required"}
+
+# What can be checked of a value without knowing the rest of the schema.
+_LOCAL_KEYWORDS = frozenset(_OF_NUMBERS | _OF_STRINGS | _OF_OTHERS)
+
+
+class DeadEnd(Exception):
+    """The choices taken so far lead to no value."""
+
+
+class SchemaBook:
+    """One schema, never changed after it was read; raises CannotAnswer for what is none."""
+
+    def __init__(self, root: Schema) -> None:
+        self.root = root
+        self._judge = _validator(root)
+        self._judges: dict[int, jsonschema_rs.Validator] = {}
+        self._depths = least_depths(root)
+        depth = self.least_depth(root)
+        if depth == math.inf:
+            raise CannotAnswer("it allows no value that comes to an end")
+        if depth > DEEPEST:
+            raise CannotAnswer(f"its values are nested more than {DEEPEST} levels deep")
+
+    def objection(self, value: Json) -> str | None:
+        """What is wrong with the value, or None if the schema allows it."""
+        if self._judge.is_valid(value):
+            return None
+        return next(error.message for error in self._judge.iter_errors(value))
+
+    def least_depth(self, schema: Schema) -> float:
+        """How many levels a value needs; infinite if it would never end."""
+        return known_depth(self._depths, schema)
+
+    def facts(
+        self, schema: Schema, choose: Choose, above: frozenset[str] = frozenset()
+    ) -> Iterator[Fact]:
+        """The constraints that hold together for a value, one chosen of each branching."""
+        if not isinstance(schema, dict):
+            if schema is False:
+                raise DeadEnd
+            return
+        yield schema
+        for options in branches(schema):
+            yield from self.facts(choose(options), choose, above)
+        for part in schema.get("allOf", ()):
+            yield from self.facts(part, choose, above)
+        reference = schema.get("$ref")
+        if reference in above:
+            raise DeadEnd
+        if reference is not None:
+            yield from self.facts(target(self.root, reference), choose, above | {reference})
+
+    def accepts(self, fact: Fact, value: Json) -> bool:
+        """Whether the value keeps what one constraint says about it alone."""
+        words = fact.keys() & _LOCAL_KEYWORDS
+        if not words:
+            return True
+        # The parts of the root live as long as this book, so an id names one of them for good.
+        judge = self._judges.get(id(fact))
+        if judge is None:
+            judge = self._judges[id(fact)] = _validator({word: fact[word] for word in words})
+        return judge.is_valid(value)
+
+
+def book_of(schema: Schema) -> SchemaBook:
+    """The book of a schema, one for equal schemas; raises CannotAnswer."""
+    try:
+        text = json.dumps(schema)
+    except (TypeError, RecursionError) as error:
+        raise CannotAnswer(f"not a JSON Schema: {error}") from error
+    if len(text) > LARGEST_SCHEMA:
+        raise CannotAnswer(f"the schema has {len(text)} characters; the most is {LARGEST_SCHEMA}")
+    return _book_of(text)
+
+
+@lru_cache(maxsize=256)
+def _book_of(text: str) -> SchemaBook:
+    return SchemaBook(json.loads(text))
+
+
+@lru_cache(maxsize=1024)
+def matches(pattern: str, text: str) -> bool:
+    """Whether the pattern of a schema is found in the text, in bounded time."""
+    return _validator({"pattern": pattern}).is_valid(text)
+
+
+def _validator(schema: Schema) -> jsonschema_rs.Validator:
+    # Offline: a $ref to another host or file is an error here and never a request.
+    try:
+        return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True)
+    except (jsonschema_rs.ReferencingError, ValueError) as error:
+        raise CannotAnswer(str(error).partition("\n")[0][:LONGEST_REASON]) from error

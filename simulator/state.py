@@ -1,0 +1,59 @@
+"""The state of a running simulated provider."""
+
+import time
+from itertools import count
+
+from simulator.behaviour import Behaviour
+from simulator.ledger import Ledger
+from simulator.limit import Bucket, FixedWindow, RateLimit
+
+
+class Simulator:
+    """Knobs that may be swapped at any time, the ledger, and the buckets of the rate limits."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.ledger = Ledger()
+        self._limits: dict[tuple[str, float, int, float, int], RateLimit] = {}
+        self._request_numbers = count(1)
+
+    def reset(self) -> None:
+        """Opens a new ledger and fills the bucket; calls still in flight count in the old one."""
+        self.ledger = Ledger()
+        self._limits = {}
+
+    def request_id(self) -> str:
+        """An id for one request, never used twice."""
+        return f"req_{next(self._request_numbers):032x}"
+
+    def limits(self) -> list[RateLimit]:
+        """The present limits."""
+        knobs = self.behaviour
+        found = []
+        if knobs.requests_per_second:
+            size, told = knobs.bucket_size, knobs.announced_requests
+            found.append(self._limit("requests", knobs.requests_per_second, size, told))
+        if knobs.tokens_per_second:
+            found.append(self._limit("tokens", knobs.tokens_per_second, knobs.token_bucket_size, 0))
+        return found
+
+    def limit_headers(self) -> dict[str, str]:
+        """What is told about the limits."""
+        told: dict[str, str] = {}
+        if self.behaviour.announce_limits:
+            for limit in self.limits():
+                told |= limit.headers(time.monotonic())
+        return told
+
+    def _limit(self, unit: str, rate: float, size: int, announced: int) -> RateLimit:
+        period_s = self.behaviour.window_seconds
+        key = (unit, rate, size, period_s, announced)
+        if key not in self._limits:
+            now = time.monotonic()
+            self._limits = {known: one for known, one in self._limits.items() if known[0] != unit}
+            self._limits[key] = (
+                FixedWindow(unit, max(1, round(rate * period_s)), period_s, now + period_s)
+                if period_s
+                else Bucket(unit, rate, size, size, now, announced)
+            )
+        return self._limits[key]
