@@ -30,6 +30,7 @@ from batches.inputs.prompt_files import LineError, NewPrompt
 from batches.intake.storing import LeaseLost, as_error, discard, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
+from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
 from batches.output.files import drop_outputs, make_outputs
 from batches.tasks import ring, runners_of
@@ -197,7 +198,7 @@ def check_price(provider: Provider, options: BatchOptions) -> None:
     model = options.defaults.get("model")
     if options.max_cost is None or not isinstance(model, str):
         return
-    if provider.price_list.cost(model, Usage()) is None:
+    if price_list_of(provider).cost(model, Usage()) is None:
         raise NoPrice(
             f"max_cost cannot be kept: nobody knows the price of {model!r} at provider "
             f"{provider.name!r}. Set it there, or give max_tokens_total instead."

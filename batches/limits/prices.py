@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batches.engine.records import Usage
+from batches.models import Provider
 from batches.models.bounds import MAX_COST
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,11 @@ class PriceList:
             logger.warning("The price of %s cannot be read: %s", model, error)
             return None
         return found.cost(usage) if found else None
+
+
+def price_list_of(provider: Provider) -> PriceList:
+    """Return the prices of the models of a provider."""
+    return PriceList(provider.base_url, provider.prices)
 
 
 def check_prices(overrides: object) -> None:

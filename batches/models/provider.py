@@ -6,7 +6,6 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from batches.engine.endpoints import ENDPOINTS, check_path
-from batches.limits.prices import PriceList
 
 MAX_EXTRA_ENDPOINTS = 100
 
@@ -113,8 +112,3 @@ class Provider(models.Model):
     def limits_name(self) -> str:
         """The name under which the state of its limits is kept: another address has others."""
         return f"{self.pk} {self.base_url}"
-
-    @property
-    def price_list(self) -> PriceList:
-        """What its models cost."""
-        return PriceList(self.base_url, self.prices)

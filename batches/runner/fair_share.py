@@ -8,6 +8,7 @@ from django.conf import settings
 from batches.engine.records import Exchange, Usage
 from batches.limits.budget import BUDGET_SPENT, ZERO, Budget
 from batches.limits.governor import Governor, share_of
+from batches.limits.prices import price_list_of
 from batches.limits.rate_limits import limits_at, per_minute
 from batches.models import Batch
 from batches.runner.store import Surroundings
@@ -20,7 +21,7 @@ class FairShare:
         provider = batch.provider
         self._batch = batch
         self._budget = Budget(batch.max_tokens_total, batch.max_cost)
-        self._prices = provider.price_list
+        self._prices = price_list_of(provider)
         self.governor = Governor(
             limits_at(settings.RATE_LIMIT_REDIS_URL),
             provider=provider.limits_name,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from batches.actions.batches import cancel_batch, delete_batch, resume_batch, retry_batch
 from batches.actions.idempotency import KeyReused
-from batches.admin.base import allowed, note, page_context, small_number
+from batches.admin.base import ModelAdmin, allowed, note, page_context, small_number
 from batches.admin.batches.comparison import comparison_of
 from batches.admin.batches.form import BatchForm
 from batches.admin.batches.new_batch import Preview, Started, keep_upload, preview, start
@@ -23,13 +23,10 @@ from batches.errors import NotPossible
 from batches.intake.conversion import NotConverted
 from batches.models import Batch, Provider
 
-if TYPE_CHECKING:
-    from batches.admin.batches.admin import BatchAdmin
-
 MOST_COMPARED = 4
 
 
-def new(admin: "BatchAdmin", request: HttpRequest) -> HttpResponse:
+def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
     """The form in which a batch is made: look at it first, or start it."""
     if not admin.has_add_permission(request):
         raise PermissionDenied
@@ -54,7 +51,7 @@ def new(admin: "BatchAdmin", request: HttpRequest) -> HttpResponse:
     return render(request, "admin/batches/new_batch.html", context)
 
 
-def _started(admin: "BatchAdmin", request: HttpRequest, made: Started) -> HttpResponse:
+def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> HttpResponse:
     """Go to the batch, or back to the form for who may make batches and not look at them."""
     batch = made.batch
     if made.before:
@@ -87,7 +84,7 @@ def _model_names() -> list[str]:
     return sorted({name for of_one in names for name in of_one})
 
 
-def detail(admin: "BatchAdmin", request: HttpRequest, pk: int) -> HttpResponse:
+def detail(admin: ModelAdmin[Batch], request: HttpRequest, pk: int) -> HttpResponse:
     """All about one batch."""
     batch = allowed(admin, request, pk, to="view")
     page = batch_page(batch, request)
@@ -98,14 +95,14 @@ def detail(admin: "BatchAdmin", request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "admin/batches/batch.html", context)
 
 
-def live(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+def live(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """The part of the page that changes; the page asks for it while the batch runs."""
     batch = allowed(admin, request, pk, to="view")
     page = batch_page(batch, request)
     return render(request, "admin/batches/live.html", {"page": page, "batch": batch})
 
 
-def compare(request: HttpRequest, admin: "BatchAdmin") -> HttpResponse:
+def compare(request: HttpRequest, admin: ModelAdmin[Batch]) -> HttpResponse:
     """The timings of several batches side by side."""
     given = map(small_number, request.GET.get("ids", "").split(","))
     pks = list(dict.fromkeys(pk for pk in given if pk is not None))
@@ -114,13 +111,13 @@ def compare(request: HttpRequest, admin: "BatchAdmin") -> HttpResponse:
     return render(request, "admin/batches/compare.html", context)
 
 
-def cancel(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+def cancel(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """Send nothing more of a batch."""
     batch = allowed(admin, request, pk, to="act")
     return _done(request, batch, cancel_batch, "Cancelled: nothing more is sent.")
 
 
-def retry(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+def retry(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """Run what failed again, all of it or one kind."""
     batch = allowed(admin, request, pk, to="act")
     kinds = [kind for kind in request.POST.getlist("kind") if kind]
@@ -130,12 +127,12 @@ def retry(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
     return _done(request, batch, lambda batch: retry_batch(batch, kinds=kinds), what)
 
 
-def resume(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+def resume(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """Let a paused batch go on."""
     return _done(request, allowed(admin, request, pk, to="act"), resume_batch, "It goes on.")
 
 
-def remove(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+def remove(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """Delete a batch with its prompts and results."""
     batch = allowed(admin, request, pk, to="remove")
     answer = _done(request, batch, delete_batch, f"{batch.public_id} is deleted.")

@@ -5,6 +5,7 @@ from decimal import Decimal
 from django.db.models import Count, F, QuerySet
 
 from batches.engine.records import Usage
+from batches.limits.prices import price_list_of
 from batches.models import Batch, Provider
 
 MOST_MODELS = 200
@@ -30,4 +31,4 @@ def unpriced(batches: QuerySet[Batch]) -> int:
 
 
 def _is_priced(provider: Provider, model: str) -> bool:
-    return provider.price_list.cost(model, Usage()) is not None
+    return price_list_of(provider).cost(model, Usage()) is not None

@@ -29,6 +29,7 @@ from batches.files.files import (
 )
 from batches.intake.conversion import Converted, convert, store_converted
 from batches.intake.demand import Estimate
+from batches.limits.prices import price_list_of
 from batches.models import Batch, File
 
 # Fields that tell nothing of the batch, or do so by the content of the prompts.
@@ -62,7 +63,7 @@ def preview(form: BatchForm) -> Preview:
     return Preview(
         address=data["provider"].base_url + data["endpoint"].removeprefix("/v1"),
         prompts=found.prompts,
-        estimate=found.demand.estimate(data["provider"].price_list),
+        estimate=found.demand.estimate(price_list_of(data["provider"])),
         requests=[_prepared(form, prompt) for prompt in _samples(found)],
     )
 

@@ -2,14 +2,14 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from batches.admin.base import allowed, page_context, small_number
+from batches.admin.base import ModelAdmin, allowed, page_context, small_number
 from batches.admin.batches.conversation import Part, Turn, answered, asked, parameters
 from batches.admin.batches.downloads import download, jsonl_of
 from batches.admin.batches.result_rows import Filter, indexes_after, indexes_before, rows_of
@@ -21,16 +21,13 @@ from batches.engine.structured.asked import answer_schema
 from batches.models import Batch, Prompt, Result
 from batches.output.csv import csv_lines
 
-if TYPE_CHECKING:
-    from batches.admin.batches.admin import BatchAdmin
-
 PAGE = 50
 # Before the first index.
 FROM_THE_START = -1
 LONGEST_SHOWN = 200_000
 
 
-def results(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponse:
+def results(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """A page of results, filtered if wanted."""
     batch = _readable(request, admin, pk)
     wanted, after = _filter_of(request), _after_of(request)
@@ -63,13 +60,13 @@ def _page_before(batch: Batch, wanted: Filter, after: int) -> int:
     return before[PAGE] if len(before) > PAGE else FROM_THE_START
 
 
-def jsonl(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponseBase:
+def jsonl(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponseBase:
     """All results in the format of the Batch API."""
     batch = _readable(request, admin, pk)
     return download(request, jsonl_of(batch), name=f"{batch.public_id}.jsonl")
 
 
-def csv(request: HttpRequest, admin: "BatchAdmin", pk: int) -> HttpResponseBase:
+def csv(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponseBase:
     """All results as a table."""
     batch = _readable(request, admin, pk)
     return download(request, csv_lines(batch), name=f"{batch.public_id}.csv")
@@ -87,7 +84,7 @@ class Reading:
     cut: bool
 
 
-def result(request: HttpRequest, admin: "BatchAdmin", pk: int, index: int) -> HttpResponse:
+def result(request: HttpRequest, admin: ModelAdmin[Batch], pk: int, index: int) -> HttpResponse:
     """One prompt and its result, side by side."""
     batch = _readable(request, admin, pk)
     prompt = Prompt.objects.filter(batch=batch, index=index).first()
@@ -166,7 +163,7 @@ def _parsed_lines(batch: Batch, body: dict[str, Any], found: Result) -> list[Lin
         return []
 
 
-def _readable(request: HttpRequest, admin: "BatchAdmin", pk: int) -> Batch:
+def _readable(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> Batch:
     return allowed(admin, request, pk, to="results")
 
 

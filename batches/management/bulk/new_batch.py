@@ -17,6 +17,7 @@ from batches.engine.prepare import with_response_schema
 from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, format_of, read_prompts
 from batches.intake.demand import Demand
 from batches.intake.tally import InputRefused
+from batches.limits.prices import price_list_of
 from batches.management.bulk.answer_options import answer_options, warning_text
 from batches.management.bulk.console import ProgressDisplay
 from batches.management.bulk.first_line import endpoint_named_in
@@ -77,7 +78,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         except PromptRejected as error:
             raise UsageError(error.message) from error
     display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
-    display.say(str(demand.estimate(provider.price_list)).capitalize())
+    display.say(str(demand.estimate(price_list_of(provider))).capitalize())
     for warning in batch.warnings:
         display.say(warning_text(warning, strict_schemas=batch.strict_schemas))
     return batch
