@@ -10,8 +10,8 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
+from batches.management.embedded.message_broker import broker_transport_options, broker_url
 from batches.net.connection_timeouts import libpq_options, socket_options
-from config.embedded import broker_transport_options, broker_url
 
 env = environ.Env()
 

