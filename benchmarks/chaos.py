@@ -176,7 +176,7 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, bool]:
         ("workers", positive, "worker processes, which is also the batch's parallelism"),
         ("kill-every", interval, "seconds between two kills"),
         ("window", positive, "calls in flight in each worker"),
-        ("latency", str, "of a call, as in `manage.py simulate_provider --help`"),
+        ("latency", str, "of a call, as in `python -m simulator --help`"),
         ("seed", int, "which workers are hit"),
     ):
         default = getattr(usual, name.replace("-", "_"))

@@ -48,7 +48,7 @@ class Cost:
 def provider_process(latency: str = "0", *, mix: str = "") -> Iterator[str]:
     """A simulated provider in a process of its own; yields its base URL."""
     knobs = ("--latency", latency, "--mix", mix)
-    with serving([*MANAGE, "simulate_provider", "--port", "0", *knobs]) as base_url:
+    with serving([sys.executable, "-m", "simulator", "--port", "0", *knobs]) as base_url:
         yield base_url
 
 

@@ -23,10 +23,10 @@ LATENCY = "lognormal:0.3,0.8"
 @contextmanager
 def simulated_provider() -> Iterator[str]:
     """A simulated provider in a process of its own; yields its base URL."""
-    command = [*MANAGE, "simulate_provider", "--port", "0", "--latency", LATENCY]
+    command = [sys.executable, "-m", "simulator", "--port", "0", "--latency", LATENCY]
     # In a session of its own, so that Ctrl-C reaches the batch and not the provider under it.
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""

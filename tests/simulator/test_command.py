@@ -1,4 +1,4 @@
-"""manage.py simulate_provider as a real process."""
+"""The simulated provider as a real process."""
 
 import asyncio
 import resource
@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import httpx
 import pytest
+from django.core.management import CommandError, call_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
@@ -27,7 +28,7 @@ def start() -> Iterator[Start]:
 
     def start(*options: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "simulate_provider", *options],
+            [sys.executable, "-m", "simulator", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -72,8 +73,8 @@ def test_it_says_where_it_listens_and_stops_cleanly(start: Start, number: signal
     [
         (("--latency", "soon"), "latency: 'soon' is no latency"),
         (("--error-rate", "500=2"), "error_rate: '500=2'"),
-        (("--port", "99999"), "port: '99999' is no port"),
-        (("--port", "http"), "port: 'http' is no port"),
+        (("--port", "99999"), "port: '99999' is not a port"),
+        (("--port", "http"), "port: 'http' is not a port"),
         (("--host", "192.0.2.1", "--port", "0"), "cannot listen on 192.0.2.1:0: Cannot assign"),
     ],
 )
@@ -85,6 +86,12 @@ def test_a_wrong_option_is_one_clear_line(
     assert (process.returncode, output) == (2, "")
     assert complaint in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_manage_py_starts_the_same_command() -> None:
+    with pytest.raises(CommandError, match="port: 'http' is not a port") as refused:
+        call_command("simulate_provider", "--port", "http")
+    assert refused.value.returncode == 2
 
 
 def test_an_unknown_option_is_a_usage_error(start: Start) -> None:
@@ -100,7 +107,7 @@ def test_a_port_in_use_is_one_clear_line(start: Start) -> None:
     second = start("--port", port)
     output, errors = second.communicate(timeout=PATIENCE)
     assert (second.returncode, output) == (2, "")
-    assert errors == f"CommandError: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert errors == f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 def test_the_help_explains_the_knobs_and_the_directives(start: Start) -> None:

@@ -182,7 +182,7 @@ def simulator(port: int) -> list[Program]:
     return [
         program(
             "provider",
-            *("manage.py", "simulate_provider", "--port", str(port)),
+            *("-m", "simulator", "--port", str(port)),
             rank=PROVIDER,
             grace_s=5.0,
         )

@@ -1,8 +1,5 @@
-"""manage.py simulate_provider: an OpenAI-compatible provider that answers from thin air."""
+"""manage.py simulate_provider: the simulated provider, as `python -m simulator` runs it."""
 
-import asyncio
-import os
-import signal
 from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
@@ -13,64 +10,18 @@ from django.core.management.base import (
     DjangoHelpFormatter,
 )
 
-from batches.net.open_files import room_for
-from simulator.behaviour import BadKnob, Behaviour, descriptions, turned
-from simulator.server import create_app, listening
-
-HIGHEST_PORT = 65535
-MOST_CONNECTIONS = 8192
-
-HELP = """\
-Run a simulated OpenAI-compatible provider on this machine: chat completions, responses and
-embeddings with made-up answers, as slow and as faulty as you like. Nothing leaves the machine
-and nothing costs money. Equal prompts get equal answers, so that runs can be repeated.
-"""
-
-EPILOG = """\
-examples:
-  # answers at once, at http://127.0.0.1:8900/v1
-  manage.py simulate_provider
-
-  # like a hosted model: mostly 0.4 s, sometimes far slower, 2 % errors
-  manage.py simulate_provider --latency lognormal:0.4,0.8 --error-rate 500=0.01,429=0.01
-
-  # a strict one: 20 calls per second, one key, two models
-  manage.py simulate_provider --requests-per-second 20 --api-key sk-test --models small,large
-
-directives in the text of a prompt script that prompt alone, whatever the options say:
-  [simulate: status=500 times=2]                 the first two calls fail
-  [simulate: status=429 retry_after=0.2 times=1] one refusal, with Retry-After
-  [simulate: answer=not_json turn=1]             a bad answer that is mended when asked again
-  [simulate: status=429 code=insufficient_quota] no money left
-  [simulate: latency=1.5]                        this prompt takes 1.5 s
-  [simulate: answer=fenced]                      any of the answer forms
-  [simulate: body=truncated]                     also html, empty, wrong_shape, huge (mib=64),
-                                                 gzip_bomb (mib=64), trickle, nul, surrogate, nan,
-                                                 deep, invalid_utf8, short_content_length,
-                                                 long_content_length; with status=502 if you like
-  [simulate: redirect=http://127.0.0.1:9/]       also reset, hang
-Several directives with times= follow one another; one without times= holds for all other calls.
-
-while it runs:
-  GET  /_simulator/calls       how often each prompt came
-  GET  /_simulator/stats       calls, in flight, by status
-  POST /_simulator/behaviour   change options: {"latency": "0.5"}
-  POST /_simulator/reset       forget the calls
-"""
+from simulator.command import EPILOG, HELP, Refused, add_options, run
 
 
 class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Keeps the lines of the examples."""
+    """Keep the lines of the examples."""
 
 
 class Command(BaseCommand):
-    """Parses the options, serves until a signal comes."""
-
     help = HELP
     requires_system_checks = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """The parser, with the examples below the options."""
         kwargs |= {
             "usage": "%(prog)s [options]",
             "formatter_class": HelpFormatter,
@@ -79,44 +30,10 @@ class Command(BaseCommand):
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """One option for each knob of `Behaviour`, checked there."""
-        parser.add_argument("--host", default="127.0.0.1", help="listen here (127.0.0.1)")
-        parser.add_argument("--port", default="8900", help="listen here; 0 = a free one (8900)")
-        knobs = parser.add_argument_group("the provider's behaviour")
-        for name, help_ in descriptions().items():
-            knobs.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=help_)
+        add_options(parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Serves until SIGINT or SIGTERM."""
-        room_for(MOST_CONNECTIONS)
-        behaviour = _behaviour(options)
-        host, port = options["host"], _port(options["port"])
         try:
-            asyncio.run(self._serve(behaviour, host, port))
-        except OSError as error:
-            known = error.errno is not None and error.errno > 0
-            reason = os.strerror(error.errno or 0) if known else error.strerror
-            raise CommandError(f"cannot listen on {host}:{port}: {reason}", returncode=2) from error
-
-    async def _serve(self, behaviour: Behaviour, host: str, port: int) -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with listening(create_app(behaviour), host, port) as base_url:
-            self.stdout.write(f"Simulated provider at {base_url} (Ctrl-C stops)")
-            self.stdout.flush()
-            await stop.wait()
-
-
-def _behaviour(options: dict[str, Any]) -> Behaviour:
-    given = {name: options[name] for name in descriptions() if options[name] is not None}
-    try:
-        return turned(Behaviour(), given)
-    except BadKnob as error:
-        raise CommandError(str(error), returncode=2) from error
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > HIGHEST_PORT:
-        raise CommandError(f"port: {text!r} is no port, from 0 to {HIGHEST_PORT}", returncode=2)
-    return int(text)
+            run(options)
+        except Refused as error:
+            raise CommandError(str(error), returncode=2) from error
