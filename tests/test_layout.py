@@ -1,0 +1,36 @@
+"""The rules of ADR 4 that the import contracts cannot hold."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+SHARED = {"apps", "bulk", "errors", "formats", "lifecycle", "stop_signal", "tasks"}
+MOST_MODULES = 16
+PACKAGES = sorted(
+    init.parent for init in ROOT.glob("batches/**/__init__.py") if init.parent.name != "migrations"
+)
+NO_LOGIC = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign)
+
+
+def modules_in(package: Path) -> set[str]:
+    return {module.stem for module in package.glob("*.py")} - {"__init__"}
+
+
+def test_batches_itself_holds_only_what_packages_share() -> None:
+    assert modules_in(ROOT / "batches") == SHARED
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_package_is_small_and_its_init_holds_no_logic(package: Path) -> None:
+    assert len(modules_in(package)) <= MOST_MODULES
+    statements = ast.parse((package / "__init__.py").read_text()).body
+    assert all(isinstance(statement, NO_LOGIC) for statement in statements)
+
+
+def test_a_reader_is_told_where_to_change_fifteen_things_or_more() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().split("## Where do I change")[1]
+    assert len(re.findall(r"^\| .*\]\(batches/", table, re.MULTILINE)) >= 15
