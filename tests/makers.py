@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from batches.actions import batches as batch_actions
+from batches.actions.options import BatchOptions
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome, Usage
 from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, read_prompts
@@ -15,8 +16,8 @@ from batches.runner.results import ChunkOutcomes
 MODEL = "simulated-small"
 
 
-def options(**changes: Any) -> batch_actions.BatchOptions:
-    return batch_actions.BatchOptions(**{"defaults": {"model": MODEL}, **changes})
+def options(**changes: Any) -> BatchOptions:
+    return BatchOptions(**{"defaults": {"model": MODEL}, **changes})
 
 
 def prompts_of(texts: Iterable[str]) -> list[NewPrompt | LineError]:

@@ -1,9 +1,7 @@
 """What a user may ask for. Every entry point calls these functions and nothing below them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import timedelta
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,14 +12,13 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from batches.actions.options import BatchOptions, stored_cost
 from batches.ending.finishing import fail_input, finish_batch
 from batches.ending.purging import purge
-from batches.engine.endpoints import CHAT, rules_of
+from batches.engine.endpoints import rules_of
 from batches.engine.errors import FailureKind
-from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import strict_warnings
-from batches.engine.records import Schedule, Usage
-from batches.engine.retry import RetryPolicy
+from batches.engine.records import Usage
 from batches.engine.structured.asked import asked_schemas
 from batches.engine.structured.schema_bill import SchemaBill
 from batches.errors import NotPossible
@@ -40,10 +37,6 @@ RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
 # How the reasons of pauses begin that are a batch's own, though it is a provider who refuses.
 OWN_REFUSALS = (f"{FailureKind.REQUEST}:", f"{FailureKind.AUTH}:")
 
-# What whoever makes a batch may ask for.
-MAX_BATCH_SIZE = 10_000
-MAX_ATTEMPTS = 100
-
 # Nobody waits for more prompts than these: a worker closes what is cancelled, and the sweeper
 # removes what is deleted.
 FINISHED_AT_ONCE = 10_000
@@ -51,31 +44,6 @@ FINISHED_AT_ONCE = 10_000
 
 class NoPrice(NotPossible):
     """A budget in dollars, for a model that nobody knows the price of."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchOptions:
-    """How a batch is run; `defaults` lie under the body of every prompt."""
-
-    endpoint: str = CHAT
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    batch_size: int = DEFAULT_BATCH_SIZE
-    schedule: Schedule = "rolling"
-    max_attempts: int = RetryPolicy().max_attempts
-    timeout_s: float = DEFAULT_TIMEOUT_S
-    parallelism: int = 1
-    priority: int = 0
-    completion_window: timedelta | None = None
-    in_background: bool = True
-    extract_json: bool = True
-    repair_json: bool = True
-    max_repair_attempts: int = 1
-    strict_schemas: bool = False
-    max_cost: Decimal | None = None
-    max_tokens_total: int | None = None
-    output_expires_after_s: int | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    callback_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +141,7 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
     problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
     # An option has the name of its column.
-    given = {option.name: getattr(options, option.name) for option in fields(options)}
+    given = {**dict(options), "max_cost": stored_cost(options.max_cost)}
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
@@ -228,7 +196,7 @@ def ring_for(batch: Batch) -> None:
 def resume_batch(
     batch: Batch,
     *,
-    max_cost: Decimal | None = None,
+    max_cost: float | None = None,
     max_tokens_total: int | None = None,
     here: bool = False,
 ) -> Batch:
@@ -239,7 +207,7 @@ def resume_batch(
     That its provider is paused is another matter; one whose budget is spent pauses again. One
     that paused because the provider refuses its requests, but not those of others, has them fail.
     """
-    budget = {"max_cost": max_cost, "max_tokens_total": max_tokens_total}
+    budget = {"max_cost": stored_cost(max_cost), "max_tokens_total": max_tokens_total}
     given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
     batch.refresh_from_db()
     if batch.pause_reason.startswith(OWN_REFUSALS):

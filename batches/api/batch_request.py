@@ -1,19 +1,15 @@
 """What a request for a new batch may say, and within what bounds."""
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from batches.actions.batches import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions
+from batches.actions.options import RUN_OPTIONS, BatchOptions, MaxCost, MaxTokens, RunOptions
 from batches.api.errors import ApiError
 from batches.api.http.view import RequestModel
 from batches.api.webhook_objects import Url
 from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS
-from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.records import Schedule
-from batches.engine.retry import RetryPolicy
 from batches.engine.text.wording import named
 from batches.files.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
 from batches.inputs.request_lines import LineRefused, check_depth, endpoint_of
@@ -66,16 +62,6 @@ Metadata = Annotated[
 ]
 
 
-# In dollars, to the millionth.
-MaxCost = Annotated[float, Field(ge=1e-6, le=1e7)]
-MaxTokens = Annotated[int, Field(ge=1, le=10**15)]
-
-
-def dollars(amount: float | None) -> Decimal | None:
-    """An amount as it is stored."""
-    return None if amount is None else Decimal(str(amount)).quantize(Decimal("0.000001"))
-
-
 class OutputExpiresAfter(RequestModel):
     """How long the output files are kept from their creation, in seconds."""
 
@@ -83,7 +69,7 @@ class OutputExpiresAfter(RequestModel):
     seconds: Annotated[int, Field(ge=SHORTEST_LIFE_S, le=LONGEST_LIFE_S)]
 
 
-class CreateBatch(RequestModel):
+class CreateBatch(RunOptions, RequestModel):
     """A new batch: of an uploaded file, or of requests or prompts that come with the request."""
 
     any_text: ClassVar[frozenset[str]] = frozenset({"requests", "prompts"})
@@ -101,18 +87,6 @@ class CreateBatch(RequestModel):
 
     provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)
-    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)] = DEFAULT_BATCH_SIZE
-    schedule: Schedule = "rolling"
-    parallelism: Annotated[int, Field(ge=1, le=100)] = 1
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] = RetryPolicy().max_attempts
-    timeout_s: Annotated[float, Field(gt=0, le=3600)] = DEFAULT_TIMEOUT_S
-    max_cost: MaxCost | None = None
-    max_tokens_total: MaxTokens | None = None
-    extract_json: bool = True
-    repair_json: bool = True
-    max_repair_attempts: Annotated[int, Field(ge=0, le=10)] = 1
-    strict_schemas: bool = False
     idempotency_key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
 
     def check_source(self) -> None:
@@ -145,21 +119,10 @@ class CreateBatch(RequestModel):
             window = _HOSTED_WINDOW
         expiry = self.output_expires_after
         return BatchOptions(
+            **{name: getattr(self, name) for name in RUN_OPTIONS},
             endpoint=self.endpoint,
             defaults=self.body,
-            batch_size=self.batch_size,
-            schedule=self.schedule,
-            max_attempts=self.max_attempts,
-            timeout_s=self.timeout_s,
-            max_cost=dollars(self.max_cost),
-            max_tokens_total=self.max_tokens_total,
-            parallelism=self.parallelism,
-            priority=self.priority,
             completion_window=window_of(window) if window else None,
-            extract_json=self.extract_json,
-            repair_json=self.repair_json,
-            max_repair_attempts=self.max_repair_attempts,
-            strict_schemas=self.strict_schemas,
             output_expires_after_s=expiry.seconds if expiry else None,
             metadata=self.metadata or {},
             callback_url=self.callback_url or "",

@@ -23,7 +23,7 @@ from batches.api.batch_object import (
     listed_batches,
     readable_batches,
 )
-from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch, dollars
+from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch
 from batches.api.errors import ApiError
 from batches.api.http.pages import list_page
 from batches.api.http.view import ApiView, find, for_user, owner_of, parse_body, reply
@@ -168,7 +168,7 @@ class ResumeView(ApiView):
         batch = found(request, batch_id)
         asked = parse_body(request, ResumeBatch)
         batch_actions.resume_batch(
-            batch, max_cost=dollars(asked.max_cost), max_tokens_total=asked.max_tokens_total
+            batch, max_cost=asked.max_cost, max_tokens_total=asked.max_tokens_total
         )
         return reply(shown(batch))
 

@@ -5,6 +5,7 @@ import pytest
 from django.utils import timezone
 
 from batches.actions import batches as batch_actions
+from batches.actions.options import BatchOptions
 from batches.ending.purging import purge
 from batches.engine.errors import FailureKind
 from batches.errors import NotPossible
@@ -185,7 +186,7 @@ def test_the_sweeper_fails_an_input_that_nobody_reads_any_more(provider: Provide
 def test_an_input_that_is_refused_leaves_nothing(provider: Provider) -> None:
     with pytest.raises(Exception, match="1 lines are wrong"):
         batch_actions.create_batch(
-            provider, [LineError(1, "invalid_json_line", "no")], batch_actions.BatchOptions()
+            provider, [LineError(1, "invalid_json_line", "no")], BatchOptions()
         )
     assert not Slot.objects.exists()
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from batches.actions import batches as batch_actions
+from batches.actions.options import BatchOptions
 from batches.ending.summary import summarise
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.prepare import with_response_schema
@@ -60,7 +61,7 @@ def structured(
 ) -> Batch:
     """A batch that asks for answers in the schema, and has run."""
     defaults = with_response_schema({"model": MODEL}, endpoint=endpoint, schema=SCHEMA)
-    options = batch_actions.BatchOptions(endpoint=endpoint, defaults=defaults, **changes)
+    options = BatchOptions(endpoint=endpoint, defaults=defaults, **changes)
     reading = InputOptions(endpoint=endpoint, defaults=defaults, max_line_bytes=1_000_000)
     batch = batch_actions.create_batch(provider, list(prompts_of_texts(texts, reading)), options)
     assert run_slice(batch.pk).ended
@@ -172,7 +173,7 @@ def test_a_prompt_with_a_bad_schema_is_an_error_at_once_with_the_path() -> None:
 
 
 def test_so_is_a_batch_with_one_and_nothing_is_left_of_it(provider: Provider) -> None:
-    options = batch_actions.BatchOptions(defaults={"model": MODEL, **asking({"type": "nonsense"})})
+    options = BatchOptions(defaults={"model": MODEL, **asking({"type": "nonsense"})})
     with pytest.raises(PromptRejected, match="nonsense") as caught:
         batch_actions.create_batch(provider, lines_of({}), options)
     assert caught.value.param == "body.response_format.json_schema.schema.type"
@@ -193,7 +194,7 @@ def test_what_strict_mode_refuses_is_a_warning_unless_it_is_put_right(
         asking(OPEN, strict=True),
         strict_schemas=strict_schemas,
     )
-    options = batch_actions.BatchOptions(defaults={"model": MODEL}, strict_schemas=strict_schemas)
+    options = BatchOptions(defaults={"model": MODEL}, strict_schemas=strict_schemas)
     batch = batch_actions.create_batch(provider, lines, options)
     place = "body.response_format.json_schema.schema"
     named = [(warning["code"], warning["param"], warning["line"]) for warning in batch.warnings]
@@ -202,7 +203,7 @@ def test_what_strict_mode_refuses_is_a_warning_unless_it_is_put_right(
 
 
 def test_the_shared_schema_of_a_batch_is_warned_of_without_a_line(provider: Provider) -> None:
-    options = batch_actions.BatchOptions(defaults={"model": MODEL, **asking(OPEN, strict=True)})
+    options = BatchOptions(defaults={"model": MODEL, **asking(OPEN, strict=True)})
     batch = batch_actions.create_batch(provider, lines_of({}), options)
     assert {(warning["code"], warning["line"]) for warning in batch.warnings} == {
         ("closed_objects", None),

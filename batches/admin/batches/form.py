@@ -1,7 +1,7 @@
 """The form in which a batch is made."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -10,14 +10,12 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
-from batches.actions.batches import MAX_ATTEMPTS, MAX_BATCH_SIZE, BatchOptions, NoPrice, check_price
+from batches.actions.batches import NoPrice, check_price
+from batches.actions.options import RUN_OPTIONS, BatchOptions
 from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
-from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.prepare import check_body, check_schemas, prompt_body, with_response_schema
-from batches.engine.records import SCHEDULES
-from batches.engine.retry import RetryPolicy
 from batches.engine.structured.schema_bill import CHECKED_BYTES
 from batches.files.files import unexpired
 from batches.inputs.prompt_files import InputOptions, LineError, format_of
@@ -46,6 +44,44 @@ FORMATS = (
 def endpoint_choices() -> list[tuple[str, str]]:
     """Return the endpoints of every provider, then the paths that staff allow on some."""
     return [(path, path) for path in known_endpoints()]
+
+
+def number(name: str, field: type[forms.IntegerField] = forms.IntegerField) -> forms.Field:
+    """Return the field of a run option that is a number."""
+    option = RUN_OPTIONS[name]
+    bounds: dict[str, Any] = {"min_value": option.least, "max_value": option.most}
+    if option.above is not None:
+        bounds["validators"] = [above_validator(option.above)]
+    return field(
+        label=option.label,
+        help_text=option.help,
+        initial=option.default,
+        required=option.default is not None,
+        widget=Number(step="any" if field is forms.FloatField else "1"),
+        **bounds,
+    )
+
+
+def switch(name: str) -> forms.BooleanField:
+    """Return the field of a run option that is on or off."""
+    option = RUN_OPTIONS[name]
+    return forms.BooleanField(
+        label=option.label,
+        help_text=option.help,
+        initial=option.default,
+        required=False,
+        widget=Toggle(),
+    )
+
+
+def above_validator(bound: float) -> Callable[[float], None]:
+    """Return a validator that refuses this number and smaller ones."""
+
+    def check(value: float) -> None:
+        if value <= bound:
+            raise forms.ValidationError(f"Ensure this value is greater than {bound:g}.")
+
+    return check
 
 
 class BatchForm(forms.Form):
@@ -100,51 +136,21 @@ class BatchForm(forms.Form):
         widget=Lines(rows=5, placeholder='{"type": "object", "properties": {...}}'),
         help_text="Answers are asked for in this form, and checked against it.",
     )
-    repair_json = forms.BooleanField(
-        label="Mend broken JSON", required=False, initial=True, widget=Toggle()
-    )
-    max_repair_attempts = forms.IntegerField(
-        label="Ask again",
-        min_value=0,
-        max_value=5,
-        initial=1,
-        widget=Number(),
-        help_text="So often, with what was wrong with the answer.",
-    )
+    extract_json = switch("extract_json")
+    repair_json = switch("repair_json")
+    max_repair_attempts = number("max_repair_attempts")
+    strict_schemas = switch("strict_schemas")
 
-    batch_size = forms.IntegerField(
-        label="Calls at once",
-        min_value=1,
-        max_value=MAX_BATCH_SIZE,
-        initial=DEFAULT_BATCH_SIZE,
-        widget=Number(),
+    batch_size = number("batch_size")
+    parallelism = number("parallelism")
+    schedule = forms.ChoiceField(
+        choices=[(name, name) for name in RUN_OPTIONS["schedule"].choices],
+        help_text=RUN_OPTIONS["schedule"].help,
+        widget=Choice(),
     )
-    parallelism = forms.IntegerField(
-        label="Runners",
-        min_value=1,
-        max_value=100,
-        initial=1,
-        widget=Number(),
-        help_text="Workers at once, each with as many calls.",
-    )
-    schedule = forms.ChoiceField(choices=[(name, name) for name in SCHEDULES], widget=Choice())
-    priority = forms.IntegerField(
-        initial=0, min_value=-1000, max_value=1000, widget=Number(), help_text="Higher goes first."
-    )
-    max_attempts = forms.IntegerField(
-        label="Attempts for each prompt",
-        min_value=1,
-        max_value=MAX_ATTEMPTS,
-        initial=RetryPolicy().max_attempts,
-        widget=Number(),
-    )
-    timeout_s = forms.FloatField(
-        label="Seconds for each call",
-        min_value=1,
-        max_value=3600,
-        initial=DEFAULT_TIMEOUT_S,
-        widget=Number(step="any"),
-    )
+    priority = number("priority")
+    max_attempts = number("max_attempts")
+    timeout_s = number("timeout_s", forms.FloatField)
     completion_hours = forms.IntegerField(
         label="Hours until it expires",
         required=False,
@@ -153,23 +159,8 @@ class BatchForm(forms.Form):
         widget=Number(),
         help_text="Leave empty for a batch that does not.",
     )
-    max_cost = forms.DecimalField(
-        label="At most, in dollars",
-        required=False,
-        min_value=0,
-        max_digits=14,
-        decimal_places=6,
-        widget=Number(step="any"),
-        help_text="Then it pauses. Needs the prices of its models.",
-    )
-    max_tokens_total = forms.IntegerField(
-        label="At most, in tokens",
-        required=False,
-        min_value=1,
-        max_value=2**62,
-        widget=Number(),
-        help_text="In and out together; then it pauses.",
-    )
+    max_cost = number("max_cost", forms.FloatField)
+    max_tokens_total = number("max_tokens_total")
     description = forms.CharField(
         required=False, max_length=512, widget=Text(), help_text="Kept in the metadata."
     )
@@ -177,7 +168,10 @@ class BatchForm(forms.Form):
     SECTIONS = (
         ("Prompts", ("prompts", "file", "format", "column")),
         ("Model", ("provider", "model", "endpoint", "parameters")),
-        ("Answers", ("schema", "repair_json", "max_repair_attempts")),
+        (
+            "Answers",
+            ("schema", "extract_json", "repair_json", "max_repair_attempts", "strict_schemas"),
+        ),
         (
             "Options",
             (
@@ -303,14 +297,9 @@ class BatchForm(forms.Form):
         """How the batch is run."""
         data = self.cleaned_data
         hours, description = data["completion_hours"], data["description"]
-        names = ("endpoint", "batch_size", "schedule", "max_attempts", "timeout_s", "parallelism")
         return BatchOptions(
-            **{name: data[name] for name in names},
-            priority=data["priority"],
-            max_cost=data["max_cost"],
-            max_tokens_total=data["max_tokens_total"],
-            repair_json=data["repair_json"],
-            max_repair_attempts=data["max_repair_attempts"],
+            **{name: data[name] for name in RUN_OPTIONS},
+            endpoint=data["endpoint"],
             defaults=self.defaults(),
             completion_window=timedelta(hours=hours) if hours else None,
             metadata={"description": description} if description else {},
@@ -326,6 +315,7 @@ class BatchForm(forms.Form):
             format=data["format"] or format_of(self.filename, otherwise="text"),
             column=data["column"] or "prompt",
             models=frozenset(data["provider"].model_names),
+            strict_schemas=data["strict_schemas"],
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
             # A browser waits; a worker checks all of it.
             checked_schema_bytes=CHECKED_BYTES,

@@ -5,11 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from batches.engine.records import LadderOptions
+from batches.actions.options import RUN_OPTIONS
 from batches.inputs.prompt_files import ASSUMED_ENCODING
-from batches.management.bulk.usage import whole_number
-
-MAX_REPAIR_ATTEMPTS = 10
+from batches.management.bulk.usage import add_run_option, phrase
 
 ANSWER_OPTIONS = (
     "response_schema",
@@ -24,30 +22,20 @@ def add_answer_options(parser: CommandParser) -> None:
     """Have a parser know these options; one that is not given is None."""
     add = parser.add_argument
     add("--response-schema", metavar="FILE", help="a JSON Schema that every answer must fit")
-    add(
-        "--strict-schema",
-        action="store_true",
-        default=None,
-        help="send schemas in the form that the provider's strict mode takes",
-    )
-    add(
-        "--max-repair-attempts",
-        type=whole_number(0, MAX_REPAIR_ATTEMPTS),
-        metavar="N",
-        help="ask again so often for an answer that does not fit its schema "
-        f"(default {LadderOptions().max_repair_attempts})",
-    )
+    strict = RUN_OPTIONS["strict_schemas"].help
+    add("--strict-schema", action="store_true", default=None, help=phrase(strict))
+    add_run_option(parser, "--max-repair-attempts", "max_repair_attempts", "N")
     add(
         "--no-extract",
         action="store_true",
         default=None,
-        help="take no answer with fences or prose around its JSON",
+        help="do not accept JSON that stands between fences or in prose",
     )
     add(
         "--no-repair",
         action="store_true",
         default=None,
-        help="take no answer whose JSON has to be mended",
+        help="do not repair the syntax of JSON in answers",
     )
 
 

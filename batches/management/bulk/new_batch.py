@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +11,7 @@ from django.conf import settings
 
 from batches.actions import batches as batch_actions
 from batches.actions import providers as provider_actions
+from batches.actions.options import BatchOptions
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
 from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, format_of, read_prompts
@@ -87,7 +87,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
 def stored(
     provider: Provider,
     prompts: Iterable[NewPrompt | LineError],
-    options: batch_actions.BatchOptions,
+    options: BatchOptions,
 ) -> Batch:
     """The batch of these prompts. Should we be killed meanwhile, the next run removes it."""
     name = public_id("batch_")
@@ -95,7 +95,7 @@ def stored(
         return batch_actions.create_batch(provider, prompts, options, public_id=name)
 
 
-def batch_options_of(options: dict[str, Any], schema: Any) -> batch_actions.BatchOptions:
+def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
     """Return the options of a batch; `schema` is what --response-schema holds."""
     given = {
         "endpoint": options["endpoint"],
@@ -109,14 +109,14 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> batch_actions.Batc
     chosen = {name: value for name, value in given.items() if value is not None}
     defaults = {"model": options["model"]} if options["model"] else {}
     # This process runs it; the workers shall not.
-    batch_options = batch_actions.BatchOptions(**chosen, defaults=defaults, in_background=False)
+    batch_options = BatchOptions(**chosen, defaults=defaults, in_background=False)
     if not options["response_schema"]:
         return batch_options
     try:
         defaults = with_response_schema(defaults, endpoint=batch_options.endpoint, schema=schema)
     except PromptRejected as error:
         raise UsageError(f"{options['response_schema']}: {error.message}") from error
-    return replace(batch_options, defaults=defaults)
+    return batch_options.model_copy(update={"defaults": defaults})
 
 
 def read_schema(name: str) -> Any:

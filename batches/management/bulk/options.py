@@ -6,17 +6,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from batches.actions import batches as batch_actions
+from batches.actions.options import RUN_OPTIONS
 from batches.engine.endpoints import CHAT, ENDPOINTS, check_path
-from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.records import SCHEDULES
-from batches.engine.retry import RetryPolicy
 from batches.inputs.prompt_files import INPUT_FORMATS
 from batches.inputs.request_lines import endpoint_of
 from batches.management.bulk.answer_options import ANSWER_OPTIONS, add_answer_options
 from batches.management.bulk.limit_options import RATES, add_limit_options, rates
 from batches.management.bulk.output import STANDARD_OUTPUT, check_writable, is_special
-from batches.management.bulk.usage import UsageError, seconds, whole_number
+from batches.management.bulk.usage import UsageError, add_run_option
 
 # Options of a new batch; a resumed one has its own.
 NEW_BATCH_OPTIONS = (
@@ -70,30 +67,12 @@ def add_bulk_options(parser: CommandParser) -> None:
     )
     add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
     add("--column", help="the column of prompts in a CSV or TSV (default prompt)")
-    add(
-        "--batch-size",
-        type=whole_number(1, batch_actions.MAX_BATCH_SIZE),
-        metavar="N",
-        help=f"the most requests in flight (default {DEFAULT_BATCH_SIZE})",
-    )
-    add(
-        "--schedule",
-        choices=SCHEDULES,
-        help="rolling keeps the window full (default); lockstep waits for the slowest of each "
-        "chunk of --batch-size",
-    )
-    add(
-        "--max-attempts",
-        type=whole_number(1, batch_actions.MAX_ATTEMPTS),
-        metavar="N",
-        help=f"calls for one prompt, at most (default {RetryPolicy().max_attempts})",
-    )
-    add(
-        "--timeout",
-        type=seconds,
-        metavar="S",
-        help=f"the longest one call may take, in seconds (default {DEFAULT_TIMEOUT_S:g})",
-    )
+    add_run_option(parser, "--batch-size", "batch_size", "N")
+    schedule = RUN_OPTIONS["schedule"]
+    help_ = f"{schedule.help.removesuffix('.')} (default {schedule.default})"
+    add("--schedule", choices=schedule.choices, help=help_)
+    add_run_option(parser, "--max-attempts", "max_attempts", "N")
+    add_run_option(parser, "--timeout", "timeout_s", "S")
     add_limit_options(parser)
     add_answer_options(parser)
     earlier = parser.add_mutually_exclusive_group()

@@ -1,0 +1,175 @@
+"""The options of a batch: bounds, defaults, labels and help, once for every entrance.
+
+The API, the admin's form, the command and Python read them here; the columns have their names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from batches.engine.endpoints import CHAT
+from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
+from batches.engine.records import LadderOptions, Schedule
+from batches.engine.retry import RetryPolicy
+
+_LADDER = LadderOptions()
+# Below this a budget cannot be stored.
+LEAST_COST = Decimal("0.000001")
+
+MaxCost = Annotated[
+    float,
+    Field(
+        ge=float(LEAST_COST),
+        le=1e7,
+        title="Budget (USD)",
+        description="The batch pauses when this is spent. Needs the prices of its models.",
+    ),
+]
+MaxTokens = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=10**15,
+        title="Token limit",
+        description="The batch pauses when this many tokens are used, in and out together.",
+    ),
+]
+
+
+class RunOptions(BaseModel):
+    """How the prompts of a batch are run."""
+
+    batch_size: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000,
+            title="Concurrent calls",
+            description="Calls in flight at once, for each worker.",
+        ),
+    ] = DEFAULT_BATCH_SIZE
+    schedule: Annotated[
+        Schedule,
+        Field(
+            description="rolling keeps the window of calls full; lockstep waits for the slowest "
+            "call of each chunk.",
+        ),
+    ] = "rolling"
+    parallelism: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100,
+            title="Workers",
+            description="Workers that run this batch at once, each with its own window of calls.",
+        ),
+    ] = 1
+    priority: Annotated[
+        int, Field(ge=-100, le=100, description="Batches with a higher number are run first.")
+    ] = 0
+    max_attempts: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100,
+            title="Max attempts per prompt",
+            description="Calls for one prompt that may cost something, the first one included.",
+        ),
+    ] = RetryPolicy().max_attempts
+    timeout_s: Annotated[
+        float,
+        Field(
+            gt=0, le=3600, title="Timeout per call (s)", description="Seconds that a call may take."
+        ),
+    ] = DEFAULT_TIMEOUT_S
+    max_cost: MaxCost | None = None
+    max_tokens_total: MaxTokens | None = None
+    extract_json: Annotated[
+        bool,
+        Field(
+            title="Extract JSON",
+            description="Accept JSON that stands between fences or in prose.",
+        ),
+    ] = _LADDER.extract_json
+    repair_json: Annotated[
+        bool,
+        Field(title="Repair broken JSON", description="Repair the syntax of JSON in answers."),
+    ] = _LADDER.repair_json
+    max_repair_attempts: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            title="Repair attempts",
+            description="How often to ask the model again, quoting the validation errors.",
+        ),
+    ] = _LADDER.max_repair_attempts
+    strict_schemas: Annotated[
+        bool,
+        Field(
+            title="Strict schemas",
+            description="Send schemas in the form that the provider's strict mode accepts.",
+        ),
+    ] = False
+
+
+class BatchOptions(RunOptions):
+    """Everything that is chosen for a batch; `defaults` are fields of every request.
+
+    A prompt's own fields win over `defaults`. Raises pydantic's ValidationError for an option
+    that is unknown or out of its bounds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint: str = CHAT
+    defaults: Mapping[str, Any] = Field(default_factory=dict)
+    completion_window: timedelta | None = None
+    in_background: bool = True
+    output_expires_after_s: int | None = None
+    metadata: Mapping[str, str] = Field(default_factory=dict)
+    callback_url: str = ""
+
+
+def stored_cost(dollars: float | None) -> Decimal | None:
+    """Return a budget as its column holds it, to the millionth of a dollar."""
+    return None if dollars is None else Decimal(str(dollars)).quantize(LEAST_COST)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What an entrance shows of a run option, and the bounds that it checks.
+
+    `above` is a bound that the number itself is outside of; None stands for no bound.
+    """
+
+    label: str
+    help: str
+    default: Any
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _option(schema: Mapping[str, Any]) -> Option:
+    # An option that may be left out is described as one of two types; the other is null.
+    schema = {**schema, **schema.get("anyOf", [{}])[0]}
+    return Option(
+        label=schema["title"],
+        help=schema["description"],
+        default=schema["default"],
+        least=schema.get("minimum"),
+        above=schema.get("exclusiveMinimum"),
+        most=schema.get("maximum"),
+        choices=tuple(schema.get("enum", ())),
+    )
+
+
+RUN_OPTIONS = {
+    name: _option(schema) for name, schema in RunOptions.model_json_schema()["properties"].items()
+}
