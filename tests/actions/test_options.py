@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import CommandParser
 from pydantic import ValidationError
@@ -15,6 +17,7 @@ from batches.api.batch_request import CreateBatch
 from batches.management.bulk.options import add_bulk_options
 from batches.models import Batch
 
+API_DOCS = (Path(settings.BASE_DIR) / "docs" / "api.md").read_text()
 NUMBERS = {name: one for name, one in RUN_OPTIONS.items() if one.most is not None}
 SWITCHES = {name for name, one in RUN_OPTIONS.items() if isinstance(one.default, bool)}
 FLAGS = {
@@ -116,3 +119,27 @@ def test_defaults_and_help_stand_once(name: str) -> None:
     assert getattr(Batch(), name) == option.default
     assert option.help[0].isalpha()
     assert option.help.endswith(".")
+
+
+def shown(default: object) -> str:
+    """Return a default as the docs have it."""
+    if default is None:
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default).lower()
+
+
+@pytest.mark.parametrize("name", RUN_OPTIONS)
+def test_the_docs_of_the_api_say_the_same(name: str) -> None:
+    option = RUN_OPTIONS[name]
+    row = next(line for line in API_DOCS.splitlines() if line.startswith(f"| `{name}` |"))
+    default, meaning = (cell.strip() for cell in row.split("|")[2:4])
+    assert meaning.startswith(option.help)
+    assert default.strip("`") == (
+        ""
+        if option.default is None
+        else f"{option.default:g}"
+        if isinstance(option.default, float)
+        else str(option.default).lower()
+    )
+    if option.most is not None:
+        assert meaning.endswith(f" to {option.most:,.15g}.")

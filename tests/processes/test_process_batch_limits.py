@@ -85,7 +85,7 @@ def test_a_budget_in_dollars_for_a_model_without_a_price_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--rpm", "0"), "0 is not from 1 to"),
+        (("--rpm", "0"), "must be between 1 and"),
         (("--tpm", "many"), "--tpm"),
         (("--max-cost", "-1"), "--max-cost"),
         (("--max-cost", "NaN"), "--max-cost"),
