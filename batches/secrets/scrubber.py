@@ -51,6 +51,9 @@ class SecretScrubber:
 
     def __init__(self, key: str) -> None:
         self._forms = _forms(key) if is_secret(key) else ()
+        # With the backslashes before it: one that is left alone would spoil the JSON around it.
+        plain = "|".join(map(re.escape, self._forms))
+        self._plain = re.compile(rf"(?<!\\){_BACKSLASHES}(?:{plain})")
         self._bare = tuple(form.replace("\\", "") for form in self._forms)
         starts = "".join({re.escape(form[0]) for form in self._forms})
         spellings = "|".join("".join(map(_spelled, form)) for form in self._forms)
@@ -61,10 +64,10 @@ class SecretScrubber:
         """Return a text without the key; only SCRUBBED of one in which it cannot be found."""
         if not self._forms or not self._is_in(text):
             return text
-        for form in self._forms:
-            text = text.replace(form, SCRUBBED)
-        if len(text) <= MOST_SEARCHED and self._is_in(text):
+        # First in every spelling: the last part of an escape may be the first of a plain key.
+        if len(text) <= MOST_SEARCHED:
             text = self._pattern.sub(SCRUBBED, text)
+        text = self._plain.sub(SCRUBBED, text)
         return SCRUBBED if self._is_in(text) else text
 
     def raw(self, raw: bytes) -> bytes:

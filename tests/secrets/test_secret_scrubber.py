@@ -91,6 +91,13 @@ def test_so_it_is_if_each_character_is_spelt_otherwise(key: str, data: st.DataOb
     assert SecretScrubber(key).text(f"a «{spelt}» b") == f"a «{SCRUBBED}» b"
 
 
+@pytest.mark.parametrize("before", ["\\", "\\\\", "\\\\\\"])
+def test_json_stays_json_where_a_key_follows_a_backslash(before: str) -> None:
+    # An escape of JSON may end in the first character of a key: \n and sk-..., or the key nsk-...
+    raw = f'{{"said": "{before}nsk-abcdef123"}}'
+    assert json.loads(SecretScrubber("nsk-abcdef123").text(raw)) == {"said": SCRUBBED}
+
+
 @given(st.sampled_from(KEYS), st.text())
 def test_another_text_is_left_alone(key: str, text: str) -> None:
     assert SecretScrubber(key).text(text) == text
