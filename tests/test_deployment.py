@@ -138,7 +138,7 @@ def test_the_image_holds_what_is_needed_and_no_more() -> None:
     sources = {
         part for line in dockerfile("COPY") if "--from" not in line for part in line.split()[1:-1]
     }
-    assert sources == {"requirements/production.txt", "manage.py", "config", "batches"}
+    assert sources == {"requirements/production.txt", "manage.py", "config", "batches", "simulator"}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in ignored if line and not line.startswith("#")]
     assert rules[0] == "*"
