@@ -128,7 +128,7 @@ def test_another_code_page_is_refused_and_not_guessed(
     assert "Save the file as UTF-8" in error.message
 
 
-@pytest.mark.parametrize("good", [0, 1, 100_000])
+@pytest.mark.parametrize("good", [0, 1, 20_000])
 @pytest.mark.parametrize("bad", [b"\xff\xff\xff\xff", b"\x00\x00\x11\x00", b"\x41\x00"])
 def test_what_is_no_character_of_utf32_is_named(good: int, bad: bytes) -> None:
     raw = b"\xff\xfe\x00\x00" + "fine\n".encode("utf-32-le") * good + bad
