@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
+from tests.command_line import prompt_lines
 from tests.owned_process import OwnedProcess
-from tests.processes.bulk import prompt_lines
 from tests.processes.conftest import CommandLine
 from tests.scripted_server import closed_port
 from tests.waiting import wait_until

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.command_line import ROOT
 from tests.environment import unmeasured
-from tests.processes.conftest import ROOT
 from tests.servers import PostgresServer
 
 STORAGE = {

@@ -15,9 +15,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.command_line import MANAGE
 from tests.owned_process import OwnedProcess
 from tests.process_table import Seen, alive, children_of
-from tests.processes.conftest import MANAGE
 from tests.servers import free_port
 from tests.waiting import wait_until
 
