@@ -15,9 +15,8 @@ from tempfile import TemporaryFile
 from typing import IO, TextIO
 
 import pytest
-from django.conf import settings
-from django.utils.log import configure_logging
 
+from batches.management.interrupts import SIGNALS
 from batches.simulator import SimulatedProvider
 from manage import main
 
@@ -147,12 +146,11 @@ def _stream_into(file: IO[str], *, errors: str = "strict") -> TextIO:
 @contextmanager
 def _process_restored() -> Iterator[None]:
     """Undo behind the block what a command does to its process: signals, collector, logging."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     thresholds = gc.get_threshold()
-    loggers = logging.root.manager.loggerDict.values()
     logged = [
-        (logger, logger.level, logger.propagate)
-        for logger in loggers
+        (logger, logger.handlers[:], logger.level, logger.propagate)
+        for logger in logging.root.manager.loggerDict.values()
         if isinstance(logger, logging.Logger)
     ]
     # The command collects garbage when it starts: in its own objects, not in those of all tests.
@@ -164,8 +162,8 @@ def _process_restored() -> Iterator[None]:
             signal.signal(number, handler)
         gc.unfreeze()
         gc.set_threshold(*thresholds)
-        # Django has bound its handlers to the streams of the command.
-        configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
-        for logger, level, propagate in logged:
+        # Django has bound its own to the streams of the command.
+        for logger, own, level, propagate in logged:
+            logger.handlers = own
             logger.setLevel(level)
             logger.propagate = propagate
