@@ -213,7 +213,6 @@ def test_a_key_that_is_revoked_in_mid_run_pauses_and_the_mended_one_goes_on(
 
 
 def test_a_bad_line_is_named_without_a_traceback(cli: CommandLine) -> None:
-    # As deep as only a process of its own may be trusted with.
     cli.path("prompts.jsonl", "[" * 100_000 + "\n")
     ended = cli.process_batch()
     assert ended.status == 2, ended.stderr
