@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from batches.management.embedded.child import GUARD, Lines
+from tests.command_line import ROOT
 from tests.owned_process import OwnedProcess
 from tests.process_table import alive, children_of
-from tests.processes.conftest import ROOT
 from tests.waiting import wait_until
 
 # A child that says when it begins and when it is told to end, and where it is.

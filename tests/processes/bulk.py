@@ -1,18 +1,9 @@
-"""What the bulk command is given, and what it has stored."""
+"""What the bulk command has stored in the data folder of its process."""
 
-import json
 import sqlite3
 from contextlib import closing
 
 from tests.processes.conftest import CommandLine
-
-
-def prompt_lines(count: int, *, text: str = "prompt {n}") -> str:
-    """An input of so many prompts."""
-    return "".join(
-        json.dumps({"custom_id": f"id-{n}", "prompt": text.format(n=n)}) + "\n"
-        for n in range(count)
-    )
 
 
 def stored(cli: CommandLine, sql: str, *values: object) -> list[tuple[object, ...]]:

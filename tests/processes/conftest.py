@@ -7,20 +7,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from simulator import SimulatedProvider
+from tests.command_line import MANAGE, Commands, Finished
 from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
 from tests.processes.browser import WIDE, Visitor, browser
 from tests.processes.stack import DatabaseKind, Servers, Stack, servers, stack_on
 from tests.servers import redis_binary, run_quietly, valkey_binary
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-MANAGE = ROOT / "manage.py"
 
 # Long enough for the slowest machine; nothing is concluded from it.
 DEADLINE_S = 60.0
@@ -29,40 +26,18 @@ BROWSER_PATIENCE_MS = 60_000
 PASSWORD = "a long pass phrase"
 
 
-@dataclass(frozen=True)
-class Finished:
-    """How a command ended."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-class CommandLine:
-    """`manage.py` in processes of its own, over one data folder."""
+class CommandLine(Commands):
+    """Runs `manage.py` in processes of its own, over one data folder."""
 
     def __init__(self, folder: Path, simulator: SimulatedProvider) -> None:
-        self.folder = folder
-        self.env = {
+        env = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "DATA_DIR": str(folder / "var"),
             "LEASE_SECONDS": "2",
-            "COLUMNS": "200",
             "PYTHONFAULTHANDLER": "1",
         }
-        self._simulator = simulator
-
-    @property
-    def to_simulator(self) -> list[str]:
-        return ["--base-url", self._simulator.base_url, "--model", "simulated-small"]
-
-    def path(self, name: str, content: str | bytes | None = None) -> str:
-        """A file in the folder, written if it is given content."""
-        path = self.folder / name
-        if content is not None:
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return str(path)
+        super().__init__(folder, simulator, env)
 
     def start(
         self, *arguments: str, stdin: int = subprocess.DEVNULL, within: Sequence[str] = ()
@@ -93,19 +68,6 @@ class CommandLine:
         finally:
             process.kill()
         return Finished(process.returncode, stdout, stderr)
-
-    def process_batch(
-        self, *arguments: str, name: str | None = "prompts.jsonl", stdin: str | None = None
-    ) -> Finished:
-        """Run process_batch over a file against the simulated provider, into out.jsonl."""
-        return self.run(*self.arguments(*arguments, name=name), stdin=stdin)
-
-    def arguments(self, *arguments: str, name: str | None = "prompts.jsonl") -> Sequence[str]:
-        given = [] if name is None else [name if name == "-" else self.path(name)]
-        own = {"--base-url", "--resume", "--retry"} & set(arguments)
-        target = [] if own else self.to_simulator
-        output = [] if "--output" in arguments else ["--output", self.path("out.jsonl")]
-        return ["process_batch", *given, *target, *output, *arguments]
 
     def interrupt(self, process: subprocess.Popen[str], number: int = signal.SIGINT) -> Finished:
         process.send_signal(number)

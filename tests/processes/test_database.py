@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.processes.bulk import prompt_lines
-from tests.processes.conftest import CommandLine, Finished
+from tests.command_line import Finished, prompt_lines
+from tests.processes.conftest import CommandLine
 from tests.servers import free_port
 
 COMMANDS = [

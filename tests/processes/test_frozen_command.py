@@ -5,7 +5,8 @@ import signal
 import subprocess
 
 from simulator import Behaviour, SimulatedProvider
-from tests.processes.bulk import prompt_lines, stored
+from tests.command_line import prompt_lines
+from tests.processes.bulk import stored
 from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until
 

@@ -5,8 +5,9 @@ import sys
 
 import psycopg
 
+from tests.command_line import ROOT
 from tests.owned_process import OwnedProcess
-from tests.processes.conftest import DEADLINE_S, ROOT
+from tests.processes.conftest import DEADLINE_S
 from tests.servers import PostgresServer
 from tests.waiting import wait_until
 

@@ -1,14 +1,12 @@
 """The bulk command as its users meet it: real processes, real signals, exit statuses."""
 
 import json
-import os
 import signal
 from pathlib import Path
 
-import pytest
-
 from simulator import Behaviour, SimulatedProvider
-from tests.processes.bulk import batch_id, prompt_lines, stored
+from tests.command_line import prompt_lines
+from tests.processes.bulk import batch_id, stored
 from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until
 
@@ -19,17 +17,6 @@ def lines_of(path: str) -> list[dict[str, dict[str, object]]]:
 
 def ids_of(path: str) -> list[object]:
     return [line["custom_id"] for line in lines_of(path)]
-
-
-def test_all_prompts_succeed_in_input_order(cli: CommandLine, simulator: SimulatedProvider) -> None:
-    simulator.behaviour = Behaviour(latency="uniform:0,0.1")
-    cli.path("prompts.jsonl", prompt_lines(300))
-    ended = cli.process_batch("--batch-size", "50")
-    assert ended.status == 0, ended.stderr
-    assert ids_of(cli.path("out.jsonl")) == [f"id-{n}" for n in range(300)]
-    assert "succeeded" in ended.stderr
-    assert "speed-up" in ended.stderr
-    assert ended.stdout == ""
 
 
 def test_some_failed_prompts_are_status_1_and_among_the_output(cli: CommandLine) -> None:
@@ -54,36 +41,6 @@ def test_prompts_that_never_ran_because_the_batch_was_cancelled_are_status_1(
     summary = json.loads(ended.stdout)
     assert (summary["status"], summary["failed"]) == ("cancelled", 0)
     assert summary["succeeded"] < 60 == len(lines_of(cli.path("out.jsonl")))
-
-
-def test_a_message_of_each_kind_of_failure_is_shown(cli: CommandLine) -> None:
-    cli.env["COLUMNS"] = "40"
-    texts = ("status=400", "status=400", "status=500")
-    lines = [json.dumps({"prompt": f"[simulate: {text}] {n}"}) for n, text in enumerate(texts)]
-    cli.path("prompts.jsonl", "\n".join(['{"prompt": "a"}', *lines]))
-    ended = cli.process_batch("--max-attempts", "1")
-    assert ended.status == 1
-    shown = [line for line in ended.stderr.splitlines() if line.startswith(("request", "server"))]
-    assert [line.partition(":")[0] for line in shown] == ["request 2", "server 1"]
-    assert shown[0].startswith("request 2: HTTP 400: ")
-
-
-def test_any_endpoint_can_be_called(cli: CommandLine) -> None:
-    cli.path("prompts.jsonl", '{"query": "cats", "documents": ["dogs", "cats"], "top_n": 1}\n')
-    ended = cli.process_batch("--endpoint", "/v1/rerank")
-    assert ended.status == 0, ended.stderr
-    [line] = lines_of(cli.path("out.jsonl"))
-    assert len(line["response"]["body"]["results"]) == 1  # type: ignore[index]  # any JSON
-    refused = cli.process_batch("--endpoint", "/v1/re rank")
-    assert refused.status == 2
-    assert "write it like /v1/rerank" in refused.stderr
-
-
-def test_failed_prompts_go_to_their_own_file_if_it_is_named(cli: CommandLine) -> None:
-    cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: status=400]"}\n')
-    assert cli.process_batch("--errors", cli.path("errors.jsonl")).status == 1
-    assert ids_of(cli.path("out.jsonl")) == ["line-1"]
-    assert ids_of(cli.path("errors.jsonl")) == ["line-2"]
 
 
 def test_the_summary_as_json_is_alone_on_standard_output(cli: CommandLine) -> None:
@@ -143,16 +100,6 @@ def test_it_goes_on_when_nobody_reads_what_it_says(cli: CommandLine) -> None:
     assert len(lines_of(cli.path("out.jsonl"))) == 3
 
 
-@pytest.mark.parametrize("errors", [[], ["--errors", "errors.jsonl"]])
-def test_a_disk_that_is_full_is_named(cli: CommandLine, errors: list[str]) -> None:
-    cli.path("prompts.jsonl", prompt_lines(3))
-    ended = cli.process_batch("--output", "/dev/full", *errors)
-    assert ended.status == 2
-    assert "error: cannot write /dev/full" in ended.stderr
-    assert "No space left on device" in ended.stderr
-    assert f"--resume {batch_id(cli)}" in ended.stderr
-
-
 def test_a_full_standard_output_is_named(cli: CommandLine) -> None:
     cli.path("prompts.jsonl", prompt_lines(3))
     shell = ("/bin/sh", "-c", 'exec "$@" > /dev/full', "sh")
@@ -161,64 +108,6 @@ def test_a_full_standard_output_is_named(cli: CommandLine) -> None:
     first, second = ended.stderr.splitlines()
     assert first == "error: cannot write standard output: No space left on device"
     assert f"--resume {batch_id(cli)}" in second
-
-
-def test_help_begins_with_what_is_of_the_command(cli: CommandLine) -> None:
-    ended = cli.run("process_batch", "--help")
-    assert ended.stdout.index("--max-cost") < ended.stdout.index("--settings")
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "arguments"),
-    [
-        (
-            "p.csv",
-            'custom_id,question\nx,What is tea?\ny,"Why,\nthen?"\n',
-            ["--column", "question"],
-        ),
-        ("p.txt", "What is tea?\n\nWhy, then?\n", []),
-        ("p.data", '{"messages": [{"role": "user", "content": "hi"}]}\n{"prompt": "b"}\n', []),
-    ],
-)
-def test_every_input_format_runs(
-    cli: CommandLine, name: str, content: str, arguments: list[str]
-) -> None:
-    cli.path(name, content)
-    ended = cli.process_batch(*arguments, name=name)
-    assert ended.status == 0, ended.stderr
-    assert len(lines_of(cli.path("out.jsonl"))) == 2
-
-
-def test_an_endpoint_runs_that_an_option_names(cli: CommandLine) -> None:
-    cli.path("prompts.jsonl", prompt_lines(3))
-    assert cli.process_batch("--endpoint", "/v1/responses").status == 0
-
-
-def test_an_endpoint_runs_that_the_lines_name(cli: CommandLine) -> None:
-    line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"input": "hi"}}
-    cli.path("prompts.jsonl", json.dumps(line))
-    ended = cli.process_batch()
-    assert ended.status == 0, ended.stderr
-    assert stored(cli, "SELECT endpoint FROM batches_batch") == [("/v1/embeddings",)]
-
-
-@pytest.mark.parametrize("schedule", ["rolling", "lockstep"])
-def test_both_schedules_give_the_same_answers(cli: CommandLine, schedule: str) -> None:
-    cli.path("prompts.jsonl", prompt_lines(25))
-    assert cli.process_batch("--schedule", schedule, "--batch-size", "10").status == 0
-    assert ids_of(cli.path("out.jsonl")) == [f"id-{n}" for n in range(25)]
-
-
-def test_a_response_schema_holds_for_every_answer(cli: CommandLine) -> None:
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-    cli.path("schema.json", json.dumps(schema))
-    cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: answer=not_json]"}\n')
-    ended = cli.process_batch("--response-schema", cli.path("schema.json"))
-    assert ended.status == 1
-    good, bad = lines_of(cli.path("out.jsonl"))
-    content = good["response"]["body"]["choices"][0]["message"]["content"]  # type: ignore[index]
-    assert isinstance(json.loads(content)["n"], int)
-    assert bad["error"]["code"] == "not_json"
 
 
 def test_a_first_use_makes_its_database_itself(cli: CommandLine) -> None:
@@ -284,18 +173,22 @@ def test_a_killed_run_is_resumed_without_repeating_a_stored_prompt(
     assert repeated
 
 
-def test_resuming_a_finished_batch_writes_its_results_again(
+def test_that_it_waits_for_another_run_is_said_once(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
-    cli.path("prompts.jsonl", prompt_lines(5))
-    assert cli.process_batch().status == 0
-    first = Path(cli.path("out.jsonl")).read_bytes()
-    again = cli.process_batch(
-        "--resume", batch_id(cli), "--output", cli.path("again.jsonl"), name=None
-    )
-    assert again.status == 0
-    assert Path(cli.path("again.jsonl")).read_bytes() == first
-    assert simulator.calls.total() == 5
+    cli.env["LEASE_SECONDS"] = "10"
+    simulator.behaviour = Behaviour(hang_rate=1)
+    cli.path("prompts.jsonl", prompt_lines(20))
+    holder = cli.start(*cli.arguments("--batch-size", "20"))
+    wait_until(lambda: simulator.calls.total() == 20, "calls in flight")
+    waiting = cli.start(*cli.arguments("--resume", batch_id(cli), name=None))
+    assert waiting.stderr
+    assert any(line.startswith("Waiting for") for line in waiting.stderr)
+    simulator.behaviour = Behaviour()
+    cli.interrupt(holder, signal.SIGKILL)
+    ended = cli.finish(waiting)
+    assert ended.status == 0, ended.stderr
+    assert "Waiting for" not in ended.stderr
 
 
 def test_a_key_that_is_revoked_in_mid_run_pauses_and_the_mended_one_goes_on(
@@ -319,32 +212,11 @@ def test_a_key_that_is_revoked_in_mid_run_pauses_and_the_mended_one_goes_on(
     assert "canary" not in ended.stderr + ended.stdout
 
 
-def test_the_output_is_whole_or_not_there(cli: CommandLine) -> None:
-    cli.path("prompts.jsonl", prompt_lines(3))
-    cli.path("out.jsonl", "what was here before")
-    assert cli.process_batch("--max-attempts", "0").status == 2
-    assert Path(cli.path("out.jsonl")).read_text() == "what was here before"
-    assert cli.process_batch().status == 0
-    assert len(lines_of(cli.path("out.jsonl"))) == 3
-    leftovers = [path.name for path in cli.folder.iterdir() if path.name.startswith(".")]
-    assert leftovers == []
-
-
-def test_outputs_may_be_links_and_pipes_which_stay(cli: CommandLine) -> None:
-    cli.path("prompts.jsonl", '{"prompt": "a"}\n{"prompt": "[simulate: status=400]"}\n')
-    cli.path("real.jsonl", "what was here before")
-    link, pipe = Path(cli.path("link.jsonl")), Path(cli.path("pipe"))
-    link.symlink_to(cli.path("real.jsonl"))
-    os.mkfifo(pipe)
-    # Opened for both, so that neither end waits for the other.
-    reader = os.open(pipe, os.O_RDWR)
-    try:
-        ended = cli.process_batch("--output", str(link), "--errors", str(pipe))
-        assert ended.status == 1, ended.stderr
-        assert json.loads(os.read(reader, 10_000))["custom_id"] == "line-2"
-        assert ids_of(cli.path("real.jsonl")) == ["line-1"]
-        assert cli.process_batch("--output", str(pipe), "--errors", str(pipe)).status == 1
-    finally:
-        os.close(reader)
-    assert link.is_symlink()
-    assert pipe.is_fifo()
+def test_a_bad_line_is_named_without_a_traceback(cli: CommandLine) -> None:
+    cli.path("prompts.jsonl", "[" * 100_000 + "\n")
+    ended = cli.process_batch()
+    assert ended.status == 2, ended.stderr
+    assert "error: " in ended.stderr
+    assert "line 1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""

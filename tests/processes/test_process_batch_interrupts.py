@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from simulator import Behaviour, SimulatedProvider
+from tests.command_line import Finished, prompt_lines
 from tests.environment import MEASURED
-from tests.processes.bulk import batch_id, prompt_lines, stored
-from tests.processes.conftest import CommandLine, Finished
+from tests.processes.bulk import batch_id, stored
+from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until
 
 ALL_STORED = "All results so far are stored; go on with"

@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 from simulator import SimulatedProvider
-from tests.processes.bulk import batch_id, prompt_lines, stored
+from tests.command_line import prompt_lines
+from tests.processes.bulk import batch_id, stored
 from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until
 

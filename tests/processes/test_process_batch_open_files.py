@@ -5,8 +5,9 @@ import resource
 import pytest
 
 from simulator import Behaviour, SimulatedProvider
-from tests.processes.bulk import prompt_lines, stored
-from tests.processes.conftest import CommandLine, Finished
+from tests.command_line import Finished, prompt_lines
+from tests.processes.bulk import stored
+from tests.processes.conftest import CommandLine
 
 PROMPTS = 300
 # More than are open before the first call, and fewer than the window has calls.

@@ -15,9 +15,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.command_line import MANAGE
 from tests.owned_process import OwnedProcess
 from tests.process_table import Seen, alive, children_of
-from tests.processes.conftest import MANAGE
 from tests.servers import free_port
 from tests.waiting import wait_until
 
@@ -35,7 +35,7 @@ CREATE = """
 import io
 from batches.actions.options import BatchOptions
 from batches.actions import batches as batch_actions
-from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompt_files.prompt_files import InputOptions, read_prompts
 from batches.models import Provider
 text = io.BytesIO(b"".join(b"prompt %d\\n" % n for n in range(30)))
 prompts = read_prompts(text, InputOptions(
@@ -202,10 +202,3 @@ def test_a_port_in_use_is_named_in_one_line(serve: Serve) -> None:
             [line] = served.process.output.splitlines()
             assert port in line
             assert "in use" in line
-
-
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--workers", "0"]])
-def test_nonsense_is_refused(serve: Serve, arguments: list[str]) -> None:
-    served = serve(*arguments)
-    assert served.process.wait() == 2
-    assert "Traceback" not in served.process.output

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.command_line import prompt_lines
+from tests.processes.bulk import stored
 from tests.processes.conftest import CommandLine
 
 SECRET = {"SECRET_KEY": "of-a-test"}
@@ -31,3 +33,33 @@ def test_a_setting_that_makes_no_sense_is_named(
     assert line.startswith("error: ")
     assert all(part in line for part in parts)
     assert "canary" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PROVIDER_CA_BUNDLE", "/nowhere.pem", "PROVIDER_CA_BUNDLE=/nowhere.pem: No such file"),
+        ("PROVIDER_CLIENT_CERT", "/a.pem,/b.pem", "PROVIDER_CLIENT_CERT=/a.pem: No such file"),
+        (
+            "PROVIDER_PROXY",
+            "socks5://u:canary@proxy:1",
+            "PROVIDER_PROXY: a proxy is called by http",
+        ),
+    ],
+)
+def test_a_way_out_that_cannot_be_used_is_named(
+    cli: CommandLine, name: str, value: str, says: str
+) -> None:
+    cli.env[name] = value
+    cli.path("prompts.jsonl", prompt_lines(1))
+    ended = cli.process_batch()
+    assert ended.status == 2, ended.stderr
+    assert ended.stdout == ""
+    assert "error: " in ended.stderr
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "UsageError" not in ended.stderr
+    assert "canary" not in ended.stderr
+    assert stored(cli, "SELECT * FROM batches_batch") == []
+    assert stored(cli, "SELECT * FROM batches_prompt") == []
+    assert not (cli.folder / "out.jsonl").exists()

@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from tests.processes.conftest import CommandLine
+from tests.command_line import Commands
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 FORMS = ("plain", "fenced", "trailing_comma", "wrong_type turn=1")
 
 
-def prepare(cli: CommandLine, schema: Any = SCHEMA) -> list[str]:
+def prepare(cli: Commands, schema: Any = SCHEMA) -> list[str]:
     lines = [json.dumps({"prompt": f"[simulate: answer={form}]"}) for form in FORMS]
     cli.path("prompts.jsonl", "\n".join(lines))
     return ["--response-schema", cli.path("schema.json", json.dumps(schema)), "--json", "--quiet"]
 
 
-def lines_of(cli: CommandLine) -> list[dict[str, Any]]:
+def lines_of(cli: Commands) -> list[dict[str, Any]]:
     text = Path(cli.path("out.jsonl")).read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_every_rung_is_climbed_counted_and_in_the_output(cli: CommandLine) -> None:
+def test_every_rung_is_climbed_counted_and_in_the_output(cli: Commands) -> None:
     ended = cli.process_batch(*prepare(cli))
     assert ended.status == 0, ended.stderr
     summary = json.loads(ended.stdout)
@@ -36,7 +36,7 @@ def test_every_rung_is_climbed_counted_and_in_the_output(cli: CommandLine) -> No
     assert all(isinstance(line["parsed"]["n"], int) for line in lines)
 
 
-def test_the_schema_may_come_through_a_pipe(cli: CommandLine) -> None:
+def test_the_schema_may_come_through_a_pipe(cli: Commands) -> None:
     options = prepare(cli)
     pipe = cli.path("pipe")
     os.mkfifo(pipe)
@@ -48,7 +48,7 @@ def test_the_schema_may_come_through_a_pipe(cli: CommandLine) -> None:
     assert written.result() == len(schema)
 
 
-def test_rungs_can_be_turned_off(cli: CommandLine) -> None:
+def test_rungs_can_be_turned_off(cli: Commands) -> None:
     off = ["--no-extract", "--no-repair", "--max-repair-attempts", "0"]
     ended = cli.process_batch(*prepare(cli), *off)
     assert ended.status == 1, ended.stderr
@@ -57,7 +57,7 @@ def test_rungs_can_be_turned_off(cli: CommandLine) -> None:
     assert summary["failures"] == {"not_json": 2, "schema_violation": 1}
 
 
-def test_the_strict_form_is_sent_and_the_schema_as_given_is_checked(cli: CommandLine) -> None:
+def test_the_strict_form_is_sent_and_the_schema_as_given_is_checked(cli: Commands) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "string", "minLength": 5}}}
     ended = cli.process_batch(*prepare(cli, schema), "--strict-schema")
     assert ended.status in (0, 1), ended.stderr
@@ -68,7 +68,7 @@ def test_the_strict_form_is_sent_and_the_schema_as_given_is_checked(cli: Command
 @pytest.mark.parametrize(
     "option", [["--no-extract"], ["--strict-schema"], ["--max-repair-attempts", "2"]]
 )
-def test_a_resumed_batch_keeps_its_own(cli: CommandLine, option: list[str]) -> None:
+def test_a_resumed_batch_keeps_its_own(cli: Commands, option: list[str]) -> None:
     ended = cli.process_batch("--resume", "batch_0123", *option, name=None)
     assert ended.status == 2
     assert option[0] in ended.stderr
@@ -76,7 +76,7 @@ def test_a_resumed_batch_keeps_its_own(cli: CommandLine, option: list[str]) -> N
 
 @pytest.mark.parametrize("number", ["-1", "11", "x"])
 def test_a_number_of_repair_attempts_that_makes_no_sense_is_a_usage_error(
-    cli: CommandLine, number: str
+    cli: Commands, number: str
 ) -> None:
     ended = cli.process_batch(*prepare(cli), "--max-repair-attempts", number)
     assert ended.status == 2

@@ -3,15 +3,16 @@
 import socket
 
 import pytest
+from pytest_django.fixtures import Settings
 
-from tests.processes.bulk import stored
-from tests.processes.conftest import CommandLine, Finished
+from batches.models import Batch, Prompt, Provider
+from tests.command_line import Commands, Finished
 from tests.scripted_server import closed_port
 
 GOOD = '{"custom_id": "a", "prompt": "hello"}\n'
 
 
-def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
+def assert_refused(cli: Commands, ended: Finished, *parts: str) -> None:
     assert ended.status == 2, ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
@@ -19,8 +20,8 @@ def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
     assert "UsageError" not in ended.stderr
     for part in parts:
         assert part in ended.stderr
-    assert stored(cli, "SELECT * FROM batches_batch") == []
-    assert stored(cli, "SELECT * FROM batches_prompt") == []
+    assert not Batch.objects.exists()
+    assert not Prompt.objects.exists()
     assert not (cli.folder / "out.jsonl").exists()
 
 
@@ -48,12 +49,12 @@ def assert_refused(cli: CommandLine, ended: Finished, *parts: str) -> None:
         (b'{"prompt": 5}\n', ["line 1", "prompt", "string"]),
     ],
 )
-def test_a_bad_line_is_named(cli: CommandLine, content: bytes, parts: list[str]) -> None:
+def test_a_bad_line_is_named(cli: Commands, content: bytes, parts: list[str]) -> None:
     cli.path("prompts.jsonl", content)
     assert_refused(cli, cli.process_batch(), *parts)
 
 
-def test_many_bad_lines_are_counted_and_not_all_shown(cli: CommandLine) -> None:
+def test_many_bad_lines_are_counted_and_not_all_shown(cli: Commands) -> None:
     cli.path("prompts.jsonl", "no\n" * 500)
     ended = cli.process_batch()
     assert_refused(cli, ended, "line 1:", "and 490 more")
@@ -79,7 +80,7 @@ def test_many_bad_lines_are_counted_and_not_all_shown(cli: CommandLine) -> None:
     ],
     ids=" ".join,
 )
-def test_a_bad_option_is_named(cli: CommandLine, arguments: list[str], parts: list[str]) -> None:
+def test_a_bad_option_is_named(cli: Commands, arguments: list[str], parts: list[str]) -> None:
     cli.path("prompts.jsonl", GOOD)
     target = [] if {"--provider", "--base-url"} & {*arguments} else cli.to_simulator
     output = [] if "--output" in arguments else ["--output", cli.path("out.jsonl")]
@@ -95,21 +96,20 @@ def test_a_bad_option_is_named(cli: CommandLine, arguments: list[str], parts: li
     ],
     ids=" ".join,
 )
-def test_an_endpoint_that_cannot_be_called_is_not_kept(
-    cli: CommandLine, arguments: list[str]
-) -> None:
+def test_an_endpoint_that_cannot_be_called_is_not_kept(cli: Commands, arguments: list[str]) -> None:
     cli.path("prompts.jsonl", GOOD)
     assert_refused(cli, cli.process_batch("--model", "m", *arguments))
-    assert stored(cli, "SELECT * FROM batches_provider") == []
+    assert not Provider.objects.exists()
 
 
-def test_the_limits_of_one_that_cannot_be_called_stay_as_they_were(cli: CommandLine) -> None:
+def test_the_limits_of_one_that_cannot_be_called_stay_as_they_were(
+    cli: Commands, settings: Settings
+) -> None:
     cli.path("prompts.jsonl", GOOD)
     assert cli.process_batch("--rpm", "100").status == 0
-    cli.env["PROVIDER_PRIVATE_HOSTS"] = "10.0.0.1"
+    settings.PROVIDER_PRIVATE_HOSTS = ["10.0.0.1"]
     assert cli.process_batch("--rpm", "200").status == 2
-    limits = stored(cli, "SELECT requests_per_minute FROM batches_provider")
-    assert limits == [(100,)]
+    assert Provider.objects.get().requests_per_minute == 100
 
 
 @pytest.mark.parametrize(
@@ -121,20 +121,20 @@ def test_the_limits_of_one_that_cannot_be_called_stay_as_they_were(cli: CommandL
         ('{"$ref": "http://127.0.0.1:1/schema.json"}', ["not a JSON Schema"]),
     ],
 )
-def test_a_schema_that_is_none_is_refused(cli: CommandLine, schema: str, parts: list[str]) -> None:
+def test_a_schema_that_is_none_is_refused(cli: Commands, schema: str, parts: list[str]) -> None:
     cli.path("prompts.jsonl", GOOD)
     cli.path("schema.json", schema)
     ended = cli.process_batch("--response-schema", cli.path("schema.json"))
     assert_refused(cli, ended, "schema.json", *parts)
 
 
-def test_a_directory_or_a_missing_file_is_no_input(cli: CommandLine) -> None:
+def test_a_directory_or_a_missing_file_is_no_input(cli: Commands) -> None:
     (cli.folder / "folder").mkdir()
     assert_refused(cli, cli.process_batch(name="folder"), "folder", "directory")
     assert_refused(cli, cli.process_batch(name="nothing.jsonl"), "nothing.jsonl")
 
 
-def test_an_output_that_is_the_input_or_a_directory_is_refused(cli: CommandLine) -> None:
+def test_an_output_that_is_the_input_or_a_directory_is_refused(cli: Commands) -> None:
     cli.path("prompts.jsonl", GOOD)
     same = cli.process_batch("--output", cli.path("prompts.jsonl"))
     assert_refused(cli, same, "same file")
@@ -142,39 +142,17 @@ def test_an_output_that_is_the_input_or_a_directory_is_refused(cli: CommandLine)
     assert (cli.folder / "prompts.jsonl").read_text() == GOOD
 
 
-def test_a_prompt_without_a_model_needs_the_option(cli: CommandLine) -> None:
+def test_a_prompt_without_a_model_needs_the_option(cli: Commands) -> None:
     cli.path("prompts.jsonl", GOOD)
     target = ["--base-url", cli.to_simulator[1], "--output", cli.path("out.jsonl")]
     ended = cli.run("process_batch", cli.path("prompts.jsonl"), *target)
     assert_refused(cli, ended, "line 1", "model", "--model")
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        ("PROVIDER_CA_BUNDLE", "/nowhere.pem", "PROVIDER_CA_BUNDLE=/nowhere.pem: No such file"),
-        ("PROVIDER_CLIENT_CERT", "/a.pem,/b.pem", "PROVIDER_CLIENT_CERT=/a.pem: No such file"),
-        (
-            "PROVIDER_PROXY",
-            "socks5://u:canary@proxy:1",
-            "PROVIDER_PROXY: a proxy is called by http",
-        ),
-    ],
-)
-def test_a_way_out_that_cannot_be_used_is_named(
-    cli: CommandLine, name: str, value: str, says: str
-) -> None:
-    cli.env[name] = value
-    cli.path("prompts.jsonl", GOOD)
-    ended = cli.process_batch()
-    assert_refused(cli, ended, says)
-    assert "canary" not in ended.stderr
-
-
 def test_an_endpoint_that_cannot_be_reached_is_waited_for_and_pauses_the_batch(
-    cli: CommandLine,
+    cli: Commands, settings: Settings
 ) -> None:
-    cli.env["PROVIDER_PATIENCE"] = "0"
+    settings.PROVIDER_PATIENCE = 0
     cli.path("prompts.jsonl", GOOD)
     address = f"http://127.0.0.1:{closed_port()}/v1"
     ended = cli.process_batch("--base-url", address, "--model", "m")
@@ -187,7 +165,7 @@ def test_an_endpoint_that_cannot_be_reached_is_waited_for_and_pauses_the_batch(
     assert "--resume batch_" in how
 
 
-def test_an_endpoint_that_accepts_and_never_answers_fails_a_few_prompts(cli: CommandLine) -> None:
+def test_an_endpoint_that_accepts_and_never_answers_fails_a_few_prompts(cli: Commands) -> None:
     cli.path("prompts.jsonl", GOOD)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
@@ -199,22 +177,22 @@ def test_an_endpoint_that_accepts_and_never_answers_fails_a_few_prompts(cli: Com
     assert "no whole reply within 0.5 s" in ended.stderr
 
 
-def test_a_missing_column_names_those_that_are_there(cli: CommandLine) -> None:
+def test_a_missing_column_names_those_that_are_there(cli: Commands) -> None:
     cli.path("prompts.csv", "question,answer\nWhy?,Because\n")
     assert_refused(cli, cli.process_batch(name="prompts.csv"), "'prompt'", "'question'", "--column")
 
 
-def test_resume_takes_no_options_of_a_new_batch_and_no_unknown_id(cli: CommandLine) -> None:
+def test_resume_takes_no_options_of_a_new_batch_and_no_unknown_id(cli: Commands) -> None:
     ended = cli.process_batch("--resume", "batch_1", "--batch-size", "5", name=None)
     assert_refused(cli, ended, "--batch-size", "--resume")
     assert_refused(cli, cli.process_batch("--resume", "batch_1", name=None), "batch_1")
 
 
-def test_no_input_is_a_usage_error(cli: CommandLine) -> None:
+def test_no_input_is_a_usage_error(cli: Commands) -> None:
     assert_refused(cli, cli.process_batch(name=None), "file of prompts")
 
 
-def test_a_broken_schema_of_a_prompt_is_an_error_of_its_line(cli: CommandLine) -> None:
+def test_a_broken_schema_of_a_prompt_is_an_error_of_its_line(cli: Commands) -> None:
     broken = (
         '{"prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": 5}}}'
     )

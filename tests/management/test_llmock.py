@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx
 
+from tests.command_line import Commands, prompt_lines
 from tests.owned_process import OwnedProcess
-from tests.processes.bulk import prompt_lines
-from tests.processes.conftest import CommandLine
 from tests.scripted_server import closed_port
 from tests.waiting import wait_until
 
@@ -55,7 +54,7 @@ def judging(*options: str) -> Iterator[Judge]:
         yield judge
 
 
-def run_at(judge: Judge, cli: CommandLine) -> dict[str, Any]:
+def run_at(judge: Judge, cli: Commands) -> dict[str, Any]:
     """Its verdict on a run in which every prompt was answered."""
     cli.path("prompts.jsonl", prompt_lines(PROMPTS))
     options = ("--base-url", f"{judge.address}/v1", "--model", "gpt-4o-mini", "--json")
@@ -78,13 +77,13 @@ def rude_call(judge: Judge) -> int:
     return httpx.post(url, json=body, trust_env=False).status_code
 
 
-def test_it_finds_nothing_wrong_with_our_retries(cli: CommandLine) -> None:
+def test_it_finds_nothing_wrong_with_our_retries(cli: Commands) -> None:
     faults = ("--error-rate", "429=0.04", "--error-rate", "500=0.04", "--error-rate", "503=0.04")
     with judging(*faults) as judge:
         assert run_at(judge, cli)["faults_injected"] > 0
 
 
-def test_it_finds_nothing_wrong_with_how_we_keep_its_quota(cli: CommandLine) -> None:
+def test_it_finds_nothing_wrong_with_how_we_keep_its_quota(cli: Commands) -> None:
     with judging("--rpm", "60") as judge:
         verdict = run_at(judge, cli)
         assert verdict["attempts"] - verdict["calls"] <= 2 * WINDOW

@@ -1,0 +1,19 @@
+"""The command line in the process of the tests."""
+
+from pathlib import Path
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from simulator import SimulatedProvider
+from tests.command_line import CommandsHere
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, transactional_db: None, settings: Settings, simulator: SimulatedProvider
+) -> CommandsHere:
+    """`manage.py` over a folder of the test, and an empty database."""
+    settings.DATA_DIR = tmp_path / "var"
+    settings.DATA_DIR.mkdir()
+    return CommandsHere(tmp_path, simulator)
