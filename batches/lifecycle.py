@@ -20,6 +20,19 @@ class ChunkState(StrEnum):
     DONE = "done"
 
 
+class PauseKind(StrEnum):
+    """What a batch or a provider is paused for; `pause_reason` says it to people."""
+
+    AUTH = "auth"
+    QUOTA = "quota"
+    CONFIG = "config"
+    REQUEST = "request"
+    AWAY = "away"
+    BUDGET = "budget"
+    UNSTORABLE = "unstorable"
+    STAFF = "staff"
+
+
 TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
     BatchStatus.VALIDATING: frozenset(
         {BatchStatus.IN_PROGRESS, BatchStatus.FAILED, BatchStatus.CANCELLING}

@@ -18,7 +18,7 @@ from django.dispatch import receiver
 
 from batches.ending.finishing import finish_batch
 from batches.intake.reading import read_input, to_read
-from batches.lifecycle import BatchStatus
+from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch, Slot
 from batches.providers import breaker
 from batches.providers.configured import ProviderMisconfigured
@@ -94,7 +94,7 @@ def _run(batch_id: int, *, probing: bool = False) -> SliceReport:
         return run_slice(batch_id, stop=SHUTDOWN, limits=limits, probing=probing)
     except ProviderMisconfigured as error:
         provider_id = Batch.objects.values_list("provider_id", flat=True).get(pk=batch_id)
-        breaker.trip(provider_id, f"config: {error}")
+        breaker.trip(provider_id, PauseKind.CONFIG, f"config: {error}")
         logger.warning("Batch %d is paused: %s", batch_id, error)
     except Exception:
         logger.exception("Batch %d could not be worked on", batch_id)

@@ -16,7 +16,6 @@ from batches.actions.options import BatchOptions, stored_cost
 from batches.ending.finishing import fail_input, finish_batch
 from batches.ending.purging import purge
 from batches.engine.endpoints import rules_of
-from batches.engine.errors import FailureKind
 from batches.engine.prepare import strict_warnings
 from batches.engine.records import Usage
 from batches.engine.structured.asked import asked_schemas
@@ -26,7 +25,7 @@ from batches.files.files import BATCH
 from batches.inputs.prompt_files import LineError, NewPrompt
 from batches.intake.storing import LeaseLost, as_error, discard, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
-from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState
+from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState, PauseKind
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
 from batches.output.files import drop_outputs, make_outputs
@@ -34,8 +33,8 @@ from batches.tasks import ring, runners_of
 from batches.webhooks.deliveries import add_callback
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
-# How the reasons of pauses begin that are a batch's own, though it is a provider who refuses.
-OWN_REFUSALS = (f"{FailureKind.REQUEST}:", f"{FailureKind.AUTH}:")
+# Of pauses that are a batch's own, though it is a provider who refuses.
+OWN_REFUSALS = (PauseKind.REQUEST, PauseKind.AUTH)
 
 # Nobody waits for more prompts than these: a worker closes what is cancelled, and the sweeper
 # removes what is deleted.
@@ -210,11 +209,13 @@ def resume_batch(
     budget = {"max_cost": stored_cost(max_cost), "max_tokens_total": max_tokens_total}
     given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
     batch.refresh_from_db()
-    if batch.pause_reason.startswith(OWN_REFUSALS):
+    if batch.pause_kind in OWN_REFUSALS:
         given["trusts_refusals"] = True
     if not here:
         given["in_background"] = True
-    if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(pause_reason="", **given):
+    if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(
+        pause_kind="", pause_reason="", **given
+    ):
         batch.refresh_from_db()
         raise NotPossible(f"Cannot resume a batch with status '{batch.status}'.")
     batch.refresh_from_db()
@@ -259,6 +260,7 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False
             **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
             "failed": stays_failed.count() if kinds else 0,
             "expires_at": timezone.now() + window if window else None,
+            "pause_kind": "",
             "pause_reason": "",
             "in_background": not here,
             "report": None,

@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 
 from batches.actions.batches import ring_for
 from batches.errors import NotPossible
+from batches.lifecycle import PauseKind
 from batches.limits.rate_limits import UNREACHABLE, forget_limits
 from batches.models import Batch, Provider
 from batches.providers import breaker
@@ -15,7 +16,7 @@ from batches.providers.client import checked_base_url
 
 def pause_provider(provider: Provider, reason: str = "") -> None:
     """Send nothing more to a provider, until it is resumed; calls in flight are kept."""
-    breaker.pause(provider.pk, f"manual: {reason or 'paused by staff'}")
+    breaker.pause(provider.pk, PauseKind.STAFF, f"manual: {reason or 'paused by staff'}")
     provider.refresh_from_db()
 
 
@@ -93,6 +94,7 @@ def provider_draft(base_url: str, api_key_env: str) -> Provider:
         api_key_env=api_key_env,
         # Else what the database has for these is only there when it is stored.
         api_key_encrypted="",
+        pause_kind="",
         pause_reason="",
     )
 

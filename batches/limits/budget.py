@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 ZERO = Decimal(0)
-# How the reason of a pause begins that a larger budget ends.
-BUDGET_SPENT = "budget: "
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.lifecycle import BatchStatus, check_transition
-from batches.models.fields import choices, one_of, public_id
+from batches.models.fields import choices, one_of, pause_kind_field, public_id
 from batches.models.file import File
 from batches.models.provider import Provider
 from batches.models.work import Chunk, Slot
@@ -109,6 +109,7 @@ class Batch(models.Model):
     )
     # Why work stands still although the status is in_progress; empty while it does not.
     pause_reason = models.CharField(max_length=1000, blank=True)
+    pause_kind = pause_kind_field()
     errors = models.JSONField(default=list, blank=True, help_text="what validation found")
     warnings = models.JSONField(default=list, blank=True, help_text="what a provider may refuse")
     # How an answer is made to fit its schema, after it was taken as it came.
@@ -196,6 +197,11 @@ class Batch(models.Model):
     def standstill(self) -> str:
         """Why nothing is sent although it is in progress: its own reason or its provider's."""
         return self.pause_reason or self.provider.pause_reason
+
+    @property
+    def standstill_kind(self) -> str:
+        """The PauseKind of `standstill`; empty while there is none."""
+        return self.pause_kind if self.pause_reason else self.provider.pause_kind
 
 
 @receiver(pre_delete, sender=Batch)

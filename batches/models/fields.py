@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from batches.lifecycle import PauseKind
+
 
 def public_id(prefix: str) -> str:
     """An identifier that can be shown and cannot be guessed."""
@@ -21,6 +23,13 @@ def choices(values: Iterable[str]) -> list[tuple[str, str]]:
 
 def one_of(field: str, values: Iterable[str], name: str) -> models.CheckConstraint:
     return models.CheckConstraint(condition=Q((f"{field}__in", list(map(str, values)))), name=name)
+
+
+def pause_kind_field() -> "models.CharField[str, str]":
+    """Return the column for the kind of a pause; empty while nothing is paused."""
+    return models.CharField(
+        max_length=16, choices=choices(PauseKind), blank=True, db_default="", default=""
+    )
 
 
 def lease_end(seconds: float) -> Any:

@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from batches.engine.endpoints import ENDPOINTS, check_path
+from batches.models.fields import pause_kind_field
 
 MAX_EXTRA_ENDPOINTS = 100
 
@@ -79,6 +80,7 @@ class Provider(models.Model):
 
     # Why nothing is sent to it; empty while it is open.
     pause_reason = models.CharField(max_length=1000, blank=True, db_default="", editable=False)
+    pause_kind = pause_kind_field()
     paused_at = models.DateTimeField(null=True, editable=False)
     # When a single call may try whether it answers again; null if only staff may.
     probe_at = models.DateTimeField(null=True, editable=False)

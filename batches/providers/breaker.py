@@ -23,6 +23,7 @@ from batches.engine.errors import (
     RequestRefused,
     TargetAway,
 )
+from batches.lifecycle import PauseKind
 from batches.models import Batch, Outage, Provider
 
 FIRST_PROBE_S = 30.0
@@ -40,13 +41,20 @@ def is_fault_of_provider(error: ProviderError) -> bool:
     return isinstance(error, AuthError | QuotaError | EndpointUnusable | TargetAway)
 
 
+def pause_kind_of(error: ProviderError) -> PauseKind:
+    """Return the kind of the pause that an error asks for."""
+    of_error = {kind.value: kind for kind in PauseKind}
+    is_away = isinstance(error, TargetAway)
+    return PauseKind.AWAY if is_away else of_error.get(error.kind.value, PauseKind.AWAY)
+
+
 def shows_it_open(error: ProviderError) -> bool:
     """Whether an error shows that a provider takes the key and has money on the account."""
     of_batch = isinstance(error, ConfigError) and not is_fault_of_provider(error)
     return of_batch or isinstance(error, RequestRefused | RateLimited)
 
 
-def trip(provider_id: int, reason: str, *, suspect: int | None = None) -> bool:
+def trip(provider_id: int, kind: PauseKind, reason: str, *, suspect: int | None = None) -> bool:
     """Pause a provider, until a probe goes well; whether it was open before.
 
     `suspect` is the batch that may be at fault alone.
@@ -55,17 +63,23 @@ def trip(provider_id: int, reason: str, *, suspect: int | None = None) -> bool:
     reason = reason[:MAX_REASON_CHARS]
     this = Provider.objects.filter(pk=provider_id)
     tripped = this.filter(pause_reason="").update(
-        pause_reason=reason, paused_at=Now(), probe_at=first, probes=0, suspect=suspect
+        pause_kind=kind,
+        pause_reason=reason,
+        paused_at=Now(),
+        probe_at=first,
+        probes=0,
+        suspect=suspect,
     )
     if not tripped:
         # After a failed probe the newest reason holds; what staff wrote stays.
-        this.filter(probe_at__isnull=False).update(pause_reason=reason)
+        this.filter(probe_at__isnull=False).update(pause_kind=kind, pause_reason=reason)
     return bool(tripped)
 
 
-def pause(provider_id: int, reason: str) -> None:
+def pause(provider_id: int, kind: PauseKind, reason: str) -> None:
     """Pause a provider until staff resume it."""
     Provider.objects.filter(pk=provider_id).update(
+        pause_kind=kind,
         pause_reason=reason[:MAX_REASON_CHARS],
         paused_at=Now(),
         probe_at=None,
@@ -79,7 +93,9 @@ def reset(provider_id: int, *, paused_by_staff: bool = True) -> bool:
     paused = Provider.objects.filter(pk=provider_id).exclude(pause_reason="")
     if not paused_by_staff:
         paused = paused.exclude(probe_at=None)
-    opened = paused.update(pause_reason="", paused_at=None, probe_at=None, probes=0, suspect=None)
+    opened = paused.update(
+        pause_kind="", pause_reason="", paused_at=None, probe_at=None, probes=0, suspect=None
+    )
     if opened:
         # What it did before it was paused says nothing of now.
         Outage.objects.filter(provider=provider_id).delete()
@@ -98,7 +114,7 @@ def answered_probe(batch: Batch) -> bool:
         return False
     if provider.suspect_id is not None and provider.suspect_id != batch.pk:
         suspect = Batch.objects.in_time().filter(pk=provider.suspect_id, pause_reason="")
-        suspect.update(pause_reason=provider.pause_reason)
+        suspect.update(pause_kind=provider.pause_kind, pause_reason=provider.pause_reason)
     return True
 
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 from django.conf import settings
 
 from batches.engine.records import Exchange, Usage
-from batches.limits.budget import BUDGET_SPENT, ZERO, Budget
+from batches.lifecycle import PauseKind
+from batches.limits.budget import ZERO, Budget
 from batches.limits.governor import Governor, share_of
 from batches.limits.prices import price_list_of
 from batches.limits.rate_limits import limits_at, per_minute
@@ -42,7 +43,7 @@ class FairShare:
         size, most = self._batch.batch_size, around.max_in_flight
         self.governor.limit_to(share_of(size, most, around.runners, around.rank))
         self._budget.look(around.spent, mine=around.mine, runners=around.batch_runners)
-        return f"{BUDGET_SPENT}{self._budget.reason}" if self._budget.reason else ""
+        return f"{PauseKind.BUDGET}: {self._budget.reason}" if self._budget.reason else ""
 
     def costs(self, exchanges: Sequence[Exchange]) -> dict[int, Decimal]:
         """What each exchange has cost in dollars, by the index of its prompt."""

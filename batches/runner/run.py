@@ -12,6 +12,7 @@ from asgiref.sync import async_to_sync
 from batches.ending.finishing import finish_batch
 from batches.ending.summary import summarise
 from batches.engine.errors import ProviderError
+from batches.lifecycle import PauseKind
 from batches.models import Batch
 from batches.providers import breaker
 from batches.runner.batch_slice import BatchSlice
@@ -84,7 +85,7 @@ def run_slice(
     finally:
         leave_slot(slot)
     if work.over_budget:
-        store.pause(work.over_budget)
+        store.pause(PauseKind.BUDGET, work.over_budget)
     reopened = work.probed_well and breaker.answered_probe(batch)
     ended = finish_batch(batch_id)
     if ended:

@@ -34,7 +34,7 @@ from batches.leases.chunks import (
     release_slot,
 )
 from batches.leases.waiting import WaitingNow
-from batches.lifecycle import BatchStatus
+from batches.lifecycle import BatchStatus, PauseKind
 from batches.limits.budget import Spent
 from batches.limits.governor import rank_of
 from batches.models import Batch, Chunk, Prompt, Provider, Slot, WebhookDelivery
@@ -291,12 +291,12 @@ class SliceStore:
         )
         return self.surroundings
 
-    def pause(self, reason: str) -> None:
+    def pause(self, kind: PauseKind, reason: str) -> None:
         """Pause the batch, unless it is paused or there is nothing left to do."""
         unfinished = Chunk.objects.unfinished().filter(batch=OuterRef("pk"))
         this = Batch.objects.filter(pk=self._batch.pk, status=BatchStatus.IN_PROGRESS)
         this.filter(Exists(unfinished), pause_reason="").update(
-            pause_reason=short_text(Batch, "pause_reason", reason)
+            pause_kind=kind, pause_reason=short_text(Batch, "pause_reason", reason)
         )
 
     def pause_refused(self, reason: str) -> None:
@@ -306,21 +306,23 @@ class SliceStore:
         logger.error("%s is paused: %s", self._batch, reason)
         try:
             with transaction.atomic():
-                self.pause(reason)
+                self.pause(PauseKind.UNSTORABLE, reason)
         except Error as error:
             if is_absent(error):
                 raise
-            breaker.pause(self._batch.provider_id, f"{self._batch}: {reason}")
+            reason = f"{self._batch}: {reason}"
+            breaker.pause(self._batch.provider_id, PauseKind.UNSTORABLE, reason)
 
     def pause_for(self, error: ProviderError) -> None:
         """Pause what an error tells is at fault: the provider, or the batch alone."""
+        kind = breaker.pause_kind_of(error)
         reason = f"{error.kind}: {error.message}"
         if breaker.is_fault_of_provider(error):
             # A 403 may yet turn out to be the batch's own, and so may a model that is away.
             suspect = self._batch.pk if isinstance(error, AccessRefused | TargetAway) else None
-            breaker.trip(self._batch.provider_id, reason, suspect=suspect)
+            breaker.trip(self._batch.provider_id, kind, reason, suspect=suspect)
         else:
-            self.pause(reason)
+            self.pause(kind, reason)
         logger.warning("%s is paused: %s", self._batch, reason)
 
     def save_announced(self) -> None:

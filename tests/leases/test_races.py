@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from batches.leases.chunks import Lease, claim_chunk, claim_slot
+from batches.lifecycle import PauseKind
 from batches.models import Batch, Chunk, Provider, Result
 from batches.providers import breaker
 from batches.runner.results import Activity, ChunkOutcomes, Clock, store_outcomes
@@ -132,7 +133,7 @@ def test_of_many_who_want_a_slot_as_many_get_one_as_there_are(provider: Provider
 
 def test_of_many_who_would_probe_a_paused_provider_one_does(provider: Provider) -> None:
     batch = batch_of(provider, 2)
-    breaker.trip(provider.pk, "auth: HTTP 401")
+    breaker.trip(provider.pk, PauseKind.AUTH, "auth: HTTP 401")
     Provider.objects.update(probe_at=timezone.now() - timedelta(seconds=1))
     threads = [InThread(lambda: breaker.claim_probe(batch.pk)) for _ in range(8)]
     assert sorted(thread.result() for thread in threads) == [False] * 7 + [True]

@@ -1,7 +1,9 @@
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
-from django.db import IntegrityError, models, transaction
+from django.apps import apps
+from django.db import IntegrityError, connection, models, transaction
 from django.utils import timezone
 
 from batches.lifecycle import BatchStatus
@@ -121,3 +123,24 @@ def test_public_ids_cannot_be_guessed(provider: Provider) -> None:
     ids = {batch_of(provider, 1).public_id for _ in range(20)}
     assert len(ids) == 20
     assert all(len(name) == len("batch_") + 32 for name in ids)
+
+
+REASONS = {
+    "": "",
+    "auth: HTTP 401": "auth",
+    "budget: max_cost of $1 is spent": "budget",
+    "manual: the bill": "staff",
+    "network: no answer for 900 s": "away",
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_what_an_older_version_has_paused_is_given_a_kind(provider: Provider, reason: str) -> None:
+    batch = batch_of(provider, 1)
+    Batch.objects.update(pause_reason=reason)
+    Provider.objects.update(pause_reason=reason)
+    migration = import_module("batches.migrations.0018_pause_kind")
+    migration.give_kinds(apps, connection.schema_editor())
+    batch.refresh_from_db()
+    assert batch.pause_kind == batch.provider.pause_kind == REASONS[reason]
+    assert batch.standstill_kind == REASONS[reason]

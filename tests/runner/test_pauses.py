@@ -12,6 +12,7 @@ from batches.actions import providers as provider_actions
 from batches.engine.prepare import with_response_schema
 from batches.engine.refusals import FORBIDDEN_TO_PAUSE
 from batches.leases.chunks import CRASHES_TO_QUARANTINE
+from batches.lifecycle import PauseKind
 from batches.models import Batch, Chunk, Provider, Result
 from batches.providers import breaker
 from batches.runner.run import run_slice
@@ -152,7 +153,7 @@ def test_nothing_probes_a_provider_that_staff_have_paused(
     make_probe_due(provider)
     assert breaker.batches_to_probe() == []
     assert not probe(batch)
-    assert not breaker.trip(provider.pk, "auth: a call that was in flight")
+    assert not breaker.trip(provider.pk, PauseKind.AUTH, "auth: a call that was in flight")
     provider.refresh_from_db()
     assert provider.pause_reason == "manual: the bill"
     assert run_slice(batch.pk).pause_reason == "manual: the bill"
@@ -201,7 +202,7 @@ def test_a_probe_shows_a_provider_open_though_it_refuses_the_prompt(
     provider: Provider, simulator: SimulatedProvider
 ) -> None:
     batch = batch_of(provider, ["[simulate: status=400]"])
-    assert breaker.trip(provider.pk, "auth: the key was refused")
+    assert breaker.trip(provider.pk, PauseKind.AUTH, "auth: the key was refused")
     make_probe_due(provider)
     assert probe(batch)
     provider.refresh_from_db()
@@ -214,7 +215,7 @@ def test_a_batch_whose_chunks_are_all_in_quarantine_can_probe(
 ) -> None:
     batch = batch_of(provider, 4, batch_size=2)
     Chunk.objects.filter(batch=batch).update(crashes=CRASHES_TO_QUARANTINE)
-    assert breaker.trip(provider.pk, "auth: the key was refused")
+    assert breaker.trip(provider.pk, PauseKind.AUTH, "auth: the key was refused")
     make_probe_due(provider)
     assert probe(batch)
     assert simulator.calls.total() == 1
@@ -226,7 +227,7 @@ def test_a_batch_whose_chunks_are_all_in_quarantine_can_probe(
 def test_each_probe_is_of_another_batch(provider: Provider, simulator: SimulatedProvider) -> None:
     simulator.behaviour = Behaviour(fail_from=1, fail_status=401)
     batches = [batch_of(provider, 2) for _ in range(3)]
-    assert breaker.trip(provider.pk, "auth: the key was refused")
+    assert breaker.trip(provider.pk, PauseKind.AUTH, "auth: the key was refused")
     probed = []
     for _ in range(4):
         make_probe_due(provider)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from batches.engine.errors import FailureKind
-from batches.limits.budget import BUDGET_SPENT
+from batches.lifecycle import PauseKind
 from batches.management.bulk.console import ProgressDisplay
 from batches.management.bulk.interrupts import handled_by, leave
 from batches.management.bulk.limit_options import in_flags
@@ -42,9 +41,9 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
 
 def how_to_resume(batch: Batch) -> str:
     batch.refresh_from_db()
-    if batch.standstill.startswith(f"{FailureKind.AUTH}:") and not has_key(batch.provider):
+    if batch.standstill_kind == PauseKind.AUTH and not has_key(batch.provider):
         return "It was called without a key: start again with --api-key-env."
-    return f"{resume_hint(batch)}{remedy(batch.standstill)}"
+    return f"{resume_hint(batch)}{remedy(batch.standstill_kind)}"
 
 
 def has_key(provider: Provider) -> bool:
@@ -52,11 +51,11 @@ def has_key(provider: Provider) -> bool:
     return bool(provider.api_key_env or provider.api_key_encrypted)
 
 
-def remedy(pause_reason: str) -> str:
-    """What else a batch needs that is paused for this reason."""
-    if pause_reason.startswith(BUDGET_SPENT):
+def remedy(pause_kind: str) -> str:
+    """Return what a batch needs besides, by the kind of its pause."""
+    if pause_kind == PauseKind.BUDGET:
         return " and a larger --max-cost or --max-tokens-total"
-    if pause_reason.startswith(f"{FailureKind.CONFIG}:"):
+    if pause_kind == PauseKind.CONFIG:
         return "\nIf the name is wrong, start anew with another --model or --base-url."
     return ""
 
