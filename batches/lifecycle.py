@@ -49,6 +49,14 @@ TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
     BatchStatus.FAILED: frozenset(),
 }
 
+CHUNK_TRANSITIONS: dict[ChunkState, frozenset[ChunkState]] = {
+    # A batch that ends early closes the chunks that no runner has leased.
+    ChunkState.READY: frozenset({ChunkState.LEASED, ChunkState.DONE}),
+    # From leased to leased when the lease has run out and another runner claims the chunk.
+    ChunkState.LEASED: frozenset({ChunkState.LEASED, ChunkState.READY, ChunkState.DONE}),
+    ChunkState.DONE: frozenset({ChunkState.READY}),
+}
+
 # A batch in one of these changes no more by itself.
 TERMINAL = frozenset(
     {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}

@@ -25,7 +25,8 @@ from batches.files.files import BATCH
 from batches.inputs.prompt_files import LineError, NewPrompt
 from batches.intake.storing import LeaseLost, as_error, discard, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
-from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, ChunkState, PauseKind
+from batches.leases.chunks import begin_again
+from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
 from batches.output.files import drop_outputs, make_outputs
@@ -273,7 +274,7 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False
             raise NotPossible(f"Cannot retry a batch with status '{batch.status}'.")
         lo = F("index") - F("index") % batch.batch_size
         chunks = batch.chunks.filter(lo__in=again.annotate(lo=lo).values("lo"))
-        chunks.update(state=ChunkState.READY, crashes=0, suspect=None, suspect_crashes=0)
+        begin_again(chunks)
         again._raw_delete(again.db)
         make_outputs(batch)
     batch.refresh_from_db()

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 
 from batches.ending.report import Report, make_report
 from batches.engine.errors import FailureKind
 from batches.leases.batches import BatchLease, claim_batch, hold_batch, leased, release_batch
-from batches.lifecycle import RETRYABLE, BatchStatus, ChunkState
+from batches.leases.chunks import close_unheld
+from batches.lifecycle import RETRYABLE, BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
 from batches.output.files import close_outputs
 from batches.webhooks.deliveries import end_batch
@@ -126,22 +127,11 @@ def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:
     long as their batch is over: it may have ended, and been retried, meanwhile."""
     while True:
         with transaction.atomic():
-            chunks = list(
-                Chunk.objects.claimable()
-                .filter(batch__in=over)
-                .order_by("lo")
-                .select_for_update(skip_locked=True, of=("self",))
-                .values_list("pk", "batch_id", "lease_token", "lo", "hi")[:CHUNKS_AT_ONCE]
-            )
-            if not chunks:
-                return
-            for pk, batch_id, token, lo, hi in chunks:
-                # The token grows as with any claim: a runner that was thought gone is fenced off.
-                closed = Chunk.objects.filter(pk=pk, lease_token=token).update(
-                    state=ChunkState.DONE, lease_expires_at=None, lease_token=F("lease_token") + 1
-                )
-                if closed:
-                    _close_prompts(batch_id, lo, hi, kind)
+            closed = close_unheld(over, most=CHUNKS_AT_ONCE)
+            for chunk in closed:
+                _close_prompts(chunk.batch_id, chunk.lo, chunk.hi, kind)
+        if not closed:
+            return
 
 
 def _close_prompts(batch_id: int, lo: int, hi: int, kind: FailureKind) -> None:

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from batches.lifecycle import ChunkState
-from batches.models import Batch, Chunk, ChunkQuerySet, Slot, lease_end
+from batches.models import Batch, BatchQuerySet, Chunk, ChunkQuerySet, Slot, lease_end
 
 # A chunk that has lost so many runners is run one prompt at a time.
 CRASHES_TO_QUARANTINE = 2
@@ -122,6 +122,41 @@ def is_done(lease: Lease) -> bool:
 def reopen(lease: Lease) -> None:
     """Take back that a chunk is done: it is claimable again."""
     _done(lease).update(state=ChunkState.READY)
+
+
+def begin_again(chunks: ChunkQuerySet) -> None:
+    """Make chunks of an ended batch claimable again, as if none had lost a runner."""
+    chunks.update(state=ChunkState.READY, crashes=0, suspect=None, suspect_crashes=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedChunk:
+    """A chunk that no runner can claim any more, and its prompts from `lo` up to before `hi`."""
+
+    batch_id: int
+    lo: int
+    hi: int
+
+
+def close_unheld(batches: BatchQuerySet, *, most: int) -> list[ClosedChunk]:
+    """Mark up to `most` unleased chunks of these batches done; return what was closed.
+
+    Call it in a transaction. The token grows as with any claim, so that a runner whose lease has
+    run out stores nothing more.
+    """
+    chunks = (
+        Chunk.objects.claimable()
+        .filter(batch__in=batches)
+        .order_by("lo")
+        .select_for_update(skip_locked=True, of=("self",))[:most]
+    )
+    return [
+        ClosedChunk(chunk.batch_id, chunk.lo, chunk.hi)
+        for chunk in chunks
+        if Chunk.objects.filter(pk=chunk.pk, lease_token=chunk.lease_token).update(
+            state=ChunkState.DONE, lease_expires_at=None, lease_token=F("lease_token") + 1
+        )
+    ]
 
 
 def _done(lease: Lease) -> ChunkQuerySet:
