@@ -10,8 +10,8 @@ EXIT_USAGE = 2
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
-        from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
-        from django.core.management import execute_from_command_line  # noqa: PLC0415
+        from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415 - imported only where it is needed, since it takes long
+        from django.core.management import execute_from_command_line  # noqa: PLC0415 - imported only where it is needed, since it takes long
     except ImportError as error:
         sys.exit(f"{error}. Run `make install`, then use .venv/bin/python.")
     try:

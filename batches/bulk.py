@@ -46,7 +46,7 @@ def _insert_many(table: str, columns: Sequence[str], rows: Iterable[Row]) -> Non
             values = ", ".join([one] * len(some))
             flat = [value for row in some for value in row]
             # The table and the columns are our own names; every value is a variable.
-            cursor.execute(f"INSERT INTO {table} ({names}) VALUES {values}", flat)  # noqa: S608
+            cursor.execute(f"INSERT INTO {table} ({names}) VALUES {values}", flat)  # noqa: S608 - the names are our own
 
 
 def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -10,10 +10,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
 
 # What follows needs Django to be set up.
-from django.conf import settings  # noqa: E402
+from django.conf import settings
 
-from batches.api.http.body_limit import BodyLimit  # noqa: E402
-from batches.api.http.handler import Handler  # noqa: E402
+from batches.api.http.body_limit import BodyLimit
+from batches.api.http.handler import Handler
 
 # Django keeps the bodies of requests in temporary files, which are better not in memory, as the
 # system's folder for them may be.

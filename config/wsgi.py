@@ -9,6 +9,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
 
 # What follows needs Django to be set up.
-from batches.api.http.handler import WsgiHandler  # noqa: E402
+from batches.api.http.handler import WsgiHandler
 
 application = WsgiHandler()

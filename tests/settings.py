@@ -7,7 +7,7 @@ import tempfile
 
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="threephase-tests-")
 
-from config.settings import *  # noqa: F403
+from config.settings import *  # noqa: F403 - all settings, changed below
 from config.settings import DATA_DIR, DATABASES
 
 atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)

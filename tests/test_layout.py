@@ -13,6 +13,8 @@ MOST_MODULES = 16
 PACKAGES = sorted(
     init.parent for init in ROOT.glob("batches/**/__init__.py") if init.parent.name != "migrations"
 )
+TOPS = ("batches", "benchmarks", "config", "examples", "simulator", "tests")
+EXCEPTION = re.compile(r"# (?:noqa: [A-Z0-9]+|type: ignore\[[\w, -]+\])\s*$")
 NO_LOGIC = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign)
 
 
@@ -34,3 +36,14 @@ def test_a_package_is_small_and_its_init_holds_no_logic(package: Path) -> None:
 def test_a_reader_is_told_where_to_change_fifteen_things_or_more() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text().split("## Where do I change")[1]
     assert len(re.findall(r"^\| .*\]\(batches/", table, re.MULTILINE)) >= 15
+
+
+def test_every_exception_from_a_rule_has_a_reason() -> None:
+    sources = [*ROOT.glob("*.py"), *(p for top in TOPS for p in ROOT.glob(f"{top}/**/*.py"))]
+    without = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sources
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if EXCEPTION.search(line)
+    ]
+    assert without == []

@@ -1,4 +1,7 @@
-"""What a user may ask for. Every entry point calls these functions and nothing below them."""
+"""What a user may do with batches: create, resume, cancel, retry, delete.
+
+The API, the admin and the commands call these functions to change a batch.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass

@@ -101,7 +101,7 @@ def with_what_all_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """The OpenAPI description of the API. Made once: it takes a while."""
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # of a library
-    made: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
+    made: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]  # untyped there
     return made
 
 

@@ -140,7 +140,7 @@ def _close_prompts(batch_id: int, lo: int, hi: int, kind: FailureKind) -> None:
     with connection.cursor() as cursor:
         # In the database, since there may be a million. All names are our own.
         cursor.execute(
-            f"INSERT INTO {results} (prompt_id, batch_id, {index}, status, kind, code, message, "  # noqa: S608
+            f"INSERT INTO {results} (prompt_id, batch_id, {index}, status, kind, code, message, "  # noqa: S608 - the names are our own
             f"request_id, finish_reason, input_tokens, output_tokens, calls, elapsed_s, done_at) "
             f"SELECT p.id, p.batch_id, p.{index}, 'failed', %s, %s, %s, '', '', 0, 0, 0, 0.0, "
             f"CURRENT_TIMESTAMP FROM {prompts} p LEFT JOIN {results} r ON r.prompt_id = p.id "

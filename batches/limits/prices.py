@@ -90,8 +90,8 @@ def _published_prices(base_url: str, model: str) -> Prices | None:
     if _is_own_machine(base_url):
         return None
     # Imported when it is first needed: it takes a third of a second.
-    from genai_prices import Usage as PricedUsage  # noqa: PLC0415
-    from genai_prices import calc_price  # noqa: PLC0415
+    from genai_prices import Usage as PricedUsage  # noqa: PLC0415 - imported only where it is needed, since it takes long
+    from genai_prices import calc_price  # noqa: PLC0415 - imported only where it is needed, since it takes long
 
     try:
         prices = [

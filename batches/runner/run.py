@@ -1,6 +1,7 @@
-"""Work on a batch. This is the only place where sync and async meet: the event loop of a slice has
-a thread of its own, and all database work is done in the thread that called `run_slice`, over its
-one connection.
+"""Run a slice of a batch: the event loop and the thread of the database meet here.
+
+The event loop of a slice has a thread of its own. Its database work is done in the thread that
+called `run_slice`, over the one connection of that thread.
 """
 
 import logging

@@ -194,8 +194,8 @@ def test_an_input_that_is_refused_leaves_nothing(provider: Provider) -> None:
 def test_turns_go_by_priority_and_then_to_who_has_fewest_runners(
     provider: Provider, django_user_model: type
 ) -> None:
-    greedy = django_user_model.objects.create(username="greedy")  # type: ignore[attr-defined]
-    modest = django_user_model.objects.create(username="modest")  # type: ignore[attr-defined]
+    greedy = django_user_model.objects.create(username="greedy")  # type: ignore[attr-defined]  # the manager of users
+    modest = django_user_model.objects.create(username="modest")  # type: ignore[attr-defined]  # the manager of users
     running, second, third, urgent = (
         batch_of(provider, 4, batch_size=1, parallelism=2) for _ in range(4)
     )

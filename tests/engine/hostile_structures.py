@@ -208,9 +208,9 @@ def compiled(schema: Any, value: Any) -> str:
 def main() -> None:
     sys.setrecursionlimit(1000)
     for name, schema, value in schemas():
-        print(json.dumps([name, compiled(schema, value)]), flush=True)  # noqa: T201
+        print(json.dumps([name, compiled(schema, value)]), flush=True)
     for name, answer in answers():
-        print(json.dumps([name, judged(answer)]), flush=True)  # noqa: T201
+        print(json.dumps([name, judged(answer)]), flush=True)
 
 
 if __name__ == "__main__":

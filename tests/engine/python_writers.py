@@ -98,7 +98,7 @@ class Old(pydantic.v1.BaseModel):
     colour: Colour = Colour.RED
     level: Literal["low", "high"]
     note: str | None
-    short: pydantic.v1.constr(min_length=1, regex="^a") = "a"  # type: ignore[valid-type]
+    short: pydantic.v1.constr(min_length=1, regex="^a") = "a"  # type: ignore[valid-type]  # as version 1 has it
 
 
 class OldTree(pydantic.v1.BaseModel):

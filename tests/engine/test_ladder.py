@@ -228,7 +228,7 @@ def test_arguments_of_other_tools_are_kept_as_they_came() -> None:
 
 
 def test_an_answer_that_calls_a_tool_need_not_fit_the_schema_of_the_answer() -> None:
-    assert calling(TEXT, response_model=response_model(False)).fault is None  # noqa: FBT003
+    assert calling(TEXT, response_model=response_model(False)).fault is None  # noqa: FBT003 - what is tested
 
 
 def test_tools_that_are_not_called_ask_for_nothing() -> None:

@@ -44,7 +44,7 @@ RIGHT_ONE = [
     f"```json\n{OTHER}\n```\n\n```json\n{TEXT}\n```",
     f"Here is the format: {OTHER}\nHere is the JSON: {TEXT}",
     f"Input: {OTHER}\nOutput: {TEXT}",
-    f"例如 {OTHER}。\n最终答案：{TEXT}",  # noqa: RUF001
+    f"例如 {OTHER}。\n最终答案：{TEXT}",  # noqa: RUF001 - the characters of other scripts are meant
     f"Entwurf: {OTHER}\nEndgültige Antwort: {TEXT}",
     f"1. {OTHER} was wrong\n2. so:\n\n{TEXT}\n",
     # The schema itself, or what the prompt had, before the answer.
@@ -145,7 +145,7 @@ EXAMPLES_ALONE = [
     f"As a template:\n{FENCED}",
     f"For example, {TEXT} or, for example, {OTHER}.",
     f"The answer is not {TEXT}.",
-    f"无法回答。格式示例：{TEXT}",  # noqa: RUF001
+    f"无法回答。格式示例：{TEXT}",  # noqa: RUF001 - the characters of other scripts are meant
     f"Ohne den Text geht es nicht. Beispiel: {TEXT}",
 ]
 
@@ -253,7 +253,7 @@ TURNS = [
         "<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|USER_TOKEN|>{}<|END_OF_TURN_TOKEN|>"
         "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>"
     ),
-    "<｜end▁of▁sentence｜><｜User｜>{}<｜Assistant｜>",  # noqa: RUF001
+    "<｜end▁of▁sentence｜><｜User｜>{}<｜Assistant｜>",  # noqa: RUF001 - the characters of other scripts are meant
     "<|im_end|><|im_user|>user<|im_middle|>{}<|im_end|><|im_assistant|>assistant<|im_middle|>",
     (
         "<|end_of_text|>\n<|start_of_role|>user<|end_of_role|>{}<|end_of_text|>\n"
@@ -346,7 +346,7 @@ THOUGHTS = [
     "◁think▷{}◁/think▷",
     "<|begin_of_thought|>{}<|end_of_thought|><|begin_of_solution|>",
     "<|START_THINKING|>{}<|END_THINKING|><|START_RESPONSE|>",
-    "<｜begin▁of▁think｜>{}<｜end▁of▁think｜>",  # noqa: RUF001
+    "<｜begin▁of▁think｜>{}<｜end▁of▁think｜>",  # noqa: RUF001 - the characters of other scripts are meant
     "<unused94>thought\n{}<unused95>",
     "<|channel>thought\n{}<channel|>",
     "<|inner_prefix|>{}<|inner_suffix|>",

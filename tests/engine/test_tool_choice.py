@@ -195,7 +195,7 @@ def test_what_was_cut_before_its_call_is_not_asked_for_again(
 
 @BOTH
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_demanded_call_whose_arguments_are_cut_is_cut(endpoint: str, strict: bool) -> None:  # noqa: FBT001
+def test_a_demanded_call_whose_arguments_are_cut_is_cut(endpoint: str, strict: bool) -> None:  # noqa: FBT001 - a case of the table
     demanded = asked(endpoint, tools=tools(endpoint, "weather", strict=strict), tool_choice="any")
     assert kind_of(answered(demanded, "weather", arguments='{"city": "U')) is FailureKind.TRUNCATED
     assert answered(demanded, "weather").fault is None

@@ -74,7 +74,7 @@ class Everything(BaseModel):
         ),
         (
             {"text": "abcdef"},
-            "Invalid value for 'text': the string 'abcdef' of 6 characters. "  # noqa: ISC004
+            "Invalid value for 'text': the string 'abcdef' of 6 characters. "  # noqa: ISC004 - one string
             "Expected a string of at most 5 characters.",
         ),
         ({"number": 0}, "Invalid value for 'number': 0. Expected a number above 0.0."),

@@ -48,10 +48,10 @@ def of_requests(
     announced, rpm = known.pop("announced"), known.pop("rpm")
 
     def provider() -> LimitedProvider:
-        made = LimitedProvider(bucket(rate, size, announced=announced), latency_s=LATENCY_S)  # type: ignore[arg-type]
-        return replace(made, **known)  # type: ignore[arg-type]
+        made = LimitedProvider(bucket(rate, size, announced=announced), latency_s=LATENCY_S)  # type: ignore[arg-type]  # given by name
+        return replace(made, **known)  # type: ignore[arg-type]  # given by name
 
-    return Row(provider, prompts, refused, used, rate, size, rpm=rpm)  # type: ignore[arg-type]
+    return Row(provider, prompts, refused, used, rate, size, rpm=rpm)  # type: ignore[arg-type]  # given by name
 
 
 def of_windows(

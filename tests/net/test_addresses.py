@@ -24,7 +24,7 @@ PUBLIC = [
 ]
 NOT_PUBLIC = {
     "loopback": ["127.0.0.1", "127.255.255.255", "127.0.1.1", "::1"],
-    "this host": ["0.0.0.0", "0.1.2.3", "::"],  # noqa: S104
+    "this host": ["0.0.0.0", "0.1.2.3", "::"],
     "private": ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.0.1", "fc00::1", "fd12::1"],
     "link-local": ["169.254.0.1", "fe80::1", "febf::1", "fe80::1%eth0"],
     "metadata of a cloud": ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192"],
@@ -55,7 +55,7 @@ def test_an_address_that_is_not_public_may_not_be_called(address: str) -> None:
 
 
 v4 = st.ip_addresses(v=4) | st.sampled_from(
-    [ipaddress.IPv4Address(a) for a in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0")]  # noqa: S104
+    [ipaddress.IPv4Address(a) for a in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0")]
 )
 CARRIERS = ("::ffff:0:0", "::", "64:ff9b::")
 

@@ -138,7 +138,7 @@ def serving_empty(migrated_folder: Path, folder: Path) -> Iterator[ApiServer]:
     }
     with serving(env) as server:
         yield server
-        print(server.process.end_of_output)  # noqa: T201 - pytest shows it with a failure
+        print(server.process.end_of_output)
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +159,7 @@ def api_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiStack]:
         (folder / "run").mkdir()
         with api_stack_on(shared, folder / "run") as stack:
             yield stack
-            print(stack.server.process.end_of_output)  # noqa: T201 - pytest shows it with a failure
+            print(stack.server.process.end_of_output)
             stack.stack.show_output()
 
 

@@ -14,16 +14,16 @@ import django
 
 django.setup()
 
-from batches import runner  # noqa: E402
-from batches.engine import execute  # noqa: E402
-from batches.providers.client import ProviderClient  # noqa: E402
-from batches.runner import (  # noqa: E402
+from batches import runner
+from batches.engine import execute
+from batches.providers.client import ProviderClient
+from batches.runner import (
     batch_slice,
     preparing,
     results,
     store,
 )
-from config.celery import app  # noqa: E402 - after the set-up
+from config.celery import app
 
 # point: where the function is, its name, and whether the worker ends after it or before it
 POINTS: dict[str, tuple[Any, str, bool]] = {

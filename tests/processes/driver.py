@@ -17,22 +17,22 @@ import django
 
 django.setup()
 
-from django.contrib.auth.models import User  # noqa: E402
-from django.core.files import File as Opened  # noqa: E402
-from django.db import close_old_connections  # noqa: E402 - after the set-up
-from django.db.models import Max  # noqa: E402
-from django.db.models.functions import Now  # noqa: E402
-from django.test import Client  # noqa: E402
+from django.contrib.auth.models import User
+from django.core.files import File as Opened
+from django.db import close_old_connections
+from django.db.models import Max
+from django.db.models.functions import Now
+from django.test import Client
 
-from batches import tasks  # noqa: E402
-from batches.actions import batches as batch_actions  # noqa: E402
-from batches.actions import providers as provider_actions  # noqa: E402
-from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Slot, Worker  # noqa: E402
-from batches.secrets.tokens import create_token  # noqa: E402
-from batches.workers.sweeper import sweep as sweep_once  # noqa: E402
-from tests.admin.hostile import make_hostile  # noqa: E402
-from tests.checker import check_batch  # noqa: E402
-from tests.makers import batch_of, options  # noqa: E402
+from batches import tasks
+from batches.actions import batches as batch_actions
+from batches.actions import providers as provider_actions
+from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Slot, Worker
+from batches.secrets.tokens import create_token
+from batches.workers.sweeper import sweep as sweep_once
+from tests.admin.hostile import make_hostile
+from tests.checker import check_batch
+from tests.makers import batch_of, options
 
 
 def create(base_url: str, texts: list[str], options: dict[str, Any]) -> int:
@@ -238,7 +238,7 @@ def answer(line: str) -> dict[str, Any]:
 
 def serve(lines: Iterable[str]) -> None:
     for line in lines:
-        print(json.dumps(answer(line)), flush=True)  # noqa: T201 - it is the protocol
+        print(json.dumps(answer(line)), flush=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main(port: int) -> None:
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 1
     server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)  # noqa: T201
+    print(server.listening_address, flush=True)
     signal.pause()
 
 

@@ -252,8 +252,8 @@ class Stack:
             if process.output:
                 command = process.popen.args
                 assert isinstance(command, Sequence)
-                print(f"--- {' '.join(map(str, command[1:]))}: {process.popen.returncode}")  # noqa: T201
-                print(process.end_of_output)  # noqa: T201
+                print(f"--- {' '.join(map(str, command[1:]))}: {process.popen.returncode}")
+                print(process.end_of_output)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ LOOPBACK_HOSTS = [
     "0x7f.1",
     "0177.0.0.1",
     "0",
-    "0.0.0.0",  # noqa: S104 - a way to reach this machine
+    "0.0.0.0",
     "[::ffff:127.0.0.1]",
     "[::ffff:7f00:1]",
     "[::ffff:0:127.0.0.1]",

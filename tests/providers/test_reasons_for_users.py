@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 # Each leads to this machine, and is not called.
 HOSTS = ["localhost", "LocalHost"]
-ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0")  # noqa: S104
+ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0")
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        charset = request._request.content_params.get("charset", "utf-8")  # type: ignore[union-attr]
+        charset = request._request.content_params.get("charset", "utf-8")  # type: ignore[union-attr]  # set by then
         if charset.strip().lower() not in CHARSETS:
             message = f"A body must be in UTF-8, not in {charset!r}."
             raise ApiError(415, message, code=CODES[415])

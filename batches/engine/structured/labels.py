@@ -74,7 +74,7 @@ _LABELS = {
     "final": Label.FINAL,
 }
 _FENCE_BEFORE = re.compile(r"(?:```|~~~)\w*\s*\Z")
-_SENTENCE_END = re.compile(r"(?<!e\.g)[.!?]\s|[。！？]")  # noqa: RUF001
+_SENTENCE_END = re.compile(r"(?<!e\.g)[.!?]\s|[。！？]")  # noqa: RUF001 - the characters of other scripts are meant
 # "Here is the data in the requested format" says that this is the answer.
 _IN_FORMAT = re.compile(
     r"\b(?:here(?:['\u2019]s| is| are)|below is|sure|certainly|extracted"

@@ -81,7 +81,7 @@ _SPOKEN_CHANNELS = frozenset({"final", "answer", "response"})
 _BARE_CHANNELS = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z\"'])")
 _BARE_FINAL = "assistantfinal"
 
-_UNFINISHED_MARK = re.compile(r"(?:<(?:[/|｜][\w:|▁]*|[A-Za-z][\w:]*)?|◁/?\w*|\[/?[A-Z_]+)\Z")  # noqa: RUF001
+_UNFINISHED_MARK = re.compile(r"(?:<(?:[/|｜][\w:|▁]*|[A-Za-z][\w:]*)?|◁/?\w*|\[/?[A-Z_]+)\Z")  # noqa: RUF001 - the characters of other scripts are meant
 
 
 def spoken_part(answer: str) -> str:
