@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, LiteralString
 
+import pytest
+
 from simulator import SimulatedProvider
 from tests.environment import unmeasured
 from tests.owned_process import OwnedProcess
@@ -32,6 +34,10 @@ ANSWER_S = 30.0
 FREEZE_ATTEMPTS = 50
 
 DatabaseKind = Literal["postgres", "sqlite"]
+
+# For modules whose tests say nothing of the locks of a database; test_chaos_workers.py and
+# test_stack.py, in which writers meet, run on SQLite with Valkey too.
+ON_POSTGRESQL = pytest.mark.parametrize("stack", ["postgres+redis"], indirect=True)
 
 
 class DriverFailed(Exception):

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from simulator import Behaviour
-from tests.processes.stack import Stack
+from tests.processes.stack import ON_POSTGRESQL, Stack
 from tests.servers import RedisServer
+
+pytestmark = ON_POSTGRESQL
 
 WINDOW = 16
 SWEEP_S = 0.5

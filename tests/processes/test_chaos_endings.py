@@ -1,7 +1,9 @@
 """Batches are cancelled and expire in the middle of their calls."""
 
 from simulator import Behaviour
-from tests.processes.stack import Stack
+from tests.processes.stack import ON_POSTGRESQL, Stack
+
+pytestmark = ON_POSTGRESQL
 
 WINDOW = 16
 PROMPTS = 300

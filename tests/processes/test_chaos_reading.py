@@ -5,7 +5,9 @@ from pathlib import Path
 
 from simulator import Behaviour
 from tests.makers import MODEL
-from tests.processes.stack import Stack
+from tests.processes.stack import ON_POSTGRESQL, Stack
+
+pytestmark = ON_POSTGRESQL
 
 LINES = 2_000
 # Long lines, so that reading takes a while: every page of 4 MiB is a transaction.

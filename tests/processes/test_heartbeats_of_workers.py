@@ -1,6 +1,8 @@
 """A worker without work is there; one that has ended is gone, one that was killed falls silent."""
 
-from tests.processes.stack import Stack
+from tests.processes.stack import ON_POSTGRESQL, Stack
+
+pytestmark = ON_POSTGRESQL
 
 
 def test_idle_ended_and_killed_workers_are_told_apart(stack: Stack) -> None:

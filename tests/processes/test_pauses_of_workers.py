@@ -3,7 +3,9 @@
 import pytest
 
 from simulator import Behaviour
-from tests.processes.stack import Stack
+from tests.processes.stack import ON_POSTGRESQL, Stack
+
+pytestmark = ON_POSTGRESQL
 
 PROMPTS = 700
 REFUSED_FROM = 500
