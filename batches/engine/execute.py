@@ -61,7 +61,7 @@ DEFAULT_TIMEOUT_S = 600.0
 
 
 class Stop(IntEnum):
-    """What happens to requests in flight when a run is stopped. If a run is stopped several times,
+    """The treatment of requests in flight when a run is stopped. If a run is stopped several times,
     the highest value applies."""
 
     # Finish them, follow-ups included.
