@@ -71,7 +71,7 @@ def test_it_says_where_it_listens_and_stops_cleanly(start: Start, number: signal
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--latency", "soon"), "latency: 'soon' is no latency"),
+        (("--latency", "soon"), "latency: 'soon' is not a latency"),
         (("--error-rate", "500=2"), "error_rate: '500=2'"),
         (("--port", "99999"), "port: '99999' is not a port"),
         (("--port", "http"), "port: 'http' is not a port"),
