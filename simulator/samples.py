@@ -50,7 +50,7 @@ def words_of_length(random: Random, least: int, most: float) -> str:
 def number_between(
     random: Random, low: Fraction | None, high: Fraction | None, step: Fraction
 ) -> Fraction | None:
-    """Return a small multiple of step within the bounds; None if there is none."""
+    """Return a multiple of step within the bounds; small without bounds; None if impossible."""
     room = random.choice((10, 100, 1000))
     if low is None:
         # Mostly count from 0 up, as people do.
