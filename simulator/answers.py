@@ -1,4 +1,4 @@
-"""Deterministic answers: text, vectors, and values for a JSON Schema."""
+"""Make deterministic answers: text, vectors, and values for a JSON Schema."""
 
 import math
 from array import array
@@ -17,23 +17,23 @@ MOST_STEPS = 36_000
 
 
 def answer_text(seed: int, prompt: str) -> str:
-    """20 to 60 words that depend on the seed and the prompt alone."""
+    """Return 20 to 60 words that depend only on the seed and the prompt."""
     return sentences(seed, "text", prompt)
 
 
 def embedding(seed: int, text: str, dimensions: int) -> list[float]:
-    """A vector of length 1 that depends on the seed, the text and the dimensions alone."""
+    """Return a vector of length 1 that depends only on the seed, the text and the dimensions."""
     noise = shake_256(f"{seed}\x1f{text}".encode("utf-8", "surrogatepass"))
-    # Odd numbers: none is zero, so that every vector has a direction.
+    # Odd numbers are never zero, so that every vector has a direction.
     values = [value | 1 for value in array("h", noise.digest(2 * dimensions))]
     length = math.hypot(*values)
     return [value / length for value in values]
 
 
 def answer_for_schema(schema: Schema, seed: int | str) -> Json:
-    """A value that the schema allows, always the same for a seed; raises CannotAnswer.
+    """Return a value that the schema allows; it depends only on schema and seed.
 
-    No reference outside the schema is followed. Formats are kept, too.
+    Formats are respected. References outside the schema are not followed. Raise CannotAnswer.
     """
     book = book_of(schema)
     objection: str | None = None

@@ -1,4 +1,4 @@
-"""The knobs of the simulated provider, and what they decide for one call: no clock, no I/O."""
+"""The options (knobs) of the simulated provider, and the plan of a call. No clock, no I/O."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,12 +34,12 @@ from simulator.problems import first_problem
 
 MALFORMED: tuple[BodyFault, ...] = ("truncated", "html", "empty")
 
-# What a call is that nothing was said about.
+# The plan of a call without a script: a usual answer.
 USUAL = Scripted()
 
 
 class BadKnob(ValueError):
-    """A knob that does not exist or was turned too far; the text names it."""
+    """An option that does not exist or has an invalid value; the message names it."""
 
 
 def _rates_text(value: object) -> str:
@@ -70,76 +70,72 @@ Names = Annotated[Sequence[str], BeforeValidator(_names)]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Behaviour:
-    """Every knob. The same knobs and the same prompts give the same calls again."""
+    """All options. Equal options and equal prompts lead to equal replies."""
 
-    seed: int = Field(default=0, description="other numbers give other answers and other faults")
+    seed: int = Field(default=0, description="seed of the answers and of the random faults")
     latency: Spec = Field(default="0", description=f"how long a call takes: {SPECS}")
     error_rate: Rates = Field(
-        default="", description="share of calls that get these statuses: 500=0.02,429=0.05"
+        default="", description="share of calls that fail, by status: 500=0.02,429=0.05"
     )
     malformed_rate: Rate = Field(
-        default=0.0, description="share answered 200 with truncated JSON, HTML or nothing"
+        default=0.0, description="share of calls answered 200 with truncated JSON, HTML or nothing"
     )
-    reset_rate: Rate = Field(default=0.0, description="share whose connection is reset")
-    hang_rate: Rate = Field(default=0.0, description="share never answered")
+    reset_rate: Rate = Field(default=0.0, description="share of calls whose connection is reset")
+    hang_rate: Rate = Field(default=0.0, description="share of calls that are never answered")
     mix: Mix = Field(
         default="",
-        description="shares of calls and what happens to them, in the words of a prompt's "
-        "directive: 0.02 status=429 retry_after=1; 0.01 latency=5; 0.01 body=html",
+        description="shares of calls, each with the words of a prompt's directive: "
+        "0.02 status=429 retry_after=1; 0.01 latency=5; 0.01 body=html",
     )
     requests_per_second: float = Field(
-        default=0.0, ge=0, le=1e9, description="more calls are refused with 429; 0 = no limit"
+        default=0.0, ge=0, le=1e9, description="calls above this rate get a 429; 0 = no limit"
     )
     burst: int = Field(
-        default=0, ge=0, description="calls allowed at once; 0 = those of one second"
+        default=0, ge=0, description="calls allowed at once; 0 = the calls of one second"
     )
     tokens_per_second: float = Field(
         default=0.0,
         ge=0,
         le=1e12,
-        description="the same for tokens: those of the prompt count when a call arrives, those of "
-        "the answer when it is made",
+        description="tokens above this rate get a 429; tokens of a prompt count when its call "
+        "arrives, tokens of an answer when it is generated; 0 = no limit",
     )
     burst_tokens: int = Field(
-        default=0, ge=0, description="tokens allowed at once; 0 = those of one second"
+        default=0, ge=0, description="tokens allowed at once; 0 = the tokens of one second"
     )
     window_seconds: float = Field(
         default=0.0,
         ge=0,
         le=86400,
-        description="length of fixed windows, each of which allows the calls and tokens of its "
-        "seconds at any time; their reset counts down to their end; 0 = buckets that refill",
+        description="length of fixed windows, in which all calls and tokens of the window may be "
+        "used at any time; the reset counts down to its end; 0 = buckets that refill",
     )
     announced_requests: int = Field(
-        default=0, ge=0, description="announce this limit instead of the true bucket; 0 = the true"
+        default=0, ge=0, description="advertise this limit instead of the real one; 0 = real"
     )
     refusal_rate: Rate = Field(
-        default=0.0, description="share of calls refused at once with 429, whatever the limits"
+        default=0.0, description="share of calls refused at once with 429, even within the limits"
     )
     refusal_wait: float = Field(
-        default=1.0, ge=0, le=3600, description="the Retry-After of those, in seconds"
+        default=1.0, ge=0, le=3600, description="Retry-After of such a refusal, in seconds"
     )
-    announce_limits: bool = Field(
-        default=True, description="yes or no: tell of the limits in x-ratelimit-*"
-    )
-    retry_after: bool = Field(
-        default=True, description="yes or no: tell in Retry-After when to come back"
-    )
+    announce_limits: bool = Field(default=True, description="yes or no: send x-ratelimit-* headers")
+    retry_after: bool = Field(default=True, description="yes or no: send Retry-After with a 429")
     fail_from: int = Field(
-        default=0, ge=0, description="from this call on all fail; 0 = never, 1 = the first"
+        default=0, ge=0, description="all calls from this number on fail; 0 = no call"
     )
-    fail_status: int = Field(default=401, ge=400, le=599, description="with this status")
-    fail_code: str = Field(default="", description="and this code; empty = the usual one")
-    api_key: str = Field(default="", description="the only key let in; empty = any or none")
-    models: Names = Field(default=(), description="models known: a,b; empty = every model")
+    fail_status: int = Field(default=401, ge=400, le=599, description="status of these failures")
+    fail_code: str = Field(default="", description="code of these failures; empty = the usual code")
+    api_key: str = Field(default="", description="the only accepted key; empty = any key or none")
+    models: Names = Field(default=(), description="known models: a,b; empty = every model")
     answer_form: AnswerForm = Field(
         default="plain",
-        description="how answers come: plain, refusal, length, content_filter, empty; with a JSON "
-        "Schema also fenced, prose, trailing_comma, wrong_type, missing_field, schema_violation, "
-        "not_json",
+        description="form of the answers: plain, refusal, length, content_filter, empty; with a "
+        "JSON Schema also fenced, prose, trailing_comma, wrong_type, missing_field, "
+        "schema_violation, not_json",
     )
     embedding_dimensions: int = Field(
-        default=256, ge=1, le=8192, description="length of vectors when the call names none"
+        default=256, ge=1, le=8192, description="length of vectors, if the call names none"
     )
 
     @model_validator(mode="after")
@@ -150,28 +146,28 @@ class Behaviour:
 
     @property
     def bucket_size(self) -> int:
-        """Calls allowed at once."""
+        """Return the number of calls allowed at once."""
         return self.burst or max(1, math.ceil(self.requests_per_second))
 
     @property
     def token_bucket_size(self) -> int:
-        """Tokens allowed at once."""
+        """Return the number of tokens allowed at once."""
         return self.burst_tokens or max(1, math.ceil(self.tokens_per_second))
 
 
 def knobs(behaviour: Behaviour) -> dict[str, Any]:
-    """The knobs by name, as JSON can carry them."""
+    """Return the options by name, as JSON values."""
     return asdict(behaviour)
 
 
 def descriptions() -> dict[str, str]:
-    """What each knob does, by its name."""
+    """Return the description of each option by name."""
     properties = TypeAdapter(Behaviour).json_schema()["properties"]
     return {name: properties[name]["description"] for name in knobs(Behaviour())}
 
 
 def turned(behaviour: Behaviour, changes: Mapping[str, object]) -> Behaviour:
-    """The behaviour with some knobs changed; raises BadKnob."""
+    """Return the behaviour with some options changed. Raise BadKnob."""
     settings: dict[str, Any] = {**knobs(behaviour), **changes}
     try:
         return Behaviour(**settings)
@@ -180,7 +176,7 @@ def turned(behaviour: Behaviour, changes: Mapping[str, object]) -> Behaviour:
 
 
 def plan_call(behaviour: Behaviour, prompt: str, number: int, turn: int = 1) -> Plan:
-    """What happens to this call, the first of a prompt being number 1; raises BadDirective."""
+    """Return the plan of a call; the first call of a prompt is number 1. Raise BadDirective."""
     scripted = read_script(prompt).at(number, turn)
     drawn = _drawn(behaviour, prompt, number)
     spec = scripted.latency or drawn.latency or behaviour.latency
@@ -217,7 +213,7 @@ def _odds(behaviour: Behaviour, prompt: str, number: int) -> Iterator[tuple[floa
 
 @lru_cache(maxsize=64)
 def mixed(text: str) -> tuple[tuple[float, Scripted], ...]:
-    """The shares in "0.02 status=429; 0.01 reset", and what each has happen; raises ValueError."""
+    """Return the shares in "0.02 status=429; 0.01 reset", with their scripts. Raise ValueError."""
     return tuple(_portion(part.strip()) for part in text.split(";") if part.strip())
 
 
@@ -229,13 +225,13 @@ def _portion(text: str) -> tuple[float, Scripted]:
     except ValueError:
         raise ValueError(f"{text!r} does not begin with a share, such as 0.02") from None
     if not 0 <= found <= 1:
-        raise ValueError(f"{text!r}: a share lies between 0 and 1")
+        raise ValueError(f"{text!r}: a share must be between 0 and 1")
     return found, step
 
 
 @lru_cache(maxsize=64)
 def rates_by_status(text: str) -> tuple[tuple[int, float], ...]:
-    """The pairs in "500=0.02,429=0.05"; raises ValueError."""
+    """Return the pairs in "500=0.02,429=0.05". Raise ValueError."""
     return tuple(_rate(pair.strip()) for pair in text.split(",") if pair.strip())
 
 
@@ -246,14 +242,14 @@ def _rate(pair: str) -> tuple[int, float]:
     except ValueError:
         raise ValueError(f"{pair!r} is not STATUS=RATE, such as 500=0.02") from None
     if not 400 <= found[0] <= 599:
-        raise ValueError(f"{pair!r}: an error has a status between 400 and 599")
+        raise ValueError(f"{pair!r}: the status of an error must be between 400 and 599")
     if not 0 <= found[1] <= 1:
-        raise ValueError(f"{pair!r}: a rate lies between 0 and 1")
+        raise ValueError(f"{pair!r}: a rate must be between 0 and 1")
     return found
 
 
 def _explain(error: ValidationError) -> str:
     problem = first_problem(error)
     if problem.kind == "unexpected_keyword_argument":
-        return f"unknown knob {problem.path!r}; there are {', '.join(knobs(Behaviour()))}"
+        return f"unknown option {problem.path!r}; the options are {', '.join(knobs(Behaviour()))}"
     return f"{problem.path}: {problem.text}" if problem.path else problem.text

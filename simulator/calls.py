@@ -1,4 +1,4 @@
-"""The requests that the provider understands: checked at the door, then plain records."""
+"""Read and validate the requests that the provider understands."""
 
 import re
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ class BadRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: `prompt` names it in the ledger, `inputs` are the texts to be embedded, `turn` is
-    which question it is in its conversation."""
+    """One call. `prompt` is its key in the ledger, `inputs` are the texts to embed, `turn` is the
+    number of the question in its conversation."""
 
     model: str
     prompt: str
@@ -40,7 +40,7 @@ class Call:
     inputs: tuple[str, ...] = ()
     dimensions: int | None = None
     base64: bool = False
-    # How many results are asked for: images, or the best documents.
+    # Number of requested results: images, or the best documents.
     number: int | None = None
 
 
@@ -162,7 +162,7 @@ Request = TypeVar("Request", bound=BaseModel)
 
 
 def read_chat(body: bytes) -> Call:
-    """The call in the body of /v1/chat/completions; raises BadRequest."""
+    """Return the call in the body of /v1/chat/completions. Raise BadRequest."""
     request = _parse(_ChatRequest, body)
     format_ = request.response_format
     texts = [message.text for message in request.messages]
@@ -181,7 +181,7 @@ def read_chat(body: bytes) -> Call:
 
 
 def read_responses(body: bytes) -> Call:
-    """The call in the body of /v1/responses; raises BadRequest."""
+    """Return the call in the body of /v1/responses. Raise BadRequest."""
     request = _parse(_ResponsesRequest, body)
     given = request.input
     messages = [_Message(content=given)] if isinstance(given, str) else given
@@ -203,7 +203,7 @@ def read_responses(body: bytes) -> Call:
 
 
 def read_embeddings(body: bytes) -> Call:
-    """The call in the body of /v1/embeddings; raises BadRequest."""
+    """Return the call in the body of /v1/embeddings. Raise BadRequest."""
     request = _parse(_EmbeddingsRequest, body)
     inputs = _inputs(request.input)
     if not inputs or not all(inputs):
@@ -232,7 +232,7 @@ def read_moderations(body: bytes) -> Call:
     given = request.input if isinstance(request.input, list) else [request.input]
     parts = [one for one in given if isinstance(one, _Part)]
     if parts:
-        # The parts of one input, not several.
+        # These are the parts of one input, not several inputs.
         return _call_of(request.model, ("\n".join(part.text or "" for part in parts),))
     return _call_of(request.model, tuple(one for one in given if isinstance(one, str)))
 
@@ -286,7 +286,7 @@ def _prompt(messages: Sequence[_Message]) -> str:
 
 
 def _turn(messages: Sequence[_Message]) -> int:
-    """Which question this is in its conversation."""
+    """Return the number of the question in its conversation, from 1."""
     return 1 + sum(message.role == "assistant" for message in messages)
 
 

@@ -1,4 +1,4 @@
-"""Chance that repeats itself: noise derived from a seed and a text, and from nothing else."""
+"""Reproducible randomness, derived only from a seed and a text."""
 
 from hashlib import blake2b
 
@@ -6,12 +6,12 @@ NOISE_BYTES = 64
 
 
 def noise(*parts: str | int) -> bytes:
-    """64 bytes that depend on the parts alone."""
+    """Return 64 bytes that depend only on the parts."""
     key = "\x1f".join(map(str, parts))
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=NOISE_BYTES).digest()
 
 
 def roll(*parts: str | int) -> float:
-    """A number between 0 and 1, both excluded, that depends on the parts alone."""
-    # 52 bits: with more, the largest would round to 1.0, where no quantile exists.
+    """Return a number between 0 and 1, both excluded, that depends only on the parts."""
+    # 52 bits: with more, the largest number would round to 1.0, where no quantile exists.
     return ((int.from_bytes(noise(*parts)[:8]) >> 12) + 0.5) / 2**52

@@ -35,8 +35,8 @@ examples:
 directives in the text of a prompt script that prompt alone, whatever the options say:
   [simulate: status=500 times=2]                 the first two calls fail
   [simulate: status=429 retry_after=0.2 times=1] one refusal, with Retry-After
-  [simulate: answer=not_json turn=1]             a bad answer that is mended when asked again
-  [simulate: status=429 code=insufficient_quota] no money left
+  [simulate: answer=not_json turn=1]             a bad answer that the next question repairs
+  [simulate: status=429 code=insufficient_quota] no credit left
   [simulate: latency=1.5]                        this prompt takes 1.5 s
   [simulate: answer=fenced]                      any of the answer forms
   [simulate: body=truncated]                     also html, empty, wrong_shape, huge (mib=64),
@@ -44,10 +44,10 @@ directives in the text of a prompt script that prompt alone, whatever the option
                                                  deep, invalid_utf8, short_content_length,
                                                  long_content_length; with status=502 if you like
   [simulate: redirect=http://127.0.0.1:9/]       also reset, hang
-Several directives with times= follow one another; one without times= holds for all other calls.
+Several directives with times= follow one another; one without times= applies to all other calls.
 
 while it runs:
-  GET  /_simulator/calls       how often each prompt came
+  GET  /_simulator/calls       number of calls by prompt
   GET  /_simulator/stats       calls, in flight, by status
   POST /_simulator/behaviour   change options: {"latency": "0.5"}
   POST /_simulator/reset       forget the calls
@@ -55,13 +55,13 @@ while it runs:
 
 
 class Refused(Exception):
-    """An option that cannot be used, or an address where nothing can listen."""
+    """An option that cannot be used, or an address on which the server cannot listen."""
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Add the address, and one option for each knob of `Behaviour`."""
-    parser.add_argument("--host", default="127.0.0.1", help="listen here (127.0.0.1)")
-    parser.add_argument("--port", default="8900", help="listen here; 0 = a free one (8900)")
+    """Add the address, and one option for each field of `Behaviour`."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", default="8900", help="port to listen on; 0 = any free one (8900)")
     knobs = parser.add_argument_group("the provider's behaviour")
     for name, help_ in descriptions().items():
         knobs.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=help_)
@@ -104,7 +104,7 @@ def _port(text: str) -> int:
 
 
 def _allow_open_files() -> None:
-    """Raise the limit of open files as far as the system lets us."""
+    """Raise the limit of open files as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MOST_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:

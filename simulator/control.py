@@ -1,4 +1,4 @@
-"""What is asked beside the calls: the models, and for tests the ledger and the knobs."""
+"""Serve the endpoints beside the calls: models, and for tests the ledger and the options."""
 
 from aiohttp import web
 from pydantic_core import from_json, to_json
@@ -10,7 +10,7 @@ from simulator.state import Simulator
 
 
 async def list_models(simulator: Simulator, request: web.Request) -> web.Response:
-    """GET /v1/models: those known, or an example if every model is."""
+    """Serve GET /v1/models: the known models, or an example if every model is known."""
     try:
         check_key(simulator.behaviour, request)
     except Refused as refused:
@@ -19,26 +19,26 @@ async def list_models(simulator: Simulator, request: web.Request) -> web.Respons
 
 
 async def show_calls(simulator: Simulator, _request: web.Request) -> web.Response:
-    """GET /_simulator/calls: how often each prompt came."""
+    """Serve GET /_simulator/calls: the number of calls by prompt."""
     return _json(to_json(simulator.ledger.calls))
 
 
 async def show_stats(simulator: Simulator, _request: web.Request) -> web.Response:
-    """GET /_simulator/stats."""
+    """Serve GET /_simulator/stats."""
     return _json(to_json(simulator.ledger.stats()))
 
 
 async def show_behaviour(simulator: Simulator, _request: web.Request) -> web.Response:
-    """GET /_simulator/behaviour: all the knobs."""
+    """Serve GET /_simulator/behaviour: all options."""
     return _json(to_json(knobs(simulator.behaviour)))
 
 
 async def change_behaviour(simulator: Simulator, request: web.Request) -> web.Response:
-    """POST /_simulator/behaviour: the knobs named change, the others stay."""
+    """Serve POST /_simulator/behaviour: change the named options and keep the others."""
     try:
         changes = from_json(await request.read())
         if not isinstance(changes, dict):
-            raise BadKnob('write the knobs as a JSON object, such as {"latency": "0.5"}')
+            raise BadKnob('write the options as a JSON object, such as {"latency": "0.5"}')
         simulator.behaviour = turned(simulator.behaviour, changes)
     except ValueError as error:
         return _json(error_reply(400, message=str(error), code="bad_knob"), 400)
@@ -46,13 +46,13 @@ async def change_behaviour(simulator: Simulator, request: web.Request) -> web.Re
 
 
 async def reset(simulator: Simulator, _request: web.Request) -> web.Response:
-    """POST /_simulator/reset: forget the calls, keep the knobs."""
+    """Serve POST /_simulator/reset: forget the calls and keep the options."""
     simulator.reset()
     return _json(to_json(simulator.ledger.stats()))
 
 
 async def unknown_url(request: web.Request) -> web.Response:
-    """Any other address."""
+    """Answer any other URL with a 404."""
     message = f"Invalid URL ({request.method} {request.path})"
     return _json(error_reply(404, message=message), 404)
 

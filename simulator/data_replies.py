@@ -1,4 +1,4 @@
-"""Replies that are no text, as bytes: verdicts, images, videos, ranks and scores."""
+"""Write replies that are not text, as bytes: verdicts, images, videos, ranks and scores."""
 
 import struct
 import time
@@ -12,7 +12,7 @@ from simulator.chance import roll
 from simulator.replies import tokens_of
 
 CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
-# A text that has this word in it is flagged for it.
+# A text with the name of a category in it has a score above this, and is flagged.
 FLAGGED_AT = 0.5
 IMAGE_PIXELS = 16
 TOKENS_OF_AN_IMAGE = 272
@@ -48,7 +48,7 @@ def images_reply(seed: int, call: Call, identity: str) -> bytes:
 
 
 def videos_reply(_seed: int, call: Call, identity: str) -> bytes:
-    """Return the reply of /v1/videos: a job that has begun."""
+    """Return the reply of /v1/videos: a job that has been queued."""
     return to_json(
         {
             "id": f"video_{identity}",

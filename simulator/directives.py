@@ -1,8 +1,9 @@
-"""Directives: `[simulate: status=500 times=2]` in a prompt scripts what happens to that prompt.
+"""Directives: `[simulate: status=500 times=2]` in a prompt is a script for the calls of that
+prompt.
 
-Each bracket with `times=N` is a step that lasts N calls, one step after the other. A bracket
-without `times` holds for every call that no step covers, and its latency for every call. One with
-`turn=1` is for first questions, with `turn=2` for what is asked after one answer, and so on.
+Each bracket with `times=N` is a step that lasts N calls; the steps follow one another. A bracket
+without `times` applies to every call outside of the steps, and its latency to every call. A bracket
+with `turn=1` applies to first questions, with `turn=2` to questions after one answer, and so on.
 """
 
 import re
@@ -27,12 +28,12 @@ from simulator.problems import first_problem
 
 OPENING = "[simulate:"
 
-# One level of inner brackets, for http://[::1]:8000/
+# One level of inner brackets is allowed, for http://[::1]:8000/
 _DIRECTIVE = re.compile(r"\[simulate:((?:[^\[\]]|\[[^\[\]]*\])*)\]")
 
 
 class BadDirective(ValueError):
-    """A prompt holds a directive that cannot be followed; the text says why."""
+    """A directive in a prompt is invalid; the message says why."""
 
 
 class Directive(BaseModel):
@@ -59,19 +60,19 @@ class Directive(BaseModel):
         if sum(outcome is not None for outcome in outcomes) > 1:
             raise ValueError("name only one of body, redirect, answer, reset and hang")
         if self.status is not None and (self.answer or self.reset or self.hang):
-            raise ValueError("status goes with body or redirect, or stands alone")
+            raise ValueError("status can only be combined with body or redirect")
         if self.mib is not None and self.body not in {"huge", "gzip_bomb"}:
-            raise ValueError("mib goes with body=huge or body=gzip_bomb")
+            raise ValueError("mib needs body=huge or body=gzip_bomb")
         if self.status is None and (self.code or self.retry_after):
             raise ValueError("code and retry_after need a status")
         if self.redirect and not 300 <= (self.status or 307) <= 399:
-            raise ValueError("a redirect has a status between 300 and 399")
+            raise ValueError("the status of a redirect must be between 300 and 399")
         if self.status and self.status < 400 and not self.redirect:
-            raise ValueError("a status below 400 goes with redirect")
+            raise ValueError("a status below 400 needs redirect")
         return self
 
     def effect(self) -> Effect | None:
-        """The outcome that the directive names, if it names one."""
+        """Return the outcome that the directive names, if any."""
         if self.reset or self.hang:
             return Reset() if self.reset else Hang()
         if self.answer:
@@ -84,7 +85,7 @@ class Directive(BaseModel):
 
 
 class Scripted(NamedTuple):
-    """What the script of a prompt says about one call; None where it leaves it to chance."""
+    """The script for one call; None leaves the latency or the effect to chance."""
 
     latency: str | None = None
     effect: Effect | None = None
@@ -98,7 +99,7 @@ class Script:
     steps: tuple[Directive, ...] = ()
 
     def at(self, number: int, turn: int = 1) -> Scripted:
-        """What happens to the call of this number in this turn, the first being 1."""
+        """Return the script for a call, by its number and its turn; both start at 1."""
         latency, effect = None, None
         for directive in (*self.always, *self._step(number, turn)):
             if directive.turn not in (None, turn):
@@ -121,7 +122,7 @@ NO_SCRIPT = Script()
 
 
 def read_script(prompt: str) -> Script:
-    """The script in a prompt's text, mostly an empty one; raises BadDirective."""
+    """Return the script in a prompt; most prompts have none. Raise BadDirective."""
     if OPENING not in prompt:
         return NO_SCRIPT
     found = [_read(match[1]) for match in _DIRECTIVE.finditer(prompt)]
@@ -132,7 +133,7 @@ def read_script(prompt: str) -> Script:
 
 
 def read_step(words: str) -> Scripted:
-    """What the words of one directive say about a call; raises BadDirective."""
+    """Return the script in the words of one directive. Raise BadDirective."""
     directive = _read(f" {words}")
     return Scripted(directive.latency, directive.effect())
 
@@ -151,5 +152,6 @@ def _read(words: str) -> Directive:
 def _explain(error: ValidationError) -> str:
     problem = first_problem(error)
     if problem.kind == "extra_forbidden":
-        return f"unknown option {problem.path!r}; there are {', '.join(Directive.model_fields)}"
+        known = ", ".join(Directive.model_fields)
+        return f"unknown option {problem.path!r}; the options are {known}"
     return f"{problem.path}: {problem.text}" if problem.path else problem.text

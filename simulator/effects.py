@@ -1,4 +1,4 @@
-"""What may become of a call: plain values, decided in `behaviour`, carried out in `endpoints`."""
+"""The possible effects of a call: planned in `behaviour`, carried out in `endpoints`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -38,7 +38,7 @@ BodyFault = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A good reply, in this form."""
+    """A successful reply with an answer in this form."""
 
     form: AnswerForm = "plain"
 
@@ -54,7 +54,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class BrokenBody:
-    """A reply whose body is not what a provider promises."""
+    """A reply with an invalid body."""
 
     kind: BodyFault
     status: int = 200
@@ -72,12 +72,12 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The connection is torn down (TCP RST) instead of a reply."""
+    """A connection that is reset (TCP RST) instead of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """The call is never answered."""
+    """A call that is never answered."""
 
 
 Effect = Answer | Failure | BrokenBody | Redirect | Reset | Hang
@@ -85,7 +85,7 @@ Effect = Answer | Failure | BrokenBody | Redirect | Reset | Hang
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The fate of one call: wait, then do. The first call of a prompt is number 1."""
+    """The plan of one call: a latency, then an effect. The first call of a prompt is number 1."""
 
     number: int
     latency: float

@@ -1,4 +1,4 @@
-"""One call through the provider: read, let in, planned, waited for, answered."""
+"""Serve one call: read and admit it, plan its effect, wait, answer."""
 
 import asyncio
 import time
@@ -67,7 +67,7 @@ from simulator.state import Simulator
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How one kind of call is read, answered, and made to say a given text."""
+    """The functions of one endpoint: read a call, answer it, and reply with a given text."""
 
     read: Callable[[bytes], Call]
     answer: Callable[[Behaviour, Call, AnswerForm, str], bytes]
@@ -76,7 +76,7 @@ class Endpoint:
 
 @dataclass(eq=False)
 class Refused(Exception):
-    """The call gets an error reply instead of what was planned."""
+    """The call gets an error reply instead of the planned effect."""
 
     status: int
     message: str | None = None
@@ -102,7 +102,7 @@ def _embed(behaviour: Behaviour, call: Call, _form: AnswerForm, _identity: str) 
 
 
 def _embed_nothing(call: Call, text: str, _identity: str) -> bytes:
-    # Vectors say nothing; the model's name is the only text of the reply.
+    # A reply with vectors has only one text: the name of the model.
     return embeddings_reply(replace(call, model=text), [[1.0] for _ in call.inputs])
 
 
@@ -114,7 +114,7 @@ EMBEDDINGS = Endpoint(read_embeddings, _embed, _embed_nothing)
 def _data_endpoint(
     read: Callable[[bytes], Call], reply: Callable[[int, Call, str], bytes]
 ) -> Endpoint:
-    """Return an endpoint that answers no text; the model's name is the only one in its replies."""
+    """Return an endpoint without text answers; its replies have only the model's name as text."""
     return Endpoint(
         read,
         lambda behaviour, call, _form, id_: reply(behaviour.seed, call, id_),
@@ -139,7 +139,7 @@ ENDPOINTS = {
 async def serve_call(
     simulator: Simulator, endpoint: Endpoint, request: web.Request
 ) -> web.StreamResponse:
-    """Answers one request and keeps the ledger, whatever happens."""
+    """Answer one request, and record it in the ledger even if it fails."""
     visit = _Visit(simulator, endpoint, request, simulator.ledger, simulator.behaviour)
     visit.ledger.enter()
     status = "abandoned"
@@ -147,16 +147,16 @@ async def serve_call(
         response = await visit.response()
         status = "disconnected" if isinstance(response, Gone) else str(response.status)
     except ConnectionError:
-        # The client has gone while a long body was sent.
+        # The client disconnected while a long body was sent.
         return Gone()
     finally:
-        # Before the reply goes out: a client that has it may call again at once.
+        # Record the status before the reply is sent: the client may call again at once.
         visit.ledger.leave(status)
     return response
 
 
 def check_key(behaviour: Behaviour, request: web.Request) -> None:
-    """Refuses a request without the key, if there is one."""
+    """Raise Refused for a request without the key, if a key is configured."""
     key = behaviour.api_key
     if key and request.headers.get(hdrs.AUTHORIZATION) != f"Bearer {key}":
         raise Refused(401, code=usual_code(401))
@@ -164,7 +164,7 @@ def check_key(behaviour: Behaviour, request: web.Request) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """One request, with the ledger and the knobs of its arrival: both may be swapped meanwhile."""
+    """One request, with the ledger and the options at its arrival; both may be replaced later."""
 
     simulator: Simulator
     endpoint: Endpoint
@@ -194,7 +194,7 @@ class _Visit:
         }
 
     async def _arrived_call(self) -> Call:
-        """The call, counted before anything else is decided and then let in or refused."""
+        """Return the call. Count it first, then admit it or raise Refused."""
         try:
             call = self.endpoint.read(await self.request.read())
         except BadRequest as error:
@@ -282,7 +282,7 @@ class _Visit:
             raise Refused(400, message, call.schema_param, "invalid_json_schema") from error
 
     def _count_tokens(self, call: Call, body: bytes) -> None:
-        """Take the tokens of the answer too, and keep the account."""
+        """Count the tokens of the answer in the ledger and against the limit."""
         total = from_json(body)["usage"]["total_tokens"]
         self.ledger.tokens += total
         for limit in self.simulator.limits():

@@ -1,4 +1,4 @@
-"""Replies that no provider should send: carried out on the wire, where a client meets them."""
+"""Send invalid replies, on the level of the connection."""
 
 import asyncio
 import re
@@ -26,25 +26,25 @@ _HTML = b"<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1
 
 @dataclass(frozen=True, slots=True)
 class GoodReplies:
-    """The bodies that would have been right: the usual answer, or one that says a given text."""
+    """The valid bodies: the usual answer, or an answer with a given text."""
 
     usual: Callable[[], bytes]
     saying: Callable[[str], bytes]
 
     def around(self) -> tuple[bytes, bytes]:
-        """What comes before and after some bytes in the midst of an answer."""
+        """Return the parts of a body before and after some bytes in the middle of its answer."""
         start, _, end = self.saying(f"before {MARK} after").partition(MARK.encode())
         return start, end
 
 
 class Gone(web.Response):
-    """What a handler returns after it ended the connection: it is never sent."""
+    """The return value of a handler that has closed the connection; it is never sent."""
 
 
 async def send_broken(
     request: web.Request, fault: BrokenBody, good: GoodReplies, headers: Headers
 ) -> web.StreamResponse:
-    """Answers with the broken body."""
+    """Send the broken body."""
     if fault.retry_after is not None:
         headers = {**headers, "retry-after": fault.retry_after}
     if fault.kind == "huge":
@@ -97,7 +97,7 @@ _BODIES: dict[BodyFault, Callable[[GoodReplies], bytes]] = {
 async def _send_huge(
     request: web.Request, fault: BrokenBody, good: GoodReplies, headers: Headers
 ) -> web.StreamResponse:
-    """A good reply whose text is very long, streamed without a Content-Length."""
+    """Send a valid reply with a very long text, streamed without a Content-Length."""
     start, end = good.around()
     response = web.StreamResponse(status=fault.status, headers=headers)
     await response.prepare(request)
@@ -113,7 +113,7 @@ async def _send_huge(
 async def _send_trickle(
     request: web.Request, fault: BrokenBody, good: GoodReplies, headers: Headers
 ) -> web.StreamResponse:
-    """A good reply that takes longer than anybody waits."""
+    """Send a valid reply byte by byte, so slowly that every client times out."""
     body = good.usual()
     response = web.StreamResponse(status=fault.status, headers=headers)
     response.content_length = len(body)
@@ -126,7 +126,7 @@ async def _send_trickle(
 
 
 def _send_wrong_length(request: web.Request, fault: BrokenBody, good: GoodReplies) -> Gone:
-    """Promises half of the body and sends it all, or the other way round, and hangs up."""
+    """Announce half of the body and send all of it, or the reverse, and close the connection."""
     body = good.usual()
     half = len(body) // 2
     too_short = fault.kind == "short_content_length"
@@ -136,14 +136,14 @@ def _send_wrong_length(request: web.Request, fault: BrokenBody, good: GoodReplie
         f"content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
     if request.transport is not None:
-        # Past aiohttp, which would put the length right.
+        # Bypass aiohttp, which would correct the length.
         request.transport.write(head.encode() + sent)
         request.transport.close()
     return Gone()
 
 
 def gzip_bomb(reply: bytes, mib: int) -> bytes:
-    """A good reply after so many MiB of white space, compressed about a thousandfold."""
+    """Return a valid reply after `mib` MiB of white space, compressed about a thousandfold."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     end = packer.compress(reply) + packer.flush()
     checksum = zlib.crc32(reply, _checksum_of_spaces(mib))
@@ -155,7 +155,7 @@ def gzip_bomb(reply: bytes, mib: int) -> bytes:
 @lru_cache(maxsize=1)
 def _packed_spaces() -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    # After a full flush nothing refers back, so that the piece may be repeated.
+    # After a full flush the data has no back-references, so that the piece can be repeated.
     return packer.compress(b" " * MIB) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
@@ -168,21 +168,21 @@ def _checksum_of_spaces(mib: int) -> int:
 
 
 def send_redirect(redirect: Redirect, headers: Headers) -> web.Response:
-    """Answers with another address."""
+    """Return a redirect to another address."""
     return web.Response(status=redirect.status, headers={**headers, "location": redirect.url})
 
 
 def reset_connection(request: web.Request) -> Gone:
-    """Tears the connection down with a TCP RST."""
+    """Reset the connection with a TCP RST."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
-        # To linger for no time is what makes the kernel reset instead of finish.
+        # A linger time of 0 makes the kernel reset the connection instead of closing it.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     return Gone()
 
 
 async def hang() -> Gone:
-    """Never answers; ends when the client hangs up or the server stops."""
+    """Never answer; end when the client disconnects or the server stops."""
     never: asyncio.Future[Gone] = asyncio.get_running_loop().create_future()
     return await never

@@ -1,4 +1,4 @@
-"""The forms in which an answer may come, good and bad: what a post-processor must tell apart."""
+"""Write answers in all forms, valid and invalid, that a post-processor must distinguish."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Finish = Literal["stop", "length", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the model says: a text or a refusal, and why it stopped."""
+    """The content of an answer: a text or a refusal, and the finish reason."""
 
     text: str | None
     refusal: str | None = None
@@ -25,7 +25,7 @@ class Content:
 
 
 def content_for(form: AnswerForm, seed: int, prompt: str, schema: Schema | None) -> Content:
-    """The answer to a prompt in this form; raises CannotAnswer if nothing fits the schema."""
+    """Return the answer to a prompt in this form. Raise CannotAnswer if none fits the schema."""
     if form == "refusal":
         return Content(None, refusal=REFUSAL)
     if form == "content_filter":
@@ -57,7 +57,7 @@ def _wrapped(form: AnswerForm, text: str) -> str:
 
 
 def _violating(form: AnswerForm, book: SchemaBook, value: Json) -> Json:
-    """A value near this one that the schema forbids; the value itself if it allows everything."""
+    """Return a similar value that the schema forbids; the same value if it allows everything."""
     for candidate in _candidates(form, value):
         if book.objection(candidate) is not None:
             return candidate

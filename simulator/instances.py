@@ -1,4 +1,4 @@
-"""Writes one value that a JSON Schema allows, by seeded choices that may be taken back."""
+"""Write a value that a JSON Schema allows, by seeded choices with backtracking."""
 
 import math
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from simulator.schema_tree import (
 )
 
 TRIES_PER_VALUE = 4
-MOST_STEPS = 12_000  # values begun, with those taken back: bounds the time
+MOST_STEPS = 12_000  # values begun, including discarded ones: bounds the time
 MOST_ITEMS = 5_000
-MOST_FACTS = 2_000  # allOf within allOf may double them at each level
+MOST_FACTS = 2_000  # nested allOf may double them at each level
 
-# From here on only what is required is written: recursive schemas have to come to an end.
+# From these bounds on only required parts are written, so that recursive schemas end.
 LEAN_DEPTH = 4
 LEAN_STEPS = 150
 
@@ -36,9 +36,9 @@ _HINTED = {word: name for name, words in _HINTS.items() for word in words.split(
 
 
 class InstanceWriter:
-    """Writes one value for a book.
+    """Writes one value for a schema book.
 
-    `lean` writes the least that the schema asks for; `daring` takes any type where none is named.
+    `lean` writes as little as the schema allows; `daring` uses any type if the schema names none.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class InstanceWriter:
         self.steps = 0
 
     def write(self) -> Json:
-        """A value that is likely to fit; raises DeadEnd."""
+        """Return a value that probably fits. Raise DeadEnd."""
         return self._value([self._book.root], depth=0)
 
     def _value(self, schemas: list[Schema], depth: int) -> Json:
@@ -149,7 +149,7 @@ class InstanceWriter:
         return values
 
     def _item_bounds(self, facts: list[Fact], depth: int) -> tuple[int, int]:
-        """How many items there have to be, and how many to try."""
+        """Return the least number of items, and the number to try."""
         least = max((_least_items(fact) for fact in facts), default=0)
         most = min((fact.get("maxItems", math.inf) for fact in facts), default=math.inf)
         if least > min(most, MOST_ITEMS):
@@ -214,7 +214,7 @@ class InstanceWriter:
     def _add_invented(
         self, built: dict[str, Json], facts: list[Fact], depth: int, least: int, most: float
     ) -> None:
-        """Adds properties that no schema names: where there have to be more, and to free maps."""
+        """Add undeclared properties to reach the minimum, and to objects without declared ones."""
         free = not any("properties" in fact for fact in facts) and not self._lean(depth)
         goal = int(min(most, max(least, len(built) + self._random.randint(1, 3) if free else 0)))
         for _ in range(2 * goal):
@@ -245,7 +245,7 @@ class InstanceWriter:
 
 
 def _listed(facts: list[Fact]) -> list[Json] | None:
-    """The values that every enum and const of the facts holds; None without any of them."""
+    """Return the values that are in every enum and const of the facts; None without any."""
     lists = [fact["enum"] for fact in facts if "enum" in fact]
     lists += [[fact["const"]] for fact in facts if "const" in fact]
     if not lists:
@@ -285,7 +285,7 @@ def _least_items(fact: Fact) -> int:
 
 
 def _required(facts: list[Fact]) -> dict[str, None]:
-    """The names that have to be there, with those that others bring along."""
+    """Return the required names, including the names that dependentRequired adds."""
     required = dict.fromkeys(name for fact in facts for name in fact.get("required", ()))
     waiting = list(required)
     while waiting:
@@ -299,7 +299,7 @@ def _required(facts: list[Fact]) -> dict[str, None]:
 
 
 def _views(facts: list[Fact], name: str) -> list[Schema]:
-    """What the facts say about the property of this name."""
+    """Return the schemas in the facts for the property of this name."""
     return [view for fact in facts for view in _views_of(fact, name)]
 
 

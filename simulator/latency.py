@@ -1,4 +1,4 @@
-"""How long a call takes: a spec such as "lognormal:0.3,0.8", and the seconds drawn from it."""
+"""Latency of calls: specs such as "lognormal:0.3,0.8", and the seconds drawn from them."""
 
 import math
 from collections.abc import Callable
@@ -16,12 +16,12 @@ Draw = Callable[[float], float]
 
 
 def seconds(spec: str, chance: float) -> float:
-    """The latency at this quantile (0 to 1) of the spec, an hour at most."""
+    """Return the latency at this quantile (0 to 1) of the spec, at most an hour."""
     return min(_draw(spec)(chance), LONGEST)
 
 
 def checked_spec(spec: str) -> str:
-    """The spec itself; raises ValueError for one that says nothing."""
+    """Return the spec. Raise ValueError if it is invalid."""
     _draw(spec)
     return spec
 
@@ -35,7 +35,7 @@ def _draw(spec: str) -> Draw:
             raise ValueError(spec)
         return _KINDS[kind](*values)
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{spec!r} is no latency; write one of: {SPECS}") from None
+        raise ValueError(f"{spec!r} is not a latency; write one of: {SPECS}") from None
 
 
 def _fixed(value: float) -> Draw:

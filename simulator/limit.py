@@ -1,4 +1,4 @@
-"""The provider's rate limits: buckets and fixed windows, and the headers that tell of them."""
+"""The provider's rate limits: buckets and fixed windows, and their headers."""
 
 import math
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Bucket:
-    """Refills at `rate` per second up to `size`; times are those of one monotonic clock.
+    """A bucket that refills at `rate` per second up to `size`; times are from one monotonic clock.
 
-    `unit` is what it counts, as the headers name it. `announced` is the size that the headers
-    name instead of the real one; 0 is the real one.
+    `unit` is the counted unit, as in the names of the headers. `announced` is the size in the
+    headers, if it differs from the real one; 0 means the real size.
     """
 
     unit: str
@@ -25,12 +25,12 @@ class Bucket:
         return max(0.0, (min(amount, self.size) - self.tokens) / self.rate)
 
     def take(self, amount: float, now: float) -> None:
-        """Take the amount, even if it is not there."""
+        """Take the amount, even if it is not available."""
         self._refill(now)
         self.tokens -= amount
 
     def headers(self, now: float) -> dict[str, str]:
-        """OpenAI's headers: the limit is the size of the bucket, the reset when it is full."""
+        """Return OpenAI's headers: the size of the bucket, and the time until it is full."""
         self._refill(now)
         lacking = self.size - self.tokens
         limit = self.announced or self.size
@@ -43,7 +43,7 @@ class Bucket:
 
 @dataclass(slots=True)
 class FixedWindow:
-    """Allows `limit` in each window of `period_s`; the next begins when the last one ends."""
+    """A limit for each window of `period_s`; the next window begins when the last one ends."""
 
     unit: str
     limit: int
@@ -52,18 +52,18 @@ class FixedWindow:
     taken: float = 0.0
 
     def wait_for(self, amount: float, now: float) -> float:
-        """Return the seconds until the amount may be taken: 0, or to the end of the window."""
+        """Return the seconds until the amount may be taken: 0, or until the window ends."""
         self._roll(now)
         fits = self.taken + min(amount, self.limit) <= self.limit
         return 0.0 if fits else self.ends_at - now
 
     def take(self, amount: float, now: float) -> None:
-        """Take the amount, even if it is not there."""
+        """Take the amount, even if it is not available."""
         self._roll(now)
         self.taken += amount
 
     def headers(self, now: float) -> dict[str, str]:
-        """The reset is the time to the end of the window, whatever was taken."""
+        """Return OpenAI's headers; the reset is always the time to the end of the window."""
         self._roll(now)
         return limit_headers(self.unit, self.limit, self.limit - self.taken, self.ends_at - now)
 
@@ -77,7 +77,7 @@ RateLimit = Bucket | FixedWindow
 
 
 def limit_headers(unit: str, limit: int, remaining: float, reset_s: float) -> dict[str, str]:
-    """The headers that OpenAI sends, by the unit that they count."""
+    """Return the headers that OpenAI sends for a unit."""
     return {
         f"x-ratelimit-limit-{unit}": str(limit),
         f"x-ratelimit-remaining-{unit}": str(max(0, int(remaining))),
@@ -86,7 +86,7 @@ def limit_headers(unit: str, limit: int, remaining: float, reset_s: float) -> di
 
 
 def retry_headers(seconds: float) -> dict[str, str]:
-    """Retry-After in whole seconds, as HTTP wants it, and OpenAI's exact retry-after-ms."""
+    """Return Retry-After in whole seconds, as in HTTP, and OpenAI's exact retry-after-ms."""
     return {
         "retry-after": str(math.ceil(seconds)),
         "retry-after-ms": str(math.ceil(seconds * 1000)),
@@ -94,7 +94,7 @@ def retry_headers(seconds: float) -> dict[str, str]:
 
 
 def as_duration(seconds: float) -> str:
-    """As OpenAI writes it: 20ms, 1s, 6m0s."""
+    """Return a duration in OpenAI's format: 20ms, 1s, 6m0s."""
     if seconds < 1:
         return f"{math.ceil(seconds * 1000)}ms"
     minutes, rest = divmod(math.ceil(seconds), 60)

@@ -1,4 +1,4 @@
-"""Numbers and strings within the constraints of a schema."""
+"""Make numbers and strings within the constraints of a schema."""
 
 import math
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ TRIES = 24
 
 
 def string_for(book: SchemaBook, facts: list[Fact], random: Random) -> str:
-    """A string that keeps the facts; raises DeadEnd."""
+    """Return a string that satisfies the facts. Raise DeadEnd."""
     least = max((fact.get("minLength", 0) for fact in facts), default=0)
     most = min((fact.get("maxLength", math.inf) for fact in facts), default=math.inf)
     if least > min(most, LONGEST_STRING):
@@ -30,7 +30,7 @@ def _candidates(facts: list[Fact], random: Random, least: int, most: float) -> I
     formats = [fact["format"] for fact in facts if fact.get("format") in FORMATS]
     for attempt in range(TRIES):
         if patterns:
-            # Short texts first, then ones long enough for a minLength beside the pattern.
+            # Short texts first, then texts long enough for a minLength in addition to the pattern.
             extra = 3 if attempt < 4 else max(3, least) if attempt % 2 else attempt - 4
             yield _matching(patterns[attempt % len(patterns)], random, extra)
         elif formats:
@@ -47,11 +47,11 @@ def _matching(pattern: str, random: Random, extra: int) -> str:
 
 
 def number_for(facts: list[Fact], random: Random, *, whole: bool) -> int | float:
-    """A number that keeps the facts; raises DeadEnd."""
+    """Return a number that satisfies the facts. Raise DeadEnd."""
     low, low_excluded = _bound(facts, "minimum", "exclusiveMinimum", highest=True)
     high, high_excluded = _bound(facts, "maximum", "exclusiveMaximum", highest=False)
     step = _step(facts, low, high, whole=whole)
-    # On the grid of the step an excluded bound is the next point inside.
+    # An excluded bound becomes the next point inside, on the grid of the step.
     if low is not None and low_excluded:
         low = (math.floor(low / step) + 1) * step
     if high is not None and high_excluded:
@@ -67,9 +67,9 @@ def number_for(facts: list[Fact], random: Random, *, whole: bool) -> int | float
 def _bound(
     facts: list[Fact], included: str, excluded: str, *, highest: bool
 ) -> tuple[Fraction | None, bool]:
-    """The tightest bound, and whether it is itself outside."""
+    """Return the tightest bound, and True if the bound itself is excluded."""
     bounds = [(_exact(fact[included]), False) for fact in facts if included in fact]
-    # In draft 4 the exclusive words were flags of the others.
+    # In draft 4 the exclusive keywords are flags of the other bounds.
     bounds += [
         (_exact(fact[excluded]), True)
         for fact in facts
@@ -77,7 +77,7 @@ def _bound(
     ]
     if not bounds:
         return None, False
-    # Of two equal bounds the excluding one is the tighter.
+    # Of two equal bounds the excluded one is tighter.
     if highest:
         return max(bounds)
     return min(bounds, key=lambda bound: (bound[0], not bound[1]))
@@ -86,7 +86,7 @@ def _bound(
 def _step(
     facts: list[Fact], low: Fraction | None, high: Fraction | None, *, whole: bool
 ) -> Fraction:
-    """The grid that the number must lie on, or a fine one that fits between the bounds."""
+    """Return the step of the required grid, or a step that is fine enough for the bounds."""
     steps = [_exact(fact["multipleOf"]) for fact in facts if "multipleOf" in fact]
     if whole:
         steps.append(Fraction(1))
@@ -105,5 +105,5 @@ def _common_multiple(steps: list[Fraction]) -> Fraction:
 
 
 def _exact(number: float) -> Fraction:
-    # Through the decimal text: a multiple of 0.1 is meant, not of the float nearest to it.
+    # Convert the decimal text: a multiple of 0.1 is meant, not of the float nearest to 0.1.
     return Fraction(str(number))

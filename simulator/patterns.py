@@ -1,7 +1,7 @@
-"""A text that matches a regular expression, for the simple expressions that schemas hold.
+"""Make a text that matches a regular expression, for the simple expressions in schemas.
 
-Not known: back-references, flags, word boundaries. Look-around is read and left out, so callers
-check the text.
+Back-references, flags and word boundaries are not supported. Look-around is parsed but ignored, so
+callers must check the text.
 """
 
 import string
@@ -23,12 +23,12 @@ _CATEGORIES |= {"N": _DIGITS, "Nd": _DIGITS, "P": "-.,!", "Letter": _LETTERS}
 
 
 class UnsupportedPattern(ValueError):
-    """The expression has something that is not known here."""
+    """The expression uses an unsupported feature."""
 
 
 @dataclass(slots=True)
 class _Writing:
-    """A text in the making; `extra` is how often an open repetition may repeat beyond its least."""
+    """A text being written; an open repetition repeats up to `extra` times above its minimum."""
 
     random: Random
     extra: int
@@ -44,7 +44,7 @@ _Node = Callable[[_Writing], None]
 
 
 def text_matching(pattern: str, random: Random, *, extra: int = 3) -> str:
-    """A text for the pattern; raises UnsupportedPattern."""
+    """Return a text that matches the pattern. Raise UnsupportedPattern."""
     reader = _Reader(pattern)
     node = reader.choice()
     if not reader.ended():
@@ -84,7 +84,7 @@ def _repeated(node: _Node, least: int, most: int | None) -> _Node:
 
 
 class _Reader:
-    """Reads an expression from left to right into what writes its texts."""
+    """Parses an expression from left to right into functions that write matching texts."""
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
@@ -144,13 +144,13 @@ class _Reader:
         return _nothing if looks_around else node
 
     def _group_opening(self) -> bool:
-        """Read what follows "(?"; return True for look-around, which adds nothing to the text."""
+        """Read the text after "(?"; return True for look-around, which adds nothing to the text."""
         if self._takes(":"):
             return False
         if any(self._takes(mark) for mark in ("=", "!", "<=", "<!")):
             return True
         if not (self._takes("P<") or self._takes("<")):
-            raise UnsupportedPattern("flags are not known here")
+            raise UnsupportedPattern("flags are not supported")
         self._until(">")
         return False
 
@@ -165,13 +165,13 @@ class _Reader:
         if char in _CONTROLS:
             return _CONTROLS[char]
         if char.isalnum():
-            raise UnsupportedPattern(f"\\{char} is not known here")
+            raise UnsupportedPattern(f"\\{char} is not supported")
         return char
 
     def _category(self, *, negated: bool) -> str:
         name = self._until("}").removeprefix("{")
         if name not in _CATEGORIES:
-            raise UnsupportedPattern(f"\\p{{{name}}} is not known here")
+            raise UnsupportedPattern(f"\\p{{{name}}} is not supported")
         chars = _CATEGORIES[name]
         return _without(chars) if negated else chars
 
@@ -239,12 +239,12 @@ def _char(digits: str) -> str:
     try:
         return chr(int(digits, 16))
     except (ValueError, OverflowError):
-        raise UnsupportedPattern(f"{digits!r} is no code point") from None
+        raise UnsupportedPattern(f"{digits!r} is not a code point") from None
 
 
 def _between(first: str, last: str) -> str:
     if len(last) != 1 or last < first:
-        raise UnsupportedPattern(f"{first}-{last} is no range")
+        raise UnsupportedPattern(f"{first}-{last} is not a range")
     codes = range(ord(first), min(ord(last), ord(first) + LARGEST_CLASS) + 1)
     chars = [chr(code) for code in codes if not 0xD800 <= code <= 0xDFFF]
     return "".join([char for char in chars if char.isprintable()] or chars)

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in the words of whoever wrote it."""
+"""Read the first problem of a pydantic ValidationError."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The first thing wrong: pydantic's kind of error, the path to it, and one line of text."""
+    """A problem: pydantic's type of error, the path to the value, and one line of text."""
 
     kind: str
     path: str
@@ -15,12 +15,12 @@ class Problem:
 
 
 def first_problem(error: ValidationError) -> Problem:
-    """The first problem of a validation, its path as in `messages.0.role`."""
+    """Return the first problem of a validation, with a path such as `messages.0.role`."""
     found = error.errors(include_url=False)[0]
     path = ".".join(str(step) for step in found["loc"] if not _is_branch(step))
     return Problem(found["type"], path, found["msg"].removeprefix("Value error, "))
 
 
 def _is_branch(step: str | int) -> bool:
-    # In a union pydantic adds the name of the type that it tried last.
+    # For a union pydantic adds the name of the type that it tried last.
     return isinstance(step, str) and (step in {"str", "int"} or "[" in step)

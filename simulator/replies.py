@@ -1,4 +1,4 @@
-"""The provider's replies in OpenAI's shapes, as bytes."""
+"""Write the provider's replies in OpenAI's formats, as bytes."""
 
 import time
 from array import array
@@ -22,14 +22,14 @@ _MESSAGES = {
 
 
 def usual_code(status: int) -> str | None:
-    """The code that mostly comes with this status."""
+    """Return the usual code for a status."""
     return _USUAL_CODES.get(status)
 
 
 def error_reply(
     status: int, *, message: str | None = None, param: str | None = None, code: str | None = None
 ) -> bytes:
-    """An error in the envelope with its four keys."""
+    """Return an error in OpenAI's envelope, with all four keys."""
     usual = _MESSAGES.get(code or str(status), f"The provider answered with status {status}.")
     error = {
         "message": message or usual,
@@ -49,7 +49,7 @@ def _error_type(status: int, code: str | None) -> str:
 
 
 def chat_reply(call: Call, content: Content, identity: str) -> bytes:
-    """The reply of /v1/chat/completions."""
+    """Return the reply of /v1/chat/completions."""
     prompt_tokens, answer_tokens = _tokens(call, content)
     message: dict[str, Any] = {
         "role": "assistant",
@@ -84,7 +84,7 @@ def chat_reply(call: Call, content: Content, identity: str) -> bytes:
 
 
 def completions_reply(call: Call, content: Content, identity: str) -> bytes:
-    """The reply of /v1/completions: a choice for each prompt."""
+    """Return the reply of /v1/completions, with a choice for each prompt."""
     prompt_tokens, answer_tokens = _tokens(call, content)
     answer_tokens *= len(call.inputs)
     choices = [
@@ -113,7 +113,7 @@ def completions_reply(call: Call, content: Content, identity: str) -> bytes:
 
 
 def responses_reply(call: Call, content: Content, identity: str) -> bytes:
-    """The reply of /v1/responses."""
+    """Return the reply of /v1/responses."""
     prompt_tokens, answer_tokens = _tokens(call, content)
     finished = content.finish == "stop"
     reason = "max_output_tokens" if content.finish == "length" else content.finish
@@ -161,7 +161,7 @@ def _output_message(content: Content, identity: str) -> dict[str, Any]:
 
 
 def embeddings_reply(call: Call, vectors: Sequence[list[float]]) -> bytes:
-    """The reply of /v1/embeddings."""
+    """Return the reply of /v1/embeddings."""
     tokens = tokens_of(call.prompt_chars)
     data = [
         {
@@ -176,7 +176,7 @@ def embeddings_reply(call: Call, vectors: Sequence[list[float]]) -> bytes:
 
 
 def models_reply(models: Sequence[str]) -> bytes:
-    """The reply of /v1/models."""
+    """Return the reply of /v1/models."""
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": "simulator"} for name in models
     ]
@@ -192,5 +192,5 @@ def _tokens(call: Call, content: Content) -> tuple[int, int]:
 
 
 def tokens_of(chars: int) -> int:
-    """Tokens, as everybody guesses them: four characters each."""
+    """Return the estimated number of tokens: one for every four characters."""
     return (chars + 3) // 4

@@ -1,4 +1,4 @@
-"""Single strings and numbers: sentences, samples of the common formats, numbers on a grid."""
+"""Make strings and numbers: sentences, samples of the common formats, numbers on a grid."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ MOST_WORDS = 60
 
 
 def sentences(*seed: str | int) -> str:
-    """Some 20 to 60 words in sentences, which depend on the seed alone."""
+    """Return about 20 to 60 words in sentences that depend only on the seed."""
     bytes_ = noise(*seed)
     count = FEWEST_WORDS + bytes_[0] % (MOST_WORDS - FEWEST_WORDS + 1)
     words = [_WORD_OF_BYTE[byte] for byte in bytes_[1 : count + 1]]
@@ -36,7 +36,7 @@ def sentences(*seed: str | int) -> str:
 
 
 def words_of_length(random: Random, least: int, most: float) -> str:
-    """Words of this length in characters, a short phrase where the length is free."""
+    """Return words of this length in characters; a short phrase if the length is free."""
     target = min(most, max(least, random.randint(4, 20)))
     text = random.choice(WORDS)
     while len(text) < target:
@@ -50,10 +50,10 @@ def words_of_length(random: Random, least: int, most: float) -> str:
 def number_between(
     random: Random, low: Fraction | None, high: Fraction | None, step: Fraction
 ) -> Fraction | None:
-    """A multiple of step within the bounds, or None if there is none; free bounds stay small."""
+    """Return a multiple of step within the bounds; small without bounds; None if impossible."""
     room = random.choice((10, 100, 1000))
     if low is None:
-        # Mostly from 0 up, as people count.
+        # Mostly count from 0 up, as people do.
         below = 0 if random.random() < 0.9 else room
         low = min(Fraction(0), high - room * step) if high is not None else -below * step
     first = math.ceil(low / step)

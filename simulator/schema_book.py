@@ -1,4 +1,4 @@
-"""A JSON Schema made ready to be written after: its constraints, its depths, its judge."""
+"""A JSON Schema prepared for writing values: its constraints, depths and validator."""
 
 import json
 import math
@@ -28,16 +28,16 @@ _OF_NUMBERS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "mu
 _OF_STRINGS = {"minLength", "maxLength", "pattern", "format"}
 _OF_OTHERS = {"minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "required"}
 
-# What can be checked of a value without knowing the rest of the schema.
+# Keywords that can be checked without the rest of the schema.
 _LOCAL_KEYWORDS = frozenset(_OF_NUMBERS | _OF_STRINGS | _OF_OTHERS)
 
 
 class DeadEnd(Exception):
-    """The choices taken so far lead to no value."""
+    """No value is possible after the choices made so far."""
 
 
 class SchemaBook:
-    """One schema, never changed after it was read; raises CannotAnswer for what is none."""
+    """One immutable schema. Raises CannotAnswer for an invalid one."""
 
     def __init__(self, root: Schema) -> None:
         self.root = root
@@ -46,24 +46,24 @@ class SchemaBook:
         self._depths = least_depths(root)
         depth = self.least_depth(root)
         if depth == math.inf:
-            raise CannotAnswer("it allows no value that comes to an end")
+            raise CannotAnswer("it allows only values without an end")
         if depth > DEEPEST:
             raise CannotAnswer(f"its values are nested more than {DEEPEST} levels deep")
 
     def objection(self, value: Json) -> str | None:
-        """What is wrong with the value, or None if the schema allows it."""
+        """Return the first error of the value, or None if the schema allows it."""
         if self._judge.is_valid(value):
             return None
         return next(error.message for error in self._judge.iter_errors(value))
 
     def least_depth(self, schema: Schema) -> float:
-        """How many levels a value needs; infinite if it would never end."""
+        """Return the least number of levels of a value; infinite if it would never end."""
         return known_depth(self._depths, schema)
 
     def facts(
         self, schema: Schema, choose: Choose, above: frozenset[str] = frozenset()
     ) -> Iterator[Fact]:
-        """The constraints that hold together for a value, one chosen of each branching."""
+        """Yield the constraints that apply together to a value; `choose` picks each branch."""
         if not isinstance(schema, dict):
             if schema is False:
                 raise DeadEnd
@@ -80,11 +80,11 @@ class SchemaBook:
             yield from self.facts(target(self.root, reference), choose, above | {reference})
 
     def accepts(self, fact: Fact, value: Json) -> bool:
-        """Whether the value keeps what one constraint says about it alone."""
+        """Return True if the value satisfies the local keywords of one constraint."""
         words = fact.keys() & _LOCAL_KEYWORDS
         if not words:
             return True
-        # The parts of the root live as long as this book, so an id names one of them for good.
+        # The parts of the root live as long as this book, so their ids stay unique.
         judge = self._judges.get(id(fact))
         if judge is None:
             judge = self._judges[id(fact)] = _validator({word: fact[word] for word in words})
@@ -92,7 +92,7 @@ class SchemaBook:
 
 
 def book_of(schema: Schema) -> SchemaBook:
-    """The book of a schema, one for equal schemas; raises CannotAnswer."""
+    """Return the book of a schema; equal schemas share one. Raise CannotAnswer."""
     try:
         text = json.dumps(schema)
     except (TypeError, RecursionError) as error:
@@ -109,12 +109,12 @@ def _book_of(text: str) -> SchemaBook:
 
 @lru_cache(maxsize=1024)
 def matches(pattern: str, text: str) -> bool:
-    """Whether the pattern of a schema is found in the text, in bounded time."""
+    """Return True if a schema's pattern matches the text, in bounded time."""
     return _validator({"pattern": pattern}).is_valid(text)
 
 
 def _validator(schema: Schema) -> jsonschema_rs.Validator:
-    # Offline: a $ref to another host or file is an error here and never a request.
+    # Offline: a $ref to another host or file is an error here, and never causes a request.
     try:
         return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True)
     except (jsonschema_rs.ReferencingError, ValueError) as error:

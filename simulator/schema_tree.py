@@ -1,4 +1,4 @@
-"""The subschemas of a JSON Schema, where its references lead, and how deep its values must be."""
+"""Find the subschemas of a JSON Schema, the targets of references, and the depth of values."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,11 @@ _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentS
 
 
 class CannotAnswer(ValueError):
-    """No answer can be made for a schema; the text says why."""
+    """No answer can be made for a schema; the message says why."""
 
 
 def target(root: Schema, reference: str) -> Schema:
-    """What a local reference means; raises CannotAnswer for any other."""
+    """Return the target of a local reference. Raise CannotAnswer for any other reference."""
     if reference != "#" and not reference.startswith("#/"):
         raise CannotAnswer(f"$ref {reference!r}: only references such as #/$defs/name are followed")
     node: Json = root
@@ -33,21 +33,21 @@ def target(root: Schema, reference: str) -> Schema:
     except (KeyError, IndexError, ValueError, TypeError):
         node = None
     if not isinstance(node, dict | bool):
-        raise CannotAnswer(f"$ref {reference!r} leads nowhere")
+        raise CannotAnswer(f"$ref {reference!r} is not in the schema")
     return node
 
 
 def types_of(schema: Mapping[str, Any]) -> frozenset[str]:
-    """The types that a schema allows: all of them if it names none."""
+    """Return the types that a schema allows: all types if it names none."""
     named = schema.get("type", TYPES)
     types = frozenset({named} if isinstance(named, str) else named)
     return types | {"integer"} if "number" in types else types
 
 
 def item_schema(schema: Mapping[str, Any], index: int) -> Schema:
-    """What an array's schema says about the item at this place."""
+    """Return an array schema's schema for the item at this index."""
     items = schema.get("items", True)
-    # Up to draft 2019-09 `items` could be the list that is now prefixItems.
+    # Until draft 2019-09 `items` could be the list that is now prefixItems.
     prefix = items if isinstance(items, list) else schema.get("prefixItems", [])
     rest = schema.get("additionalItems", True) if isinstance(items, list) else items
     found: Schema = prefix[index] if index < len(prefix) else rest
@@ -55,7 +55,7 @@ def item_schema(schema: Mapping[str, Any], index: int) -> Schema:
 
 
 def branches(schema: Mapping[str, Any]) -> Iterator[list[Schema]]:
-    """The lists of which a value must fit one schema each."""
+    """Yield the lists of alternatives; a value must fit one schema of each list."""
     for word in ("anyOf", "oneOf"):
         if word in schema:
             yield schema[word]
@@ -64,13 +64,13 @@ def branches(schema: Mapping[str, Any]) -> Iterator[list[Schema]]:
 
 
 def least_depths(root: Schema) -> dict[int, float]:
-    """By the id of each subschema: how many levels its values need, infinite if without end."""
+    """Return the least depth of values of each subschema by its id; infinite if without end."""
     nodes = _nodes(root)
     depths = {id(node): math.inf for node in nodes}
     changed = True
     while changed:
         changed = False
-        # Innermost first: then mostly one round finds everything.
+        # Innermost first: then one round is usually enough.
         for node in reversed(nodes):
             depth = _depth(root, node, depths)
             if depth < depths[id(node)]:
@@ -80,7 +80,7 @@ def least_depths(root: Schema) -> dict[int, float]:
 
 
 def known_depth(depths: Mapping[int, float], schema: Schema) -> float:
-    """The depth of a schema among those measured."""
+    """Return the depth of a schema from the measured depths."""
     if isinstance(schema, dict):
         return depths.get(id(schema), 0.0)
     return math.inf if schema is False else 0.0

@@ -1,4 +1,4 @@
-"""The simulated provider on a real socket: the application, and a server in its own thread."""
+"""Serve the simulated provider: the application, and a server in its own thread."""
 
 import asyncio
 import threading
@@ -22,12 +22,12 @@ LARGEST_REQUEST = 256 * 2**20
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 
-# What handlers still get when the server stops. Not 0: aiohttp takes that for no limit.
+# Time that handlers get when the server stops. Not 0: aiohttp treats 0 as no limit.
 _GRACE_SECONDS = 0.05
 
 
 def create_app(behaviour: Behaviour) -> web.Application:
-    """The provider as an application."""
+    """Return the provider as an application."""
     return _app(Simulator(behaviour))
 
 
@@ -47,11 +47,11 @@ def _app(simulator: Simulator) -> web.Application:
 
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serves the application inside the block, at the base URL given; raises OSError."""
+    """Serve the application inside the block, and yield its base URL. Raise OSError."""
     runner = web.AppRunner(
         app,
         access_log=None,
-        # A client that hangs up ends its call: otherwise calls that hang would pile up.
+        # A client that disconnects ends its call: otherwise hanging calls would pile up.
         handler_cancellation=True,
         shutdown_timeout=_GRACE_SECONDS,
     )
@@ -69,7 +69,7 @@ def _base_url(address: tuple[Any, ...]) -> str:
 
 
 class SimulatedProvider:
-    """A provider in a thread of its own for the time of a `with` block.
+    """A provider in its own thread, for the duration of a `with` block.
 
     The figures are snapshots of the calls since the start or the last `reset()`.
     """
@@ -98,8 +98,8 @@ class SimulatedProvider:
         self.stop()
 
     def stop(self) -> None:
-        """Stops listening and ends every call, as a provider that goes down; harmless if done."""
-        # The loop may be closed already: then there is nothing left to stop.
+        """Stop listening and end every call, like a provider that goes down. May be repeated."""
+        # If the loop is closed already, there is nothing left to stop.
         with suppress(RuntimeError):
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._stop.set)
@@ -109,12 +109,12 @@ class SimulatedProvider:
 
     @property
     def base_url(self) -> str:
-        """Where it listens: http://127.0.0.1:PORT/v1."""
+        """Return the base URL: http://127.0.0.1:PORT/v1."""
         return self._started.result(START_SECONDS)
 
     @property
     def behaviour(self) -> Behaviour:
-        """The knobs; assign others to change them for the calls that arrive from now on."""
+        """Return the options. Assign new ones to change them for calls that arrive later."""
         return self._simulator.behaviour
 
     @behaviour.setter
@@ -123,26 +123,26 @@ class SimulatedProvider:
 
     @property
     def calls(self) -> Counter[str]:
-        """The calls of each prompt text, counted when they arrived."""
+        """Return the number of calls by prompt text, counted on arrival."""
         return self._simulator.ledger.calls.copy()
 
     @property
     def in_flight(self) -> int:
-        """The requests being handled now."""
+        """Return the number of requests that are being handled now."""
         return self._simulator.ledger.in_flight
 
     @property
     def in_flight_peak(self) -> int:
-        """The most requests that were handled at once."""
+        """Return the largest number of requests that were handled at once."""
         return self._simulator.ledger.in_flight_peak
 
     @property
     def by_status(self) -> Counter[str]:
-        """The requests by the status they got, or `disconnected` or `abandoned`."""
+        """Return the number of requests by status, or `disconnected` or `abandoned`."""
         return self._simulator.ledger.by_status.copy()
 
     def reset(self) -> None:
-        """Forgets the calls and keeps the knobs; the scripts of prompts start again."""
+        """Forget the calls and keep the options; the scripts of prompts start again."""
         self._simulator.reset()
 
     def _run(self) -> None:

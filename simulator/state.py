@@ -9,7 +9,7 @@ from simulator.limit import Bucket, FixedWindow, RateLimit
 
 
 class Simulator:
-    """Knobs that may be swapped at any time, the ledger, and the buckets of the rate limits."""
+    """The options, which may be replaced at any time, the ledger, and the rate limits."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
@@ -18,16 +18,16 @@ class Simulator:
         self._request_numbers = count(1)
 
     def reset(self) -> None:
-        """Opens a new ledger and fills the bucket; calls still in flight count in the old one."""
+        """Start a new ledger with full limits; calls still in flight count in the old ledger."""
         self.ledger = Ledger()
         self._limits = {}
 
     def request_id(self) -> str:
-        """An id for one request, never used twice."""
+        """Return a unique id for one request."""
         return f"req_{next(self._request_numbers):032x}"
 
     def limits(self) -> list[RateLimit]:
-        """The present limits."""
+        """Return the current limits."""
         knobs = self.behaviour
         found = []
         if knobs.requests_per_second:
@@ -38,7 +38,7 @@ class Simulator:
         return found
 
     def limit_headers(self) -> dict[str, str]:
-        """What is told about the limits."""
+        """Return the headers that advertise the limits."""
         told: dict[str, str] = {}
         if self.behaviour.announce_limits:
             for limit in self.limits():

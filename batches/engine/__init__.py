@@ -1,1 +1,1 @@
-"""How a batch of prompts is processed: prepare, execute, post-process. No Django, no I/O."""
+"""Process a batch of prompts: prepare, execute, post-process. No Django, no I/O."""

@@ -1,4 +1,4 @@
-"""The clock of a call, and waits that do not count: they are for us, not for the provider."""
+"""The clock of a call. It can be stopped for waits that the provider did not cause."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 
 class CallClock:
-    """The time limit of a call, and how many seconds of it were not the provider's."""
+    """The time limit of a call, and the seconds that were not counted against it."""
 
     __slots__ = ("limit", "not_counted_s")
 
@@ -20,7 +20,7 @@ _CLOCK: ContextVar[CallClock | None] = ContextVar("clock of the call", default=N
 
 
 def call_begins(limit: asyncio.Timeout) -> CallClock:
-    """Start the clock of the call that this task makes now, and return it."""
+    """Start the clock of the call that the current task makes, and return it."""
     clock = CallClock(limit)
     _CLOCK.set(clock)
     return clock
@@ -28,7 +28,7 @@ def call_begins(limit: asyncio.Timeout) -> CallClock:
 
 @contextmanager
 def not_counted() -> Iterator[None]:
-    """Stop the clock of the call inside the block."""
+    """Stop the clock of the current call inside the block."""
     clock = _CLOCK.get()
     ends_at = clock.limit.when() if clock is not None else None
     if clock is None or ends_at is None:

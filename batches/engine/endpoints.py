@@ -1,8 +1,8 @@
-"""The one table of endpoints: which field holds what is asked, and how a reply is read.
+"""The table of endpoints: which field holds the prompt, and how a reply is read.
 
-All that depends on the endpoint of a batch reads this table. Staff may allow further paths on a
-provider (`OTHER`): their requests and replies are passed through as JSON, and a reply is judged by
-its status.
+All code that depends on the endpoint of a batch reads this table. Staff may allow further paths on
+a provider (`OTHER`): requests and replies of such a path are passed through as JSON, and a reply
+is judged by its status.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Path = tuple[str | int, ...]
-# How the body of a reply is read; `batches.engine.replies.dialects` has a reader for each form.
+# The format of a reply; `batches.engine.replies.dialects` has a reader for each.
 ReplyForm = Literal["chat", "response", "embeddings", "moderation", "images", "video", "json"]
 
 MAX_PATH_CHARS = 64
@@ -19,9 +19,9 @@ MAX_PATH_CHARS = 64
 
 @dataclass(frozen=True, slots=True)
 class SchemaPlace:
-    """Where a body asks for an answer that fits a JSON Schema, or offers functions.
+    """The place in a body where it asks for an answer that fits a JSON Schema, or offers tools.
 
-    `is_nested`: the schema and each function stand in an object of their own inside that place.
+    `is_nested`: the schema and each function are nested in an object of their own at that place.
     """
 
     at: tuple[str, ...]
@@ -30,18 +30,18 @@ class SchemaPlace:
 
 @dataclass(frozen=True, slots=True)
 class EndpointRules:
-    """What is known of an endpoint.
+    """The rules of an endpoint.
 
-    asked_in        field that holds what is asked; None: any JSON object is a request
-    reply           how a reply is read
-    texts           fields of which a model reads the text; None: all of them
-    kinds           JSON types that fields may have; other fields may have any
-    schema          where a schema for the answer and tools are asked for; None: nowhere
-    answers_in_text a model writes a text, whose tokens are estimated where none are counted
-    counts_tokens   usage is in tokens; else only what a reply counts is counted
+    asked_in        field that holds the prompt; None: any JSON object is a valid request
+    reply           format of a reply
+    texts           fields whose text the model reads; None: all fields
+    kinds           JSON types that fields may have; other fields may have any type
+    schema          place of the response schema and the tools; None: not supported
+    answers_in_text a model writes text, whose tokens are estimated if the provider counts none
+    counts_tokens   usage is in tokens; else only tokens that a reply reports are counted
     needs_model     a body must name a model
-    shows_body      the JSON of a reply is what a person reads as its answer
-    can_defer       `background: true` asks for an answer later, which a batch does not wait for
+    shows_body      the JSON of a reply is shown to a reader as its answer
+    can_defer       `background: true` asks for a later answer, which a batch does not wait for
     """
 
     asked_in: str | None
@@ -84,7 +84,7 @@ RULES: Mapping[str, EndpointRules] = {
     ),
     "/v1/completions": EndpointRules(
         asked_in="prompt",
-        # Its choices have a text where those of a chat have a message.
+        # A choice has a text where a choice of a chat has a message.
         reply="chat",
         texts=("prompt", "suffix"),
         kinds={"prompt": _TEXT_OR_LIST},
@@ -118,7 +118,7 @@ RULES: Mapping[str, EndpointRules] = {
         reply="video",
         texts=("prompt",),
         kinds={"prompt": (str,), "input_reference": (dict,)},
-        # Billed by the second.
+        # Videos are billed by the second.
         counts_tokens=False,
         shows_body=True,
     ),
@@ -133,12 +133,12 @@ _PATH = re.compile(rf"/v1(?:/{_SEGMENT})+", re.ASCII)
 
 
 def rules_of(endpoint: str) -> EndpointRules:
-    """Return what is known of an endpoint; of a path that the table does not have, OTHER."""
+    """Return the rules of an endpoint; OTHER for a path that is not in the table."""
     return RULES.get(endpoint, OTHER)
 
 
 def check_path(path: str) -> None:
-    """Raise ValueError for a text that is no path of an endpoint."""
+    """Raise ValueError for a text that cannot be the path of an endpoint."""
     if len(path) > MAX_PATH_CHARS or not _PATH.fullmatch(path):
         raise ValueError(
             f"{path[:100]!r} is not the path of an endpoint; write it like /v1/rerank: /v1/ and "

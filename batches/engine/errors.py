@@ -1,29 +1,29 @@
-"""What can go wrong with a prompt. The class says what happened, its fields what to do.
+"""Errors of prompts. The class says what happened, its fields say what to do.
 
 EngineError
 ├── PromptRejected            cannot be prepared; nothing was sent
-├── AnswerRejected            a reply came, its answer is of no use
+├── AnswerRejected            a reply came, but its answer cannot be used
 └── ProviderError             a call failed
-    ├── AuthError             the key is refused                          pause
+    ├── AuthError             the API key is refused                      pause
     │   └── AccessRefused     a 403: the key, or only this prompt         final; pause if in a row
-    ├── QuotaError            the money or the quota is used up           pause
-    ├── RateLimited           too many requests or tokens a minute        retry, costs no attempt
+    ├── QuotaError            the credit or the quota is used up          pause
+    ├── RateLimited           too many requests or tokens per minute      retry, costs no attempt
     ├── Overloaded            the provider has no capacity                retry
     ├── ServerError           other 5xx, 408, 409, 425, 499, ...          retry
     ├── NetworkError          a connection broke                          retry
-    │   ├── Unreachable       there was no connection, nothing was sent   retry, costs no attempt
+    │   ├── Unreachable       no connection was made, nothing was sent    retry, costs no attempt
     │   └── NoFileLeft        this process can open no more files         retry, costs no attempt
-    ├── DeadlineExceeded      no whole reply before the deadline          retry
-    ├── MalformedReply        a 200 that is no reply                      retry
-    ├── RequestRefused        the provider will never take this request   final
-    │   └── AnswerUnfit       the answer it generated does not fit        read as a reply
+    ├── DeadlineExceeded      no complete reply within the timeout        retry
+    ├── MalformedReply        HTTP 200 with a body that cannot be read    retry
+    ├── RequestRefused        the provider rejected this request          final
+    │   └── AnswerUnfit       the provider could not make its answer fit  judged as a reply
     ├── ConfigError           unknown model or path, a redirect           final; pause if in a row
     │   └── EndpointUnusable  forbidden address, untrusted certificate    pause
-    ├── TargetAway            nothing was answered for too long           pause
-    └── InternalError         a defect of ours                            final
+    ├── TargetAway            the provider answered nothing for too long  pause
+    └── InternalError         a bug in this program                       final
 
-While no call to a target is answered, errors that a dead target gives cost no attempt
-(`liveness.py`). The classes are those of the provider error table in `docs/errors.md`.
+While no call to a target is answered, errors that a dead target causes cost no attempt
+(`liveness.py`). `docs/errors.md` has a table of the provider errors by class.
 """
 
 from enum import StrEnum
@@ -62,7 +62,7 @@ class FailureKind(StrEnum):
 
 
 class Decision(StrEnum):
-    """What an error asks for."""
+    """The action that an error asks for."""
 
     RETRY = "retry"
     PAUSE = "pause"
@@ -70,18 +70,18 @@ class Decision(StrEnum):
 
 
 class EngineError(Exception):
-    """Anything that keeps a prompt from succeeding."""
+    """An error that keeps a prompt from succeeding."""
 
     kind: FailureKind
 
     def __init__(self, message: str) -> None:
-        # It may quote what a provider wrote, and is stored in several places.
+        # The message may quote the provider's text, and is stored in several places.
         self.message = storable_text(message)
         super().__init__(self.message)
 
 
 class PromptRejected(EngineError):
-    """A prompt that cannot be made into a request; `param` names the field at fault."""
+    """A prompt that cannot be made into a request; `param` names the invalid field."""
 
     kind = FailureKind.REJECTED
 
@@ -100,9 +100,10 @@ class AnswerRejected(EngineError):
 
 
 class ProviderError(EngineError):
-    """A call that brought no reply.
+    """A call that returned no usable reply.
 
-    `retry_after_s` is the least wait that was asked for, `limits` what the headers announced.
+    `retry_after_s` is the least wait that the provider asked for, `limits` the rate limits that its
+    headers advertised.
     """
 
     decision: ClassVar[Decision] = Decision.RETRY
@@ -134,7 +135,7 @@ class AuthError(ProviderError):
 
 
 class AccessRefused(AuthError):
-    """The calls beside it tell whether it is the key that is refused, or this prompt."""
+    """A 403. Other calls show whether the provider refuses the API key or only this prompt."""
 
     decision = Decision.FINAL
 
@@ -146,7 +147,7 @@ class QuotaError(ProviderError):
 
 
 class RateLimited(ProviderError):
-    """`unit` is what there were too many of."""
+    """A refusal for pace; `unit` says whether requests or tokens were over the limit."""
 
     kind = FailureKind.RATE
     costs_attempt = False
@@ -166,13 +167,16 @@ class NetworkError(ProviderError):
 
 
 class Unreachable(NetworkError):
-    """No connection was made: the provider has seen nothing of the request."""
+    """No connection was made, so the provider has not seen the request."""
 
     costs_attempt = False
 
 
 class NoFileLeft(NetworkError):
-    """No connection, because this process can open no more files: not the prompt's fault."""
+    """No connection was made, because this process can open no more files.
+
+    The prompt is not at fault.
+    """
 
     costs_attempt = False
 
@@ -191,7 +195,7 @@ class RequestRefused(ProviderError):
 
 
 class AnswerUnfit(RequestRefused):
-    """The provider generated an answer that does not fit what was asked for."""
+    """The provider generated an answer that does not fit the requested schema."""
 
 
 class ConfigError(ProviderError):
@@ -201,13 +205,13 @@ class ConfigError(ProviderError):
 
 
 class EndpointUnusable(ConfigError):
-    """Nothing was sent, and nothing can be sent to this address."""
+    """The address cannot be used: nothing was sent, and nothing can be sent to it."""
 
     decision = Decision.PAUSE
 
 
 class TargetAway(ProviderError):
-    """A target has answered nothing for longer than is waited for; `cause` is its last error."""
+    """A target answered nothing for longer than `Patience.total_s`; `cause` is its last error."""
 
     decision = Decision.PAUSE
     costs_attempt = False

@@ -1,16 +1,17 @@
-"""Phase 2: prepared requests become exchanges, at most `window` calls in flight at any moment.
+"""Phase 2: send prepared requests, with at most `window` calls in flight at any moment.
 
     chunks --> RequestQueue --> lanes --> send --> exchange
                     ^        ^    |  |
-                    |        +----|--+ the answer is asked for again
+                    |        +----|--+ the model is asked for a better answer
                     +-------------+ a retry, when its wait is over
 
-A lane is one place in the window. Lanes draw from one queue; a request that waits for a retry is
-in nobody's lane. An answer is asked for again in the same lane, at once: question, answer and the
-questions that follow count as one.
+A lane is one place in the window. All lanes draw from one queue; a request that waits for a retry
+occupies no lane. If an answer cannot be used, the same lane asks the model again at once: the
+first request and its follow-ups count as one.
 
-A target (a model of the provider) that answers nothing is away: its requests are kept on a shelf,
-one of them is sent as a probe now and then, and no prompt is charged for what fails meanwhile.
+A target is a model of the provider. A target that answers nothing is away: its requests are
+shelved, one of them is sent as a probe from time to time, and failures meanwhile cost no prompt an
+attempt.
 """
 
 import asyncio
@@ -60,25 +61,26 @@ DEFAULT_TIMEOUT_S = 600.0
 
 
 class Stop(IntEnum):
-    """What becomes of requests in flight when a run is stopped; of several stops the last named
-    here holds."""
+    """The treatment of requests in flight when a run is stopped. If a run is stopped several times,
+    the highest value applies."""
 
-    # They are finished, with the questions that follow.
+    # Finish them, follow-ups included.
     FINISH = 1
-    # What would have to be asked for again is left undone, for another run.
+    # Leave requests that need a follow-up unfinished, for another run.
     LEAVE = 2
-    # No run follows: what came is delivered, whatever it is worth.
+    # No run follows: deliver the reply that came, even if it cannot be used.
     SETTLE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """How requests are sent; `timeout_s` is for one call from first byte sent to last received.
+    """Options for sending requests.
 
-    `trusting` takes a provider at its word when it refuses all of the first requests;
-    `answered_before` says that an earlier run of the batch was answered. A `tentative` run makes
-    one call of each request, and every error is a reason to pause it but that the provider refuses
-    the request for what it says.
+    `timeout_s` limits one call, from the first byte sent to the last byte received. With
+    `trusting`, requests that the provider rejects fail at once, even if it rejects all of the first
+    ones. `answered_before` says that an earlier run of the batch was answered. A `tentative` run
+    makes one call for each request and pauses on every error, unless the provider rejects the
+    request for its content.
     """
 
     batch_size: int = DEFAULT_BATCH_SIZE
@@ -91,16 +93,16 @@ class ExecutionOptions:
 
 
 class Execution:
-    """One run of phase 2. Every request taken in is delivered as an exchange, exactly once,
-    unless the run is stopped or paused before that request is finished.
+    """One run of phase 2. Each request is delivered exactly once as an exchange, unless the run is
+    stopped or paused before the request is finished.
 
-    `pause` is the error that asked for a pause, if one did; what was refused only because the
-    set-up is wrong is not delivered then, nor are requests whose answer should have been asked
-    for again: those are `broken_off`. `deliver` may wait: as long as it does, its lane sends
-    nothing. `admit` is asked before a request is sent and may wait too; a
-    request that it turns away is dropped. `judge` looks at each reply and may name a request to go
-    on with; when that one fails, what is delivered is the reply with the error. `governor` decides
-    when each call goes out. `board` is what runners tell each other of targets that are away.
+    `pause` is the error that paused the run, if any. In that case failures that the configuration
+    caused are not delivered. Requests that have a reply but still needed a follow-up are not
+    delivered either: they are in `broken_off`. `deliver` may wait: its lane sends nothing
+    meanwhile. `admit` is called before a request is sent and may wait too; a request that it
+    rejects is dropped. `judge` checks each reply and may return a follow-up request; if the
+    follow-up fails, the reply is delivered together with the error. `governor` decides when each
+    call is sent. Runners share outages of targets on the `board`.
     """
 
     def __init__(
@@ -126,7 +128,7 @@ class Execution:
         self._queue: RequestQueue | None = None
         self._stopped: Stop | None = None
         self._makes_room = False
-        # Unfinished requests that a call was paid for.
+        # Unfinished requests for which a call may have been billed.
         self._paid: set[Call] = set()
         self._refusals = Refusals(
             trusting=options.trusting, answered_before=options.answered_before
@@ -134,7 +136,7 @@ class Execution:
         self._watch = OutageWatch(board, options.retry.patience)
 
     async def run(self, chunks: Chunks) -> None:
-        """Send all requests of these chunks, by the schedule of the options."""
+        """Send all requests of these chunks, as the schedule in the options says."""
         if self._options.schedule == "rolling":
             await self._run_window(chunks)
         else:
@@ -147,7 +149,7 @@ class Execution:
         await self._deliver_due()
 
     async def _end_kept(self) -> None:
-        """Deliver what was answered and is still to be asked for again, or break it off."""
+        """Deliver replies that still needed a follow-up, or add them to `broken_off`."""
         for call in self._queue.kept_replies() if self._queue else ():
             if self._stopped is Stop.SETTLE:
                 await self._deliver(call.exchange(call.error))
@@ -156,17 +158,17 @@ class Execution:
 
     @property
     def is_undecided(self) -> bool:
-        """Whether failures are held back, of which it is not known yet whose fault they are."""
+        """Return True if failures are held back until it is known what caused them."""
         return self._refusals.are_held
 
     @property
     def away(self) -> list[Target]:
-        """The targets that are waited for."""
+        """Return the targets that are away."""
         return self._watch.away()
 
     @property
     def is_idle(self) -> bool:
-        """Return True if there is nothing to do but to take in another request."""
+        """Return True if the run can only wait for further requests."""
         return self._queue is None or self._queue.is_idle
 
     def retrying(self) -> list[Call]:
@@ -174,7 +176,7 @@ class Execution:
         return self._queue.retrying() if self._queue else []
 
     def stop(self, how: Stop = Stop.FINISH) -> None:
-        """Begin no further request."""
+        """Start no further request."""
         self._stopped = max(how, self._stopped or how)
         self._governor.close()
         if self._queue is not None:
@@ -182,7 +184,7 @@ class Execution:
         self._watch.stop()
 
     def make_room(self) -> None:
-        """End soon, at no cost: leave undone what has cost nothing yet, and finish the rest."""
+        """End soon at no cost: drop requests that have cost nothing yet, and finish the others."""
         self._makes_room = True
         if self._queue is not None:
             self._queue.keep_only_paid()
@@ -192,7 +194,7 @@ class Execution:
         self._stop_if_nothing_is_lost()
 
     def heed(self, shared: SharedOutages) -> None:
-        """Take over what other runners have found out about the targets."""
+        """Apply what other runners have found out about the targets."""
         self._watch.heed(shared)
 
     async def _run_windows(self, chunks: Chunks) -> None:
@@ -214,11 +216,11 @@ class Execution:
     async def _lane(self, queue: RequestQueue) -> None:
         while (call := await queue.take()) is not None:
             await self._attend(queue, call)
-            # While the lane waits for the next one it must not keep the reply to this one.
+            # Release the reply: the lane must not keep it while it waits for the next request.
             del call
 
     async def _attend(self, queue: RequestQueue, call: Call) -> None:
-        """Send a request that was taken from the queue, unless it is over or must wait."""
+        """Send a request taken from the queue, unless it has failed for good or must wait."""
         if call.error and self._is_over(call):
             await self._give_up(queue, call, call.error)
             return
@@ -228,7 +230,7 @@ class Execution:
         turn = await self._governor.enter(call.request)
         admitted = self._admit is None or await self._admit(call.request)
         if not admitted or self._stopped:
-            # Stopped while it waited for its turn or to be admitted.
+            # The run was stopped while the request waited for its turn or for admission.
             self._governor.drop(turn)
             self._leave_undone(queue, call)
             return
@@ -245,7 +247,7 @@ class Execution:
             await self._finish(queue, call, call.exchange())
 
     async def _converse(self, call: Call, turn: Any) -> ProviderError | None:
-        """Call, and again as long as a better answer is asked for; the error that ended it."""
+        """Send the request and its follow-ups; return the error that ended them, if any."""
         while True:
             result = await self._call(call)
             self._governor.leave(turn, result, call.latency_s)
@@ -268,7 +270,7 @@ class Execution:
             admitted = self._admit is None or await self._admit(request)
             if not self._stopped:
                 return admitted
-        # Part of what is in flight.
+        # A follow-up counts as part of a request in flight.
         return self._stopped is Stop.FINISH
 
     def _judgement(self, request: PreparedRequest, reply: Reply) -> Judgement | None:
@@ -277,13 +279,13 @@ class Execution:
         try:
             return self._judge(request, reply)
         except Exception as error:
-            # It is paid for; a defect of ours must not have it paid for again.
+            # The reply is paid for; a bug in this program must not cause a second charge.
             logger.exception("Judging the answer to prompt %d failed unexpectedly", request.index)
             message = f"judging the answer failed: {type(error).__name__}: {error}"
             return Judgement(fault=AnswerRejected(FailureKind.INTERNAL, message))
 
     async def _call(self, call: Call) -> Reply | ProviderError:
-        """Make one call; whatever goes wrong comes back as a ProviderError."""
+        """Make one call. Return any error as a ProviderError."""
         call.began_at = time.monotonic()
         call.sent_at = call.sent_at or call.began_at
         self._watch.began(call)
@@ -297,15 +299,15 @@ class Execution:
         except ProviderError as error:
             return error
         except TimeoutError:
-            return DeadlineExceeded(f"no whole reply within {timeout_s:g} s")
+            return DeadlineExceeded(f"timed out: no complete reply within {timeout_s:g} s")
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Something below cancelled its own call; nobody cancelled us.
-            return NetworkError("the call was broken off")
+            # A lower layer cancelled its own call; this task was not cancelled.
+            return NetworkError("the call was cancelled inside the HTTP client")
         except Exception as error:
-            # One prompt must not take the others down with it, whatever is wrong with us.
+            # A bug must not make one prompt fail the others.
             logger.exception("Sending prompt %d failed unexpectedly", call.request.index)
             return InternalError(f"{type(error).__name__}: {error}")
         finally:
@@ -343,12 +345,12 @@ class Execution:
             await self._give_up(queue, call, error)
 
     def _is_over(self, call: Call) -> bool:
-        """Return True if a request has failed for the last time, and it was its own fault."""
+        """Return True if a request may not be retried, and its failures are its own fault."""
         spent = call.attempts >= self._options.retry.max_attempts
         return call.exhausted or (call.is_proved and spent)
 
     def _verdict(self, call: Call, error: ProviderError, blame: Blame) -> Verdict:
-        # A server that takes nothing now is asked until it is known whether it is away.
+        # Retry an unavailable server until it is known whether the target is away.
         is_spared = blame is Blame.OPEN and suspicion_of(error) is Suspicion.UNAVAILABLE
         return decide(
             error,
@@ -360,7 +362,7 @@ class Execution:
         )
 
     def _wait_for_target(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
-        """Keep a request until its target answers, or pause if it has been away for too long."""
+        """Shelve a request until its target answers, or pause if the outage lasts too long."""
         waited_s = self._watch.failed(call, error)
         if waited_s and waited_s >= self._options.retry.patience.total_s:
             self._pause_for(queue, call, TargetAway(error, waited_s=waited_s))
@@ -369,13 +371,13 @@ class Execution:
 
     def _shelve(self, queue: RequestQueue, call: Call) -> None:
         if self._makes_room and call.reply is None:
-            # An outage may last: to begin again later costs less than a worker that waits.
+            # An outage may last. Starting again later costs less than a worker that waits.
             self._leave_undone(queue, call)
         else:
             self._watch.shelve(call)
 
     async def _give_up(self, queue: RequestQueue, call: Call, error: ProviderError) -> None:
-        """End a request that has failed, unless that may be no fault of its own."""
+        """End a request that has failed, unless the configuration may have caused the failure."""
         exchange = call.exchange(error)
         ruling = self._refusals.weigh(exchange)
         if ruling is Ruling.PAUSE:
@@ -391,7 +393,7 @@ class Execution:
         self._break_off(queue, call)
 
     def _break_off(self, queue: RequestQueue, call: Call) -> None:
-        """Leave a request undone that is not to fail for what stops the run."""
+        """Leave a request unfinished, so that the error that stops the run does not fail it."""
         if call.reply is not None:
             self.broken_off.append(call.exchange(self.pause))
         self._leave_undone(queue, call)
@@ -404,7 +406,7 @@ class Execution:
             self._leave_undone(queue, call)
 
     async def _deliver_due(self) -> None:
-        """Deliver failures that were held back; never for a pause, which is to fail no prompt."""
+        """Deliver failures that were held back; none after a pause, which must fail no prompt."""
         due = [] if self.pause else self._refusals.release()
         for exchange in due:
             await self._deliver(exchange)
@@ -417,7 +419,7 @@ class Execution:
         self._stop_if_nothing_is_lost()
 
     def _stop_if_nothing_is_lost(self) -> None:
-        """Stop as soon as nothing is under way that was paid for, if room is to be made."""
+        """Stop, if room is to be made and no request in progress has cost anything."""
         if self._makes_room and not self._paid and not self.in_flight:
             self.stop()
 
@@ -427,7 +429,7 @@ async def _only(chunk: Sequence[PreparedRequest]) -> Chunks:
 
 
 async def gather_all(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """`asyncio.gather` that leaves nothing running behind when one of them fails."""
+    """Run `asyncio.gather`; if one coroutine fails, cancel the others and wait for their end."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         await asyncio.gather(*tasks)

@@ -1,14 +1,14 @@
-"""Whether a target (a model of a provider) answers at all. Pure: the caller brings the clock.
+"""Find out whether a target (a model of a provider) answers. Pure: the caller passes the time.
 
     answering --a call fails------------------------------------> doubtful
     doubtful  --a call that was sent after that is answered-----> answering  (the prompt failed)
     doubtful  --enough failures, more than other calls-----------> away       (no prompt failed)
     away      --a probe is answered------------------------------> answering
 
-Only an answer to a call that was sent after a failure shows whose fault it was: a server that
-shuts down still answers what it had begun. An outage needs more failures than calls that were
-sent with the failed ones or later and are in flight or answered: failures come back sooner than
-answers do.
+Only an answer to a call that was sent after a failure shows that the prompt was at fault: a server
+that shuts down still answers calls that it had begun. For an outage, the failures must outnumber
+the other calls that were sent at the time of the failed calls or later, whether in flight or
+answered, because failures return sooner than answers.
 """
 
 from collections.abc import Hashable, Iterable
@@ -28,19 +28,19 @@ from batches.engine.errors import (
     Unreachable,
 )
 
-# Statuses of a server or gateway that takes no requests now, whatever they ask.
+# Statuses of a server or gateway that accepts no requests at the moment.
 UNAVAILABLE = frozenset({502, 503, 520, 521, 522, 523, 525, 526, 527, 529, 530})
-# This many failures of a server that is unavailable, or of any kind for this many prompts, are
-# an outage unless a call that was sent later is answered.
+# An outage needs this many failures of an unavailable server, or failures of any kind for this
+# many prompts, and no answer to a call that was sent later.
 UNAVAILABLE_IN_A_ROW = 3
 PROMPTS_IN_A_ROW = 5
-# The longest Retry-After that a probe obeys.
+# The longest Retry-After that delays a probe, in seconds.
 LONGEST_ASKED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How patiently a target that is away is waited for; times in seconds.
+    """The times for which to wait for a target that is away, in seconds.
 
     The first probe is sent after `first_s`; each further one waits twice as long, up to
     `longest_s`. A target that has answered nothing for `total_s` is given up.
@@ -51,13 +51,13 @@ class Patience:
     total_s: float = 900.0
 
     def wait_s(self, error: ProviderError, probes: int) -> float:
-        """Return how long to wait after this many probes that were not answered."""
+        """Return the wait before the next probe, after this many unanswered probes."""
         backoff = min(self.longest_s, self.first_s * 2.0 ** min(probes, 30))
         return float(max(backoff, min(error.retry_after_s or 0.0, LONGEST_ASKED_S)))
 
 
 class Suspicion(Enum):
-    """How surely a failure is the target's fault and not the prompt's, the surest first."""
+    """The likelihood that a failure is the target's fault and not the prompt's, highest first."""
 
     UNREACHED = auto()
     UNAVAILABLE = auto()
@@ -65,7 +65,7 @@ class Suspicion(Enum):
 
 
 class Blame(Enum):
-    """Whose fault a failure is; OPEN if no call in flight can tell."""
+    """The cause of a failure: the prompt or the target; OPEN if no call in flight can decide."""
 
     PROMPT = auto()
     TARGET = auto()
@@ -73,7 +73,7 @@ class Blame(Enum):
 
 
 def suspicion_of(error: ProviderError) -> Suspicion | None:
-    """Return how suspicious an error is; None if it says nothing against the target."""
+    """Return the suspicion that an error raises; None if it does not point to the target."""
     if isinstance(error, Unreachable):
         return Suspicion.UNREACHED
     if isinstance(error, Overloaded) or error.status_code in UNAVAILABLE:
@@ -93,7 +93,7 @@ def shows_life(error: ProviderError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """An outage: why, since when, and when the next probe is due (monotonic seconds)."""
+    """An outage: its reason, its start, and the time of the next probe (monotonic seconds)."""
 
     reason: str
     since: float
@@ -111,28 +111,28 @@ class _Doubt:
 
 @dataclass(slots=True)
 class Liveness:
-    """What is known of one target. A call is anything hashable, in flight once at a time."""
+    """The state of one target. A call can be any hashable; it is in flight once at a time."""
 
     patience: Patience = field(default_factory=Patience)
     away: Away | None = None
     _in_flight: dict[Hashable, float] = field(default_factory=dict)
     _doubts: list[_Doubt] = field(default_factory=list)
-    # When the calls were sent that have been answered since the first of the doubts.
+    # Send times of the calls that have been answered since the first of the doubts.
     _answers: list[float] = field(default_factory=list)
-    # Calls that were sent before may have failed because of an outage.
+    # Calls that were sent before this time may have failed because of an outage.
     _excused_before: float = float("-inf")
 
     @property
     def is_undecided(self) -> bool:
-        """Return True if a call in flight may yet tell whose fault the latest failures are."""
+        """Return True if a call in flight may still show the cause of the latest failures."""
         return bool(self._doubts) and bool(self._in_flight)
 
     def began(self, call: Hashable, now: float) -> None:
-        """Note that a call is sent."""
+        """Record that a call is sent."""
         self._in_flight[call] = now
 
     def answered(self, call: Hashable) -> list[Hashable]:
-        """Note that a call was answered; return the calls whose own fault failures have proved."""
+        """Record an answer; return the failed calls that it proves to be at fault themselves."""
         sent_at = self._in_flight.pop(call)
         if self.away is not None and sent_at > self.away.since:
             self.away = None
@@ -142,7 +142,7 @@ class Liveness:
         return proved
 
     def forget(self, call: Hashable) -> None:
-        """Note that a call ended in a way that says nothing of its target."""
+        """Record the end of a call that says nothing about its target."""
         self._in_flight.pop(call)
 
     def failed(
@@ -154,8 +154,8 @@ class Liveness:
         proved: bool,
         now: float,
     ) -> Blame:
-        """Note that a call failed. `proved` says that its prompt has failed while the target
-        answered others: such a prompt proves nothing more."""
+        """Record a failed call, and return its cause. `proved` says that the prompt has failed
+        while the target answered others: further failures of such a prompt prove nothing."""
         sent_at = self._in_flight.pop(call)
         if self.away is not None or sent_at <= self._excused_before:
             return Blame.TARGET
@@ -170,35 +170,35 @@ class Liveness:
         return Blame.TARGET
 
     def excused(self) -> list[Hashable]:
-        """Return the calls whose failures an outage excuses; only the first time."""
+        """Return the calls whose failures the outage caused; each call is returned once."""
         calls = list(dict.fromkeys(doubt.call for doubt in self._doubts))
         self._doubts = []
         return calls
 
     def probe_failed(self, error: ProviderError, now: float) -> None:
-        """Note that a probe was not answered: the next one waits longer."""
+        """Record an unanswered probe: the next probe waits longer."""
         if self.away is not None:
             probes = self.away.probes + 1
             next_probe = now + self.patience.wait_s(error, probes)
             self.away = Away(error.message, self.away.since, next_probe, probes)
 
     def hasten(self, now: float) -> None:
-        """Have the first probe be sent now, since an older call was answered after all."""
+        """Make the first probe due now, since an older call was answered after all."""
         if self.away is not None and not self.away.probes:
             self.away = replace(self.away, next_probe=min(self.away.next_probe, now))
 
     def postpone(self, now: float) -> None:
-        """Have the next probe wait, since another runner probes now."""
+        """Delay the next probe, since another runner probes now."""
         if self.away is not None:
             self.away = replace(self.away, next_probe=now + self.patience.first_s)
 
     def begin_outage(self, away: Away, now: float) -> None:
-        """Take the word of others that the target is away, or what is new of it."""
+        """Apply another runner's report that the target is away, or an update of that report."""
         self.away = away
         self._excused_before = now
 
     def end_outage(self, now: float) -> None:
-        """Take the word of others that the target answers."""
+        """Apply another runner's report that the target answers."""
         self.away = None
         self._doubts = []
         self._excused_before = now
@@ -211,6 +211,6 @@ class Liveness:
         return enough and len(self._doubts) > len(others)
 
     def _contemporary(self, sent: Iterable[float]) -> list[float]:
-        """Return the times of calls that were sent with the first of the failed ones or later."""
+        """Return the send times that are not before the first failed call."""
         first = min(doubt.sent_at for doubt in self._doubts)
         return [sent_at for sent_at in sent if sent_at >= first]

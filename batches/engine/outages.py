@@ -1,4 +1,4 @@
-"""Waits for targets that are away: keeps their requests on a shelf, and sends one as a probe.
+"""Wait for targets that are away: shelve their requests, and send one of them as a probe.
 
 a call fails --> liveness.py: whose fault? --> the target's --> shelf --> probe --> answered
                                                                  ^          |
@@ -23,29 +23,29 @@ from batches.engine.liveness import (
 )
 from batches.engine.request_queue import Call, RequestQueue
 
-# What the board takes of the name of a model.
+# The length of a model's name on the board; longer names are cut.
 MAX_NAME_CHARS = 255
-# Targets that are kept apart; a batch may name any number of models.
+# Number of targets that are tracked separately; a batch may name any number of models.
 MOST_TARGETS = 1000
-# A probe is given up after this long, the next one that hangs after twice as long, and so on up to
-# the time-out of any call: a target that hung may be back long before that.
+# A probe times out after this long, the next one that hangs after twice as long, and so on up to
+# the timeout of any call: a target that hung may be back long before that.
 PROBE_TIMEOUT_S = 30.0
-# A lane waits for this long at most to learn whose fault a failure is, before the next try.
+# A lane waits at most this long to learn the cause of a failure, before the next attempt.
 DECISION_S = 0.5
 
 
 class Board(Protocol):
-    """Tells the runners of one provider of each other's outages and probes."""
+    """Shares outages and probes between the runners of one provider."""
 
     async def claim_probe(self, model: str, /) -> bool:
         """Return True if this runner may send the next probe now."""
 
     async def tell(self, model: str, away: Away | None, /) -> None:
-        """Tell the others of an outage, of a probe that failed, or that the target answers."""
+        """Publish an outage, a failed probe, or (None) that the target answers."""
 
 
 class NoBoard:
-    """The board of a runner that is alone."""
+    """The board of a single runner."""
 
     async def claim_probe(self, _model: str) -> bool:
         """Return True: no other runner probes."""
@@ -63,7 +63,7 @@ class SharedOutages:
     read_at: float
 
     def of(self, model: str) -> Away | None:
-        """Return the outage of a model, whose name may be longer than the board takes."""
+        """Return the outage of a model; the board cuts long names."""
         return self.away.get(model[:MAX_NAME_CHARS])
 
 
@@ -71,16 +71,17 @@ class SharedOutages:
 class Target:
     """One model of the provider, as this run knows it.
 
-    `probe` is the request that may be sent although the target is away. `told` is what the board
-    says of it, since `told_at`. `judged` has the calls whose lanes wait to learn whose fault their
-    failures are; each event is set when that is known, or when no call is in flight to tell.
+    `probe` is the request that may be sent although the target is away. `judged` has the calls
+    whose lanes wait to learn the cause of a failure; each event is set when the cause is known, or
+    when no call in flight can show it.
     """
 
     model: str
     liveness: Liveness
     probe: Call | None = None
-    # How many probes in a row were given up without an answer.
+    # Number of probes in a row that timed out.
     hung: int = 0
+    # The outage as the board has it, and since when (monotonic).
     told: Away | None = None
     told_at: float = float("-inf")
     judged: dict[Call, asyncio.Event] = field(default_factory=dict)
@@ -94,7 +95,7 @@ class Target:
         return self.away is not None and call is not self.probe
 
     def judge(self, call: Call) -> None:
-        """Wake the lane that waits to learn whose fault the failure of a call is."""
+        """Wake the lane that waits to learn why a call failed."""
         if call in self.judged:
             self.judged[call].set()
 
@@ -109,16 +110,17 @@ class Target:
             self.judge_all()
 
     def postpone(self, now: float) -> None:
-        """Have the next probe wait, since another runner probes now."""
+        """Delay the next probe, since another runner probes now."""
         is_told = self.told is self.away
         self.liveness.postpone(now)
         if is_told:
             self.told = self.away
 
     def contradicts(self, shared: SharedOutages) -> bool:
-        """Return True if others have found that this target answers."""
+        """Return True if other runners have found that this target answers."""
         settled = self.told is not None and self.told is self.away
-        # While a probe of this run hangs, its row goes stale: that is no answer.
+        # While a probe of this run hangs, its row on the board expires. That does not mean that the
+        # target answers.
         return (
             settled
             and self.probe is None
@@ -128,7 +130,7 @@ class Target:
 
 
 class OutageWatch:
-    """Watches the targets of a run; each request is told of when it is sent and when it ends."""
+    """Watches the targets of a run. The run reports when each request is sent and when it ends."""
 
     def __init__(self, board: Board | None, patience: Patience) -> None:
         self._board = board or NoBoard()
@@ -137,16 +139,16 @@ class OutageWatch:
         self._queue = RequestQueue(0)
         self._shared = SharedOutages({}, read_at=float("-inf"))
         self._stopped = False
-        # Rung when there may be something to do for a target.
+        # Set when there may be something to do for a target.
         self._bell = asyncio.Event()
 
     def begin(self, queue: RequestQueue) -> None:
-        """Have the requests that must wait be kept by this queue from now on."""
+        """Keep the requests that must wait in this queue from now on."""
         self._queue = queue
         queue.on_close = self._bell.set
 
     def stop(self) -> None:
-        """Have no lane wait for a decision any more."""
+        """Wake all lanes that wait for a decision."""
         self._stopped = True
         for target in self._targets.values():
             target.judge_all()
@@ -160,19 +162,19 @@ class OutageWatch:
         return self._of(call).must_wait(call)
 
     def time_limit(self, call: Call, timeout_s: float) -> float:
-        """Return how long a call may take in seconds: a probe less than others, at first."""
+        """Return the timeout of a call in seconds; the first probes have a shorter one."""
         target = self._of(call)
         if call is not target.probe:
             return timeout_s
         return float(min(timeout_s, PROBE_TIMEOUT_S * 2.0 ** min(target.hung, 30)))
 
     def began(self, call: Call) -> None:
-        """Note that a call is sent."""
+        """Record that a call is sent."""
         target = self._of(call)
         target.liveness.began(call, call.began_at)
 
     def answered(self, call: Call) -> None:
-        """Note that the target of a call has answered it."""
+        """Record that the target of a call has answered it."""
         target = self._of(call)
         was_away = target.away is not None
         for proved in target.liveness.answered(call):
@@ -184,12 +186,12 @@ class OutageWatch:
         if was_away and target.away is None:
             self._end_outage(target)
         elif was_away:
-            # Sent before, and answered all the same: it may be back sooner than thought.
+            # The call was sent before the outage and answered: the target may be back soon.
             target.liveness.hasten(call.done_at)
             self._bell.set()
 
     async def blame(self, call: Call, error: ProviderError) -> Blame:
-        """Return whose fault an error is; wait a little if a call in flight will tell."""
+        """Return the cause of an error; wait briefly if a call in flight can show the cause."""
         target = self._of(call)
         suspicion = suspicion_of(error)
         if shows_life(error):
@@ -214,9 +216,10 @@ class OutageWatch:
         return Blame.PROMPT if call.is_proved else Blame.OPEN
 
     def failed(self, call: Call, error: ProviderError) -> float:
-        """Note that a request must wait for its target; return for how long that has been away.
+        """Record that a request must wait for its target.
 
-        If the request was a probe, the next one waits longer; else the time is 0.
+        For a probe, return how long the target has been away, in seconds, and delay the next probe.
+        Return 0 for any other request.
         """
         target, now = self._of(call), time.monotonic()
         away = target.away
@@ -228,7 +231,7 @@ class OutageWatch:
         return now - away.since
 
     def shelve(self, call: Call) -> None:
-        """Keep a request until its target answers; give it out at once if it does already."""
+        """Shelve a request until its target answers; release it at once if there is no outage."""
         target = self._of(call)
         self._queue.shelve(call, target.model)
         if target.away is None:
@@ -243,13 +246,13 @@ class OutageWatch:
             self._bell.set()
 
     def make_room(self) -> None:
-        """Let go of the probes that may be dropped before they are sent."""
+        """Give up the probes that have cost nothing yet."""
         for target in self._targets.values():
             if target.probe is not None and not target.probe.is_paid:
                 target.probe = None
 
     def heed(self, shared: SharedOutages) -> None:
-        """Take over what other runners have found out."""
+        """Apply what other runners have found out."""
         self._shared = shared
         for target in self._targets.values():
             self._heed(target, shared)
@@ -265,7 +268,7 @@ class OutageWatch:
             target.told, target.told_at = None, shared.read_at
 
     async def tend(self) -> None:
-        """Tell the board what changes, and send the probes that are due, until the queue ends."""
+        """Publish changes to the board, and send the probes that are due, until the queue ends."""
         while not self._queue.is_closed:
             self._bell.clear()
             for target in list(self._targets.values()):
@@ -279,7 +282,7 @@ class OutageWatch:
         return self._target(call.request.model)
 
     def _target(self, model: str) -> Target:
-        """Return the target with this model; beyond a great many they count as one."""
+        """Return the target with this model; targets beyond MOST_TARGETS count as one."""
         if model not in self._targets and len(self._targets) >= MOST_TARGETS:
             model = ""
         if model not in self._targets:
@@ -288,7 +291,7 @@ class OutageWatch:
         return self._targets[model]
 
     def _excuse(self, target: Target) -> None:
-        """Take back what the prompts were charged for, now that their target is away."""
+        """Take back the attempts that prompts were charged, since their target is away."""
         for excused in target.liveness.excused():
             call = cast("Call", excused)
             call.excuse()
@@ -301,7 +304,7 @@ class OutageWatch:
         self._end_outage(target)
 
     def _end_outage(self, target: Target) -> None:
-        """Send what waits for a target that answers."""
+        """Release the requests that wait for a target, since the target answers."""
         target.probe = None
         target.hung = 0
         target.refresh()

@@ -1,4 +1,4 @@
-"""Text from outside, made into text that every database takes."""
+"""Convert text from outside into text that every database can store."""
 
 
 def storable_text(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Phase 3: an exchange becomes an outcome. Sequential, no I/O."""
+"""Phase 3: convert exchanges into outcomes. Sequential, no I/O."""
 
 import logging
 
@@ -13,9 +13,9 @@ MAX_MESSAGE_CHARS = 2000
 
 
 def postprocess_exchange(exchange: Exchange, ladder: LadderOptions | None = None) -> Outcome:
-    """The outcome of one exchange: its answer checked against the schema, if one was asked for.
+    """Return the outcome of one exchange; check the answer against the schema, if there is one.
 
-    Never fails: the call is paid for, and a defect of ours must not have it paid for again.
+    Never raises: the call is paid for, and a bug in this program must not cause a second charge.
     """
     try:
         return _outcome_of(exchange, ladder)
@@ -60,10 +60,10 @@ def _answered(exchange: Exchange, reply: Reply, judgement: Judgement) -> Outcome
 
 
 def _message(fault: AnswerRejected, error: ProviderError | None) -> str:
-    """What is wrong with an answer, and why there is no better one."""
-    # The fault may fill the space that there is; what comes after it shall be read as well.
+    """Return the fault of an answer, and why the model gave no better one."""
+    # The fault alone may fill the message; leave room for the error.
     lead = fault.message[: MAX_MESSAGE_CHARS // 2] if error else fault.message
-    return f"{lead}; asked again in vain: {error.message}" if error else lead
+    return f"{lead}; asking the model again failed: {error.message}" if error else lead
 
 
 def _failed_call(exchange: Exchange, error: ProviderError) -> Outcome:
@@ -86,5 +86,5 @@ def _failed_call(exchange: Exchange, error: ProviderError) -> Outcome:
 
 
 def _storable(message: str) -> str:
-    """A message that any database takes: it may quote an answer, or be of any exception."""
+    """Return a message that any database can store; it may quote an answer or any exception."""
     return storable_text(message[:MAX_MESSAGE_CHARS])

@@ -1,4 +1,4 @@
-"""Phase 1: a prompt becomes a request that is ready to send. Sequential, no I/O."""
+"""Phase 1: convert prompts into requests that are ready to send. Sequential, no I/O."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from batches.engine.text.wording import described, missing, type_text, wrong_typ
 # Fields by which some gateways let a request choose its own destination or credentials.
 FORBIDDEN_FIELDS = frozenset({"api_base", "api_key", "base_url", "extra_headers"})
 
-# What a type of JSON is called in a message to a user.
+# Names of JSON types in messages to users.
 _KINDS: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
 
 
@@ -41,11 +41,11 @@ def prepare_prompt_request(
     strict_schemas: bool = False,
     known: KnownSchemas | None = None,
 ) -> PreparedRequest | Outcome:
-    """The request for a prompt, its body laid over the defaults; or the outcome of one rejected.
+    """Return the request for a prompt, or a failed outcome if the prompt is rejected.
 
-    With `strict_schemas` the provider is sent each schema in the form of its strict mode; answers
-    are checked against the schema as it was given all the same. `known` are the schemas of the
-    defaults, where there are many prompts.
+    Fields of the prompt's body win over the defaults. With `strict_schemas` each schema is sent in
+    the form that the provider's strict mode requires; answers are still checked against the
+    original schema. `known` holds the schemas of the defaults; pass it when there are many prompts.
     """
     body = {**defaults, **prompt.body}
     known = known or KnownSchemas(defaults, endpoint)
@@ -70,7 +70,7 @@ def prepare_prompt_request(
 
 
 def _max_output_tokens(body: Mapping[str, Any]) -> int | None:
-    """The longest answer that a body allows, in the dialect of any endpoint."""
+    """Return the most output tokens that a body allows, in the dialect of any endpoint."""
     for field in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
         most = body.get(field)
         if isinstance(most, int) and most > 0:
@@ -84,7 +84,7 @@ def _tool_models(
     asked: Sequence[AskedSchema],
     known: KnownSchemas,
 ) -> dict[str, type[BaseModel] | None]:
-    """The models of the tools, if any of them is strict."""
+    """Return the models of the tools by name, if any tool is strict."""
     strict = {one.tool: known.model_of(one) for one in asked if one.tool is not None}
     return {name: strict.get(name) for name in tool_names(body, endpoint)} if strict else {}
 
@@ -98,11 +98,11 @@ def _strict_body(
 
 
 def prompt_body(prompt: str, endpoint: str) -> dict[str, Any]:
-    """Return the request body that asks this text. Raise PromptRejected if no field takes one."""
+    """Return the request body for a text prompt. Raise PromptRejected if no field takes text."""
     field = rules_of(endpoint).asked_in
     if field is None:
         raise PromptRejected(
-            f"a text alone is no request to {endpoint}: give each request as a JSON object",
+            f"a text alone is not a request to {endpoint}: give each request as a JSON object",
             param="body",
         )
     if field == "messages":
@@ -111,7 +111,7 @@ def prompt_body(prompt: str, endpoint: str) -> dict[str, Any]:
 
 
 def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
-    """The outcome of a prompt that cannot be prepared."""
+    """Return the outcome of a prompt that cannot be prepared."""
     return Outcome(
         index=prompt.index,
         custom_id=prompt.custom_id,
@@ -123,7 +123,7 @@ def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
 
 
 def check_body(body: Mapping[str, Any], endpoint: str) -> None:
-    """Raise PromptRejected for a body that no provider should get, whatever its schemas are."""
+    """Raise PromptRejected for an invalid body. Schemas are not checked here."""
     rules = rules_of(endpoint)
     _check_model(body, rules)
     _check_asked(body, endpoint, rules)
@@ -153,14 +153,14 @@ def _check_model(body: Mapping[str, Any], rules: EndpointRules) -> None:
 
 
 def _check_asked(body: Mapping[str, Any], endpoint: str, rules: EndpointRules) -> None:
-    """Raise PromptRejected for a body that asks nothing, or in no way that the endpoint knows."""
+    """Raise PromptRejected for a body without a prompt, or with one of the wrong type."""
     asked_in = rules.asked_in
     value = body.get(asked_in) if asked_in else None
-    # What is there and empty fails its prompt alone, when it is prepared.
+    # A prompt that is present but empty fails alone, when it is prepared.
     if asked_in and (value is None or (asked_in == "messages" and not value)):
         param = f"body.{asked_in}"
         got = f"It is {described(value)}; {endpoint} needs content." if asked_in in body else ""
-        raise missing(param, got or f"It is what {endpoint} is asked.")
+        raise missing(param, got or f"{endpoint} needs it: it holds the prompt.")
     if asked_in == "messages" and not _are_messages(body[asked_in]):
         raise wrong_type("body.messages", body[asked_in], "an array of message objects")
     for name, kinds in rules.kinds.items():
@@ -170,7 +170,7 @@ def _check_asked(body: Mapping[str, Any], endpoint: str, rules: EndpointRules) -
 
 
 def _check_mode(body: Mapping[str, Any], rules: EndpointRules) -> None:
-    """Raise PromptRejected for a body that wants its answer in another way than a batch gives."""
+    """Raise PromptRejected for a body that asks for streaming or a deferred answer."""
     modes = {"stream": "streaming_unsupported"}
     if rules.can_defer:
         modes["background"] = "unsupported_value"
@@ -181,7 +181,7 @@ def _check_mode(body: Mapping[str, Any], rules: EndpointRules) -> None:
 
 
 def _check_not_empty(body: Mapping[str, Any], asked_in: str | None) -> None:
-    """Raise PromptRejected for a body that asks nothing, or nothing in one of its parts."""
+    """Raise PromptRejected for a body with an empty prompt, or an empty part of one."""
     value = body[asked_in] if asked_in else None
     if _is_empty(value) or (isinstance(value, list) and any(map(_is_empty, value))):
         param = f"body.{asked_in}"
@@ -198,15 +198,15 @@ def _are_messages(value: object) -> bool:
 
 
 def check_schemas(body: Mapping[str, Any], endpoint: str) -> None:
-    """Raise PromptRejected if a schema in a body is none."""
+    """Raise PromptRejected if a body has an invalid JSON Schema."""
     for one in asked_schemas(body, endpoint):
         one.model()
 
 
 def strict_warnings(asked: Sequence[AskedSchema], *, strict_schemas: bool) -> list[StrictProblem]:
-    """Return what a provider may refuse of the schemas that it is sent for the strict mode.
+    """Return the problems for which a provider may refuse the schemas in strict mode.
 
-    Raises PromptRejected for what is no schema.
+    Raise PromptRejected for an invalid JSON Schema.
     """
     for one in asked:
         one.model()
@@ -221,9 +221,10 @@ def with_response_schema(
     name: str = "response",
     strict: bool = False,
 ) -> dict[str, Any]:
-    """Return the defaults, with every answer asked for in this schema.
+    """Return the defaults with this schema as the response format.
 
-    The schema may be given as an API wants it: {"name": …, "schema": …}. Raises PromptRejected.
+    The schema may be wrapped as an API wants it: {"name": …, "schema": …}. Raise PromptRejected
+    for an invalid schema.
     """
     given = described_schema(schema)
     response_model(given.schema)
@@ -238,7 +239,7 @@ def _asking(
 ) -> dict[str, Any]:
     place = rules_of(endpoint).schema
     if place is None:
-        message = f"A schema cannot be used with {endpoint}: its answers are not JSON to fit one."
+        message = f"A schema cannot be used with {endpoint}, since its answers are not JSON text."
         raise PromptRejected(message, param="schema")
     form: Mapping[str, Any] = {"json_schema": described} if place.is_nested else described
     form = {"type": "json_schema", **form}
@@ -250,10 +251,10 @@ def _asking(
 def with_response_class(
     defaults: Mapping[str, Any], *, endpoint: str, model: Any
 ) -> dict[str, Any]:
-    """Return the defaults, with every answer asked for as JSON of a type.
+    """Return the defaults with the schema of a Python type as the response format.
 
-    It is asked for in the strict mode, if the schema of the type can be put so. Raises
-    PromptRejected.
+    Strict mode is used if the schema of the type has a strict form. Raise PromptRejected for a type
+    that cannot be used.
     """
     answer_model = class_model(model)
     schema = schema_of(answer_model)
@@ -265,7 +266,7 @@ def with_response_class(
 
 
 def asks_for_schema(body: Mapping[str, Any], endpoint: str) -> bool:
-    """Whether a body says by itself how its answer is to look."""
+    """Return True if a body has a response format of its own."""
     place = rules_of(endpoint).schema
     return place is not None and place.at[0] in body
 

@@ -1,4 +1,4 @@
-"""The three phases together."""
+"""Run the three phases: prepare, execute, post-process."""
 
 import logging
 import time
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProcessedBatch:
-    """One outcome for each prompt, in the order of the prompts, and how long they took."""
+    """One outcome for each prompt, in the order of the prompts, and the timing of the run."""
 
     outcomes: list[Outcome]
     timing: TimingStats
@@ -74,14 +74,14 @@ async def process_prompt_batch(
 ) -> ProcessedBatch:
     """Run prompts through the three phases and return their outcomes in order.
 
-    A prompt is a text, a request body, or a PromptSpec; `defaults` lie under each body. At most
-    `batch_size` calls are in flight. Every prompt gets an outcome, whatever the provider answers:
-    when it asks for a pause (a refused key, an empty account), the rest fails with that error.
+    A prompt is a text, a request body, or a PromptSpec. Fields of a body win over `defaults`. At
+    most `batch_size` calls are in flight. Every prompt gets an outcome: if an error asks for a
+    pause (a refused API key, no credit left), the remaining prompts fail with that error.
 
-    With a `response_model` every prompt that brings no schema of its own is asked for JSON that
-    fits this type: a pydantic model, a dataclass, a TypedDict, `list[Model]`, or any other that
-    pydantic's TypeAdapter takes; its `parsed` is what the TypeAdapter makes of it. Raises
-    PromptRejected for any other type. `ladder` says what is done so that an answer fits.
+    With a `response_model`, each prompt without a schema of its own asks for JSON that fits this
+    type: a pydantic model, a dataclass, a TypedDict, `list[Model]`, or any other type that
+    pydantic's TypeAdapter takes. `parsed` of the outcome is then an instance of the type. Raise
+    PromptRejected for any other type. `ladder` says how answers that do not fit are repaired.
     """
     specs = [prompt_spec(index, prompt, endpoint) for index, prompt in enumerate(prompts)]
     prepared = prepare_prompts(specs, endpoint, defaults or {}, response_model)
@@ -102,7 +102,7 @@ async def process_prompt_batch(
 def prompt_spec(
     index: int, prompt: PromptSpec | Mapping[str, Any] | str, endpoint: str
 ) -> PromptSpec:
-    """A prompt in whatever form, as the one at this index."""
+    """Return a prompt of any form as a PromptSpec with this index."""
     if isinstance(prompt, PromptSpec):
         return PromptSpec(index, prompt.custom_id, prompt.body)
     if not isinstance(prompt, str):
@@ -116,7 +116,7 @@ def prepare_prompts(
     defaults: Mapping[str, Any],
     response_model: Any = None,
 ) -> list[PreparedRequest | Outcome]:
-    """Phase 1 for prompts held in memory."""
+    """Run phase 1 for prompts in memory."""
     answer_model: type[BaseModel] | None = None
     if response_model is not None:
         answer_model = class_model(response_model)
@@ -139,7 +139,7 @@ async def execute_requests(
     options: ExecutionOptions,
     ladder: LadderOptions | None = None,
 ) -> dict[int, Exchange]:
-    """Phase 2 for requests held in memory: the exchange of each, by index."""
+    """Run phase 2 for requests in memory; return their exchanges by index."""
     exchanges: dict[int, Exchange] = {}
 
     async def keep(exchange: Exchange) -> None:
@@ -178,7 +178,7 @@ def _unsent(request: PreparedRequest, error: ProviderError) -> Exchange:
 
 
 def timing_of(outcomes: Iterable[Outcome], *, started: float) -> TimingStats:
-    """The timing of outcomes that one run brought since `started` (monotonic)."""
+    """Return the timing of the outcomes of one run that started at `started` (monotonic)."""
     called = [outcome for outcome in outcomes if outcome.calls and outcome.done_at is not None]
     done = [outcome.done_at - started for outcome in called if outcome.done_at is not None]
     return timing_stats(

@@ -1,4 +1,4 @@
-"""The values that travel through the three phases. Nothing here changes once made."""
+"""The values that pass through the three phases. All of them are immutable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ OutcomeStatus = Literal["succeeded", "failed"]
 
 SCHEDULES: tuple[Schedule, ...] = ("rolling", "lockstep")
 
-# What the columns of counts hold.
+# The largest number that the database columns for counts can hold.
 MAX_TOKENS = 2**31 - 1
 
 
 class Rung(StrEnum):
-    """By what step of the ladder an answer came to fit its schema, cheapest first."""
+    """The step of the ladder that made an answer fit its schema, cheapest first."""
 
     PARSED = "parsed"
     EXTRACTED = "extracted"
@@ -41,7 +41,7 @@ class PromptSpec:
 class ToolDemand:
     """The tools that an answer may call, and whether it must call one of them.
 
-    `restricted`: the request itself limits the choice, so that an answer is judged by it.
+    `restricted`: the request limits the choice of tools, so answers are checked against it.
     """
 
     allowed: frozenset[str] = frozenset()
@@ -51,12 +51,12 @@ class ToolDemand:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A prompt made ready to send; nothing is left to look up.
+    """A prompt that is ready to send; nothing is left to look up.
 
-    `tool_models` has the model of the arguments of each tool by its name, None for a tool whose
-    arguments may be anything. `optional_as_null` says that the schema was sent in the form of the
-    strict mode, in which what an answer leaves out is null. `asked_again` counts the answers that
-    were sent back with what was wrong. `ticket` is the caller's, and comes back as it was.
+    `tool_models` maps the name of each tool to the model of its arguments; None allows any
+    arguments. `optional_as_null` says that the schema was sent in its strict form, in which an
+    omitted property is null. `asked_again` counts the answers that were sent back with their
+    errors. `ticket` is opaque: the caller sets it and gets it back.
     """
 
     index: int
@@ -69,15 +69,15 @@ class PreparedRequest:
     asked_again: int = 0
     ticket: int = 0
     model: str = ""
-    # What the body says of the longest answer, in tokens.
+    # The most output tokens that the body allows.
     max_output_tokens: int | None = None
-    # None where that is not known: then the tools of `tool_models` may be called.
+    # None if unknown: then the tools of `tool_models` may be called.
     tools: ToolDemand | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a call as the provider counted them, or an estimate where it did not."""
+    """Tokens of a call as the provider counted them, or an estimate if it did not count."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -97,7 +97,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool that a model asks for; `arguments` is what should be JSON."""
+    """A call of a tool that a model asks for; `arguments` should be JSON but may not be."""
 
     id: str
     name: str
@@ -106,10 +106,10 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a provider answered, as far as it could be read.
+    """A reply of a provider, as far as it could be read.
 
-    `body` is one line of JSON that can be stored. `notes` say what was odd and left out. `fault` is
-    set if the reply itself shows that its answer is of no use, whatever was asked for.
+    `body` is one line of JSON that can be stored. `notes` describe oddities that were ignored.
+    `fault` is set if the reply itself shows that its answer cannot be used for any prompt.
     """
 
     status_code: int
@@ -127,9 +127,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class LadderOptions:
-    """What is done so that an answer fits its schema, after it was read as it came.
+    """The steps that are tried when an answer as received does not fit its schema.
 
-    Strip what stands around the JSON; mend its syntax; ask again, so often, with the errors.
+    Extract the JSON from surrounding text; repair its syntax; ask the model again, up to
+    `max_repair_attempts` times, quoting the errors.
     """
 
     extract_json: bool = True
@@ -139,9 +140,9 @@ class LadderOptions:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What an answer is worth: a value, or a fault and the request that asks again, if any.
+    """The verdict on an answer: a value, or a fault and the follow-up request, if any.
 
-    `rung` is None where nothing was asked that could be judged.
+    `rung` is None if the request asked for nothing that can be checked.
     """
 
     parsed: Any = None
@@ -154,10 +155,10 @@ class Judgement:
 class Exchange:
     """A request with its reply, or with the error of its last call. Times in seconds.
 
-    It has both if the call failed that should have brought a better answer than that reply.
-    `judgement` is that of the reply, if it was judged already, `spent` the usage of replies before
-    it. `calls` counts the calls made, `latency_s` is the time of the last one, `busy_s` that of all
-    of them, `elapsed_s` includes the waits between. `sent_at` and `done_at` are monotonic.
+    It has both if a follow-up call failed: the reply is then the one before that call. `judgement`
+    is the verdict on the reply, if it was judged already; `spent` is the usage of earlier replies.
+    `calls` counts the calls, `latency_s` is the time of the last one, `busy_s` that of all calls;
+    `elapsed_s` includes the waits between them. `sent_at` and `done_at` are monotonic.
     """
 
     request: PreparedRequest
@@ -178,9 +179,9 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one prompt. A failed one has a kind, a code and a message.
+    """The result of one prompt. A failed outcome has a kind, a code and a message.
 
-    `parsed` and `rung` belong to an answer that fits the schema that was asked for.
+    `parsed` and `rung` are set for an answer that fits the requested schema.
     """
 
     index: int

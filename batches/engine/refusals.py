@@ -1,7 +1,8 @@
-"""Whether what a provider refuses is the fault of the prompt, or of the key or the set-up.
+"""Decide whether a refusal is the fault of the prompt, or of the API key or the configuration.
 
-One refusal does not tell. So failures that could be the set-up's are held back: an answer to a
-later call shows that the prompts were at fault, many refusals in a row that the set-up is.
+One refusal is not enough to decide. So failures that the configuration may have caused are held
+back: an answer to a later call shows that the prompts were at fault; many refusals in a row show
+that the configuration is.
 """
 
 from enum import Enum, auto
@@ -9,17 +10,17 @@ from enum import Enum, auto
 from batches.engine.errors import AccessRefused, ConfigError, ProviderError, RequestRefused
 from batches.engine.records import Exchange
 
-# When so many calls to a model are refused in a row for one and the same reason, the fault is in
-# the set-up, not in the prompts.
+# After this many calls to a model are refused in a row for the same reason, the configuration is
+# at fault, not the prompts.
 REFUSALS_TO_PAUSE = 20
-# A 403 is the key's more often than the prompt's.
+# A 403 is caused by the API key more often than by the prompt.
 FORBIDDEN_TO_PAUSE = 3
-# So many refusals for several reasons are no such fault.
+# This many refusals for several different reasons do not point to the configuration.
 MOST_HELD = 2 * REFUSALS_TO_PAUSE
 
 
 class Ruling(Enum):
-    """What a failure is taken for: the prompt's, the set-up's, or not known yet."""
+    """The verdict on a failure: the prompt's fault, the configuration's, or not known yet."""
 
     FINAL = auto()
     PAUSE = auto()
@@ -27,11 +28,12 @@ class Ruling(Enum):
 
 
 class Refusals:
-    """Holds failures back until it is known what they are the fault of, so that none is blamed on
-    a prompt when it turns out that the set-up is at fault.
+    """Holds failures back until their cause is known, so that no prompt fails for a wrong
+    configuration.
 
-    With `trusting`, what a provider says of a request is taken at its word at once. With
-    `answered_before`, an earlier run of the batch was answered: the set-up cannot be all wrong.
+    With `trusting`, rejections by the provider count as the prompt's fault at once. With
+    `answered_before`, an earlier run of the batch was answered, so the configuration cannot be
+    entirely wrong.
     """
 
     def __init__(self, *, trusting: bool = False, answered_before: bool = False) -> None:
@@ -42,7 +44,7 @@ class Refusals:
         self._due: list[Exchange] = []
 
     def weigh(self, exchange: Exchange) -> Ruling:
-        """Judge a failure; what is held is given out by `release` later, or never."""
+        """Judge a failure. If it is held back, `release` returns it later, or never."""
         most = self._patience(exchange)
         if most is None:
             return Ruling.FINAL
@@ -56,10 +58,10 @@ class Refusals:
         return Ruling.HELD
 
     def disprove(self, model: str, *, sent_at: float) -> None:
-        """A call to a model that was sent then (monotonic) has been answered."""
+        """Record an answer of a model to a call that was sent at `sent_at` (monotonic)."""
         self._answered.add(model)
         if self._held:
-            # A key that was revoked meanwhile may have been good for this call.
+            # A key that was revoked meanwhile may still have been valid for this call.
             self._let_go(
                 [
                     held
@@ -70,17 +72,17 @@ class Refusals:
             )
 
     def release(self) -> list[Exchange]:
-        """The failures that are known to be the prompts' own."""
+        """Return the failures that are known to be the prompts' fault, once."""
         due, self._due = self._due, []
         return due
 
     @property
     def are_held(self) -> bool:
-        """Whether it is not known yet of some whose fault they are."""
+        """Return True if failures are held back whose cause is not known yet."""
         return bool(self._held)
 
     def end(self) -> ProviderError | None:
-        """Note that no call follows: return the error to pause for, or else release all."""
+        """End the run: return the error to pause for, or else release all failures."""
         for held in self._held:
             if self._is_of_set_up(held):
                 return held.error
@@ -90,15 +92,15 @@ class Refusals:
     def _is_of_set_up(self, held: Exchange) -> bool:
         if isinstance(held.error, AccessRefused):
             return not self._trusting
-        # A wrong model or address is wrong for all prompts, however few there are.
+        # A wrong model or address is wrong for all prompts, even if there are only a few.
         return isinstance(held.error, ConfigError) and not (self._answered or self._answered_before)
 
     def settle(self) -> None:
-        """Take all that is held for the prompts' own fault: nobody will ask any more."""
+        """Blame the prompts for all held failures; no later call will decide."""
         self._let_go(self._held)
 
     def _patience(self, exchange: Exchange) -> int | None:
-        """How many of its kind in a row are too many; None where one failure tells all."""
+        """Return the number of such failures in a row that pauses a run; None: final at once."""
         if isinstance(exchange.error, AccessRefused):
             return FORBIDDEN_TO_PAUSE
         if isinstance(exchange.error, ConfigError):

@@ -1,4 +1,4 @@
-"""Requests on their way: what each call of them has cost so far, and whose turn is next."""
+"""The queue of requests, and the state of each request in progress."""
 
 import asyncio
 from collections import deque
@@ -11,22 +11,22 @@ from batches.engine.records import Exchange, Judgement, PreparedRequest, Reply, 
 
 Chunks = AsyncIterator[Sequence[PreparedRequest]]
 
-# Requests that wait for a retry, per lane. When so many wait, no fresh request is begun, so that
+# Requests per lane that may wait for a retry. At this number no new request is started, so that
 # memory and leases stay bounded while a provider is down.
 WAITING_PER_LANE = 10
-# A request that fails just before this many outages, each ended by the answer to another, causes
-# what looks like one.
+# A request that failed just before this many outages, each of which ended with an answer to
+# another request, is itself the cause of what looks like outages.
 MOST_EXCUSES = 2
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A request on its way, with what its calls so far have cost. Times in seconds.
+    """A request in progress, with the cost of its calls so far. Times in seconds.
 
-    `retries` counts the failures that back-off grows with. `doubted` of the `attempts` are taken
-    back if its target turns out to be away. `convicted` says that it has failed while its target
-    answered others, `excuses` for how many outages its failures were taken; `exhausted` that there
-    is no further try. `error` is that of the last call.
+    `retries` counts failures for the back-off. `doubted` of the `attempts` are taken back if the
+    target turns out to be away. `convicted` says that the request failed while its target answered
+    others; `excuses` counts the outages that its failures were attributed to; `exhausted` says that
+    it will not be retried. `error` is the error of the last call.
     """
 
     request: PreparedRequest
@@ -50,47 +50,47 @@ class Call:
 
     @property
     def is_paid(self) -> bool:
-        """Whether a call of it may have cost something, so that beginning anew costs it again."""
+        """Return True if a call may already have been billed."""
         return self.attempts > 0 or self.reply is not None
 
     @property
     def is_proved(self) -> bool:
-        """Return True if its failures say nothing of its target any more."""
+        """Return True if further failures of this request say nothing about its target."""
         return self.convicted or self.excuses >= MOST_EXCUSES
 
     @property
     def follow_up(self) -> PreparedRequest | None:
-        """The request that asks for a better answer than what came."""
+        """Return the request that asks the model for a better answer, if there is one."""
         return self.judgement.follow_up if self.judgement else None
 
     def answered(self, reply: Reply, judgement: Judgement | None) -> None:
-        """Take a reply; the tokens of the one before it are spent all the same."""
+        """Store a reply, and add the tokens of the previous reply to `spent`."""
         if self.reply is not None:
             self.spent += self.reply.usage
         self.reply, self.judgement = reply, judgement
         self.retries, self.error = 0, None
 
     def ask(self, follow_up: PreparedRequest) -> None:
-        """Go on with another request, which has attempts of its own."""
+        """Continue with a follow-up request, which has attempts of its own."""
         self.request = follow_up
         self.attempts = self.doubted = self.excuses = 0
         self.convicted = False
 
     def charge(self, error: ProviderError, *, doubted: bool) -> None:
-        """Count a failure; one that is doubted may be taken back."""
+        """Count a failure. If it is doubted, its attempt may be taken back later."""
         self.retries += 1
         self.attempts += error.costs_attempt
         self.doubted += doubted and error.costs_attempt
 
     def excuse(self) -> None:
-        """Take back the attempts that are doubted: its target is away."""
+        """Take back the doubted attempts, since the target is away."""
         self.attempts -= self.doubted
         self.doubted = self.retries = 0
         self.excuses += 1
         self.exhausted = False
 
     def convict(self) -> None:
-        """Keep the attempts that are doubted: its target has answered others."""
+        """Keep the doubted attempts, since the target has answered other requests."""
         self.doubted = 0
         self.convicted = True
 
@@ -110,12 +110,12 @@ class Call:
 
 
 class RequestQueue:
-    """What lanes draw from: fresh requests in their order, and retries whose wait is over.
+    """The queue that lanes draw from: new requests in order, and retries whose wait is over.
 
-    It is filled no further than a window ahead, and ends when every request it took in is
-    finished, or when it is closed: then `on_close` is called. Requests to a target that is away
-    stand on its shelf until they are released. Those that have failed for the last time, unless
-    their target turns out to be away, are benched until a later call tells.
+    The queue holds at most one window of new requests. It ends when all its requests are finished,
+    or when it is closed; `on_close` is called then. Requests to a target that is away are kept on
+    the target's shelf until they are released. A request that has no attempts left is benched while
+    a later call may still show that its target was away.
     """
 
     on_close: Callable[[], None]
@@ -126,7 +126,7 @@ class RequestQueue:
         self._shelves: dict[str, deque[Call]] = {}
         self._shelved = 0
         self._benched: dict[Call, None] = {}
-        # Requests that were sent before come first: theirs is the longest way to an end.
+        # Requests that were sent before come first, since they may need the most time to finish.
         self._ready: asyncio.PriorityQueue[tuple[bool, int, Call | None]] = asyncio.PriorityQueue()
         self._numbers = count()
         self._room = asyncio.Event()
@@ -137,7 +137,7 @@ class RequestQueue:
         self._only_paid = False
 
     async def fill(self, chunks: Chunks) -> None:
-        """Take in the chunks, each when there is room for it."""
+        """Add the chunks, each as soon as there is room for it."""
         async for chunk in chunks:
             if self._closed:
                 return
@@ -151,7 +151,7 @@ class RequestQueue:
         self._close_when_drained()
 
     async def take(self) -> Call | None:
-        """The next request to send; None when there will be no more."""
+        """Return the next request to send; None when the queue has ended."""
         while True:
             *_, call = await self._ready.get()
             if self._has_room():
@@ -161,7 +161,7 @@ class RequestQueue:
             self.finish()
 
     def put_back(self, call: Call, delay_s: float) -> None:
-        """Have a request drawn again after a wait."""
+        """Return a request to the queue after a delay."""
         if self._only_paid and not call.is_paid:
             self.finish()
             return
@@ -174,8 +174,7 @@ class RequestQueue:
 
     @property
     def is_idle(self) -> bool:
-        """Return True if every request that was taken in is finished, or benched for a later call
-        to tell."""
+        """Return True if every request is finished, or benched."""
         return self._unfinished <= len(self._benched)
 
     def retrying(self) -> list[Call]:
@@ -183,12 +182,12 @@ class RequestQueue:
         return list(self._waiting)
 
     def shelve(self, call: Call, model: str) -> None:
-        """Keep a request back until its target answers."""
+        """Put a request on its target's shelf until the target answers."""
         self._shelves.setdefault(model, deque()).append(call)
         self._shelved += 1
 
     def shelve_waiting(self, call: Call, model: str) -> None:
-        """Keep a request back that waits for a retry or is benched, if it does."""
+        """Shelve a request, if it waits for a retry or is benched."""
         timer = self._waiting.pop(call, None)
         if timer is not None:
             timer.cancel()
@@ -196,13 +195,13 @@ class RequestQueue:
             self.shelve(call, model)
 
     def bench(self, call: Call) -> None:
-        """Keep a request back until it is known whose fault its last failure is."""
+        """Hold a request back until the cause of its last failure is known."""
         call.exhausted = True
         self._benched[call] = None
         self._close_when_drained()
 
     def unbench(self, call: Call) -> None:
-        """Give out a request that is benched, if it is: its failure was its own fault."""
+        """Return a request to the queue, if it is benched: its failure was its own fault."""
         if self._benched.pop(call, call) is None:
             self._put(call)
 
@@ -211,7 +210,7 @@ class RequestQueue:
         return bool(self._shelves.get(model))
 
     def release_one(self, model: str) -> Call | None:
-        """Give out one request of a shelf, one that has not failed yet if there is one."""
+        """Release one request of a shelf, preferably one that has not failed yet."""
         shelf = self._shelves.get(model)
         if not shelf:
             return None
@@ -221,7 +220,7 @@ class RequestQueue:
         return call
 
     def release_all(self, model: str) -> None:
-        """Give out all requests of a shelf, in the order in which they were put there."""
+        """Release all requests of a shelf, in the order in which they were shelved."""
         for call in self._shelves.pop(model, ()):
             self._give_out(call)
 
@@ -235,19 +234,19 @@ class RequestQueue:
         self._close_when_drained()
 
     def keep_only_paid(self) -> None:
-        """Give out nothing any more that has cost nothing yet."""
+        """Drop all requests that have cost nothing yet."""
         self._only_paid = True
         for call in [call for call in self._waiting if not call.is_paid]:
             self._waiting.pop(call).cancel()
             self.finish()
 
     def kept_replies(self) -> list[Call]:
-        """Return the requests with a reply that are kept back, or wait for a retry."""
+        """Return the requests with a reply that are shelved, benched or waiting for a retry."""
         shelved = (call for shelf in self._shelves.values() for call in shelf)
         return [call for call in (*shelved, *self._benched, *self._waiting) if call.reply]
 
     def drop_shelved(self) -> list[Call]:
-        """Take the requests without an answer off the shelves for good, and return them."""
+        """Remove the requests without a reply from the shelves, and return them."""
         dropped = [call for shelf in self._shelves.values() for call in shelf if not call.reply]
         for shelf in self._shelves.values():
             kept = [call for call in shelf if call.reply]
@@ -257,7 +256,7 @@ class RequestQueue:
         return dropped
 
     def close(self) -> None:
-        """Give out nothing more; what was not begun stays undone."""
+        """Give out no more requests; requests that were not started stay undone."""
         if self._closed:
             return
         self._closed = True
@@ -286,7 +285,7 @@ class RequestQueue:
     def _close_when_drained(self) -> None:
         if not self._filled or self._unfinished > len(self._benched):
             return
-        # No call is left that could tell whose fault their failures are.
+        # No call is left that could show the cause of these failures.
         for call in list(self._benched):
             call.convict()
             self.unbench(call)

@@ -1,4 +1,4 @@
-"""Whether a failed call is made again, and when. Pure: the caller brings clock and chance."""
+"""Decide if and when a failed call is retried. Pure: the caller passes time and randomness."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ MAX_RETRY_AFTER_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently to try; times in seconds.
+    """Limits and delays of retries; times in seconds.
 
-    `max_attempts` counts calls that may have cost something; a 429 costs none and is retried
-    until the prompt has waited `max_wait_s` in all. A target that answers nothing is waited for
-    with `patience`, which costs no prompt an attempt.
+    `max_attempts` counts calls that may have cost something. A 429 costs no attempt: it is retried
+    until the prompt has waited `max_wait_s` in total. `patience` says how long to wait for a target
+    that answers nothing, which costs no prompt an attempt.
     """
 
     max_attempts: int = 5
@@ -30,7 +30,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do after an error; `delay_s` belongs to a retry."""
+    """The decision after an error; `delay_s` is the delay before a retry."""
 
     decision: Decision
     delay_s: float = 0.0
@@ -45,17 +45,17 @@ def decide(
     policy: RetryPolicy,
     chance: float,
 ) -> Verdict:
-    """Return the verdict on an error, `attempts` and `retries` including the call that failed.
+    """Return the verdict on an error; `attempts` and `retries` include the call that failed.
 
-    The wait is drawn with full jitter, `chance` of min(cap, base * 2^n) for the n-th retry
-    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Where the provider
-    says when to come back it is that time, spread by up to `base_s`.
+    The delay has full jitter: `chance` of min(cap, base * 2^n) for the n-th retry
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). If the provider
+    sent a Retry-After, the delay is that time plus up to `base_s`.
     """
     if error.decision is not Decision.RETRY:
         return Verdict(error.decision)
     if error.costs_attempt and attempts >= policy.max_attempts:
         return Verdict(Decision.FINAL)
-    # Refusals for pace are no reason to be more patient with a server that fails.
+    # Rate-limit refusals must not lengthen the back-off for a server that fails.
     failures = attempts if error.costs_attempt and attempts else retries
     exponent = 0 if error.retry_after_s else min(failures - 1, 32)
     backoff = chance * min(policy.cap_s, policy.base_s * 2**exponent)
@@ -66,9 +66,10 @@ def decide(
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
-    """The wait a provider asks for, from `retry-after-ms` or `retry-after` (RFC 9110, 10.2.3).
+    """Return the wait that a provider asks for, in seconds, at most an hour.
 
-    Seconds or a date, at most an hour; None for what is absent, negative or no number.
+    Read `retry-after-ms`, or `retry-after` as seconds or a date (RFC 9110, 10.2.3). Return None if
+    the header is absent, negative or not a number.
     """
     for name, parse in (("retry-after-ms", _milliseconds), ("retry-after", _seconds)):
         seconds = parse(headers[name]) if name in headers else None

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class TimingStats:
-    """How long it took, in seconds.
+    """The times of a run, in seconds.
 
-    `total_s` runs from the first request to the last answer, `first_result_s` to the first answer.
-    `average_s` and the percentiles are of the latency of answered requests. `speed_up` is the time
-    of all calls one after the other over `total_s`.
+    `total_s` is from the first request to the last answer, `first_result_s` to the first answer.
+    `average_s` and the percentiles are of the latency of answered requests. `speed_up` is the sum
+    of the times of all calls, divided by `total_s`.
     """
 
     answered: int = 0
@@ -25,14 +25,14 @@ class TimingStats:
     speed_up: float | None = None
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """The figures by name, rounded to three places."""
+        """Return the figures by name, rounded to three places."""
         return {
             name: value if value is None else round(value, 3)
             for name, value in asdict(self).items()
         }
 
     def describe(self) -> str:
-        """The figures in one line, for a log."""
+        """Return the figures in one line, for a log."""
         return (
             f"total {_shown(self.total_s)} s, average {_shown(self.average_s)} s per request, "
             f"first result after {_shown(self.first_result_s)} s, p50 {_shown(self.p50_s)} s, "
@@ -48,7 +48,7 @@ def _shown(value: float | None) -> str:
 def timing_stats(
     latencies: Iterable[float], *, busy_s: float, total_s: float, first_result_s: float | None
 ) -> TimingStats:
-    """The statistics of a run, from the latency of each answered request."""
+    """Return the statistics of a run, from the latency of each answered request."""
     ordered = sorted(latencies)
     if not ordered:
         return TimingStats(total_s=total_s)
@@ -66,5 +66,8 @@ def timing_stats(
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile of ascending values: the least that `share` of them reach."""
+    """Return the nearest-rank percentile of ascending values.
+
+    It is the least value that at least `share` of the values do not exceed.
+    """
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

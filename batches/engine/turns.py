@@ -1,4 +1,4 @@
-"""Who decides when each call goes out."""
+"""The governor decides when each call is sent."""
 
 from typing import Protocol, TypeVar
 
@@ -9,32 +9,32 @@ Turn = TypeVar("Turn")
 
 
 class Governor(Protocol[Turn]):
-    """Lets each call out in its turn, and is told how it went."""
+    """Lets each call wait for its turn, and records the result."""
 
     async def enter(self, request: PreparedRequest) -> Turn:
-        """Wait until a call may be made; not at all when closed."""
+        """Wait until a call may be made; return at once after `close`."""
 
     def leave(self, turn: Turn, result: Reply | ProviderError, latency_s: float) -> None:
-        """Take note of how the call went."""
+        """Record the result of the call."""
 
     def drop(self, turn: Turn) -> None:
-        """Take note that no call was made after all."""
+        """Record that no call was made after all."""
 
     def close(self) -> None:
-        """Let nobody wait any more."""
+        """Release all calls that wait; later calls do not wait either."""
 
 
 class Anarchy:
-    """Every call goes out at once."""
+    """A governor without limits: every call is sent at once."""
 
     async def enter(self, request: PreparedRequest) -> None:
-        """Now."""
+        """Return at once."""
 
     def leave(self, turn: None, result: Reply | ProviderError, latency_s: float) -> None:
-        """It makes no difference."""
+        """Do nothing."""
 
     def drop(self, turn: None) -> None:
-        """It makes no difference."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nobody waits."""
+        """Do nothing: no call waits."""

@@ -395,7 +395,7 @@ def test_a_path_that_staff_allow_can_be_chosen_where_it_is_allowed(
     schema = errors(post(root, provider, "start", **fields, schema='{"type": "object"}'))["schema"]
     assert "/v1/rerank: its answers are not JSON" in schema[0]
     text = errors(post(root, provider, "start", **fields | {"format": "text"}))["prompts"]
-    assert "a text alone is no request to /v1/rerank" in text[0]
+    assert "a text alone is not a request to /v1/rerank" in text[0]
     post(root, provider, "start", **fields)
     assert prompts_of(Batch.objects.get()) == [("line-1", json.loads(line))]
 

@@ -98,7 +98,7 @@ def too_many(settings: Settings) -> None:
 
 def check_remedy(error: Mapping[str, Any]) -> None:
     assert error["code"] == "too_many_schemas"
-    for said in ("the 5 different ones", f"{5 * SIZE} bytes", "MAX_SCHEMA_BYTES_PER_BATCH"):
+    for said in ("the 5 different schemas", f"{5 * SIZE} bytes", "MAX_SCHEMA_BYTES_PER_BATCH"):
         assert said in error["message"]
     assert "split the batch" in error["message"]
 

@@ -280,7 +280,7 @@ def test_a_whole_reply_is_a_reply_with_any_status_of_success(
 
 @pytest.mark.parametrize("status_code", [200, 201, 202, 204, 205])
 def test_a_success_without_a_body_is_malformed(status_code: int) -> None:
-    with pytest.raises(MalformedReply, match=f"a {status_code} that is no reply"):
+    with pytest.raises(MalformedReply, match=f"HTTP {status_code} with an invalid body"):
         read(b"", status_code=status_code)
 
 
@@ -438,7 +438,7 @@ def test_an_answer_that_came_as_json_is_taken_as_json(content: Any) -> None:
 )
 def test_a_refusal_is_text_whatever_it_came_as(refusal: Any) -> None:
     assert read(with_message(refusal=refusal)).refusal == "I cannot"
-    assert read(with_message(refusal=True)).refusal == "no reason is given"
+    assert read(with_message(refusal=True)).refusal == "no reason given"
 
 
 RESPONSE_ITEM = {"type": "message", "content": "hello"}

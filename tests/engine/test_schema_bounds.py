@@ -75,7 +75,7 @@ def test_where_it_would_take_too_long_to_say_what_is_wrong_that_is_said() -> Non
     for _ in range(40):
         value = {"a": value}
     [(_, reason)] = reasons({"anyOf": sides}, value)
-    assert reason == "it does not fit the schema; to say where would take too long"
+    assert reason == "the value does not fit the schema; finding the place takes too long"
 
 
 def test_of_a_large_answer_the_first_fault_is_named() -> None:

@@ -157,7 +157,9 @@ def test_half_of_a_pair_is_named_in_every_encoding() -> None:
         assert len(prompts([got[0], got[2]])) == 2
     [escaped] = read(rb'{"messages": [{"role": "user", "content": "\ud83d"}]}')
     assert isinstance(escaped, LineError)
-    assert "'body.messages[0].content' holds half of a surrogate pair (\\ud83d)" in escaped.message
+    assert (
+        "'body.messages[0].content' contains half of a surrogate pair (\\ud83d)" in escaped.message
+    )
 
 
 def test_utf16_that_ends_within_a_character_is_named() -> None:
@@ -186,7 +188,7 @@ def test_an_escaped_nul_is_json_and_is_sent() -> None:
     assert r"a\u0000b" in prompt.body
     [error] = read(rb'{"prompt": "a", "model": "m\u0000"}')
     assert isinstance(error, LineError)
-    assert "'body.model' holds the character NUL" in error.message
+    assert "'body.model' contains the character NUL" in error.message
 
 
 # -- gzip

@@ -213,7 +213,7 @@ PLACE = "body.response_format.json_schema.schema"
         (schema("x"), PLACE, "the string 'x'"),
         ({"response_format": {"type": "json_schema"}}, PLACE, "expected a JSON Schema"),
         (schema({"type": "objekt"}), f"{PLACE}.type", "Supported values are: 'array', 'boolean'"),
-        (schema({"$ref": "#/$defs/x"}), f"{PLACE}.$ref", "leads nowhere"),
+        (schema({"$ref": "#/$defs/x"}), f"{PLACE}.$ref", "is not in the schema"),
         (schema({"pattern": "("}), f"{PLACE}.pattern", '"("'),
         (schema({"name": "x", "schema": {"type": "object"}}), PLACE, "'schema'"),
         (schema({"name": "x" * 300_000}), PLACE, "262144"),

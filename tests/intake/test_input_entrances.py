@@ -144,11 +144,11 @@ BAD: dict[str, tuple[bytes, str]] = {
     ),
     "half a pair": (
         line(body={**BODY, "x": "HALF"}).replace("HALF", r"\ud83d").encode(),
-        "'body.x' holds half of a surrogate pair (\\ud83d)",
+        "'body.x' contains half of a surrogate pair (\\ud83d)",
     ),
     "nul": (
         line(custom_id="ZERO").replace("ZERO", r"a\u0000").encode(),
-        "'custom_id' holds the character NUL (U+0000)",
+        "'custom_id' contains the character NUL (U+0000)",
     ),
     "url": (
         f"{line()}\n{line('b', url='/embeddings')}\n".encode(),

@@ -174,7 +174,7 @@ def test_an_endpoint_that_accepts_and_never_answers_fails_a_few_prompts(cli: Com
         )
     assert ended.status == 1
     assert ended.stderr.startswith(f"Warning: {address}: no answer within 0.5 s\n")
-    assert "no whole reply within 0.5 s" in ended.stderr
+    assert "no complete reply within 0.5 s" in ended.stderr
 
 
 def test_a_missing_column_names_those_that_are_there(cli: Commands) -> None:

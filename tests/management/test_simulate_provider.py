@@ -11,7 +11,7 @@ from tests.command_line import run_here
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--latency", "soon"), "latency: 'soon' is no latency"),
+        (("--latency", "soon"), "latency: 'soon' is not a latency"),
         (("--error-rate", "500=2"), "error_rate: '500=2'"),
         (("--port", "99999"), "port: '99999' is not a port"),
         (("--port", "http"), "port: 'http' is not a port"),

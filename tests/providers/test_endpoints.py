@@ -173,7 +173,7 @@ def test_a_text_is_a_request_where_a_field_takes_one(
     made = client.post("/v1/batches", asked, content_type="application/json")
     if rules_of(endpoint) is OTHER:
         error = error_of(made, 400)
-        assert "a text alone is no request to" in error["message"]
+        assert "a text alone is not a request to" in error["message"]
         return
     assert made.status_code == 200, made.content
     batch = Batch.objects.get(public_id=made.json()["id"])

@@ -539,9 +539,9 @@ def test_another_process_may_turn_the_knobs(
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (b'{"latencey": "1"}', "unknown knob 'latencey'"),
-        (b'{"latency": "soon"}', "latency: 'soon' is no latency"),
-        (b"[]", "write the knobs as a JSON object"),
+        (b'{"latencey": "1"}', "unknown option 'latencey'"),
+        (b'{"latency": "soon"}', "latency: 'soon' is not a latency"),
+        (b"[]", "write the options as a JSON object"),
         (b"{", "EOF"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Keep the pace of calls: advertised and learned rate limits, the adaptive window."""
+"""Control the pace of calls: advertised and learned rate limits, the adaptive window."""

@@ -1,4 +1,4 @@
-"""The limits that a provider announces in the headers of its replies."""
+"""The rate limits that a provider advertises in the headers of its replies."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from batches.engine.rates.pace_rules import UNITS, Unit
 
-# Most providers have OpenAI's names; Anthropic has its own, and counts tokens in two ways.
+# Most providers use OpenAI's names; Anthropic has its own, and counts tokens in two ways.
 NAMES: dict[Unit, tuple[str, ...]] = {
     "requests": (
         "x-ratelimit-{}-requests",
@@ -25,7 +25,7 @@ ANNOUNCING_HEADERS = tuple(
     for name in names
     for part in ("limit", "remaining", "reset")
 )
-# A longer time to a full bucket is no limit that a run could keep to.
+# A limit whose bucket takes longer to refill is ignored, since no run could follow it.
 MAX_RESET_S = 32 * 86400.0
 MAX_LIMIT = 1e12
 
@@ -39,9 +39,9 @@ _SECONDS_OF = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """A limit as headers tell of it; `reset_s` is rounded to `grain_s`.
+    """A limit as the headers state it; `reset_s` is rounded to `grain_s`.
 
-    What the reset means differs (`reset_meaning.py`): the time until a bucket is full again, or
+    The meaning of the reset differs (`reset_meaning.py`): the time until a bucket is full again, or
     until a fixed window ends.
     """
 
@@ -57,7 +57,7 @@ AnnouncedLimits = Mapping[Unit, Announced]
 def announced_limits(
     headers: Mapping[str, str], *, now: datetime | None = None
 ) -> AnnouncedLimits | None:
-    """What these headers announce; None if that is nothing, or nothing that makes sense."""
+    """Return the limits in these headers; None if there are none, or none that make sense."""
     found = {}
     for unit in UNITS:
         for name in NAMES[unit]:
@@ -85,7 +85,7 @@ def _number(text: str) -> float | None:
 
 
 def _reset(text: str, now: datetime | None) -> tuple[float, float] | None:
-    """Seconds until the bucket is full, and how finely they are told."""
+    """Return the seconds until the reset, and the precision of that number in seconds."""
     text = text.strip()
     seconds = _number(text)
     if seconds is not None:
@@ -103,7 +103,7 @@ def _reset(text: str, now: datetime | None) -> tuple[float, float] | None:
 
 
 def _grain(number: str) -> float:
-    """What the last digit of a decimal stands for."""
+    """Return the value of one unit in the last digit of a decimal."""
     return float(10 ** -min(len(number.partition(".")[2]), 9))
 
 

@@ -1,9 +1,9 @@
-"""Tell a limit from chance: do refusals go on for calls that were sent after a refusal?
+"""Tell rate limits from chance: check if calls sent after a refusal are refused as well.
 
-The first refusal opens a doubt. Calls sent before it came back are no evidence: they went out at
-the same moment. Each refusal of a later call speaks for a limit, each call that was let in between
-speaks against it (Wald's sequential probability ratio test). Pure: the caller brings the clock and
-numbers the calls in the order in which they are sent.
+The first refusal opens a doubt. Calls sent before that refusal returned are no evidence, since they
+were sent at the same time. Each refusal of a later call is evidence for a limit, each accepted call
+is evidence against it (Wald's sequential probability ratio test). Pure: the caller passes the time
+and numbers the calls in the order in which they are sent.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ _AGAINST = log((1 - RULES.chance_share) / (1 - RULES.limit_share))
 
 @dataclass(slots=True)
 class Doubt:
-    """`after` is the newest call that was sent when the doubt was opened; -1 if none is open.
+    """The examination of refusals.
 
-    Refusals of calls up to `judged` belong to a limit that is known already.
+    `after` is the newest call that was sent when the doubt was opened; -1 if no doubt is open.
+    Refusals of calls up to `judged` are due to a limit that is already known.
     """
 
     after: int = -1
@@ -29,7 +30,7 @@ class Doubt:
     calm_until: float = 0.0
 
     def is_limit(self, call: int, newest: int, now: float) -> bool:
-        """Take note of a refused call; return True if refusals go on because of a limit."""
+        """Record a refused call; return True if a limit causes the refusals."""
         if 0 < call <= self.judged:
             return False
         if not self.is_open(now):
@@ -53,5 +54,5 @@ class Doubt:
         return self.after >= 0 and now < self.opened_at + RULES.calm_s
 
     def needs_evidence(self, now: float) -> bool:
-        """Return True if the next calls decide about a refusal, and so must be numbered."""
+        """Return True if the next calls are evidence about a refusal, and so must be numbered."""
         return self.is_open(now) and now >= self.calm_until

@@ -1,10 +1,11 @@
-"""One unit of a provider's limits: what is known of it, and when the next amount may be taken.
+"""One unit of a provider's limits: the known limit, and when the next amount may be taken.
 
-A limit is a bucket that time refills, kept as the time at which it will be full again (GCRA), or a
-fixed window: an allowance until a moment, and a new one from then on.
+A limit is a bucket or a fixed window. A bucket refills with time and is stored as the time at which
+it will be full again (GCRA). A fixed window is an allowance until a moment; then a new window
+begins.
 
-Between two refusals at an empty bucket, what was let in is what was refilled: that is its rate,
-however large it is.
+Between two refusals at an empty bucket, the accepted amount equals the refilled amount: that is the
+rate of the bucket, for any size.
 """
 
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ _LEAST_SPAN_S = 1e-3
 
 @dataclass(slots=True)
 class Meter:
-    """Times in seconds on the caller's clock; calls have numbers in the order of their booking.
+    """The state of one unit. Times are in seconds on the caller's clock; calls are numbered in the
+    order of booking.
 
-    `rate` and `burst` are advertised; with a `period` they are those of a fixed window that has
-    `left`. Full again it is at `resets_at`, if no more than `taken` has been taken by then.
-    `size` is the most that a bucket has proved to hold. `counted` was let in since `since`, by
-    calls after `counted_from`. What calls up to `emptied` took is not given back.
+    `rate` and `burst` are advertised; with a `period` they belong to a fixed window that has
+    `left`. The bucket is full at `resets_at`, if no more than `taken` has been taken until then.
+    `size` is the largest amount that the bucket has proved to hold. `counted` was accepted since
+    `since`, from calls after `counted_from`. Amounts taken by calls up to `emptied` are not given
+    back.
     """
 
     since: float = 0.0
@@ -48,7 +51,7 @@ class Meter:
     # -- what is in force
 
     def limit(self, configured: Limit | None, now: float) -> Limit | None:
-        """Return the bucket that holds now."""
+        """Return the bucket that applies now."""
         known = self._known(configured)
         learned = self.learned_rate(now)
         if learned and (known is None or learned < known.rate):
@@ -58,7 +61,7 @@ class Meter:
         return Limit(known.rate, min(known.burst, self.size), known.source)
 
     def in_force(self, configured: Limit | None, now: float) -> Limit | None:
-        """Return what holds now, a fixed window included."""
+        """Return the limit that applies now; it may be a fixed window."""
         held = self.limit(configured, now)
         if self.period and configured is None:
             window = Limit(self.burst / self.period, self.burst, "advertised")
@@ -66,11 +69,11 @@ class Meter:
         return held
 
     def learned_rate(self, now: float) -> float:
-        """Return the learned rate; 0 if none was learned, or it is forgotten."""
+        """Return the learned rate; 0 if no rate was learned, or it is forgotten."""
         return self.learned * RULES.grown(now - self.learned_at, proven=self.proven)
 
     def reset_in(self, now: float) -> float:
-        """Return the time to the advertised reset; 0 when none is ahead."""
+        """Return the time to the advertised reset; 0 if there is none in the future."""
         return max(self.resets_at - now, 0.0)
 
     def _known(self, configured: Limit | None) -> Limit | None:
@@ -85,15 +88,16 @@ class Meter:
         if limit is None:
             return 0.0
         if self.rate and limit.source == "advertised" and now >= self.resets_at:
-            # The provider has said that it is full by now.
+            # According to the provider the bucket is full now.
             self.full_at = min(self.full_at, self.resets_at + self.taken / self.rate)
         need = min(amount, limit.burst)
         return max(max(self.full_at, now) - (limit.burst - need) / limit.rate - now, 0.0)
 
     def too_far(self, due_s: float, limit: Limit | None, now: float) -> float:
-        """Return when to ask again for a place that is too far ahead to be booked; 0 if not.
+        """Return the wait before asking again, if a place is too far ahead to be booked; else 0.
 
-        A guess may be better by then, and what is advertised holds no longer than to its reset.
+        A learned rate may be more accurate later, and an advertised limit is valid only until its
+        reset.
         """
         source = limit.source if limit else "configured"
         if source == "advertised" and due_s > self.reset_in(now):
@@ -103,7 +107,7 @@ class Meter:
         return 0.0
 
     def window_wait(self, amount: float, newest: int, now: float) -> float:
-        """Return the time until the fixed window lets the amount in; 0 if there is no window."""
+        """Return the time until the fixed window has room for the amount; 0 without a window."""
         if self.period and now >= self.resets_at:
             self.left, self.emptied = self.burst, newest
             self.resets_at += self.period * ceil((now - self.resets_at + 1e-6) / self.period)
@@ -111,7 +115,7 @@ class Meter:
         return 0.0 if fits else self.resets_at - now
 
     def take(self, amount: float, limit: Limit | None, now: float) -> None:
-        """Take the amount, whether it is there or not."""
+        """Take the amount, even if it is not available."""
         self.counted += amount
         self.taken += amount
         self.left -= amount
@@ -120,7 +124,7 @@ class Meter:
             self.full_at = max(self.full_at, now) + amount / limit.rate
 
     def give_back(self, amount: float, limit: Limit | None, call: int, now: float) -> None:
-        """Put back what a call has taken and did not use."""
+        """Return the amount that a call has taken and not used."""
         self._uncount(amount, call, now)
         if call > self.emptied or amount < 0:
             self.left = min(self.left + amount, self.burst)
@@ -130,14 +134,14 @@ class Meter:
     # -- what the provider says
 
     def advertise(self, bucket: Bucket, configured: Limit | None, now: float) -> None:
-        """Take an advertised bucket."""
+        """Apply an advertised bucket."""
         limit = bucket.limit
         if self.period and not bucket.sure:
-            # It may be a fixed window all the same, and then it ends no later than this.
+            # The limit may still be a fixed window, which then ends no later than this.
             self.resets_at = min(self.resets_at, now + bucket.reset_s)
             return
         if not self.rate or self.period:
-            # What was sent before is taken from this bucket too; guesses end here.
+            # Earlier calls count against this bucket too; learned values are dropped.
             sent_until = self.since + self.counted / limit.rate
             self.full_at = max(self.full_at, sent_until) if configured else sent_until
             self._forget()
@@ -147,7 +151,7 @@ class Meter:
         self.resets_at, self.taken = now + bucket.reset_s, self._ahead(held, now)
 
     def advertise_window(self, window: Window, now: float) -> None:
-        """Take an advertised fixed window."""
+        """Apply an advertised fixed window."""
         ends_at = now + window.ends_in_s
         if not self.period:
             if not self.rate:
@@ -161,14 +165,14 @@ class Meter:
         self.rate, self.burst = window.limit / window.period_s, window.limit
         self.period, self.resets_at = window.period_s, ends_at
 
-    # -- what refusals say
+    # -- what refusals show
 
     def refused(self, amount: float, call: int, now: float) -> None:
-        """Take a refused call out of what was let in."""
+        """Remove a refused call from the accepted amount."""
         self._uncount(amount, call, now)
 
     def convict(self, amount: float, configured: Limit | None, newest: int, now: float) -> None:
-        """Take note that refusals go on: the bucket is empty, and smaller than was thought."""
+        """Apply repeated refusals: the bucket is empty, and smaller than assumed."""
         held, known = self.limit(configured, now), self._known(configured)
         if held is not None:
             drawn = held.burst - self._level(held, now)
@@ -184,9 +188,9 @@ class Meter:
         self._empty(configured, newest, now)
 
     def correct(self, amount: float, configured: Limit | None, newest: int, now: float) -> bool:
-        """Take note of a refusal that the limit explains; return False if it does not.
+        """Apply a refusal that the known limit explains; return False if the limit does not.
 
-        The bucket is empty then. If it limits the calls, it is measured again.
+        The bucket is then empty. If it limits the calls, its rate is measured again.
         """
         held = self.limit(configured, now)
         if held is None or self._level(held, now) > max(2 * amount, held.burst / 10):
@@ -198,13 +202,13 @@ class Meter:
         return True
 
     def pause(self, pause_s: float, newest: int, now: float) -> None:
-        """Grow and measure only from the end of a pause."""
+        """Start growth and measuring again at the end of a pause."""
         self.learned_at += pause_s
         if pause_s > RULES.recent_s:
             self.since, self.counted, self.counted_from = now + pause_s, 0.0, newest
 
     def flow_rate(self, now: float) -> float:
-        """Return what was let in lately, a second."""
+        """Return the amount accepted per second in the last moments."""
         return self.flow * exp(min(self.flow_at - now, 0.0) / RULES.recent_s) / RULES.recent_s
 
     def _measure(
@@ -217,7 +221,7 @@ class Meter:
         *,
         convicted: bool,
     ) -> None:
-        """Learn from what was let in since the bucket was empty the last time."""
+        """Learn the rate from the amount accepted since the bucket was last empty."""
         span = max(now - self.since, _LEAST_SPAN_S)
         let_in = self.counted - (self._ahead(held, now) if held else 0.0)
         if let_in < RULES.least_calls * amount:
@@ -229,7 +233,7 @@ class Meter:
         lately = self.flow_rate(now)
         rose = span > 3 * RULES.recent_s and self.learned_at - self.since < RULES.recent_s
         if rose and lately > measured * (1 + RULES.chance_share):
-            # A pace that has been rising without a pause was let in to the end.
+            # The pace has risen steadily, and its last value was still accepted.
             measured = lately
         rate = held.rate if held else measured
         if self._is_odd(let_in / amount, measured / rate, rate / amount):
@@ -239,7 +243,7 @@ class Meter:
         self._begin(amount, held, newest, now)
 
     def _is_odd(self, calls: float, share: float, calls_per_second: float) -> bool:
-        """Return True if refusals keep coming earlier than a limit of this rate explains."""
+        """Return True if refusals keep coming earlier than a limit of this rate would explain."""
         expected = RULES.calls_between_refusals(calls_per_second)
         early = self.proven and calls < expected / 2 and share > 1 - 2 * RULES.chance_share
         self.odd = self.odd + 1 if early else 0
@@ -252,13 +256,13 @@ class Meter:
         self.learned, self.size, self.limited, self.odd = 0.0, 0.0, False, 0
 
     def _begin(self, amount: float, held: Limit | None, newest: int, now: float) -> None:
-        """Begin to count what is let in: what is booked ahead will be, too."""
+        """Start to count the accepted amount; it includes the amount that is booked ahead."""
         ahead = self._ahead(held, now) if held else 0.0
         self.since, self.counted = now, ahead
         self.counted_from = newest - round(ahead / amount)
 
     def _ahead(self, limit: Limit, now: float) -> float:
-        """Return how much is booked for a later time."""
+        """Return the amount that is booked for a later time."""
         return max(-self._level(limit, now), 0.0)
 
     def _empty(self, configured: Limit | None, newest: int, now: float) -> None:

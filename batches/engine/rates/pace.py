@@ -1,12 +1,12 @@
-"""How fast calls may go to one model of a provider. Pure: the caller brings the clock.
+"""The pace of calls to one model of a provider. Pure: the caller passes the time.
 
 A limit is configured by staff, or advertised in the headers of replies, or learned from refusals.
-A refusal alone delays its own prompt. Only when calls sent after it are refused as well
-(`doubt.py`) are all calls held: for the time that the provider asks for, and then to the pace that
-was let in (`meter.py`). `pace_rules.py` holds every number.
+A single refusal delays only its own prompt. Only when calls sent after it are refused as well
+(`doubt.py`) do all calls wait: first for the time that the provider asks for, then at the pace that
+the provider accepted (`meter.py`). `pace_rules.py` holds every number.
 
-A pace is a small value that can be written as text, so that one rule book serves a process and a
-Redis that many processes share (`batches/limits/rate_limits.py`).
+A pace is a small value that can be written as text, so that the same rules serve a single process
+and a Redis that many processes share (`batches/limits/rate_limits.py`).
 """
 
 import json
@@ -24,9 +24,9 @@ Amounts = Mapping[Unit, float]
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """When a call may be made: in `wait_s`; if not `booked`, ask again then.
+    """The time of a call: it may be made after `wait_s`. If not `booked`, ask again after `wait_s`.
 
-    `call` is the number of the call, `reason` says what it waits for.
+    `call` is the number of the call, `reason` the reason for the wait.
     """
 
     wait_s: float
@@ -37,9 +37,9 @@ class Slot:
 
 @dataclass(slots=True)
 class Pace:
-    """What is known of the limits of one model of a provider, and when the next call may go.
+    """The known limits of one model of a provider, and the time of the next call.
 
-    `calls` numbers the bookings. What calls up to `heeded` say of limits is known already.
+    `calls` numbers the bookings. Refusals of calls up to `heeded` are already taken into account.
     """
 
     next_at: float = 0.0
@@ -53,17 +53,17 @@ class Pace:
 
     @classmethod
     def begun(cls, now: float) -> "Pace":
-        """Return the pace of a provider of which nothing is known."""
+        """Return the pace of a provider whose limits are unknown."""
         return cls(requests=Meter(since=now), tokens=Meter(since=now))
 
     def dump(self) -> str:
-        """Write the pace as text."""
+        """Return the pace as text."""
         parts = (_OWN(self), _DOUBT(self.doubt), _METER(self.requests), _METER(self.tokens))
         return json.dumps(parts, separators=(",", ":"))
 
     @classmethod
     def load(cls, text: str) -> "Pace":
-        """Read what `dump` has written."""
+        """Return the pace in a text that `dump` has written."""
         own, doubt, requests, tokens = json.loads(text)
         pace = cls(*own)
         pace.doubt, pace.requests, pace.tokens = Doubt(*doubt), Meter(*requests), Meter(*tokens)
@@ -98,7 +98,7 @@ class Pace:
         return Slot(wait_s, booked=True, call=self.calls)
 
     def sent(self, calls: int, tokens: float, configured: Limits, now: float) -> None:
-        """Count calls that were sent without asking."""
+        """Count calls that were sent without a reservation."""
         self.calls += calls
         amounts: Amounts = {"requests": float(calls), "tokens": tokens}
         for unit, amount in amounts.items():
@@ -108,12 +108,12 @@ class Pace:
     def give_back(
         self, unit: Unit, amount: float, configured: Limits, now: float, *, call: int
     ) -> None:
-        """Put back what was reserved and not used; below zero, take what was used beyond it."""
+        """Return the unused part of a reserved amount; a negative amount is taken in addition."""
         meter = self.meter(unit)
         meter.give_back(amount, meter.limit(configured.get(unit), now), call, now)
 
     def replied(self, count: int) -> None:
-        """Count calls that were let in."""
+        """Count calls that the provider accepted."""
         self.replies += count
 
     def refused(
@@ -126,9 +126,9 @@ class Pace:
         call: int,
         pause_s: float,
     ) -> None:
-        """Take note of a refusal; of several at one moment only the first says something new.
+        """Apply a refusal. Of several refusals at one moment, only the first is new information.
 
-        A `call` of 0 was sent without asking: its place in the order is unknown.
+        A `call` of 0 was sent without a reservation, so its place in the order is unknown.
         """
         meter, given = self.meter(unit), configured.get(unit)
         meter.refused(amount, call, now)
@@ -145,7 +145,7 @@ class Pace:
     def advertised(
         self, unit: Unit, known: Bucket | Window, configured: Limits, now: float
     ) -> None:
-        """Take the limit that the provider advertises."""
+        """Apply the limit that the provider advertises."""
         meter = self.meter(unit)
         if isinstance(known, Bucket):
             meter.advertise(known, configured.get(unit), now)
@@ -153,7 +153,7 @@ class Pace:
             meter.advertise_window(known, now)
 
     def limits(self, configured: Limits, now: float) -> dict[Unit, Limit]:
-        """Return the limits that hold now."""
+        """Return the limits that apply now."""
         found = ((unit, self.meter(unit).in_force(configured.get(unit), now)) for unit in UNITS)
         return {unit: limit for unit, limit in found if limit is not None}
 
@@ -169,7 +169,7 @@ class Pace:
         return Slot(wait_s, booked=False, call=self.calls, reason=reason)
 
     def _start_wait(self, configured: Limits, now: float) -> float:
-        """Return how long a call waits because little is known of the provider yet."""
+        """Return how long a call waits because the provider's limits are not known yet."""
         waits = self._is_new() and not configured
         return max(self.next_at - now, 0.0) if waits else 0.0
 

@@ -1,9 +1,10 @@
-"""What an advertised limit means, recognised from what its headers say over time.
+"""Recognise the meaning of an advertised limit from its headers over time.
 
-Providers use the same names for two things. `reset` is the time until a bucket is full again: it
-grows with what is lacking. Or it is the time to the end of a fixed window: it counts down whatever
-is taken, and then everything is there again. Each reading is narrowed by every header, and loses
-trust when a header contradicts it; the one with fewer contradictions holds.
+Providers use the same header names for two things. `reset` can be the time until a bucket is full
+again, which grows with the missing amount. Or it can be the time to the end of a fixed window,
+which counts down independently of use; then the full amount is available again. Each reading is
+narrowed by every header, and loses trust when a header contradicts it; the reading with fewer
+contradictions is used.
 """
 
 import math
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from batches.engine.rates.announced import Announced
 from batches.engine.rates.pace_rules import Bucket, Limit, Window
 
-# How much of the weight of old contradictions is left after each header.
+# Share of the weight of old contradictions that is left after each header.
 _MEMORY = 0.9
 # Retry-After in whole seconds says nothing about shorter waits.
 _ROUNDED_UP_S = 1.0
@@ -20,7 +21,7 @@ _ROUNDED_UP_S = 1.0
 
 @dataclass
 class _BucketReading:
-    """Each header bounds the rate: what is lacking is refilled within the reset."""
+    """Reading as a bucket: each header bounds the rate, since the reset refills the rest."""
 
     low: float = 0.0
     high: float = math.inf
@@ -37,7 +38,7 @@ class _BucketReading:
         if lacking <= 0:
             return
         shortest = max(seen.reset_s - seen.grain_s, 1e-6)
-        # Rounded down or to the nearest, a reset may be longer than the header says.
+        # A reset that was rounded down or to the nearest may be longer than the header says.
         longest = seen.reset_s + seen.grain_s / 2
         low, high = max(lacking - 1, 0.0) / longest, lacking / shortest
         self.contradictions *= _MEMORY
@@ -50,7 +51,8 @@ class _BucketReading:
 
 @dataclass
 class _WindowReading:
-    """Each header bounds the end of the window: it was written between sending and receiving."""
+    """Reading as a fixed window: each header bounds the end of the window, since the header was
+    written between sending and receiving."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -59,7 +61,7 @@ class _WindowReading:
     contradictions: float = 0.0
 
     def narrow(self, seen: Announced, sent_at: float, now: float) -> bool:
-        """Take a header; return False if it is from a window that is over."""
+        """Apply a header; return False if it is from a window that has ended."""
         low, high = sent_at + seen.reset_s - seen.grain_s, now + seen.reset_s
         if high < self.low and sent_at < self.low - self.period_s:
             return False
@@ -93,9 +95,9 @@ class LimitReader:
     def observe(
         self, seen: Announced, *, sent_at: float, now: float, retry_after_s: float = 0.0
     ) -> Bucket | Window | None:
-        """Return the limit as far as it is known, from the reply to a call of that time.
+        """Return the limit, if known, after the headers of the reply to a call sent at `sent_at`.
 
-        A refusal may say when to try again.
+        `retry_after_s` is the Retry-After of a refusal.
         """
         if seen.limit != self._limit:
             self._bucket, self._window = _BucketReading(), _WindowReading()

@@ -1,9 +1,9 @@
-"""How many calls may be in flight. Pure: the caller brings clock and latencies.
+"""The adaptive window of calls in flight. Pure: the caller passes times and latencies.
 
-The window begins at half of its cap, unless that is small, and opens within moments if nothing has
-come back by then: answers may take long. It grows with every success, is cut when the provider
-keeps failing for lack of capacity, and is soon back at the last size that went well; from there it
-grows slowly at first. While answers take much longer than they did, it does not grow.
+A window with a large cap begins at half of it, and opens within moments while no call has returned,
+since answers may take long. It grows with every success. It is cut when the provider repeatedly
+fails for lack of capacity, and soon returns to the last size without failures; from there it grows
+slowly at first. It does not grow while answers take much longer than before.
 """
 
 from math import ceil
@@ -11,23 +11,23 @@ from statistics import median
 
 from batches.engine.rates.doubt import Doubt
 
-# So few calls are too much for nobody.
+# A cap up to this number is used from the start: no provider is overloaded by so few calls.
 SMALL = 8
-# Before anything has come back, the window opens by this share of its cap in each step.
+# Before any call has returned, each step opens the window by this share of its cap.
 OPENING = 1 / 8
 CUT = 0.7
-# So much of the last good size is kept in mind when the window is cut below it.
+# Factor on the remembered good size when the window is cut below it.
 MEMORY = 0.9
-# After so many windows of successes the growth is as fast as at the beginning.
+# After this many windows of successes the growth is as fast as at the beginning.
 SLOW_WINDOWS = 10
 LEAST_BLOCK = 16
 SLOWER = 2.0
-# The latency that counts as usual follows a lasting change by so much for each block of calls.
+# The usual latency follows a lasting change by at most this factor for each block of calls.
 DRIFT = 1.1
 
 
 class AdaptiveWindow:
-    """`size` is the most calls that may be in flight now, from 1 to `cap`; 0 if that is 0."""
+    """Bounds the calls in flight: `size` is from 1 to `cap`, or 0 if the cap is 0."""
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
@@ -50,7 +50,7 @@ class AdaptiveWindow:
         return self._cap
 
     def limit_to(self, cap: int) -> None:
-        """Change the cap; at 0 nothing goes out."""
+        """Change the cap; at 0 no call is sent."""
         self._cap = cap
 
     @property
@@ -59,11 +59,11 @@ class AdaptiveWindow:
         return self._size < self._cap and not self._clean and not self._cut_after
 
     def open(self) -> None:
-        """Make a step towards the cap."""
+        """Enlarge the window by one step towards the cap."""
         self._size = min(self._size + max(OPENING * self._cap, 1.0), float(self._cap))
 
     def succeeded(self, latency_s: float) -> None:
-        """Take note of a call that was answered."""
+        """Record a call that was answered."""
         self._clean += 1
         self._watch(latency_s)
         if self._size >= self._cap or self._slow:
@@ -72,10 +72,10 @@ class AdaptiveWindow:
         self._size += 1.0 if fast else min(1.0, self._clean / (SLOW_WINDOWS * self._size))
 
     def congested(self, call: int, *, newest: int, in_flight: int, now: float) -> None:
-        """Take note of a call that failed for lack of capacity.
+        """Record a call that failed for lack of capacity.
 
-        A failure alone changes nothing. When calls sent after it fail as well, the window is cut;
-        of calls sent before a cut no failure counts. `newest` is the call that was sent last.
+        A single failure changes nothing. When calls sent after it fail as well, the window is cut.
+        Failures of calls sent before a cut do not count. `newest` is the call that was sent last.
         """
         if call <= self._cut_after or not self._doubt.is_limit(call, newest, now):
             return

@@ -1,4 +1,4 @@
-"""The body of a reply, read in the dialect of its endpoint."""
+"""Read the body of a reply in the dialect of its endpoint."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from batches.engine.replies.fields import (
 from batches.engine.replies.tool_calls import chat_calls, response_calls
 from batches.engine.text.json_text import read_document
 
-# What a finished response may call its status; a missing one says nothing.
+# Statuses of a finished response; a missing status says nothing.
 _FINISHED = frozenset({"", "completed", "complete", "succeeded", "success", "done", "ok"})
 _UNFINISHED = frozenset({"queued", "in_progress", "pending", "processing", "running"})
 _CANCELLED = frozenset({"cancelled", "canceled", "cancelling"})
@@ -28,7 +28,7 @@ _CANCELLED = frozenset({"cancelled", "canceled", "cancelling"})
 
 @dataclass(slots=True)
 class Read:
-    """What was read of the body of a reply; `wrote` is all that the model wrote."""
+    """The content of the body of a reply; `wrote` is all text that the model wrote."""
 
     answer: str | None = None
     finish_reason: str = ""
@@ -46,11 +46,11 @@ class Read:
 
 
 class Unreadable(ValueError):
-    """A body that is no reply of an endpoint; the message names the place."""
+    """A body that is not a reply of the endpoint; the message names the place."""
 
 
 class Unsuccessful(ValueError):
-    """A body of a reply that says that it failed."""
+    """A reply whose body says that the request failed."""
 
 
 def rejected(message: str) -> AnswerRejected:
@@ -58,7 +58,7 @@ def rejected(message: str) -> AnswerRejected:
 
 
 def _unwrapped(value: Any, field_name: str) -> dict[str, Any]:
-    """Return the object that has a field, which may stand inside others. Raises Unreadable."""
+    """Return the object that has a field; it may be nested in others. Raise Unreadable."""
     usage = None
     for _ in range(MAX_WRAPPERS + 1):
         if isinstance(value, list) and len(value) == 1:
@@ -75,7 +75,7 @@ def _unwrapped(value: Any, field_name: str) -> dict[str, Any]:
 
 
 def _decoded(value: Any) -> Any:
-    """Return the object in a text that is JSON; any other value as it is."""
+    """Return the object in a string of JSON; return any other value unchanged."""
     if isinstance(value, str) and value.startswith("{"):
         try:
             return read_document(value.encode()).value
@@ -99,7 +99,7 @@ def _read_chat(body: Any) -> Read:
 
 
 def _message(choices: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the first choice and its message, which may be text or stand in it directly."""
+    """Return the first choice and its message; the message may be text or the choice itself."""
     choice = _first_choice(choices)
     for name in ("message", "delta", "messages"):
         message = choice.get(name)
@@ -112,7 +112,7 @@ def _message(choices: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in ("text", "content", "tool_calls"):
         if choice.get(name) is not None:
             return choice, {"content": choice.get("text"), **choice}
-    raise Unreadable("choices.0.message: it is missing")
+    raise Unreadable("choices.0.message is missing")
 
 
 def _first_choice(choices: Any) -> dict[str, Any]:
@@ -120,11 +120,11 @@ def _first_choice(choices: Any) -> dict[str, Any]:
         is_one = any(name in choices for name in ("message", "text", "finish_reason", "delta"))
         choices = [choices] if is_one else list(choices.values())
     if not isinstance(choices, list) or not choices:
-        raise Unreadable("choices: there is none")
+        raise Unreadable("choices is empty or not a list")
     if isinstance(choices[0], str):
         return {"text": choices[0]}
     if not isinstance(choices[0], dict):
-        raise Unreadable(f"choices.0: it is {kind_of(choices[0])}")
+        raise Unreadable(f"choices.0 is {kind_of(choices[0])}")
     return choices[0]
 
 
@@ -146,7 +146,7 @@ def _read_response(body: Any) -> Read:
 
 
 def _response_in(body: Any) -> dict[str, Any]:
-    """Return the response in a body, by its output or by a status that explains why it has none."""
+    """Return the response in a body; it has an output, or a status that explains its absence."""
     for name in ("output", "output_text"):
         try:
             return _unwrapped(body, name)
@@ -163,7 +163,7 @@ def _items(output: Any) -> list[dict[str, Any]]:
     if isinstance(output, dict) and ("content" in output or "type" in output):
         output = [output]
     if not isinstance(output, list) and output is not None:
-        raise Unreadable(f"output: it is {kind_of(output)}")
+        raise Unreadable(f"output is {kind_of(output)}")
     return [item for item in output or () if isinstance(item, dict)]
 
 
@@ -176,7 +176,7 @@ def _plain_text(value: Any) -> str | None:
 
 
 def _read_end(body: dict[str, Any], status: str, read: Read) -> None:
-    """Read how a response ended; one that did not, or without an answer, has a fault."""
+    """Read how a response ended. Set a fault if it has not ended, or has no answer."""
     details = body.get("incomplete_details")
     reason = reason_text(details, Notes())
     if reason == "max_output_tokens":
@@ -200,14 +200,14 @@ def _read_embeddings(body: Any) -> Read:
         body = _unwrapped(data, "data")
         data = body["data"]
     if not data or not isinstance(data, dict | list):
-        raise Unreadable("data: there is none")
+        raise Unreadable("data is empty or not a list")
     return Read(finish_reason="stop", usage=body["usage"])
 
 
 def _read_moderation(body: Any) -> Read:
     body = _unwrapped(body, "results")
     if not body["results"] or not isinstance(body["results"], list):
-        raise Unreadable("results: there is none")
+        raise Unreadable("results is empty or not a list")
     return Read(finish_reason="stop", usage=body["usage"])
 
 
@@ -215,12 +215,12 @@ def _read_images(body: Any) -> Read:
     body = _unwrapped(body, "data")
     images = body["data"] if isinstance(body["data"], list) else []
     if not any(isinstance(one, dict) and one.keys() & {"b64_json", "url"} for one in images):
-        raise Unreadable("data: there is no image")
+        raise Unreadable("data has no image")
     return Read(finish_reason="stop", usage=body["usage"])
 
 
 def _read_video(body: Any) -> Read:
-    """Read the job that makes a video; the video comes later and is not waited for."""
+    """Read the job that makes a video. The batch does not wait for the video itself."""
     body = _unwrapped(body, "status")
     status = reason_text(body["status"], Notes())
     if status == "failed" or status in _CANCELLED:
@@ -229,11 +229,11 @@ def _read_video(body: Any) -> Read:
 
 
 def _read_json(body: Any) -> Read:
-    """Read a reply of which nothing is known but that it is JSON."""
+    """Read a reply of an unknown endpoint: any JSON."""
     usage = None
     if isinstance(body, dict):
         meta = body.get("meta")
-        # Cohere counts there.
+        # Cohere puts its counts there.
         usage = usage_in(body) or (meta.get("tokens") if isinstance(meta, dict) else None)
     return Read(finish_reason="stop", usage=usage)
 
@@ -250,5 +250,5 @@ _READERS: dict[ReplyForm, Callable[[Any], Read]] = {
 
 
 def reader_of(endpoint: str) -> Callable[[Any], Read]:
-    """Return what reads the replies of an endpoint. It raises Unreadable, or Unsuccessful."""
+    """Return the reader for replies of an endpoint. It raises Unreadable or Unsuccessful."""
     return _READERS[rules_of(endpoint).reply]

@@ -1,10 +1,10 @@
-"""What the body of an error says, whatever envelope its provider puts it in.
+"""Read the body of an error, in any envelope that a provider uses.
 
     {"error": {...}} · [{"error": ...}] · {"detail": ...} · {"code", "message"} · {"errors": [...]}
     problem+json · Google's status and details · JSON as text inside a message · plain text, HTML
 
-Only the fields of an error are entered. What a provider quotes of the request (`input`, `body`,
-`messages`, ...) is not, so that a prompt cannot pass for an error.
+Only the fields of an error are read. Fields in which a provider quotes the request (`input`,
+`body`, `messages`, ...) are not, so that a prompt cannot pass for an error.
 """
 
 import ast
@@ -23,7 +23,7 @@ MAX_FIELDS = 500
 MAX_ITEMS = 20
 MAX_TEXT_CHARS = 4_000
 MAX_CODE_CHARS = 200
-# A longer body is not read as an envelope: it can only quote what was sent.
+# A longer body is not read as an envelope: it can only quote the request.
 MAX_ENVELOPE_BYTES = 2**20
 
 _TEXTS = frozenset(
@@ -31,7 +31,7 @@ _TEXTS = frozenset(
     "detail details title cause fault error errors innererror exception metadata raw response "
     "baseresp header violations upstreamerror originalerror".split()
 )
-# By how well they name the fault.
+# Fields that hold a code, with a rank: the lower, the better the code names the fault.
 _CODES = {
     **dict.fromkeys(("code", "errorcode", "errcode", "subcode"), 0),
     "reason": 1,
@@ -41,19 +41,19 @@ _CODES = {
 }
 _STATUS_RANK = 4
 _RANK_OF_FIELD = 6
-# Codes that say no more than that there is an error.
+# Codes that say only that there is an error.
 _BLAND = frozenset({"error", "err", "fail", "failed", "failure", "about:blank", "false"})
 _DELAYS = {
     **dict.fromkeys(("retrydelay", "retryafter", "retryafterseconds", "retryaftersecs"), 1.0),
     **dict.fromkeys(("retryafterms", "retryaftermilliseconds"), 0.001),
 }
-# What stands in the fields of an error where there is none.
+# Values of error fields when there is no error.
 _SUCCESS = frozenset({"0", "200", "ok", "success", "succeeded"})
 _BLANK = frozenset({"none", "null", "false", "no error"})
-# The text of an answer that a provider could not make fit.
+# Fields with the text of an answer that did not fit, although the provider enforces the schema.
 _GENERATED = frozenset({"failedgeneration", "failedoutput"})
 
-# A message of one word is a code.
+# A message of a single word is a code.
 _WORD = re.compile(r"[\w.-]{3,100}")
 _LEAD_END = re.compile(r"[\s:,-]*(?:b?['\"])?\s*$")
 _DURATION = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*s?\s*")
@@ -62,7 +62,7 @@ _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^<>]{0,1000}>", re.I | re.S)
 WRAPPERS = ("response", "result", "data", "body", "output", "completion")
 MAX_WRAPPERS = 3
 _PARTS = frozenset({"message", "delta"})
-# What follows these words is quoted from the prompt.
+# The text after these words is quoted from the prompt.
 _QUOTING = re.compile(
     r"\bmessages\s*\[\d*\]|\b(?:prompts?|inputs?|question|query|user (?:text|message)|content)\b",
     re.I,
@@ -71,11 +71,11 @@ _QUOTING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """An error as its body tells of it.
+    """An error as described by its body.
 
-    `codes` are all its codes, types and reasons, the most telling first; `status` is an HTTP status
-    among them. `generated` is an answer that could not be made to fit. `is_json` is False for a
-    page or plain text.
+    `codes` are all its codes, types and reasons, the most specific first; `status` is an HTTP
+    status among them. `generated` is an answer that the provider could not make fit. `is_json` is
+    False for a page or plain text.
     """
 
     messages: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Complaint:
 
 
 def complaint_in(raw: bytes) -> Complaint:
-    """Return what the body of an error says."""
+    """Return the complaint in the body of an error."""
     if len(raw) <= MAX_ENVELOPE_BYTES:
         if is_event_stream(raw) and (events := events_in(raw)):
             return complaint_of(events)
@@ -115,16 +115,16 @@ def complaint_in(raw: bytes) -> Complaint:
 
 
 def complaint_of(value: Any) -> Complaint:
-    """Return what a JSON value says of an error."""
+    """Return the complaint in a JSON value."""
     reader = _Reader()
     reader.read(value, MAX_DEPTH)
     return reader.complaint()
 
 
 def says_error(body: Any) -> Any:
-    """Return the part of a reply that says it failed, or None.
+    """Return the part of a reply that says that the request failed, or None.
 
-    A reply that is whole may have an `error` beside it that is null, empty or says "success".
+    A complete reply may also have an `error` field that is null, empty or says "success".
     """
     if not isinstance(body, dict):
         return None
@@ -135,7 +135,7 @@ def says_error(body: Any) -> Any:
             return {"error": part["error"]}
     for name in ("error", "base_resp"):
         if _is_error(body.get(name)):
-            # What stands beside a bare `true` or a text may tell more.
+            # The fields next to a bare `true` or a string may say more.
             beside = {key: body[key] for key in ("code", "status", "message") if key in body}
             return {**beside, name: body[name]}
     return None
@@ -175,7 +175,7 @@ def _plain(value: Any) -> str:
 
 
 class _Reader:
-    """Walks through an envelope and gathers what it says, within bounds."""
+    """Walks through an envelope and collects its messages and codes, within bounds."""
 
     def __init__(self) -> None:
         self._messages: list[str] = []
@@ -222,7 +222,7 @@ class _Reader:
         elif name in _DELAYS:
             self._add_delay(value, _DELAYS[name])
         elif name == "baseresp" and isinstance(value, dict):
-            # MiniMax counts its codes in the range of another vendor's.
+            # The codes of MiniMax overlap with another vendor's.
             self.read({"msg": value.get("status_msg")}, depth)
             self._add_code(0, f"base_resp.{value.get('status_code')}")
         elif name in _TEXTS or name in _CODES:
@@ -230,7 +230,7 @@ class _Reader:
 
     def _add_code(self, rank: int, value: str | int) -> None:
         code = _line(str(value)[:MAX_CODE_CHARS])
-        # The type of a problem is a URL, and that of AWS has a namespace.
+        # The type of problem+json is a URL, and the type of an AWS error has a namespace.
         code = (
             re.split(r"[/#]", code.rstrip("/"))[-1] if re.match(r"\w+[:.]\S+[/#]", code) else code
         )
@@ -251,7 +251,7 @@ class _Reader:
             self._delay_s = max(self._delay_s or 0.0, float(match[1]) * unit)
 
     def _read_text(self, text: str, depth: int) -> None:
-        """Add a message, or what it holds if it is JSON as text."""
+        """Add a message; if it contains JSON as text, read the JSON."""
         lead, inner = _json_inside(text) if depth else (text, None)
         self._add_message(lead)
         if _WORD.fullmatch(lead.strip()):
@@ -266,7 +266,7 @@ class _Reader:
 
 
 def _json_inside(text: str) -> tuple[str, Any]:
-    """Return the words before JSON that stands in a text, and its value; None if there is none."""
+    """Return the words before the JSON in a text, and the JSON's value; None without JSON."""
     start = min((at for at in map(text.find, "{[") if at >= 0), default=-1)
     lead = text[: max(start, 0)]
     if start < 0 or _QUOTING.search(lead):
@@ -287,7 +287,7 @@ def _json_at(text: str) -> Any:
 
 
 def _literal_at(text: str) -> Any:
-    """Return a value as Python prints it: gateways written in Python pass errors on so."""
+    """Return the value of a printed Python literal: some gateways pass errors on in that form."""
     if not text.startswith(("{'", "[{'")):
         raise ValueError("this is not printed by Python")
     return ast.literal_eval(text[: max(text.rfind("}"), text.rfind("]")) + 1])
@@ -306,6 +306,6 @@ def _plain_name(key: Any) -> str:
 
 
 def _line(text: str) -> str:
-    """Return a text in one line that can be stored."""
+    """Return a text as one line that can be stored."""
     plain = text.replace("\x00", "").encode("utf-8", "replace").decode()
     return " ".join(plain.split())

@@ -1,4 +1,4 @@
-"""A row of the table of errors: what matches a status, a code or a phrase."""
+"""A row of the error table, and the matching of its statuses, codes and phrases."""
 
 import re
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _GAP_WORDS = r"(?:[:=]|[^\s,;!?]*[^\s,;!?.:])?(?:[ ][^\s,;!?]*[^\s,;!?.:]){0,5}?
 
 @dataclass(frozen=True)
 class Row:
-    """What matches, the class of error that it stands for, and the vendors that use it so.
+    """A pattern of errors, its error class, and the vendors that use it.
 
-    A row matches if its statuses fit and one of its codes or words is found. `codes` match a code,
-    type or reason, without regard to case, punctuation and a last "error"; a `*` stands for any
-    text. `words` match what the provider says in words, outside of quotation marks unless
-    `in_quotes`; a `…` stands for up to five of its words. `statuses` are bounds, both included.
-    `unless_json` is for bodies that are a page or plain text.
+    A row matches if the status is in its ranges and one of its codes or phrases is found. `codes`
+    match a code, type or reason, without regard to case, punctuation and a final "error"; `*`
+    stands for any text. `words` match the provider's own words, outside of quotation marks unless
+    `in_quotes`; `…` stands for up to five words. `statuses` are inclusive ranges. A row with
+    `unless_json` matches only a body that is a page or plain text.
     """
 
     means: type[ProviderError]
@@ -56,9 +56,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a provider said of an error.
+    """The content of an error reply.
 
-    `codes` are plain. `words` are the provider's own, `all_words` with what it quotes.
+    `codes` are normalised by `plain_code`. `words` are the provider's own words, `all_words`
+    include the text that it quotes.
     """
 
     status: int
@@ -69,7 +70,7 @@ class Said:
 
 
 def plain_code(code: str) -> str:
-    """Return a code without its case, its punctuation and a last "error" or "exception"."""
+    """Return a code in lower case, without punctuation and a final "error" or "exception"."""
     plain = re.sub(r"[^\w*]|_", "", code.lower())
     return re.sub(r"(?:error|exception)$", "", plain) or plain
 
@@ -86,5 +87,5 @@ def _word_pattern(phrase: str) -> str:
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Return what stands between semicolons."""
+    """Return the parts of a text between semicolons."""
     return tuple(" ".join(part.split()) for part in text.split(";"))

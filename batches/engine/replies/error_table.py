@@ -1,7 +1,7 @@
-"""Which error a status, a code or a phrase stands for: one table, read from the top.
+"""The error table: the error class for a status, a code or a phrase, read from the top.
 
-The first row that matches decides. Codes come first, since they cannot be the prompt's; then what
-providers say in words; then statuses. `docs/errors.md` shows this table.
+The first row that matches decides. Codes come first, since they cannot come from the prompt; then
+the provider's words; then statuses. `docs/errors.md` shows this table.
 """
 
 from functools import lru_cache
@@ -20,12 +20,12 @@ from batches.engine.errors import (
 )
 from batches.engine.replies.error_rows import Row, Said, plain_code, split
 
-# The error is told inside a reply with a good status.
+# The error is inside a reply with a successful status.
 IN_A_200 = (200, 299)
 REFUSED = (400, 499)
 
 ROWS: tuple[Row, ...] = (
-    # -- codes of one meaning, whatever the status
+    # -- codes that mean the same with any status
     Row(
         AnswerUnfit,
         "Groq, Cerebras: the answer that was generated does not fit",
@@ -147,7 +147,7 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=(IN_A_200, (400, 400), (403, 403), (500, 599)),
     ),
-    # -- a pace that is told in words, which may speak of a quota too
+    # -- rate limits in words, which may mention a quota too
     Row(
         RequestRefused,
         "OpenAI: more tokens than a minute has",
@@ -168,7 +168,7 @@ ROWS: tuple[Row, ...] = (
         statuses=((429, 429),),
         in_quotes=True,
     ),
-    # -- words: first those that say that it is the prompt
+    # -- words: first the phrases that blame the prompt
     Row(
         RequestRefused,
         "OpenAI, OpenRouter, Azure: the content is refused",
@@ -423,15 +423,15 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-# The codes that may stand in a sentence and mean the same there.
+# Errors whose codes have the same meaning inside a sentence.
 _NAMED = (QuotaError, AuthError, ConfigError, RateLimited)
 
 
 @lru_cache(1024)
 def names_a_fault(word: str) -> bool:
-    """Return True if a word is a code of an account, a key, a model or a rate limit."""
+    """Return True if a word is a known code for an account, a key, a model or a rate limit."""
     said = Said(400, (plain_code(word),))
-    # A word with hyphens is rather a file or a model.
+    # A word with hyphens is more likely the name of a file or a model.
     return "-" not in word and any(
         row.codes and row.means in _NAMED and row.has_code_of(said) for row in ROWS
     )

@@ -1,4 +1,4 @@
-"""A status and a body -> the ProviderError that they amount to."""
+"""Convert the status and the body of a failed call into a ProviderError."""
 
 import json
 import re
@@ -27,10 +27,10 @@ from batches.engine.text.json_text import Document, read_document
 MAX_MESSAGE_CHARS = 500
 MAX_REQUEST_ID_CHARS = 200
 MAX_ERROR_BODY_BYTES = 16_384
-# JSON may need two characters for one.
+# JSON may need two characters for one character of the body.
 _EXCERPT_BYTES = MAX_ERROR_BODY_BYTES - 1024
 
-# The status of an error that is told inside a 200 without one.
+# The status to report for an error inside a 200 that names no status.
 _STATUS_OF: dict[type[ProviderError], int] = {
     AnswerUnfit: 400,
     RequestRefused: 400,
@@ -42,7 +42,7 @@ _STATUS_OF: dict[type[ProviderError], int] = {
     ServerError: 502,
     Overloaded: 503,
 }
-# Statuses under which gateways pass others on, and the others that matter more.
+# Statuses that gateways put on errors of others, and the inner statuses that take precedence.
 _GATEWAY_STATUSES = frozenset({400, 403, 429, 500, 502, 503})
 _HIDDEN_STATUSES = frozenset({401, 402, 429})
 
@@ -51,7 +51,7 @@ _QUOTED = re.compile(
     r"“[^”]*(?:”|$)|「[^」]*(?:」|$)|«[^»]*(?:»|$)|`[^`]*(?:`|$)|\"[^\"]*(?:\"|$)"
     r"|(?<!\w)'(?:[^']|(?<=\w)'(?=\w))*(?:'|$)"
 )
-# What follows these is what the prompt says.
+# The text after these words is quoted from the prompt.
 _PROMPT_FOLLOWS = re.compile(
     r"\bmessages?\s*\[\d*\][^:]{0,40}:.*"
     r"|\b(?:prompts?|inputs?|question|query|user (?:text|message)|content)\b[^:.]{0,60}:\s.*",
@@ -65,7 +65,7 @@ _URL = re.compile(
 # The name of a field, a tool or a file: `daily_quota`, `body.spend-limit`, `out-of-credits.png`.
 _TOKEN = re.compile(r"[\w-]+(?:[.\[\]]+[\w-]+)*", re.A)
 _NAME = re.compile(r".*?(?:[a-z0-9]_[a-z0-9]|-.*\.|\..*-)", re.I)
-# What a key is called in sentences too.
+# Names of an API key that also occur in sentences.
 _NAMES_OF_A_KEY = re.compile(r"(?:x[-_])?api[-_]?key", re.I)
 _WAIT = re.compile(
     r"(?:try again|retry|retrying|wait)(?: (?:in|after|for|again in|at least))?"
@@ -83,14 +83,14 @@ _SECONDS_OF = {
 
 
 def error_of(status_code: int, headers: Mapping[str, str], raw: bytes) -> ProviderError:
-    """Return the error that a status and its body amount to."""
+    """Return the error for a status and its body."""
     return error_from(complaint_in(raw), status_code=status_code, headers=headers, raw=raw)
 
 
 def error_from(
     complaint: Complaint, *, status_code: int, headers: Mapping[str, str], raw: bytes
 ) -> ProviderError:
-    """Return the error that a complaint amounts to; `raw` is the body that holds it."""
+    """Return the error for a complaint; `raw` is the body that contains it."""
     status = _telling_status(status_code, complaint)
     means = row_of(_said(status, complaint)).means
     message = complaint.message[:MAX_MESSAGE_CHARS] or "no message"
@@ -113,7 +113,7 @@ def error_from(
 
 
 def tells_fault(status_code: int, complaint: Complaint) -> bool:
-    """Return True if the words of a body inside a 2xx name a fault that is known."""
+    """Return True if the words of a 2xx body name a known error."""
     means = row_of(_said(status_code, complaint)).means
     return means not in (ServerError, MalformedReply)
 
@@ -121,8 +121,8 @@ def tells_fault(status_code: int, complaint: Complaint) -> bool:
 def malformed(
     reason: str, *, status_code: int, headers: Mapping[str, str], raw: bytes
 ) -> MalformedReply:
-    """Return the error for a reply that cannot be read, with as much of its body as is kept."""
-    message = f"a {status_code} that is no reply: {reason}"[:MAX_MESSAGE_CHARS]
+    """Return the error for a reply that cannot be read, with an excerpt of its body."""
+    message = f"HTTP {status_code} with an invalid body: {reason}"[:MAX_MESSAGE_CHARS]
     return MalformedReply(
         message,
         status_code=status_code,
@@ -136,9 +136,9 @@ def request_id_of(headers: Mapping[str, str]) -> str:
 
 
 def error_body(raw: bytes, message: str, code: str | None) -> str:
-    """Return the body of an error as one line of JSON, in the envelope of the OpenAI dialect.
+    """Return the body of an error as one line of JSON, in OpenAI's error envelope.
 
-    A body in another envelope, or in none, is kept beside it, the start of a longer one.
+    A body without this envelope is kept in a field beside it; a long body is cut.
     """
     document = _short_document(raw)
     if document is not None and isinstance(document.value, dict) and document.value.get("error"):
@@ -157,14 +157,14 @@ def _short_document(raw: bytes) -> Document | None:
 
 
 def _excerpt(raw: bytes) -> str:
-    """Return the start of a body as JSON text; empty if there is nothing."""
+    """Return the start of a body as a JSON string; "" if the body is empty."""
     text = raw[:_EXCERPT_BYTES].decode("utf-8", "replace").strip()
     printable = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
     return json.dumps(printable, ensure_ascii=False) if printable else ""
 
 
 def _telling_status(status_code: int, complaint: Complaint) -> int:
-    """Return the status that decides: that of the call, unless it hides another."""
+    """Return the status that decides: the HTTP status, unless a gateway hides the inner one."""
     inner = complaint.status
     if inner and 200 <= status_code < 300:
         return inner
@@ -174,7 +174,7 @@ def _telling_status(status_code: int, complaint: Complaint) -> int:
 
 
 def _said(status: int, complaint: Complaint) -> Said:
-    # A page is of what stands before the provider, and may quote anything.
+    # A page comes from a proxy in front of the provider, and may quote anything.
     words = "" if complaint.is_page else complaint.message
     return Said(
         status,
@@ -186,10 +186,10 @@ def _said(status: int, complaint: Complaint) -> Said:
 
 
 def own_words(text: str) -> str:
-    """Return what a provider says itself, as far as can be told.
+    """Return the provider's own words, as far as they can be recognised.
 
-    Quotations, URLs and the names of fields, tools and files are left out: their words say nothing
-    of the account. A known code such as `insufficient_balance` stays.
+    Quotations, URLs and the names of fields, tools and files are left out, since their words say
+    nothing about the account. A known code such as `insufficient_balance` stays.
     """
     own = _PROMPT_FOLLOWS.sub("", _QUOTED.sub("''", text))
     return _TOKEN.sub(_unless_name, _URL.sub("''", own))
@@ -207,7 +207,7 @@ def _is_about_tokens(complaint: Complaint) -> bool:
 
 
 def _told_delay_s(complaint: Complaint) -> float | None:
-    """Return the wait that a body asks for, in its fields or in words, up to an hour."""
+    """Return the wait that a body asks for, in fields or words, in seconds, at most an hour."""
     seconds = complaint.delay_s
     if seconds is None:
         match = _WAIT.search(own_words(complaint.message))

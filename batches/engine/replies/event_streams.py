@@ -1,4 +1,4 @@
-"""Replies that come as server-sent events although no stream was asked for."""
+"""Replies that come as server-sent events, although the request asked for no stream."""
 
 import re
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ from batches.engine.text.json_text import read_document
 
 MAX_EVENTS = 100_000
 
-# How an event stream begins: a field, or a comment that keeps the connection open.
+# The beginning of an event stream: a field, or a comment that keeps the connection open.
 _EVENT_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 
 
 def is_event_stream(raw: bytes) -> bool:
-    """Return True if these bytes begin like server-sent events."""
+    """Return True if the body starts like server-sent events."""
     return _EVENT_STREAM.match(raw[:1000]) is not None
 
 
 def events_in(raw: bytes) -> list[Any]:
-    """Return the JSON of server-sent events, in order; other events are left out."""
+    """Return the JSON values of server-sent events, in order; skip events without JSON."""
     return list(_events(raw))
 
 
@@ -33,10 +33,10 @@ def _events(raw: bytes) -> Iterator[Any]:
 
 
 def joined(events: list[Any]) -> Any:
-    """Return the whole reply that these events make up, or None if its end is missing."""
+    """Return the complete reply that these events form, or None if its end is missing."""
     objects = [event for event in events if isinstance(event, dict)]
     for event in reversed(objects):
-        # The Responses dialect repeats all of it at the end.
+        # The Responses dialect repeats the complete response at the end.
         if isinstance(event.get("response"), dict) and str(event.get("type")) != "response.created":
             return event["response"]
     if len(objects) == 1 and not _choices(objects[0], "delta"):
@@ -45,7 +45,7 @@ def joined(events: list[Any]) -> Any:
 
 
 def first_answer_of(event: Any) -> Any:
-    """Return an event without the other choices that it may hold."""
+    """Return an event with only the first of its choices."""
     if not isinstance(event, dict) or not isinstance(event.get("choices"), list):
         return event
     choices = event["choices"]
@@ -75,7 +75,7 @@ def _joined_chat(events: list[dict[str, Any]]) -> Any:
 
 
 def _choices(event: dict[str, Any], field: str) -> list[dict[str, Any]]:
-    """Return the first of the choices of an event, if it has the field."""
+    """Return the choices of an event with index 0 that have the field."""
     choices = event.get("choices")
     found = choices if isinstance(choices, list) else []
     return [

@@ -1,4 +1,4 @@
-"""Single fields of a reply, in every shape in which they are met."""
+"""Read single fields of a reply, in all forms that providers use."""
 
 import json
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 MAX_REASON_CHARS = 64
 MAX_DEPTH = 4
 
-# Parts of an answer; models that think aloud put other parts beside them.
+# Types of the parts of an answer that hold its text; reasoning models add other parts.
 TEXT_PARTS = frozenset({"text", "output_text"})
-# What a part may have that does not name its type.
+# Fields that a part without a type may have.
 _FIELDS = frozenset({"type", "text", "refusal", "annotations", "logprobs", "index", "id"})
 _REASONS = ("type", "reason", "finish_reason", "name", "value", "code", "message")
 
 
 class Notes(list[str]):
-    """What was odd about a reply, each once, in the order in which it was met."""
+    """Notes about oddities of a reply, each once, in the order in which they were found."""
 
     def add(self, note: str) -> None:
         if note not in self:
@@ -22,15 +22,16 @@ class Notes(list[str]):
 
 
 def kind_of(value: Any) -> str:
-    """Return what a JSON value is called, for a note."""
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    """Return the kind of a JSON value, for a note."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
     return "null" if value is None else names.get(type(value), "a number")
 
 
 def answer_text(content: Any, notes: Notes) -> str | None:
     """Return the text of an answer; None if there is none.
 
-    It comes as text, in parts beside others such as the model's thoughts, or as the JSON itself.
+    The text is a string, or parts of a list that may also hold the model's thoughts, or the JSON
+    value itself.
     """
     if content is None or isinstance(content, str):
         return content
@@ -41,7 +42,7 @@ def answer_text(content: Any, notes: Notes) -> str | None:
         return _part_text(content)
     if isinstance(content, dict) and isinstance(content.get("parts"), list):
         return answer_text(content["parts"], notes)
-    notes.add(f"content was {kind_of(content)}; its JSON is taken for the answer")
+    notes.add(f"content was {kind_of(content)}; its JSON is used as the answer")
     return json.dumps(content, ensure_ascii=False)
 
 
@@ -70,7 +71,7 @@ def _text_of(part: dict[str, Any]) -> str | None:
 
 
 def refusal_text(value: Any) -> str | None:
-    """Return why the model refused; None if it did not."""
+    """Return the model's refusal; None if the model did not refuse."""
     if isinstance(value, list):
         return next(filter(None, map(refusal_text, value)), None)
     if isinstance(value, dict):
@@ -78,7 +79,7 @@ def refusal_text(value: Any) -> str | None:
         return next((text for text in texts if isinstance(text, str) and text), None)
     if isinstance(value, str):
         return value or None
-    return "no reason is given" if value is True else None
+    return "no reason given" if value is True else None
 
 
 def refusal_in(content: Any) -> str | None:
@@ -89,7 +90,7 @@ def refusal_in(content: Any) -> str | None:
 
 
 def reason_text(value: Any, notes: Notes, *, depth: int = MAX_DEPTH) -> str:
-    """Return why an answer ended as text, whatever it came as; empty if nothing is said."""
+    """Return the finish reason as text, from any form; "" if there is none."""
     if isinstance(value, str):
         return value[:MAX_REASON_CHARS]
     if value is None or isinstance(value, bool) or not depth:
@@ -104,7 +105,7 @@ def reason_text(value: Any, notes: Notes, *, depth: int = MAX_DEPTH) -> str:
 
 
 def usage_in(body: dict[str, Any]) -> Any:
-    """Return the usage that a body holds, under any of its names; None without one."""
+    """Return the usage in a body, under any of its names; None if there is none."""
     groq = body.get("x_groq")
     places = (body, groq if isinstance(groq, dict) else {})
     names = ("usage", "usageMetadata", "usage_metadata")

@@ -1,4 +1,4 @@
-"""One table of the words by which providers say why an answer ended."""
+"""The table of the finish reasons of all providers."""
 
 import re
 from enum import StrEnum
@@ -10,18 +10,19 @@ MAX_REASON_CHARS = 64
 
 
 class Ending(StrEnum):
-    """What a finish reason says of the answer."""
+    """The way in which an answer ended."""
 
     COMPLETE = "complete"
     CUT = "cut"
     FILTERED = "filtered"
     ERROR = "error"
     TOOL = "tool"
-    # No reason, or one that the table does not know. The answer itself has to tell.
+    # No reason, or one that is not in the table: only the answer itself can show how it ended.
     UNKNOWN = "unknown"
 
 
-# Words in lower case with underscores, as `_normalised` makes them, and where they were seen.
+# Words in lower case with underscores, as `_normalised` returns them, and the providers that use
+# them.
 _ROWS: tuple[tuple[str, Ending, str], ...] = (
     ("stop", Ending.COMPLETE, "OpenAI and all that follow it; Gemini, Vertex (STOP)"),
     ("completed", Ending.COMPLETE, "OpenAI Responses, status"),
@@ -121,14 +122,14 @@ _PREFIX = re.compile(r"^(?:finish|stop|done)_?reason_")
 
 
 def ending_of(reason: str) -> Ending:
-    """Return what a finish reason says, spelled as MAX_TOKENS, maxTokens or max-tokens."""
+    """Return the meaning of a finish reason, spelled as MAX_TOKENS, maxTokens or max-tokens."""
     return ENDINGS.get(_normalised(reason[:MAX_REASON_CHARS]), Ending.UNKNOWN)
 
 
 def raise_if_broken_off(reply: Reply) -> None:
-    """Raise ServerError, which is retried, for an answer that an error at the provider ended.
+    """Raise ServerError, which is retried, for an answer that a provider error cut off.
 
-    Half an answer is of no use to a prompt without a schema either.
+    Half an answer is useless even for a prompt without a schema.
     """
     if ending_of(reply.finish_reason) is Ending.ERROR:
         raise ServerError(
@@ -140,6 +141,6 @@ def raise_if_broken_off(reply: Reply) -> None:
 
 
 def _normalised(reason: str) -> str:
-    """Return a reason in lower case, without the name of the enumeration that it belongs to."""
+    """Return a reason in lower case, without the name of its enumeration."""
     words = _ODD.sub("_", _HUMP.sub("_", reason.strip()).lower()).strip("_")
     return _PREFIX.sub("", words)

@@ -1,8 +1,8 @@
-"""Bytes from a provider -> Reply, or the ProviderError that they amount to.
+"""Convert bytes from a provider into a Reply, or raise a ProviderError.
 
-What is certain of a reply is kept, what is odd is left out and noted. A whole reply that was paid
-for is never an error: if its answer cannot be read, the reply has a `fault`, so that it is counted
-and not paid for again.
+Clear parts of a reply are kept; odd parts are ignored and noted. A complete reply that was paid for
+is never an error: if its answer cannot be read, the reply has a `fault`, so that its tokens are
+counted and the prompt is not charged again.
 """
 
 from collections.abc import Mapping
@@ -32,10 +32,10 @@ def read_reply(
     raw: bytes,
     asked: bytes = b"",
 ) -> Reply:
-    """Return the reply in these bytes, to the request `asked`.
+    """Return the reply in these bytes to the request `asked`.
 
-    Raises the ProviderError that fits a status other than 2xx or an error inside a 2xx, and
-    MalformedReply for a 2xx that shows no answer.
+    Raise a ProviderError for a status other than 2xx or an error inside a 2xx, and MalformedReply
+    for a 2xx without a readable answer.
     """
     received = _Received(endpoint, status_code, headers, raw, asked)
     if not 200 <= status_code < 300:
@@ -63,10 +63,10 @@ def read_reply(
 
 
 def error_in(endpoint: str, value: Any) -> Any:
-    """Return the part of a 2xx that says that the call failed, or None.
+    """Return the part of a 2xx body that says that the call failed, or None.
 
-    A reply of which nothing is known may have any field called `error`, such as a distance; only an
-    object or a text says that something failed.
+    A reply of an unknown endpoint may use a field `error` for something else, such as a distance;
+    only an object or a string there means that the call failed.
     """
     found = says_error(value)
     if rules_of(endpoint).reply != "json" or found is None or found is value:
@@ -75,18 +75,18 @@ def error_in(endpoint: str, value: Any) -> Any:
 
 
 def answer_in(endpoint: str, body: str | None) -> str:
-    """Return what a model said in a stored reply; empty if there is none, or it is no text."""
+    """Return the model's text in a stored reply; "" if there is none."""
     if body is None:
         return ""
     try:
         return reader_of(endpoint)(Document(body).value).answer or ""
     except ValueError:
-        # The body of an error.
+        # This is the body of an error.
         return ""
 
 
 def shown_in(endpoint: str, body: str | None, *, succeeded: bool) -> str:
-    """Return what a person can read of a stored reply: the answer, or JSON where that is one."""
+    """Return the part of a stored reply to show to a person: the answer text or the JSON."""
     if rules_of(endpoint).shows_body:
         return body or "" if succeeded else ""
     return answer_in(endpoint, body)
@@ -94,7 +94,7 @@ def shown_in(endpoint: str, body: str | None, *, succeeded: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Received:
-    """How a reply came."""
+    """A reply as received."""
 
     endpoint: str
     status_code: int
@@ -104,7 +104,7 @@ class _Received:
 
     def reply(self, document: Document, read: Read) -> Reply:
         if document.is_damaged and REPLACEMENT in read.wrote and read.fault is None:
-            read.fault = rejected("some bytes of the answer are no UTF-8")
+            read.fault = rejected("some bytes of the answer are not UTF-8")
         usage = self.usage(read.usage, read.wrote, read.notes)
         return Reply(
             status_code=self.status_code,
@@ -126,7 +126,7 @@ class _Received:
         if spoken is not None:
             return self.refused(spoken)
         if _was_paid(document.value):
-            fault = rejected(f"a {self.status_code} whose answer cannot be read: {reason}")
+            fault = rejected(f"HTTP {self.status_code}, but the answer cannot be read: {reason}")
             usage = usage_in(document.value)
             return self.reply(document, Read(usage=usage, fault=fault))
         complaint = complaint_of(document.value)
@@ -135,14 +135,14 @@ class _Received:
         raise self.malformed(complaint.message or reason)
 
     def spoken_fault(self, value: Any) -> Complaint | None:
-        """Return what a body without an answer says, if it names a fault and counts no tokens."""
+        """Return the complaint in a body without an answer, if it names an error and no tokens."""
         if _is_counted(value):
             return None
         complaint = complaint_of(_without_answer(value))
         return complaint if tells_fault(self.status_code, complaint) else None
 
     def refused(self, complaint: Complaint) -> Reply:
-        """Return a reply if only its answer did not fit; raise the error that it is else."""
+        """Return a reply if only its answer did not fit; raise any other error."""
         error = error_from(
             complaint, status_code=self.status_code, headers=self.headers, raw=self.raw
         )
@@ -152,7 +152,7 @@ class _Received:
         if any("tool" in code for code in complaint.codes):
             kind = FailureKind.SCHEMA_VIOLATION
         answer = complaint.generated
-        fault = AnswerRejected(kind, f"the provider could not use it: {complaint.message}")
+        fault = AnswerRejected(kind, f"the provider rejected its own answer: {complaint.message}")
         notes = Notes()
         usage = self.usage(None, answer or "", notes)
         return Reply(
@@ -185,12 +185,12 @@ def _document(endpoint: str, raw: bytes) -> Document:
     failed = next((event for event in answers if says_error(event) is not None), None)
     whole = failed if failed is not None else joined(events)
     if whole is None:
-        raise ValueError("it is a stream of events without an end")
-    return Document(storable_value(whole), notes=("it came as a stream of events",))
+        raise ValueError("the stream of events has no end")
+    return Document(storable_value(whole), notes=("the reply came as a stream of events",))
 
 
 def _any_document(raw: bytes) -> Document:
-    """Return any JSON, such as a bare number. Raise ValueError for what is none."""
+    """Return any JSON, such as a bare number. Raise ValueError if the bytes are not JSON."""
     try:
         return read_document(raw)
     except ValueError as error:
@@ -201,14 +201,14 @@ def _any_document(raw: bytes) -> Document:
 
 
 def _without_answer(value: Any) -> Any:
-    """Return a body without the field that holds the answer in the dialect of Ollama."""
+    """Return a body without the field that holds the answer in Ollama's dialect."""
     if not isinstance(value, dict) or not isinstance(value.get("response"), str):
         return value
     return {name: field for name, field in value.items() if name != "response"}
 
 
 def _was_paid(value: Any) -> bool:
-    """Return True if a body shows that a model has worked for it."""
+    """Return True if a body shows that a model has generated something, so that it is billed."""
     return isinstance(value, dict) and (bool(value.get("choices")) or _is_counted(value))
 
 

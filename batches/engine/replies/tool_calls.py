@@ -1,4 +1,4 @@
-"""The calls of tools in a reply, as providers write them; an odd one must not cost the answer."""
+"""Read the tool calls of a reply. An odd call must not make the answer unreadable."""
 
 import json
 from typing import Any
@@ -7,10 +7,10 @@ from batches.engine.records import ToolCall
 
 
 def chat_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
-    """Return the calls in the message of a chat; a call without a function runs at the provider."""
+    """Return the calls in a chat message; calls without a function run at the provider."""
     given = message.get("tool_calls")
     if isinstance(given, dict):
-        # One call, or several by their place.
+        # One call, or several by index.
         given = [given] if _is_call(given) else list(given.values())
     calls = [_call(one) for one in given if _is_call(one)] if isinstance(given, list) else []
     legacy = message.get("function_call")
@@ -46,7 +46,7 @@ def _call(value: dict[str, Any]) -> ToolCall:
 
 
 def _arguments(value: Any) -> str:
-    """Return the arguments as text; some providers send them as JSON already."""
+    """Return the arguments as text; some providers send them as a JSON value."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Which tools a request offers, and whether its answer must call one: every spelling of both."""
+"""Read which tools a request offers and if it demands a call, in all spellings."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from batches.engine.records import ToolDemand
 
 NO_TOOLS = ToolDemand()
 
-# "required" of OpenAI, "any" of Anthropic, Mistral and Gemini; the others are the types of a
-# choice that names a tool.
+# "required" of OpenAI, "any" of Anthropic, Mistral and Gemini; the other words are the types of
+# a choice that names a tool.
 _CALLS = frozenset({"required", "any", "tool", "function", "custom"})
 _FIELDS = ("tool_choice", "function_call", "tool_config", "toolConfig")
-# A tool may be described inside others: namespaces, declarations, wrappers.
+# The description of a tool may be nested in namespaces, declarations or wrappers.
 _MAX_NESTING = 4
 _WRAPPERS = (
     "function",
@@ -39,7 +39,7 @@ def tool_demand(body: Mapping[str, Any]) -> ToolDemand:
         return ToolDemand(restricted=True)
     allowed = chosen or offered
     functions = frozenset(_names([tool for tool in _list(tools) if _is_function(tool)]))
-    # Only of functions are all calls in the reply; other tools run at the provider's.
+    # Only calls of functions are all in the reply; other tools run at the provider.
     shown = allowed <= functions | frozenset(_names(body.get("functions"))) and (
         bool(chosen) or all(map(_is_function, _list(tools)))
     )
@@ -48,7 +48,7 @@ def tool_demand(body: Mapping[str, Any]) -> ToolDemand:
 
 
 def _mode(choice: Any, offered: frozenset[str]) -> str:
-    """Return the word for what is demanded."""
+    """Return the mode of a tool choice."""
     if isinstance(choice, str):
         # TGI takes the bare name of a tool.
         return "tool" if choice in offered else choice.strip().lower()
@@ -61,7 +61,7 @@ def _mode(choice: Any, offered: frozenset[str]) -> str:
     if not isinstance(mode, str):
         mode = choice.get("type")
     if not isinstance(mode, str):
-        # A function that is named and nothing else: {"name": ...}, {"function": {"name": ...}}.
+        # Only the name of a function: {"name": ...}, {"function": {"name": ...}}.
         return "tool"
     return mode.strip().lower()
 
@@ -78,7 +78,7 @@ def _chosen(choice: Any, offered: frozenset[str]) -> Iterator[str]:
 
 
 def _names(described: Any, depth: int = 0) -> Iterator[str]:
-    """Yield the names of the tools in a description of some."""
+    """Yield the names of all tools in a description."""
     if depth > _MAX_NESTING:
         return
     if isinstance(described, list):

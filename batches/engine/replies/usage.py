@@ -1,4 +1,4 @@
-"""The tokens of a call, read from whatever a provider counted, estimated where it did not."""
+"""Read the tokens of a call from the provider's counts, or estimate them."""
 
 import math
 import re
@@ -21,9 +21,9 @@ _OUTPUT = (
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
-# Google counts thoughts beside the answer, others within it.
+# Google counts thoughts in addition to the answer, other providers within it.
 _THOUGHTS_BESIDE = ("thoughtsTokenCount", "thoughts_token_count")
-# What a detail is called beside the counts.
+# Names of a detail that is next to the counts, not in an object of its own.
 _BESIDE = {
     "cached_tokens": (
         *("cached_tokens", "prompt_cache_hit_tokens", "cacheReadInputTokens"),
@@ -35,11 +35,11 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 
 
 def read_usage(given: Any, *, endpoint: str, asked: bytes, written: str, notes: Notes) -> Usage:
-    """Return the tokens that a reply counts; `written` is what the model wrote in it.
+    """Return the tokens of a reply; `written` is the text that the model wrote in it.
 
-    What is not counted is taken from the total, else estimated from `asked`, the request, and
-    `written`, if the endpoint counts tokens at all. A count of 0 is none where something was read
-    or written.
+    A missing count is derived from the total, else estimated from `asked` (the request) and
+    `written`, if the endpoint counts tokens at all. A count of 0 counts as missing if something was
+    read or written.
     """
     if not rules_of(endpoint).counts_tokens:
         asked = b""
@@ -94,7 +94,7 @@ def _counts(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> Ite
         if count is not None:
             yield count
         elif fields.get(name) is not None:
-            notes.add(f"usage.{name} was no count")
+            notes.add(f"usage.{name} was not a count")
 
 
 def _detail(fields: dict[str, Any], places: tuple[str, ...], name: str, notes: Notes) -> int:
@@ -108,7 +108,7 @@ def _detail(fields: dict[str, Any], places: tuple[str, ...], name: str, notes: N
 
 
 def count_of(value: Any) -> int | None:
-    """Return a count of tokens, given as a number or as text; None for what is none."""
+    """Return a count of tokens from a number or a text; None if it is not a count."""
     if isinstance(value, str):
         value = _number(value.strip())
     if value is None or isinstance(value, bool) or not isinstance(value, int | float):

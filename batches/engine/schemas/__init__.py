@@ -1,1 +1,1 @@
-"""JSON schemas: check them, compile them, make them strict."""
+"""Check, compile and convert JSON Schemas."""

@@ -1,4 +1,4 @@
-"""The nulls of an answer in the strict form that only stand for properties left out."""
+"""Find the nulls in an answer that only stand for properties left out, due to the strict form."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -11,7 +11,7 @@ from batches.engine.schemas.references import References, Unfollowable
 from batches.engine.schemas.schemas import schema_of
 from batches.engine.schemas.strict import is_object, required_of
 
-# Which branch an answer took is looked for so deep, and no longer than this.
+# Bounds on the search for the branch that an answer took: its depth, and its steps.
 MAX_LEVELS = 8
 MAX_STEPS = 200_000
 
@@ -28,22 +28,22 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 @lru_cache(maxsize=128)
 def added_nulls_of(model: type[BaseModel]) -> "AddedNulls":
-    """Those of answers that are to fit a model."""
+    """Return the remover of added nulls for answers that must fit a model."""
     return AddedNulls(schema_of(model))
 
 
 class AddedNulls:
-    """Takes the nulls out of answers that a schema has no place for, and its strict form has."""
+    """Removes nulls that the strict form of a schema allows, but the schema does not."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._references = _references_of(schema)
 
     def take_out(self, value: Any, *, all_doubtful: bool = False) -> bool:
-        """Take them out of a value; whether there were any.
+        """Remove added nulls in place; return True if any were removed.
 
-        Where several branches of an anyOf would do, a null stays that one of them has a place
-        for, unless all doubtful ones are to go.
+        If several branches of an anyOf could apply, a null stays if one of the branches allows it.
+        With `all_doubtful` such nulls are removed as well.
         """
         if self._references is None:
             return False
@@ -54,7 +54,7 @@ def _references_of(schema: Schema) -> References | None:
     try:
         return References(schema) if isinstance(schema, Mapping) else None
     except Unfollowable:
-        # A class may write what it likes; its own verdict does not depend on it.
+        # The schema of a class may hold anything; the class validates without it.
         return None
 
 
@@ -79,7 +79,7 @@ class _Reading:
         return found
 
     def _added(self, part: Any, nodes: list[Node]) -> list[str]:
-        """The names of the nulls that are only there since the strict form asks for them."""
+        """Return the names of the properties that are null only because of the strict form."""
         if not isinstance(part, dict) or None not in part.values():
             return []
         sides = [(_properties(node), required_of(node)) for node in nodes]
@@ -94,7 +94,7 @@ class _Reading:
         return [name for name, opinions in nulls.items() if opinions and is_added(opinions)]
 
     def _applied(self, schemas: Iterable[Any], value: Any) -> list[Node]:
-        """The schemas that say something of a value, with those that they refer to or hold."""
+        """Return the schemas that apply to a value, with their targets and their branches."""
         found: dict[int, Node] = {}
         left = list(schemas)
         while left:
@@ -112,7 +112,7 @@ class _Reading:
         return list(found.values())
 
     def _fit(self, schema: Any, value: Any, levels: int) -> bool:
-        """Whether a value is of the strict form of a schema, as far as is looked."""
+        """Return True if a value fits the strict form of a schema, within the search bounds."""
         if not isinstance(schema, Mapping):
             return schema is not False
         if not levels or self._steps > MAX_STEPS:
@@ -120,7 +120,7 @@ class _Reading:
         key = (id(schema), id(value), levels)
         if key not in self._fits:
             self._steps += 1
-            self._fits[key] = True  # For those that come back to themselves.
+            self._fits[key] = True  # For schemas that refer back to themselves.
             self._fits[key] = self._fit_here(schema, value, levels)
         return self._fits[key]
 
@@ -140,7 +140,7 @@ class _Reading:
 
     def _fit_branch(self, node: Node, keyword: str, value: Any, levels: int) -> bool:
         fitting = sum(self._fit(inner, value, levels) for inner in _list(node, keyword))
-        # A null that two of a oneOf have a place for is none that the schema has a place for.
+        # If two branches of a oneOf allow null, the oneOf does not.
         return fitting == 1 if keyword == "oneOf" and value is None else fitting > 0
 
     def _fit_within(self, node: Node, value: Any, levels: int) -> bool:
@@ -165,7 +165,7 @@ class _Reading:
 
 
 def _below(part: Any, nodes: list[Node]) -> Iterator[tuple[Any, list[Any]]]:
-    """The parts of a value, each with what schemas say of it."""
+    """Yield the parts of a value, each with the schemas that apply to it."""
     if isinstance(part, dict):
         for name, inner in part.items():
             yield inner, [_of_property(node, name) for node in nodes]

@@ -1,4 +1,4 @@
-"""What is made of JSON Schemas: made once for equal texts, and kept up to a number of bytes."""
+"""Cache what is made from JSON Schemas, one entry for equal texts, up to a number of bytes."""
 
 import threading
 from collections import OrderedDict
@@ -11,20 +11,20 @@ from batches.engine.errors import PromptRejected
 
 T = TypeVar("T")
 
-# A schema of more characters takes long enough to be felt by the other threads of its process.
+# A schema with more characters takes long enough to delay the other threads of its process.
 LARGE_CHARS = 16 * 1024
-# What a model takes in memory for each character of its schema, as measured, and at least.
+# Memory of a model: bytes per character of its schema, as measured, and the minimum.
 BYTES_PER_CHAR = 40
 LEAST_BYTES = 8 * 1024
 
-# Threads that run Python take turns: with one large schema at a time, an event loop waits for one
-# of them, however many batches bring such schemas.
+# Python threads take turns. Large schemas are made one at a time, so that an event loop never waits
+# for more than one of them, regardless of the number of batches.
 _ONE_AT_A_TIME = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[T]):
-    """What became of a schema: a value, or why it was refused."""
+    """The result for a schema: a value, or the error for which the schema was rejected."""
 
     bytes: int
     value: T | None = None
@@ -33,15 +33,15 @@ class _Kept(Generic[T]):
     def result(self) -> T:
         if self.refusal is not None:
             raise _copy(self.refusal)
-        assert self.value is not None  # noqa: S101 - there is one or the other
+        assert self.value is not None  # noqa: S101 - either the value or the refusal is set
         return self.value
 
 
 class SchemaCache(Generic[T]):
-    """Calls `make` once for each text, also for one that it refuses; safe from any thread.
+    """Calls `make` once for each text, also if it rejects the text. Thread-safe.
 
-    `more_bytes` tells what a value takes beside what is reckoned for its text. The values that
-    were not asked for the longest are dropped where all of them take more than `most_bytes`.
+    `more_bytes` returns the memory of a value in addition to the estimate from its text. The least
+    recently used values are dropped when all values take more than `most_bytes`.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class SchemaCache(Generic[T]):
         self._lock = threading.Lock()
 
     def __call__(self, text: str) -> T:
-        """Return the value of a text. Raises PromptRejected."""
+        """Return the value of a text. Raise PromptRejected."""
         kept = self._find(text)
         if kept is None:
             with _turn(text):
-                # Another thread may have made it while this one waited.
+                # Another thread may have made the value while this thread waited.
                 kept = self._find(text) or self._keep(text, self._made_of(text))
         return kept.result()
 
@@ -96,7 +96,7 @@ class SchemaCache(Generic[T]):
 
 
 def _copy(error: PromptRejected) -> PromptRejected:
-    """Return an error like this one, which keeps nothing of where it was raised."""
+    """Return a copy of an error without its traceback, which would keep frames alive."""
     return PromptRejected(error.message, param=error.param, code=error.code)
 
 

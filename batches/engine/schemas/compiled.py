@@ -1,4 +1,4 @@
-"""The compiled form of a JSON Schema, of bounded memory."""
+"""Compile a JSON Schema within bounded memory."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from batches.engine.errors import PromptRejected
 from batches.engine.schemas.keywords import LoadedSchema
 from batches.engine.text.wording import supported
 
-# What all patterns of a schema may take; one of a few letters takes megabytes: \p{L}{1,99}.
+# Memory for all patterns of a schema; even a short pattern can take megabytes: \p{L}{1,99}.
 MAX_PATTERNS_BYTES = 16 * 1024 * 1024
-# A matcher that finds no shortcut tries each part of a pattern at each character.
+# In the worst case a matcher tries each part of a pattern at each character.
 PATTERN_BYTES_PER_STEP = 640
-# What each may take, tried in turn: from what is enough for most to the default of the library.
+# Memory limits for one pattern, tried in turn: from enough for most to the library's default.
 PATTERN_BYTES = tuple(kib * 1024 for kib in (32, 128, 512, 2048, 5120, 10_240))
-# A pattern with look-around or back-references is matched by trying. After this many steps back a
-# value does not match; each step may look through all the characters again.
+# A pattern with look-around or back-references is matched by backtracking. After this many steps
+# back a value does not match; each step may read all the characters again.
 MAX_STEPS_BACK = 1000
 TRYING_STEPS_PER_CHAR = 300
 
@@ -27,7 +27,7 @@ _TYPES = supported(("array", "boolean", "integer", "null", "number", "object", "
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A validator, and what each of its patterns costs at the most: steps a character, memory."""
+    """A validator, and the most that each of its patterns costs: steps per character, bytes."""
 
     validator: jsonschema_rs.Draft202012Validator
     pattern_steps: int
@@ -39,7 +39,7 @@ def compile_schema(
 ) -> Compiled:
     """Return the validator of a schema with this many patterns.
 
-    It knows no other documents than those of the registry. Raises PromptRejected.
+    It can read only the documents of the registry. Raise PromptRejected for an invalid schema.
     """
     sizes = [size for size in PATTERN_BYTES if size * patterns <= MAX_PATTERNS_BYTES]
     if not sizes:
@@ -62,12 +62,12 @@ Options = jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions
 
 
 def _linear(size: int) -> Options:
-    # Matching remembers as much again as a pattern takes, in each thread.
+    # While matching, each thread needs as much memory again as the pattern itself.
     return jsonschema_rs.RegexOptions(size_limit=size, dfa_size_limit=size)
 
 
 def _trying(size: int) -> Options:
-    """Return the options of the matcher that knows look-around and back-references."""
+    """Return the options of the matcher that supports look-around and back-references."""
     return jsonschema_rs.FancyRegexOptions(
         backtrack_limit=MAX_STEPS_BACK, size_limit=size, dfa_size_limit=size
     )
@@ -92,6 +92,6 @@ def _refusal(error: Exception, size: int) -> PromptRejected:
 
 
 def no_schema(reason: str, place: Iterable[str | int] = ()) -> PromptRejected:
-    """Return the refusal of what is no schema, with the place of the fault."""
+    """Return the error for an invalid JSON Schema, with the place of the fault."""
     param = ".".join(map(str, ("schema", *place)))
     return PromptRejected(f"'{param}' is not a JSON Schema: {reason}.", param=param)

@@ -1,4 +1,4 @@
-"""A schema as people hand it over: bare, or within what an API wants around it."""
+"""Read a schema as users provide it: bare, or inside the wrapper that an API expects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from typing import Any
 
 from batches.engine.schemas.keywords import Schema
 
-# What stands beside a schema in the request of an API; none of these is a keyword of JSON Schema
-# but `description` and `type`.
+# Fields next to a schema in an API request; of these only `description` and `type` are also
+# keywords of JSON Schema.
 _BESIDE = frozenset("name description strict type".split())
-# What holds the schema, or something around it. As a keyword of a schema `format` is a text.
+# Fields that hold the schema or a wrapper of it. As a keyword of a schema, `format` is a string.
 _HOLDERS = (
     *("schema", "json_schema", "format", "text", "response_format"),
     *("parameters", "input_schema", "function"),
 )
 _TYPES = (None, "json_schema", "function")
-# As deep as APIs go: {"text": {"format": {"schema": …}}}.
+# The deepest wrapping of any API: {"text": {"format": {"schema": …}}}.
 MAX_WRAPPINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedSchema:
-    """A schema, with the name and the mode that were given with it."""
+    """A schema, with its name and its strict flag from the wrapper."""
 
     schema: Schema
     name: str | None = None
@@ -29,7 +29,7 @@ class DescribedSchema:
 
 
 def described_schema(value: Any) -> DescribedSchema:
-    """Return the schema in a value: the value itself, or what it is wrapped around."""
+    """Return the schema in a value: the value itself, or the schema that it wraps."""
     name: str | None = None
     strict = False
     for _ in range(MAX_WRAPPINGS):
@@ -43,7 +43,7 @@ def described_schema(value: Any) -> DescribedSchema:
 
 
 def holder_of(value: Any) -> str | None:
-    """Return the field that holds the schema, if a value is something around a schema."""
+    """Return the field that holds the schema, if a value wraps one."""
     if not isinstance(value, Mapping) or value.get("type") not in _TYPES:
         return None
     held = [name for name in _HOLDERS if isinstance(value.get(name), Mapping)]

@@ -1,4 +1,4 @@
-"""How much work a schema makes of one value: references to references can double it each time."""
+"""Estimate the work to validate one value. References to references can double it each time."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,33 +7,33 @@ from typing import Any
 from batches.engine.schemas.keywords import Node, subschemas
 from batches.engine.schemas.references import META_SCHEMA, References
 
-# A value has one of the properties at a place, and one of the first items.
+# Of these schemas only one applies to a part of a value: one property, or one of the first items.
 _EXCLUSIVE = frozenset({"properties", "prefixItems"})
-# Of these, all are applied to a part of a value,
+# All of these are applied to a part of a value,
 _BELOW = frozenset(
     "items contains additionalProperties propertyNames unevaluatedItems unevaluatedProperties "
     "patternProperties".split()
 )
-# and of these to the value itself.
+# and all of these to the value itself.
 _BESIDE = frozenset("allOf anyOf oneOf not if then else dependentSchemas dependencies".split())
-# Lists of what a value is compared with.
+# Keywords with lists that a value is compared with.
 _COMPARED = frozenset("enum const required dependentRequired dependencies".split())
 
 # A meta-schema refers to itself and to its vocabularies.
 _META_SCHEMA_SIZE = 200
-# As a number of levels: however many they are.
+# A number of levels that means any number.
 ANY = -1
-# Strings are looked up; a number, a list or an object is compared with one after the other.
+# Strings are looked up in a set; numbers, lists and objects are compared one by one.
 _STRING_WEIGHT, _OTHER_WEIGHT = 1, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """How often parts of a schema are applied along one path into a value, at the most.
+    """The most applications of parts of a schema along one path into a value.
 
-    What comes back to itself is counted once: who validates remembers what was seen. Who looks
-    for errors does not, so that a recursive schema may have any number of them; `unrolled` is the
-    weight that it has for those of a value of so many levels.
+    A schema that refers back to itself is counted once, since the validator remembers what it has
+    checked. The search for errors does not remember, so that a recursive schema can have any number
+    of errors; `unrolled` returns its weight for the errors of a value with this many levels.
     """
 
     size: int
@@ -45,7 +45,7 @@ class Expansion:
 
 
 def expansion_of(schema: Any) -> Expansion:
-    """The expansion of a schema whose depth is bounded. Raises Unfollowable."""
+    """Return the expansion of a schema of bounded depth. Raise Unfollowable."""
     if not isinstance(schema, Mapping):
         return Expansion(size=1, weight=1, matched=0, patterns=0)
     references = References(schema)
@@ -63,7 +63,7 @@ def expansion_of(schema: Any) -> Expansion:
 
 
 class _Walk:
-    """Adds up what each schema counts for, along the worst of the paths into a value."""
+    """Adds up the counts of schemas along the worst path into a value."""
 
     def __init__(self, references: References, counts: Callable[[Node], int]) -> None:
         self.recursive = False
@@ -73,7 +73,7 @@ class _Walk:
         self._totals: dict[tuple[int, int], int] = {}
 
     def total(self, node: Any, levels: int = ANY) -> int:
-        """That of a node, for a value of so many levels."""
+        """Return the total of a node, for a value with this many levels."""
         if node is META_SCHEMA:
             self.recursive = True
             return _META_SCHEMA_SIZE

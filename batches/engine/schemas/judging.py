@@ -1,4 +1,4 @@
-"""The verdict of a compiled schema on a value, at a bounded cost."""
+"""Validate a value with a compiled schema, at a bounded cost."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -12,27 +12,28 @@ from batches.engine.schemas.compiled import Compiled
 from batches.engine.schemas.expansion import Expansion
 
 MAX_REPORTED_ERRORS = 20
-# Of steps that take some ten nanoseconds each: a schema of 10,000 parts, all of them applied to
-# all of a long answer, would take hours.
+# Steps of about ten nanoseconds each. Without a bound, a schema of 10,000 parts that all apply to
+# every part of a long answer would take hours.
 MAX_WORK = 100_000_000
-# All errors of a value are found before the first can be read, those of all branches of an anyOf
-# even if only the first is looked for; each takes a microsecond and a copy of what it is about.
+# The library finds all errors of a value before the first can be read, and the errors of all
+# branches of an anyOf even for a single error. Each error takes a microsecond and a copy of the
+# value that it is about.
 MAX_LISTED_WORK = 100_000
 MAX_FIRST_WORK = 500_000
 CHARS_PER_PART = 64
-# How far a schema that refers to itself is unrolled to know the work of finding errors.
+# Levels to which a recursive schema is unrolled to estimate the work of finding errors.
 MAX_UNROLLED_LEVELS = 32
 
 
 def judge_of(compiled: Compiled, name: str, expansion: Expansion) -> Callable[[Any], Any]:
-    """Gives back a value that fits; raises the ValidationError of one that does not."""
+    """Return a function that returns a valid value and raises ValidationError for others."""
     per_char = expansion.matched * compiled.pattern_steps
 
     def judge(value: Any) -> Any:
         extent = extent_of(value)
         work = expansion.weight * extent.parts + per_char * extent.chars
         if work > MAX_WORK:
-            reason = "it is too large to be checked against this schema"
+            reason = "the value is too large to be checked against this schema"
             message = f"{reason}: {work} steps; the most is {MAX_WORK}"
             raise _invalid(name, [_fault(message, value)])
         if compiled.validator.is_valid(value):
@@ -43,7 +44,7 @@ def judge_of(compiled: Compiled, name: str, expansion: Expansion) -> Callable[[A
 
 
 class Extent:
-    """How much there is of a value."""
+    """The size of a value: its parts, its levels and its characters."""
 
     __slots__ = ("chars", "levels", "parts")
 
@@ -52,7 +53,7 @@ class Extent:
 
 
 def extent_of(value: Any) -> Extent:
-    """How many parts a value has, on how many levels, and the characters of its strings."""
+    """Return the number of parts and levels of a value, and of characters in its strings."""
     extent, level = Extent(), [value]
     while level:
         extent.parts += len(level)
@@ -85,14 +86,14 @@ def _faults(
     expansion: Expansion,
     extent: Extent,
 ) -> Iterator[InitErrorDetails]:
-    """The first of what is wrong with a value, as far as it can be said in time."""
+    """Yield the first errors of a value, if they can be found in reasonable time."""
     size = extent.parts + extent.chars // CHARS_PER_PART
     if expansion.unrolled is None:
         work, is_dear = size * expansion.weight, expansion.has_branches
     else:
         work, is_dear = size * _unrolled(expansion.unrolled, extent.levels), True
     if is_dear and work > MAX_FIRST_WORK:
-        yield _fault("it does not fit the schema; to say where would take too long", value)
+        yield _fault("the value does not fit the schema; finding the place takes too long", value)
         return
     errors = _errors(validator, value, listed=work <= MAX_LISTED_WORK)
     for error in islice(errors, MAX_REPORTED_ERRORS):

@@ -1,4 +1,4 @@
-"""Which keywords of a JSON Schema hold schemas; all else in it is data, whatever it looks like."""
+"""The keywords of a JSON Schema that contain schemas. All other values in it are data."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ HOLD_NAMED = frozenset(
 
 
 def subschemas(schema: Node) -> Iterator[tuple[Place, Any]]:
-    """What stands in a schema where schemas do, with its path. The schema may be a wrong one."""
+    """Yield the subschemas of a schema with their paths. The schema may be invalid."""
     for keyword, value in schema.items():
         if keyword in HOLD_ONE:
             yield (keyword,), value

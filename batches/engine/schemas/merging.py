@@ -1,4 +1,4 @@
-"""Several schemas that all hold of one value, as one schema."""
+"""Merge several schemas that all apply to one value into one schema."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -6,23 +6,23 @@ from typing import Any
 
 from batches.engine.schemas.keywords import Node
 
-# What leads from a schema to others, names it, or holds what is only referred to.
+# Keywords that link a schema to others, name it, or hold definitions.
 APART = frozenset(
     "allOf $ref $dynamicRef $defs definitions $id $anchor $dynamicAnchor $schema $comment".split()
 )
-# Alternatives of alternatives are written out, as far as they are few.
+# Alternatives of alternatives are multiplied out up to this number.
 MAX_ALTERNATIVES = 32
 
 
 class Unmergeable(ValueError):
-    """Schemas that no one schema says the same as, or that nothing fits."""
+    """Schemas that cannot be expressed as one schema, or that no value fits."""
 
 
 def merged(nodes: Sequence[Node]) -> dict[str, Any]:
-    """Return one schema that says what all of them say; annotations are those of the first.
+    """Return one schema for all of these; it has the annotations of the first.
 
-    Where two patterns or the like meet, the first is kept: the result may allow more than the
-    schemas do, but never less. Raises Unmergeable.
+    If two schemas have a pattern or a similar keyword, the first one is kept: the result may allow
+    more than the schemas do, but never less. Raise Unmergeable.
     """
     found: dict[str, Any] = {}
     for node in nodes:
@@ -38,17 +38,17 @@ def merged(nodes: Sequence[Node]) -> dict[str, Any]:
 
 
 def _shut(found: dict[str, Any], allowed: set[str]) -> None:
-    """Take out the properties that a closed object among the schemas does not know."""
+    """Remove the properties that a closed object among the schemas does not declare."""
     properties = found.get("properties", {})
     shut = properties.keys() - allowed
     if shut & set(found.get("required", ())):
-        raise Unmergeable(f"{', '.join(sorted(shut))[:100]} must be there and must not")
+        raise Unmergeable(f"both required and forbidden: {', '.join(sorted(shut))[:100]}")
     if shut:
         found["properties"] = {name: properties[name] for name in properties if name in allowed}
 
 
 def _alternatives_first(node: Node) -> dict[str, Any]:
-    """Return what a schema says by itself, with its oneOf as an anyOf."""
+    """Return the schema's own keywords, with its oneOf as an anyOf."""
     said = {keyword: value for keyword, value in node.items() if keyword not in APART}
     if "oneOf" in said:
         one_of = said.pop("oneOf")
@@ -107,7 +107,7 @@ def _either(one: list[str], other: list[str]) -> list[str]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Return True if two values are equal as JSON, in which true is not 1."""
+    """Return True if two values are equal as JSON, where true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list) and isinstance(other, list):

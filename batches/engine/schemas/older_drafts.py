@@ -1,4 +1,4 @@
-"""What older drafts of JSON Schema write in another way, as draft 2020-12 writes it."""
+"""Rewrite keywords of older drafts of JSON Schema in the form of draft 2020-12."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,16 +6,16 @@ from urllib.parse import quote, unquote
 
 from batches.engine.schemas.keywords import HOLD_MANY, HOLD_NAMED, HOLD_ONE
 
-# Of a draft-04 bound that is exclusive, which keyword has the number.
+# In draft-04 these keywords are flags of the bounds that have the number.
 _BOUNDS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
 def modern(schema: Any) -> Any:
-    """Return a schema of bounded depth with what only older drafts know rewritten.
+    """Return a schema of bounded depth with keywords of older drafts rewritten.
 
-    A list of items is a list of prefixItems, an exclusive bound is a number, and an $id that is
-    only a fragment is an anchor. Draft 2020-12 has no other meaning for any of these. A schema
-    that has none of them is returned as it is; its references may be changed in place.
+    A list of items becomes prefixItems, an exclusive bound becomes a number, and an $id that is
+    only a fragment becomes an anchor. Draft 2020-12 has no other meaning for any of these. A schema
+    without them is returned unchanged; its references may be changed in place.
     """
     tuples: set[int] = set()
     changed = _modern(schema, tuples)
@@ -72,7 +72,7 @@ def _modernise_values(node: dict[str, Any], found: dict[str, Any]) -> None:
 
 
 def _redirect(changed: Any, schema: Any, tuples: set[int]) -> None:
-    """Let references into lists of items lead to where these are now."""
+    """Redirect references into lists of items to their new place."""
     for node in _nodes(changed):
         reference = node.get("$ref")
         if isinstance(reference, str) and reference.startswith("#/") and "/items/" in reference:

@@ -1,4 +1,4 @@
-"""The schemas within a schema, and where its references lead."""
+"""Find the subschemas of a schema and the targets of its references."""
 
 import re
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from batches.engine.schemas.keywords import Node, Place, subschemas
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# Who validates has these at hand; they stand for any of them.
+# The validator has the meta-schemas built in; META_SCHEMA stands for any of them.
 _META_SCHEMAS = ("https://json-schema.org/", "http://json-schema.org/")
 META_SCHEMA: Node = {"$id": DIALECT}
 
-# Who validates takes http://X:80/a/../b and http://x/%62 for one address. Those that are written
-# in such ways are refused: it is to be beyond doubt which schema an address means.
+# The validator treats http://X:80/a/../b and http://x/b as the same address. URIs that are not in
+# normal form are refused, so that it is certain which schema an address means.
 _PLAIN = re.compile(r"[\w.~:/?#@!$&'()*+,;=-]*", re.ASCII)
 _PLAIN_HOST = re.compile(r"[^A-Z:]*(:(?!0|(80|443|21)$)\d+)?", re.ASCII)
 
 
 class Unfollowable(ValueError):
-    """A reference or an address in a schema that is not followed, with its place."""
+    """A reference or a URI in a schema that cannot be followed, with its place."""
 
     def __init__(self, message: str, place: Place) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Unfollowable(ValueError):
 
 
 class References:
-    """All schemas within a schema of bounded depth, and what they refer to.
+    """All subschemas of a schema of bounded depth, and the targets of their references.
 
     Raises Unfollowable.
     """
@@ -40,26 +40,26 @@ class References:
         self._anchors: dict[str, Node] = {}
         self._dynamic: dict[str, list[Node]] = {}
         self._learn(root, base="", place=())
-        # The list grows meanwhile: what is referred to is a schema, wherever it stands.
+        # The list grows during the loop: any target of a reference is a schema, in any place.
         self._targets = {id(node): list(self._referred(node, place)) for place, node in self.nodes}
 
     def targets(self, node: Node) -> list[Any]:
-        """What a schema refers to; of a dynamic reference, all that it may lead to."""
+        """Return the targets of a schema's references; for a dynamic one, all possible targets."""
         return self._targets[id(node)]
 
     def place_of(self, node: Node) -> Place:
-        """Return where a schema stands; the root, and what is not of the schema, stand at ()."""
+        """Return the place of a subschema; () for the root and for other objects."""
         return self._places.get(id(node), ())
 
     def _learn(self, node: Any, *, base: str, place: Place) -> None:
         if not isinstance(node, dict):
             return
         if place and node.get("$schema", DIALECT) not in {DIALECT, f"{DIALECT}#"}:
-            message = "all of a schema is read as draft 2020-12"
+            message = "a nested $schema must name draft 2020-12, as which the whole schema is read"
             raise Unfollowable(message, (*place, "$schema"))
         if isinstance(node.get("$id"), str):
             base = _joined(base, node["$id"], (*place, "$id"))
-        # The first of a name is the one that counts.
+        # If a name occurs several times, the first one applies.
         if not place or isinstance(node.get("$id"), str):
             self._resources.setdefault(base, node)
         for keyword in ("$anchor", "$dynamicAnchor"):
@@ -92,7 +92,7 @@ class References:
         else:
             found = self._resources.get(url)
         if not isinstance(found, dict | bool):
-            message = f"{reference!r} leads nowhere in the schema, and nothing leads out of it"
+            message = f"{reference!r} is not in the schema, and no other document is read"
             raise Unfollowable(message, place)
         return found
 
@@ -105,7 +105,7 @@ class References:
             base = self._bases.get(id(found), base)
         if isinstance(found, dict) and id(found) not in self._bases:
             if "$id" in found:
-                raise Unfollowable("it leads to an $id where no schema stands", place)
+                raise Unfollowable("it points to an $id outside of any schema", place)
             self._learn(found, base=base, place=path)
         return found
 
@@ -117,15 +117,15 @@ def _member(value: Any, step: str) -> Any:
 
 
 def _joined(base: str, reference: str, place: Place) -> str:
-    """The address of the document that is referred to."""
+    """Return the URI of the document that a reference points to."""
     address = urldefrag(reference).url
     try:
         url = urljoin(base, address) if address else base
         scheme, host, path, _, _ = urlsplit(url)
     except ValueError as error:
-        raise Unfollowable(f"{reference!r} is no address: {error}", place) from error
+        raise Unfollowable(f"{reference!r} is not a valid URI: {error}", place) from error
     dotted = {".", ".."} & set(path.split("/"))
     plain = _PLAIN.fullmatch(address) and _PLAIN_HOST.fullmatch(host) and url.startswith(scheme)
     if dotted or not plain:
-        raise Unfollowable(f"{reference!r} is no address in its plain form", place)
+        raise Unfollowable(f"{reference!r} is not a URI in normal form", place)
     return url

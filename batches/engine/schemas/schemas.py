@@ -1,4 +1,4 @@
-"""JSON Schema -> response model: a pydantic model whose verdict is that of jsonschema-rs."""
+"""Make response models from JSON Schemas: pydantic models that validate with jsonschema-rs."""
 
 import json
 from collections.abc import Iterator
@@ -17,10 +17,11 @@ from batches.engine.schemas.references import Unfollowable
 
 MAX_SCHEMA_BYTES = 256 * 1024
 MAX_SCHEMA_DEPTH = 64
-# What references to references may multiply to; without a bound, a page of them hangs for years.
+# Bound on the schemas that references multiply to. Without it, one page of references to references
+# could take years to validate.
 MAX_EXPANSION = 10_000
-# A model of thousands of fields takes seconds to make; further properties are attributes too, but
-# only of an answer that has them.
+# A model with thousands of fields takes seconds to make. Properties beyond this number are
+# attributes too, but only of an answer that has them.
 MAX_FIELDS = 200
 MAX_KEPT_BYTES = 256 * 1024 * 1024
 _NAME = "Response"
@@ -42,11 +43,11 @@ class SchemaValue(RootModel[Any]):
 
 
 def response_model(schema: Schema) -> type[BaseModel]:
-    """The model that accepts exactly what the schema allows (draft 2020-12).
+    """Return the model that accepts exactly what the schema allows (draft 2020-12).
 
-    Objects have their properties as attributes, anything else is the `root`. One model is made for
-    equal schemas. No reference outside the schema is ever fetched, patterns run in linear time.
-    Raises PromptRejected for a schema that is none; its `param` is the place of the fault.
+    Objects have their properties as attributes; any other value is the `root`. Equal schemas share
+    one model. No reference outside the schema is fetched, and patterns run in linear time. Raise
+    PromptRejected for an invalid schema; its `param` is the place of the fault.
     """
     try:
         canonical = json.dumps(schema, sort_keys=True, separators=(",", ":"))
@@ -59,12 +60,12 @@ def response_model(schema: Schema) -> type[BaseModel]:
 
 
 def is_schema_model(model: type[BaseModel]) -> bool:
-    """Whether a model was made from a JSON Schema, rather than written as a class."""
+    """Return True if a model was made from a JSON Schema, rather than written as a class."""
     return issubclass(model, SchemaObject | SchemaValue)
 
 
 def schema_of(model: type[BaseModel]) -> LoadedSchema:
-    """The schema that a model was made from, or that of a class."""
+    """Return the schema that a model was made from, or the schema of a class."""
     if issubclass(model, SchemaObject | SchemaValue):
         return model._asked
     return model.model_json_schema()
@@ -82,7 +83,7 @@ def _model_of(canonical: str) -> type[SchemaObject] | type[SchemaValue]:
 def model_judged_by(
     compiled: Compiled, schema: LoadedSchema, *, expansion: Expansion
 ) -> type[SchemaObject] | type[SchemaValue]:
-    """The model of a schema whose verdict is that of its compiled form."""
+    """Return the model of a schema; the model validates with the compiled schema."""
     judge = model_validator(mode="before")(judge_of(compiled, _NAME, expansion))
     validators: dict[str, Any] = {"_judge": judge}
     pattern_bytes = compiled.pattern_bytes * expansion.patterns
@@ -99,14 +100,14 @@ def model_judged_by(
     return whole
 
 
-# The models of all schemas of this process.
+# The response models of this process.
 MODELS = SchemaCache(
     _model_of, most_bytes=MAX_KEPT_BYTES, more_bytes=lambda model: model._pattern_bytes
 )
 
 
 def _is_attribute(field: str) -> bool:
-    # What pydantic would refuse as a field is still there, in model_extra.
+    # Properties that pydantic refuses as fields are still available in model_extra.
     return field.isidentifier() and not field.startswith("_") and not hasattr(BaseModel, field)
 
 
@@ -125,7 +126,7 @@ def _bounded_expansion(schema: LoadedSchema) -> Expansion:
     except Unfollowable as error:
         raise no_schema(str(error), error.place) from error
     except RecursionError as error:
-        raise no_schema("its references lead to one another without end") from error
+        raise no_schema("its references form a loop, or are nested too deeply") from error
     if expansion.size > MAX_EXPANSION:
         message = f"its references multiply to {expansion.size} schemas"
         raise no_schema(f"{message}; the most is {MAX_EXPANSION}")

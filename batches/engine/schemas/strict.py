@@ -1,4 +1,4 @@
-"""The rules of the hosted API's strict mode, and which of them a schema breaks."""
+"""Check a schema against the rules of the hosted API's strict mode."""
 
 import json
 import re
@@ -14,7 +14,7 @@ MAX_OBJECT_LEVELS = 10
 MAX_NAMES_CHARS = 120_000
 MAX_ENUM_VALUES = 1_000
 MAX_KEPT_BYTES = 64 * 1024 * 1024
-# An enum with more values than this has a bound on the characters of its strings.
+# In an enum with more values than this, the total length of the strings is limited.
 LONG_ENUM_VALUES = 250
 MAX_LONG_ENUM_CHARS = 15_000
 
@@ -29,17 +29,18 @@ FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid"
 SIZE_RULES = frozenset(
     "too_many_properties too_many_enum_values too_long_enum too_long_names too_deep".split()
 )
-# Definitions stand beside the $ref of a root without being part of what it says.
+# Definitions may be next to the $ref of a root; they do not constrain its value.
 DEFINITIONS = ("$defs", "definitions")
 
 _DEFINITION = re.compile(r"#/(\$defs|definitions)/([^/]*)")
-# What is refused in a pattern; escapes and classes, in which the same characters mean nothing.
+# Matches refused parts of a pattern, and skips escapes and classes, where the same characters have
+# no special meaning.
 _PATTERN_TOKEN = re.compile(
     r"(?P<refused>\\[1-9]|\\k[<{']|\(\?<?[=!])|\\.|\[\^?(?:\\.|[^\]\\])*\]", re.DOTALL
 )
-# An object or an array without a type is reported for other reasons.
+# A schema with one of these is not reported as untyped; other rules may report it.
 _TYPING = frozenset("type anyOf oneOf allOf $ref enum const properties items".split())
-# Nothing within these is sent: they are not supported themselves.
+# Schemas under these keywords are not checked, since the keywords themselves are not supported.
 _UNREAD = frozenset(
     "not if then else contains propertyNames unevaluatedProperties unevaluatedItems contentSchema "
     "dependencies dependentSchemas".split()
@@ -49,7 +50,7 @@ _CLOSING = UNSUPPORTED | {"additionalProperties"}
 
 @dataclass(frozen=True, slots=True)
 class StrictProblem:
-    """A rule of the strict mode that a schema breaks, and where: `root.properties.a`."""
+    """A rule of the strict mode that a schema breaks, and its place: `root.properties.a`."""
 
     rule: str
     place: str
@@ -57,9 +58,9 @@ class StrictProblem:
 
 
 def strict_problems(schema: Schema) -> list[StrictProblem]:
-    """Return what the hosted strict mode would refuse of a schema."""
+    """Return the reasons for which the hosted strict mode would refuse a schema."""
     if not isinstance(schema, Mapping):
-        return [_root_problem("the schema is no object")]
+        return [_root_problem("the schema is not an object")]
     return list(_PROBLEMS(json.dumps(schema)))
 
 
@@ -71,7 +72,7 @@ _PROBLEMS = SchemaCache(_problems_of, most_bytes=MAX_KEPT_BYTES)
 
 
 def problems_at(schema: Mapping[str, Any], places: Mapping[int, str]) -> tuple[StrictProblem, ...]:
-    """Return the problems of a schema, with other places for the parts whose ids are given."""
+    """Return the problems of a schema; `places` overrides the places of parts, by their ids."""
     parts = list(_parts(schema, "root", places))
     definitions = {
         (keyword, name)
@@ -84,13 +85,13 @@ def problems_at(schema: Mapping[str, Any], places: Mapping[int, str]) -> tuple[S
         problems += _of_part(part, place, definitions)
     for keyword, name in sorted(_endless(schema, definitions)):
         place = places.get(id(schema[keyword][name]), f"root.{keyword}.{name}")
-        message = "it leads back to itself without an object or a list between"
+        message = "it refers to itself without an object or a list in between"
         problems.append(StrictProblem("known_ref", place, message))
     return (*problems, *_of_size(schema, [part for _, part in parts]))
 
 
 def _root_problem(message: str) -> StrictProblem:
-    return StrictProblem("root_object", "root", f"{message}; the root is to have type object")
+    return StrictProblem("root_object", "root", f"{message}; the root must have type object")
 
 
 def _of_root(schema: Mapping[str, Any]) -> Iterator[StrictProblem]:
@@ -102,7 +103,7 @@ def _of_root(schema: Mapping[str, Any]) -> Iterator[StrictProblem]:
 
 def _of_part(part: Any, place: str, definitions: set[tuple[str, str]]) -> Iterator[StrictProblem]:
     if not isinstance(part, Mapping):
-        yield StrictProblem("untyped", place, f"{json.dumps(part)} is no schema with a type")
+        yield StrictProblem("untyped", place, f"{json.dumps(part)} is not a schema with a type")
         return
     yield from _of_object(part, place)
     yield from _of_value(part, place)
@@ -117,26 +118,26 @@ def _of_object(part: Mapping[str, Any], place: str) -> Iterator[StrictProblem]:
     if not is_object(part):
         return
     if part.get("additionalProperties") is not False:
-        yield StrictProblem("closed_objects", place, "additionalProperties is to be false")
+        yield StrictProblem("closed_objects", place, "additionalProperties must be false")
     required, properties = required_of(part), _named(part, "properties")
     missing = [name for name in properties if name not in required]
     if missing:
-        message = f"all properties are to be required; {', '.join(missing)[:200]} not"
+        message = f"all properties must be required; not required: {', '.join(missing)[:200]}"
         yield StrictProblem("all_required", place, message)
     unknown = sorted(required - properties.keys())
     if unknown:
-        message = f"{', '.join(unknown)[:200]} required, but not among the properties"
+        message = f"required, but not among the properties: {', '.join(unknown)[:200]}"
         yield StrictProblem("all_required", place, message)
 
 
 def _of_value(part: Mapping[str, Any], place: str) -> Iterator[StrictProblem]:
     if not _TYPING & part.keys():
-        yield StrictProblem("untyped", place, "every schema is to have a type")
+        yield StrictProblem("untyped", place, "every schema must have a type")
     if isinstance(part.get("items"), list):
         message = "a list of items (a tuple) is not supported"
         yield StrictProblem("unsupported_keyword", place, message)
     elif has_type(part, "array") and not part.keys() & {"items", "prefixItems"}:
-        yield StrictProblem("untyped", place, "an array is to have a schema for its items")
+        yield StrictProblem("untyped", place, "an array must have a schema for its items")
 
 
 def _of_text(part: Mapping[str, Any], place: str) -> Iterator[StrictProblem]:
@@ -153,15 +154,15 @@ def _of_reference(
 ) -> Iterator[StrictProblem]:
     reference = part["$ref"]
     if part.keys() - {"$ref", *DEFINITIONS}:
-        yield StrictProblem("lonely_ref", place, "nothing may stand beside $ref")
+        yield StrictProblem("lonely_ref", place, "no other keyword may be next to $ref")
     match = _DEFINITION.fullmatch(reference) if isinstance(reference, str) else None
     if reference != "#" and (match is None or match.groups() not in definitions):
-        message = f"{str(reference)[:100]!r} is no definition at the root of the schema"
+        message = f"{str(reference)[:100]!r} is not a definition at the root of the schema"
         yield StrictProblem("known_ref", place, message)
 
 
 def _endless(schema: Mapping[str, Any], definitions: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the definitions that are alternatives of themselves, or of such ones."""
+    """Return the definitions that are alternatives of themselves, directly or indirectly."""
     left = {key: set(_alternatives(schema[key[0]][key[1]])) for key in definitions}
     while True:
         leading = {key: known for key, found in left.items() if (known := found & left.keys())}
@@ -171,7 +172,7 @@ def _endless(schema: Mapping[str, Any], definitions: set[tuple[str, str]]) -> se
 
 
 def _alternatives(part: Any) -> Iterator[tuple[str, str]]:
-    """Yield the definitions that a schema is, or may be, without going into a value."""
+    """Yield the definitions that a value itself may have to fit, not a part of the value."""
     if not isinstance(part, Mapping):
         return
     match = _DEFINITION.fullmatch(str(part.get("$ref", "")))
@@ -203,7 +204,7 @@ def _of_size(schema: Mapping[str, Any], parts: Sequence[Any]) -> Iterator[Strict
 
 
 def _levels(part: Any) -> int:
-    """Return how deep objects stand in objects; a definition begins at the top."""
+    """Return how deeply objects are nested in objects; each definition starts at level 0."""
     if not isinstance(part, Mapping):
         return 0
     below = [(path[0] in DEFINITIONS, _levels(inner)) for path, inner in subschemas(part)]
@@ -213,7 +214,7 @@ def _levels(part: Any) -> int:
 
 
 def enumerated(part: Mapping[str, Any]) -> list[Any]:
-    """Return the values that a schema lists."""
+    """Return the values in the enum and the const of a schema."""
     const = [part["const"]] if "const" in part else []
     return [*part.get("enum", ()), *const]
 
@@ -224,12 +225,12 @@ def _named(part: Mapping[str, Any], keyword: str) -> Mapping[str, Any]:
 
 
 def is_object(part: Mapping[str, Any]) -> bool:
-    """Return True if a schema is one of objects, by its type or its properties."""
+    """Return True if a schema describes objects, by its type or its properties."""
     return "properties" in part or has_type(part, "object")
 
 
 def has_type(part: Mapping[str, Any], name: str) -> bool:
-    """Return True if a schema names this type, alone or among others."""
+    """Return True if a schema allows this type by name, alone or with others."""
     kind = part.get("type")
     return kind == name or (isinstance(kind, list) and name in kind)
 
@@ -244,13 +245,14 @@ def is_strict_pattern(pattern: str) -> bool:
 
 
 def _parts(schema: Any, place: str, places: Mapping[int, str]) -> Iterator[tuple[str, Any]]:
-    """Yield a schema and all within it. Schemas are checked, and so of bounded depth."""
+    """Yield a schema and all its subschemas. The schema is valid, so its depth is bounded."""
     place = places.get(id(schema), place)
     yield place, schema
     if not isinstance(schema, Mapping):
         return
     for path, inner in subschemas(schema):
-        # A boolean is no fault of its own where it is to be false, or nothing may be.
+        # A boolean is not a separate fault where it must be false, or the keyword is refused
+        # anyway.
         is_said = isinstance(inner, bool) and path[0] in _CLOSING
         if path[0] not in _UNREAD and not is_said and not isinstance(inner, list):
             yield from _parts(inner, ".".join(map(str, (place, *path))), places)

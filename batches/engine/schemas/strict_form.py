@@ -1,4 +1,4 @@
-"""A schema in the form that the strict mode takes."""
+"""Convert a schema into the form that the strict mode accepts."""
 
 import json
 import re
@@ -34,13 +34,13 @@ from batches.engine.schemas.strict_parts import (
     own_values,
 )
 
-# What stands beside a reference is written out in its place, as long as the form stays small.
+# A reference with other keywords next to it is inlined, up to these sizes of the form.
 MAX_INLINED = 3_000
 MAX_WRITTEN = 15_000
-# And as long as one does not lead to the next without end.
+# Bound on references inside inlined references.
 MAX_NESTED = 12
 
-# Written where a schema cannot be put in the form: nothing fits it, and strict mode refuses it.
+# Stands for a schema that has no strict form: nothing fits it, and strict mode refuses it.
 _IMPOSSIBLE: dict[str, Any] = {"allOf": [False]}
 _SAID = VALUES | HOLDERS | CONDITIONS
 _REFINING = frozenset({"required", "type"})
@@ -50,9 +50,9 @@ _ODD_CHARS = re.compile(r"[^A-Za-z0-9_.-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class StrictForm:
-    """A schema as near to the strict mode as it comes, and what the mode still would refuse.
+    """A schema as close to the strict mode as possible, and the remaining problems.
 
-    The places of the problems are those of the schema as it was given, where there are any.
+    The places of the problems are places in the original schema, if there are any.
     """
 
     schema: Schema
@@ -60,18 +60,18 @@ class StrictForm:
 
 
 def strict_schema(schema: Schema) -> Schema:
-    """Return a schema as the strict mode wants it, as far as it can be put so.
+    """Return the strict form of a schema, as far as it has one.
 
-    Objects are closed, all their properties are required, and one that was optional may be null.
-    References lead to definitions at the root, or are written out. What strict mode does not know
-    is left out, since every answer is checked here against the schema as it was. An object that is
-    open on purpose stays open.
+    Objects are closed, all their properties are required, and optional properties become nullable.
+    References point to definitions at the root, or are inlined. Keywords that strict mode does not
+    support are left out, since every answer is checked here against the original schema. An object
+    that is open on purpose stays open.
     """
     return strict_form(schema).schema
 
 
 def strict_form(schema: Schema) -> StrictForm:
-    """Return the strict form of a schema, with what is still wrong with it."""
+    """Return the strict form of a schema, with the remaining problems."""
     if not isinstance(schema, Mapping):
         return StrictForm(schema, tuple(strict_problems(schema)))
     return _FORMS(json.dumps(schema))
@@ -81,7 +81,7 @@ def _form_of(text: str) -> StrictForm:
     schema = modern(json.loads(text))
     try:
         form = _written(schema, max_inlined=MAX_INLINED)
-        # What is written out counts as often as it is, and stands deeper than a definition.
+        # Inlined schemas count each time they occur, and are nested more deeply than definitions.
         is_large = any(problem.rule in SIZE_RULES for problem in form.problems)
         return _written(schema, max_inlined=0) if is_large else form
     except (Unfollowable, RecursionError) as error:
@@ -98,14 +98,14 @@ def _written(schema: dict[str, Any], *, max_inlined: int) -> StrictForm:
     if not isinstance(form, Mapping):
         return StrictForm(form, tuple(strict_problems(form)))
     found = problems_at(form, writer.places)
-    # What is written out in several places still stands in one.
+    # A schema that is inlined several times has one place in the original: report it once.
     explained = dict.fromkeys(writer.explained(problem) for problem in found)
     return StrictForm(form, tuple(explained))
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A schema that another one refers to, or holds as one of several that must fit."""
+    """A schema that another schema refers to, or has in its allOf."""
 
     node: Any
     is_reference: bool
@@ -115,7 +115,7 @@ _NOWHERE = _Link(node=False, is_reference=False)
 
 
 class _Writer:
-    """Writes the form of a schema from its root, and then of the definitions that it needs."""
+    """Writes the strict form of a schema from its root, then of the definitions that it needs."""
 
     def __init__(self, root: dict[str, Any], max_inlined: int) -> None:
         self._max_inlined = max_inlined
@@ -125,11 +125,11 @@ class _Writer:
         self._pointers: dict[int, str] = {id(root): "#"}
         self._taken = {name for keyword in DEFINITIONS for name in root.get(keyword, ())}
         self._left: deque[tuple[str, str, Node]] = deque()
-        # What is being written: whatever leads back to it is written as a reference.
+        # Schemas that are being written: a link back to one of them becomes a reference.
         self._open: list[int] = []
         self._reasons: dict[str, str] = {}
         self._written = self._inlined = self._inlining = 0
-        # Else the id of one that is thrown away may be that of another.
+        # Keep all forms alive: otherwise the id of a discarded form might be reused for another.
         self._kept: list[Any] = []
 
     def form(self) -> Schema:
@@ -143,11 +143,11 @@ class _Writer:
         return {**form, **definitions}
 
     def explained(self, problem: StrictProblem) -> StrictProblem:
-        """Return a problem with the reason why a schema could not be put in the form."""
+        """Return a problem with the reason why the schema has no strict form."""
         if problem.rule != "unsupported_keyword" or not problem.message.startswith("allOf "):
             return problem
         reason = self._reasons.get(problem.place, "its parts cannot be merged")
-        return replace(problem, message=f"it cannot be put in the form: {reason}")
+        return replace(problem, message=f"it has no strict form: {reason}")
 
     def _form_of_root(self) -> Schema:
         self._open.append(id(self._root))
@@ -166,7 +166,7 @@ class _Writer:
         return form
 
     def _content(self, node: Node) -> dict[str, Any]:
-        """Return the form of what is referred to."""
+        """Return the form of the target of a reference."""
         self._open.append(id(node))
         content = self._whole(node)
         self._open.pop()
@@ -184,7 +184,7 @@ class _Writer:
         return form
 
     def _reference(self, notes: dict[str, Any], target: Any) -> Schema:
-        """Return a reference, or what it leads to with the annotations that stand beside it."""
+        """Return a reference, or its target inlined with the annotations next to the reference."""
         if not isinstance(target, Mapping) or is_never(target):
             return target is True
         if notes and self._may_be_inlined(target):
@@ -206,7 +206,7 @@ class _Writer:
         return self._pointers[id(target)]
 
     def _definition(self, place: Place) -> tuple[str, str]:
-        """Return where the definition is to stand of what stood at a place."""
+        """Return the keyword and the name of the definition for a schema at a place."""
         if len(place) == 2 and place[0] in DEFINITIONS and _PLAIN_NAME.fullmatch(str(place[1])):
             return str(place[0]), str(place[1])
         named = [step for above, step in pairwise(place) if _holds_named(above)]
@@ -219,7 +219,7 @@ class _Writer:
         return "$defs", name
 
     def _referred(self, node: Node) -> tuple[dict[str, Any], Any] | None:
-        """Return what a schema refers to if it says nothing else, with its annotations."""
+        """Return the annotations and the target of a schema that is only a reference."""
         notes: dict[str, Any] = {}
         reached: Any = None
         seen: set[int] = set()
@@ -253,7 +253,7 @@ class _Writer:
         ]
 
     def _whole(self, node: Node, *, is_root: bool = False) -> dict[str, Any]:
-        """Return the form of a schema with all that it refers to or holds put into one."""
+        """Return the form of a schema, merged with all schemas that it refers to or contains."""
         opened = len(self._open)
         try:
             nodes = list(self._conjuncts(node, {id(node)}))
@@ -269,31 +269,31 @@ class _Writer:
         return form
 
     def _conjuncts(self, node: Node, seen: set[int]) -> Iterator[Node]:
-        """Yield a schema and all others that hold of the same value. Raises Unmergeable."""
+        """Yield a schema and all others that apply to the same value. Raise Unmergeable."""
         if self._written > MAX_WRITTEN:
             raise Unmergeable("it grows too large")
         yield node
         for link in self._links(node):
             if not isinstance(link.node, Mapping):
                 if link.node is False:
-                    raise Unmergeable("nothing fits it, or it cannot be followed")
+                    raise Unmergeable("no value fits it, or a reference cannot be followed")
                 continue
             if id(link.node) in seen:
                 continue
             if link.is_reference:
                 if id(link.node) in self._open or len(self._open) >= MAX_NESTED:
-                    raise Unmergeable("it leads back to itself")
+                    raise Unmergeable("it refers to itself")
                 self._open.append(id(link.node))
             seen.add(id(link.node))
             yield from self._conjuncts(link.node, seen)
 
     def _said(self, said: dict[str, Any], *, is_root: bool) -> dict[str, Any]:
-        """Return the form of a schema that refers to nothing."""
+        """Return the form of a schema without references."""
         if "anyOf" not in said:
             return self._alone(said)
         branches = [one for one in said.pop("anyOf") if not self._is_never(one)]
         if not branches:
-            raise Unmergeable("nothing fits any of its alternatives")
+            raise Unmergeable("no value fits any of its alternatives")
         own = {keyword: said[keyword] for keyword in (VALUES | HOLDERS) & said.keys()}
         if own and all(_refines(one, own, is_root=is_root) for one in branches):
             return self._alone(said)
@@ -328,7 +328,7 @@ class _Writer:
         rest, required = said.get("additionalProperties", False), said.get("required", ())
         properties = dict(said.get("properties", {}))
         for name in required:
-            # One that is not declared is what any other property is.
+            # A required property that is not declared has the schema of additional properties.
             properties.setdefault(name, said.get("additionalProperties", True))
         written = {name: self._form(inner) for name, inner in properties.items()}
         if is_never(rest) or is_anything(rest):
@@ -336,7 +336,7 @@ class _Writer:
         return closed(form, written, required, self._form(rest))
 
     def _place(self, form: Any, node: Node) -> str:
-        """Note where what was written stood; return it, or nothing if it stood nowhere."""
+        """Record the original place of a form, and return it; "" if it has none."""
         place = self._references.place_of(node)
         if not place and node is not self._root:
             return ""
@@ -350,9 +350,9 @@ def _holds_named(step: Any) -> bool:
 
 
 def _refines(branch: Any, own: Mapping[str, Any], *, is_root: bool) -> bool:
-    """Return True if an alternative names nothing that the schema beside it does not declare.
+    """Return True if an alternative names only properties that the schema next to it declares.
 
-    Then it can be left out. A root must not be an anyOf, and so more is left out of it.
+    Then it can be left out. Since a root must not be an anyOf, more is left out there.
     """
     if not isinstance(branch, Mapping):
         return branch is True
@@ -374,7 +374,7 @@ def _check_conditions(nodes: list[Node], said: Mapping[str, Any]) -> None:
 
 
 def _names_of_condition(keyword: str, value: Any) -> Iterator[str]:
-    """Yield the properties that a condition names: a schema, or schemas or names by name."""
+    """Yield the properties that a condition names; `value` is a schema, or maps names."""
     if keyword in ("then", "else"):
         yield from _names_in(value)
         return
@@ -383,7 +383,7 @@ def _names_of_condition(keyword: str, value: Any) -> Iterator[str]:
 
 
 def _names_in(node: Any) -> Iterator[str]:
-    """Yield the names of properties that a schema speaks of."""
+    """Yield the names of the properties that a schema mentions."""
     if not isinstance(node, Mapping):
         return
     if "$ref" in node:

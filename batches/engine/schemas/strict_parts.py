@@ -1,4 +1,4 @@
-"""What the strict form keeps of the keywords of one schema."""
+"""Select the keywords of one schema that the strict form keeps."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,18 +7,18 @@ from batches.engine.schemas.keywords import Schema
 from batches.engine.schemas.strict import FORMATS, has_type, is_strict_pattern
 
 NOTES = ("title", "description")
-# Kept as they are.
+# Keywords that are kept unchanged.
 VALUES = frozenset(
     "type enum const minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems "
     "maxItems pattern format".split()
 )
-# Kept with the schemas in them put in the strict form.
+# Keywords that are kept, with their subschemas in the strict form.
 HOLDERS = frozenset(
     "properties required additionalProperties items anyOf oneOf prefixItems patternProperties "
     "unevaluatedProperties".split()
 )
-# Left out, unless they name properties that are not declared: answers are checked against the
-# schema as it was given, but a closed object has no place for these properties.
+# Keywords that are left out, since answers are checked against the original schema. They may only
+# name declared properties, since a closed object does not allow others.
 CONDITIONS = frozenset("then else dependentSchemas dependencies dependentRequired".split())
 
 NULL = {"type": "null"}
@@ -39,7 +39,7 @@ def notes_of(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_values(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what strict mode knows of a schema's own limits on values, with a type."""
+    """Return a schema's constraints on values that strict mode supports, with a type."""
     kept = {
         keyword: value
         for keyword, value in node.items()
@@ -58,7 +58,7 @@ def _is_strict(keyword: str, value: Any) -> bool:
 
 
 def _types_meant(node: Mapping[str, Any]) -> str | list[str] | None:
-    """Return the types that a schema without one means."""
+    """Return the types that a schema without a type implies."""
     if "const" in node:
         return _types_of([node["const"]])
     if "enum" in node:
@@ -75,19 +75,19 @@ def _types_of(values: Iterable[Any]) -> list[str] | None:
 
 
 def is_never(node: Any) -> bool:
-    """Return True if nothing fits a schema, in one of the ways in which generators say so."""
+    """Return True if no value fits a schema, in one of the spellings that generators use."""
     return node is False or (isinstance(node, Mapping) and node.get("not") in ({}, True))
 
 
 def is_anything(node: Any) -> bool:
-    """Return True if a schema says nothing of its values."""
+    """Return True if any value fits a schema."""
     return node is True or (isinstance(node, Mapping) and not node.keys() - {*NOTES, "default"})
 
 
 def closed(
     part: Mapping[str, Any], properties: Mapping[str, Schema], required: Iterable[str], rest: Any
 ) -> dict[str, Any]:
-    """Return an object with all its properties required, those that were optional as nullable."""
+    """Return an object with all properties required and the optional ones nullable."""
     names = set(required)
     return {
         **part,
@@ -100,7 +100,7 @@ def closed(
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return a schema that null fits as well."""
+    """Return a schema that also allows null."""
     if not isinstance(schema, Mapping):
         return schema or NULL
     if not schema or (has_type(schema, "null") and _leaves_null(schema)):
@@ -113,5 +113,5 @@ def nullable(schema: Schema) -> Schema:
 
 
 def _leaves_null(schema: Mapping[str, Any]) -> bool:
-    """Return True if nothing beside its type takes null away from a schema."""
+    """Return True if no other keyword of a schema excludes null."""
     return not _NARROWER & schema.keys() and None in schema.get("enum", (None,))

@@ -1,1 +1,1 @@
-"""Structured output: ask for it, find it in answers, repair it, ask again."""
+"""Structured output: request it, find it in answers, repair it, ask the model again."""

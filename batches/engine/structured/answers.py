@@ -1,4 +1,4 @@
-"""The JSON that an answer is, or holds: read as it came, found in what stands around it, mended."""
+"""Read the JSON in an answer: the whole answer, a part of its text, or repaired JSON."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from batches.engine.structured.excerpts import (
 from batches.engine.structured.repair import repaired_json
 from batches.engine.structured.thoughts import ends_in_a_mark, spoken_part
 
-# An answer with more values than that, which differ, says nothing certain.
+# An answer with more different JSON values than this is ambiguous.
 MAX_RIVALS = 16
 
 _HUGE = re.compile(r"[eE]\+?\d{3}|\d{300}")
@@ -29,7 +29,7 @@ _OPEN_STRING = re.compile(r'\s*"(?:[^"\\]|\\.)*+\\?\Z', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A JSON value as text and as value, and by what rung it was found."""
+    """A JSON value as text and as value, and the step (rung) that found it."""
 
     text: str
     value: Any
@@ -40,20 +40,20 @@ class Reading:
 
 
 def _canonical(value: Any) -> str:
-    # As text, since True is 1 in Python.
+    # Compare as text, since True is 1 in Python.
     return json.dumps(value, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The value that an answer is taken for, and those that it must not contradict."""
+    """The JSON value chosen as the answer, and the other values that must not contradict it."""
 
     reading: Reading
     rivals: tuple[Reading, ...] = ()
 
 
 class Words:
-    """The text of an answer, and whether it ends before its last JSON value does."""
+    """The text of an answer, its JSON values, and a check if it ends inside a value."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -75,8 +75,8 @@ def read_answer(
 ) -> Found:
     """Return the JSON value of an answer.
 
-    `is_ended`: the provider says that it is whole. `reached_limit`: it has as many tokens as were
-    allowed. Raises AnswerRejected.
+    `is_ended`: the provider says that the answer is complete. `reached_limit`: the answer has as
+    many tokens as were allowed. Raise AnswerRejected.
     """
     try:
         whole = Reading(answer, load(answer), Rung.PARSED)
@@ -97,16 +97,16 @@ def _cut(how: str) -> AnswerRejected:
 
 
 def _doubtful(doubt: str, *, is_ended: bool) -> AnswerRejected:
-    """Return the fault of an answer whose words tell against its JSON."""
+    """Return the fault of an answer whose words contradict its JSON."""
     if is_ended:
-        return AnswerRejected(FailureKind.NOT_JSON, f"the answer holds no final JSON: {doubt}")
+        return AnswerRejected(FailureKind.NOT_JSON, f"the answer has no final JSON: {doubt}")
     return _cut(doubt)
 
 
 def _ended_number(reading: Reading, *, is_ended: bool) -> Reading:
-    """Return a reading; a number is whole only if something follows it or the provider says so."""
+    """Return a reading. Raise AnswerRejected for a number at the end that may be cut off."""
     if reading.text[-1:].isdigit() and not is_ended:
-        raise _cut("it ends in a number that may go on")
+        raise _cut("it ends in a number that may be incomplete")
     return reading
 
 
@@ -144,12 +144,12 @@ def _found_within(
 
 
 def _whole_words(spoken: str) -> Words:
-    """Return the words of an answer. Raises AnswerRejected if they end inside something."""
+    """Return the words of an answer. Raise AnswerRejected if they end inside a value or mark."""
     words = Words(spoken)
     if words.end_inside:
         raise _cut("it ends inside a JSON value")
     if ends_in_a_mark(spoken):
-        raise _cut("it ends inside a mark")
+        raise _cut("it ends inside a special token")
     return words
 
 
@@ -171,10 +171,10 @@ def _loaded(text: str) -> tuple[Any] | None:
 
 
 def load(text: str) -> Any:
-    """Return the value of a JSON text. Raises ValueError."""
-    # It goes no deeper than 200 levels: neither it nor what walks the value can be overrun.
+    """Return the value of a JSON text. Raise ValueError."""
+    # The parser allows at most 200 levels, so that recursion over the value cannot overflow.
     value = from_json(text, allow_inf_nan=False)
     if _HUGE.search(text):
-        # A number too large for a float was read as an infinity, which is none of JSON's.
+        # A number too large for a float was read as an infinity, which is not valid JSON.
         json.dumps(value, allow_nan=False)
     return value

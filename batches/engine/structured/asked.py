@@ -1,4 +1,4 @@
-"""The schemas in the body of a request: what the answer is asked to fit, or a call of a tool."""
+"""Find the schemas in the body of a request: of the answer and of strict tools."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from batches.engine.text.wording import type_text
 
 @dataclass(frozen=True, slots=True)
 class AskedSchema:
-    """A schema of a body, with the path of what describes it there; `tool` has these arguments."""
+    """A schema in a body, with the path of its wrapper; `tool` is the tool it belongs to."""
 
     schema: Schema
     described_at: Path
@@ -31,7 +31,7 @@ class AskedSchema:
         return _param(self.described_at, self.key)
 
     def model(self) -> type[BaseModel]:
-        """The model of what fits. Raises PromptRejected that names the place in the body."""
+        """Return the response model. Raise PromptRejected that names the place in the body."""
         try:
             return response_model(self.schema)
         except PromptRejected as error:
@@ -40,15 +40,15 @@ class AskedSchema:
             raise PromptRejected(message, param=param, code=error.code) from error
 
     def strict_form(self) -> Schema | None:
-        """Return the schema as the strict mode wants it, or None if it cannot be put so."""
+        """Return the strict form of the schema, or None if it has none."""
         form = strict_form(self.schema)
         return None if form.problems else form.schema
 
     def problems(self, *, in_strict_form: bool = False) -> list[StrictProblem]:
-        """Return what the strict mode refuses, if it is asked for.
+        """Return the problems of the schema in strict mode, if the request asks for that mode.
 
-        In the strict form that is why the schema cannot be put in the form, and is sent as it was
-        given instead.
+        With `in_strict_form` the problems are the reasons why the schema has no strict form, so
+        that the original schema is sent instead.
         """
         if in_strict_form:
             found: Iterable[StrictProblem] = map(_left, strict_form(self.schema).problems)
@@ -69,16 +69,16 @@ def _param(path: Path, key: str) -> str:
 
 
 def asked_schemas(body: Mapping[str, Any], endpoint: str) -> list[AskedSchema]:
-    """The schema of the answer, if there is one, then those of strict tools.
+    """Return the schema of the answer, if there is one, and the schemas of strict tools.
 
-    Raises PromptRejected for one that is announced and not given.
+    Raise PromptRejected for a schema that is announced but missing.
     """
     answer = answer_schema(body, endpoint)
     return [*([answer] if answer else []), *_tool_schemas(body, endpoint)]
 
 
 def answer_schema(body: Mapping[str, Any], endpoint: str) -> AskedSchema | None:
-    """The JSON Schema that a body asks its answer to fit, if any. Raises PromptRejected."""
+    """Return the JSON Schema that the answer must fit, if any. Raise PromptRejected."""
     place = rules_of(endpoint).schema
     form = _at(body, place.at) if place else None
     if place is None or not isinstance(form, Mapping) or form.get("type") != "json_schema":
@@ -104,10 +104,10 @@ def _tool_schemas(body: Mapping[str, Any], endpoint: str) -> Iterator[AskedSchem
 
 
 def _check_bare(schema: Schema, param: str) -> None:
-    """Raise PromptRejected for something around a schema: as a schema, anything would fit it."""
+    """Raise PromptRejected for a wrapped schema: read as a schema, it would allow any answer."""
     holder = holder_of(schema)
     if holder is not None:
-        message = f"'{param}' is not a JSON Schema but holds one: give what is in its '{holder}'."
+        message = f"'{param}' is not a JSON Schema but contains one: give the value of '{holder}'."
         raise PromptRejected(message, param=param)
 
 
@@ -118,12 +118,12 @@ def _no_schema(param: str, described: Any, key: str) -> PromptRejected:
 
 
 def tool_names(body: Mapping[str, Any], endpoint: str) -> list[str]:
-    """The names of the functions that a body offers."""
+    """Return the names of the functions that a body offers."""
     return [tool["name"] for _, tool in _functions(body, endpoint)]
 
 
 def _functions(body: Mapping[str, Any], endpoint: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The functions that a body offers as tools; other tools run at the provider's."""
+    """Yield the functions that a body offers as tools; other tools run at the provider."""
     place = rules_of(endpoint).schema
     tools = body.get("tools") if place else None
     for number, tool in enumerate(tools if isinstance(tools, list) else ()):
@@ -139,7 +139,7 @@ def _functions(body: Mapping[str, Any], endpoint: str) -> Iterator[tuple[Path, M
 def with_strict_form(
     body: Mapping[str, Any], asked: AskedSchema, form: Schema | None
 ) -> dict[str, Any]:
-    """Return the body with one of its schemas in its strict form; without one, as not strict."""
+    """Return the body with a schema in its strict form; if it has none, with strict off."""
     described = dict(_at(body, asked.described_at))
     described["strict"] = form is not None
     if form is not None:

@@ -1,4 +1,4 @@
-"""A Python type as the schema of answers: whatever pydantic can validate."""
+"""Use a Python type as the schema of answers: any type that pydantic can validate."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from batches.engine.schemas.schemas import schema_of
 from batches.engine.schemas.strict_form import strict_form
 
 MAX_NAME_CHARS = 64
-# The property that holds an answer that is no object by itself: strict mode asks for an object.
+# The property that wraps an answer that is not an object, since strict mode requires an object.
 WRAPPER_FIELD = "response"
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9-]+")
@@ -22,18 +22,18 @@ _MODULES = re.compile(r"(?:[\w<>]+\.)+(?=\w)")
 
 
 class TypedAnswer(RootModel[Any]):
-    """An answer of a type that is no pydantic model."""
+    """An answer of a type that is not a pydantic model."""
 
 
 class WrappedAnswer(BaseModel):
-    """An answer that stands in an object, as its only property."""
+    """An answer wrapped in an object, as its only property."""
 
 
 def class_model(kind: Any) -> type[BaseModel]:
-    """Return the pydantic model of answers of a type; `unwrapped` gives the value of an instance.
+    """Return the pydantic model for answers of a type; `unwrapped` returns the answer's value.
 
-    A type whose JSON is no object is put into one. Raises PromptRejected for what is no type, or
-    is none that pydantic knows.
+    A type whose JSON is not an object is wrapped in one. Raise PromptRejected for a value that is
+    not a type, or a type that pydantic does not support.
     """
     _check_is_type(kind)
     try:
@@ -43,20 +43,20 @@ def class_model(kind: Any) -> type[BaseModel]:
         wrapper = create_model(type_name(kind), __base__=WrappedAnswer, **named)
         schema_of(wrapper)
     except Exception as error:
-        # Pydantic raises errors of its own, and what the type or its annotations raise.
+        # Pydantic raises its own errors, and any error of the type or its annotations.
         raise _no_type(kind, _reason(error)) from error
     return wrapper
 
 
 def unwrapped(instance: BaseModel) -> Any:
-    """Return the value of an answer: that of its type, if a model was made for the type."""
+    """Return the value of an answer; remove the wrapper that `class_model` may have added."""
     if isinstance(instance, TypedAnswer):
         return instance.root
     return getattr(instance, WRAPPER_FIELD) if isinstance(instance, WrappedAnswer) else instance
 
 
 def type_name(kind: Any) -> str:
-    """Return a name made from a type, of characters that are legal for a response format."""
+    """Return the name of a type, with only the characters that a response format allows."""
     if get_origin(kind) is Annotated:
         return type_name(get_args(kind)[0])
     if get_origin(kind) is None and hasattr(kind, "__name__"):
@@ -77,7 +77,7 @@ def _is_object(model: type[BaseModel]) -> bool:
 
 
 def _check_is_type(kind: Any) -> None:
-    """Raise PromptRejected for what pydantic would take, or refuse in words that lead astray."""
+    """Raise PromptRejected for values that pydantic would accept, or reject misleadingly."""
     if isinstance(kind, Mapping):
         raise _no_type(kind, "a JSON Schema belongs in response_format")
     if isroutine(kind):

@@ -1,4 +1,4 @@
-"""The JSON values in an answer that says more than that, and which one is the answer.
+"""Find the JSON values in an answer that has other text too, and choose the final one.
 
 Linear in the length of the answer.
 """
@@ -18,7 +18,7 @@ from batches.engine.structured.labels import (
 from batches.engine.structured.spans import OPENING, span_at
 
 MAX_SEARCHED_CHARS = 512 * 1024
-# Each costs a look at all of the text before it, for a message that few people read.
+# Each broken value costs a search through all text before it, only to improve a message.
 MAX_BROKEN = 100
 MAX_LABEL_CHARS = 200
 
@@ -27,9 +27,9 @@ _FENCE = "```"
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A value in an answer. `sound`: it is JSON as it stands; `alone`: it has its own lines.
+    """A value in an answer. `sound`: it is valid JSON; `alone`: it has its own lines.
 
-    `adjacent`: there is nothing between it and the value before it.
+    `adjacent`: only separators stand between this value and the one before it.
     """
 
     text: str
@@ -42,14 +42,14 @@ class Excerpt:
 
     @property
     def is_final(self) -> bool:
-        """Return True if this may be the answer, and is no remark or example."""
+        """Return True if this may be the answer, and is not a remark or example."""
         return self.label is Label.FINAL or (self.alone and not self.label.is_aside)
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpts:
-    """All values of a text. `ends_inside`: the text ends before its last value does; `unsure`:
-    the last value is so broken that this cannot be told."""
+    """All values of a text. `ends_inside`: the text ends inside its last value; `unsure`: the last
+    value is too broken to decide that."""
 
     values: tuple[Excerpt, ...]
     ends_inside: bool = False
@@ -58,9 +58,9 @@ class Excerpts:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The value that is taken for the answer, and those that it must not contradict.
+    """The value chosen as the answer, and the other values that must not contradict it.
 
-    `doubt`: what the words behind it hold against it.
+    `doubt`: the objection in the text after it, if any.
     """
 
     chosen: Excerpt
@@ -69,20 +69,20 @@ class Choice:
 
 
 def excerpts_in(text: str) -> Excerpts:
-    """Return the objects and arrays in a text; what a fence encloses, and nothing else, may be any
-    JSON."""
+    """Return the objects and arrays in a text. If a fence encloses the whole text, the value may
+    also be any other JSON."""
     if len(text) > MAX_SEARCHED_CHARS:
         return Excerpts(())
     strings = tuple(value for value in _fenced(text) if _STRING.fullmatch(value.text))
     if strings:
-        # Brackets inside a string are its text.
+        # Brackets inside a string belong to its text.
         return Excerpts(strings)
     found: list[Excerpt] = []
     start = broken = behind = 0
     while broken < MAX_BROKEN and (opening := OPENING.search(text, start)):
         span = span_at(text, opening.start())
         if not span.closed:
-            # The model went on after it: it was not cut, a bracket was forgotten.
+            # The model continued after the value: a bracket is missing, the answer was not cut off.
             fenced = _FENCE in text[: span.start] and text.rstrip().endswith(_FENCE)
             unsure = span.closed is None or fenced
             return Excerpts(tuple(found), ends_inside=not unsure, unsure=unsure)
@@ -95,7 +95,7 @@ def excerpts_in(text: str) -> Excerpts:
 def _excerpt(text: str, start: int, end: int, behind: int, *, sound: bool) -> Excerpt:
     begin = max(behind, start - MAX_LABEL_CHARS)
     before = text[begin:start]
-    # What begins in the middle of a line stands behind something.
+    # A value that begins in the middle of a line follows other text.
     begins_line = bool(_BEGINS_LINE.search(before if begin == 0 else f".{before}"))
     label = label_of(before)
     if label is Label.FINAL and not _ENDS_SENTENCE.match(text, end):
@@ -112,7 +112,7 @@ def _excerpt(text: str, start: int, end: int, behind: int, *, sound: bool) -> Ex
 
 
 def _fenced(answer: str) -> Iterator[Excerpt]:
-    """Yield what is between two fences that enclose the whole answer."""
+    """Yield the text between two fences that enclose the whole answer."""
     text = answer.strip()
     if len(text) < 2 * len(_FENCE) or not (text.startswith(_FENCE) and text.endswith(_FENCE)):
         return
@@ -122,10 +122,10 @@ def _fenced(answer: str) -> Iterator[Excerpt]:
 
 
 def choice_in(text: str, values: Sequence[Excerpt]) -> Choice | None:
-    """Return the value of a text that is the answer, None if none is.
+    """Return the choice of the value that is the answer; None if no value is.
 
-    It is chosen by where it stands and what the words around it say. The schema has no say in it,
-    so that no example can stand in for a wrong answer.
+    The value is chosen by its place and by the words around it. The schema is not used for the
+    choice, so that an example cannot replace a wrong answer.
     """
     values = _weighty(values)
     turn = _invented_turn(text, values)
@@ -138,7 +138,7 @@ def choice_in(text: str, values: Sequence[Excerpt]) -> Choice | None:
         return None
     rivals = choice.rivals
     if turn is not None:
-        # A dialogue from its beginning, or none: nothing tells which turn is the answer.
+        # The text may be a dialogue from the start: it is unknown which turn is the answer.
         rivals = tuple(value for value in values if value is not choice.chosen)
     return Choice(choice.chosen, rivals, _doubt_behind(text, values, choice.chosen))
 
@@ -148,7 +148,7 @@ def _weighty(values: Sequence[Excerpt]) -> Sequence[Excerpt]:
 
 
 def _invented_turn(text: str, values: Sequence[Excerpt]) -> Turn | None:
-    """Return where, behind a value, the model goes on with what a user says next."""
+    """Return the place after a value at which the model invents the user's next message."""
     ends = [*(value.start for value in values[1:]), len(text)]
     for value, end in zip(values, ends, strict=False):
         if (turn := next_turn(text, value.end, end)) is not None:
@@ -157,10 +157,10 @@ def _invented_turn(text: str, values: Sequence[Excerpt]) -> Turn | None:
 
 
 def _choice_among(values: Sequence[Excerpt]) -> Choice | None:
-    """Return the last value that stands alone or is called final.
+    """Return the last value that has its own lines or is called final.
 
-    What comes after it may contradict it, unless it is called an example. Where none stands alone,
-    all of them may contradict each other. Examples alone are no answer.
+    Later values may contradict it, unless they are called examples. If no value has its own lines,
+    all values may contradict each other. A text with only examples has no answer.
     """
     if all(value.label is Label.EXAMPLE for value in values):
         return None
@@ -173,13 +173,13 @@ def _choice_among(values: Sequence[Excerpt]) -> Choice | None:
 
 
 def _doubt_behind(text: str, values: Sequence[Excerpt], chosen: Excerpt) -> str | None:
-    """Return what the words behind a value hold against it, None if nothing."""
+    """Return the objection to a value in the text after it; None if there is none."""
     later = [value for value in values if value.start >= chosen.end]
     starts = [chosen.end, *(value.end for value in later)]
     ends = [*(value.start for value in later), len(text)]
     gaps = [text[start:end] for start, end in zip(starts, ends, strict=True)]
     if any(is_taken_back(gap) for gap in gaps):
-        return "it takes its JSON back"
+        return "it revokes its JSON"
     last = later[-1] if later else chosen
     fenced = _LAST_FENCE.search(text[max(0, last.start - MAX_LABEL_CHARS) : last.start])
     if announces_more(gaps[-1]) or _opens_fence(gaps[-1], inside=fenced is not None):
@@ -188,9 +188,9 @@ def _doubt_behind(text: str, values: Sequence[Excerpt], chosen: Excerpt) -> str 
 
 
 def _opens_fence(behind: str, *, inside: bool) -> bool:
-    """Return True if a text behind a value ends with a fence that was opened.
+    """Return True if the text after a value ends with an opening fence.
 
-    `inside`: the value stands in a fence itself, which the first one closes.
+    `inside`: the value itself is in a fence, which the first fence closes.
     """
     last = _LAST_FENCE.search(behind)
     if last is None:
@@ -202,12 +202,12 @@ def _opens_fence(behind: str, *, inside: bool) -> bool:
 
 
 def _neighbours(values: Sequence[Excerpt], last: int) -> tuple[Excerpt, ...]:
-    """Return the value right before it, if nothing tells which of the two is meant."""
+    """Return the value before the last one, if it is unclear which of the two is meant."""
     return (values[last - 1],) if values[last].adjacent else ()
 
 
 def _is_trivial(value: Excerpt) -> bool:
-    """Return True for what prose has, too: a footnote, a list of numbers, empty brackets."""
+    """Return True for a value that also occurs in prose: a footnote, numbers, empty brackets."""
     return bool(_EMPTY_OR_NOTE.fullmatch(value.text)) or (
         not value.alone and bool(_NUMBERS.fullmatch(value.text))
     )
@@ -218,7 +218,7 @@ _LAST_FENCE = re.compile(r"(?:```|~~~)(?P<language>\w*)\s*\Z")
 _EMPTY_OR_NOTE = re.compile(r"\{\s*\}|\[\s*\d*\s*\]")
 _NUMBERS = re.compile(r"\[[\d\s,.-]*\]")
 
-# Nothing but bullets, marks of emphasis, a fence with its language, a tag or a label before it.
+# Before the value only bullets, emphasis, a fence with its language, a tag or a label.
 _BEGINS_LINE = re.compile(
     r"(?:\A|\n)[ \t>*_-]*(?:(?:```|~~~)\w*|<[^<>\n]{1,40}>)?[ \t`*_]*\Z|:[ \t`*_]*\Z"
 )

@@ -1,6 +1,6 @@
-"""The request that asks again: the same conversation, the answer, and what is wrong with it.
+"""Make the follow-up request: the same conversation, the answer, and its errors.
 
-Servers check what they are sent with different care, so every message and item is complete: type,
+Servers validate requests with different strictness, so every message and item is complete: type,
 role, status, parts of the right type, an id where the specification has one.
 """
 
@@ -23,7 +23,7 @@ Item = dict[str, Any]
 
 
 def follow_up(request: PreparedRequest, reply: Reply, fault: AnswerRejected) -> PreparedRequest:
-    """The request that asks for a better answer than this one."""
+    """Return the request that asks the model for a better answer than this one."""
     body: Item = json.loads(request.content)
     complaint = f"That cannot be used: {fault.message[:MAX_REASON_CHARS]}\n{_wish(request, reply)}"
     calls = _answerable(request, reply.tool_calls)
@@ -40,7 +40,7 @@ def follow_up(request: PreparedRequest, reply: Reply, fault: AnswerRejected) -> 
 
 
 def _wish(request: PreparedRequest, reply: Reply) -> str:
-    """Say what is wanted instead."""
+    """Return the sentence that says what the model should answer instead."""
     tools = request.tools
     if tools is not None and tools.required:
         names = ", ".join(sorted(tools.allowed)[:20])
@@ -51,9 +51,10 @@ def _wish(request: PreparedRequest, reply: Reply) -> str:
 
 
 def _answerable(request: PreparedRequest, calls: tuple[ToolCall, ...]) -> list[ToolCall]:
-    """Return the calls to repeat, each with an id of its own and arguments that can be read.
+    """Return the calls to repeat, each with a unique id and readable arguments.
 
-    None if one of them names a tool that was not offered: servers refuse such a conversation.
+    Return no calls if one of them names a tool that was not offered, since servers reject such a
+    conversation.
     """
     offered = request.tool_models.keys() if request.tools is None else request.tools.allowed
     if not all(call.name in offered for call in calls):
@@ -61,7 +62,7 @@ def _answerable(request: PreparedRequest, calls: tuple[ToolCall, ...]) -> list[T
     ids = [call.id for call in calls]
     return [
         ToolCall(
-            # Nine letters and digits, as Mistral wants them.
+            # Mistral requires nine letters and digits.
             call.id if call.id and ids.count(call.id) == 1 else f"call{number:05}",
             call.name,
             call.arguments if _is_object(call.arguments) else "{}",
@@ -71,7 +72,7 @@ def _answerable(request: PreparedRequest, calls: tuple[ToolCall, ...]) -> list[T
 
 
 def _is_object(arguments: str) -> bool:
-    """Return True for arguments that a template can read; some servers fail over others."""
+    """Return True for arguments that a chat template can read; others make some servers fail."""
     try:
         return isinstance(json.loads(arguments), dict)
     except (ValueError, RecursionError):
@@ -79,7 +80,7 @@ def _is_object(arguments: str) -> bool:
 
 
 def _messages(calls: Sequence[ToolCall], reply: Reply, complaint: str) -> list[Item]:
-    """Return the calls and what is wrong with them, as messages of a chat."""
+    """Return the calls and their errors, as chat messages."""
     made = [
         {
             "id": call.id,
@@ -89,7 +90,7 @@ def _messages(calls: Sequence[ToolCall], reply: Reply, complaint: str) -> list[I
         for call in calls
     ]
     said = _said(reply) or None
-    # Every call of a tool must be answered, or the provider refuses the conversation.
+    # Every tool call must be answered, or the provider rejects the conversation.
     results = [
         {"role": "tool", "tool_call_id": call.id, "content": _on_call(complaint, given, call)}
         for call, given in zip(calls, reply.tool_calls, strict=True)
@@ -98,14 +99,14 @@ def _messages(calls: Sequence[ToolCall], reply: Reply, complaint: str) -> list[I
 
 
 def _on_call(complaint: str, given: ToolCall, sent: ToolCall) -> str:
-    """Return the complaint, with arguments that could not be repeated as they were."""
+    """Return the complaint, with the original arguments if they were not repeated unchanged."""
     if given.arguments == sent.arguments:
         return complaint
     return f"{complaint}\nThe arguments were: {given.arguments[:MAX_QUOTED_CALL_CHARS]}"
 
 
 def _turns(reply: Reply, complaint: str) -> list[Item]:
-    # Never two questions in a row: the templates of many models take turns.
+    # Never two user messages in a row: the templates of many models require alternating turns.
     called = "\n".join(
         f"{call.name}({call.arguments[:MAX_QUOTED_CALL_CHARS]})" for call in reply.tool_calls[:20]
     )
@@ -114,7 +115,7 @@ def _turns(reply: Reply, complaint: str) -> list[Item]:
 
 
 def _said(reply: Reply) -> str:
-    """Return the answer without its thoughts, which providers do not want back, if it is short."""
+    """Return the answer, shortened and without thoughts, which providers do not want back."""
     answer = (reply.answer or "").strip()
     if len(answer) <= MAX_SEARCHED_CHARS:
         answer = spoken_part(answer).strip() or answer
@@ -126,7 +127,7 @@ def _as_list(given: Any) -> list[Any]:
 
 
 def _call_items(calls: Sequence[ToolCall], reply: Reply, complaint: str) -> list[Item]:
-    """The same as items of the input of a response."""
+    """Return the calls and their errors, as input items of the Responses API."""
     made = [
         {
             "type": "function_call",
@@ -149,7 +150,7 @@ def _call_items(calls: Sequence[ToolCall], reply: Reply, complaint: str) -> list
 
 
 def _items(items: Sequence[Any]) -> list[Any]:
-    """Return the items of an input, with all that the short form of a message leaves out."""
+    """Return the items of an input; messages get the fields that the short form omits."""
     return [
         _message_item(number, item) if isinstance(item, dict) and "role" in item else item
         for number, item in enumerate(items)

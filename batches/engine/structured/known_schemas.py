@@ -1,4 +1,4 @@
-"""The schemas that the prompts of a batch share."""
+"""Cache the models of the schemas that the prompts of a batch share."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from batches.engine.structured.asked import AskedSchema, asked_schemas
 
 
 class KnownSchemas:
-    """What becomes of the schemas in the defaults of a batch, found once and not for each prompt.
+    """The models and strict forms of the schemas in a batch's defaults, made once for all prompts.
 
-    To look a schema up among all that there are is to write it out; these are known by what they
-    are. They must not change meanwhile. The answers that the defaults ask for may be those of a
-    class.
+    The global cache is keyed by the serialised schema. This one is keyed by identity, which is
+    faster, so the defaults must not change meanwhile. With an `answer_model`, answers to the schema
+    of the defaults are instances of that class.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class KnownSchemas:
         self._strict_forms: dict[int, Schema | None] = {}
 
     def knows(self, asked: AskedSchema) -> bool:
-        """Return True if a schema is one of the defaults, as it stands there."""
+        """Return True if a schema is the same object as one in the defaults."""
         return self._schemas.get(id(asked.schema)) is asked.schema
 
     def model_of(self, asked: AskedSchema) -> type[BaseModel]:
-        """The model of what fits a schema. Raises PromptRejected."""
+        """Return the response model of a schema. Raise PromptRejected."""
         if not self.knows(asked):
             return asked.model()
         key = id(asked.schema)
@@ -46,7 +46,7 @@ class KnownSchemas:
         return self._models[key]
 
     def strict_form_of(self, asked: AskedSchema) -> Schema | None:
-        """Return a schema as the strict mode wants it, or None if it cannot be put so."""
+        """Return the strict form of a schema, or None if it has none."""
         if not self.knows(asked):
             return asked.strict_form()
         key = id(asked.schema)
@@ -59,5 +59,5 @@ def _asked_in(defaults: Mapping[str, Any], endpoint: str) -> list[AskedSchema]:
     try:
         return asked_schemas(defaults, endpoint)
     except PromptRejected:
-        # Each prompt that does not bring a better one is rejected for it.
+        # Each prompt that does not override the invalid schema is rejected later.
         return []

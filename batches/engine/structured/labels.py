@@ -1,6 +1,6 @@
-"""What the words around a JSON value say of it: an example, an answer, a mistake.
+"""Classify a JSON value by the words around it: an example, an answer, a mistake.
 
-Each look is at a few lines, or linear in the text.
+Each check reads a few lines, or is linear in the text.
 """
 
 import re
@@ -9,14 +9,14 @@ from enum import IntEnum
 
 
 class Label(IntEnum):
-    """What the words before a value say of it."""
+    """The meaning of the words before a value."""
 
     NONE = 0
     # An example, a draft, the schema, an input.
     EXAMPLE = 1
-    # Denied or doubted, as far as one can tell.
+    # Apparently denied or doubted.
     REMARK = 2
-    # A second thought about what stands before.
+    # A correction of the text before it.
     REVISION = 3
     FINAL = 4
 
@@ -27,7 +27,7 @@ class Label(IntEnum):
 
 _THING = r"(?:json|answers?|outputs?|responses?|results?|replies|reply|values?|objects?)"
 _EXAMPLE_WORDS = (
-    # They hold for the rest of the sentence.
+    # These words apply to the rest of the sentence.
     r"(?:\bfor (?:example|instance|comparison)\b|\be\.g\b"
     r"|\b(?:another|other|different|opposite|alternative) "
     r"(?:documents?|texts?|inputs?|cases?|prompts?|questions?|scenarios?)\b)"
@@ -103,7 +103,7 @@ _REFUSAL = re.compile(
 
 
 def label_of(before: str) -> Label:
-    """Return what the line before a value calls it; of several words the last one decides."""
+    """Return the label in the line before a value; of several words the last one decides."""
     line = _FENCE_BEFORE.sub("", before).strip().rpartition("\n")[2]
     sentence = _SENTENCE_END.split(line)[-1]
     if not _HYPOTHETICAL.search(sentence):
@@ -112,7 +112,7 @@ def label_of(before: str) -> Label:
     label = said[-1] if said else Label.NONE
     if label is Label.REMARK and Label.EXAMPLE in said:
         return Label.EXAMPLE
-    # What is only supposed is an example where the model says that it cannot answer.
+    # A hypothetical value is an example if the model says that it cannot answer.
     supposed = label is Label.REMARK or _CONDITIONAL.search(sentence)
     return Label.EXAMPLE if supposed and _REFUSAL.search(before) else label
 
@@ -152,7 +152,7 @@ _TAKEN_BACK = re.compile(
 
 
 def is_taken_back(behind: str) -> bool:
-    """Return True if the words behind a value revoke it."""
+    """Return True if the words after a value revoke it."""
     return _TAKEN_BACK.search(behind) is not None
 
 
@@ -171,7 +171,7 @@ MAX_LINE_CHARS = 200
 
 
 def announces_more(behind: str) -> bool:
-    """Return True if the words behind a value end by announcing another one."""
+    """Return True if the words after a value end by announcing another value."""
     text = _FENCE_BEFORE.sub("", behind[-MAX_LINE_CHARS:]).strip(" \t\r\n*_`#>-")
     tag = behind.rstrip()[-60:]
     if re.search(rf"{_FINAL_TAG}\Z", tag, re.IGNORECASE):
@@ -180,13 +180,13 @@ def announces_more(behind: str) -> bool:
     return bool(_ANNOUNCEMENT.search(line)) and not _EXPLAINS.search(line)
 
 
-# Where a model without marks of turns goes on with a user's next words.
+# A place at which a model without turn tokens invents the user's next message.
 _TURN = re.compile(
     r"^[ \t]*(?:#{1,4}[ \t]*(?:Instructions?|Human|User|Question|Prompt)\b|(?:\*\*)?"
     r"(?:Human|HUMAN|User|USER)(?:\*\*)?[ \t]*:|\[?(?:INST|USER|HUMAN)\]|(?:user|human)[ \t]*$"
     r"|(?P<unsure>(?:\*\*|#{1,4}[ \t]*)?(?:Q|Question|Instructions?|Input|Prompt|Text|Document)"
     r"(?:[ \t]\d{1,3})?(?:\*\*)?[ \t]*:|(?:\*\*)?Assistant(?:\*\*)?[ \t]*:|assistant[ \t]*$))"
-    # Where the server has dropped the marks.
+    # The same if the server has removed the turn tokens.
     r"|(?<=[}\]])(?P<bare>assistant|user)[ \t]*$",
     re.MULTILINE,
 )
@@ -194,13 +194,13 @@ _TURN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A line in which a user seems to speak; `sure`: it is nothing else."""
+    """A line in which a user seems to speak; `sure`: it cannot be anything else."""
 
     start: int
     sure: bool
 
 
 def next_turn(text: str, start: int, end: int) -> Turn | None:
-    """Return the next line in which a user speaks, None without one."""
+    """Return the next line in which a user speaks; None if there is none."""
     match = _TURN.search(text, start, end)
     return Turn(match.start(), sure=not (match["unsure"] or match["bare"])) if match else None

@@ -1,9 +1,9 @@
-"""How an answer comes to fit its schema: rungs to climb, the cheapest first.
+"""The ladder: steps (rungs) that make an answer fit its schema, the cheapest first.
 
-    as it came -> without what stands around it -> mended -> asked again -> a typed failure
+    parse as received -> extract from text -> repair -> ask the model again -> fail with a kind
 
-The first rung that finds JSON decides: what is JSON and does not fit is never mended into
-something else that does.
+The first rung that finds JSON decides: valid JSON that does not fit the schema is never repaired
+into other JSON that does.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from batches.engine.structured.classes import unwrapped
 from batches.engine.structured.follow_up import follow_up
 
 MAX_NAMED_VIOLATIONS = 5
-# Faults that another try may mend. A refusal, a cut or filtered answer would only come again.
+# Faults that asking again may fix. A refusal, or a cut or filtered answer, would only be repeated.
 MENDABLE = frozenset({FailureKind.EMPTY, FailureKind.NOT_JSON, FailureKind.SCHEMA_VIOLATION})
 
 Climbed = tuple[Any, Rung | None]
@@ -38,7 +38,7 @@ Climbed = tuple[Any, Rung | None]
 def judge_reply(
     request: PreparedRequest, reply: Reply, options: LadderOptions | None = None
 ) -> Judgement:
-    """What a reply is worth, with the request that asks again where that may help."""
+    """Return the verdict on a reply, with a follow-up request if asking again may help."""
     options = options or LadderOptions()
     try:
         parsed, rung = climb(request, reply, options)
@@ -51,9 +51,9 @@ def judge_reply(
 
 
 def climb(request: PreparedRequest, reply: Reply, options: LadderOptions) -> Climbed:
-    """The value of an answer that fits, and by what rung; None and None where none was asked for.
+    """Return the valid value of an answer and its rung; None and None if no value was requested.
 
-    Raises AnswerRejected with a kind for each way an answer can be of no use.
+    Raise AnswerRejected, with a kind for each way in which an answer can be unusable.
     """
     if reply.fault is not None:
         raise reply.fault
@@ -88,7 +88,7 @@ def _check_finished(reply: Reply) -> None:
 
 
 def _without_a_call(request: PreparedRequest, reply: Reply) -> AnswerRejected:
-    """The fault of an answer that calls no tool though one is demanded."""
+    """Return the fault of an answer that calls no tool although the request demands a call."""
     if _reached_limit(request, reply):
         message = "the answer reached the token limit before it called a tool"
         return AnswerRejected(FailureKind.TRUNCATED, message)
@@ -97,24 +97,24 @@ def _without_a_call(request: PreparedRequest, reply: Reply) -> AnswerRejected:
 
 
 def _reached_limit(request: PreparedRequest, reply: Reply) -> bool:
-    """Return True if the answer has as many tokens as were allowed, whatever its finish reason.
+    """Return True if the answer has as many tokens as were allowed, for any finish reason.
 
-    An estimate of the tokens says nothing of the limit.
+    Estimated tokens are not compared with the limit.
     """
     limit, usage = request.max_output_tokens, reply.usage
     return limit is not None and not usage.is_estimated and usage.output_tokens >= limit
 
 
 def _fitting_calls(request: PreparedRequest, reply: Reply, options: LadderOptions) -> Climbed:
-    """The calls of tools with arguments that fit; the rung is the highest of them.
+    """Return the tool calls with valid arguments, and the highest rung of them.
 
-    None and None where only the choice of the tool was to be judged.
+    Return None and None if only the choice of the tool had to be checked.
     """
     allowed = request.tool_models.keys() if request.tools is None else request.tools.allowed
     parsed, highest = [], Rung.PARSED
     for call in reply.tool_calls:
         if call.name not in allowed:
-            message = f"the request allows no call of a tool {call.name[:100]!r}"
+            message = f"the request does not allow a call of the tool {call.name[:100]!r}"
             raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, message)
         try:
             arguments, rung = _arguments(request, call, options, reply)
@@ -129,7 +129,7 @@ def _fitting_calls(request: PreparedRequest, reply: Reply, options: LadderOption
 def _arguments(
     request: PreparedRequest, call: ToolCall, options: LadderOptions, reply: Reply
 ) -> Climbed:
-    """The arguments of a call: of a tool without a schema as they came, if they are whole."""
+    """Return the arguments of a call; without a schema, unchanged if they are complete."""
     model = request.tool_models.get(call.name)
     if model is not None:
         return _fitting(request, model, call.arguments, options, reply)
@@ -179,7 +179,7 @@ def _fitting_value(request: PreparedRequest, model: type[BaseModel], reading: Re
 
 
 def _meanings(model: type[BaseModel], text: str) -> Iterator[Any]:
-    """What an answer in the strict form may mean, other than what it says: the likeliest first."""
+    """Yield the answer with added nulls removed, in the possible ways, the likeliest first."""
     if "null" not in text:
         return
     for all_doubtful in (False, True):
@@ -197,8 +197,8 @@ def _validated(model: type[BaseModel], text: str, value: Any) -> Any:
     except ValidationError:
         raise
     except Exception as error:
-        # A validator of somebody's class: whatever it trips over, the answer is not what it takes.
-        message = f"the model could not take it: {type(error).__name__}: {error}"
+        # The user's class may have validators that raise any error; the answer does not fit then.
+        message = f"the response model failed: {type(error).__name__}: {error}"
         raise AnswerRejected(FailureKind.SCHEMA_VIOLATION, message) from error
 
 

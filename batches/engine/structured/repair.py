@@ -1,4 +1,4 @@
-"""Broken JSON is mended with json-repair, in a bounded number of steps."""
+"""Repair broken JSON with json-repair, in a bounded number of steps."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from typing import Any, SupportsIndex
 import json_repair
 
 MAX_REPAIRED_CHARS = 64 * 1024
-# What is merely broken takes one to three a character; what is made to take long, the square of
-# its length. So many take about a tenth of a second.
+# Broken JSON takes one to three steps per character; hostile input takes the square of its
+# length. This many steps take about a tenth of a second.
 MAX_STEPS = 200_000
 CHARS_PER_STEP = 64
 
 FIRST_STAND_IN = 0xF0000
 _STAND_IN = re.compile("[\U000f0000-\U000fffff]")
-# One without end is taken to the end, or each quote in it would be tried anew.
+# A string without an end is matched to the end of the text, to try each quote only once.
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}"
@@ -23,7 +23,7 @@ _ESCAPE = re.compile(
 
 
 class TooManySteps(Exception):
-    """A text whose repair does not come to an end in time."""
+    """A text whose repair takes too many steps."""
 
 
 class _Meter:
@@ -37,7 +37,7 @@ class _Meter:
 
 
 class _Metered(str):  # noqa: SLOT000 - it carries its meter
-    """A text that counts how often it is looked at."""
+    """A text that counts the reads of its characters."""
 
     meter: _Meter
 
@@ -60,9 +60,9 @@ class _Metered(str):  # noqa: SLOT000 - it carries its meter
 
 
 class _Escapes:
-    """Keeps the escapes of a text from json-repair, which loses or misreads some of them.
+    """Hides the escapes of a text from json-repair, which loses or misreads some of them.
 
-    Each different one is a character of a private plane meanwhile.
+    Each different escape is replaced by a private-use character during the repair.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class _Escapes:
 
 
 def repaired_json(text: str) -> str | None:
-    """The JSON of the object or array that a text was meant to be; None if that cannot be told."""
+    """Return the JSON of the object or array that a broken text means; None if unclear."""
     if len(text) > MAX_REPAIRED_CHARS:
         return None
     escapes = _Escapes()
@@ -94,7 +94,7 @@ def repaired_json(text: str) -> str | None:
             return None
         return escapes.shown(json.dumps(value, ensure_ascii=False, allow_nan=False))
     except Exception:
-        # Heuristics, given what nobody foresaw, fail in any way.
+        # The heuristics of the library can fail with any error on unusual input.
         return None
 
 

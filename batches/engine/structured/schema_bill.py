@@ -1,4 +1,4 @@
-"""What the schemas of a batch cost before anything is sent, counted while they are read."""
+"""Count the cost of a batch's schemas while they are read, before anything is sent."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -8,25 +8,25 @@ from pydantic_core import to_json
 from batches.engine.errors import PromptRejected
 from batches.engine.structured.asked import AskedSchema
 
-# A schema of fewer bytes costs no more than the rest of its prompt.
+# A schema of up to this size costs no more than the rest of its prompt.
 FREE_BYTES = 4096
-# The schemas of one request: an answer and its tools.
+# Size of all schemas of one request: the answer and the tools.
 MAX_REQUEST_BYTES = 1024 * 1024
-# What is checked while a user waits for the answer to a request: about half a second.
+# Size of the schemas that are checked while a user waits for the response: about half a second.
 CHECKED_BYTES = 256 * 1024
 TOO_MANY_SCHEMAS = "too_many_schemas"
-# What the smallest schema costs, and a pattern at the most, as bytes of a large schema; and by what
-# factor a strict form costs more.
+# Cost of the smallest schema, and the most that a pattern costs, in bytes of a large schema; and
+# the factor of the additional cost of a strict form.
 _LEAST_COST = 1024
 _PATTERN_COST = 8 * 1024
 _STRICT_FACTOR = 6
 
 
 class SchemaBill:
-    """Counts the different large schemas of a batch, of `most_bytes` together.
+    """Counts the different large schemas of a batch, up to `most_bytes` in total.
 
-    `checked_bytes` bounds those that are checked as they are read, where a user waits for that:
-    the others are checked when their prompts are prepared. None is without a bound.
+    `checked_bytes` limits the schemas that are checked while they are read and a user waits; the
+    others are checked when their prompts are prepared. None means no limit.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class SchemaBill:
         self._cost = 0
 
     def count(self, asked: Sequence[AskedSchema]) -> tuple[int, ...]:
-        """Return the sizes of the large schemas of a request that none had before.
+        """Return the sizes of the large schemas that no earlier request had.
 
-        Raises PromptRejected where there is too much of them.
+        Raise PromptRejected if the schemas are too large in total.
         """
         new: dict[bytes, int] = {}
         total = 0
@@ -62,7 +62,7 @@ class SchemaBill:
         return tuple(new.values())
 
     def is_checked(self, asked: Sequence[AskedSchema]) -> bool:
-        """Return True if the schemas of a request are to be checked now."""
+        """Return True if the schemas of a request must be checked now."""
         if self._checked_bytes is None:
             return True
         costs = {sha256(text).digest(): _cost_of(text) for text in map(_written, asked)}
@@ -75,10 +75,10 @@ class SchemaBill:
 
     def _too_many(self, one: AskedSchema) -> PromptRejected:
         return PromptRejected(
-            f"'{one.param}' is one large schema too many: the {len(self._seen)} different ones "
-            f"before this have {self._bytes} bytes together, and with this one there are more than "
-            f"{self._most_bytes} (MAX_SCHEMA_BYTES_PER_BATCH). Let prompts share schemas, since "
-            f"equal ones count once and those of up to {FREE_BYTES} bytes do not count, or split "
+            f"'{one.param}' is one large schema too many: the {len(self._seen)} different schemas "
+            f"before it have {self._bytes} bytes in total, and with it the batch has more than "
+            f"{self._most_bytes} (MAX_SCHEMA_BYTES_PER_BATCH). Let prompts share schemas (equal "
+            f"schemas count once, and schemas of up to {FREE_BYTES} bytes do not count), or split "
             "the batch.",
             param=one.param,
             code=TOO_MANY_SCHEMAS,

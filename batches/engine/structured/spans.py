@@ -1,18 +1,18 @@
-"""Where a JSON value begins and ends in a text, sound or broken. Linear in the length."""
+"""Find the start and the end of a JSON value in a text, valid or broken, in linear time."""
 
 import json
 import re
 from dataclasses import dataclass
 
-# A bracket that begins JSON, or nearly, unlike one in a sentence. At the end of a text, the
-# beginning of such a beginning.
+# A bracket that begins JSON, or nearly JSON, unlike one in a sentence. At the end of a text, it
+# may be an incomplete beginning.
 OPENING = re.compile(
     r"""\{\s*(?:["'“`}]|[A-Za-z_$][\w$-]*\s*(?::|\Z)|/[/*]|\Z)"""
     r"""|\[\s*(?:["'“`{\[\]\d-]|/[/*]|(?:[Tt]rue|[Ff]alse|null|None|NaN|Infinity)\b"""
     r"""|\w{0,8}\Z)"""
 )
 
-# What may follow the quote that closes a string; any other quote stands unescaped inside it.
+# What may follow the closing quote of a string; any other quote is an unescaped part of it.
 _FOLLOW = r"""(?=\s*(?:[,:=}\]]|\Z|//|/\*|\#)|\s+["'“`])"""
 _COMMENT = r"/\*.*?(?:\*/|\Z)|(?<!:)//[^\n]*+|\#[^\n]*+"
 _DOUBLE = rf"""(?P<double>"(?:[^"\\]|\\.|"(?!{_FOLLOW}))*+(?P<ended>"|\\?\Z))"""
@@ -24,7 +24,7 @@ _OTHER = (
 )
 _BRACKET = r"(?P<bracket>[\[\]{}])"
 _TOKEN = re.compile("|".join((_COMMENT, _OTHER, _DOUBLE, _BRACKET)), re.DOTALL)
-# The same with strings as JSON has them: what the other takes for the inside of a string may be
+# The same for strings in valid JSON: a place that _TOKEN treats as the inside of a string may be
 # the end of the value.
 _PLAIN_TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(?P<lead>(?!))|(?P<bracket>[\[\]{}])', re.DOTALL
@@ -33,8 +33,8 @@ _PLAIN_TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A JSON value in a text. `sound`: it is JSON as it stands. `closed`: its end is there;
-    None if that cannot be told."""
+    """A JSON value in a text. `sound`: it is valid JSON. `closed`: its end is in the text; None if
+    that is unclear."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Span:
 
 
 def span_at(text: str, start: int) -> Span:
-    """Return the extent of the value whose bracket is at `start`."""
+    """Return the span of the value whose bracket is at `start`."""
     try:
         _, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
@@ -67,7 +67,7 @@ def _broken_span(text: str, start: int) -> Span:
 
 
 class _Brackets:
-    """The brackets that are open. One that closes an outer bracket closes the inner ones too."""
+    """The open brackets. A bracket that closes an outer one closes the inner ones too."""
 
     _PAIRS = {"}": "{", "]": "["}  # noqa: RUF012 - a constant
 
@@ -76,7 +76,7 @@ class _Brackets:
         self._counts = {"{": 0, "[": 0}
 
     def take(self, bracket: str) -> bool:
-        """Take a bracket; return True if none is open any more."""
+        """Add a bracket; return True if all brackets are closed now."""
         if bracket in self._counts:
             self._open.append(bracket)
             self._counts[bracket] += 1
@@ -88,7 +88,7 @@ class _Brackets:
 
 
 def _end_of_brackets(token: re.Pattern[str], text: str, start: int) -> int | None:
-    """Return the index behind the bracket that closes the one at `start`, None without one."""
+    """Return the index after the bracket that closes the one at `start`; None without it."""
     brackets = _Brackets()
     for match in token.finditer(text, start):
         bracket = match["bracket"] or (match["lead"] if match["lead"] in {"[", "{"} else None)
@@ -98,7 +98,7 @@ def _end_of_brackets(token: re.Pattern[str], text: str, start: int) -> int | Non
 
 
 def first_outside_strings(text: str, span: Span, wanted: re.Pattern[str]) -> int | None:
-    """Return where `wanted` first matches in a broken span, other than in its strings."""
+    """Return the first match of `wanted` in a broken span, outside of its strings."""
     position = span.start
     while (match := wanted.search(text, position, span.end)) is not None:
         string_end = _end_of_string_around(text, span, match.start(), position)
@@ -109,9 +109,9 @@ def first_outside_strings(text: str, span: Span, wanted: re.Pattern[str]) -> int
 
 
 def _end_of_string_around(text: str, span: Span, place: int, since: int) -> int | None:
-    """Return the end of the string that holds a place, None if none does.
+    """Return the end of the string that contains a place; None if no string does.
 
-    In a value that does not end, a string that runs over a line break is taken for prose.
+    In a value without an end, a string that continues over a line break is treated as prose.
     """
     for match in _TOKEN.finditer(text, since, span.end):
         if match.start() > place:

@@ -1,14 +1,15 @@
-"""What of an answer is said aloud: thoughts and other channels are cut off.
+"""Remove thoughts and other channels from the text of an answer.
 
-Models think aloud in the text of an answer, each family between marks of its own, and servers that
-do not know the marks leave them there. Marks inside a JSON string are data. Linear in the length.
+Reasoning models write their thoughts into the answer, each family between its own marks, and
+servers that do not know the marks leave them there. Marks inside a JSON string are data. Linear in
+the length.
 """
 
 import re
 
 from batches.engine.structured.spans import OPENING, first_outside_strings, span_at
 
-# After that many broken values, brackets are no longer taken for the beginning of one.
+# After this many broken values, brackets are no longer treated as the beginning of a value.
 MAX_BROKEN = 100
 
 _NAMES = (
@@ -48,10 +49,10 @@ _CLOSE = "|".join(
 _MARK = re.compile(f"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 
 _ROLE = r"(?:user|human|system|developer|assistant|model|tool|observation|chatbot|ipython)"
-# Where a turn of the dialogue ends or another begins: <|im_end|> of ChatML, <|eot_id|> of Llama,
-# <end_of_turn> of Gemma, <|end|> of Phi, </s> of Mistral, <|END_OF_TURN_TOKEN|> of Cohere,
-# the same with wide bars of DeepSeek, [|endofturn|] of EXAONE, [e~[ of MiniMax. One that a sentence
-# quotes stands behind a back-tick.
+# The end of a turn of the dialogue, or the beginning of another: <|im_end|> of ChatML, <|eot_id|>
+# of Llama, <end_of_turn> of Gemma, <|end|> of Phi, </s> of Mistral, <|END_OF_TURN_TOKEN|> of
+# Cohere, the same with wide bars of DeepSeek, [|endofturn|] of EXAONE, [e~[ of MiniMax. A mark
+# that a sentence quotes follows a back-tick.
 _TURN = (
     r"(?<![^`]`)(?:"
     + "|".join(
@@ -77,7 +78,7 @@ _CHANNEL = re.compile(r"<\|channel\|>\s*(?P<name>\w*)[^<]*(?:<\|constrain\|>[^<]
 _END_OF_MESSAGE = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _NEXT_TURN = re.compile(r"<\|return\|>|<\|start\|>(?:user|system|developer)")
 _SPOKEN_CHANNELS = frozenset({"final", "answer", "response"})
-# The same where the server has dropped the marks: analysisWe need ...assistantfinal{"n": 1}
+# The same if the server has removed the marks: analysisWe need ...assistantfinal{"n": 1}
 _BARE_CHANNELS = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z\"'])")
 _BARE_FINAL = "assistantfinal"
 
@@ -85,15 +86,15 @@ _UNFINISHED_MARK = re.compile(r"(?:<(?:[/|｜][\w:|▁]*|[A-Za-z][\w:]*)?|◁/?\
 
 
 def spoken_part(answer: str) -> str:
-    """Return the answer without thoughts, other channels and what follows the end of its turn.
+    """Return the answer without thoughts, other channels and the text after the end of its turn.
 
-    All of it, if it has none of them.
+    Return the same object if the answer has none of them.
     """
     return _without_thoughts(_final_channel(answer))
 
 
 def ends_in_a_mark(text: str) -> bool:
-    """Return True if a text ends inside a mark, so that it must have been cut."""
+    """Return True if a text ends inside a mark, so that it must have been cut off."""
     return _UNFINISHED_MARK.search(text, max(0, len(text) - 64)) is not None
 
 
@@ -130,25 +131,25 @@ def _without_thoughts(text: str) -> str:
         part = text[start : mark.start()]
         start = mark.end()
         if mark["close"]:
-            # The template of the prompt has opened it: all that came before was thought.
+            # The template of the prompt has opened the thought: all text before this was thought.
             said.clear()
             continue
         said.extend([part] if part.strip() else [])
         if mark["open"]:
             start = _end_of_thought(text, mark.end())
         elif said:
-            # The model has ended its turn: what follows is none of its answer. The line break
-            # tells that a number before it has ended.
+            # The model has ended its turn: the rest is not part of its answer. The line break
+            # shows that a number before it is complete.
             return "\n".join((*said, ""))
     said.append(text[start:])
     return "\n".join(part for part in said if part.strip())
 
 
 def _end_of_thought(text: str, start: int) -> int:
-    """Return the index behind the mark that closes a thought.
+    """Return the index after the mark that closes a thought.
 
-    Thoughts may hold thoughts. If they do not add up, as where one only names a mark, the last
-    mark that closes any is it; without one, the thought goes on to the end.
+    Thoughts may be nested. If the marks do not match, for example because a thought only mentions a
+    mark, use the last closing mark; without any, the thought continues to the end.
     """
     depth, last = 1, len(text)
     for mark in _MARK.finditer(text, start):
@@ -161,7 +162,7 @@ def _end_of_thought(text: str, start: int) -> int:
 
 
 class _Values:
-    """Finds marks in a text, other than those in strings of the JSON values in it."""
+    """Finds marks in a text, outside of the strings of its JSON values."""
 
     def __init__(self, text: str, mark: re.Pattern[str]) -> None:
         self._text = text
@@ -169,14 +170,14 @@ class _Values:
         self._broken = 0
 
     def next_mark(self, position: int) -> re.Match[str] | None:
-        """Return the next mark from a position on that is not inside a value."""
+        """Return the next mark from a position that is not inside a value."""
         mark = self._mark.search(self._text, position)
         while mark is not None:
             opening = self._opening(position, mark.start())
             if opening is None:
                 return mark
             position = self._behind_value(opening)
-            # Looked for once, however many values stand before it.
+            # Search once, regardless of the number of values before the mark.
             if position > mark.start():
                 mark = self._mark.search(self._text, position)
         return None

@@ -1,4 +1,4 @@
-"""JSON from outside: read tolerantly, and written as one line that can be stored."""
+"""Read JSON from outside tolerantly, and write it as one line that can be stored."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-# Characters that may follow a whole value without a meaning of their own.
+# Characters after a complete value that have no meaning.
 _PADDING = " \t\r\n\x00\ufeff"
 
 # An escaped backslash first, so that `\\u0000` (a backslash and a text) is left alone.
@@ -18,30 +18,30 @@ _ESCAPE = re.compile(
 _RISKY_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
-# Where `str.splitlines()` and its like in other languages see the end of a line, beside CR and LF,
-# with what JSON writes for it. In JSON text they stand inside strings alone.
+# Characters beside CR and LF that `str.splitlines()` and similar functions treat as line ends, with
+# their JSON escapes. In JSON text they occur only inside strings.
 _LINE_BREAKS = {char: f"\\u{ord(char):04x}" for char in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"}
 
 
 def one_line(text: str) -> str:
-    """Return JSON text without line feeds as one line to every reader of lines."""
+    """Escape all line ends in JSON text without line feeds, so that it is one line everywhere."""
     for char, escape in _LINE_BREAKS.items():
-        # Much faster than a pattern or a table, where there is none: then the text is not copied.
+        # Much faster than a pattern or a table: a text without the character is not copied.
         text = text.replace(char, escape)
     return text
 
 
 def storable(raw: bytes) -> str:
-    """Return a JSON text as one line that every database and parser takes.
+    """Return a JSON text as one line that every database and parser accepts.
 
-    NUL and lone surrogates become U+FFFD, NaN and infinities null. Raises ValueError or
-    RecursionError for what is no JSON.
+    NUL and lone surrogates become U+FFFD, NaN and infinities become null. Raise ValueError or
+    RecursionError for text that is not JSON.
     """
     text = raw.decode("utf-8")
     if _RISKY_ESCAPE.search(text):
         text = _ESCAPE.sub(lambda m: "\\ufffd" if m["unstorable"] else m[0], text)
     if "\n" in text or "\r" in text or "NaN" in text or "Infinity" in text:
-        # A float too large becomes an infinity only when read, so it is read as null too.
+        # A float that is too large becomes an infinity only when read, so it is read as null too.
         value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text
@@ -58,9 +58,9 @@ def storable_value(value: Any) -> str:
 
 
 class Document:
-    """A JSON object or list that came from outside; with `any_value`, any JSON.
+    """A JSON object or list from outside; with `any_value`, any JSON.
 
-    `text` is its storable line. `notes` say what was odd about the bytes. `is_damaged` is True if
+    `text` is its storable line. `notes` describe oddities of the bytes. `is_damaged` is True if
     some bytes could not be decoded.
     """
 
@@ -77,14 +77,14 @@ class Document:
         self.notes = notes
         self.is_damaged = is_damaged
         if not any_value and not isinstance(self.value, dict | list):
-            raise ValueError("it is neither an object nor a list")
+            raise ValueError("the JSON is neither an object nor a list")
 
 
 def read_document(raw: bytes) -> Document:
-    """Return the JSON in these bytes. Raises ValueError if there is none, or only a part of one.
+    """Return the JSON in these bytes. Raise ValueError if there is none, or it is incomplete.
 
-    A byte order mark, another Unicode encoding, raw control characters in a text, and what follows
-    a whole value cost nothing but a note.
+    A byte order mark, another Unicode encoding, raw control characters in a string, and text after
+    a complete value are accepted; they may add a note.
     """
     try:
         return Document(storable(raw))
@@ -101,15 +101,15 @@ def _read_oddly(raw: bytes) -> Document:
     is_damaged = text != raw.decode(encoding, "ignore")
     text = text.lstrip(_PADDING)
     if text.startswith('"'):
-        # JSON that was made into JSON once more.
+        # The JSON was encoded as JSON twice.
         inner = read_document(json.loads(text).encode())
-        return Document(inner.text, notes=("the JSON came as a text", *inner.notes))
+        return Document(inner.text, notes=("the JSON was encoded as a string", *inner.notes))
     if text[:1] not in ("{", "["):
-        raise ValueError("it is neither an object nor a list")
+        raise ValueError("the JSON is neither an object nor a list")
     value, end = json.JSONDecoder(strict=False).raw_decode(text)
     notes = []
     if text[end:].strip(_PADDING):
-        notes.append("what follows the JSON was left out")
+        notes.append("the text after the JSON was ignored")
     if is_damaged:
-        notes.append("bytes that are no text were replaced")
+        notes.append("bytes that are not valid text were replaced")
     return Document(storable_value(value), notes=tuple(notes), is_damaged=is_damaged)

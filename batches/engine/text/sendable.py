@@ -1,4 +1,4 @@
-"""What a value may not hold to be sent as JSON in UTF-8, with the place of the first fault."""
+"""Find the first part of a value that cannot be sent as JSON in UTF-8."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ NUL = "\0"
 
 
 class Fault(NamedTuple):
-    """The first thing in a value that cannot be sent or stored."""
+    """The first part of a value that cannot be sent or stored."""
 
     place: str
     reason: str
@@ -24,7 +24,7 @@ class Fault(NamedTuple):
 
 
 def fault_of(value: Any, name: str, *, allow_nul: bool = True) -> Fault | None:
-    """Return what cannot be sent of a value that is called by this name, if there is anything."""
+    """Return the first fault of a value, if any; `name` is the name of the value in messages."""
     for path, item in _walk(value):
         reason = _reason(item, allow_nul=allow_nul)
         if reason:
@@ -33,24 +33,24 @@ def fault_of(value: Any, name: str, *, allow_nul: bool = True) -> Fault | None:
 
 
 def unsendable(body: Any, error: Exception) -> PromptRejected:
-    """Return the refusal of a body that could not be written as JSON, with the place if known."""
-    # What is nested too deep, or is no JSON at all, is not searched.
+    """Return the error for a body that cannot be written as JSON, with the place if known."""
+    # A value that is nested too deeply, or is not JSON at all, is not searched.
     known = isinstance(error, ValueError) and fault_of(body, "body")
     message = str(known) if known else f"'body' cannot be sent as JSON: {error}."
     return PromptRejected(message, param="body")
 
 
 def text_fault(text: str, *, allow_nul: bool = True) -> str:
-    """Return why a text cannot be sent, or nothing."""
+    """Return the reason why a text cannot be sent; "" if it can."""
     half = next((char for char in text if "\ud800" <= char <= "\udfff"), "")
     if half:
         code = half.encode("unicode_escape").decode()
         return (
-            f"holds half of a surrogate pair ({code}), which is no character and cannot be sent. "
-            "Remove it, or give the whole character."
+            f"contains half of a surrogate pair ({code}), which is not a character and cannot be "
+            "sent. Remove it, or give the whole character."
         )
     if NUL in text and not allow_nul:
-        return "holds the character NUL (U+0000), which cannot be stored. Remove it."
+        return "contains the character NUL (U+0000), which cannot be stored. Remove it."
     return ""
 
 
@@ -64,7 +64,7 @@ def _reason(item: Any, *, allow_nul: bool) -> str:
 
 
 def _walk(value: Any) -> Iterator[tuple[Path, Any]]:
-    """Yield all values within a value, and the names of its properties; level by level."""
+    """Yield all values inside a value, and the names of its properties, level by level."""
     level: list[tuple[Path, Any]] = [((), value)]
     while level:
         below: list[tuple[Path, Any]] = []

@@ -1,4 +1,4 @@
-"""How much a model reads and writes, where no provider has counted it."""
+"""Estimate the tokens that a model reads and writes, if the provider has not counted them."""
 
 import json
 from collections.abc import Mapping
@@ -9,20 +9,20 @@ from pydantic_core import from_json
 from batches.engine.endpoints import rules_of
 
 CHARS_PER_TOKEN = 4
-# The role of a message and the mark of its end.
+# The role of a message and its end token.
 CHARS_PER_MESSAGE = 4 * CHARS_PER_TOKEN
 
-# Where the texts of a message are; a picture is none.
+# Fields with the texts of a message; a picture is not a text.
 _PARTS = ("content", "text", "tool_calls", "function", "name", "arguments", "output")
 
 
 def tokens_read(content: bytes, endpoint: str) -> int:
-    """Return about how many tokens a model reads of this request; 0 for no request."""
+    """Return the estimated input tokens of a request; 0 for no request."""
     return _tokens(sum(chars_by_field(from_json(content), endpoint).values())) if content else 0
 
 
 def tokens_written(text: str) -> int:
-    """Return about how many tokens this text has."""
+    """Return the estimated tokens of a text."""
     return _tokens(len(text))
 
 
@@ -31,7 +31,7 @@ def _tokens(chars: int) -> int:
 
 
 def chars_by_field(body: Mapping[str, Any], endpoint: str) -> dict[str, int]:
-    """Return how many characters a model reads in each field that it reads."""
+    """Return the number of characters in each field that a model reads."""
     rules = rules_of(endpoint)
     if rules.texts is None:
         return {name: _all_chars(value) for name, value in body.items() if name != "model"}
@@ -42,7 +42,7 @@ def chars_by_field(body: Mapping[str, Any], endpoint: str) -> dict[str, int]:
 
 
 def _chars(value: Any) -> int:
-    """Return the characters of the texts in a value; a number is the id of a token."""
+    """Return the number of characters of the texts in a value; a number is a token id."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, list):
@@ -54,7 +54,7 @@ def _chars(value: Any) -> int:
 
 
 def _all_chars(value: Any) -> int:
-    """Return the characters of all texts in a value; a file that is sent along is none."""
+    """Return the number of characters of all texts in a value, without attached files."""
     if isinstance(value, str):
         return 0 if value.startswith("data:") else len(value)
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Messages about what was given: each names the field, the value and what is allowed.
+"""Messages about invalid input: each names the field, the value and what is allowed.
 
-Official clients print the message alone, so nothing may lean on the `param` beside it.
+Official clients print only the message, so it must be clear without the `param` beside it.
 """
 
 import json
@@ -11,24 +11,24 @@ from typing import Any
 from batches.engine.errors import PromptRejected
 
 MAX_SHOWN_CHARS = 60
-# A name that is longer is no slip of the pen, and costs time to compare.
+# A longer name is not a typing error, and takes long to compare.
 MAX_COMPARED_CHARS = 100
 
 
 def missing(param: str, hint: str = "") -> PromptRejected:
-    """Return the refusal of a body without a parameter, with what to do about it."""
+    """Return the error for a missing parameter, with a hint."""
     return PromptRejected(missing_text(param, hint), param=param, code="missing_required_parameter")
 
 
 def wrong_type(param: str, value: Any, expected: str) -> PromptRejected:
-    """Return the refusal of a value of another type than is expected."""
+    """Return the error for a value of the wrong type."""
     return PromptRejected(type_text(param, value, expected), param=param, code="invalid_type")
 
 
 def wrong_value(
     param: str, value: Any, expected: str, *, code: str = "invalid_value"
 ) -> PromptRejected:
-    """Return the refusal of a value; what is expected is a sentence."""
+    """Return the error for an invalid value; `expected` is a full sentence."""
     return PromptRejected(value_text(param, value, expected), param=param, code=code)
 
 
@@ -45,14 +45,14 @@ def value_text(param: str, value: Any, expected: str) -> str:
 
 
 def supported(values: Iterable[Any]) -> str:
-    """Return the sentence that names the values there may be."""
+    """Return the sentence that lists the supported values."""
     *rest, last = map(shown, values)
     names = f"{', '.join(rest)} and {last}" if rest else last
     return f"Supported values are: {names}."
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message quotes it: on one line, and short."""
+    """Return a value for a message: on one line, and short."""
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, Mapping | list | tuple):
@@ -61,7 +61,7 @@ def shown(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text in quotes, cut where it is long, with what cannot be seen as escapes."""
+    """Return a text in quotes, shortened, with invisible characters as escapes."""
     return f"'{shortened(_visible(text[: MAX_SHOWN_CHARS + 1]))}'"
 
 
@@ -70,7 +70,7 @@ def shortened(text: str) -> str:
 
 
 def described(value: Any) -> str:
-    """Return what kind of value this is, with the value itself where it is short."""
+    """Return the kind of a value, with the value itself if it is short."""
     if value is None:
         return "null"
     if isinstance(value, str):
@@ -84,7 +84,7 @@ def described(value: Any) -> str:
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """Return a place in a body as people write it: requests[3].body.model."""
+    """Return a path in a body in the usual notation: requests[3].body.model."""
     text = ""
     for part in path:
         name = f"[{part}]" if isinstance(part, int) else _visible(part[:MAX_COMPARED_CHARS])
@@ -93,7 +93,7 @@ def dotted(path: Iterable[str | int]) -> str:
 
 
 def did_you_mean(name: str, names: Iterable[Any]) -> str:
-    """Return the question whether another name was meant, or nothing."""
+    """Return a question that suggests a similar name; "" if there is none."""
     known = {text.casefold(): text for text in names if isinstance(text, str)}
     wanted = name.casefold()
     if len(wanted) > MAX_COMPARED_CHARS:
@@ -103,7 +103,7 @@ def did_you_mean(name: str, names: Iterable[Any]) -> str:
 
 
 def named(names: Sequence[str], *, most: int = 20) -> str:
-    """Return names in quotes, the first of many."""
+    """Return names in quotes; of a long list, the first ones and the number of the others."""
     first = ", ".join(map(quoted, names[:most]))
     return f"{first} and {len(names) - most} more" if len(names) > most else first
 
