@@ -1,4 +1,4 @@
-"""The admin: where batches are made, watched and understood. One module for each kind of page.
+"""The admin: create, watch and analyse batches. One module for each kind of page.
 
 Every action calls the same functions as the API.
 """

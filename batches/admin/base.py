@@ -1,4 +1,4 @@
-"""What all pages have in common: unfold's looks, and who may do what."""
+"""Base classes and helpers of all admin pages: unfold's theme and permission checks."""
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,13 +14,13 @@ else:
     from unfold.admin import ModelAdmin as UnfoldAdmin
 
     class ModelAdmin(UnfoldAdmin):
-        """Unfold's, which can name its model in brackets as the type checker wants it."""
+        """Unfold's ModelAdmin, made subscriptable by its model for the type checker."""
 
         def __class_getitem__(cls, _model: object) -> type:
             return cls
 
 
-# Of the largest number that fits into any integer of a database's.
+# A number of this many digits fits into any integer column of a database.
 MAX_DIGITS = 18
 
 M = TypeVar("M", bound=Model)
@@ -29,7 +29,7 @@ __all__ = ["MachineMade", "ModelAdmin", "allowed", "note", "page_context", "smal
 
 
 class MachineMade(ModelAdmin[M]):
-    """Rows that people look at, and at most delete."""
+    """Rows that the app writes; staff may view them and at most delete them."""
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False
@@ -39,7 +39,7 @@ class MachineMade(ModelAdmin[M]):
 
 
 def allowed(admin: ModelAdmin[M], request: HttpRequest, pk: int, *, to: str) -> M:
-    """The row, if the user may do this to it. Raises Http404 and PermissionDenied."""
+    """Return the row if the user has the permission `to`. Raises Http404 and PermissionDenied."""
     related = admin.list_select_related
     rows = admin.get_queryset(request)
     if not isinstance(related, bool):
@@ -53,7 +53,7 @@ def allowed(admin: ModelAdmin[M], request: HttpRequest, pk: int, *, to: str) -> 
 
 
 def note(request: HttpRequest, row: Model, what: str) -> None:
-    """Have the history of a row tell who did what."""
+    """Add an entry to the history of a row: the user and what the user did."""
     LogEntry.objects.create(
         user_id=request.user.pk or 0,
         content_type_id=get_content_type_for_model(row).pk,
@@ -65,20 +65,20 @@ def note(request: HttpRequest, row: Model, what: str) -> None:
 
 
 def small_number(text: str) -> int | None:
-    """The number that an address names, if it can be one of a row."""
+    """Return the number in a URL if it can be the primary key of a row, else None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
 
 
 def page_context(
     admin: ModelAdmin[M], request: HttpRequest, title: str, **more: Any
 ) -> dict[str, Any]:
-    """What a page of our own needs to look like the others."""
+    """Return the template context that a custom page needs to look like the admin's pages."""
     return {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "title": title,
         "media": admin.media,
-        # These pages have a heading of their own.
+        # Custom pages render their own heading.
         "headed": True,
         **more,
     }

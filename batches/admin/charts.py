@@ -1,7 +1,7 @@
-"""Charts of a batch's timing: values in, shapes out. The template draws them as SVG.
+"""Charts of a batch's timing: convert values to shapes. The template draws them as SVG.
 
-Coordinates are per cent of the plot, y downwards; words stand beside the drawing as HTML, so that
-they are as large on a telephone as on a wall.
+Coordinates are per cent of the plot, y downwards. Labels are HTML beside the drawing, so that they
+have the same size on every screen.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,27 +13,27 @@ from batches.formats import count, duration, share
 
 BUCKETS = 120
 BINS = 32
-# What takes longer is drawn in the last bar, which would else be all that one sees.
+# The few slower calls are counted in the last bar; the axis would be too long with them.
 SHOWN_SHARE = 0.995
 ROOM_FOR_A_WORD = 80.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A word at a place of an axis."""
+    """A label at a position of an axis."""
 
     at: float
     label: str
 
     @property
     def is_last(self) -> bool:
-        """Whether there is no room for the word on its right."""
+        """Return True if there is no room for the label on its right."""
         return self.at > ROOM_FOR_A_WORD
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar that stands on the ground."""
+    """A bar that stands on the x axis."""
 
     x: float
     width: float
@@ -46,9 +46,9 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing with its words; `summary` says for those who do not see it what it shows.
+    """A drawing with its labels; `summary` describes it for users who cannot see it.
 
-    At `cuts` time is left out.
+    `cuts` are the positions at which idle time is cut out.
     """
 
     title: str
@@ -65,7 +65,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time that a chart shows, as Unix times."""
+    """The time span of a chart, as Unix times."""
 
     begin: float
     end: float
@@ -75,7 +75,7 @@ class Span:
         return max(self.end - self.begin, 0.001)
 
     def until(self, moment: float) -> "Span":
-        """The part of it before a moment."""
+        """Return the part of the span before a moment."""
         return Span(self.begin, max(self.begin, min(self.end, moment)))
 
     def at(self, moment: float) -> float:
@@ -84,7 +84,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A batch in a chart: its name, its results, and when how much was cut out of its time."""
+    """A batch in a chart: its name, its results, and the idle time that was cut out."""
 
     name: str
     samples: Samples
@@ -94,7 +94,7 @@ class Course:
 
 
 def span_of(samples: Samples) -> Span:
-    """From the first call to the last result."""
+    """Return the span from the first call to the last result."""
     if not samples.results:
         return Span(0.0, 1.0)
     begin = min(one.begun_at for one in samples.results)
@@ -102,7 +102,7 @@ def span_of(samples: Samples) -> Span:
 
 
 def completions(courses: Sequence[Course], *, total: int) -> Chart:
-    """How many prompts were done when; of several batches from the moment that each began."""
+    """Draw the completed prompts over time; several batches each count from their own start."""
     longest = max((course.span.seconds for course in courses), default=1.0)
     curves = [_curve(course, longest, total) for course in courses]
     return Chart(
@@ -118,7 +118,7 @@ def completions(courses: Sequence[Course], *, total: int) -> Chart:
 
 
 def latencies(courses: Sequence[Course]) -> Chart:
-    """How long calls took, with the times that half, 95 and 99 of a hundred stayed below."""
+    """Draw the distribution of latencies with the 50th, 95th and 99th percentile."""
     ordered = [course.samples.latencies for course in courses]
     top = max((percentile(one, SHOWN_SHARE) for one in ordered if one), default=1.0) or 0.001
     shares = [_bin_shares(one, top) for one in ordered]
@@ -139,9 +139,9 @@ def latencies(courses: Sequence[Course]) -> Chart:
 
 
 def in_flight(course: Course, *, window: int, until: float | None = None) -> Chart:
-    """How many calls were waited for at the same time, and how many could have been.
+    """Draw the number of calls in flight over time, below the limit of `window` calls.
 
-    While a batch runs, only `until` some time ago: of later calls many are not done yet.
+    While a batch runs, the chart ends at `until`: many later calls have no result yet.
     """
     span = course.span if until is None else course.span.until(until)
     levels = _levels(course.samples, span)
@@ -151,7 +151,7 @@ def in_flight(course: Course, *, window: int, until: float | None = None) -> Cha
     average = sum(levels) / len(levels)
     return Chart(
         title="Calls in flight",
-        summary=f"{average:.1f} on average, of {count(window)} at most",
+        summary=f"{average:.1f} on average, limit {count(window)}",
         lines=[path],
         areas=[f"{path} L100,100 L0,100 Z"],
         cuts=_cuts(course, span),
@@ -173,7 +173,7 @@ def _words(courses: Sequence[Course], words_of: Callable[[Course], str]) -> str:
 def _done_words(course: Course) -> str:
     done = len(course.samples.results) * course.samples.weight
     words = f"{count(done)} in {duration(course.span.seconds)}"
-    return f"{words}, {duration(course.idle_s)} of standstill left out" if course.idle_s else words
+    return f"{words}, excluding {duration(course.idle_s)} idle" if course.idle_s else words
 
 
 def _cuts(course: Course, span: Span) -> list[float]:
@@ -181,7 +181,7 @@ def _cuts(course: Course, span: Span) -> list[float]:
 
 
 def _curve(course: Course, longest: float, total: int) -> list[tuple[float, float]]:
-    """Points of the curve, no more than can be seen."""
+    """Return the points of the curve, no more than can be seen."""
     results = course.samples.results
     step = max(1, len(results) // BUCKETS)
     points = [(0.0, 100.0)]
@@ -192,7 +192,7 @@ def _curve(course: Course, longest: float, total: int) -> list[tuple[float, floa
 
 
 def _bin_shares(ordered: Sequence[float], top: float) -> list[float]:
-    """Which share of the calls falls into each bar; what lies beyond goes into the last one."""
+    """Return the share of calls in each bar. Calls slower than `top` count in the last bar."""
     bins = [0] * BINS
     for latency in ordered:
         bins[min(BINS - 1, int(BINS * latency / top))] += 1
@@ -219,7 +219,7 @@ def _percentile_marks(ordered: Sequence[float], top: float) -> list[Tick]:
 def _latency_words(course: Course) -> str:
     ordered = course.samples.latencies
     if not ordered:
-        return "no call was answered yet"
+        return "no calls completed yet"
     return ", ".join(
         f"{name} {duration(percentile(ordered, part))}"
         for name, part in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
@@ -227,7 +227,7 @@ def _latency_words(course: Course) -> str:
 
 
 def _levels(samples: Samples, span: Span) -> list[float]:
-    """The calls in flight, on average over each of the buckets of the time."""
+    """Return the average number of calls in flight in each time bucket."""
     width = span.seconds / BUCKETS
     levels = [0.0] * BUCKETS
     for one in samples.results:
@@ -237,7 +237,7 @@ def _levels(samples: Samples, span: Span) -> list[float]:
 
 
 def _overlaps(one: Sample, span: Span, width: float) -> list[tuple[int, float]]:
-    """In which buckets the call of a result was in flight, and for how long in each."""
+    """Return the buckets in which the call of a result was in flight, with its seconds in each."""
     end = one.done_at - span.begin
     begin = max(0.0, end - (one.latency_s or 0.0))
     first, last = int(begin / width), min(BUCKETS - 1, int(end / width))

@@ -1,7 +1,7 @@
-"""What pages of the admin may load and run: only what comes from this server.
+"""Content security policy of the admin: pages may load and run only what this server sends.
 
-What models wrote is shown there. It is escaped; were it not, it still could not run as a script,
-load anything, or send anything away.
+The admin shows text that models wrote. It is escaped; if it were not, it still could not run as a
+script, load anything, or send anything away.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from django.utils.decorators import sync_and_async_middleware
 POLICY = "; ".join(
     (
         "default-src 'none'",
-        # Alpine, with which the admin's theme is made, evaluates its attributes.
+        # Alpine, which the admin's theme uses, evaluates its attributes.
         "script-src 'self' 'unsafe-eval'",
         # Colours and widths are in style attributes.
         "style-src 'self' 'unsafe-inline'",
@@ -34,7 +34,7 @@ AsyncHandler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @sync_and_async_middleware
 def content_policy(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler:
-    """Say so in a header of each page of the admin; these are kept by nobody else either."""
+    """Set the policy on each page of the admin, and forbid browsers and proxies to cache it."""
 
     async def answer_async(request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase = await get_response(request)  # type: ignore[misc]  # async here

@@ -1,4 +1,4 @@
-"""The first page: what runs now, and whether all is well."""
+"""The dashboard: running batches, workers, providers and failures."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from batches.admin.workers import WorkerState, worker_states
 from batches.lifecycle import TERMINAL
 from batches.models import Batch, Provider
 
-# So many are shown one by one; the list of batches has them all.
+# Up to this many batches are shown; the list of batches has them all.
 SHOWN = 8
 SAMPLES = 200
 ENDED_TODAY = 200
@@ -28,7 +28,7 @@ ENDED_TODAY = 200
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A batch at work, in short."""
+    """A row of the table of running batches."""
 
     batch: Batch
     colour: str
@@ -38,7 +38,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """The first page. What is of today is of the batches that were begun since midnight UTC."""
+    """The figures of the dashboard. "Today" covers batches started since midnight UTC."""
 
     running: list[Running]
     running_in_all: int
@@ -46,7 +46,7 @@ class Dashboard:
     batches_today: int
     prompts_today: int
     tokens_today: int
-    # None if nothing of it is known.
+    # None if the price of no batch is known.
     cost_today: Decimal | None
     unpriced_today: int
     failures: list[tuple[str, int]]
@@ -57,12 +57,12 @@ class Dashboard:
 
     @property
     def deserted(self) -> bool:
-        """Whether nobody would work on a batch."""
-        return not any(worker.state in {"at work", "idle"} for worker in self.workers)
+        """Return True if no worker is alive that could process a batch."""
+        return not any(worker.state in {"busy", "idle"} for worker in self.workers)
 
 
 def with_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The context of the first page."""
+    """Add the dashboard to the context of the index page."""
     context |= {"title": "Dashboard", "headed": True}
     if request.user.has_perm("batches.view_batch"):
         context["dashboard"] = dashboard()
@@ -70,7 +70,7 @@ def with_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, A
 
 
 def dashboard() -> Dashboard:
-    """How everything stands, in a bounded number of queries."""
+    """Load the dashboard in a bounded number of queries."""
     alive = Batch.objects.filter(deleted_at=None)
     unended = alive.exclude(status__in=TERMINAL)
     shown = unended.select_related("provider").order_by("-priority", "pk")[:SHOWN]
@@ -114,7 +114,7 @@ def _totals(batches: QuerySet[Batch]) -> dict[str, Any]:
 
 
 def _failures(batches: QuerySet[Batch], running: list[Batch]) -> list[tuple[str, int]]:
-    """By kind: of what ended today and of what is shown as running."""
+    """Count failures by kind: in batches that ended today and in the running ones shown."""
     found: Counter[str] = Counter()
     ended = batches.filter(
         status__in=TERMINAL, created_at__gte=_midnight(), failed__gt=0, report__isnull=False

@@ -1,4 +1,4 @@
-"""Files: inputs that were uploaded, outputs that are written when they are read."""
+"""Admin pages of files: uploaded inputs, and outputs that are generated when they are read."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ class FileAdmin(MachineMade[File]):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Django's, or back to the file that stays for now, with the reason."""
+        """Delete the file; if it is still in use, return to its page and show the reason."""
         try:
             return super().delete_view(request, object_id, extra_context)
         except FileConflict as error:
@@ -67,6 +67,6 @@ class FileAdmin(MachineMade[File]):
         return [path("<int:pk>/download/", view, name="batches_file_download"), *super().get_urls()]
 
     def download(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """The bytes of a file, never shown as a page."""
+        """Send a file as a download, so that the browser never renders its content."""
         file = allowed(self, request, pk, to="view")
         return download(request, bytes_of(file), name=file.filename)

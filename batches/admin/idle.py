@@ -1,4 +1,4 @@
-"""Time in which nobody worked on a batch is cut out of its charts: before a retry, in a pause."""
+"""Cut idle time out of the charts of a batch: no worker ran it, as in a pause or before a retry."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,13 +6,13 @@ from operator import attrgetter
 
 from batches.admin.samples import Sample, Samples
 
-# A shorter time is not worth a cut.
+# Shorter gaps are not cut out.
 SHORTEST_CUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Seconds that are left out before a moment, as Unix time."""
+    """Seconds that are cut out just before a moment, which is a Unix time."""
 
     before: float
     seconds: float
@@ -20,7 +20,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without a call."""
+    """A time span without a call, as Unix times."""
 
     begin: float
     end: float
@@ -31,9 +31,9 @@ class Gap:
 
 
 def idle_cuts(samples: Samples, active_s: float) -> list[Cut]:
-    """What to cut out, in order: the longest times without a call, but none that was active.
+    """Return the cuts in order: the longest gaps between calls, up to the idle time of the batch.
 
-    Waiting for a rate limit is active time, and stays.
+    Waiting for a rate limit is active time, and is not cut out.
     """
     results = samples.results
     if not results or not active_s:
@@ -50,7 +50,7 @@ def idle_cuts(samples: Samples, active_s: float) -> list[Cut]:
 
 
 def without(cuts: Sequence[Cut], samples: Samples) -> Samples:
-    """The samples moved together by what is cut out."""
+    """Return the samples with the cuts removed from their times."""
     if not cuts:
         return samples
     moved = [
@@ -60,7 +60,7 @@ def without(cuts: Sequence[Cut], samples: Samples) -> Samples:
 
 
 def cut_s(cuts: Sequence[Cut], moment: float) -> float:
-    """How much is cut out up to a moment."""
+    """Return the seconds that are cut out up to a moment."""
     return sum(cut.seconds for cut in cuts if cut.before <= moment)
 
 

@@ -1,4 +1,4 @@
-"""JSON drawn line by line, with what is wrong beside the line where it is wrong."""
+"""Indented JSON, line by line, with each validation error beside the line that it concerns."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +19,12 @@ class Line:
 
 
 def marked_lines(value: Any, faults: Mapping[Place, Sequence[str]]) -> list[Line]:
-    """A value as indented JSON; `faults` are by the place of the value that they are about."""
+    """Return a value as lines of indented JSON. `faults` maps places in the value to errors."""
     return list(_lines(value, (), "", "", faults))
 
 
 def faults_of(value: Any, model: type[BaseModel]) -> dict[Place, list[str]]:
-    """What a schema has against a value, by place."""
+    """Return the validation errors of a value by place."""
     try:
         model.model_validate(value)
     except ValidationError as error:

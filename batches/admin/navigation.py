@@ -1,4 +1,4 @@
-"""The links at the side of every page: to what the user may see."""
+"""The sidebar of every page: links to what the user may view."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ PEOPLE = (("auth.user", "Users", "person"), ("auth.group", "Groups", "group"))
 
 
 def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups of links."""
+    """Return the groups of links."""
     dashboard = {"title": "Dashboard", "icon": "monitoring", "link": reverse("admin:index")}
     return [
         {"items": [dashboard, *map(_item, PAGES)]},

@@ -1,6 +1,6 @@
-"""When prompts were done and how long their calls took: of a large batch only a sample.
+"""Completion times and latencies of prompts; a sample of them for a large batch.
 
-Looking at every result takes seconds for a million of them; pages look every two seconds.
+Reading a million results takes seconds, and open pages refresh every two seconds.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ IDS_IN_A_QUERY = 500
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One result; `done_at` is Unix time. Without a call there is no latency."""
+    """One result; `done_at` is a Unix time. `latency_s` is None if the prompt was never sent."""
 
     done_at: float
     latency_s: float | None
@@ -27,7 +27,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Results in the order in which they came; each stands for `weight` of them."""
+    """Results in the order in which they finished; each stands for `weight` results."""
 
     results: list[Sample]
     weight: int
@@ -38,10 +38,10 @@ class Samples:
 
 
 def samples_of(batch: Batch, *, most: int = MOST_SAMPLES) -> Samples:
-    """Evenly spread results of a batch, in a bounded number of queries."""
+    """Load evenly spread results of a batch, in a bounded number of queries."""
     step = max(1, -(-batch.total // most))
     rows = _all(batch) if step == 1 else _some(batch, range(0, batch.total, step))
-    # Never sent is not done.
+    # A prompt that was never sent has no time of completion.
     found = [
         Sample(done_at.timestamp(), latency)
         for done_at, latency, kind in rows
@@ -61,7 +61,7 @@ def _some(batch: Batch, indexes: range) -> Iterator[Row]:
     for start in range(0, len(indexes), IDS_IN_A_QUERY):
         some = Result.objects.filter(
             batch=batch,
-            # Both of them, named because the index begins with it.
+            # Both statuses, named because the database index begins with the status.
             status__in=(Result.SUCCEEDED, Result.FAILED),
             index__in=indexes[start : start + IDS_IN_A_QUERY],
         )

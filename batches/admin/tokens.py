@@ -1,4 +1,4 @@
-"""API tokens: made here, shown once."""
+"""Admin pages of API tokens: a token is created here and shown once."""
 
 from typing import Any, cast
 
@@ -17,16 +17,16 @@ from batches.secrets.tokens import create_token
 
 
 class TokenForm(forms.Form):
-    """Whose token it is, and until when it is good. Only superusers make those of others."""
+    """The owner and expiry of a new token. Only superusers create tokens for other users."""
 
     owner = forms.ModelChoiceField(
         User.objects.filter(is_active=True).order_by("username"), widget=Choice(), empty_label=None
     )
     name = forms.CharField(
-        max_length=100, required=False, widget=Text(), help_text="To tell it from others."
+        max_length=100, required=False, widget=Text(), help_text="A label to recognise it."
     )
     expires_at = forms.DateTimeField(
-        label="Good until",
+        label="Expires",
         required=False,
         widget=Text(type="datetime-local"),
         help_text="UTC. Leave empty for a token that does not expire.",
@@ -35,20 +35,20 @@ class TokenForm(forms.Form):
     def __init__(self, user: User, data: Any = None) -> None:
         super().__init__(data, initial={"owner": user.pk})
         if not user.is_superuser:
-            # With the token of another user, one has what that user may do.
+            # A token carries its owner's permissions: no user may create one for another.
             owner = cast("forms.ModelChoiceField[User]", self.fields["owner"])
             owner.queryset = User.objects.filter(pk=user.pk)
 
     def clean_expires_at(self) -> Any:
         moment = self.cleaned_data["expires_at"]
         if moment and moment <= timezone.now():
-            raise forms.ValidationError("This is in the past.")
+            raise forms.ValidationError("The expiry is in the past. Choose a later time.")
         return moment
 
 
 @admin.register(ApiToken)
 class TokenAdmin(MachineMade[ApiToken]):
-    """Tokens are made and deleted, never changed: of the secret only a digest is stored."""
+    """Tokens are created and deleted, never changed: only a digest of the secret is stored."""
 
     list_display = ("prefix", "name", "owner", "created_at", "expires_at", "last_used_at")
     list_select_related = ("owner",)
@@ -62,7 +62,7 @@ class TokenAdmin(MachineMade[ApiToken]):
     def add_view(
         self, request: HttpRequest, _form_url: str = "", _extra: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A form; then the secret, in the answer itself: nowhere else is it kept."""
+        """Show the form, then the secret in the response itself, since it is not stored."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = TokenForm(cast(User, request.user), request.POST or None)
@@ -71,6 +71,6 @@ class TokenAdmin(MachineMade[ApiToken]):
             data = form.cleaned_data
             secret = create_token(data["owner"], name=data["name"], expires_at=data["expires_at"])
             token = ApiToken.objects.filter(owner=data["owner"]).latest("pk")
-            note(request, token, "Made.")
+            note(request, token, "Created.")
         context = page_context(self, request, "New API token", form=form, secret=secret)
         return render(request, "admin/batches/secret.html", context)

@@ -1,4 +1,4 @@
-"""Users and groups in unfold's looks."""
+"""Admin pages of users and groups in unfold's theme."""
 
 from typing import TYPE_CHECKING
 
@@ -22,25 +22,28 @@ if TYPE_CHECKING:
 else:
 
     class PlainUsers(UserAdmin, ModelAdmin):
-        """Django's page of users."""
+        """Django's admin of users in unfold's theme."""
 
     class PlainGroups(GroupAdmin, ModelAdmin):
-        """Django's page of groups."""
+        """Django's admin of groups in unfold's theme."""
 
 
 @admin.register(User)
 class Users(PlainUsers):
-    """Who may log in, and what they may do here."""
+    """Users who may log in, and their permissions."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     actions = None
-    # Plain lists: those with a filter of their own cannot be used by everybody.
+    # Plain lists: Django's filter widgets are not accessible to every user.
     filter_horizontal = ()
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Not while there are batches of theirs, which would go with them; deactivate them."""
+        """Forbid deleting a user who has batches, since they would be deleted too.
+
+        Staff can deactivate such a user instead.
+        """
         if obj is not None and Batch.objects.filter(owner=obj).exists():
             return False
         return super().has_delete_permission(request, obj)
@@ -48,6 +51,6 @@ class Users(PlainUsers):
 
 @admin.register(Group)
 class Groups(PlainGroups):
-    """What several users may do."""
+    """Permissions that several users share."""
 
     filter_horizontal = ()

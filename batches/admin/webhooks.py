@@ -1,4 +1,4 @@
-"""Webhook endpoints of users, and what became of each delivery."""
+"""Admin pages of webhook endpoints and of their deliveries."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ from batches.webhooks.endpoints import UrlRefused, create_endpoint, delete_endpo
 
 
 class EndpointForm(forms.Form):
-    """Who is told, where, and of what."""
+    """The owner, URL and events of a new webhook endpoint."""
 
     owner = forms.ModelChoiceField(
         User.objects.filter(is_active=True).order_by("username"),
         widget=Choice(),
         empty_label=None,
-        help_text="Told of the ends of this user's batches.",
+        help_text="Receives events for this user's batches.",
     )
     name = forms.CharField(max_length=100, widget=Text())
     url = forms.CharField(
@@ -42,7 +42,7 @@ class EndpointForm(forms.Form):
 
 @admin.register(WebhookEndpoint)
 class EndpointAdmin(MachineMade[WebhookEndpoint]):
-    """Made with a secret that is shown once; to change one, make another."""
+    """An endpoint's secret is shown once; to change an endpoint, staff create another one."""
 
     list_display = ("name", "url", "owner", "events", "created_at")
     list_select_related = ("owner",)
@@ -53,7 +53,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
     change_form_outer_before_template = "admin/batches/endpoint_test.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEndpoint]:
-        """Without the callbacks of single batches, of which there may be thousands."""
+        """Leave out the callback URLs of single batches, of which there may be thousands."""
         return super().get_queryset(request).filter(batch=None)
 
     @admin.display(description="Events")
@@ -74,7 +74,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
     def add_view(
         self, request: HttpRequest, _form_url: str = "", _extra: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A form; then the signing secret, in the answer itself."""
+        """Show the form, then the signing secret in the response itself."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = EndpointForm(request.POST or None, initial={"owner": request.user.pk})
@@ -94,7 +94,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
         except NotPossible as error:
             form.add_error(None, str(error))
             return ""
-        note(request, made.endpoint, "Made.")
+        note(request, made.endpoint, "Created.")
         return made.secret
 
     def change_view(
@@ -118,22 +118,22 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
         ]
 
     def send_test(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send a sample event now, and tell what was answered."""
+        """Send a sample event now, and show the endpoint's response."""
         endpoint = allowed(self, request, pk, to="test")
         answer = send_sample(endpoint, EVENT_TYPES[0])
         note(request, endpoint, "Sent a test event.")
         if answer.accepted:
-            messages.success(request, f"It answered {answer.status_code}.")
+            messages.success(request, f"Delivered: HTTP {answer.status_code}.")
         else:
-            reason = answer.detail or answer.error or f"it answered {answer.status_code}"
-            messages.error(request, f"It was not accepted: {reason}")
+            reason = answer.detail or answer.error or f"HTTP {answer.status_code}"
+            messages.error(request, f"Delivery failed: {reason}")
         page = reverse("admin:batches_webhookendpoint_change", args=[pk])
         return HttpResponseRedirect(page)
 
 
 @admin.register(WebhookDelivery)
 class DeliveryAdmin(MachineMade[WebhookDelivery]):
-    """What was sent to whom, and what came of it."""
+    """Events that were sent or are due, with their endpoint and result."""
 
     list_display = (
         *("event_type", "object_id", "endpoint", "status", "attempts", "status_code", "error"),

@@ -1,4 +1,4 @@
-"""Form fields in unfold's looks."""
+"""Form widgets and fields in unfold's theme."""
 
 import json
 from typing import Any
@@ -22,21 +22,21 @@ def _classes(names: list[str]) -> dict[str, str]:
 
 
 class Text(forms.TextInput):
-    """One line."""
+    """A single-line text input."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__({**_classes(INPUT_CLASSES), **attrs})
 
 
 class Number(forms.NumberInput):
-    """A number."""
+    """A number input."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__({**_classes(INPUT_CLASSES), **attrs})
 
 
 class Secret(forms.PasswordInput):
-    """One line that nobody sees; what was entered before is not sent back."""
+    """A password input that never sends the stored value back to the browser."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__(
@@ -45,24 +45,24 @@ class Secret(forms.PasswordInput):
 
 
 class Lines(forms.Textarea):
-    """Several lines."""
+    """A multi-line text input."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__({**_classes(TEXTAREA_CLASSES), "spellcheck": "false", **attrs})
 
 
 class Choice(forms.Select):
-    """One of a few."""
+    """A select box."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__({**_classes(SELECT_CLASSES), **attrs})
 
 
 class Upload(forms.FileInput):
-    """A file.
+    """A file input.
 
     Unfold's script writes the name of a chosen file into the first text input of the element three
-    levels up; here it finds one that nobody sees, and not another field of the form.
+    levels up. The hidden input here receives it, so that no other field of the form is changed.
     """
 
     def __init__(self, **attrs: Any) -> None:
@@ -76,14 +76,14 @@ class Upload(forms.FileInput):
 
 
 class Toggle(forms.CheckboxInput):
-    """Yes or no."""
+    """A switch: on or off."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__({**_classes(SWITCH_CLASSES), **attrs})
 
 
 class JsonText(forms.JSONField):
-    """JSON that may be left out, and that databases and providers take."""
+    """An optional JSON value that databases can store and providers accept."""
 
     def to_python(self, value: Any) -> Any:
         if self.disabled or not isinstance(value, str) or value in self.empty_values:
@@ -100,7 +100,7 @@ class JsonText(forms.JSONField):
             ) from error
 
     def bound_data(self, data: Any, _initial: Any) -> Any:
-        """What was entered, as it was entered."""
+        """Return the text that the user entered, unchanged."""
         return None if data is None else InvalidJSONInput(data)
 
     def prepare_value(self, value: Any) -> Any:

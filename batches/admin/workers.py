@@ -1,4 +1,4 @@
-"""The workers as the dashboard shows them: at work, idle, or not heard of any more."""
+"""The workers on the dashboard: busy, idle, or silent, without a recent heartbeat."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from batches.workers.heartbeats import HEARTBEAT_S, MISSED
 
 SHOWN = 50
 
-State = Literal["at work", "idle", "silent"]
+State = Literal["busy", "idle", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A process that works on batches. A command that runs one has no heartbeat."""
+    """A process that runs batches. A command that runs a batch has no heartbeat."""
 
     name: str
     state: State
@@ -26,9 +26,9 @@ class WorkerState:
 
 
 def worker_states() -> list[WorkerState]:
-    """Those that were heard of last first, then commands."""
+    """Return the workers, latest heartbeat first, then the commands."""
     slots = Counter(Slot.objects.taken().values_list("runner", flat=True))
-    # On the database's clock, which wrote when they were seen.
+    # By the database's clock, which also wrote `seen_at`.
     now = ExpressionWrapper(Now(), DateTimeField())
     rows = Worker.objects.order_by("-seen_at", "name").annotate(now=now)
     columns = rows.values_list("name", "process", "seen_at", "now")[:SHOWN]
@@ -36,12 +36,12 @@ def worker_states() -> list[WorkerState]:
         _state(name, slots.pop(process, 0), (now - seen_at).total_seconds())
         for name, process, seen_at, now in columns
     ]
-    commands = [WorkerState(name or "unnamed", "at work", n) for name, n in sorted(slots.items())]
+    commands = [WorkerState(name or "unnamed", "busy", n) for name, n in sorted(slots.items())]
     return workers + commands[:SHOWN]
 
 
 def _state(name: str, batches: int, seen_s: float) -> WorkerState:
-    state: State = "at work" if batches else "idle"
+    state: State = "busy" if batches else "idle"
     if seen_s > MISSED * HEARTBEAT_S:
         state = "silent"
     return WorkerState(name, state, batches, max(seen_s, 0.0))

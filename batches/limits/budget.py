@@ -55,9 +55,9 @@ class Budget:
         if self._unpriced:
             return "no price is known for a model of this batch: set its price on the provider"
         if self._max_cost is not None and self._taken.cost >= self._max_cost:
-            return f"max_cost of ${self._max_cost:f} is spent"
+            return f"spending limit of ${self._max_cost.normalize():f} reached"
         if self._max_tokens is not None and self._taken.tokens >= self._max_tokens:
-            return f"max_tokens_total of {self._max_tokens} is spent"
+            return f"token limit of {self._max_tokens} reached"
         return ""
 
     def is_spent(self) -> bool:

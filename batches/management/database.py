@@ -1,4 +1,4 @@
-"""The database that a command needs: there, and up to date."""
+"""Check that the database of a command exists and is up to date."""
 
 from django.conf import settings
 from django.core.management import call_command
@@ -9,9 +9,9 @@ from batches.management.bulk.usage import UsageError
 
 
 def check_database() -> None:
-    """Bring the embedded database up to date; another one is its owner's to migrate.
+    """Migrate the embedded database; any other database must be migrated by its owner.
 
-    Raises UsageError if it cannot be used.
+    Raises UsageError if the database cannot be used.
     """
     try:
         _bring_up_to_date()

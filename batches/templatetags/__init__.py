@@ -1,1 +1,1 @@
-"""What templates of the admin can do."""
+"""Template tags and filters of the admin."""

@@ -1,4 +1,4 @@
-"""The way to a page of the admin: list, row, what of it."""
+"""Breadcrumbs of an admin page: list, row, part of the row."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +12,20 @@ from django.utils.text import capfirst
 
 register = template.Library()
 
-# What a page shows, by the end of its address' name.
+# Titles of the parts of a row, by the last word of the URL name.
 PARTS = {
     "add": "New",
     "history": "History",
     "delete": "Delete",
     "results": "Results",
     "result": "Results",
-    "compare": "Timings compared",
+    "compare": "Compare timings",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Crumb:
-    """A step of the way; the page itself has no link."""
+    """A breadcrumb; the last one, the page itself, has no link."""
 
     title: str
     link: str = ""
@@ -33,7 +33,7 @@ class Crumb:
 
 @register.simple_tag(takes_context=True)
 def crumbs(context: RequestContext) -> list[Crumb]:
-    """The way to the page that is open; empty where it is of no model."""
+    """Return the breadcrumbs of the current page; none if the page belongs to no model."""
     opts = context.get("opts")
     if opts is None:
         return []

@@ -54,19 +54,19 @@ def test_failures_are_grouped_with_examples(root: Client, provider: Provider) ->
     page = shown(root, batch)
     assert "2 prompts" in page
     assert "no room either" in page
-    assert "The provider failed inside." in page
+    assert "Provider server error." in page
 
 
 def test_answers_are_counted_by_rung(root: Client, provider: Provider) -> None:
     batch = ended_batch(provider, ["a", "b", "c"])
-    assert "How answers came to fit" not in shown(root, batch)
+    assert "Schema results" not in shown(root, batch)
     Result.objects.filter(batch=batch).update(rung="parsed")
     Result.objects.filter(batch=batch, index=2).update(rung="asked_again")
     Batch.objects.filter(pk=batch.pk).update(status=BatchStatus.IN_PROGRESS)
     counts = [("parsed", 2), ("extracted", 0), ("repaired", 0), ("asked_again", 1)]
     found = rungs_of(batch).counts
     assert [(one.rung, one.count) for one in found] == counts
-    assert "<strong>asked_again</strong> 1" in shown(root, batch, "live")
+    assert "<strong>re-asked</strong> 1" in shown(root, batch, "live")
     report = make_report(batch, lambda: None).as_dict()
     Batch.objects.filter(pk=batch.pk).update(status=BatchStatus.COMPLETED, report=report)
     batch.refresh_from_db()
@@ -76,10 +76,10 @@ def test_answers_are_counted_by_rung(root: Client, provider: Provider) -> None:
 
 def test_why_a_batch_waits_is_said(root: Client, provider: Provider) -> None:
     batch = batch_of(provider, ["a"])
-    Batch.objects.filter(pk=batch.pk).update(pause_reason="max_cost of $1 is spent")
+    Batch.objects.filter(pk=batch.pk).update(pause_reason="spending limit of $1 reached")
     Provider.objects.update(pause_reason="auth: HTTP 401")
     page = shown(root, batch)
-    assert "max_cost of $1 is spent" in page
+    assert "spending limit of $1 reached" in page
     assert "auth: HTTP 401" in page
     assert "Resume" in page
 
@@ -143,21 +143,21 @@ def test_results_are_filtered_and_paged(root: Client, provider: Provider) -> Non
 @pytest.mark.parametrize(
     ("given", "said", "found"),
     [
-        ({"status": "nonsense"}, "Status: There is no 'nonsense' to filter by.", [0, 1, 2]),
+        ({"status": "nonsense"}, "Status: Unknown value 'nonsense'; choose one", [0, 1, 2]),
         (
             {"status": "failed\0"},
-            r"Status: There is no 'failed\x00' to filter by.",
+            r"Status: Unknown value 'failed\x00'; choose one of the list.",
             [0, 1, 2],
         ),
-        ({"kind": "x"}, "Kind of failure: There is no 'x' to filter by.", [0, 1, 2]),
+        ({"kind": "x"}, "Kind of failure: Unknown value 'x'; choose one of the list.", [0, 1, 2]),
         (
             {"kind": "x", "status": "failed"},
-            "Kind of failure: There is no 'x' to filter by.",
+            "Kind of failure: Unknown value 'x'; choose one of the list.",
             [1],
         ),
         (
             {"kind": "server", "status": "succeeded"},
-            "Kind of failure: What succeeded is of no kind of failure.",
+            "Kind of failure: Successful results have no kind of failure.",
             [],
         ),
     ],
@@ -209,7 +209,7 @@ def test_a_result_leads_to_its_like(root: Client, provider: Provider) -> None:
     page = root.get(second)
     assert (page.context["previous"], page.context["next"]) == (2, None)
     assert root.get(linked(root, second, "Previous")).context["prompt"].index == 2
-    assert linked(root, second, "Back to those like it") == filtered
+    assert linked(root, second, "Back to similar failures") == filtered
     example = root.get(
         linked(root, reverse("admin:batches_batch_change", args=[batch.pk]), "line-3")
     )
@@ -279,7 +279,7 @@ def test_an_empty_list_says_what_is_empty(root: Client, login: Login) -> None:
     address = reverse("admin:batches_batch_changelist")
     assert "There are no batches yet." in root.get(address).content.decode()
     assert "New batch" in root.get(address).content.decode()
-    assert "Nothing is like this." in root.get(f"{address}?q=none").content.decode()
+    assert "No batches match." in root.get(f"{address}?q=none").content.decode()
     assert "New batch" not in login("view_batch").get(address).content.decode()
 
 

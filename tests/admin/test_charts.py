@@ -83,13 +83,13 @@ def test_calls_in_flight_are_those_that_overlap() -> None:
     levels = points(chart.lines[0])
     assert levels[0] == (0.0, 50.0)
     assert levels[BUCKETS - 1][1] == 25.0
-    assert chart.summary == "2.5 on average, of 4 at most"
+    assert chart.summary == "2.5 on average, limit 4"
 
 
 def test_nothing_done_yet_draws_nothing_wrong() -> None:
     empty = course()
     assert completions([empty], total=0).lines
-    assert latencies([empty]).summary == "no call was answered yet"
+    assert latencies([empty]).summary == "no calls completed yet"
     assert in_flight(empty, window=1).summary.startswith("0.0 on average")
 
 

@@ -59,6 +59,6 @@ def test_the_dashboard_says_what_is_unknown(
 
 def test_the_page_of_a_batch_says_that_no_price_is_known(root: Client, provider: Provider) -> None:
     address = reverse("admin:batches_batch_change", args=[used(provider).pk])
-    assert "no price known" in root.get(address).content.decode()
+    assert "price unknown" in root.get(address).content.decode()
     Provider.objects.update(prices=PRICES)
-    assert "no price known" not in root.get(address).content.decode()
+    assert "price unknown" not in root.get(address).content.decode()

@@ -17,16 +17,16 @@ def page(client: Client) -> str:
 
 
 def test_it_is_said_that_no_worker_runs(root: Client, provider: Provider) -> None:
-    assert "No worker runs. Start one." in page(root)
+    assert "No workers are running. Start a worker." in page(root)
     batch_of(provider, ["a"])
-    assert "No worker runs, and 1 batch waits. Start one." in page(root)
+    assert "No workers are running, and 1 batch is waiting. Start a worker." in page(root)
     Worker.objects.create(name="celery@here", process="here:1")
-    assert "No worker runs" not in page(root)
+    assert "No workers are running" not in page(root)
     assert "idle</span> celery@here" in page(root)
     Worker.objects.update(seen_at=timezone.now() - timedelta(hours=2))
     assert "silent</span> celery@here" in page(root)
     assert "last heartbeat 2 h ago" in page(root)
-    assert "No worker runs" in page(root)
+    assert "No workers are running" in page(root)
 
 
 def test_the_use_of_limits_that_were_told_is_shown(provider: Provider) -> None:
@@ -39,15 +39,15 @@ def test_the_use_of_limits_that_were_told_is_shown(provider: Provider) -> None:
     batch.input_tokens, batch.output_tokens = 1000, 500
     (state,) = provider_states([(batch, Timing(now_per_s=4.0))])
     assert [(round(use.used), use.limit, use.of_what) for use in state.uses] == [
-        (480, 600, "requests a minute"),
-        (36_000, 90_000, "tokens a minute"),
+        (480, 600, "requests per minute"),
+        (36_000, 90_000, "tokens per minute"),
         (4, 20, "calls at once"),
     ]
 
 
 def test_a_provider_that_nobody_uses_uses_nothing(root: Client, provider: Provider) -> None:
     Provider.objects.update(requests_per_minute=600)
-    assert "0 of 600 requests a minute" in page(root)
+    assert "0 of 600 requests per minute" in page(root)
 
 
 def test_more_providers_than_are_shown_are_told_of(root: Client, provider: Provider) -> None:

@@ -44,7 +44,7 @@ def test_hostile_text_is_there_to_be_read(root: Client, pages: list[str]) -> Non
 
 def test_a_violation_of_the_schema_is_pointed_at(root: Client, pages: list[str]) -> None:
     shown = root.get(result_page(2)).content.decode()
-    assert "does not fit the schema in 1 place" in shown
+    assert "The answer has 1 schema error." in shown
     assert "<mark>  &quot;a&quot;" in shown
 
 
@@ -58,7 +58,7 @@ def test_what_is_refused_is_text(root: Client, pages: list[str]) -> None:
 def test_what_is_told_after_a_click_is_text(root: Client, pages: list[str]) -> None:
     fields = {"name": HOSTILE[1:101], "base_url": "https://example.com/v1"}
     added = root.post(reverse("admin:batches_provider_add"), fields, follow=True)
-    assert "is added. Now test" in added.content.decode()
+    assert "created. Test its connection" in added.content.decode()
     assert_is_text(added.content.decode(), "added")
 
 
@@ -69,7 +69,7 @@ def test_models_that_a_provider_tells_of_are_text(root: Client, pages: list[str]
         Provider.objects.filter(pk=provider.pk).update(base_url=simulator.base_url)
         shown = root.post(address).content.decode()
     assert "told &quot;" in shown
-    assert "It does not list" in shown
+    assert "The provider does not list" in shown
     assert_is_text(shown, address)
 
 

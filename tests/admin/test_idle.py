@@ -27,7 +27,7 @@ def test_the_hours_before_a_retry_are_left_out() -> None:
     assert course.idle_s == HOUR - 5
     first = charts_of(batch(active_s=10), found)[0]
     assert first.cuts == [50.0]
-    assert first.summary == "4 in 10 s, 59 min 55 s of standstill left out"
+    assert first.summary == "4 in 10 s, excluding 59 min 55 s idle"
 
 
 def test_waiting_for_a_rate_limit_is_not_cut_out() -> None:

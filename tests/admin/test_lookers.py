@@ -123,7 +123,7 @@ def test_who_may_look_at_batches_moves_none(
     login: Login, provider: Provider, name: str, status: BatchStatus
 ) -> None:
     running, ended = batch_of(provider, ["a"]), ended_batch(provider, ["a"], failed={0: "x"})
-    Batch.objects.filter(pk=running.pk).update(pause_reason="max_cost of $1 is spent")
+    Batch.objects.filter(pk=running.pk).update(pause_reason="spending limit of $1 reached")
     batch = running if status == BatchStatus.IN_PROGRESS else ended
     before = list(Batch.objects.values())
     address = reverse(f"admin:batches_batch_{name}", args=[batch.pk])

@@ -125,7 +125,7 @@ def test_a_second_press_makes_no_second_batch(root: Client, provider: Provider) 
     assert again.headers["Location"] == first.headers["Location"]
     assert Batch.objects.count() == 1
     history = LogEntry.objects.values_list("change_message", flat=True)
-    assert list(history) == ["Made."]
+    assert list(history) == ["Created."]
 
 
 def test_presses_at_once_make_one_batch(
@@ -155,7 +155,7 @@ def test_a_form_that_was_changed_makes_another_batch_when_pressed_again(
     post(root, provider, "start", prompts="one", once="x")
     for changed in ({"prompts": "two"}, {"prompts": "one", "priority": "5"}):
         answer = post(root, provider, "start", once="x", **changed)
-        assert "has started a batch already" in errors(answer)["__all__"][0]
+        assert "already started a batch" in errors(answer)["__all__"][0]
         nonce = answer.context["form"].nonce  # type: ignore[attr-defined]  # of the test client
         assert f'value="{nonce}"' in answer.content.decode()
         post(root, provider, "start", once=nonce, **changed)
@@ -212,7 +212,7 @@ def test_a_kept_file_can_be_done_without(root: Client, provider: Provider) -> No
     post(root, provider, "preview", file=SimpleUploadedFile("a.csv", TABLE))
     stored = File.objects.get().public_id
     both = post(root, provider, "start", stored=stored, prompts="pasted")
-    assert "Do without one of them" in errors(both)["file"][0]
+    assert "Remove one of them" in errors(both)["file"][0]
     post(root, provider, "start", stored=stored, prompts="pasted", drop_stored="on")
     [(_, body)] = prompts_of(Batch.objects.get())
     assert body["messages"][0]["content"] == "pasted"
@@ -259,8 +259,8 @@ def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: P
 @pytest.mark.parametrize(
     ("fields", "field", "message"),
     [
-        ({}, "prompts", "Paste some prompts, or choose a file."),
-        ({"prompts": " \n "}, "prompts", "Paste some prompts"),
+        ({}, "prompts", "Paste prompts or choose a file."),
+        ({"prompts": " \n "}, "prompts", "Paste prompts"),
         (
             {"prompts": "a", "model": ""},
             "prompts",
@@ -278,7 +278,7 @@ def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: P
         ),
         ({"prompts": "a", "schema": "{"}, "schema", "Enter a valid JSON."),
         ({"prompts": "a", "schema": '{"type": "nonsense"}'}, "schema", "not a JSON Schema"),
-        ({"prompts": "a", "parameters": "[1]"}, "parameters", "Give a JSON object."),
+        ({"prompts": "a", "parameters": "[1]"}, "parameters", "Must be a JSON object."),
         (
             {"prompts": "a", "parameters": '{"stream": true}'},
             "parameters",

@@ -101,7 +101,7 @@ def test_who_may_make_batches_and_not_look_is_told_that_one_is_made(
     fields = {**PLAIN, "provider": str(provider.pk), "prompts": "one", "once": "x"}
     shown = maker.post(form, {**fields, "_preview": "1"})
     assert shown.context["preview"].prompts == 1
-    for said in ("is started.", "already; it is started once."):
+    for said in ("Batch started: ", "It was not started again."):
         answer = maker.post(form, {**fields, "_start": "1"}, follow=True)
         assert answer.redirect_chain == [(form, 302)]
         assert answer.status_code == 200
@@ -177,7 +177,7 @@ def test_the_history_tells_what_was_done_and_not_what_was_refused(
     root.post(page(batch, "cancel"))
     assert history_of(root, batch) == []
     root.post(page(batch, "retry"), {"kind": "server"})
-    assert history_of(root, batch) == ["Retrying what failed with server."]
+    assert history_of(root, batch) == ["Retry started for server."]
     assert f'href="{page(batch, "history")}"' in root.get(page(batch)).content.decode()
 
 

@@ -90,7 +90,7 @@ def test_what_is_wrong_is_said(root: Client) -> None:
         ({"prices": '{"m": {"input": 1e999, "output": 1}}'}, "a number is out of range"),
         ({"extra_endpoints": "/v1/rerank\n/v2/other"}, "write it like /v1/rerank"),
         ({"extra_endpoints": "https://evil.example/v1/a"}, "is not the path of an endpoint"),
-        ({"requests_per_minute": "0"}, "To send nothing, pause it."),
+        ({"requests_per_minute": "0"}, "Pause the provider to stop calls."),
     )
     for fields, message in wrong:
         assert message in save(root, **fields)
@@ -112,7 +112,7 @@ def test_learned_limits_are_shown_with_their_time_and_can_be_forgotten(root: Cli
     Provider.objects.update(announced_limits=learned)
     page = reverse("admin:batches_provider_change", args=[Provider.objects.get().pk])
     shown = root.get(page).content.decode()
-    assert "held to 258 requests a minute, learned from 429s" in shown
+    assert "limited to 258 requests per minute, learned from 429s" in shown
     assert "2026-09-21 14:13" in shown
     forget = reverse("admin:batches_provider_forget_limits", args=[Provider.objects.get().pk])
     assert "Learned limits forgotten." in root.post(forget, follow=True).content.decode()
@@ -128,16 +128,16 @@ def test_the_connection_is_tested_with_the_stored_key(root: Client) -> None:
     with SimulatedProvider(knobs) as simulator:
         save(root, base_url=simulator.base_url, api_key=KEY, model_names="one\nthree")
         answer = probe_of(root, Provider.objects.get())
-        assert "It answers." in answer
+        assert "Connected:</strong> 2 models" in answer
         assert "<code>two</code>" in answer
-        assert "It does not list three" in answer
+        assert "The provider does not list three" in answer
         save(root, Provider.objects.get(), base_url=simulator.base_url, api_key=f"{KEY}x")
         refused = probe_of(root, Provider.objects.get())
-    assert "It answers, but lists no models." in refused
+    assert "Connected, but the provider lists no models." in refused
     assert "HTTP 401" in refused
     assert "the first call decides" in refused
     gone = probe_of(root, Provider.objects.get())
-    assert "It does not answer as it should." in gone
+    assert "Connection failed." in gone
     assert KEY not in refused + gone
 
 
@@ -253,7 +253,7 @@ def test_a_wrong_way_to_a_provider_is_told_of(root: Client) -> None:
         ({"client_certificate": CA.pem}, "no private key"),
         ({"client_certificate": CA.issue(passphrase="x")}, "passphrase"),
         ({"proxy": "socks5://u:canary@proxy:1080"}, "http://, not socks5://"),
-        ({"proxy": "http://********@proxy:1"}, "Enter the user and the password"),
+        ({"proxy": "http://********@proxy:1"}, "Enter the user and password"),
     )
     for fields, message in wrong:
         assert message in save(root, **fields)

@@ -46,7 +46,7 @@ def test_a_batch_whose_tokens_are_spent_goes_on_with_a_larger_budget(client: Cli
     run(batch)
     paused = read(client, batch)
     assert paused["status"] == "in_progress"
-    assert paused["pause_reason"] == "budget: max_tokens_total of 30 is spent"
+    assert paused["pause_reason"] == "budget: token limit of 30 reached"
     assert 0 < paused["request_counts"]["completed"] < 20
     assert paused["timing"]["eta_s"] is None
     resumed = post(client, f"batches/{batch['id']}/resume", max_tokens_total=10**6)

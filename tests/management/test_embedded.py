@@ -92,7 +92,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, long_folde
     folder.mkdir(mode=0o700)
     try:
         folder.chmod(0o777)
-        with pytest.raises(message_broker.BrokerFolderNotPrivate, match="nobody else"):
+        with pytest.raises(message_broker.BrokerFolderNotPrivate, match="writable only by you"):
             command_of(long_folder)
         folder.rmdir()
         folder.symlink_to(tmp_path)

@@ -159,7 +159,7 @@ def test_an_endpoint_that_cannot_be_reached_is_waited_for_and_pauses_the_batch(
     assert ended.status == 2
     warned, waits, *_, paused, how = ended.stderr.splitlines()
     assert warned == f"Warning: {address}: Connection refused"
-    assert waits == "The prompts wait for an answer, up to 0 ms (PROVIDER_PATIENCE)."
+    assert waits == "The prompts wait for it, up to 0 ms (PROVIDER_PATIENCE)."
     assert paused.startswith("Paused: network: no answer for ")
     assert paused.endswith(f"{address}: Connection refused")
     assert "--resume batch_" in how

@@ -39,7 +39,7 @@ def test_a_batch_pauses_when_its_tokens_are_spent_and_goes_on_with_more(
     cli.path("prompts.jsonl", prompt_lines(60))
     ended = cli.process_batch("--batch-size", "4", "--max-tokens-total", "300")
     assert ended.status == 2
-    assert "--max-tokens-total of 300 is spent" in ended.stderr
+    assert "token limit of 300 reached" in ended.stderr
     assert "--max-tokens-total" in ended.stderr
     done = successes()
     assert 0 < done < 60
@@ -63,7 +63,7 @@ def test_a_batch_pauses_when_its_dollars_are_spent(
     cli.path("prompts.jsonl", prompt_lines(60))
     ended = cli.process_batch("--batch-size", "4", "--max-cost", "0.5")
     assert ended.status == 2
-    assert "--max-cost of $0.500000 is spent" in ended.stderr
+    assert "spending limit of $0.5 reached" in ended.stderr
     cost = float(Batch.objects.latest("id").cost)
     assert 0.5 <= cost <= 0.5 + 4 * tokens_of_largest_call() / 1000
 

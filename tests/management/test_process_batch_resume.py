@@ -74,7 +74,7 @@ def test_an_address_that_lists_no_models_is_warned_of(cli: Commands) -> None:
     cli.path("prompts.jsonl", prompt_lines(3))
     base_url = cli.to_simulator[1].removesuffix("/v1")
     ended = cli.process_batch("--base-url", base_url, "--model", "simulated-small")
-    assert f"Warning: {base_url}/models answers HTTP 404" in ended.stderr
+    assert f"Warning: {base_url}/models answered HTTP 404" in ended.stderr
     assert "usually end in /v1" in ended.stderr
 
 
@@ -85,7 +85,7 @@ def test_a_key_that_may_not_list_models_runs_a_batch(cli: Commands, status: int)
     with scripted(refused, answer(chat())) as base_url:
         ended = cli.process_batch("--base-url", base_url, "--model", "m")
     assert ended.status == 0
-    assert f"/models answers HTTP {status}: may not list models" in ended.stderr
+    assert f"/models answered HTTP {status}: may not list models" in ended.stderr
     assert "the first call decides" in ended.stderr
     assert Batch.objects.get().succeeded == 20
 
@@ -98,7 +98,7 @@ def test_a_refused_key_pauses_before_a_prompt_fails(
     cli.path("prompts.jsonl", prompt_lines(200))
     ended = cli.process_batch("--api-key-env", "KEY")
     assert ended.status == 2
-    for part in ("/models answers HTTP 401", "variable KEY", "the first call decides", "Paused: a"):
+    for part in ("/models answered HTTP 401", "variable KEY", "first call decides", "Paused: a"):
         assert part in ended.stderr
     assert "canary" not in ended.stderr
     assert not Result.objects.exists()

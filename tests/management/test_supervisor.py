@@ -158,8 +158,8 @@ def test_output_has_the_name_of_its_child_also_the_last_words(start: Start) -> N
 
 def test_what_dies_is_started_again_later_each_time(start: Start) -> None:
     one = start(failing("broker"))
-    one.wait_for("starting again", times=3)
-    said = [line for line in one.process.output.splitlines() if "starting again" in line]
+    one.wait_for("restarting", times=3)
+    said = [line for line in one.process.output.splitlines() if "restarting" in line]
     assert "broker ended with status 3 after" in said[0]
     assert [line.split(" in ")[-1] for line in said[:3]] == ["0.5 s", "1 s", "2 s"]
 

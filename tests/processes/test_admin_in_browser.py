@@ -40,7 +40,7 @@ def test_a_provider_is_added_and_its_connection_tested(
     page.fill("[name=api_key]", "sk-never-shown-again-0123456789")
     page.click("[name=_save]")
     page.click("text=Test connection")
-    expect(page.locator("#probe")).to_contain_text("It answers.")
+    expect(page.locator("#probe")).to_contain_text("Connected:")
     assert "sk-never-shown" not in page.content()
 
 
@@ -90,7 +90,7 @@ def test_a_refresh_leaves_focus_and_scrolling_alone(visitor: Visitor) -> None:
     assert page.evaluate("document.activeElement === window.focused && focused.isConnected")
     assert page.evaluate("document.querySelector('#results .tp-scroll').scrollLeft") == 40
     page.click("text=Cancel batch")
-    page.click("dialog >> text=Go back")
+    page.click("dialog >> text=Keep running")
     expect(page.locator("[data-status=in_progress]")).to_be_visible()
     page.click("text=Cancel batch")
     page.click("dialog >> text=Cancel batch")
@@ -169,7 +169,7 @@ def test_a_question_is_answered_with_the_keyboard(visitor: Visitor) -> None:
         page.keyboard.press("Enter")
         expect(page.get_by_role("dialog", name="Cancel this batch?")).to_be_visible()
         # What is taken for granted costs nothing.
-        assert focused(visitor) == "Go back"
+        assert focused(visitor) == "Keep running"
         page.keyboard.press(leave)
         expect(page.locator("dialog")).to_have_count(0)
         assert focused(visitor) == "Cancel batch"
@@ -180,7 +180,7 @@ def test_a_question_is_answered_with_the_keyboard(visitor: Visitor) -> None:
     page.wait_for_selector("[data-status=cancelled]")
     page.focus("#retry button")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog", name="again? The calls are paid for again")).to_be_visible()
+    expect(page.get_by_role("dialog", name="again? You will be charged again")).to_be_visible()
     page.keyboard.press("Tab")
     assert focused(visitor) == "Retry failed"
     # Beyond the last answer nothing of the page below is reached.

@@ -101,7 +101,7 @@ def endpoint_errors(visitor: Visitor) -> None:
     visitor.open(reverse("admin:batches_webhookendpoint_add"))
     for box in visitor.page.locator("[name=event_types]").all():
         box.uncheck()
-    visitor.page.click("text=Make it")
+    visitor.page.click("button:has-text('Create')")
     visitor.page.wait_for_selector("fieldset .tp-errors")
 
 
@@ -114,7 +114,7 @@ def provider_errors(visitor: Visitor) -> None:
 def make_token(visitor: Visitor) -> None:
     visitor.open(reverse("admin:batches_apitoken_add"))
     visitor.page.fill("[name=name]", LONG)
-    visitor.page.click("text=Make it")
+    visitor.page.click("button:has-text('Create')")
     visitor.page.wait_for_selector(".tp-secret")
 
 
@@ -137,7 +137,7 @@ def a_question(visitor: Visitor) -> None:
 
 def nothing_found(visitor: Visitor) -> None:
     visitor.open(f"{reverse('admin:batches_batch_changelist')}?q=nothing-like-this")
-    visitor.page.wait_for_selector("text=Nothing is like this.")
+    visitor.page.wait_for_selector("text=No batches match.")
 
 
 def login(visitor: Visitor) -> None:
@@ -171,7 +171,7 @@ def test_what_is_paused_passes_axe(visitor: Visitor) -> None:
     try:
         found = faults(visitor)
         visitor.open(batch)
-        visitor.page.wait_for_selector("text=Its provider is paused.")
+        visitor.page.wait_for_selector("text=The provider is paused.")
         found += faults(visitor)
     finally:
         visitor.open(provider)

@@ -14,7 +14,8 @@ from tests.processes.bulk import batch_id, stored
 from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until
 
-ALL_STORED = "All results so far are stored; go on with"
+AT_ONCE = "Stopped immediately. "
+ALL_STORED = "Results so far are saved. To continue"
 
 both_signals = pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name
@@ -52,7 +53,7 @@ def test_while_reading_no_batch_is_made(cli: CommandLine, number: signal.Signals
     process.stdin.write(prompt_lines(1500))
     process.stdin.flush()
     wait_until(lambda: stored(cli, "SELECT 1 FROM batches_prompt LIMIT 1"), "the first page")
-    assert_interrupted(cli.interrupt(process, number), number, "No batch was made.")
+    assert_interrupted(cli.interrupt(process, number), number, "No batch was created.")
     assert stored(cli, "SELECT * FROM batches_batch") == []
     assert stored(cli, "SELECT * FROM batches_prompt") == []
 
@@ -65,7 +66,7 @@ def test_while_a_provider_is_looked_at_no_batch_is_made(
     process = cli.start(*cli.arguments("--base-url", address(silent)))
     connection, _ = silent.accept()
     with connection:
-        assert_interrupted(cli.interrupt(process, number), number, "No batch was made.")
+        assert_interrupted(cli.interrupt(process, number), number, "No batch was created.")
     assert stored(cli, "SELECT * FROM batches_batch") == []
 
 
@@ -115,4 +116,4 @@ def test_the_second_time_it_leaves_at_once_with_a_line(
         if line.startswith("Stopping"):
             break
     ended = cli.interrupt(process, number)
-    assert_interrupted(ended, number, f"Left at once. {ALL_STORED}: --resume {batch_id(cli)}")
+    assert_interrupted(ended, number, f"{AT_ONCE}{ALL_STORED}: --resume {batch_id(cli)}")

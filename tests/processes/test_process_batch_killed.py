@@ -33,7 +33,7 @@ def test_the_same_again_runs_each_prompt_once(
     cli.path("prompts.jsonl", prompt_lines(LINES))
     ended = cli.process_batch()
     assert ended.status == 0, ended.stderr
-    assert "Removed 1 that a killed run had begun to read." in ended.stderr
+    assert "Removed incomplete batches of killed runs: 1." in ended.stderr
     assert simulator.calls.total() == LINES
     assert stored(cli, "SELECT status, total FROM batches_batch") == [("completed", LINES)]
     assert batch_id(cli) != left

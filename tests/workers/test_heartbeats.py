@@ -86,11 +86,11 @@ def test_who_is_at_work_is_told_from_who_is_idle_or_silent(provider: Provider) -
     found = {one.name: one for one in worker_states()}
     assert {name: (one.state, one.batches) for name, one in found.items()} == {
         "idle": ("idle", 0),
-        "busy": ("at work", 2),
+        "busy": ("busy", 2),
         "dead": ("silent", 0),
-        "command:7": ("at work", 1),
+        "command:7": ("busy", 1),
     }
-    assert found["command:7"] == WorkerState("command:7", "at work", 1, seen_s=None)
+    assert found["command:7"] == WorkerState("command:7", "busy", 1, seen_s=None)
     assert (found["dead"].seen_s or 0) >= 300
 
 

@@ -1,4 +1,4 @@
-"""Batches: the list of them, and the addresses of all that can be done with one."""
+"""Admin of batches: the list, and the URLs of all pages and actions of a batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ RUNNING = {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
 
 @admin.register(Batch)
 class BatchAdmin(MachineMade[Batch]):
-    """Batches are made in a form and run by machines; people watch, cancel, retry and delete."""
+    """Staff create batches in a form, watch, cancel, retry and delete them; workers run them."""
 
     list_display = (
         *("id_and_description", "state", "progress", "where", "first_result", "took", "speed"),
@@ -45,7 +45,7 @@ class BatchAdmin(MachineMade[Batch]):
     list_per_page = 50
     list_fullwidth = True
     search_fields = ("public_id",)
-    search_help_text = "The id of a batch, or a custom_id"
+    search_help_text = "Search by batch ID or custom_id"
     date_hierarchy = "created_at"
     ordering = ("-pk",)
     show_full_result_count = False
@@ -57,11 +57,11 @@ class BatchAdmin(MachineMade[Batch]):
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[Batch], search_term: str
     ) -> tuple[QuerySet[Batch], bool]:
-        """By the beginning of the id, or by the whole custom_id of one of the prompts."""
+        """Search by the beginning of the batch ID, or by the whole custom_id of a prompt."""
         term = search_term.strip().replace("\0", "")
         if not term:
             return queryset, False
-        # For each batch a look into the index of its ids, never a search through all prompts.
+        # An index lookup for each batch instead of a scan of all prompts.
         asked = Exists(Prompt.objects.filter(batch=OuterRef("pk"), custom_id=term))
         return queryset.filter(Q(public_id__startswith=term) | asked), False
 
@@ -122,13 +122,13 @@ class BatchAdmin(MachineMade[Batch]):
     def spent(self, batch: Batch) -> str:
         return dollars(cost_of(batch))
 
-    # -- what may be done
+    # -- permissions
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("batches.add_batch")
 
     def has_delete_permission(self, _request: HttpRequest, _obj: Batch | None = None) -> bool:
-        """Not by Django's page, which would list a million rows first; there is a button."""
+        """Forbid Django's delete page, which lists all rows; the batch page has a button."""
         return False
 
     def has_act_permission(self, request: HttpRequest, _obj: Batch | None = None) -> bool:
@@ -144,7 +144,7 @@ class BatchAdmin(MachineMade[Batch]):
     def compare(
         self, request: HttpRequest, queryset: QuerySet[Batch]
     ) -> HttpResponseRedirect | None:
-        """Side by side, on a page of its own."""
+        """Redirect to the page that compares the chosen batches."""
         chosen = [str(pk) for pk in queryset.order_by("pk").values_list("pk", flat=True)]
         if not 2 <= len(chosen) <= batch_views.MOST_COMPARED:
             messages.error(request, f"Choose 2 to {batch_views.MOST_COMPARED} batches.")
@@ -193,7 +193,7 @@ class BatchAdmin(MachineMade[Batch]):
 
 
 def _of(view: View, this: BatchAdmin) -> View:
-    """A view that knows the admin; decorators look at the request first."""
+    """Bind a view to the admin; the request stays first, as decorators of views expect."""
 
     def bound(request: HttpRequest, **arguments: int) -> HttpResponseBase:
         return view(request, this, **arguments)

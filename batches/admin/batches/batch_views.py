@@ -1,4 +1,4 @@
-"""The pages and buttons of a batch. Each button calls the service that the API calls too."""
+"""Pages and buttons of a batch. Each button calls the same function as the API."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ MOST_COMPARED = 4
 
 
 def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
-    """The form in which a batch is made: look at it first, or start it."""
+    """Show the form for a new batch; preview or start the batch that it describes."""
     if not admin.has_add_permission(request):
         raise PermissionDenied
     user = cast(User, request.user)
@@ -52,20 +52,20 @@ def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
 
 
 def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> HttpResponse:
-    """Go to the batch, or back to the form for who may make batches and not look at them."""
+    """Redirect to the batch, or to the form if the user may create batches but not view them."""
     batch = made.batch
     if made.before:
-        messages.info(request, f"This form has started {batch} already; it is started once.")
+        messages.info(request, f"This form already started {batch}. It was not started again.")
     else:
-        note(request, batch, "Made.")
-        messages.success(request, f"{batch} is started.")
+        note(request, batch, "Created.")
+        messages.success(request, f"Batch started: {batch}.")
     if admin.has_view_permission(request, batch):
         return HttpResponseRedirect(_page_of(batch))
     return HttpResponseRedirect(reverse("admin:batches_batch_add"))
 
 
 def _made(form: BatchForm, request: HttpRequest) -> Started | Preview | None:
-    """The batch, or a look at it; None if the form now tells what is wrong."""
+    """Return the started batch or its preview; None if the form now shows errors."""
     try:
         if "_start" in request.POST:
             return start(form, cast(User, request.user))
@@ -85,7 +85,7 @@ def _model_names() -> list[str]:
 
 
 def detail(admin: ModelAdmin[Batch], request: HttpRequest, pk: int) -> HttpResponse:
-    """All about one batch."""
+    """Show the page of a batch."""
     batch = allowed(admin, request, pk, to="view")
     page = batch_page(batch, request)
     defaults = json.dumps(batch.defaults, indent=2, ensure_ascii=False)
@@ -96,46 +96,46 @@ def detail(admin: ModelAdmin[Batch], request: HttpRequest, pk: int) -> HttpRespo
 
 
 def live(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
-    """The part of the page that changes; the page asks for it while the batch runs."""
+    """Render the changing part of the page, which reloads it while the batch runs."""
     batch = allowed(admin, request, pk, to="view")
     page = batch_page(batch, request)
     return render(request, "admin/batches/live.html", {"page": page, "batch": batch})
 
 
 def compare(request: HttpRequest, admin: ModelAdmin[Batch]) -> HttpResponse:
-    """The timings of several batches side by side."""
+    """Show the timings of several batches side by side."""
     given = map(small_number, request.GET.get("ids", "").split(","))
     pks = list(dict.fromkeys(pk for pk in given if pk is not None))
     batches = [allowed(admin, request, pk, to="view") for pk in pks[:MOST_COMPARED]]
-    context = page_context(admin, request, "Timings compared", comparison=comparison_of(batches))
+    context = page_context(admin, request, "Compare timings", comparison=comparison_of(batches))
     return render(request, "admin/batches/compare.html", context)
 
 
 def cancel(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
-    """Send nothing more of a batch."""
+    """Cancel a batch: send no further calls for it."""
     batch = allowed(admin, request, pk, to="act")
-    return _done(request, batch, cancel_batch, "Cancelled: nothing more is sent.")
+    return _done(request, batch, cancel_batch, "Batch cancelled. No further calls are sent.")
 
 
 def retry(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
-    """Run what failed again, all of it or one kind."""
+    """Retry the failed prompts of a batch, all of them or one kind."""
     batch = allowed(admin, request, pk, to="act")
     kinds = [kind for kind in request.POST.getlist("kind") if kind]
     if not set(kinds) <= set(FailureKind):
         raise Http404
-    what = f"Retrying what failed{' with ' + ', '.join(kinds) if kinds else ''}."
+    what = f"Retry started{' for ' + ', '.join(kinds) if kinds else ''}."
     return _done(request, batch, lambda batch: retry_batch(batch, kinds=kinds), what)
 
 
 def resume(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
-    """Let a paused batch go on."""
-    return _done(request, allowed(admin, request, pk, to="act"), resume_batch, "It goes on.")
+    """Resume a paused batch."""
+    return _done(request, allowed(admin, request, pk, to="act"), resume_batch, "Batch resumed.")
 
 
 def remove(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """Delete a batch with its prompts and results."""
     batch = allowed(admin, request, pk, to="remove")
-    answer = _done(request, batch, delete_batch, f"{batch.public_id} is deleted.")
+    answer = _done(request, batch, delete_batch, f"{batch.public_id} deleted.")
     gone = not admin.get_queryset(request).filter(pk=pk).exists()
     return HttpResponseRedirect(reverse("admin:batches_batch_changelist")) if gone else answer
 
@@ -143,7 +143,7 @@ def remove(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpRespo
 def _done(
     request: HttpRequest, batch: Batch, service: Callable[[Batch], object], what: str
 ) -> HttpResponse:
-    """Call a service, say what came of it, and go back to the batch."""
+    """Call a service, show a message about its result, and redirect to the batch."""
     try:
         service(batch)
     except NotPossible as error:

@@ -1,4 +1,4 @@
-"""Several batches side by side."""
+"""Compare the timings of several batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from batches.models import Batch
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One of them."""
+    """A batch of the comparison."""
 
     batch: Batch
     name: str
@@ -21,14 +21,14 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All of them, and their courses in common charts."""
+    """The compared batches, and charts that show them together."""
 
     batches: list[Compared]
     charts: list[Chart]
 
 
 def comparison_of(batches: Sequence[Batch]) -> Comparison:
-    """The timings of batches, each from its own beginning."""
+    """Compare the timings of batches, each counted from its own start."""
     samples = [samples_of(batch) for batch in batches]
     pairs = list(zip(batches, samples, strict=True))
     courses = [course_of(batch, some) for batch, some in pairs if some.results]

@@ -1,6 +1,6 @@
-"""What was asked and what was answered, as a conversation: from stored JSON, which may be anything.
+"""Show stored requests and replies as conversations; the JSON may have any form.
 
-Nothing here is HTML. The templates escape it all; a link that a model wrote is text.
+Nothing here is HTML. The templates escape everything; a link that a model wrote is text.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from batches.engine.endpoints import ReplyForm, rules_of
 
-# Of a file within a request this much is shown, and of an image what is said of it.
+# Characters shown of a file within a request, and of the description of an image.
 MOST_OF_A_FILE = 100
 LONGEST_OF_AN_IMAGE = 2000
 MOST_IMAGES = 100
@@ -18,7 +18,7 @@ MOST_IMAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of what was said: a text, or JSON as indented text."""
+    """A piece of a turn: a text, or JSON as indented text."""
 
     text: str
     is_json: bool = False
@@ -26,14 +26,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one side said."""
+    """A message of one side of the conversation."""
 
     role: str
     parts: list[Part]
 
 
 def asked(body: dict[str, Any], endpoint: str) -> list[Turn]:
-    """The messages of a request."""
+    """Return the messages of a request."""
     rules = rules_of(endpoint)
     given = body.get(rules.asked_in) if rules.asked_in else body
     first = [Turn("instructions", _parts(body["instructions"]))] if "instructions" in body else []
@@ -43,14 +43,14 @@ def asked(body: dict[str, Any], endpoint: str) -> list[Turn]:
 
 
 def parameters(body: dict[str, Any], endpoint: str) -> str:
-    """The fields of a request beside what is asked, as JSON."""
+    """Return the fields of a request other than its prompt, as JSON."""
     asked_in = rules_of(endpoint).asked_in
     shown = {asked_in, "instructions"} if asked_in else body.keys()
     return _json({name: value for name, value in body.items() if name not in shown})
 
 
 def answered(body: str, endpoint: str) -> list[Turn]:
-    """The messages of a reply; of what is none, its JSON."""
+    """Return the messages of a reply, or the whole body if it has no known form."""
     try:
         reply = json.loads(body)
         turns = list(_TURNS[rules_of(endpoint).reply](reply))
@@ -60,14 +60,14 @@ def answered(body: str, endpoint: str) -> list[Turn]:
 
 
 def snippet(turns: list[Turn], *, most: int = 160) -> str:
-    """The last thing that was said, in one line."""
+    """Return the beginning of the last message, in one line."""
     text = " ".join(part.text for part in turns[-1].parts) if turns else ""
     line = " ".join(text[: 4 * most].split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def indented(text: str) -> str:
-    """JSON as people read it; anything else as it is."""
+    """Indent a text that is JSON; return any other text unchanged."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -75,7 +75,7 @@ def indented(text: str) -> str:
 
 
 def _turn(message: dict[str, Any]) -> Turn:
-    """A message of a chat, or an item of a response."""
+    """Convert a message of a chat or an item of a response."""
     content = message.get("content")
     calls = message.get("tool_calls") or []
     parts = _parts(content) if content is not None else []
@@ -101,7 +101,7 @@ def _part(part: dict[str, Any]) -> Part:
 
 
 def _text(value: Any) -> Part:
-    """A text; one that is JSON is indented."""
+    """Convert a value to a part; a text that is JSON is indented."""
     if not isinstance(value, str):
         return Part(_json(value), is_json=True)
     if value.lstrip()[:1] in {"{", "["}:
@@ -115,7 +115,7 @@ def _json(value: Any) -> str:
 
 
 def _without_files(value: Any) -> Any:
-    """Return a value with the beginning and the length of files that are sent along in it."""
+    """Return a value in which embedded files are cut to their beginning and length."""
     if isinstance(value, str) and value.startswith("data:") and len(value) > MOST_OF_A_FILE:
         return f"{value[:MOST_OF_A_FILE]}… ({len(value)} characters)"
     if isinstance(value, list):

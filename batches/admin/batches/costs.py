@@ -1,4 +1,4 @@
-"""What batches have cost, as far as anybody knows: what has no known price did not cost nothing."""
+"""Cost of batches. Unknown prices are reported as unknown, not as zero."""
 
 from decimal import Decimal
 
@@ -12,12 +12,12 @@ MOST_MODELS = 200
 
 
 def cost_of(batch: Batch) -> Decimal | None:
-    """Dollars; None if no price is known."""
+    """Return the cost of a batch in dollars, or None if no price is known."""
     return batch.cost if batch.cost or _is_priced(batch.provider, batch.model) else None
 
 
 def unpriced(batches: QuerySet[Batch]) -> int:
-    """How many of these have used tokens of which nobody knows what they cost."""
+    """Count the batches that used tokens of a model without a known price."""
     used = batches.annotate(tokens=F("input_tokens") + F("output_tokens"))
     models = (
         used.filter(cost=0, tokens__gt=0)

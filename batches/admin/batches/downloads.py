@@ -1,4 +1,4 @@
-"""What is downloaded: of any size, a piece at a time, and never shown as a page."""
+"""Downloads: files of any size, streamed in chunks and never rendered by the browser."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from batches.output.jsonl import result_line, result_rows
 
 
 def download(request: HttpRequest, chunks: Iterator[bytes], *, name: str) -> HttpResponseBase:
-    """An answer that a browser saves under this name."""
+    """Return a response that a browser saves under this name."""
     response = streamed(request, chunks)
     disposition = content_disposition_header(True, name)  # noqa: FBT003 - positional only
     response["Content-Disposition"] = disposition or "attachment"
@@ -22,7 +22,7 @@ def download(request: HttpRequest, chunks: Iterator[bytes], *, name: str) -> Htt
 
 
 def bytes_of(file: File) -> Iterator[bytes]:
-    """The bytes of a file, whether it is stored or written from results."""
+    """Yield the content of a file, stored or generated from results."""
     lines = output_lines(file)
     if lines is not None:
         yield from lines
@@ -32,6 +32,6 @@ def bytes_of(file: File) -> Iterator[bytes]:
 
 
 def jsonl_of(batch: Batch) -> Iterator[bytes]:
-    """A line for each result in the order of the input, those that failed among them."""
+    """Yield a line for each result, failed or not, in the order of the input."""
     for row in result_rows(batch):
         yield f"{result_line(row)}\n".encode()

@@ -1,4 +1,4 @@
-"""What failed and why: by kind, with examples. Of a great many the first ones are looked at."""
+"""Failures of a batch by kind, with examples; of a running batch only the first 10,000 count."""
 
 from dataclasses import dataclass
 
@@ -12,28 +12,28 @@ LOOKED_AT = 10_000
 EXAMPLES = 3
 
 ADVICE = {
-    "rejected": "The prompt could not be made into a request. Retrying does not help.",
-    "auth": "The provider refuses the key. Look at the provider's page.",
-    "quota": "The account at the provider is used up.",
-    "rate": "The provider asked for a slower pace than was possible.",
-    "overload": "The provider had no capacity.",
-    "server": "The provider failed inside.",
-    "network": "The provider could not be reached, or the connection broke.",
-    "timeout": "No whole answer came in time. More seconds for each call may help.",
-    "malformed": "What came was no reply.",
-    "request": "The provider will never take this request as it is.",
-    "config": "Unknown model or address. Look at the provider's page.",
-    "internal": "A defect of ours; the log tells more.",
+    "rejected": "The prompt is not a valid request; retrying will not help. Fix the input.",
+    "auth": "The provider rejected the API key. Check the key on the provider's page.",
+    "quota": "The account at the provider has no quota left. Add credit, then retry.",
+    "rate": "The provider's rate limit was exceeded, also after retries. Retry later.",
+    "overload": "The provider had no capacity. Retry later.",
+    "server": "Provider server error.",
+    "network": "The provider could not be reached, or the connection was lost.",
+    "timeout": "The call timed out. A longer timeout per call may help.",
+    "malformed": "The response could not be read.",
+    "request": "The provider rejected this request; it must be changed.",
+    "config": "Unknown model or address. Check the provider's page.",
+    "internal": "Internal error; see the worker log.",
     "refusal": "The model refused to answer.",
     "truncated": "The answer was cut off. Allow it more tokens.",
-    "filtered": "A content filter stopped the answer.",
+    "filtered": "A content filter blocked the answer.",
     "empty": "The answer was empty.",
-    "not_json": "JSON was asked for, and something else came.",
+    "not_json": "The answer is not JSON, although a schema was requested.",
     "schema_violation": "The answer does not fit its schema.",
     "cancelled": "Never sent: the batch was cancelled.",
-    "expired": "Never sent: the time was over.",
-    "worker_crashed": "Sending it took down its worker, again and again.",
-    "unstorable": "The reply could not be stored as it came; what could be kept of it is here.",
+    "expired": "Never sent: the batch expired.",
+    "worker_crashed": "The worker crashed each time it ran this prompt.",
+    "unstorable": "The reply could not be stored unchanged; the part that could be stored is here.",
 }
 
 
@@ -58,14 +58,14 @@ class FailureGroup:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """All of them, most first; `partial` if there are more than were looked at."""
+    """All groups, largest first; `partial` if only the first failures were counted."""
 
     groups: list[FailureGroup]
     partial: bool = False
 
 
 def failures_of(batch: Batch) -> Failures:
-    """The failures of a batch by kind, in two queries of bounded cost."""
+    """Load the failures of a batch by kind, in two queries of bounded cost."""
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
     first = Result.objects.filter(pk__in=failed.order_by("index").values("pk")[:LOOKED_AT])
     report = stored_report(batch)
@@ -86,7 +86,7 @@ def _counts(failed: QuerySet[Result]) -> dict[str, int]:
 
 
 def _examples(failed: QuerySet[Result]) -> dict[str, list[Example]]:
-    """The first few prompts of each kind."""
+    """Return the first few prompts of each kind."""
     place = Window(RowNumber(), partition_by=F("kind"), order_by=F("index").asc())
     rows = failed.annotate(place=place).filter(place__lte=EXAMPLES).order_by("index")
     found: dict[str, list[Example]] = {}

@@ -1,4 +1,4 @@
-"""The form in which a batch is made."""
+"""The form for a new batch."""
 
 import secrets
 from collections.abc import Callable, Iterable
@@ -22,22 +22,22 @@ from batches.inputs.prompt_files import InputOptions, LineError, format_of
 from batches.models import File, Provider
 from batches.providers.routing import NoProvider, check_allowed, known_endpoints
 
-# More errors than these are not read at once.
+# Further errors are left out: a user fixes a few at a time.
 SHOWN_ERRORS = 20
-# The purpose of files that came with the form and are kept for an hour, as they came.
+# The purpose of files that were uploaded with the form; they are kept unchanged for an hour.
 KEPT = "user_data"
-GONE = "The file is kept for an hour, which is over. Choose it again."
+GONE = "The uploaded file was kept for an hour and has expired. Choose it again."
 NOT_BOTH = "Paste prompts or choose a file, not both."
-NOT_BOTH_KEPT = "There are pasted prompts and a file that is kept. Do without one of them."
-MADE_ANOTHER = "This form has started a batch already. Press again to start another, as it is now."
-NOTHING_GIVEN = "Paste some prompts, or choose a file."
+NOT_BOTH_KEPT = "There are both pasted prompts and an uploaded file. Remove one of them."
+MADE_ANOTHER = "This form already started a batch. Press again to start another with these values."
+NOTHING_GIVEN = "Paste prompts or choose a file."
 
 FORMATS = (
-    ("", "By the file's name, or text"),
-    ("text", "Text: a prompt on each line"),
-    ("jsonl", "JSONL: an object on each line, in the format of the Batch API or shorter"),
-    ("csv", "CSV: a header, and a prompt in each row"),
-    ("tsv", "TSV: the same, with tabs between the columns"),
+    ("", "Detect from the file name, else text"),
+    ("text", "Text: one prompt per line"),
+    ("jsonl", "JSONL: one object per line, in the format of the Batch API or shorter"),
+    ("csv", "CSV: a header, then one prompt per row"),
+    ("tsv", "TSV: like CSV, with tabs between columns"),
 )
 
 
@@ -85,13 +85,13 @@ def above_validator(bound: float) -> Callable[[float], None]:
 
 
 class BatchForm(forms.Form):
-    """Prompts, the model that answers them, the form of its answers, and how they are run."""
+    """The prompts of a batch, its model, its answer schema and its run options."""
 
     prompts = forms.CharField(
         label="Paste prompts",
         required=False,
         strip=False,
-        widget=Lines(rows=8, placeholder="One prompt on each line"),
+        widget=Lines(rows=8, placeholder="One prompt per line"),
     )
     file = forms.FileField(
         label="Or choose a file",
@@ -99,12 +99,12 @@ class BatchForm(forms.Form):
         widget=Upload(accept=".jsonl,.ndjson,.json,.csv,.tsv,.txt,.gz"),
         help_text="JSONL, CSV, TSV or text, in UTF-8 or as Excel writes it; gzip is unpacked.",
     )
-    # A file that came with the form before and is kept, so that it need not be chosen again.
+    # The ID of a file uploaded earlier with this form, so that the user need not choose it again.
     stored = forms.CharField(required=False, widget=forms.HiddenInput())
-    # One form makes one batch, however often its button is pressed.
+    # Identifies this form, so that pressing its button twice creates only one batch.
     once = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput())
     drop_stored = forms.BooleanField(
-        label="Do without this file", required=False, widget=Toggle(), initial=False
+        label="Remove this file", required=False, widget=Toggle(), initial=False
     )
     format = forms.ChoiceField(choices=FORMATS, required=False, widget=Choice())
     column = forms.CharField(
@@ -112,7 +112,7 @@ class BatchForm(forms.Form):
         initial="prompt",
         required=False,
         widget=Text(),
-        help_text="Which holds the prompts. A column custom_id, if there is one, names them.",
+        help_text="The column with the prompts. A custom_id column, if present, is used as the ID.",
     )
 
     provider = forms.ModelChoiceField(
@@ -121,20 +121,20 @@ class BatchForm(forms.Form):
     model = forms.CharField(
         required=False,
         widget=Text(list="models", autocomplete="off"),
-        help_text="May be left empty if every prompt of a JSONL file names its own.",
+        help_text="Leave empty if every prompt of a JSONL file names its own model.",
     )
     endpoint = forms.ChoiceField(choices=endpoint_choices, widget=Choice())
     parameters = JsonText(
         required=False,
         widget=Lines(rows=3, placeholder='{"temperature": 0.2, "max_completion_tokens": 500}'),
-        help_text="A JSON object that lies under the body of every request.",
+        help_text="Default request fields, as JSON; a row's own fields win.",
     )
 
     schema = JsonText(
         label="JSON Schema of the answers",
         required=False,
         widget=Lines(rows=5, placeholder='{"type": "object", "properties": {...}}'),
-        help_text="Answers are asked for in this form, and checked against it.",
+        help_text="The schema is sent with each request, and answers are validated against it.",
     )
     extract_json = switch("extract_json")
     repair_json = switch("repair_json")
@@ -157,12 +157,12 @@ class BatchForm(forms.Form):
         min_value=1,
         max_value=720,
         widget=Number(),
-        help_text="Leave empty for a batch that does not.",
+        help_text="Leave empty for a batch that does not expire.",
     )
     max_cost = number("max_cost", forms.FloatField)
     max_tokens_total = number("max_tokens_total")
     description = forms.CharField(
-        required=False, max_length=512, widget=Text(), help_text="Kept in the metadata."
+        required=False, max_length=512, widget=Text(), help_text="Stored in the metadata."
     )
 
     SECTIONS = (
@@ -180,7 +180,7 @@ class BatchForm(forms.Form):
             ),
         ),
     )
-    # Of which most batches need nothing but what is filled in.
+    # Collapsed sections: the default values suit most batches.
     FOLDED = ("Answers", "Options")
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
@@ -191,12 +191,12 @@ class BatchForm(forms.Form):
         self.nonce: str = self.data.get("once") or secrets.token_urlsafe()
 
     def refuse_repetition(self) -> None:
-        """Say that this form has made a batch of something else; the next press makes another."""
+        """Report that this form already created a batch; let the next press create another."""
         self.nonce = secrets.token_urlsafe()
         self.add_error(None, MADE_ANOTHER)
 
     def sections(self) -> list[dict[str, Any]]:
-        """The fields as they are grouped on the page; a group with an error is open."""
+        """Return the fields grouped by section; a section with an error is open."""
         return [
             {
                 "title": title,
@@ -210,14 +210,14 @@ class BatchForm(forms.Form):
     def clean_parameters(self) -> dict[str, Any]:
         given = self.cleaned_data["parameters"] or {}
         if not isinstance(given, dict):
-            raise forms.ValidationError("Give a JSON object.")
+            raise forms.ValidationError("Must be a JSON object.")
         return given
 
     def clean_file(self) -> "UploadedFile[bytes] | None":
         file: UploadedFile[bytes] | None = self.cleaned_data["file"]
         if file is not None and (file.size or 0) > settings.MAX_FILE_BYTES:
             raise forms.ValidationError(
-                f"The file has more than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)."
+                f"The file is larger than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)."
             )
         self.upload = file
         return file
@@ -243,7 +243,7 @@ class BatchForm(forms.Form):
             self.add_error("file", GONE)
 
     def _check_source(self) -> None:
-        """Either prompts were pasted, or there is a file."""
+        """Require either pasted prompts or a file, not both."""
         file = self.upload or self.kept
         if self.pasted and file:
             self.add_error("file", NOT_BOTH_KEPT if self.kept else NOT_BOTH)
@@ -260,7 +260,7 @@ class BatchForm(forms.Form):
 
     @property
     def pasted(self) -> str:
-        """The prompts that were pasted."""
+        """Return the pasted prompts, or an empty string if they are blank."""
         text: str = self.cleaned_data.get("prompts", "")
         return text if text.strip() else ""
 
@@ -272,7 +272,7 @@ class BatchForm(forms.Form):
             return
         endpoint = self.cleaned_data["endpoint"]
         try:
-            # Under a prompt that nothing is wrong with, what is wrong is theirs.
+            # Check with a valid prompt, so that any error comes from the defaults.
             asked = prompt_body("any", endpoint) if rules_of(endpoint).asked_in else {}
             check_body({"model": "any", **asked, **defaults}, endpoint)
             check_schemas(defaults, endpoint)
@@ -286,7 +286,7 @@ class BatchForm(forms.Form):
             self.add_error("max_cost", str(error))
 
     def defaults(self) -> dict[str, Any]:
-        """What lies under the body of every request. Raises PromptRejected for a bad schema."""
+        """Return the default fields of every request. Raises PromptRejected for a bad schema."""
         data = self.cleaned_data
         body = {**data["parameters"], **({"model": data["model"]} if data["model"] else {})}
         if data["schema"] is None:
@@ -294,7 +294,7 @@ class BatchForm(forms.Form):
         return with_response_schema(body, endpoint=data["endpoint"], schema=data["schema"])
 
     def options(self) -> BatchOptions:
-        """How the batch is run."""
+        """Return the options of the batch."""
         data = self.cleaned_data
         hours, description = data["completion_hours"], data["description"]
         return BatchOptions(
@@ -306,7 +306,7 @@ class BatchForm(forms.Form):
         )
 
     def reading(self) -> InputOptions:
-        """How the prompts are read that were pasted or uploaded."""
+        """Return the options for reading the pasted or uploaded prompts."""
         data = self.cleaned_data
         return InputOptions(
             endpoint=data["endpoint"],
@@ -317,19 +317,19 @@ class BatchForm(forms.Form):
             models=frozenset(data["provider"].model_names),
             strict_schemas=data["strict_schemas"],
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
-            # A browser waits; a worker checks all of it.
+            # The browser is waiting, so check only the first schemas; a worker checks all of them.
             checked_schema_bytes=CHECKED_BYTES,
         )
 
     @property
     def filename(self) -> str:
-        """The name of the file that holds the prompts; empty if they were pasted."""
+        """Return the name of the file with the prompts; empty if they were pasted."""
         if self.upload:
             return self.upload.name or ""
         return self.kept.filename if self.kept else ""
 
     def refuse_lines(self, errors: Iterable[LineError]) -> None:
-        """Show what is wrong with which line, at the field that it came from."""
+        """Add the errors of input lines to the field that the lines came from."""
         found = list(errors)
         shown = [str(error) for error in found[:SHOWN_ERRORS]]
         if len(found) > SHOWN_ERRORS:

@@ -1,4 +1,4 @@
-"""The charts of a batch, as far as it has come."""
+"""The charts of a batch, running or ended."""
 
 from batches.admin.charts import Chart, Course, completions, in_flight, latencies, span_of
 from batches.admin.idle import cut_s, idle_cuts, without
@@ -12,7 +12,7 @@ SHOWN_NAME_CHARS = 40
 
 
 def charts_of(batch: Batch, samples: Samples) -> list[Chart]:
-    """What the page of a batch draws; nothing before there are results."""
+    """Return the charts on the page of a batch; none before there are results."""
     if not samples.results:
         return []
     course = course_of(batch, samples)
@@ -25,7 +25,7 @@ def charts_of(batch: Batch, samples: Samples) -> list[Chart]:
 
 
 def course_of(batch: Batch, samples: Samples) -> Course:
-    """A batch as charts take it, without the time in which nobody worked on it."""
+    """Return a batch for the charts, without its idle time."""
     cuts = idle_cuts(samples, batch.active_s)
     moved = without(cuts, samples)
     return Course(
@@ -38,13 +38,15 @@ def course_of(batch: Batch, samples: Samples) -> Course:
 
 
 def short_name(batch: Batch) -> str:
-    """The description of a batch, or the beginning of its id."""
+    """Return the description of a batch, or the beginning of its ID."""
     about = str(batch.metadata.get("description", ""))
     return about[:SHOWN_NAME_CHARS] or f"{batch.public_id[:SHOWN_ID_CHARS]}…"
 
 
 def _known_until(course: Course) -> float:
-    """Until when calls in flight are known of a batch that runs: nearly all that began before
-    have ended."""
+    """Return the time until which the calls in flight of a running batch are known.
+
+    Nearly all calls that began before it have ended.
+    """
     slow_s = percentile(course.samples.latencies, 0.95) if course.samples.latencies else 0.0
     return course.span.end - slow_s

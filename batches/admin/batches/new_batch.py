@@ -1,4 +1,4 @@
-"""A batch is made: looked at first, if that is wanted, then started."""
+"""Preview and start a new batch from the form."""
 
 import hashlib
 import io
@@ -32,13 +32,13 @@ from batches.intake.demand import Estimate
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File
 
-# Fields that tell nothing of the batch, or do so by the content of the prompts.
+# Fields left out of the digest: the prompts are hashed by content, the rest does not matter.
 NOT_SAID = frozenset({"once", "prompts", "file", "stored", "drop_stored"})
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request as it would be sent, or why it would not."""
+    """A request as it would be sent, or the problem that prevents it."""
 
     custom_id: str
     request: str
@@ -47,7 +47,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a batch would be: how many prompts, the first requests, about how many tokens."""
+    """Preview of a batch: number of prompts, first requests, estimated tokens and cost."""
 
     address: str
     prompts: int
@@ -56,7 +56,7 @@ class Preview:
 
 
 def preview(form: BatchForm) -> Preview:
-    """Look at all prompts and start nothing. Raises NotConverted."""
+    """Check all prompts without starting the batch. Raises NotConverted."""
     with _source(form) as stream, open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path
         found = convert(stream, form.reading(), nowhere)
     data = form.cleaned_data
@@ -70,14 +70,14 @@ def preview(form: BatchForm) -> Preview:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A batch, and whether the same form has started it before."""
+    """A batch; `before` is True if an earlier press of the same form started it."""
 
     batch: Batch
     before: bool
 
 
 def start(form: BatchForm, user: User) -> Started:
-    """Make the batch, unless this form has made it. Raises NotConverted, and KeyReused."""
+    """Create the batch, unless this form already did. Raises NotConverted and KeyReused."""
     identity = _identity_of(form, user)
     if found := earlier(identity):
         return Started(found, before=True)
@@ -105,7 +105,7 @@ def _input_of(form: BatchForm, user: User) -> File:
         owner=user,
         purpose=BATCH,
         filename=_input_name(form.filename),
-        # Until there is a batch of it: even if we are killed on the way, it does not stay.
+        # Expires unless a batch is created from it, also if this process is killed before that.
         expires_after_s=SHORTEST_LIFE_S,
     )
     with _source(form) as stream:
@@ -115,7 +115,7 @@ def _input_of(form: BatchForm, user: User) -> File:
 
 @transaction.atomic
 def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
-    """The batch, and that its input stays."""
+    """Create the batch and keep its input file from expiring."""
     File.objects.filter(pk=file.pk).update(expires_at=None)
     return create_batch_of_file(
         form.cleaned_data["provider"],
@@ -127,9 +127,9 @@ def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
 
 
 def keep_upload(form: BatchForm, user: User) -> None:
-    """Keep a file that came with the form for an hour, since browsers do not send it again.
+    """Store an uploaded file for an hour, since browsers do not send it again.
 
-    It is kept as it came: how it is read may be changed in the form until the batch is started.
+    It is stored unchanged: its format may be changed in the form until the batch is started.
     """
     if form.upload is None:
         return
@@ -144,7 +144,7 @@ def keep_upload(form: BatchForm, user: User) -> None:
 
 @contextmanager
 def _source(form: BatchForm) -> Iterator[BinaryIO]:
-    """The prompts as they were pasted or uploaded, from their beginning."""
+    """Open the pasted or uploaded prompts at their beginning."""
     if form.upload is not None:
         form.upload.seek(0)
         yield cast(BinaryIO, form.upload.file)
@@ -163,7 +163,7 @@ def _shown_name(name: str) -> str:
 
 
 def _input_name(name: str) -> str:
-    """What the input of a batch is called that was made of a file of this name."""
+    """Return the name of the input file of a batch, given the name of the uploaded file."""
     if not name:
         return "pasted.jsonl"
     shown = _shown_name(name)

@@ -1,4 +1,4 @@
-"""What the page of a batch shows; made anew every two seconds while the batch runs."""
+"""Content of the page of a batch; rebuilt every two seconds while the batch runs."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,13 +31,13 @@ COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch is, in per cent of its prompts."""
+    """Progress of a batch, in per cent of its prompts."""
 
     succeeded: float
     failed: float
     done: int
     total: int
-    # What failed and what never ran: a retry sends it.
+    # Prompts that failed or never ran: a retry sends them.
     unanswered: int
 
     @property
@@ -47,7 +47,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What this user may do with the batch as it is now."""
+    """Actions that the user may take on the batch in its current state."""
 
     cancel: bool
     retry: bool
@@ -58,12 +58,12 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class BatchPage:
-    """The page of a batch, but for what never changes."""
+    """The changing parts of the page of a batch."""
 
     batch: Batch
     colour: str
     live: bool
-    # Begun by a command that does not run now; the workers leave it alone.
+    # Started by a command that is not running now; workers do not claim the batch.
     left: bool
     waiting: WaitingNow | None
     progress: Progress
@@ -78,7 +78,7 @@ class BatchPage:
 
 
 def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
-    """The page of a batch for a user, in a bounded number of queries."""
+    """Load the page of a batch for a user, in a bounded number of queries."""
     samples = samples_of(batch)
     left = is_left(batch)
     permitted = allowed_to(batch, request, left=left)
@@ -103,7 +103,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
 
 
 def progress_of(batch: Batch) -> Progress:
-    """How far a batch is, by its counts alone."""
+    """Compute the progress of a batch from the counts in its row."""
     return Progress(
         succeeded=share(batch.succeeded, batch.total),
         failed=share(batch.failed, batch.total),
@@ -114,14 +114,14 @@ def progress_of(batch: Batch) -> Progress:
 
 
 def colour_of(batch: Batch) -> str:
-    """How the status of a batch is coloured."""
+    """Return the colour of the status of a batch."""
     if (batch.pause_reason or batch.provider.pause_reason) and batch.status not in TERMINAL:
         return "warn"
     return COLOURS.get(BatchStatus(batch.status), "busy")
 
 
 def allowed_to(batch: Batch, request: HttpRequest, *, left: bool) -> Allowed:
-    """What a user may do with a batch as it is now."""
+    """Return the actions that a user may take on a batch in its current state."""
     may_change = request.user.has_perm("batches.change_batch")
     running = batch.status in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
     never_ran = batch.total - batch.succeeded - batch.failed

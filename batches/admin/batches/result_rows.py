@@ -1,4 +1,4 @@
-"""Results as rows of a page: what was asked and answered in a line each, cheap for long texts."""
+"""Rows of the table of results, with one-line snippets of prompts and answers."""
 
 import json
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from django.db.models.lookups import GreaterThan
 from batches.admin.batches.conversation import answered, asked, snippet
 from batches.models import Batch, Result
 
-# Of a longer body no snippet is shown: a page of them would be megabytes.
+# Longer bodies get no snippet: a page of long bodies would load megabytes.
 MOST_CHARS = 20_000
 LONG = "(long; open it to read)"
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which results are wanted; empty for all."""
+    """The filter of the table of results; an empty field matches all."""
 
     status: str = ""
     kind: str = ""
@@ -27,7 +27,7 @@ class Filter:
 
     @property
     def statuses(self) -> list[str]:
-        """The statuses that a wanted result may have; what succeeded is of no kind of failure."""
+        """Return the statuses that can match; a successful result has no kind of failure."""
         if self.kind:
             return [Result.FAILED] if self.status != Result.SUCCEEDED else []
         return [self.status] if self.status else [Result.SUCCEEDED, Result.FAILED]
@@ -57,10 +57,10 @@ _COLUMNS = (
 
 
 def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[Row]:
-    """So many results behind an index in the order of the prompts.
+    """Return up to `limit` results after an index, in the order of the prompts.
 
-    Asked for by status, since within a status they are in order already; in one query for both a
-    million would be sorted.
+    Each status is queried on its own, since the database index is ordered within a status; one
+    query for both statuses would sort a million rows.
     """
     found = [
         columns
@@ -76,7 +76,7 @@ def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[Row
 
 
 def indexes_before(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
-    """So many indexes of results before one, the nearest first."""
+    """Return up to `limit` indexes of results before an index, the nearest first."""
     found = [
         before
         for status in wanted.statuses
@@ -89,7 +89,7 @@ def indexes_before(batch: Batch, wanted: Filter, index: int, *, limit: int) -> l
 
 
 def indexes_after(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
-    """So many indexes of results behind one, the nearest first."""
+    """Return up to `limit` indexes of results after an index, the nearest first."""
     found = [
         after
         for status in wanted.statuses
@@ -102,7 +102,7 @@ def indexes_after(batch: Batch, wanted: Filter, index: int, *, limit: int) -> li
 
 
 def _matching(batch: Batch, status: str, wanted: Filter) -> QuerySet[Result]:
-    """The results of a status that a filter lets through."""
+    """Return the results of a status that match the filter."""
     found = Result.objects.filter(batch=batch, status=status)
     if wanted.kind:
         found = found.filter(kind=wanted.kind)

@@ -1,4 +1,4 @@
-"""The results of a batch: page by page, one by one, and as files."""
+"""Views of the results of a batch: the table, a single result, and downloads."""
 
 import json
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ LONGEST_SHOWN = 200_000
 
 
 def results(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
-    """A page of results, filtered if wanted."""
+    """Show a page of the table of results."""
     batch = _readable(request, admin, pk)
     wanted, after = _filter_of(request), _after_of(request)
     rows = rows_of(batch, wanted, after=after, limit=PAGE + 1)
@@ -52,29 +52,29 @@ def results(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResp
 
 
 def _page_before(batch: Batch, wanted: Filter, after: int) -> int:
-    """What the page before comes after."""
+    """Return the `after` index of the previous page."""
     if after <= FROM_THE_START:
         return FROM_THE_START
-    # The last of its rows may be the one that this page comes after.
+    # The row at `after` is the last row of the previous page, if it matches the filter.
     before = indexes_before(batch, wanted, after + 1, limit=PAGE + 1)
     return before[PAGE] if len(before) > PAGE else FROM_THE_START
 
 
 def jsonl(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponseBase:
-    """All results in the format of the Batch API."""
+    """Download all results in the format of the Batch API."""
     batch = _readable(request, admin, pk)
     return download(request, jsonl_of(batch), name=f"{batch.public_id}.jsonl")
 
 
 def csv(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponseBase:
-    """All results as a table."""
+    """Download all results as CSV."""
     batch = _readable(request, admin, pk)
     return download(request, csv_lines(batch), name=f"{batch.public_id}.csv")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A prompt and its result as people read them."""
+    """A prompt and its result, prepared for display."""
 
     asked: list[Turn]
     parameters: str
@@ -85,7 +85,7 @@ class Reading:
 
 
 def result(request: HttpRequest, admin: ModelAdmin[Batch], pk: int, index: int) -> HttpResponse:
-    """One prompt and its result, side by side."""
+    """Show a prompt and its result side by side."""
     batch = _readable(request, admin, pk)
     prompt = Prompt.objects.filter(batch=batch, index=index).first()
     if prompt is None:
@@ -110,7 +110,7 @@ def result(request: HttpRequest, admin: ModelAdmin[Batch], pk: int, index: int) 
 
 
 def _neighbours(batch: Batch, wanted: Filter, index: int) -> tuple[int | None, int | None]:
-    """The prompts before and after one: of all, or of those whose results a filter lets through."""
+    """Return the indexes of the previous and the next prompt that match the filter."""
     if wanted == Filter():
         return index - 1 if index else None, index + 1 if index + 1 < batch.total else None
     before = indexes_before(batch, wanted, index, limit=1)
@@ -119,7 +119,7 @@ def _neighbours(batch: Batch, wanted: Filter, index: int) -> tuple[int | None, i
 
 
 def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
-    """What is shown of a prompt and its result; of what is very long, the beginning."""
+    """Prepare a prompt and its result for display; a very long reply is cut."""
     body = {**batch.defaults, **json.loads(prompt.body)}
     said = (found.body or "") if found else ""
     turns = _said(said, batch.endpoint)
@@ -136,12 +136,12 @@ def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
 
 
 def _said(body: str, endpoint: str) -> list[Turn]:
-    """Return what is shown of a reply; nothing of one that is too long to be read."""
+    """Return the messages of a reply; none if it is too long to parse."""
     is_long = len(body) > LONGEST_SHOWN
     if not body or (is_long and rules_of(endpoint).reply != "images"):
         return []
     turns = answered(body, endpoint)
-    # Of images only the size is shown; what turns out to be none is as long as it is.
+    # Only the size of images is shown, so images may be long; other turns may not.
     return [turn for turn in turns if turn.role == "image"] if is_long else turns
 
 
@@ -150,7 +150,7 @@ def _cut_turn(text: str) -> Turn:
 
 
 def _parsed_lines(batch: Batch, body: dict[str, Any], found: Result) -> list[Line]:
-    """The answer as JSON, where a schema was asked for, with what the schema has against it."""
+    """Return the answer as JSON with its validation errors, if the request has a schema."""
     try:
         schema = answer_schema(body, batch.endpoint)
         if schema is None:
@@ -159,7 +159,7 @@ def _parsed_lines(batch: Batch, body: dict[str, Any], found: Result) -> list[Lin
         value = json.loads(text)
         return marked_lines(value, faults_of(value, schema.model()))
     except (PromptRejected, ValueError, RecursionError):
-        # Not JSON: the conversation shows it as it is.
+        # Not JSON: the conversation shows the text unchanged.
         return []
 
 
@@ -167,26 +167,26 @@ def _readable(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> Batch:
     return allowed(admin, request, pk, to="results")
 
 
-# What may be asked for by some filters; of others anything.
+# Valid values of these filters; `custom_id` takes any value.
 CHOICES = {"status": (Result.SUCCEEDED, Result.FAILED), "kind": tuple(FailureKind)}
-NO_KIND = "What succeeded is of no kind of failure."
+NO_KIND = "Successful results have no kind of failure. Clear one of the two filters."
 
 
 def _filter_of(request: HttpRequest) -> Filter:
-    """What is wanted; what is none of the choices does not count."""
+    """Return the filter in the URL without invalid values."""
     given = {name: request.GET.get(name, "").replace("\0", "") for name in Filter.__slots__}
     return Filter(**{**given, **dict.fromkeys(_not_chosen(request), "")})
 
 
 def _not_chosen(request: HttpRequest) -> list[str]:
-    """The filters that are asked for what is none of their choices."""
+    """Return the names of filters whose value is not one of their choices."""
     return [name for name in CHOICES if request.GET.get(name, "") not in ("", *CHOICES[name])]
 
 
 def _faults_of(request: HttpRequest, wanted: Filter) -> dict[str, str]:
-    """What is wrong with which filter."""
+    """Return the error of each invalid filter."""
     faults = {
-        name: f"There is no {request.GET[name][:50]!r} to filter by."
+        name: f"Unknown value {request.GET[name][:50]!r}; choose one of the list."
         for name in _not_chosen(request)
     }
     if wanted.kind and wanted.status == Result.SUCCEEDED:

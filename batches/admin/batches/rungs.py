@@ -1,4 +1,4 @@
-"""How answers came to fit their schema: by rung of the ladder, as the API counts them too."""
+"""Schema results: count answers by the rung of the ladder at which they fit, as the API does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,22 +10,26 @@ from batches.engine.records import Rung
 from batches.formats import share
 from batches.models import Batch, Result
 
-# Of a batch that runs so many answers are looked at.
+# Up to this many answers of a running batch are counted.
 LOOKED_AT = 10_000
 
 ABOUT = {
-    Rung.PARSED: "as they came",
-    Rung.EXTRACTED: "found within prose or a fence",
-    Rung.REPAIRED: "after their syntax was mended",
-    Rung.ASKED_AGAIN: "after the model was told what was wrong",
+    Rung.PARSED: "valid as received",
+    Rung.EXTRACTED: "found in prose or in a code fence",
+    Rung.REPAIRED: "syntax repaired",
+    Rung.ASKED_AGAIN: "model asked again, with the validation errors",
 }
+
+
+LABELS = {Rung.ASKED_AGAIN: "re-asked"}
 
 
 @dataclass(frozen=True, slots=True)
 class RungCount:
-    """The answers of one rung; `percent` of those that fit."""
+    """The answers of one rung; `percent` is their share of all valid answers."""
 
     rung: Rung
+    label: str
     about: str
     count: int
     percent: float
@@ -33,20 +37,21 @@ class RungCount:
 
 @dataclass(frozen=True, slots=True)
 class Rungs:
-    """All rungs, cheapest first; none where no schema was asked for."""
+    """All rungs, cheapest first; empty if no prompt has a schema."""
 
     counts: list[RungCount]
     partial: bool = False
 
 
 def rungs_of(batch: Batch) -> Rungs:
-    """The answers of a batch by rung, in a query of bounded cost."""
+    """Count the answers of a batch by rung, in a query of bounded cost."""
     report = stored_report(batch)
     found = report.rungs if report else _counts(batch)
     fitting = sum(found.values())
     counts = [
-        RungCount(rung, ABOUT[rung], found.get(rung, 0), share(found.get(rung, 0), fitting))
+        RungCount(rung, LABELS.get(rung, rung), ABOUT[rung], number, share(number, fitting))
         for rung in Rung
+        for number in [found.get(rung, 0)]
         if fitting
     ]
     return Rungs(counts, partial=report is None and batch.succeeded > LOOKED_AT)

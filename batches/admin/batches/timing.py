@@ -1,4 +1,4 @@
-"""How fast a batch runs: from its row and from samples, so that it may be asked every second."""
+"""Speed of a batch, computed from its row and from samples: cheap enough for every second."""
 
 import time
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from batches.leases.waiting import runs_now
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch
 
-# What was done in so many seconds is the throughput now.
+# The current throughput is the average over this many seconds.
 RECENT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The times of a batch in seconds; None where there is nothing to tell yet."""
+    """The times of a batch in seconds; None if a value is not known yet."""
 
     first_result_s: float | None = None
     total_s: float | None = None
@@ -31,7 +31,7 @@ class Timing:
 
 
 def timing_of(batch: Batch, samples: Samples) -> Timing:
-    """The timing of a batch as far as it has come; exact when it has ended."""
+    """Compute the timing of a batch; an estimate while it runs, exact once it has ended."""
     done = batch.succeeded + batch.failed
     active = batch.active_s or None
     per_s = done / active if active and done else None
@@ -55,14 +55,14 @@ def timing_of(batch: Batch, samples: Samples) -> Timing:
 
 
 def is_left(batch: Batch) -> bool:
-    """Return True if the command that began a batch does not run now, and no worker will."""
+    """Return True if a command started the batch and is not running now; no worker claims it."""
     if batch.in_background or batch.status != BatchStatus.IN_PROGRESS:
         return False
     return not runs_now(batch)
 
 
 def recent_rate(samples: Samples, now: float) -> float | None:
-    """Prompts per second in the last seconds; None if the samples do not reach so far."""
+    """Return the prompts per second of the last 20 s; None if no prompt was done in that time."""
     since = now - RECENT_S
     recent = [one.done_at for one in samples.results if one.done_at > since]
     if not recent:

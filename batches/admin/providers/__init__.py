@@ -1,1 +1,1 @@
-"""The pages of providers."""
+"""Admin pages of providers."""

@@ -1,4 +1,4 @@
-"""Providers: where requests go, and whether they get there."""
+"""Admin pages of providers: edit one, test its connection, pause and resume it."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -29,7 +29,7 @@ from batches.providers.probing import probe
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "max_in_flight")
-# What the form edits as it is stored.
+# Fields that the form edits in the form in which they are stored.
 PLAIN = ("name", "base_url", "api_key_env", "is_default", *LIMITS)
 _MORE = (*LIMITS, "prices", "extra_endpoints", "ca_certificates", "client_certificate", "proxy")
 # All columns that the form writes.
@@ -38,13 +38,13 @@ COLUMNS = (
     *("ca_certificates", "client_certificate_encrypted", "proxy_encrypted"),
 )
 
-# Stands for what is stored and is not shown; what is saved with it unchanged stays.
+# Shown instead of a stored secret. A field saved with the mask unchanged keeps its secret.
 MASK = "********"
 
-ENV_HINT = "Instead of a key: the name of an environment variable that holds it, for the workers."
+ENV_HINT = "Instead of a key: the name of an environment variable of the workers that holds it."
 KEY_AGAIN = (
     "Enter the key again: with this address, proxy or authority, "
-    "it may reach another server than the one that it was entered for."
+    "the stored key could be sent to a server that it was not entered for."
 )
 CA_HINT = (
     "Certificate authorities to trust for this provider, besides the public ones, "
@@ -58,17 +58,17 @@ PROXY_HINT = (
     "Such as http://user:password@proxy.example:3128, stored encrypted; 'none' calls the provider "
     "directly. Leave empty to use the setting PROVIDER_PROXY."
 )
-MODELS_HINT = "One on each line. A prompt that asks for another is refused; leave empty for any."
+MODELS_HINT = "One model per line; prompts for other models are refused. Leave empty to allow any."
 
 
 ENDPOINTS_HINT = (
-    "One path on each line, such as /v1/rerank, that batches may call besides the usual endpoints. "
+    "Paths that batches may call besides the usual endpoints, one per line, such as /v1/rerank. "
     "Requests and replies are passed through as JSON."
 )
 
 
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """A provider as staff edit it: the key goes in and never comes out."""
+    """The form in which staff edit a provider. A stored key is never shown."""
 
     api_key = forms.CharField(
         label="API key",
@@ -91,7 +91,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
     prices = JsonText(
         required=False,
         widget=Lines(rows=3, placeholder='{"some-model": {"input": 0.5, "output": 1.5}}'),
-        help_text="Dollars per million tokens, where the published prices do not hold.",
+        help_text="USD per million tokens; overrides published prices.",
     )
 
     ca_certificates = forms.CharField(
@@ -123,9 +123,9 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         help_texts: ClassVar = {
             "base_url": "Such as https://api.example.com/v1",
             "api_key_env": ENV_HINT,
-            "requests_per_minute": "Leave empty to keep to what it announces.",
-            "max_in_flight": "Calls at once, of all batches together.",
-            "is_default": "Takes the batches that name neither a provider nor one of its models.",
+            "requests_per_minute": "Leave empty to follow the provider's rate-limit headers.",
+            "max_in_flight": "Concurrent calls, all batches together.",
+            "is_default": "Runs the batches that name neither a provider nor a model of one.",
         }
         widgets: ClassVar = {
             "name": Text(),
@@ -151,7 +151,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
             del self.fields["forget_key"]
 
     def _has_key(self) -> bool:
-        # Before it is stored, the database's default stands there and is no text.
+        # An unsaved row holds the database default here, which is not a string.
         return self.instance.pk is not None and bool(self.instance.api_key_encrypted)
 
     def clean_base_url(self) -> str:
@@ -173,25 +173,25 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         return _checked(checked_authorities, text) if text.strip() else ""
 
     def clean_client_certificate(self) -> str:
-        """Return what is to be stored: the certificate encrypted, or what is stored already."""
+        """Return the column's new value: the encrypted certificate, or the value already stored."""
         text = self.cleaned_data["client_certificate"].strip()
         if text == MASK:
             return str(self.instance.client_certificate_encrypted)
         return encrypt(_checked(checked_client_certificate, text)) if text else ""
 
     def clean_proxy(self) -> str:
-        """Return what is to be stored: the URL encrypted, or what is stored already."""
+        """Return the column's new value: the encrypted URL, or the value already stored."""
         text = self.cleaned_data["proxy"].strip()
         if text and text == self.initial["proxy"]:
             return str(self.instance.proxy_encrypted)
         if MASK in text:
-            raise forms.ValidationError("Enter the user and the password of the proxy again.")
+            raise forms.ValidationError("Enter the user and password of the proxy again.")
         if text and text != NO_PROXY:
             _checked(Proxy.of, text)
         return encrypt(text) if text else ""
 
     def _shown_proxy(self) -> str:
-        """Return the stored proxy as it may be shown, with a mask over user and password."""
+        """Return the URL of the stored proxy with user and password masked."""
         if not self.instance.proxy_encrypted:
             return ""
         try:
@@ -210,17 +210,17 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         return checked_extra_endpoints(_lines(self.cleaned_data["extra_endpoints"]))
 
     def clean(self) -> dict[str, Any]:
-        # Django's looks whether the name is taken.
+        # Django's check that the name is unique.
         data: dict[str, Any] = super().clean() or self.cleaned_data
         for name in LIMITS:
             if data.get(name) == 0:
-                self.add_error(name, "To send nothing, pause it. Leave empty for no limit.")
+                self.add_error(name, "Leave empty for no limit. Pause the provider to stop calls.")
         if "base_url" in data:
             self._check_key_stays_home(data)
         return data
 
     def _check_key_stays_home(self, data: dict[str, Any]) -> None:
-        """Refuse to send a key that this user need not know to a server of this user's choice."""
+        """Refuse to send a stored key, which this user may not know, to a server the user chose."""
         moved = self._leads_elsewhere(data)
         replaced = data.get("api_key") or data.get("forget_key")
         if moved and self._has_key() and not replaced and "api_key" not in self.errors:
@@ -235,7 +235,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
     def _leads_elsewhere(self, data: dict[str, Any]) -> bool:
         """Return True if the key may reach a server other than the one it was entered for.
 
-        A proxy sees what is sent in plain text, and with an authority of its own all the rest.
+        A proxy sees plain-text requests, and encrypted ones too if its own authority is trusted.
         """
         before = self.instance
         return (
@@ -254,18 +254,18 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         return dict(prices)
 
     def _get_validation_exclusions(self) -> set[str]:
-        # Whichever is the default now makes room for this one.
+        # `save_model` clears the flag of the current default, so uniqueness is not checked.
         left_out: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]  # it is there
         return {*left_out, "is_default"}
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines of a text that are not blank, each once."""
+    """Return the lines of a text without blank lines and repetitions."""
     return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def _checked(check: Callable[[str], Any], text: str) -> Any:
-    """Return what a check returns; what it finds wrong is an error of the form."""
+    """Return what a check returns; turn its ValueError into a ValidationError."""
     try:
         return check(text)
     except ValueError as error:
@@ -275,7 +275,7 @@ def _checked(check: Callable[[str], Any], text: str) -> Any:
 
 @admin.register(Provider)
 class ProviderAdmin(ModelAdmin[Provider]):
-    """Made and changed by staff alone: who may do so decides where the prompts go."""
+    """Providers are edited only by staff, since they decide which servers receive the prompts."""
 
     form = ProviderForm
     list_display = ("name", "state", "base_url", "key", "models", "default")
@@ -284,7 +284,7 @@ class ProviderAdmin(ModelAdmin[Provider]):
 
     @admin.display(description="State")
     def state(self, provider: Provider) -> SafeString:
-        colour, word = ("warn", "paused") if provider.pause_reason else ("good", "open")
+        colour, word = ("warn", "paused") if provider.pause_reason else ("good", "accepting calls")
         return format_html('<span class="tp-badge tp-{}">{}</span>', colour, word)
 
     @admin.display(description="Key")
@@ -319,7 +319,7 @@ class ProviderAdmin(ModelAdmin[Provider]):
         form: ProviderForm,
         change: bool,  # noqa: FBT001 - Django's
     ) -> None:
-        """Store what the form knows of and nothing else: machines write the other columns."""
+        """Store only the columns of the form: workers write the other columns concurrently."""
         obj.model_names = form.cleaned_data["model_names"]
         obj.extra_endpoints = form.cleaned_data["extra_endpoints"]
         obj.prices = form.cleaned_data["prices"]
@@ -336,7 +336,7 @@ class ProviderAdmin(ModelAdmin[Provider]):
             obj.save(update_fields=COLUMNS if change else None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
-        """Not while there are batches of it."""
+        """Forbid deleting a provider that has batches."""
         if obj is not None and obj.batches.exists():
             return False
         return super().has_delete_permission(request, obj)
@@ -359,19 +359,19 @@ class ProviderAdmin(ModelAdmin[Provider]):
         return [*ours, *super().get_urls()]
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send nothing more to it."""
+        """Stop sending calls to the provider."""
         provider = allowed(self, request, pk, to="change")
         pause_provider(provider, f"by {request.user}")
-        return self._back(request, provider, "Paused: its batches wait.")
+        return self._back(request, provider, "Provider paused; its batches wait.")
 
     def resume(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Let its batches go on."""
+        """Resume the provider and its batches."""
         provider = allowed(self, request, pk, to="change")
         resume_provider(provider)
-        return self._back(request, provider, "Resumed: its batches go on.")
+        return self._back(request, provider, "Provider resumed; its batches continue.")
 
     def forget_limits(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Forget what was learned of its limits."""
+        """Forget the rate limits learned from 429 responses."""
         provider = allowed(self, request, pk, to="change")
         try:
             forget_learned_limits(provider)
@@ -388,22 +388,22 @@ class ProviderAdmin(ModelAdmin[Provider]):
         return HttpResponseRedirect(reverse("admin:batches_provider_change", args=[provider.pk]))
 
     def test_connection(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show what the provider answers now, as a part of the page."""
+        """Test the connection and render the result as a part of the page."""
         provider = allowed(self, request, pk, to="change")
         found = probe(provider)
         note(
             request,
             provider,
-            f"Tested the connection: {found.error or found.doubt or 'it answers'}"[:500],
+            f"Connection test: {found.error or found.doubt or 'connected'}"[:500],
         )
         return render(request, "admin/batches/probe.html", {"probe": found})
 
     def response_add(
         self, request: HttpRequest, obj: Provider, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Go on to the page of the new provider, where its connection can be tested."""
+        """Redirect to the page of the new provider, where its connection can be tested."""
         if "_addanother" not in request.POST and "_popup" not in request.POST:
-            messages.success(request, f"{obj} is added. Now test the connection.")
+            messages.success(request, f"Provider {obj} created. Test its connection below.")
             page = reverse("admin:batches_provider_change", args=[obj.pk])
             return HttpResponseRedirect(page)
         return super().response_add(request, obj, post_url_continue)

@@ -14,7 +14,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class LimitUse:
-    """How much of a limit that staff have set is used now, about."""
+    """An estimate of how much of a limit set by staff is in use now."""
 
     used: float
     limit: int
@@ -23,14 +23,14 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """A provider, and the use of its limits by the batches that are shown as running."""
+    """A provider, and the use of its limits by the running batches on the dashboard."""
 
     provider: Provider
     uses: list[LimitUse]
 
 
 def provider_states(running: Iterable[tuple[Batch, Timing]]) -> list[ProviderState]:
-    """The first of them: those that are paused, then those at work."""
+    """Return up to 20 providers: paused ones first, then ones with running batches."""
     at_work = Batch.objects.filter(
         provider=OuterRef("pk"), status=BatchStatus.IN_PROGRESS, deleted_at=None
     )
@@ -53,11 +53,11 @@ def _uses(provider: Provider, running: list[tuple[Batch, Timing]]) -> Iterator[L
         if done and per_s:
             calls += per_s * batch.calls / done
             tokens += per_s * (batch.input_tokens + batch.output_tokens) / done
-            # As many are in flight as begin while one lasts.
+            # Calls in flight = calls started per second times seconds per call (Little's law).
             in_flight += per_s * batch.busy_s / done
     for used, limit, of_what in (
-        (60 * calls, provider.requests_per_minute, "requests a minute"),
-        (60 * tokens, provider.tokens_per_minute, "tokens a minute"),
+        (60 * calls, provider.requests_per_minute, "requests per minute"),
+        (60 * tokens, provider.tokens_per_minute, "tokens per minute"),
         (in_flight, provider.max_in_flight, "calls at once"),
     ):
         if limit:

@@ -1,4 +1,4 @@
-"""The options of the bulk command that say how answers are made to fit their schema."""
+"""Options of the bulk command for answers with a schema: extraction, repair, re-asking."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,9 +19,9 @@ ANSWER_OPTIONS = (
 
 
 def add_answer_options(parser: CommandParser) -> None:
-    """Have a parser know these options; one that is not given is None."""
+    """Add these options to a parser; an option that is not given is None."""
     add = parser.add_argument
-    add("--response-schema", metavar="FILE", help="a JSON Schema that every answer must fit")
+    add("--response-schema", metavar="FILE", help="file with a JSON Schema for every answer")
     strict = RUN_OPTIONS["strict_schemas"].help
     add("--strict-schema", action="store_true", default=None, help=phrase(strict))
     add_run_option(parser, "--max-repair-attempts", "max_repair_attempts", "N")
@@ -40,7 +40,7 @@ def add_answer_options(parser: CommandParser) -> None:
 
 
 def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What was chosen, by the names that a batch has for it; None where nothing was."""
+    """Return the chosen values by the names of the batch's options; None if not given."""
     return {
         "max_repair_attempts": options["max_repair_attempts"],
         "strict_schemas": options["strict_schema"],
@@ -59,4 +59,4 @@ def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:
     text = f"Warning: {line}{warning['param']}: {warning['message']} ({warning['code']})"
     if strict_schemas:
         return f"{text}."
-    return f"{text}; the provider may refuse it. --strict-schema sends a form that it takes."
+    return f"{text}; the provider may reject it. --strict-schema sends a form that it accepts."

@@ -1,4 +1,4 @@
-"""What the commands show a person: progress while a batch runs, and its summary. On stderr."""
+"""Output of the commands on stderr: progress while a batch runs, and its summary."""
 
 import os
 import sys
@@ -33,7 +33,7 @@ SHOWN_MESSAGE_CHARS = 200
 
 
 class Terminal(Console):
-    """Standard error; that nobody reads it any more is no reason to stop working."""
+    """Standard error. A broken pipe silences it; the batch continues to run."""
 
     def __init__(self) -> None:
         super().__init__(stderr=True)
@@ -45,19 +45,19 @@ class Terminal(Console):
 
 
 class Bar(Progress):
-    """A progress bar, and below it what the run waits for, in lines that fit the terminal."""
+    """A progress bar, and below it the reason for waiting, wrapped to fit the terminal."""
 
     wait = ""
 
     def get_renderables(self) -> Iterator[RenderableType]:
-        """Yield the bar, then the wait if there is one."""
+        """Yield the bar, then the reason for waiting, if any."""
         yield self.make_tasks_table(self.tasks)
         if self.wait:
             yield Text(self.wait, style="yellow")
 
 
 class ProgressDisplay:
-    """A live bar on a terminal, a line every few seconds elsewhere, nothing when quiet."""
+    """A live bar on a terminal, a line every 5 s elsewhere, nothing if quiet."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console = console
@@ -92,7 +92,7 @@ class ProgressDisplay:
         self._bar.stop()
 
     def reading(self, items: Iterable[T]) -> Iterator[T]:
-        """The items, counted on the display as they pass."""
+        """Yield the items and show how many were read."""
         task = self._bar.add_task("Reading", total=None, note="")
         for number, item in enumerate(items, start=1):
             yield item
@@ -102,13 +102,13 @@ class ProgressDisplay:
         self._bar.remove_task(task)
 
     def begin(self, *, total: int, before: int) -> None:
-        """Show a run over `total` prompts of which `before` have a result already."""
+        """Show a run of `total` prompts, of which `before` already have a result."""
         self._total, self._before = total, before
         if self._task is None:
             self._task = self._bar.add_task("Running", total=total, completed=before, note="")
 
     def update(self, progress: RunProgress) -> None:
-        """Show how far a run is."""
+        """Show the progress of a run."""
         done = self._before + progress.succeeded + progress.failed
         note = f"{progress.failed} failed, {progress.in_flight} in flight"
         if self._task is not None:
@@ -124,7 +124,7 @@ class ProgressDisplay:
             print_line(self._bar.console, message)
 
     def fail(self, message: str) -> None:
-        """Print what a person must know, quiet or not."""
+        """Print a message that must be seen, even if quiet."""
         print_line(self._bar.console, message, style="bold red")
 
     def _line(self, message: str) -> None:
@@ -135,20 +135,20 @@ class ProgressDisplay:
 
 
 def print_line(console: Console, message: str, *, style: str = "") -> None:
-    """Print a line as it is: one that is wrapped can neither be copied nor searched."""
+    """Print a line without wrapping it: a wrapped line cannot be copied or searched."""
     console.print(Text(message, style=style), soft_wrap=True)
 
 
 def print_failures(
     console: Console, failures: Mapping[str, int], messages: Mapping[str, str]
 ) -> None:
-    """How often prompts failed for each of these reasons, and what one of them was told."""
+    """Print each kind of failure with its count and the message of one failed prompt."""
     for kind, message in messages.items():
         print_line(console, f"{kind} {failures[kind]:,}: {excerpt(message)}")
 
 
 def excerpt(text: str) -> str:
-    """The beginning of a text from elsewhere, in one line that no terminal takes for a command."""
+    """Return the beginning of an untrusted text in one line, without terminal control codes."""
     line = " ".join(text.split())
     plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
     over = len(plain) > SHOWN_MESSAGE_CHARS
@@ -156,7 +156,7 @@ def excerpt(text: str) -> str:
 
 
 def print_summary(console: Console, summary: BatchSummary) -> None:
-    """A table of what became of a batch and how long it took."""
+    """Print a table with the counts and timing of a batch."""
     table = Table(title=f"{summary.batch_id}: {summary.status}", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")

@@ -1,4 +1,4 @@
-"""The first line of an input is looked at before the input is read: it may name the endpoint."""
+"""Peek at the first line of an input, since it may name the endpoint of the batch."""
 
 import io
 import json
@@ -12,7 +12,7 @@ BUFFER_BYTES = 64 * 1024
 
 
 class _Rewound(io.RawIOBase):
-    """A stream that begins with bytes that were read from it before; a pipe cannot be rewound."""
+    """A stream that first returns bytes already read from it, since a pipe cannot be rewound."""
 
     def __init__(self, beginning: bytes, rest: BinaryIO) -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class _Rewound(io.RawIOBase):
         return len(data)
 
     def _read_rest(self, size: int) -> bytes:
-        # What has come, without waiting for more.
+        # Return the bytes available now, without waiting for more.
         read = getattr(self._rest, "read1", self._rest.read)
         return cast("bytes", read(size))
 
 
 class _Broken:
-    """The rest of a stream that cannot be read: reading it raises the error again."""
+    """The rest of an unreadable stream: reading it raises the error again."""
 
     def __init__(self, error: Unreadable) -> None:
         self._error = error
@@ -44,8 +44,10 @@ class _Broken:
 
 
 def endpoint_named_in(stream: BinaryIO, *, most_bytes: int) -> tuple[BinaryIO, str | None]:
-    """Return the endpoint that the first request of a JSONL file names, if it does, and the stream
-    to read all of the file from."""
+    """Return a stream with the whole JSONL file, and the endpoint that its first request names.
+
+    The endpoint is None if the first request names none of the usual endpoints.
+    """
     text: Any = utf8_stream(stream)
     beginning = line = b""
     try:
@@ -65,5 +67,5 @@ def _endpoint_of(line: bytes) -> str | None:
         path = endpoint_of(json.loads(line.decode("utf-8-sig"))["url"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    # Any other path may be a slip of the pen: an option has to name it.
+    # Any other path may be a typo, so it must be given as an option.
     return path if path in ENDPOINTS else None

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command, so that it can say what there is by then."""
+"""Let Ctrl-C and SIGTERM end a command in order, so that it can report what is stored."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal came that ends the command; `status` is the exit status that says so."""
+    """A signal ends the command; `status` is the exit status for this signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def handled_by(handle: Callable[[int, object], None]) -> Iterator[None]:
-    """Have both signals call this as long as the block runs."""
+    """Call `handle` on SIGINT and SIGTERM while the block runs."""
     with ExitStack() as stack:
         for number in SIGNALS:
             stack.callback(signal.signal, number, signal.signal(number, handle))
@@ -32,14 +32,14 @@ def handled_by(handle: Callable[[int, object], None]) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted wherever the block is when a signal comes."""
+    """Raise Interrupted inside the block as soon as a signal arrives."""
     with handled_by(_interrupt):
         yield
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Raise Interrupted once the block has ended well, if a signal came meanwhile."""
+    """Defer signals: raise Interrupted after the block has succeeded, if a signal arrived."""
     received: list[int] = []
     with handled_by(lambda number, _frame: received.append(number)):
         yield
@@ -49,23 +49,23 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def until_interrupted(items: Iterable[T]) -> Iterator[Iterator[T]]:
-    """Yield these items, up to a signal; behind the last of them a signal is the caller's.
+    """Yield the items until a signal arrives; after the last item, signals go to the caller.
 
-    What the block has made of them it unmakes then, which may take a while: a second signal ends
-    the process at once.
+    On a signal the block undoes its work, which may take a while: a second signal ends the process
+    immediately.
     """
     received: list[int] = []
 
     def handle(number: int, frame: object) -> None:
         if received:
-            leave("Left at once. The next run tidies up.", number)
+            leave("Stopped immediately. The next run cleans up.", number)
         received.append(number)
         _interrupt(number, frame)
 
     def passing() -> Iterator[T]:
         for item in items:
             yield item
-            # One that came while C code called back into ours is lost where it is raised.
+            # An Interrupted raised in a callback from C code is swallowed, so check again here.
             if received:
                 raise Interrupted(received[0])
         handled.close()
@@ -78,9 +78,10 @@ def until_interrupted(items: Iterable[T]) -> Iterator[Iterator[T]]:
 
 
 def leave(message: str, number: int, _frame: object = None) -> NoReturn:
-    """End this process at once, from within a handler.
+    """End this process immediately, from within a signal handler.
 
-    Not through a console, whose lock the interrupted code may hold; a live bar hides the cursor.
+    Write to the descriptor, since the interrupted code may hold the lock of the console. Show the
+    cursor again, since a live bar hides it.
     """
     with suppress(OSError):
         os.write(STDERR, SHOW_CURSOR * os.isatty(STDERR) + f"\n{message}\n".encode())

@@ -1,4 +1,4 @@
-"""The options of the bulk command that say how fast it may call, and what it may spend."""
+"""Options of the bulk command for rate limits and spending limits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,17 +9,17 @@ from batches.management.bulk.usage import add_run_option, whole_number
 
 MOST = 10**15
 
-# What the provider's row calls them.
+# Options and the columns of the provider that store them.
 RATES = {"rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
 BUDGETS = ("max_cost", "max_tokens_total")
 
 
 def add_limit_options(parser: CommandParser) -> None:
-    """Have a parser know these options; one that is not given is None."""
+    """Add these options to a parser; an option that is not given is None."""
     add = parser.add_argument
     shared = (
-        "shared by all workers that call --base-url (default: the limit that the provider "
-        "advertises, else learned from 429s)"
+        "shared by all workers that call --base-url (default: follow the provider's rate-limit "
+        "headers, else limits learned from 429s)"
     )
     add("--rpm", type=whole_number(1, MOST), metavar="N", help=f"requests per minute, {shared}")
     add("--tpm", type=whole_number(1, MOST), metavar="N", help=f"tokens per minute, {shared}")
@@ -28,17 +28,17 @@ def add_limit_options(parser: CommandParser) -> None:
 
 
 def rates(options: Mapping[str, Any]) -> dict[str, int]:
-    """The limits of the provider that were given, by the names of its columns."""
+    """Return the given rate limits by the names of the provider's columns."""
     return {column: options[name] for name, column in RATES.items() if options[name] is not None}
 
 
 def in_flags(message: str) -> str:
-    """A message that speaks of a budget, in the words of this command."""
+    """Replace the names of spending limits in a message by the flags of this command."""
     for name in BUDGETS:
         message = message.replace(name, f"--{name.replace('_', '-')}")
     return message
 
 
 def budget(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The budget that was given."""
+    """Return the given spending limits."""
     return {name: options[name] for name in BUDGETS if options[name] is not None}

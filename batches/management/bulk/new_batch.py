@@ -1,4 +1,4 @@
-"""A new batch, made of what the bulk command was given."""
+"""Create a batch from the input and options of the bulk command."""
 
 import json
 import sys
@@ -32,20 +32,21 @@ from batches.providers.routing import NoProvider, check_allowed
 
 SHOWN_INPUT_ERRORS = 10
 
-# What an option of the command would have mended, by the code and the place of an error.
+# The option of the command that fixes an error, by the code and place of the error.
 REMEDIES = {
-    ("missing_required_parameter", "body.model"): "--model names the model of all that name none.",
-    ("missing_column", "column"): "--column names the column of the prompts.",
+    ("missing_required_parameter", "body.model"): "Use --model to set the default model.",
+    ("missing_column", "column"): "Use --column to name the column with the prompts.",
 }
 
 
 def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
-    """Make the batch that was asked for. Raises UsageError, with nothing made, for bad input.
+    """Create the batch. Raises UsageError for bad input, and then creates nothing.
 
-    Up to the last prompt it may be Interrupted, and nothing is made; then the batch is there.
+    Until the last prompt is read, a signal raises Interrupted and nothing is created; after that
+    the batch exists.
     """
     form = options["format"] or format_of(options["input"], otherwise="jsonl")
-    # Once: it may be a pipe.
+    # Read the schema only once: the file may be a pipe.
     schema = read_schema(options["response_schema"]) if options["response_schema"] else None
     batch_options = batch_options_of(options, schema)
     with ExitStack() as stack:
@@ -89,7 +90,7 @@ def stored(
     prompts: Iterable[NewPrompt | LineError],
     options: BatchOptions,
 ) -> Batch:
-    """The batch of these prompts. Should we be killed meanwhile, the next run removes it."""
+    """Store the prompts as a batch. If this process is killed, the next run removes the batch."""
     name = public_id("batch_")
     with reading(name):
         return batch_actions.create_batch(provider, prompts, options, public_id=name)
@@ -108,7 +109,7 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     defaults = {"model": options["model"]} if options["model"] else {}
-    # This process runs it; the workers shall not.
+    # This process runs the batch; workers must not claim it.
     batch_options = BatchOptions(**chosen, defaults=defaults, in_background=False)
     if not options["response_schema"]:
         return batch_options
@@ -121,7 +122,7 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
 
 def read_schema(name: str) -> Any:
     try:
-        # The bytes, so that UTF-16 is read as well.
+        # Pass bytes, so that json.loads also detects UTF-16.
         return json.loads(Path(name).read_bytes())
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from error
@@ -143,7 +144,7 @@ def opened(name: str) -> Iterator[BinaryIO]:
 
 
 def provider_of(options: dict[str, Any]) -> Provider:
-    """The provider that was named, or one that is not stored before it was looked at."""
+    """Return the named provider, or an unsaved one for --base-url, to be checked first."""
     if options["base_url"]:
         return provider_actions.provider_draft(options["base_url"], options["api_key_env"] or "")
     if options["provider"]:
@@ -161,7 +162,7 @@ def stored_provider(options: dict[str, Any]) -> Provider:
 def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -> None:
     """Raise UsageError if a provider does not allow an endpoint.
 
-    A user of the command who names a base URL decides what is called there.
+    With --base-url any endpoint is allowed, since the user of the command chose the server.
     """
     if not options["base_url"]:
         try:
@@ -171,11 +172,11 @@ def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -
 
 
 def refusal(name: str, error: InputRefused) -> str:
-    """What is wrong with an input, a line for each error."""
+    """Describe the errors of an input, one per line."""
     shown = [str(line) for line in error.errors[:SHOWN_INPUT_ERRORS]]
     if len(error.errors) > SHOWN_INPUT_ERRORS:
         shown.append(f"and {len(error.errors) - SHOWN_INPUT_ERRORS} more")
     lead = "standard input" if name == "-" else name
     faults = {(line.code, line.param) for line in error.errors}
     remedies = [remedy for fault, remedy in REMEDIES.items() if fault in faults]
-    return f"{lead}: " + "\n".join([*shown, *remedies, "No batch was made."])
+    return f"{lead}: " + "\n".join([*shown, *remedies, "No batch was created."])

@@ -1,4 +1,4 @@
-"""The options of the bulk command, and which of them go together."""
+"""Options of the bulk command, and the check of their combinations."""
 
 import os
 from argparse import ArgumentTypeError
@@ -15,7 +15,7 @@ from batches.management.bulk.limit_options import RATES, add_limit_options, rate
 from batches.management.bulk.output import STANDARD_OUTPUT, check_writable, is_special
 from batches.management.bulk.usage import UsageError, add_run_option
 
-# Options of a new batch; a resumed one has its own.
+# Options of a new batch; a resumed batch keeps its own values.
 NEW_BATCH_OPTIONS = (
     "input",
     "provider",
@@ -34,39 +34,39 @@ NEW_BATCH_OPTIONS = (
 )
 
 RESUME_HELP = (
-    "go on with a batch that was stopped or paused: with --output, and if you like --errors, "
-    "--max-cost, --max-tokens-total, --json, --quiet; the rest is as the batch has it"
+    "continue a batch that was stopped or paused; combine with --output and optionally --errors, "
+    "--max-cost, --max-tokens-total, --json and --quiet. The batch keeps all its other options"
 )
 RETRY_HELP = (
-    "run again the prompts of a batch that failed, or never ran because it was cancelled or "
-    "expired; what succeeded is kept, and is in the output too. The options are those of --resume"
+    "run again the prompts of a batch that failed, or that never ran because it was cancelled or "
+    "expired. Successful results are kept and written too. Takes the same options as --resume"
 )
 
 
 def add_bulk_options(parser: CommandParser) -> None:
-    """Have a parser know the options of the bulk command; one that is not given is None."""
+    """Add the options of the bulk command to a parser; an option that is not given is None."""
     add = parser.add_argument
-    add("input", nargs="?", help="a file of prompts, or - for standard input")
-    add("--output", required=True, help="where the results go, or - for standard output")
-    add("--errors", help="a file of its own for the failed prompts")
-    add("--provider", help="a provider by name")
-    add("--base-url", help="any OpenAI-compatible endpoint, such as https://api.example/v1")
+    add("input", nargs="?", help="file of prompts, or - for standard input")
+    add("--output", required=True, help="file for the results, or - for standard output")
+    add("--errors", help="separate file for the failed prompts")
+    add("--provider", help="name of a configured provider")
+    add("--base-url", help="URL of any OpenAI-compatible endpoint, such as https://api.example/v1")
     add(
         "--api-key-env",
-        help="the environment variable with the key for --base-url; a provider whose key is stored "
-        "is named with --provider",
+        help="environment variable with the API key for --base-url; use --provider for a provider "
+        "with a stored key",
     )
-    add("--model", help="the model of every prompt that names none")
+    add("--model", help="model of the prompts that do not name one")
     add(
         "--endpoint",
         type=endpoint,
         metavar="PATH",
-        help="what is called (default: the url in the first line of a JSONL file, or else "
+        help="endpoint to call (default: the url in the first line of a JSONL file, or else "
         f"{CHAT}): {', '.join(ENDPOINTS[1:])}, or with --base-url any other path such as "
-        "/v1/rerank, whose replies are kept as JSON",
+        "/v1/rerank, whose replies are stored as JSON",
     )
-    add("--format", choices=INPUT_FORMATS, help="default: by the file's ending, else jsonl")
-    add("--column", help="the column of prompts in a CSV or TSV (default prompt)")
+    add("--format", choices=INPUT_FORMATS, help="default: by the file name, else jsonl")
+    add("--column", help="column with the prompts in a CSV or TSV file (default prompt)")
     add_run_option(parser, "--batch-size", "batch_size", "N")
     schedule = RUN_OPTIONS["schedule"]
     help_ = f"{schedule.help.removesuffix('.')} (default {schedule.default})"
@@ -79,11 +79,11 @@ def add_bulk_options(parser: CommandParser) -> None:
     earlier.add_argument("--resume", metavar="BATCH_ID", help=RESUME_HELP)
     earlier.add_argument("--retry", metavar="BATCH_ID", help=RETRY_HELP)
     add("--json", action="store_true", help="print the summary as JSON on standard output")
-    add("--quiet", action="store_true", help="show neither progress nor summary")
+    add("--quiet", action="store_true", help="do not show progress or summary")
 
 
 def endpoint(text: str) -> str:
-    """Return the path of an endpoint. Raise ArgumentTypeError for what is none."""
+    """Return the path of an endpoint. Raises ArgumentTypeError for an invalid path."""
     path = endpoint_of(text)
     try:
         check_path(path)
@@ -93,25 +93,25 @@ def endpoint(text: str) -> str:
 
 
 def check_usage(options: dict[str, Any]) -> None:
-    """Raise UsageError for options that do not go together, before anything is made."""
+    """Raise UsageError for options that cannot be combined, before anything is created."""
     earlier = next((name for name in ("resume", "retry") if options[name]), None)
     if earlier:
         for name in NEW_BATCH_OPTIONS:
             if options[name] is not None:
                 flag = "INPUT" if name == "input" else "--" + name.replace("_", "-")
-                raise UsageError(f"{flag} does not go with --{earlier}: the batch keeps its own")
+                raise UsageError(f"{flag} cannot be used with --{earlier}: the batch has its own")
     elif options["input"] is None:
-        raise UsageError("name a file of prompts, or - for standard input")
+        raise UsageError("no input given; name a file of prompts, or - for standard input")
     if options["provider"] and options["base_url"]:
-        raise UsageError("give either --provider or --base-url")
+        raise UsageError("--provider and --base-url cannot be combined; give one of them")
     if options["api_key_env"] and not options["base_url"]:
-        raise UsageError("--api-key-env goes with --base-url; a provider has its own key")
+        raise UsageError("--api-key-env requires --base-url; a provider has its own key")
     if rates(options) and not options["base_url"]:
         raise UsageError(
-            "--rpm and --tpm go with --base-url; set the limits of a provider in the admin"
+            "--rpm and --tpm require --base-url; set the limits of a provider in the admin"
         )
     if options["json"] and options["output"] == STANDARD_OUTPUT:
-        raise UsageError("--json and --output - both want standard output")
+        raise UsageError("--json and --output - both write to standard output; name a file")
     check_outputs(options)
 
 

@@ -1,4 +1,4 @@
-"""Where results are written: files that appear whole or not at all, pipes, devices."""
+"""Write results to files, which appear complete or not at all, and to pipes and devices."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ EXIT_NO_READER = 128 + signal.SIGPIPE
 
 
 def write_outputs(batch: Batch, output: str, errors: str | None) -> None:
-    """Write the results of a batch, the failed ones to `errors` if it is given. Raises OSError."""
+    """Write the results of a batch, failed ones to `errors` if it is given. Raises OSError."""
     with ExitStack() as stack:
         good = stack.enter_context(opened_output(output))
         bad = stack.enter_context(opened_output(errors)) if errors else None
@@ -26,7 +26,7 @@ def write_outputs(batch: Batch, output: str, errors: str | None) -> None:
 
 
 def check_writable(name: str) -> None:
-    """Raise OSError with a reason if no file of this name can be written."""
+    """Raise OSError with the reason if a file of this name cannot be written."""
     if name == STANDARD_OUTPUT or is_special(name):
         return
     path = Path(name).resolve()
@@ -39,13 +39,13 @@ def check_writable(name: str) -> None:
 
 
 def name_of(output: str) -> str:
-    """What an output is called where a person reads it."""
+    """Return the name of an output for messages."""
     return "standard output" if output == STANDARD_OUTPUT else output
 
 
 @contextmanager
 def ended_by_reader() -> Iterator[None]:
-    """End this process without a word when nobody reads on what the block writes, as `head`."""
+    """Exit quietly on a broken pipe in the block (for example `… | head`)."""
     try:
         yield
     except BrokenPipeError:
@@ -54,13 +54,13 @@ def ended_by_reader() -> Iterator[None]:
 
 
 def discard_standard_output() -> None:
-    """Have what is still to be written go nowhere, where it would fail again at the end."""
+    """Discard buffered output, since writing it at exit would fail again."""
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def is_special(name: str) -> bool:
-    """Whether it is there and neither a file nor a folder: a pipe, a device. Raises OSError."""
+    """Return True for an existing pipe or device, not a file or folder. Raises OSError."""
     try:
         mode = Path(name).stat().st_mode
     except FileNotFoundError:
@@ -70,7 +70,7 @@ def is_special(name: str) -> bool:
 
 @contextmanager
 def opened_output(name: str) -> Iterator[TextIO]:
-    """Where the output of this name goes: a whole file, or straight into what is none."""
+    """Open an output: a file is written atomically, a pipe or device directly."""
     if name == STANDARD_OUTPUT:
         yield sys.stdout
         sys.stdout.flush()
@@ -78,14 +78,14 @@ def opened_output(name: str) -> Iterator[TextIO]:
         with Path(name).open("w", encoding="utf-8", newline="\n") as file:
             yield file
     else:
-        # Behind a link, so that the link stays.
+        # Replace the target of a symbolic link, not the link.
         with whole_file(Path(name).resolve()) as file:
             yield file
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """A file that takes its name when the block ends without an error."""
+    """Open a temporary file that gets its name when the block ends without an error."""
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:

@@ -1,4 +1,4 @@
-"""A look at a provider before a prompt is read."""
+"""Check a provider before the first prompt is read."""
 
 import random
 import time
@@ -23,23 +23,23 @@ from batches.providers.client import Look
 from batches.providers.probing import DEADLINE_S, look
 
 FIRST_CALL = "the first call decides."
-# A provider that refuses one look of three is there all the same.
+# Retry: a provider that fails one request of three is usable.
 MAX_LOOKS = 3
 
 
 def check_provider(provider: Provider, timeout_s: float) -> str:
     """Ask a provider for its models, to find a wrong address before a prompt is read.
 
-    The look has no more time than a call, and is retried as a call is. Return a warning, or "". A
-    provider need not list its models, nor to this key, and may be away for a while: the first call
-    decides. A key that is refused there pauses the batch, and no prompt fails. Open a provider that
-    errors have paused: the user who starts a run wants it tried again. Raise UsageError for an
-    address that can never be called.
+    Return a warning, or "". The request has the timeout of a call and is retried like a call. A
+    provider may not list its models, or not for this key, and may be unavailable for a while; only
+    the first call shows whether it works. If that call's key is rejected, the batch pauses and no
+    prompt fails. Resume a provider that was paused by errors, since the user who starts a run wants
+    to try it again. Raises UsageError for an address that can never be called.
     """
     warning = ""
     try:
         if not _retried_look(provider, min(timeout_s, DEADLINE_S)).models:
-            warning = f"Warning: {provider.base_url}/models lists no model."
+            warning = f"Warning: {provider.base_url}/models lists no models."
     except (NetworkError, DeadlineExceeded) as error:
         warning = _waiting(error)
     except EndpointUnusable as error:
@@ -52,7 +52,7 @@ def check_provider(provider: Provider, timeout_s: float) -> str:
 
 
 def _retried_look(provider: Provider, deadline_s: float) -> Look:
-    """Return a look at a provider, retried where an HTTP error may pass. Raises a ProviderError."""
+    """Request the models, with retries after temporary HTTP errors. Raises a ProviderError."""
     policy = RetryPolicy(max_wait_s=deadline_s)
     waited_s = 0.0
     for looks in range(1, MAX_LOOKS):
@@ -67,7 +67,7 @@ def _retried_look(provider: Provider, deadline_s: float) -> Look:
                 policy=policy,
                 chance=random.random(),
             )
-            # Without an answer the prompts wait for the provider anyway.
+            # If the provider cannot be reached, do not retry here: the prompts wait for it anyway.
             is_refusal = error.status_code is not None and error.status_code >= 400
             if verdict.decision is not Decision.RETRY or not is_refusal:
                 raise
@@ -77,24 +77,25 @@ def _retried_look(provider: Provider, deadline_s: float) -> Look:
 
 
 def _waiting(error: ProviderError) -> str:
-    """Say that the provider cannot be reached, and for how long it is waited for."""
+    """Return a warning that the provider cannot be reached, with the time the prompts wait."""
     patience = f"{duration(settings.PROVIDER_PATIENCE)} (PROVIDER_PATIENCE)"
-    return f"Warning: {excerpt(error.message)}\nThe prompts wait for an answer, up to {patience}."
+    return f"Warning: {excerpt(error.message)}\nThe prompts wait for it, up to {patience}."
 
 
 def _warning(provider: Provider, error: ProviderError) -> str:
-    """Say what was answered instead of a list of models, and what may be wrong."""
-    answer = f"Warning: {provider.base_url}/models answers {excerpt(error.message)}"
+    """Return a warning: the reply received instead of a list of models, and a likely cause."""
+    answer = f"Warning: {provider.base_url}/models answered {excerpt(error.message)}"
     if isinstance(error, AuthError):
-        return f"{answer}\n{_key(provider)} It may only lack the right to list models: {FIRST_CALL}"
+        doubt = f"The key may only lack permission to list models: {FIRST_CALL}"
+        return f"{answer}\n{_key(provider)} {doubt}"
     hint = "" if provider.base_url.endswith("/v1") else "Base URLs usually end in /v1. "
     return f"{answer}\n{hint}Not every provider lists its models: {FIRST_CALL}"
 
 
 def _key(provider: Provider) -> str:
-    """Name the key that was refused, and what to do about it."""
+    """Name the key that was rejected, and how to change it."""
     if provider.api_key_encrypted:
         return f"If the key of provider {provider.name!r} is wrong, enter it again in the admin."
     if provider.api_key_env:
-        return f"The key is that of the environment variable {provider.api_key_env}."
-    return "The provider was called without a key; --api-key-env gives one."
+        return f"The key comes from the environment variable {provider.api_key_env}."
+    return "The provider was called without a key; set one with --api-key-env."

@@ -1,7 +1,7 @@
-"""Reading an input into a new batch: who does has a file locked, for as long as it lives.
+"""Read an input into a new batch. The reading process holds a file lock while it lives.
 
-A reader that is killed leaves a batch that can never run. Whoever reads next removes it: at once,
-which a lease could not tell, since standard input may bring nothing for hours.
+A reader that is killed leaves a batch that can never run. The next reader finds its lock free and
+removes the batch immediately. A lease would not work: standard input may be silent for hours.
 """
 
 import fcntl
@@ -18,11 +18,11 @@ from batches.actions import batches as batch_actions
 
 @contextmanager
 def reading(public_id: str) -> Iterator[None]:
-    """Be the reader of the batch that the block makes; what it leaves unread is removed."""
+    """Lock the batch that the block creates; remove it if the block does not read it completely."""
     descriptor, draft = tempfile.mkstemp(dir=_folder(), prefix="draft_")
     with os.fdopen(descriptor) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        # Nobody finds it before it is locked.
+        # Lock before renaming: other processes look only for the final name.
         mark = Path(draft).rename(_folder() / public_id)
         try:
             yield
@@ -31,7 +31,7 @@ def reading(public_id: str) -> Iterator[None]:
 
 
 def remove_interrupted() -> int:
-    """Remove the batches whose readers in this data folder were killed; how many there were."""
+    """Remove batches of killed readers in this data folder; return the number removed."""
     return sum(_remove_if_left(mark) for mark in _folder().glob("batch_*"))
 
 
@@ -41,12 +41,12 @@ def _remove_if_left(mark: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _remove(mark)
     except (BlockingIOError, FileNotFoundError):
-        # It is being read, or was just now.
+        # Another process is reading the batch, or has just finished.
         return False
 
 
 def _remove(mark: Path) -> bool:
-    # The mark last: should this fail, the next reader finds it.
+    # Remove the mark last: if this process fails before that, the next reader tries again.
     removed = batch_actions.discard_unread(mark.name)
     mark.unlink(missing_ok=True)
     return removed

@@ -1,4 +1,4 @@
-"""A batch that is run to its end by this process, or stopped on the way."""
+"""Run a batch in this process until it ends, pauses or is stopped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ SECONDS_BETWEEN_CLAIMS = 1.0
 
 
 def run(batch: Batch, display: ProgressDisplay) -> int:
-    """Run a batch to its end; return 0, or the exit status that says why it stands still."""
+    """Run a batch to its end; return 0, or the exit status of the reason why it stopped."""
     stop = StopSignal()
     waiting = False
     with stopped_by_signals(stop, display, resume_hint(batch)) as received:
@@ -34,7 +34,7 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
                 display.fail(f"Stopped. {how_to_resume(batch)}")
                 return 128 + received[0]
             if not waiting:
-                display.say("Waiting for chunks that another run still holds ...")
+                display.say("Waiting for chunks that another run still processes ...")
             waiting = True
             stop.wait(SECONDS_BETWEEN_CLAIMS)
 
@@ -42,7 +42,7 @@ def run(batch: Batch, display: ProgressDisplay) -> int:
 def how_to_resume(batch: Batch) -> str:
     batch.refresh_from_db()
     if batch.standstill_kind == PauseKind.AUTH and not has_key(batch.provider):
-        return "It was called without a key: start again with --api-key-env."
+        return "The provider was called without a key. Start again with --api-key-env."
     return f"{resume_hint(batch)}{remedy(batch.standstill_kind)}"
 
 
@@ -52,34 +52,37 @@ def has_key(provider: Provider) -> bool:
 
 
 def remedy(pause_kind: str) -> str:
-    """Return what a batch needs besides, by the kind of its pause."""
+    """Return what else the user must change to resume a batch, by the kind of its pause."""
     if pause_kind == PauseKind.BUDGET:
         return " and a larger --max-cost or --max-tokens-total"
     if pause_kind == PauseKind.CONFIG:
-        return "\nIf the name is wrong, start anew with another --model or --base-url."
+        return "\nIf the name is wrong, start a new batch with another --model or --base-url."
     return ""
 
 
 def resume_hint(batch: Batch) -> str:
-    return f"All results so far are stored; go on with: --resume {batch.public_id}"
+    return f"Results so far are saved. To continue: --resume {batch.public_id}"
 
 
 @contextmanager
 def stopped_by_signals(
     stop: StopSignal, display: ProgressDisplay, hint: str
 ) -> Iterator[list[int]]:
-    """Turn SIGINT and SIGTERM into a stop request while the block runs; yield those received.
+    """Turn SIGINT and SIGTERM into a stop request while the block runs; yield the received signals.
 
-    The second one ends the process at once, with a hint.
+    A second signal ends the process immediately and prints the hint.
     """
     received: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
         if received:
-            # What is in flight is lost, what is stored is not.
-            leave(f"Left at once. {hint}", number)
+            # Calls in flight are lost; stored results are not.
+            leave(f"Stopped immediately. {hint}", number)
         received.append(number)
-        display.say("Stopping: calls in flight are finished and stored. Again to leave at once.")
+        display.say(
+            "Stopping: finishing and storing calls in flight. "
+            "Press Ctrl-C again to stop immediately."
+        )
         stop.request()
 
     with handled_by(handle):

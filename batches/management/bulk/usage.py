@@ -1,4 +1,4 @@
-"""How a command may be called: what it takes, and that anything else exits with 2."""
+"""Types, help and errors of command-line options; a usage error exits with 2."""
 
 import argparse
 from collections.abc import Callable
@@ -11,22 +11,22 @@ EXIT_USAGE = 2
 
 
 class UsageError(CommandError):
-    """A usage error, or something that has to be there first; exits with 2."""
+    """A usage error or an unmet precondition; exits with 2."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, returncode=EXIT_USAGE)
 
 
-# Django prints it in front of the message.
+# Django prints the name of the class in front of the message.
 UsageError.__name__ = "error"
 
 
 class HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """A command's own options before those of all commands; its epilog as it stands."""
+    """Show a command's own options before Django's; keep the line breaks of the epilog."""
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """Return the type of an option that takes a whole number within these bounds."""
+    """Return an argparse type for a whole number within these bounds."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -38,7 +38,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def add_run_option(parser: CommandParser, flag: str, name: str, metavar: str) -> None:
-    """Have a parser know a run option of a batch; it is None if it is not given."""
+    """Add a run option of a batch to a parser; an option that is not given is None."""
     option = RUN_OPTIONS[name]
     default = "" if option.default is None else f" (default {option.default:g})"
     is_whole = isinstance(option.default, int) or name == "max_tokens_total"
@@ -51,7 +51,7 @@ def add_run_option(parser: CommandParser, flag: str, name: str, metavar: str) ->
 
 
 def phrase(sentence: str) -> str:
-    """Return a sentence as the help of a command has it: without capital and full stop."""
+    """Return a sentence without capital and full stop, in the style of command help."""
     return sentence[0].lower() + sentence[1:].removesuffix(".")
 
 
@@ -65,7 +65,7 @@ def _decimal_option(option: Option) -> Callable[[str], float]:
             value = float(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        # A NaN compares with nothing.
+        # Written so that NaN is refused too: any comparison with it is False.
         if option.above is not None and not value > option.above:
             raise argparse.ArgumentTypeError(f"must be greater than {option.above:g}")
         if not (option.least or value) <= value <= (option.most or value):

@@ -1,4 +1,4 @@
-"""Make a key to the API."""
+"""manage.py create_token: create an API token for a user."""
 
 import argparse
 from datetime import timedelta
@@ -19,16 +19,16 @@ LONGEST_NAME = 100
 LONGEST_USERNAME = 150
 
 EPILOG = """\
-The token alone goes to standard output:
+Only the token is written to standard output:
   export OPENAI_API_KEY=$(python manage.py create_token alice)
 
-It is shown once; only a digest is stored. A user that there is not is made, without a password.
-exit status: 0, or 2 for a user that cannot have a token, or without a database.
+The token is shown only once; only a hash is stored. A missing user is created without a password.
+exit status: 0, or 2 if the user cannot have a token or the database cannot be used.
 """
 
 
 class Command(BaseCommand):
-    help = "Make a token for the API and print it."
+    help = "Create an API token and print it."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs.update(epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -36,13 +36,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("username", help="whose token it is; made if there is no such user")
-        add("--name", default="", help="what it is for, to tell tokens apart")
+        add("username", help="owner of the token; created if there is no such user")
+        add("--name", default="", help="a label to recognise the token")
         add(
             "--expires-in-days",
             type=whole_number(1, LONGEST_DAYS),
             metavar="N",
-            help="default: it does not expire",
+            help="days until the token expires (default: never)",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -53,14 +53,14 @@ class Command(BaseCommand):
         life = options["expires_in_days"]
         expires_at = timezone.now() + timedelta(days=life) if life else None
         self.stdout.write(create_token(user, name=options["name"], expires_at=expires_at))
-        self.stderr.write("This token is not shown again.")
+        self.stderr.write("Shown only once; only a hash is stored.")
 
     def user(self, username: str) -> User:
-        """The user of this name, made if there is none."""
+        """Return the user of this name; create the user if missing."""
         found = User.objects.filter(username=username).first()
         if found is None:
             check_username(username)
-            self.stderr.write(f"Made the user {username}, without a password.")
+            self.stderr.write(f"Created the user {username}, without a password.")
             return User.objects.create_user(username)
         if not found.is_active:
             raise UsageError(f"the user {username} is not active; activate it, or name another")

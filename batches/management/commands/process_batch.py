@@ -51,11 +51,11 @@ SHOWN_KINDS = 5
 EPILOG = """\
 input formats:
   jsonl   {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {...}}
-          or {"prompt": "..."} or {"messages": [...]}, with custom_id and parameters if you like
-          or a request body alone
-  csv     a header and a column of prompts (--column), and custom_id if you like; the delimiter
-  tsv     and the encoding are found out
-  text    a prompt a line
+          or {"prompt": "..."} or {"messages": [...]}, with optional custom_id and parameters,
+          or only a request body
+  csv     a header and a column of prompts (--column), optionally a column custom_id;
+  tsv     delimiter and encoding are detected
+  text    one prompt per line
 
 examples:
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
@@ -69,14 +69,14 @@ examples:
 exit status:
   0         all prompts succeeded
   1         some failed, or never ran because the batch was cancelled or expired
-  2         usage, bad input, an output that cannot be written; or paused: a refused key, an empty
-            account, a spent budget, a wrong model or address, a provider that answers nothing
-  130, 143  stopped by Ctrl-C, by SIGTERM
-  141       nobody reads the output any more
+  2         usage error, bad input, output that cannot be written; or paused: rejected key, no
+            quota left, spending limit reached, wrong model or address, provider unreachable
+  130, 143  stopped by Ctrl-C or SIGTERM
+  141       the reader closed the output pipe
 
 The key is read from the environment and is never stored.
-A provider that does not answer is waited for, up to PROVIDER_PATIENCE seconds (an environment
-variable, 900); 0 pauses the batch at once.
+If the provider cannot be reached, the prompts wait up to PROVIDER_PATIENCE seconds (an environment
+variable, default 900); 0 pauses the batch immediately.
 """
 
 
@@ -84,7 +84,7 @@ class Command(BaseCommand):
     help = "Run a file of prompts through a provider and write the results in input order."
     requires_migrations_checks = False
 
-    # What is worked on, as soon as it is there.
+    # The current batch; set as soon as it exists.
     batch: Batch | None = None
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -104,7 +104,7 @@ class Command(BaseCommand):
         except (NotPossible, ProviderMisconfigured) as error:
             raise UsageError(in_flags(str(error))) from error
         except Interrupted as interrupt:
-            there = resume_hint(self.batch) if self.batch else "No batch was made."
+            there = resume_hint(self.batch) if self.batch else "No batch was created."
             with handled_by(partial(leave, there)):
                 print_line(console, f"Interrupted. {there}", style="bold red")
             sys.exit(interrupt.status)
@@ -112,9 +112,9 @@ class Command(BaseCommand):
             sys.exit(status)
 
     def work(self, console: Console, options: dict[str, Any]) -> int:
-        """Do what was asked for; return the exit status."""
+        """Create or find the batch, run it and write its results; return the exit status."""
         calm_collector()
-        # That a batch pauses is told by the display, once.
+        # The display already shows that a batch pauses, so do not log it too.
         logging.getLogger("batches.runner.store").setLevel(logging.ERROR)
         with ProgressDisplay(console, quiet=options["quiet"]) as display:
             begin = self.find if options["resume"] or options["retry"] else self.make
@@ -127,7 +127,7 @@ class Command(BaseCommand):
 
     def make(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
         if removed := remove_interrupted():
-            display.say(f"Removed {removed} that a killed run had begun to read.")
+            display.say(f"Removed incomplete batches of killed runs: {removed}.")
         with uninterrupted():
             self.batch = batch = create(options, display)
         return batch
@@ -155,14 +155,14 @@ class Command(BaseCommand):
 
 
 def calm_collector() -> None:
-    """What is loaded by now stays; the collector need not look at it again and again."""
+    """Freeze the objects loaded so far, so that the garbage collector does not scan them again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
 
 def export(batch: Batch, options: dict[str, Any]) -> None:
-    """Write the results to the files that were asked for."""
+    """Write the results to the output files. Raises UsageError if a file cannot be written."""
     try:
         with ended_by_reader():
             write_outputs(batch, options["output"], options["errors"])

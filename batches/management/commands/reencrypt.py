@@ -1,4 +1,4 @@
-"""manage.py reencrypt: put every stored secret under the first of FIELD_ENCRYPTION_KEYS."""
+"""manage.py reencrypt: encrypt every stored secret with the first of FIELD_ENCRYPTION_KEYS."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from batches.secrets.reencryption import reencrypt_secrets
 
 class Command(BaseCommand):
     help = (
-        "Encrypt stored secrets anew with the first of FIELD_ENCRYPTION_KEYS. "
-        "After that the other keys can go."
+        "Re-encrypt stored secrets with the first of FIELD_ENCRYPTION_KEYS. "
+        "Then the other keys can be removed."
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         try:
             count = reencrypt_secrets()
         except NotDecryptable as error:
-            message = f"{error}; nothing was changed. Add the key that is missing"
+            message = f"{error}; nothing was changed. Add the missing key to FIELD_ENCRYPTION_KEYS"
             raise UsageError(message) from error
-        self.stdout.write(f"encrypted {count} secrets anew")
+        self.stdout.write(f"re-encrypted {count} secrets")

@@ -1,4 +1,4 @@
-"""Everything on one machine: broker, workers, sweeper and web server, kept running."""
+"""Run broker, workers, sweeper and web server on one machine, and restart them if they die."""
 
 import os
 import socket
@@ -30,24 +30,24 @@ SIMULATOR_PORT = 8900
 SIMULATED_MODEL = "simulated-small"
 MOST_WORKERS = 1000
 THREADS = 32
-# On a machine of one's own, as in a container, root is who one is.
+# In a container or on a private machine, running as root is normal: hide Celery's warning.
 NOT_OF_ROOT = "ignore:You're running the worker with superuser privileges"
 
-# After GRACE_SECONDS a worker stores what has come in.
+# Time for a worker to store received replies after GRACE_SECONDS.
 SECONDS_TO_FLUSH = 5
-# What an earlier `serve` left when it was killed is gone by then.
+# Time for the guard to kill the processes of an earlier `serve` that was killed.
 LOCK_PATIENCE_S = 3.0
 
 EPILOG = """\
 With CELERY_BROKER_URL and DATABASE_URL the same programs use your own broker and database.
 
-exit status: 0 after Ctrl-C or SIGTERM if everything ended by itself, 1 if something had to be
-killed, 2 for a port or a data folder that is in use, 130 or 143 if told to stop twice.
+exit status: 0 after Ctrl-C or SIGTERM if every process ended in time, 1 if a process had to be
+killed, 2 if a port or the data folder is in use, 130 or 143 after a second signal.
 """
 
 
 class Command(BaseCommand):
-    help = "Run web server, workers, sweeper and broker on this machine; restart what dies."
+    help = "Run web server, workers, sweeper and broker on this machine; restart them if they die."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs.update(epilog=EPILOG, formatter_class=HelpFormatter)
@@ -55,27 +55,27 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--host", default="127.0.0.1", help="where the web server listens (127.0.0.1)")
+        add("--host", default="127.0.0.1", help="address of the web server (default 127.0.0.1)")
         add(
             "--port",
             type=whole_number(0, HIGHEST_PORT),
             default=8000,
-            help="0 for a free one (8000)",
+            help="port of the web server, or 0 for any free port (default 8000)",
         )
         add(
             "--workers",
             type=whole_number(1, MOST_WORKERS),
             default=1,
             metavar="N",
-            help="worker processes (1)",
+            help="number of worker processes (default 1)",
         )
-        add("--simulate", action="store_true", help="run a simulated provider to try it with")
+        add("--simulate", action="store_true", help="also run a simulated provider, for tests")
         add(
             "--simulator-port",
             type=whole_number(0, HIGHEST_PORT),
             default=SIMULATOR_PORT,
             metavar="PORT",
-            help=f"where the simulated provider listens ({SIMULATOR_PORT})",
+            help=f"port of the simulated provider (default {SIMULATOR_PORT})",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -92,7 +92,7 @@ class Command(BaseCommand):
             ]
             say = partial(print_line, max(len(program.name) for program in programs))
             supervisor = Supervisor(
-                # Whoever holds the lock's descriptor holds the folder: also what outlives us.
+                # Child processes inherit the lock: the folder stays locked if a child outlives us.
                 [program.with_descriptor(lock) for program in programs],
                 say=say,
                 on_ready=lambda: welcome(say, address(listener)),
@@ -100,7 +100,7 @@ class Command(BaseCommand):
             )
             status = supervisor.run()
             say("serve", "Stopped.")
-        # The connection of the checks above is nobody's any more.
+        # The checks above opened this connection; it is not used any more.
         connection.close()
         if status:
             sys.exit(status)
@@ -108,7 +108,7 @@ class Command(BaseCommand):
 
 @contextmanager
 def data_folder_locked(data_dir: Path) -> Iterator[int]:
-    """Hold the data folder against a second `serve`; yield the descriptor that holds it."""
+    """Lock the data folder against a second `serve`; yield the descriptor of the lock."""
     try:
         import fcntl  # noqa: PLC0415 - not on Windows, where the rest of this does not run either
     except ImportError as error:
@@ -121,14 +121,14 @@ def data_folder_locked(data_dir: Path) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise UsageError(f"another `serve` runs on DATA_DIR={data_dir}") from None
+                    raise UsageError(f"another `serve` runs with DATA_DIR={data_dir}") from None
                 time.sleep(0.05)
         yield file.fileno()
 
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """The web server's socket. It is ours, so that a restart of the web server refuses nobody."""
+    """Open the web server's socket here, so that clients can connect while the server restarts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=1024)
@@ -138,7 +138,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             f"cannot listen on {host}:{port}: {reason}; choose another --port"
         ) from error
     with listener:
-        # uvicorn takes it for a Unix socket and would not do this; connections inherit it.
+        # uvicorn treats the socket as a Unix socket and does not set this; connections inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
@@ -146,22 +146,22 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 def check_port_free(port: int) -> None:
     with suppress(OSError), socket.create_server(("127.0.0.1", port)):
         return
-    raise UsageError(f"port {port} of the simulated provider is in use; choose a --simulator-port")
+    raise UsageError(f"port {port} of the simulated provider is in use; change --simulator-port")
 
 
 def environment() -> dict[str, str]:
-    """The children run in the project's folder, so a relative DATA_DIR would be another one."""
+    """Return the environment of the children, with an absolute DATA_DIR: their folder differs."""
     return {**os.environ, "DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1"}
 
 
 def program(name: str, *arguments: str, rank: int, **more: Any) -> Program:
-    """A Python module or script in the project's folder."""
+    """Describe a Python module or script that runs in the project's folder."""
     command = (sys.executable, *arguments)
     return Program(name, command, rank=rank, env=environment(), cwd=settings.BASE_DIR, **more)
 
 
 def broker() -> list[Program]:
-    """The embedded broker, unless another is set, or messages are files."""
+    """Return the embedded broker; none if another broker is set or messages are files."""
     binary = message_broker.valkey_binary()
     if "CELERY_BROKER_URL" in os.environ or binary is None:
         return []
@@ -174,10 +174,10 @@ def broker() -> list[Program]:
 
 
 def simulator(port: int) -> list[Program]:
-    """A simulated provider, and its row, so that a batch can be run at once."""
+    """Return the simulated provider; store its row, so that batches can use it immediately."""
     check_port_free(port)
     row = provider_actions.provider_at(f"http://127.0.0.1:{port}/v1", "")
-    # So that it is found although there are others.
+    # Route batches to it by model, also if there are other providers.
     provider_actions.find_by_model(row, SIMULATED_MODEL)
     return [
         program(
@@ -217,14 +217,14 @@ def web(listener: socket.socket) -> Program:
 
 
 def welcome(say: Callable[[str, str], None], address: str) -> None:
-    """Say where everything is, and to whoever starts the embedded mode first, how to log in."""
-    say("serve", f"Admin: {address}/admin/   API: {address}/v1   its docs: {address}/v1/docs")
-    # Made now, when nothing can keep it from being shown: only a hash is stored.
+    """Print the URLs and, at the first start of the embedded mode, the login."""
+    say("serve", f"Admin: {address}/admin/   API: {address}/v1   API docs: {address}/v1/docs")
+    # Create the login only now, when the password is sure to be shown: only a hash is stored.
     password = make_first_login() if settings.EMBEDDED else None
     if password is not None:
         say("serve", f"Log in as {LOGIN} with the password {password}")
-        say("serve", f"It is shown this once. Another: manage.py changepassword {LOGIN}")
-    say("serve", f"{address} - Ctrl-C stops")
+        say("serve", f"Shown only once. To reset: manage.py changepassword {LOGIN}")
+    say("serve", f"{address} - press Ctrl-C to stop")
 
 
 def address(listener: socket.socket) -> str:
@@ -233,7 +233,7 @@ def address(listener: socket.socket) -> str:
 
 
 def print_line(width: int, name: str, line: str) -> None:
-    """A line of a child's output, behind its name."""
-    # Whoever read our output may be gone; that is no reason to stop working.
+    """Print a line of a child's output after the name of the child."""
+    # Ignore a broken pipe: the programs keep running without a reader of their output.
     with suppress(BrokenPipeError):
         print(f"{name:<{width}} | {line}", flush=True)  # noqa: T201 - a row of many programs

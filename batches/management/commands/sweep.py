@@ -1,4 +1,4 @@
-"""Ring for batches that wait, and end those that are over."""
+"""manage.py sweep: notify workers of waiting batches, end expired ones, purge deleted ones."""
 
 import signal
 from typing import Any
@@ -14,26 +14,26 @@ from batches.workers.sweeper import sweep
 
 class Command(BaseCommand):
     help = (
-        "Ring for batches that wait, end those that are over, purge those that were deleted. "
-        "Needed where neither beat nor `serve` runs; any number of sweepers at once is safe."
+        "Notify workers of waiting batches, end batches that are over, and purge deleted batches. "
+        "Needed if neither Celery beat nor `serve` runs; several sweepers at once are safe."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         every = settings.SWEEP_SECONDS
-        parser.add_argument("--loop", action="store_true", help="go on until stopped")
+        parser.add_argument("--loop", action="store_true", help="repeat until stopped")
         parser.add_argument(
             "--every",
             type=float,
             default=every,
             metavar="S",
-            help=f"seconds between two sweeps of a loop (SWEEP_SECONDS, {every})",
+            help=f"seconds between sweeps with --loop (default: SWEEP_SECONDS, {every})",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if not options["loop"]:
             report = sweep(ring)
             self.stdout.write(
-                f"rang {report.rung} times, ended {report.ended}, "
+                f"notified workers {report.rung} times, ended {report.ended}, "
                 f"failed {report.failed}, purged {report.purged}"
             )
             return
@@ -48,6 +48,6 @@ class Command(BaseCommand):
         try:
             sweep(ring)
         except OperationalError as error:
-            # The database is away; the next sweep may find it.
+            # The database is unavailable; the next sweep tries again.
             self.stderr.write(f"Could not sweep: {error}")
             connection.close()

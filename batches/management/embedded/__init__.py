@@ -1,1 +1,1 @@
-"""The parts of serve: child processes and their supervisor."""
+"""Parts of the serve command: child processes and their supervisor."""

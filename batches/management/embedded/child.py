@@ -1,4 +1,4 @@
-"""One program as a child process: its output, its end, when it starts again."""
+"""A program as a child process: its output, its exit and its restart."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ GUARD = Path(__file__).with_name("guard.py")
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 30.0
-# A child that ran so long was healthy: its next death is the first again.
+# A child that ran this long was healthy: its restart delay starts again from the shortest.
 HEALTHY_S = 60.0
 
-# How long a child may take to become ready before nobody waits for it any more.
+# After this time a child counts as ready, so that the next rank can start.
 READY_S = 10.0
 
 LONGEST_LINE = 64 * 1024
@@ -29,7 +29,7 @@ def always_ready() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is to run. Ranks start from the lowest and stop from the highest."""
+    """A program to run. Ranks start from the lowest and stop from the highest."""
 
     name: str
     command: Sequence[str]
@@ -41,18 +41,18 @@ class Program:
     ready: Callable[[], bool] = always_ready
 
     def with_descriptor(self, descriptor: int) -> "Program":
-        """The same, with one more open file of ours."""
+        """Return a copy that inherits one more open file of this process."""
         return replace(self, pass_fds=(*self.pass_fds, descriptor))
 
 
 class Lines:
-    """Bytes as they come become lines."""
+    """Split a stream of bytes into lines."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """The lines that these bytes complete; without bytes, what is left."""
+        """Yield the lines that these bytes complete; without bytes, yield the rest."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         if self._rest and (not data or len(self._rest) > LONGEST_LINE):
             whole.append(self._rest)
@@ -62,7 +62,7 @@ class Lines:
 
 
 class Guard:
-    """The process that kills the groups it knows of when this one is gone."""
+    """A process that kills the known process groups when this process is gone."""
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
@@ -77,13 +77,13 @@ class Guard:
         self._tell(f"-{group}\n")
 
     def keep_alive(self) -> None:
-        """Start it anew if it was killed."""
+        """Restart the guard if it was killed."""
         if self._process.poll() is not None:
             self._process = self._start()
             self._tell("".join(f"+{group}\n" for group in self._groups))
 
     def close(self) -> None:
-        """Let it end; it kills what it still knows of."""
+        """End the guard, which kills the groups that are still registered."""
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
@@ -100,13 +100,13 @@ class Guard:
 
     def _tell(self, text: str) -> None:
         if self._process.stdin:
-            # A guard that was killed is told everything when it is started anew.
+            # If the guard was killed, its restart sends all groups again.
             with suppress(BrokenPipeError):
                 self._process.stdin.write(text.encode())
 
 
 class Child:
-    """A program and the process that runs it, if there is one now."""
+    """A program and the process that runs it, if any."""
 
     def __init__(self, program: Program, *, guard: Guard) -> None:
         self.program = program
@@ -120,13 +120,13 @@ class Child:
 
     @property
     def output(self) -> int | None:
-        """The descriptor of the pipe that its output comes from."""
+        """Return the descriptor of the pipe with the output of the process."""
         if self.process is None or self.process.stdout is None:
             return None
         return self.process.stdout.fileno()
 
     def start(self) -> None:
-        """Start it in a session of its own, so that a Ctrl-C reaches the supervisor alone."""
+        """Start the process in its own session, so that Ctrl-C reaches only the supervisor."""
         program = self.program
         self._started_at = time.monotonic()
         self._is_ready = False
@@ -147,7 +147,7 @@ class Child:
             os.set_blocking(self.process.stdout.fileno(), False)
 
     def ready(self) -> bool:
-        """Whether it has become ready, or has had its time to become so."""
+        """Return True if the process is ready, or if READY_S have passed since its start."""
         if self.process is None:
             return False
         if not self._is_ready:
@@ -159,13 +159,13 @@ class Child:
         return self.process is not None and self.process.poll() is not None
 
     def obituary(self) -> str:
-        """How it ended and after what time."""
+        """Describe how the process ended and how long it ran."""
         status = self.process.returncode if self.process else 0
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else ""
         return f"{how or f'ended with status {status}'} after {self._ran_s():.1f} s"
 
     def forget(self) -> None:
-        """Let go of an ended process, and end what it has left of its group."""
+        """Release an ended process, and kill the rest of its process group."""
         if self.process is None:
             return
         self.signal(signal.SIGKILL)
@@ -176,14 +176,14 @@ class Child:
         self.process = None
 
     def schedule(self) -> float:
-        """Set when it starts again; return in how many seconds."""
+        """Schedule the restart; return the delay in seconds."""
         healthy = self._ran_s() >= HEALTHY_S
         self._delay_s = FIRST_DELAY_S if healthy else min(self._delay_s * 2, LONGEST_DELAY_S)
         self.start_at = time.monotonic() + self._delay_s
         return self._delay_s
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process; a SIGKILL to its whole group."""
+        """Send a signal to the process; send SIGKILL to its whole group."""
         if self.process is None:
             return
         with suppress(ProcessLookupError, PermissionError):

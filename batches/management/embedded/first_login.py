@@ -1,4 +1,4 @@
-"""Somebody must be able to log in to the admin of a new installation."""
+"""Create the first superuser, so that the admin of a new installation has a login."""
 
 import secrets
 
@@ -9,9 +9,9 @@ PASSWORD_BYTES = 12
 
 
 def make_first_login() -> str | None:
-    """Make the user `admin` if there is no superuser yet; the password, which nobody knows yet.
+    """Create the user `admin` if there is no superuser; return the new random password.
 
-    None if somebody can log in, or if there is a user of this name who may not.
+    Return None if an active superuser exists, or if another user already has this name.
     """
     taken = User.objects.filter(username=NAME).exists()
     if taken or User.objects.filter(is_superuser=True, is_active=True).exists():

@@ -1,8 +1,8 @@
-"""Kills what a supervisor leaves behind when it is killed itself.
+"""Kill the processes that a supervisor leaves behind when it is killed itself.
 
-The supervisor runs this file as a process and tells it, over a pipe, a line for each process group
-that begins (+ID) or is over (-ID). The pipe ends with the supervisor, however that happens. This
-needs nothing of one system alone, and also reaches what the children have started.
+The supervisor runs this file as a process and writes a line to its pipe for each process group
+that starts (+ID) or ends (-ID). The pipe closes when the supervisor ends, for whatever reason. This
+works on any POSIX system, and also kills processes that the children have started.
 """
 
 import os

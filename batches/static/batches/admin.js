@@ -61,23 +61,25 @@ function becomeWithin(now, wanted) {
   }
 }
 
-// <form data-confirm="Sure?">: a question comes first, with the words of the button as the answer.
+// <form data-confirm="Sure?" data-dismiss="No">: ask first; the confirming button has the text of
+// the button that was pressed, the other one says "Cancel" unless data-dismiss is set.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!form.dataset.confirm) return;
   event.preventDefault();
-  ask(form.dataset.confirm, event.submitter, () => form.submit());
+  ask(form.dataset, event.submitter, () => form.submit());
 });
 
-function ask(question, button, proceed) {
+function ask({ confirm, dismiss = "Cancel" }, button, proceed) {
   const dialog = document.createElement("dialog");
   dialog.className = "tp-dialog";
   dialog.setAttribute("aria-labelledby", "tp-question");
   dialog.innerHTML = `<form method="dialog"><p id="tp-question"></p>
-    <div class="tp-buttons"><button class="tp-button" autofocus>Go back</button>
+    <div class="tp-buttons"><button class="tp-button" autofocus></button>
     <button value="yes"></button></div></form>`;
   const yes = dialog.querySelector("[value=yes]");
-  dialog.querySelector("p").textContent = question;
+  dialog.querySelector("p").textContent = confirm;
+  dialog.querySelector("[autofocus]").textContent = dismiss;
   yes.className = button.className;
   yes.textContent = button.textContent;
   dialog.addEventListener("close", () => {
