@@ -393,7 +393,7 @@ def test_a_path_that_staff_allow_can_be_chosen_where_it_is_allowed(
     provider.extra_endpoints = ["/v1/rerank"]
     provider.save()
     schema = errors(post(root, provider, "start", **fields, schema='{"type": "object"}'))["schema"]
-    assert "/v1/rerank: its answers are not JSON" in schema[0]
+    assert "/v1/rerank, since its answers are not JSON" in schema[0]
     text = errors(post(root, provider, "start", **fields | {"format": "text"}))["prompts"]
     assert "a text alone is not a request to /v1/rerank" in text[0]
     post(root, provider, "start", **fields)

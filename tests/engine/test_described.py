@@ -78,4 +78,4 @@ def test_in_a_body_the_bare_schema_is_asked_for(around: Any) -> None:
     with pytest.raises(PromptRejected) as caught:
         check_schemas(body, "/v1/chat/completions")
     assert caught.value.message.startswith("'body.response_format.json_schema.schema' is not")
-    assert f"give what is in its '{holder_of(around)}'" in caught.value.message
+    assert f"give the value of '{holder_of(around)}'" in caught.value.message
