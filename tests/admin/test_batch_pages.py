@@ -143,7 +143,11 @@ def test_results_are_filtered_and_paged(root: Client, provider: Provider) -> Non
 @pytest.mark.parametrize(
     ("given", "said", "found"),
     [
-        ({"status": "nonsense"}, "Status: Unknown value 'nonsense'; choose one", [0, 1, 2]),
+        (
+            {"status": "nonsense"},
+            "Status: Unknown value 'nonsense'; choose one of the list.",
+            [0, 1, 2],
+        ),
         (
             {"status": "failed\0"},
             r"Status: Unknown value 'failed\x00'; choose one of the list.",
@@ -157,7 +161,7 @@ def test_results_are_filtered_and_paged(root: Client, provider: Provider) -> Non
         ),
         (
             {"kind": "server", "status": "succeeded"},
-            "Kind of failure: Successful results have no kind of failure.",
+            "Kind of failure: Successful results have no kind of failure. Clear one of the two filters.",
             [],
         ),
     ],

@@ -102,7 +102,7 @@ def test_a_refused_key_pauses_before_a_prompt_fails(
         assert part in ended.stderr
     assert "canary" not in ended.stderr
     assert not Result.objects.exists()
-    assert "without a key; --api-key-env" in cli.process_batch().stderr
+    assert "without a key; set one with --api-key-env" in cli.process_batch().stderr
     cli.env["KEY"] = "right"
     assert cli.process_batch("--resume", batch_id(), name=None).status == 0
 

@@ -94,7 +94,7 @@ def test_a_provider_that_lists_its_models_is_not_warned_of() -> None:
     ("key", "names"),
     [
         ({"api_key_env": "SOME_KEY"}, "environment variable SOME_KEY"),
-        ({}, "without a key; --api-key-env"),
+        ({}, "without a key; set one with --api-key-env"),
     ],
 )
 def test_the_warning_names_the_key(
