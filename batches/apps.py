@@ -8,7 +8,7 @@ class BatchesConfig(AppConfig):
     verbose_name = "Batches"
 
     def ready(self) -> None:
-        # Not before: it uses the settings.
+        # Import it here, since it uses the settings.
         from batches.models import database_sessions as sessions  # noqa: PLC0415
 
         connection_created.connect(sessions.limit_session, dispatch_uid="limit_session")

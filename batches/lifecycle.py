@@ -1,4 +1,4 @@
-"""The statuses of a batch (OpenAI's) and the ways between them; drawn in docs/states.md."""
+"""The statuses of a batch (OpenAI's) and their transitions; see the diagram in docs/states.md."""
 
 from enum import StrEnum
 
@@ -29,14 +29,14 @@ TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
     ),
     BatchStatus.FINALIZING: frozenset({BatchStatus.COMPLETED}),
     BatchStatus.CANCELLING: frozenset({BatchStatus.CANCELLED}),
-    # Retrying the failed prompts begins anew.
+    # A retry starts the batch again.
     BatchStatus.COMPLETED: frozenset({BatchStatus.IN_PROGRESS}),
     BatchStatus.EXPIRED: frozenset({BatchStatus.IN_PROGRESS}),
     BatchStatus.CANCELLED: frozenset({BatchStatus.IN_PROGRESS}),
     BatchStatus.FAILED: frozenset(),
 }
 
-# A batch in one of these changes no more by itself.
+# In these statuses a batch no longer changes by itself.
 TERMINAL = frozenset(
     {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
 )
@@ -44,6 +44,6 @@ RETRYABLE = TERMINAL - {BatchStatus.FAILED}
 
 
 def check_transition(source: BatchStatus, target: BatchStatus) -> None:
-    """Raise ValueError for a way that is not on the drawing."""
+    """Raise ValueError for a transition that is not in TRANSITIONS."""
     if target not in TRANSITIONS[source]:
         raise ValueError(f"a batch cannot go from {source} to {target}")

@@ -1,4 +1,4 @@
-"""The web server's way in: a WSGI server, if you have one already."""
+"""The WSGI entry point, for WSGI servers."""
 
 import os
 
@@ -8,7 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 django.setup(set_prefix=False)
 
-# What follows needs Django to be set up.
+# The imports below need Django to be set up.
 from batches.api.http.handler import WsgiHandler  # noqa: E402
 
 application = WsgiHandler()

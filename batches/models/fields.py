@@ -1,4 +1,4 @@
-"""What several models are made of."""
+"""Field helpers shared by several models."""
 
 import uuid
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 
 def public_id(prefix: str) -> str:
-    """An identifier that can be shown and cannot be guessed."""
+    """Return a new identifier that can be shown and cannot be guessed."""
     return f"{prefix}{uuid.uuid4().hex}"
 
 
@@ -24,5 +24,5 @@ def one_of(field: str, values: Iterable[str], name: str) -> models.CheckConstrai
 
 
 def lease_end(seconds: float) -> Any:
-    """The moment so many seconds from now on the database's clock."""
+    """Return the time this many seconds from now, on the database's clock."""
     return Now() + timedelta(seconds=seconds)

@@ -56,7 +56,7 @@ def prompts_of(batch: Batch) -> list[tuple[str, Any]]:
 
 def test_a_budget_in_dollars_needs_a_price(root: Client, provider: Provider) -> None:
     answer = post(root, provider, "start", prompts="one", max_cost="1.5")
-    assert "nobody knows the price" in errors(answer)["max_cost"][0]
+    assert "cannot be used: the price of" in errors(answer)["max_cost"][0]
     assert not Batch.objects.exists()
 
 

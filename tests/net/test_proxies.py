@@ -70,7 +70,7 @@ async def test_a_name_is_looked_up_by_the_proxy(scheme: str, tmp_path: Path) -> 
 
 REFUSALS: list[tuple[int, type[ProviderError], str]] = [
     (407, EndpointUnusable, "give user and password in the proxy's URL: PROVIDER_PROXY="),
-    (403, EndpointUnusable, "does not let us through (HTTP 403); have this host allowed"),
+    (403, EndpointUnusable, "the proxy refuses this host (HTTP 403); have it allowed there"),
     (400, EndpointUnusable, "opens no tunnels to it (HTTP 400); check PROVIDER_PROXY"),
     (405, EndpointUnusable, "opens no tunnels to it (HTTP 405); check PROVIDER_PROXY"),
     (501, EndpointUnusable, "opens no tunnels to it (HTTP 501); check PROVIDER_PROXY"),

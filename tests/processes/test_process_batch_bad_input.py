@@ -157,7 +157,7 @@ def test_a_prompt_without_a_model_needs_the_option(cli: CommandLine) -> None:
         (
             "PROVIDER_PROXY",
             "socks5://u:canary@proxy:1",
-            "PROVIDER_PROXY: a proxy is called by http",
+            "PROVIDER_PROXY: the URL of a proxy must begin with http",
         ),
     ],
 )

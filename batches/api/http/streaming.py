@@ -8,7 +8,7 @@ from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
 
-# Each piece costs a thread switch, so many lines are sent together.
+# Each piece costs a thread switch, so lines are sent in large pieces.
 PIECE_BYTES = 64 * 1024
 
 
