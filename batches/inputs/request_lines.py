@@ -82,7 +82,7 @@ def _json_fault(text: str, error: json.JSONDecodeError) -> str:
     start = text.lstrip()
     if start.startswith("{"):
         return fault
-    return f"{fault} A line begins with '{{', but this begins with {quoted(start[:20].rstrip())}."
+    return f"{fault} A line begins with '{{'; this one begins with {quoted(start[:20].rstrip())}."
 
 
 def parsed_object(text: str) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
         message = f"The body must be a JSON object, but it is {described(value)}."
         raise ApiError(400, message, code="invalid_json")
     _check_no_twins(body)
-    # The escape is looked for first: walking through a large body takes a while.
+    # Search for the escape first, since walking through a large body is slow.
     if b"\\u0000" in body:
         stored = {name: inner for name, inner in value.items() if name not in any_text}
         if fault := fault_of(stored, "", allow_nul=False):
