@@ -8,8 +8,7 @@ class BatchesConfig(AppConfig):
     verbose_name = "Batches"
 
     def ready(self) -> None:
-        # Not before: it uses the settings.
-        from batches.models import database_sessions as sessions  # noqa: PLC0415 - imported only where it is needed, since it takes long
+        from batches.models import database_sessions as sessions  # noqa: PLC0415 - it uses the settings
 
         connection_created.connect(sessions.limit_session, dispatch_uid="limit_session")
         pre_migrate.connect(sessions.lift_limits, sender=self, dispatch_uid="lift_limits")

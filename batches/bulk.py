@@ -1,4 +1,4 @@
-"""Many rows into one table at once, past the ORM: one function, a way for each database."""
+"""Insert many rows into one table at once, without the ORM, on PostgreSQL and SQLite."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -9,15 +9,15 @@ from batches.models.database_sessions import limit_transaction
 
 Row = Sequence[Any]
 
-# SQLite takes 32,766 variables in a statement. One statement for many rows also means that the
-# interpreter lock is given away once, not once a row, while an event loop waits for it.
+# SQLite allows 32,766 variables in a statement. One statement for many rows also releases the
+# interpreter lock once instead of once per row, while an event loop waits for it.
 SQLITE_VARIABLES = 32_000
 # SQLite copies every value of a statement.
 SQLITE_CHARS = 4 * 1024 * 1024
 
 
 def insert_rows(table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Insert rows inside the caller's transaction. Raises IntegrityError as the ORM would."""
+    """Insert rows inside the caller's transaction. Raise IntegrityError as the ORM would."""
     if connection.vendor == "postgresql":
         _copy(table, columns, rows)
     else:
@@ -27,7 +27,7 @@ def insert_rows(table: str, columns: Sequence[str], rows: Iterable[Row]) -> None
 def _copy(table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
     names = ", ".join(map(connection.ops.quote_name, columns))
     statement = f"COPY {table} ({names}) FROM STDIN"
-    # It passes the wrappers of statements by.
+    # COPY bypasses the execute wrappers, so set the timeouts here.
     limit_transaction(connection)
     with (
         connection.cursor() as cursor,
@@ -45,8 +45,8 @@ def _insert_many(table: str, columns: Sequence[str], rows: Iterable[Row]) -> Non
         for some in _groups(rows, SQLITE_VARIABLES // len(columns)):
             values = ", ".join([one] * len(some))
             flat = [value for row in some for value in row]
-            # The table and the columns are our own names; every value is a variable.
-            cursor.execute(f"INSERT INTO {table} ({names}) VALUES {values}", flat)  # noqa: S608 - the names are our own
+            # The names of table and columns are constants; every value is a parameter.
+            cursor.execute(f"INSERT INTO {table} ({names}) VALUES {values}", flat)  # noqa: S608 - constants
 
 
 def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

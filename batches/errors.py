@@ -1,5 +1,5 @@
-"""What a user is told when an action cannot be done."""
+"""The error for actions that are not possible."""
 
 
 class NotPossible(Exception):
-    """What was asked for cannot be done; the message says why and what to do."""
+    """The requested action is not possible; the message says why and what to do."""

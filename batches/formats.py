@@ -1,14 +1,14 @@
-"""Numbers and times as people read them."""
+"""Format numbers and times for display."""
 
 from decimal import Decimal
 
-# Where there is nothing to tell.
+# Shown for a missing value.
 NOTHING = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def duration(seconds: float | None) -> str:
-    """320 ms, 4.2 s, 3 min 20 s, 2 h 5 min."""
+    """Format seconds, such as 320 ms, 4.2 s, 3 min 20 s or 2 h 5 min."""
     if seconds is None:
         return NOTHING
     if seconds < 1:
@@ -23,12 +23,12 @@ def duration(seconds: float | None) -> str:
 
 
 def microseconds(seconds: float | None) -> float | None:
-    """Seconds to the sixth place: what a clock says beyond is noise."""
+    """Round seconds to six decimal places, since more digits of a clock are noise."""
     return None if seconds is None else round(seconds, 6)
 
 
 def count(value: float | None) -> str:
-    """12,345; above a million 1.2 M."""
+    """Format a number, such as 12,345, or 1.2 M from a million on."""
     if value is None:
         return NOTHING
     if value >= 1_000_000:
@@ -37,7 +37,7 @@ def count(value: float | None) -> str:
 
 
 def rate(per_second: float | None) -> str:
-    """Prompts per second, or per minute if there are few."""
+    """Format a rate per second, or per minute if it is below one per second."""
     if per_second is None:
         return NOTHING
     if per_second < 1:
@@ -46,19 +46,19 @@ def rate(per_second: float | None) -> str:
 
 
 def times(factor: float | None) -> str:
-    """How many times as fast."""
+    """Format a factor, such as a speed-up."""
     if factor is None:
         return NOTHING
     return f"{factor:,.0f}{TIMES}" if factor >= 10 else f"{factor:.1f}{TIMES}"
 
 
 def share(part: float, whole: float) -> float:
-    """Per cent of the whole, never more than 100."""
+    """Return a part as a percentage of the whole, at most 100."""
     return min(100.0, 100 * part / whole) if whole else 0.0
 
 
 def dollars(amount: Decimal | None) -> str:
-    """$1,234.50; of less than a dollar what it takes to see something."""
+    """Format dollars, such as $1,234.50; amounts below one dollar have four decimals."""
     if amount is None:
         return NOTHING
     if amount == 0 or amount >= 1:
@@ -67,7 +67,7 @@ def dollars(amount: Decimal | None) -> str:
 
 
 def size(count_of_bytes: int) -> str:
-    """1.5 MB."""
+    """Format a number of bytes, such as 1.5 MB."""
     value = float(count_of_bytes)
     for unit in ("B", "kB", "MB"):
         if value < 1000:

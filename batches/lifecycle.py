@@ -1,4 +1,4 @@
-"""The statuses of a batch (OpenAI's) and the ways between them; drawn in docs/states.md."""
+"""The statuses of a batch (OpenAI's) and their transitions; see the diagram in docs/states.md."""
 
 from enum import StrEnum
 
@@ -21,7 +21,7 @@ class ChunkState(StrEnum):
 
 
 class PauseKind(StrEnum):
-    """What a batch or a provider is paused for; `pause_reason` says it to people."""
+    """The kind of a pause of a batch or a provider; `pause_reason` is the text for people."""
 
     AUTH = "auth"
     QUOTA = "quota"
@@ -42,7 +42,7 @@ TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
     ),
     BatchStatus.FINALIZING: frozenset({BatchStatus.COMPLETED}),
     BatchStatus.CANCELLING: frozenset({BatchStatus.CANCELLED}),
-    # Retrying the failed prompts begins anew.
+    # A retry starts the batch again.
     BatchStatus.COMPLETED: frozenset({BatchStatus.IN_PROGRESS}),
     BatchStatus.EXPIRED: frozenset({BatchStatus.IN_PROGRESS}),
     BatchStatus.CANCELLED: frozenset({BatchStatus.IN_PROGRESS}),
@@ -57,7 +57,7 @@ CHUNK_TRANSITIONS: dict[ChunkState, frozenset[ChunkState]] = {
     ChunkState.DONE: frozenset({ChunkState.READY}),
 }
 
-# A batch in one of these changes no more by itself.
+# In these statuses a batch no longer changes by itself.
 TERMINAL = frozenset(
     {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
 )
@@ -65,6 +65,6 @@ RETRYABLE = TERMINAL - {BatchStatus.FAILED}
 
 
 def check_transition(source: BatchStatus, target: BatchStatus) -> None:
-    """Raise ValueError for a way that is not on the drawing."""
+    """Raise ValueError for a transition that is not in TRANSITIONS."""
     if target not in TRANSITIONS[source]:
         raise ValueError(f"a batch cannot go from {source} to {target}")

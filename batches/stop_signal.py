@@ -1,4 +1,4 @@
-"""Asks running work to stop."""
+"""A signal that asks running work to stop."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,9 +8,10 @@ POLL_SECONDS = 0.1
 
 
 class StopSignal:
-    """A request to stop: no new calls, those in flight are finished.
+    """A request to stop: no new calls are sent, calls in flight finish.
 
-    Safe from any thread and from a signal handler: it takes no lock that its own thread may hold.
+    It may be used from any thread and from a signal handler, since it takes no lock that its own
+    thread may hold.
     """
 
     def __init__(self) -> None:
@@ -20,12 +21,12 @@ class StopSignal:
     def request(self) -> None:
         self.requested = True
         for listener in list(self._listeners):
-            # One whose loop has just been closed must not keep the others from hearing.
+            # A listener whose event loop was just closed must not stop the others.
             with suppress(RuntimeError):
                 listener()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a request, so long at most; whether there is one."""
+        """Wait up to `seconds` for a stop request; return True if there is one."""
         deadline = time.monotonic() + seconds
         while not self.requested and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -33,7 +34,7 @@ class StopSignal:
 
     @contextmanager
     def heard_by(self, listener: Callable[[], object]) -> Iterator[None]:
-        """Call a listener at a request, or now if there was one, as long as the block runs."""
+        """Call a listener on a request while the block runs, or now if there was one already."""
         self._listeners.append(listener)
         try:
             if self.requested:

@@ -1,6 +1,6 @@
-"""Celery tasks. A message only says that there may be work: what is true is in the database.
+"""Celery tasks. A message only says that there may be work; the state is in the database.
 
-Losing, doubling, delaying or reordering these messages is harmless.
+Messages may be lost, duplicated, delayed or reordered without harm.
 """
 
 import logging
@@ -30,10 +30,10 @@ from batches.workers.heartbeats import Heartbeat
 
 logger = logging.getLogger(__name__)
 
-# How long whoever rings waits for the broker; after that the sweeper rings.
+# The longest wait for the broker when sending a message; later the sweeper sends it.
 RING_PATIENCE_S = 2.0
 
-# Set when this worker is told to stop; every slice in this process listens to it.
+# Set when this worker must stop; every slice in this process listens to it.
 SHUTDOWN = StopSignal()
 
 
@@ -44,7 +44,7 @@ def stop_slices(**_: object) -> None:
 
 @worker_ready.connect
 def begin_heartbeat(sender: Any, **_: object) -> None:
-    """Show that this worker is there, until it ends by itself."""
+    """Start the heartbeat of this worker, which stops when the worker ends normally."""
     heartbeat = Heartbeat(sender.hostname)
     heartbeat.start()
     worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
@@ -52,9 +52,10 @@ def begin_heartbeat(sender: Any, **_: object) -> None:
 
 @shared_task(ignore_result=True)
 def run_batch(batch_id: int) -> None:
-    """Work for one slice on the batch whose turn it is, often the one that was rung for.
+    """Run the next batch for one slice, which is often the batch of the message.
 
-    First that one is read if it has an input to be read, or ended if it was cancelled.
+    First, read the input of the message's batch if it waits for that, or end it if it was
+    cancelled.
     """
     if not SHUTDOWN.requested:
         _attend(batch_id)
@@ -62,13 +63,13 @@ def run_batch(batch_id: int) -> None:
     if _work(next_turn()):
         _sweep_now_and_then()
     else:
-        logger.debug("Rung for batch %d, found nothing to do", batch_id)
+        logger.debug("Message for batch %d: nothing to do", batch_id)
 
 
 def _work(turn: int | None) -> bool:
-    """Work for one slice, beginning with this batch; whether there was a place at one.
+    """Run one slice, trying this batch first; return True if a batch had a free slot.
 
-    Others who were rung find the same turn. Whoever is too late for it goes on to the next.
+    Other workers with a message choose the same batch. A worker that is too late tries the next.
     """
     tried: set[int] = set()
     while turn is not None and not SHUTDOWN.requested:
@@ -83,12 +84,12 @@ def _work(turn: int | None) -> bool:
 
 
 def _is_waiting(batch_id: int) -> bool:
-    """Whether there is work again: who resumed the batch rang before its last runner had left."""
+    """Return True if the batch has work again: it was resumed before its last runner had left."""
     return Batch.objects.waiting().filter(pk=batch_id).exists()
 
 
 def _run(batch_id: int, *, probing: bool = False) -> SliceReport:
-    """Never fails: others wait, and a batch that breaks down is not to be the only one tried."""
+    """Run a slice. Never raise an error, so that a failing batch does not block other batches."""
     limits = SliceLimits(slice_s=settings.SLICE_SECONDS, grace_s=settings.GRACE_SECONDS)
     try:
         return run_slice(batch_id, stop=SHUTDOWN, limits=limits, probing=probing)
@@ -97,19 +98,19 @@ def _run(batch_id: int, *, probing: bool = False) -> SliceReport:
         breaker.trip(provider_id, PauseKind.CONFIG, f"config: {error}")
         logger.warning("Batch %d is paused: %s", batch_id, error)
     except Exception:
-        logger.exception("Batch %d could not be worked on", batch_id)
+        logger.exception("Batch %d could not be run", batch_id)
     return SliceReport()
 
 
 def _probe(batch_id: int) -> None:
-    """See with one prompt of a batch whether its provider, which is paused, answers again."""
+    """Probe the paused provider of a batch with one of its prompts, if a probe is due."""
     if breaker.claim_probe(batch_id) and _run(batch_id, probing=True).reopened:
         logger.info("The provider of batch %d answers again", batch_id)
         sweeper.sweep(ring)
 
 
 def _attend(batch_id: int) -> None:
-    """What a batch needs beside runners."""
+    """Read the input of a batch, or end a cancelled one."""
     batch = Batch.objects.filter(pk=batch_id).first()
     if batch is None:
         return
@@ -117,32 +118,32 @@ def _attend(batch_id: int) -> None:
         finish_batch(batch_id)
     elif to_read().filter(pk=batch_id).exists() and read_input(batch_id, stop=SHUTDOWN):
         batch.refresh_from_db()
-        # This worker goes on with it; the others have to be told.
+        # This worker runs it next; enqueue it for the other runners.
         for _ in range(runners_of(batch) - 1):
             ring(batch_id)
 
 
 def runners_of(batch: Batch) -> int:
-    """How many runners find work on a batch."""
+    """Return the number of runners that find work on a batch."""
     return min(batch.parallelism, -(-batch.total // batch.batch_size))
 
 
 @shared_task(ignore_result=True)
 def sweep() -> None:
-    """Ring for what waits, end what is over."""
+    """Run the sweeper once."""
     sweeper.sweep(ring)
 
 
 @shared_task(ignore_result=True)
 def deliver_webhook(delivery_id: int) -> None:
-    """Tell a receiver of an event, if it is due."""
+    """Send an event to its receiver, if the delivery is due."""
     if not SHUTDOWN.requested:
         deliveries.deliver(delivery_id)
 
 
 def next_turn(*, besides: Collection[int] = ()) -> int | None:
-    """The waiting batch whose turn it is: by priority, then the owner and the batch with the
-    fewest runners, then the one that has waited longest."""
+    """Return the next waiting batch: by priority, then by the fewest runners of the owner and of
+    the batch, then by the longest wait."""
     mine = Slot.objects.taken().filter(batch__owner=OuterRef("owner"))
     runners = Count("slots", filter=Q(slots__in=Slot.objects.taken()))
     of_owner = mine.order_by().values("batch__owner").annotate(n=Count("pk")).values("n")
@@ -157,7 +158,7 @@ def next_turn(*, besides: Collection[int] = ()) -> int | None:
 
 
 class _Bell:
-    """Publishes in a thread of its own, so that a broker that hangs holds nobody up for long."""
+    """Send messages in a separate thread, so that a broker that hangs does not block the caller."""
 
     def __init__(self) -> None:
         self._stuck: threading.Thread | None = None
@@ -175,20 +176,20 @@ class _Bell:
         try:
             task.apply_async((pk,), retry=False)
         except Exception as error:
-            logger.warning("Could not ring %s %d; the sweeper will: %s", task.name, pk, error)
+            logger.warning("Could not enqueue %s %d; the sweeper will: %s", task.name, pk, error)
 
 
 _bell = _Bell()
 
 
 def ring(batch_id: int) -> None:
-    """Tell the workers that a batch may have work. Never fails; takes two seconds at most."""
+    """Enqueue a batch that may have work. Never raise an error; take at most two seconds."""
     _bell.ring(run_batch, batch_id)
 
 
 @receiver(deliveries.delivery_due)
 def ring_for_delivery(delivery_id: int, **_: object) -> None:
-    """Tell the workers that an event waits to be delivered."""
+    """Enqueue a due delivery for the workers."""
     _bell.ring(deliver_webhook, delivery_id)
 
 
@@ -197,7 +198,7 @@ class _LastSweep:
 
 
 def _sweep_now_and_then() -> None:
-    """Sweep after a slice, in case that no sweeper runs."""
+    """Sweep after a slice, in case no sweeper is running."""
     if time.monotonic() - _LastSweep.at > settings.SWEEP_SECONDS:
         _LastSweep.at = time.monotonic()
         sweeper.sweep(ring)

@@ -1,4 +1,4 @@
-"""The web server's way in: `uvicorn config.asgi:application`."""
+"""The ASGI entry point: `uvicorn config.asgi:application`."""
 
 import os
 import tempfile
@@ -9,14 +9,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 django.setup(set_prefix=False)
 
-# What follows needs Django to be set up.
+# The imports below need Django to be set up.
 from django.conf import settings
 
 from batches.api.http.body_limit import BodyLimit
 from batches.api.http.handler import Handler
 
-# Django keeps the bodies of requests in temporary files, which are better not in memory, as the
-# system's folder for them may be.
+# Django stores request bodies in temporary files. The system's folder for them may be in memory, so
+# use our own.
 tempfile.tempdir = str(settings.FILE_UPLOAD_TEMP_DIR)
 
 application = BodyLimit(Handler())

@@ -1,6 +1,6 @@
-"""Is this process alive, and can it do its work? For load balancers and container engines.
+"""Health checks for load balancers and container engines: liveness and readiness.
 
-What went wrong is in the log; whoever asks learns only which part fails.
+A response names only the failing part; the reason is in the log.
 """
 
 import logging
@@ -22,14 +22,14 @@ BROKER_ATTEMPT_S = 0.5
 @require_safe
 @never_cache
 def healthz(_request: HttpRequest) -> JsonResponse:
-    """200 while the database answers."""
+    """Return 200 if the database answers, else 503."""
     return _answer(database=database_answers())
 
 
 @require_safe
 @never_cache
 def readyz(_request: HttpRequest) -> JsonResponse:
-    """200 while the database and the broker answer."""
+    """Return 200 if the database and the broker answer, else 503."""
     return _answer(database=database_answers(), broker=broker_answers())
 
 
@@ -44,7 +44,7 @@ def database_answers() -> bool:
 
 
 def broker_answers() -> bool:
-    """Whether the broker, of whatever kind, lets us in within a second."""
+    """Return True if the broker, of any kind, accepts a connection within a second."""
     patience = {
         "socket_timeout": BROKER_ATTEMPT_S,
         "socket_connect_timeout": BROKER_ATTEMPT_S,

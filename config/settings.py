@@ -52,7 +52,7 @@ def one_of(name: str, allowed: tuple[str, ...], default: str) -> str:
 
 
 def secret_key() -> str:
-    """The key that was given; that of the data folder only while everything is embedded."""
+    """Return the configured key; in the embedded mode, else the key of the data folder."""
     given: str = env.str("SECRET_KEY", default="")
     if not given and not EMBEDDED:
         raise ImproperlyConfigured(
@@ -71,7 +71,7 @@ def long_secrets(name: str) -> list[str]:
     return found
 
 
-# All that the embedded mode writes lives here: the database, files, the secret key.
+# The folder for all data of the embedded mode: the database, files, the secret key.
 DATA_DIR = data_dir()
 
 # Without a DATABASE_URL everything is embedded: SQLite, and a secret key made on first use.
@@ -79,7 +79,10 @@ EMBEDDED = "DATABASE_URL" not in os.environ
 
 
 def embedded_secret_key() -> str:
-    """The key of this data folder. A hard link is made or not, so two first uses agree on one."""
+    """Return the key of this data folder; create it on first use.
+
+    Creating a hard link is atomic, so that two concurrent first uses agree on one key.
+    """
     path = DATA_DIR / "secret_key"
     if not path.exists():
         descriptor, draft = tempfile.mkstemp(dir=DATA_DIR)
@@ -94,7 +97,7 @@ def embedded_secret_key() -> str:
     return path.read_text()
 
 
-# How long a worker may be silent before its chunks are given to another, seconds.
+# Seconds that a worker may be silent before its chunks go to another worker.
 LEASE_SECONDS = at_least("LEASE_SECONDS", lowest=1, default=60)
 
 
@@ -106,7 +109,7 @@ def database() -> dict[str, Any]:
             raise ValueError(scheme)
         options: dict[str, Any] = environ.Env.db_url_config(url)
     except ValueError:
-        # Without the value and the cause, which may hold a password.
+        # Omit the value and the cause, which may contain a password.
         raise ImproperlyConfigured(
             "DATABASE_URL must be postgres://user:password@host/name or sqlite:///path"
         ) from None
@@ -121,22 +124,22 @@ def database() -> dict[str, Any]:
     else:
         given = options.get("OPTIONS", {})
         options["OPTIONS"] = {**libpq_options(LEASE_SECONDS), **given}
-        # They live in a session, which a pooler in transaction mode gives to another client.
+        # These cursors live in a session, which a pooler may give to another client.
         options["DISABLE_SERVER_SIDE_CURSORS"] = True
     return options
 
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = secret_key()
-# Secrets from which stored secrets are encrypted: the first encrypts, each of them decrypts, and
-# SECRET_KEY stands behind them.
+# Keys for encrypting stored secrets: the first key encrypts, each key decrypts, and SECRET_KEY is
+# the last of them.
 FIELD_ENCRYPTION_KEYS = long_secrets("FIELD_ENCRYPTION_KEYS")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 
 INSTALLED_APPS = [
     # Before the admin, whose templates it replaces.
     "unfold",
-    # The pages of the admin are found by config.urls: a command and a worker do without them.
+    # config.urls discovers the pages of the admin, since commands and workers do not need them.
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -175,7 +178,7 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     }
 ]
-# Paths of the API have no slash at their end, those of the admin have.
+# Paths of the API have no slash at their end; paths of the admin have one.
 APPEND_SLASH = True
 DATABASES = {"default": database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -201,15 +204,15 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 # --- The admin and its login ---
 
-# Whether browsers come over HTTPS, through a proxy that says so in X-Forwarded-Proto.
+# True if browsers use HTTPS through a proxy that sets X-Forwarded-Proto.
 HTTPS = env.bool("HTTPS", default=False)
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    # Asked from within, without the proxy.
+    # Health checks come from inside, without the proxy.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = 30 * 24 * 3600
-# Other hosts of the domain are not ours to decide over.
+# HSTS settings for other hosts of the domain are not the decision of this project.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = "threephase_session"
@@ -225,12 +228,12 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 
-# Collected into this folder where there is one, as in the image; else read from the packages.
+# If this folder exists, as in the image, static files are served from it, else from the packages.
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles" if (BASE_DIR / "staticfiles").is_dir() else None
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 STORAGES: dict[str, Any] = {
-    # What users upload is nobody else's business.
+    # Only this user may read uploaded files.
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700},
@@ -265,7 +268,7 @@ MEDIA_ROOT = DATA_DIR / "files"
 # Beside the files, so that an upload is renamed into place and not copied.
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
 FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
-# Everything but uploaded files is read into memory.
+# All request bodies except uploaded files are read into memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
 
 LOG_LEVEL = one_of("LOG_LEVEL", LOG_LEVELS, default="WARNING")
@@ -279,15 +282,15 @@ LOGGING: dict[str, Any] = {
     "loggers": {"batches": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}},
 }
 
-# How long a worker stays with one batch while others wait, seconds.
+# Seconds that a worker stays with one batch while others wait.
 SLICE_SECONDS = at_least("SLICE_SECONDS", lowest=1, default=60)
-# How long calls in flight may go on after SIGTERM, seconds.
+# Seconds that calls in flight may take after SIGTERM.
 GRACE_SECONDS = at_least("GRACE_SECONDS", lowest=0, default=25)
-# How long a provider that answers nothing is waited for before it is paused, seconds.
+# Seconds to wait for a provider that does not answer before it is paused.
 PROVIDER_PATIENCE = at_least("PROVIDER_PATIENCE", lowest=0, default=900)
 SWEEP_SECONDS = at_least("SWEEP_SECONDS", lowest=1, default=30)
 
-# --- Celery: the doorbell. What is true is in the database (docs/adr/0001) ---
+# --- Celery: messages only. The state is in the database (docs/adr/0001) ---
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", broker_url(DATA_DIR))
 
@@ -296,14 +299,14 @@ def transport_options(url: str) -> dict[str, Any]:
     sockets = socket_options(LEASE_SECONDS)
     if url.startswith("redis"):
         return {
-            # A broker that hangs is given up on in seconds, not in minutes.
+            # Detect a broker that hangs within seconds, not minutes.
             "socket_timeout": 5,
             "socket_connect_timeout": 3,
-            # A worker that waits for a message sends nothing itself; only probes tell it that its
-            # connection is dead, or keep a firewall from forgetting it.
+            # A worker that waits for a message sends nothing itself. Only probes reveal a dead
+            # connection, and keep a firewall from dropping it.
             "socket_keepalive": True,
             "socket_keepalive_options": sockets,
-            # Far longer than a slice; a message that comes back early would do no harm.
+            # Far longer than a slice; a message that is redelivered early would do no harm.
             "visibility_timeout": 3600,
         }
     if url.startswith("amqp"):
@@ -312,28 +315,28 @@ def transport_options(url: str) -> dict[str, Any]:
 
 
 CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL)
-# Messages are not worth keeping until the work is done: losing one is harmless, and with late
-# acknowledgement a task longer than the visibility timeout runs twice at once.
+# Acknowledge messages early: losing one is harmless, and with late acknowledgement a task longer
+# than the visibility timeout runs twice at once.
 CELERY_TASK_ACKS_LATE = False
-# What became of a task is seen in the database; there is no result backend.
+# Results of tasks are in the database; there is no result backend.
 CELERY_TASK_IGNORE_RESULT = True
-# A worker takes no message that it has no thread for.
+# A worker takes a message only when it has a free thread.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Whatever comes over the broker is data, never code.
+# Accept only data from the broker, never code.
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 # A worker may start before its broker, and then waits for it.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The default gives up after 100 tries, and the worker with it.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# For beat; whoever else rings does not try again. The next sweep comes anyway.
+# Used by beat; other senders do not retry. The next sweep comes anyway.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1}
-# Logging is ours to configure.
+# Celery must not change the logging that is configured above.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-# Beat tells the time as Django does.
+# Beat uses the same time zone as Django.
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE = {
-    # A message that waited longer than until the next one is worth nothing.
+    # A message is useless once the next one is sent.
     "sweep": {
         "task": "batches.tasks.sweep",
         "schedule": SWEEP_SECONDS,
@@ -343,19 +346,19 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Batches ---
 
-# Where the limits of providers are shared by all workers: a Redis. Without one, each process keeps
-# to its share.
+# The Redis through which all workers share the limits of providers. Without it, each process uses
+# its share of the limits.
 RATE_LIMIT_REDIS_URL = env.str("RATE_LIMIT_REDIS_URL", default=CELERY_BROKER_URL)
 
-# What one batch may hold.
+# The most prompts of one batch.
 MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_000_000)
-# Of these, what a request may bring itself instead of a file.
+# The most prompts in one request, instead of in a file.
 MAX_INLINE_PROMPTS = at_least("MAX_INLINE_PROMPTS", lowest=1, default=10_000)
-# The default fits a photograph in base64.
+# The default is large enough for a photograph in base64.
 MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=20 * 1024 * 1024)
 
-# The different large JSON Schemas of one batch together, and of the unfinished batches of a user;
-# 1 MiB takes a second or two of a CPU to prepare.
+# Limits for the different large JSON Schemas of one batch, and of the unfinished batches of a user;
+# preparing 1 MiB takes one or two seconds of CPU time.
 MAX_SCHEMA_BYTES_PER_BATCH = at_least(
     "MAX_SCHEMA_BYTES_PER_BATCH", lowest=1, default=32 * 1024 * 1024
 )
@@ -363,39 +366,39 @@ MAX_SCHEMA_BYTES_PER_USER = at_least(
     "MAX_SCHEMA_BYTES_PER_USER", lowest=1, default=128 * 1024 * 1024
 )
 
-# What may be uploaded: at once, in parts, and as one part.
+# The largest upload: in one request, in parts, and of one part.
 MAX_FILE_BYTES = at_least("MAX_FILE_BYTES", lowest=1, default=512 * 1024 * 1024)
 MAX_UPLOAD_BYTES = at_least("MAX_UPLOAD_BYTES", lowest=1, default=8 * 1024**3)
 MAX_PART_BYTES = at_least("MAX_PART_BYTES", lowest=1, default=64 * 1024 * 1024)
 
-# A longer reply of a provider is cut off and counts as malformed.
+# Longer replies of a provider are cut off and count as malformed.
 MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
-# What a worker process holds at once of requests that are sent, and of replies until they are
-# stored, for all its batches. Beyond that it waits.
+# The most bytes of requests and of unstored replies that a worker process holds, for all its
+# batches. More must wait.
 MAX_BYTES_IN_FLIGHT = at_least("MAX_BYTES_IN_FLIGHT", lowest=1, default=64 * 1024 * 1024)
 
-# What the environment variables may be called that staff name in the admin for a provider's key;
-# the project's own secrets never.
+# Patterns of the environment variables that staff may name in the admin for a provider's key. The
+# project's own secrets are always refused.
 PROVIDER_KEY_VARIABLES: list[str] = env.list("PROVIDER_KEY_VARIABLES", default=["*_API_KEY"])
 
-# Certificate authorities that are trusted besides the public ones, a PEM file; or "system": instead
-# of the public ones, those of the operating system.
+# A PEM file of certificate authorities to trust in addition to the public ones; or "system" for the
+# authorities of the operating system instead of the public ones.
 PROVIDER_CA_BUNDLE = env.str("PROVIDER_CA_BUNDLE", default="")
-# What is shown to providers that ask for a client certificate: a PEM file with the certificate and
-# its key, or two such files separated by a comma.
+# The client certificate for providers that request one: a PEM file with the certificate and its
+# key, or two such files separated by a comma.
 PROVIDER_CLIENT_CERT: list[str] = env.list("PROVIDER_CLIENT_CERT", default=[])
-# The proxy to all providers, http://user:password@host:port; or "env": what HTTPS_PROXY,
-# HTTP_PROXY, ALL_PROXY and NO_PROXY say. Without it these have no say.
+# The proxy to all providers, http://user:password@host:port; or "env" to use HTTPS_PROXY,
+# HTTP_PROXY, ALL_PROXY and NO_PROXY, which are ignored otherwise.
 PROVIDER_PROXY = env.str("PROVIDER_PROXY", default="")
 
-# Hosts, addresses or networks that providers may have although they are not public,
-# such as a vLLM of your own. The embedded mode starts with this machine alone.
+# Private hosts, addresses or networks that providers may have, such as your own vLLM server.
+# The default in the embedded mode is this machine.
 PROVIDER_PRIVATE_HOSTS: list[str] = env.list(
     "PROVIDER_PRIVATE_HOSTS",
     default=["localhost", "127.0.0.0/8", "::1"] if EMBEDDED else [],
 )
 
-# The same for the receivers of webhooks. These are named by users, so think twice.
+# Private hosts that may receive webhooks. Users choose the receivers, so add hosts with care.
 WEBHOOK_PRIVATE_HOSTS: list[str] = env.list(
     "WEBHOOK_PRIVATE_HOSTS",
     default=["localhost", "127.0.0.0/8", "::1"] if EMBEDDED else [],

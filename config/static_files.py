@@ -1,6 +1,6 @@
-"""Styles and scripts of the admin, served by the web server itself: WhiteNoise for them alone.
+"""Serve the styles and scripts of the admin with WhiteNoise, called only for these paths.
 
-As an ordinary middleware it would pass every request of the API through another thread.
+As an ordinary middleware, WhiteNoise would pass every request of the API through another thread.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ AsyncHandler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @sync_and_async_middleware
 def static_files(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler:
-    """Answer what is under STATIC_URL; everything else goes on."""
+    """Serve paths under STATIC_URL; pass on all other requests."""
     whitenoise = WhiteNoiseMiddleware(_not_found)
 
     async def answer_async(request: HttpRequest) -> HttpResponseBase:
@@ -36,11 +36,11 @@ def static_files(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler
 
 
 def _not_found(_request: HttpRequest) -> HttpResponseBase:
-    return HttpResponseNotFound("There is no such file.", content_type="text/plain")
+    return HttpResponseNotFound("File not found.", content_type="text/plain")
 
 
 def _whole(response: HttpResponseBase) -> HttpResponseBase:
-    """A response that is not streamed: the files are small, and a file is read synchronously."""
+    """Return the response unstreamed: the files are small and are read synchronously."""
     if not isinstance(response, StreamingHttpResponse):
         return response
     content = b"".join(response.streaming_content)  # type: ignore[arg-type]  # sync here

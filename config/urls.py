@@ -1,4 +1,4 @@
-"""Addresses of the web server."""
+"""URLs of the web server."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path

@@ -1,4 +1,4 @@
-"""The web server's way in: a WSGI server, if you have one already."""
+"""The WSGI entry point, for WSGI servers."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""What a user may do. The API, the admin and the commands call these functions."""
+"""Operations of users. The API, the admin and the commands call these functions."""

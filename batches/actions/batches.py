@@ -1,4 +1,4 @@
-"""What a user may do with batches: create, resume, cancel, retry, delete.
+"""Create, resume, cancel, retry and delete batches, as a user may.
 
 The API, the admin and the commands call these functions to change a batch.
 """
@@ -37,21 +37,21 @@ from batches.tasks import ring, runners_of
 from batches.webhooks.deliveries import add_callback
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
-# Of pauses that are a batch's own, though it is a provider who refuses.
+# Pauses for refusals by a provider that affect only one batch.
 OWN_REFUSALS = (PauseKind.REQUEST, PauseKind.AUTH)
 
-# Nobody waits for more prompts than these: a worker closes what is cancelled, and the sweeper
-# removes what is deleted.
+# With more prompts than this, the caller does not wait: a worker closes a cancelled batch, and the
+# sweeper purges a deleted one.
 FINISHED_AT_ONCE = 10_000
 
 
 class NoPrice(NotPossible):
-    """A budget in dollars, for a model that nobody knows the price of."""
+    """A dollar budget was set, but the model has no known price."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asks for a batch, and by what request: one key makes one batch."""
+    """The owner of a new batch, and its request: one idempotency key creates one batch."""
 
     owner: User | None = None
     idempotency_key: str | None = None
@@ -66,7 +66,7 @@ def create_batch(
     origin: Origin | None = None,
     public_id: str | None = None,
 ) -> Batch:
-    """Make a batch of these prompts and have it run. Raises InputRefused, and leaves nothing."""
+    """Create a batch of these prompts and start it. On InputRefused, nothing is left behind."""
     named = {"public_id": public_id} if public_id else {}
     batch = _draft(provider, options, origin or Origin(), **named)
     batch.save(force_insert=True)
@@ -84,7 +84,7 @@ def create_batch(
 
 
 def discard_unread(public_id: str) -> bool:
-    """Delete a batch whose reader is gone, if its input was not read to its end; whether it was."""
+    """Delete a batch whose reader is gone before the end of its input; return True if deleted."""
     unread = Batch.objects.filter(public_id=public_id, status=BatchStatus.VALIDATING)
     batch = unread.filter(input_file_public_id="").first()
     if batch is not None:
@@ -99,7 +99,7 @@ def create_inline_batch(
     *,
     origin: Origin,
 ) -> Batch:
-    """The same in one transaction, for few prompts that are there already."""
+    """Create a batch in one transaction, for a few prompts that are in memory."""
     batch = _draft(provider, options, origin)
     with transaction.atomic():
         batch.save(force_insert=True)
@@ -119,9 +119,9 @@ def create_batch_of_file(
     origin: Origin,
     fault: LineError | None = None,
 ) -> Batch:
-    """Make a batch whose prompts are read from a file, by a worker.
+    """Create a batch whose prompts a worker reads from a file.
 
-    It fails at once if there is no such file, or for a fault that was found before.
+    It fails at once if there is no such file, or with the error `fault` if that is given.
     """
     batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
     with transaction.atomic():
@@ -129,7 +129,7 @@ def create_batch_of_file(
         add_callback(batch)
         if found := _fault_of(file, file_id) or fault:
             fail_input(Batch.objects.filter(pk=batch.pk), batch.pk, [as_error(found)])
-        # As it was made, not as a quick worker has left it.
+        # Return it as it was created: a fast worker may have changed it already.
         batch.refresh_from_db(from_queryset=Batch.objects.whole())
     if batch.status == BatchStatus.VALIDATING:
         transaction.on_commit(partial(ring, batch.pk), robust=True)
@@ -137,13 +137,13 @@ def create_batch_of_file(
 
 
 def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: Any) -> Batch:
-    """A batch that is not stored yet: looking at its options may take longer than a transaction."""
+    """Return an unsaved batch: checking its options may take too long for a transaction."""
     check_price(provider, options)
     window = options.completion_window
     asked = asked_schemas(options.defaults, options.endpoint)
     schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
     problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
-    # An option has the name of its column.
+    # Each option has the name of its column.
     given = {**dict(options), "max_cost": stored_cost(options.max_cost)}
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
@@ -160,19 +160,19 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
 
 
 def check_price(provider: Provider, options: BatchOptions) -> None:
-    """Raise NoPrice if nobody can tell when the budget of a batch is spent."""
+    """Raise NoPrice if the cost of a batch with a dollar budget cannot be computed."""
     if options.max_cost is not None and not rules_of(options.endpoint).counts_tokens:
         raise NoPrice(
-            f"max_cost cannot be kept: replies of {options.endpoint} count no tokens, and prices "
-            "are by the token. Leave it out, and set the budget at the provider."
+            f"max_cost cannot be used: replies of {options.endpoint} count no tokens, and prices "
+            "are per token. Leave it out, and set the budget at the provider."
         )
     model = options.defaults.get("model")
     if options.max_cost is None or not isinstance(model, str):
         return
     if price_list_of(provider).cost(model, Usage()) is None:
         raise NoPrice(
-            f"max_cost cannot be kept: nobody knows the price of {model!r} at provider "
-            f"{provider.name!r}. Set it there, or give max_tokens_total instead."
+            f"max_cost cannot be used: the price of {model!r} at provider {provider.name!r} is "
+            "unknown. Set it there, or give max_tokens_total instead."
         )
 
 
@@ -189,7 +189,7 @@ def _fault_of(file: File | None, file_id: str) -> LineError | None:
 
 
 def ring_for(batch: Batch) -> None:
-    """Have the workers look at a batch, once for each runner that it may have."""
+    """Enqueue a batch for the workers, once for each runner that it may have."""
     if not batch.in_background:
         return
     for _ in range(runners_of(batch)):
@@ -203,12 +203,12 @@ def resume_batch(
     max_tokens_total: int | None = None,
     here: bool = False,
 ) -> Batch:
-    """Let a paused batch go on, with another budget if one is given. Raises NotPossible.
+    """Resume a paused batch, with another budget if one is given. Raise NotPossible.
 
-    The workers go on with it, also if a command began it, unless the caller will: `here`.
+    The workers continue it, even if a command started it; with `here`, the caller continues it.
 
-    That its provider is paused is another matter; one whose budget is spent pauses again. One
-    that paused because the provider refuses its requests, but not those of others, has them fail.
+    A pause of its provider is not affected. If its budget is still spent, the batch pauses again.
+    If the batch paused because the provider refuses only its requests, they fail from now on.
     """
     budget = {"max_cost": stored_cost(max_cost), "max_tokens_total": max_tokens_total}
     given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
@@ -228,9 +228,9 @@ def resume_batch(
 
 
 def cancel_batch(batch: Batch) -> Batch:
-    """Cancel a batch: nothing more is sent, calls in flight are kept, the rest is `cancelled`.
+    """Cancel a batch: nothing more is sent, calls in flight finish, the rest is `cancelled`.
 
-    Cancelling it again changes nothing. Raises NotPossible for one that has ended otherwise.
+    Cancelling it again changes nothing. Raise NotPossible for a batch that has ended otherwise.
     """
     this = Batch.objects.filter(pk=batch.pk)
     cancellable = {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
@@ -247,11 +247,11 @@ def cancel_batch(batch: Batch) -> Batch:
 
 
 def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False) -> Batch:
-    """Run again only the prompts that failed, were cancelled or expired; the others stay.
+    """Run failed, cancelled and expired prompts again; successful results stay.
 
-    With kinds, only those of these kinds. A completion window begins again. The workers run them,
-    also if a command ran the batch, unless the caller will: `here`. Raises NotPossible for a batch
-    that has not ended, whose input was refused, or of which nothing failed.
+    With `kinds`, only prompts that failed in these kinds are run. The completion window starts
+    again. The workers run them, even if a command ran the batch; with `here`, the caller runs them.
+    Raise NotPossible if the batch has not ended, its input was refused, or no prompt failed.
     """
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
     again = failed.filter(kind__in=kinds) if kinds else failed
@@ -286,10 +286,10 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False
 
 
 def delete_batch(batch: Batch) -> None:
-    """Delete a batch that has ended, with its prompts and results. Raises NotPossible."""
+    """Delete a batch that has ended, with its prompts and results. Raise NotPossible."""
     this = Batch.objects.filter(pk=batch.pk, status__in=TERMINAL)
     with transaction.atomic():
-        # The key is free for another batch; the files go with what the user sees of this one.
+        # Free the idempotency key, and delete the files, which the user can no longer see.
         if this.update(deleted_at=Now(), idempotency_key=None):
             drop_outputs(batch)
         else:
@@ -302,9 +302,9 @@ def delete_batch(batch: Batch) -> None:
 
 
 def find_batch(public_id: str) -> Batch:
-    """The batch with this id, which runs or has run. Raises NotPossible."""
+    """Return the batch with this ID, which is running or has run. Raise NotPossible."""
     there = Batch.objects.filter(deleted_at=None)
-    # All of the prompts are stored, or there is no total.
+    # The total is set only when all prompts are stored.
     runs = there.exclude(total=0)
     batch = there.select_related("provider").filter(public_id=public_id).first()
     if batch is None:

@@ -1,4 +1,4 @@
-"""One request, however often it is sent with one key, makes one batch."""
+"""Idempotency: repeated requests with the same key create only one batch."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ from batches.models import Batch
 
 
 class KeyReused(Exception):
-    """A key that made a batch already, of another request."""
+    """The key was used before, for another request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells a request from others."""
+    """The identity of a request: owner, key and digest."""
 
     owner: User
     key: str | None
@@ -26,32 +26,32 @@ class Identity:
 
 
 def digest_of(request: Mapping[str, Any]) -> str:
-    """The SHA-256 of a request, whatever the order of its fields.
+    """Return the SHA-256 of a request, independent of the order of its fields.
 
-    Raises ValueError for a number that JSON texts hold and JSON does not.
+    Raise ValueError for a number that is not valid JSON, such as NaN.
     """
     text = json.dumps(request, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def create_once(identity: Identity, create: Callable[[], Batch]) -> Batch:
-    """The batch of a request, made unless it was. Raises KeyReused.
+    """Return the batch of a request; create it if it does not exist. Raise KeyReused.
 
-    Making it is a transaction of its own at its end: what comes before may take long.
+    `create` opens its own transaction at the end, since the work before that may take long.
     """
     if found := earlier(identity):
         return found
     try:
         return create()
     except IntegrityError:
-        # Of several at once the database lets one make it; the others find what it made.
+        # Of concurrent requests, the database lets one create the batch; the others find it.
         if found := earlier(identity):
             return found
         raise
 
 
 def earlier(identity: Identity) -> Batch | None:
-    """The batch that this request has made already, if any. Raises KeyReused."""
+    """Return the batch that this request has already created, if any. Raise KeyReused."""
     if identity.key is None:
         return None
     batches = Batch.objects.whole().filter(owner=identity.owner, deleted_at=None)

@@ -1,6 +1,6 @@
-"""The options of a batch: bounds, defaults, labels and help, once for every entrance.
+"""The options of a batch: bounds, defaults, labels and help texts, shared by all entry points.
 
-The API, the admin's form, the command and Python read them here; the columns have their names.
+The API, the admin's form, the command and Python read them here; columns have the same names.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from batches.engine.records import LadderOptions, Schedule
 from batches.engine.retry import RetryPolicy
 
 _LADDER = LadderOptions()
-# Below this a budget cannot be stored.
+# The smallest budget that can be stored.
 LEAST_COST = Decimal("0.000001")
 
 MaxCost = Annotated[
@@ -41,7 +41,7 @@ MaxTokens = Annotated[
 
 
 class RunOptions(BaseModel):
-    """How the prompts of a batch are run."""
+    """Options for running the prompts of a batch."""
 
     batch_size: Annotated[
         int,
@@ -118,10 +118,10 @@ class RunOptions(BaseModel):
 
 
 class BatchOptions(RunOptions):
-    """Everything that is chosen for a batch; `defaults` are fields of every request.
+    """All options of a batch; `defaults` are fields of every request.
 
-    A prompt's own fields win over `defaults`. Raises pydantic's ValidationError for an option
-    that is unknown or out of its bounds.
+    A prompt's own fields take precedence over `defaults`. Raise pydantic's ValidationError for an
+    unknown option or a value out of bounds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -136,15 +136,15 @@ class BatchOptions(RunOptions):
 
 
 def stored_cost(dollars: float | None) -> Decimal | None:
-    """Return a budget as its column holds it, to the millionth of a dollar."""
+    """Return a budget as it is stored, to the millionth of a dollar."""
     return None if dollars is None else Decimal(str(dollars)).quantize(LEAST_COST)
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What an entrance shows of a run option, and the bounds that it checks.
+    """The label, help and bounds of a run option for an entry point.
 
-    `above` is a bound that the number itself is outside of; None stands for no bound.
+    `above` is an exclusive lower bound; None means no bound.
     """
 
     label: str
@@ -157,7 +157,7 @@ class Option:
 
 
 def _option(schema: Mapping[str, Any]) -> Option:
-    # An option that may be left out is described as one of two types; the other is null.
+    # An optional field is described as one of two types; the other is null.
     schema = {**schema, **schema.get("anyOf", [{}])[0]}
     return Option(
         label=schema["title"],

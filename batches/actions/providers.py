@@ -1,4 +1,4 @@
-"""What a user may do with providers. Every entry point calls these functions."""
+"""Operations of users on providers. Every entry point calls these functions."""
 
 from itertools import chain, count
 
@@ -15,13 +15,16 @@ from batches.providers.client import checked_base_url
 
 
 def pause_provider(provider: Provider, reason: str = "") -> None:
-    """Send nothing more to a provider, until it is resumed; calls in flight are kept."""
+    """Pause a provider until staff resume it; calls in flight finish."""
     breaker.pause(provider.pk, PauseKind.STAFF, f"manual: {reason or 'paused by staff'}")
     provider.refresh_from_db()
 
 
 def resume_provider(provider: Provider, *, paused_by_staff: bool = True) -> None:
-    """Let the batches of a paused provider go on, or only of one that its errors have paused."""
+    """Resume a paused provider and its batches.
+
+    With `paused_by_staff=False`, a provider that staff have paused stays paused.
+    """
     if breaker.reset(provider.pk, paused_by_staff=paused_by_staff):
         for batch in Batch.objects.waiting().filter(provider=provider):
             ring_for(batch)
@@ -29,7 +32,7 @@ def resume_provider(provider: Provider, *, paused_by_staff: bool = True) -> None
 
 
 def try_again(provider: Provider) -> None:
-    """Open a provider that its errors have paused. Raises NotPossible if staff have paused it."""
+    """Open a provider that its errors have paused. Raise NotPossible if staff have paused it."""
     resume_provider(provider, paused_by_staff=False)
     if provider.pause_reason:
         raise NotPossible(
@@ -39,7 +42,7 @@ def try_again(provider: Provider) -> None:
 
 
 def find_provider(name: str) -> Provider:
-    """The provider of this name. Raises NotPossible."""
+    """Return the provider of this name. Raise NotPossible."""
     try:
         return Provider.objects.get(name=name)
     except Provider.DoesNotExist:
@@ -51,7 +54,7 @@ def find_provider(name: str) -> Provider:
 
 
 def default_provider() -> Provider:
-    """The default provider, or the only one. Raises NotPossible."""
+    """Return the default provider, or the only one. Raise NotPossible."""
     chosen = list(Provider.objects.filter(is_default=True)) or list(Provider.objects.all()[:2])
     if len(chosen) != 1:
         raise NotPossible("name a provider with --provider, or an endpoint with --base-url")
@@ -59,9 +62,9 @@ def default_provider() -> Provider:
 
 
 def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
-    """The provider with this address and key, made if there is none. Raises NotPossible.
+    """Return the provider with this base URL and key; create it if needed. Raise NotPossible.
 
-    Limits that are given (requests_per_minute, tokens_per_minute) are its limits from now on.
+    Given limits (requests_per_minute, tokens_per_minute) are stored on it.
     """
     provider = provider_draft(base_url, api_key_env)
     if not provider.pk:
@@ -69,7 +72,7 @@ def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
             with transaction.atomic():
                 provider.save(force_insert=True)
         except IntegrityError:
-            # Somebody else has made it at this moment: their name is the same.
+            # Another process has just created it, with the same name.
             provider = provider_draft(base_url, api_key_env)
     if limits:
         Provider.objects.filter(pk=provider.pk).update(**limits)
@@ -77,22 +80,22 @@ def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
 
 
 def provider_draft(base_url: str, api_key_env: str) -> Provider:
-    """The provider with this address and key, not stored if there is none. Raises NotPossible.
+    """Return the provider with this base URL and key, or an unsaved draft. Raise NotPossible.
 
-    One whose key is stored is for those who name it.
+    A provider with a stored key is not returned: it must be chosen by its name.
     """
     try:
         base_url = checked_base_url(base_url)
     except ValueError as error:
         raise NotPossible(str(error)) from error
-    # Before the look for others: what is made in between has this name, or is found.
+    # Choose the name before the search: a provider created in between has this name or is found.
     name = _free_name(f"{base_url} ({api_key_env or 'no key'})")
     same = Provider.objects.filter(base_url=base_url, api_key_env=api_key_env, api_key_encrypted="")
     return same.order_by("pk").first() or Provider(
         name=name,
         base_url=base_url,
         api_key_env=api_key_env,
-        # Else what the database has for these is only there when it is stored.
+        # Without this, database defaults of these columns are missing until it is stored.
         api_key_encrypted="",
         pause_kind="",
         pause_reason="",
@@ -100,23 +103,23 @@ def provider_draft(base_url: str, api_key_env: str) -> Provider:
 
 
 def _free_name(wanted: str) -> str:
-    """A name that no provider has: one that was renamed or moved may have the wanted one."""
+    """Return a free name: a renamed or moved provider may have the wanted name."""
     names = chain([wanted[:100]], (f"{wanted[:90]} {number}" for number in count(2)))
     return next(name for name in names if not Provider.objects.filter(name=name).exists())
 
 
 def forget_learned_limits(provider: Provider) -> None:
-    """Forget what was learned of a provider's limits. Raises NotPossible while Redis is away."""
+    """Forget the learned limits of a provider. Raise NotPossible if Redis is unavailable."""
     try:
         forget_limits(settings.RATE_LIMIT_REDIS_URL, provider.limits_name)
     except UNREACHABLE as error:
         raise NotPossible(
-            f"what was learned could not be forgotten, because Redis is away: {error}. Try again "
-            "when it is back"
+            f"the learned limits could not be forgotten, because Redis is unavailable: {error}. "
+            "Try again when it is back"
         ) from error
     Provider.objects.filter(pk=provider.pk).update(announced_limits=None)
 
 
 def find_by_model(provider: Provider, model: str) -> None:
-    """Have a provider be found by this model, unless its models were told already."""
+    """Set the model of a provider, so that batches find it, unless its models are known."""
     Provider.objects.filter(pk=provider.pk, model_names=[]).update(model_names=[model])

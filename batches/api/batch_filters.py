@@ -1,4 +1,4 @@
-"""Which batches of a list are wanted: by status and by the time of their creation."""
+"""Filters for the list of batches: by status and by creation time."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ from batches.api.http.pages import invalid
 from batches.engine.text.wording import supported
 from batches.lifecycle import BatchStatus
 
-# The official client writes a list so.
+# The official client sends a list as `status[]`.
 STATUS_NAMES = ("status", "status[]")
 # The end of the year 9999.
 LATEST = 253_402_300_799
@@ -38,12 +38,12 @@ PARAMETERS = [
 
 
 def chosen_batches(request: Request) -> Q:
-    """Return the condition for the batches that a request asks for. Raise ApiError."""
+    """Return the condition of the filters in a request. Raise ApiError if one is invalid."""
     statuses = _statuses(request)
     after, before = (_moment(request, name) for name in ("created_after", "created_before"))
     chosen = Q(status__in=statuses) if statuses else Q()
     if after is not None:
-        # The whole second is that of `created_at`, which batches show without its fraction.
+        # Add a second: batches show `created_at` without its fraction.
         chosen &= Q(created_at__gte=after + timedelta(seconds=1))
     if before is not None:
         chosen &= Q(created_at__lt=before)

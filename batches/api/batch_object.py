@@ -1,4 +1,4 @@
-"""A batch as the API shows it: OpenAI's object, with what we add to it."""
+"""The batch object of the API: OpenAI's object with additional fields."""
 
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -21,7 +21,7 @@ LISTED_ERRORS = 10
 
 
 class BatchError(BaseModel):
-    """What is wrong with a line of the input, or with all of it."""
+    """An error in a line of the input, or in the input as a whole."""
 
     code: str
     message: str
@@ -30,7 +30,7 @@ class BatchError(BaseModel):
 
 
 class BatchErrors(BaseModel):
-    """What validation found. A list of batches shows the first ten of each; the batch has all."""
+    """The errors found by validation. A list of batches has the first ten; the batch has all."""
 
     object: Literal["list"] = "list"
     data: list[BatchError]
@@ -38,7 +38,7 @@ class BatchErrors(BaseModel):
 
 
 class RequestCounts(BaseModel):
-    """Prompts by what became of them. One that never ran is not among the failed."""
+    """Numbers of prompts. A prompt that never ran does not count as failed."""
 
     total: int
     completed: int
@@ -54,7 +54,7 @@ class OutputTokensDetails(BaseModel):
 
 
 class BatchUsage(BaseModel):
-    """Tokens as the provider counted them."""
+    """Tokens, as counted by the provider."""
 
     input_tokens: int
     input_tokens_details: InputTokensDetails
@@ -64,8 +64,9 @@ class BatchUsage(BaseModel):
 
 
 class BatchTiming(BaseModel):
-    """Seconds. `total_s` is the time in which the batch was worked on; `speed_up` is over one call
-    at a time. The percentiles are there when the batch has ended, the time left until then."""
+    """Times in seconds. `total_s` is the time in which the batch was running; `speed_up` is
+    relative to one call at a time. The percentiles are set after the batch has ended, and `eta_s`
+    before."""
 
     first_result_s: float | None
     total_s: float
@@ -79,8 +80,8 @@ class BatchTiming(BaseModel):
 
 
 class BatchWaiting(BaseModel):
-    """Why a batch does not get on: a provider that does not answer, calls that are retried, or no
-    worker. `next` is when the next call is due. Unix times."""
+    """The reason why a batch makes no progress: its provider does not answer, calls are retried,
+    or no worker is free. `next` is the time of the next call. Times are Unix times."""
 
     reason: str
     since: int | None
@@ -88,9 +89,9 @@ class BatchWaiting(BaseModel):
 
 
 class BatchObject(BaseModel):
-    """A batch. `model` is the model that all prompts ask for, null if they ask for several:
-    `model_count` says how many, up to 1000, when they are read. `failures` and `rungs` are counted
-    when it has ended; `cost` is in dollars, of the models whose prices are known."""
+    """A batch. `model` is the model of all prompts, or null if there are several; `model_count` is
+    the number of models, up to 1000, once the input is read. `failures` and `rungs` are counted
+    when the batch has ended. `cost` is in dollars, for models with a known price."""
 
     id: str
     object: Literal["batch"] = "batch"
@@ -140,9 +141,9 @@ class BatchObject(BaseModel):
 
 
 class CreatedBatch(BatchObject):
-    """A new batch. One with a `callback_url` comes with the secret that signs its events; only the
-    answer to the request that creates the batch has it, also if that request is repeated with its
-    idempotency key."""
+    """A new batch. With a `callback_url`, it includes the secret that signs its events. Only the
+    response to the request that creates the batch has the secret, also if the request is repeated
+    with its idempotency key."""
 
     callback_secret: str | None = None
 
@@ -154,7 +155,7 @@ class BatchPage(Page):
 
 
 class DeletedBatch(BaseModel):
-    """A batch that is no more."""
+    """A deleted batch."""
 
     id: str
     object: Literal["batch"] = "batch"
@@ -174,24 +175,24 @@ _AS_STORED = (
 
 
 def readable_batches() -> QuerySet[Batch]:
-    """The batches that there are for the API, with all that is shown of them in one query."""
+    """Return the batches that the API shows, with all shown fields in one query."""
     return with_waiting(Batch.objects.whole()).filter(deleted_at=None)
 
 
 def listed_batches() -> QuerySet[Batch]:
-    """The same without what may be long of each."""
+    """Return the same batches without their long fields."""
     short = {"first_errors": FirstItems("errors", most=LISTED_ERRORS + 1)}
     return readable_batches().defer("errors", "defaults").annotate(**short)
 
 
 def batch_object(batch: Batch) -> BatchObject:
-    """A batch as it is now, from its row alone."""
+    """Return the current state of a batch, from its row alone."""
     errors = BatchErrors(data=batch.errors) if batch.errors else None
     return _object(batch, errors=errors)
 
 
 def listed_batch(batch: Batch) -> BatchObject:
-    """One of `listed_batches`."""
+    """Return the object for a row of `listed_batches`."""
     first = vars(batch)["first_errors"]
     errors = BatchErrors(data=first[:LISTED_ERRORS], has_more=len(first) > LISTED_ERRORS)
     return _object(batch, errors=errors if first else None)
@@ -255,7 +256,7 @@ def _usage(batch: Batch) -> BatchUsage:
 
 
 def _timing_so_far(batch: Batch) -> TimingStats:
-    """What the counts of a batch tell; the latency of each result is looked at when it ends."""
+    """Return the timing from the counts of a batch; percentiles are computed when it ends."""
     done, total_s = batch.succeeded + batch.failed, batch.active_s
     return TimingStats(
         first_result_s=batch.first_result_s,

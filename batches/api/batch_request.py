@@ -1,4 +1,4 @@
-"""What a request for a new batch may say, and within what bounds."""
+"""The body of a request for a new batch, and its limits."""
 
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,7 +20,7 @@ _HOSTED_WINDOW = "24h"
 
 
 def window_of(text: str) -> timedelta:
-    """How long "36h" or "7d" is. Raises ValueError."""
+    """Return the duration of "36h" or "7d". Raise ValueError if the text is another."""
     number, unit = text[:-1], text[-1:]
     if number.isascii() and number.isdigit() and len(number) <= 3 and unit in ("h", "d"):
         window = timedelta(hours=int(number)) if unit == "h" else timedelta(days=int(number))
@@ -46,13 +46,13 @@ def _checked_depth(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-# Which paths staff have allowed is seen when a provider is looked for.
+# Paths that staff allow on a provider are checked when the provider is chosen.
 Endpoint = Annotated[
     str,
     Field(
         max_length=MAX_PATH_CHARS,
         examples=list(ENDPOINTS),
-        description="What the requests call. Staff can allow other paths on a provider.",
+        description="The path that the requests call. Staff can allow more paths on a provider.",
     ),
 ]
 Window = Annotated[str, AfterValidator(_checked_window)]
@@ -63,14 +63,14 @@ Metadata = Annotated[
 
 
 class OutputExpiresAfter(RequestModel):
-    """How long the output files are kept from their creation, in seconds."""
+    """The time for which output files are kept after their creation, in seconds."""
 
     anchor: Literal["created_at"]
     seconds: Annotated[int, Field(ge=SHORTEST_LIFE_S, le=LONGEST_LIFE_S)]
 
 
 class CreateBatch(RunOptions, RequestModel):
-    """A new batch: of an uploaded file, or of requests or prompts that come with the request."""
+    """A new batch, from an uploaded file or from `requests` or `prompts` in the body."""
 
     any_text: ClassVar[frozenset[str]] = frozenset({"requests", "prompts"})
 
@@ -90,7 +90,7 @@ class CreateBatch(RunOptions, RequestModel):
     idempotency_key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
 
     def check_source(self) -> None:
-        """Raise ApiError unless there is one source of prompts."""
+        """Raise ApiError unless the body has exactly one source of prompts."""
         given = [
             name
             for name in ("input_file_id", "requests", "prompts")
@@ -113,7 +113,7 @@ class CreateBatch(RunOptions, RequestModel):
             )
 
     def options(self) -> BatchOptions:
-        """How the batch is to be run."""
+        """Return the run options of the batch."""
         window = self.completion_window
         if window is None and self.input_file_id is not None:
             window = _HOSTED_WINDOW
@@ -130,7 +130,7 @@ class CreateBatch(RunOptions, RequestModel):
 
 
 class ResumeBatch(RequestModel):
-    """A larger budget for a batch that is paused because the old one is spent."""
+    """A larger budget for a batch that paused because its budget is spent."""
 
     max_cost: MaxCost | None = None
     max_tokens_total: MaxTokens | None = None

@@ -1,4 +1,4 @@
-"""/v1/batches: made, looked at, cancelled, run again, deleted."""
+"""/v1/batches: create, read, cancel, resume, retry and delete batches."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -65,15 +65,15 @@ class BatchesView(ApiView):
                 "Idempotency-Key",
                 {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
                 OpenApiParameter.HEADER,
-                description="The same key and body again give the same batch.",
+                description="Repeating a request with the same key and body returns its batch.",
             )
         ],
     )
     def post(self, request: Request) -> Response:
-        """Create a batch of an uploaded file, or of `requests` or `prompts` in the body.
+        """Create a batch from an uploaded file, or from `requests` or `prompts` in the body.
 
-        A file is read by a worker: the batch is `validating` until then. What comes in the body
-        is checked at once.
+        A worker reads the file; until then the batch is `validating`. Prompts in the body are
+        checked at once.
         """
         asked = parse_body(request, CreateBatch)
         asked.check_source()
@@ -88,7 +88,7 @@ class BatchesView(ApiView):
                 code="idempotency_key_reused",
                 param="idempotency_key",
             ) from error
-        # As it was made: a worker may have gone on with it already.
+        # Return the batch as it was created: a worker may have changed it already.
         made = batch_object(batch)
         if not batch.callback_url:
             return reply(made)
@@ -99,13 +99,13 @@ class BatchesView(ApiView):
         summary="List batches",
         responses={200: BatchPage},
         parameters=[
-            OpenApiParameter("after", str, description="the last id of the page before"),
+            OpenApiParameter("after", str, description="the last id of the previous page"),
             OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}; {DEFAULT_LIMIT}"),
             *FILTERS,
         ],
     )
     def get(self, request: Request) -> Response:
-        """The batches of the user, the newest first; of the errors of each the first ten."""
+        """List the batches of the user, newest first, each with its first ten errors."""
         page = list_page(
             request,
             for_user(listed_batches(), owner_of(request)),
@@ -124,7 +124,7 @@ class BatchView(ApiView):
         operation_id="retrieve_batch", summary="Get a batch", responses={200: BatchObject}
     )
     def get(self, request: Request, batch_id: str) -> Response:
-        """A batch as it is now."""
+        """Get the current state of a batch."""
         return reply(batch_object(found(request, batch_id)))
 
     @extend_schema(
@@ -146,7 +146,7 @@ class CancelView(ApiView):
         responses={200: BatchObject},
     )
     def post(self, request: Request, batch_id: str) -> Response:
-        """Send nothing more. Calls in flight are finished, and what has a result keeps it."""
+        """Cancel a batch. Calls in flight finish, and existing results stay."""
         return reply(shown(batch_actions.cancel_batch(found(request, batch_id))))
 
 
@@ -155,15 +155,15 @@ class ResumeView(ApiView):
 
     @extend_schema(
         operation_id="resume_batch",
-        summary="Let a paused batch go on",
+        summary="Resume a paused batch",
         request=ResumeBatch,
         responses={200: BatchObject},
     )
     def post(self, request: Request, batch_id: str) -> Response:
-        """Let a batch go on that is paused, with a larger budget if the old one is spent.
+        """Resume a paused batch, with a larger budget if its budget is spent.
 
-        A batch that waits because its provider is paused goes on when staff resume the provider,
-        or by itself when the provider answers again.
+        A batch whose provider is paused continues when staff resume the provider, or when the
+        provider answers again.
         """
         batch = found(request, batch_id)
         asked = parse_body(request, ResumeBatch)
@@ -174,7 +174,7 @@ class ResumeView(ApiView):
 
 
 class RetryView(ApiView):
-    """Another try."""
+    """The retry of a batch."""
 
     @extend_schema(
         operation_id="retry_batch",
@@ -183,7 +183,7 @@ class RetryView(ApiView):
         responses={200: BatchObject},
     )
     def post(self, request: Request, batch_id: str) -> Response:
-        """Run again the prompts that failed, expired or were cancelled; the others stay."""
+        """Run failed, expired and cancelled prompts again; successful results stay."""
         return reply(shown(batch_actions.retry_batch(found(request, batch_id))))
 
 
@@ -197,23 +197,23 @@ class CallbackDeliveriesView(ApiView):
         responses={200: WebhookDeliveryPage},
     )
     def get(self, request: Request, batch_id: str) -> Response:
-        """The events for the `callback_url` of a batch and their deliveries, the newest first."""
+        """List the deliveries to the `callback_url` of a batch, newest first."""
         batch = found(request, batch_id)
         return delivery_page(request, WebhookDelivery.objects.filter(endpoint__batch=batch))
 
 
 def found(request: Request, batch_id: str) -> Batch:
-    """The batch with this id, if the user may know of it. Raises ApiError 404."""
+    """Return the batch with this ID, if the user may see it. Raise ApiError 404."""
     return find(readable_batches(), request, batch_id, kind="batch")
 
 
 def shown(batch: Batch) -> BatchObject:
-    """A batch as it is stored by now."""
+    """Return the API object of a batch, as it is stored now."""
     return batch_object(readable_batches().get(pk=batch.pk))
 
 
 def identity_of(request: Request, asked: CreateBatch) -> Identity:
-    """What tells this request from others. Raises ApiError."""
+    """Return the identity of a request, for idempotency. Raise ApiError."""
     said = asked.model_dump(exclude_unset=True, exclude={"idempotency_key"})
     try:
         digest = digest_of(said)
@@ -239,7 +239,7 @@ def _refused_key(given: str, expected: str) -> ApiError:
 
 
 def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
-    """Make the batch that was asked for. Raises ApiError."""
+    """Create the requested batch. Raise ApiError."""
     if asked.callback_url is not None:
         try:
             check_url(asked.callback_url)
@@ -342,25 +342,25 @@ def _items(asked: CreateBatch, provider: Provider) -> Items:
 
 
 def _refused_line(errors: Sequence[LineError], asked: CreateBatch) -> ApiError:
-    """400 for the first prompt that is wrong, with its place in the body of the request."""
+    """Return the 400 for the first invalid prompt, with its place in the request body."""
     first = errors[0]
     if not first.line:
-        # It is the shared body that is at fault.
+        # The shared body is at fault.
         param = first.param or "body"
     elif asked.requests is not None:
         place = f"requests[{first.line - 1}]"
         param = f"{place}.{first.param}" if first.param not in (None, "line") else place
     else:
-        # All that can be wrong with a prompt's body came from the shared one.
+        # A text prompt has no body of its own, so any error comes from the shared body.
         shared = first.param is not None and first.param.startswith("body.")
         param = first.param if shared and first.param else f"prompts[{first.line - 1}]"
-    more = f" ({len(errors) - 1} more are wrong.)" if len(errors) > 1 else ""
+    more = f" ({len(errors) - 1} more are invalid.)" if len(errors) > 1 else ""
     message = _at_place(first, param)
     return ApiError(400, f"{message}{more}", code=first.code, param=param)
 
 
 def _at_place(error: LineError, place: str) -> str:
-    """Return the message with the place in the request for that in the line."""
+    """Return the message with the place in the line replaced by the place in the request."""
     if error.param and f"'{error.param}" in error.message:
         return error.message.replace(f"'{error.param}", f"'{place}", 1)
     return f"'{place}' is refused. {error.message}"

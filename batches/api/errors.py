@@ -1,11 +1,11 @@
-"""What went wrong, as the official clients read it: {"error": {message, type, param, code}}.
+"""Errors in the format of the official clients: {"error": {message, type, param, code}}.
 
-ApiError            any answer that is not what was asked for
-NotPossible         409: the thing is not in a state for it; so does FileConflict
-FileRefused         400: something that makes no file
-PromptRejected      400: the body that all prompts of a batch share is none
+ApiError            any error response
+NotPossible         409: the state of the object does not allow the request; also FileConflict
+FileRefused         400: the upload cannot become a file
+PromptRejected      400: the body that all prompts of a batch share is invalid
 DRF's APIException  by its status
-anything else       500; the reason is in the log under the request's id
+anything else       500; the reason is in the log under the request ID
 """
 
 import logging
@@ -50,12 +50,12 @@ CODES = {
     429: "rate_limit_exceeded",
 }
 
-# What a client should try again unchanged, among the statuses below 500.
+# Statuses below 500 that a client should retry with the same request.
 WORTH_RETRYING = (408, 429)
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong: `param` names the parameter at fault, `code` is for programs."""
+    """An error: `param` names the parameter at fault, `code` is for programs."""
 
     message: str
     type: str
@@ -64,13 +64,13 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorEnvelope(BaseModel):
-    """The body of every answer that is an error."""
+    """The body of every error response."""
 
     error: ErrorDetail
 
 
 class ApiError(Exception):
-    """An answer that is an error; the message says what is wrong and what to do."""
+    """An error response; the message names the problem and the next step."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class ApiError(Exception):
 
 
 def envelope(error: ApiError) -> dict[str, Any]:
-    """The body of an error; all four keys are always there."""
+    """Return the body of an error; it always has all four keys."""
     return {
         "error": {
             "message": error.message,
@@ -104,25 +104,25 @@ def envelope(error: ApiError) -> dict[str, Any]:
 
 
 def headers_of(error: ApiError) -> dict[str, str]:
-    """The official clients try a 409 again unless they are told that it is useless."""
+    """Return the headers of an error. Without x-should-retry, official clients retry a 409."""
     if error.status >= 500 or error.status in WORTH_RETRYING:
         return error.headers
     return {**error.headers, "x-should-retry": "false"}
 
 
 def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> Response:
-    """The answer to any exception of a view (DRF's EXCEPTION_HANDLER)."""
+    """Return the response for an exception of a view (DRF's EXCEPTION_HANDLER)."""
     error = as_api_error(exc)
     return Response(envelope(error), status=error.status, headers=headers_of(error))
 
 
 def error_response(error: ApiError) -> JsonResponse:
-    """The same outside of DRF's views."""
+    """Return the response for an error outside of DRF's views."""
     return JsonResponse(envelope(error), status=error.status, headers=headers_of(error))
 
 
 def as_api_error(exc: Exception) -> ApiError:
-    """What a client is told of an exception; what it need not know is logged."""
+    """Convert an exception to the error that the client sees; log internal details."""
     if isinstance(exc, ApiError):
         return exc
     if isinstance(exc, NotPossible | FileConflict):
@@ -142,7 +142,7 @@ def as_api_error(exc: Exception) -> ApiError:
 def refused(error: ValidationError, *, at: str = "", names: Iterable[str] = ()) -> ApiError:
     """Return the 400 for input that does not fit its model.
 
-    `at` is where that input was in the request, `names` are the parameters that there are.
+    `at` is the place of that input in the request, `names` are the known parameters.
     """
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
@@ -153,7 +153,7 @@ def refused(error: ValidationError, *, at: str = "", names: Iterable[str] = ()) 
 
 
 def not_found(kind: str, public_id: str) -> ApiError:
-    """404 for an id that is unknown, or known but somebody else's: the same words for both."""
+    """Return the 404 for an unknown ID. The message is the same if another user owns the object."""
     return ApiError(404, f"No such {kind}: {public_id!r}.", param="id", code="not_found")
 
 
@@ -188,7 +188,7 @@ def _form_too_large(request: HttpRequest) -> HttpResponse:
 
 
 def is_ours(path: str) -> bool:
-    """Whether this is an address of the API, whose errors are envelopes."""
+    """Return True if a path belongs to the API, whose errors are envelopes."""
     return path == "/v1" or path.startswith("/v1/")
 
 
@@ -203,7 +203,7 @@ def _from_drf(exc: exceptions.APIException) -> ApiError:
         kind = "permission_error"
     elif isinstance(exc, exceptions.Throttled):
         kind = "rate_limit_error"
-        # Not 0, which the official client takes for no answer.
+        # Not 0: the official client treats 0 like a missing header.
         headers["Retry-After"] = str(math.ceil(getattr(exc, "wait", None) or 1))
     elif status >= 500:
         kind = "server_error"
@@ -211,14 +211,14 @@ def _from_drf(exc: exceptions.APIException) -> ApiError:
 
 
 def _text(detail: Any) -> str:
-    """DRF's detail may be a text, or lists and dictionaries of texts."""
+    """Return the first text of DRF's detail, which may be nested in lists and dictionaries."""
     while isinstance(detail, list | dict) and detail:
         detail = detail[0] if isinstance(detail, list) else next(iter(detail.values()))
     return str(detail)
 
 
 def _from_request(exc: Exception) -> ApiError | None:
-    """What Django refuses of a request while it is read."""
+    """Return the error for a request that Django refuses while reading it."""
     if isinstance(exc, RequestDataTooBig):
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         message = f"The body is too large: at most {most} bytes are taken. Upload a file instead."
@@ -241,5 +241,5 @@ def _server_error() -> ApiError:
 
 
 def _location(first: ErrorDetails) -> tuple[str | int, ...]:
-    """Without the names that pydantic gives to the members of a union."""
+    """Return the location without the names that pydantic gives to members of a union."""
     return tuple(part for part in first["loc"] if isinstance(part, int) or "[" not in part)

@@ -40,8 +40,9 @@ class EventsView(ApiView):
         responses={(200, MEDIA_TYPE): BatchEvent},
     )
     def get(self, request: Request, batch_id: str) -> HttpResponseBase:
-        """The batch now and whenever it changed, as `progress` events; at its end an event `end`,
-        and the stream closes. A WSGI server closes it at once, and is to be asked again."""
+        """Stream a `progress` event now and after each change of the batch. When the batch ends,
+        send an `end` event and close the stream. A WSGI server sends only the current state and
+        closes the stream: request it again."""
         batch = found(request, batch_id)
         if request.method == "HEAD":
             response: HttpResponseBase = HttpResponse(content_type=MEDIA_TYPE)
@@ -50,13 +51,13 @@ class EventsView(ApiView):
         else:
             response = HttpResponse(_once(batch_object(batch)), content_type=MEDIA_TYPE)
         response["Cache-Control"] = "no-store"
-        # Proxies would hold back what trickles.
+        # Without this, proxies buffer the events.
         response["X-Accel-Buffering"] = "no"
         return response
 
 
 async def events(pk: int) -> AsyncIterator[bytes]:
-    """The events of a batch until it ends, or is no more."""
+    """Yield the events of a batch until it ends or is deleted."""
     before: BatchObject | None = None
     said_at = time.monotonic()
     while True:
@@ -76,14 +77,14 @@ async def events(pk: int) -> AsyncIterator[bytes]:
 
 
 def _once(batch: BatchObject) -> bytes:
-    """The batch now, for who cannot be told later; browsers ask again after so long."""
+    """Return the current state as events for WSGI, with the delay before browsers reconnect."""
     retry = f"retry: {round(LOOK_EVERY_S * 1000)}\n\n".encode()
     end = _event("end", batch) if batch.status in TERMINAL else b""
     return retry + _event("progress", batch) + end
 
 
 def _look(pk: int) -> BatchObject | None:
-    """The batch now, looked up in some thread of a pool."""
+    """Return the current batch object; runs in a thread of a pool."""
     try:
         batch = readable_batches().filter(pk=pk).first()
         return None if batch is None else batch_object(batch)
@@ -92,7 +93,7 @@ def _look(pk: int) -> BatchObject | None:
 
 
 def _has_changed(before: BatchObject, now: BatchObject) -> bool:
-    """Whether something happened; that time passes does not count."""
+    """Return True if the batch changed; a change of its timing alone does not count."""
     silent = {"timing"}
     return before.model_dump(exclude=silent) != now.model_dump(exclude=silent)
 

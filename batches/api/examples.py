@@ -1,4 +1,4 @@
-"""What requests and answers look like, for the published description: an example by component."""
+"""Examples of requests and responses for the OpenAPI description, one for each component."""
 
 from typing import Any
 

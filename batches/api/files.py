@@ -1,4 +1,4 @@
-"""/v1/files: what is uploaded, and what batches give out."""
+"""/v1/files: uploaded files and output files of batches."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -31,14 +31,14 @@ from batches.output.files import content_length, is_incomplete, output_lines, vi
 
 MAX_PAGE = 10_000
 
-# What may be long of a batch, and is not shown with its files.
+# Long fields of a batch that are not shown with its files.
 LONG = ("defaults", "errors", "metadata", "report", "warnings")
 
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 
 
 class ExpiresAfter(BaseModel):
-    """How long a file is kept; without it, until it is deleted."""
+    """The time for which a file is kept; without it, until it is deleted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -76,7 +76,7 @@ class FilePage(Page):
 
 
 class DeletedFile(BaseModel):
-    """A file that is no more."""
+    """A deleted file."""
 
     id: str
     object: Literal["file"] = "file"
@@ -84,7 +84,7 @@ class DeletedFile(BaseModel):
 
 
 def file_object(file: File) -> FileObject:
-    """A file as the API shows it."""
+    """Return the API object of a file."""
     return FileObject(
         id=file.public_id,
         bytes=file.bytes,
@@ -97,7 +97,7 @@ def file_object(file: File) -> FileObject:
 
 
 def readable_files() -> QuerySet[File]:
-    """The files that there are for the API, with what is shown of them in one query."""
+    """Return the files that the API shows, with all shown fields in one query."""
     files = visible_files(unexpired()).select_related("output_of", "errors_of")
     return files.defer(*(f"{side}__{name}" for side in ("output_of", "errors_of") for name in LONG))
 
@@ -129,7 +129,7 @@ class FilesView(ApiView):
         responses={200: FileObject},
     )
     def post(self, request: Request) -> Response:
-        """Upload a file. One with the purpose `batch` is JSONL, one request on each line."""
+        """Upload a file. With the purpose `batch` it must be JSONL, with a request on each line."""
         fields, content = form_of(request, file="file")
         form = parse_form(fields)
         new = NewFile(
@@ -144,7 +144,7 @@ class FilesView(ApiView):
         operation_id="list_files",
         summary="List files",
         parameters=[
-            OpenApiParameter("after", str, description="the last id of the page before"),
+            OpenApiParameter("after", str, description="the last id of the previous page"),
             OpenApiParameter("limit", int, description=f"1 to {MAX_PAGE}, which is the default"),
             OpenApiParameter("order", str, enum=["asc", "desc"], description="by age; desc"),
             OpenApiParameter("purpose", str, description="only files with this purpose"),
@@ -152,7 +152,7 @@ class FilesView(ApiView):
         responses={200: FilePage},
     )
     def get(self, request: Request) -> Response:
-        """The files of the user, the newest first."""
+        """List the files of the user, newest first."""
         files = for_user(readable_files(), owner_of(request))
         purpose = request.query_params.get("purpose")
         if purpose:
@@ -173,7 +173,7 @@ class FileView(ApiView):
 
     @extend_schema(operation_id="retrieve_file", summary="Get a file", responses={200: FileObject})
     def get(self, request: Request, file_id: str) -> Response:
-        """What is known of a file."""
+        """Get a file."""
         return reply(file_object(find(readable_files(), request, file_id, kind="File object")))
 
     @extend_schema(
@@ -195,8 +195,8 @@ class FileContentView(ApiView):
         responses={(200, "application/octet-stream"): bytes},
     )
     def get(self, request: Request, file_id: str) -> HttpResponseBase:
-        """The bytes of a file. Of a batch that still runs, the lines that there are: then the
-        header `x-incomplete` is `true`."""
+        """Download a file. While its batch is running, the response has the lines so far and the
+        header `x-incomplete: true`."""
         file = find(readable_files(), request, file_id, kind="File object")
         response = _content(request, file)
         disposition = content_disposition_header(True, file.filename)  # noqa: FBT003 - positional only
@@ -208,7 +208,7 @@ class FileContentView(ApiView):
 
 
 def parse_form(fields: dict[str, str]) -> NewFileForm:
-    """The fields of the form; those in brackets belong to `expires_after`. Raises ApiError."""
+    """Parse the fields of the form, with `expires_after[...]` as one object. Raise ApiError."""
     plain: dict[str, object] = {}
     life: dict[str, str] = {}
     for name, value in fields.items():

@@ -1,4 +1,4 @@
-"""/v1/models: what may be asked for."""
+"""/v1/models: the models of all providers."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -31,7 +31,7 @@ class ModelList(BaseModel):
 
 
 def all_models() -> Iterator[ModelObject]:
-    """Each model once, of the provider that had it first."""
+    """Yield each model once, with the oldest provider that lists it."""
     seen: set[str] = set()
     for provider in Provider.objects.order_by("pk"):
         created = int(provider.created_at.timestamp())
@@ -46,7 +46,7 @@ class ModelsView(ApiView):
 
     @extend_schema(operation_id="list_models", summary="List models", responses={200: ModelList})
     def get(self, _request: Request) -> Response:
-        """The models that providers list. A provider without a list takes others as well."""
+        """List the models of all providers. A provider without a list takes other models too."""
         return reply(ModelList(data=list(all_models())))
 
 
@@ -57,7 +57,7 @@ class ModelView(ApiView):
         operation_id="retrieve_model", summary="Get a model", responses={200: ModelObject}
     )
     def get(self, _request: Request, model_id: str) -> Response:
-        """One of the models that providers list."""
+        """Get a model that a provider lists."""
         for model in all_models():
             if model.id == model_id:
                 return reply(model)

@@ -1,4 +1,4 @@
-"""Every answer carries an id, and so does what is logged of its request."""
+"""Request IDs: each response has one, and so have the log entries of its request."""
 
 import uuid
 from collections.abc import Awaitable, Callable
@@ -18,13 +18,13 @@ AsyncHandler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
 def current_request_id() -> str:
-    """The id of the request that is being answered, for messages and logs."""
+    """Return the ID of the current request, for messages and logs."""
     return _current.get()
 
 
 @sync_and_async_middleware
 def request_id(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler:
-    """Give each request an id of our own: one that a client sent could be anything."""
+    """Give each request a new ID; an ID sent by the client is ignored, as it may be hostile."""
 
     async def answer_async(request: HttpRequest) -> HttpResponseBase:
         name = new_request_id()
@@ -42,7 +42,7 @@ def request_id(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler:
 
 
 def new_request_id() -> str:
-    """Begin a request."""
+    """Create the ID of a new request and make it the current one."""
     name = f"req_{uuid.uuid4().hex}"
     _current.set(name)
     return name

@@ -1,4 +1,4 @@
-"""/v1/batches/{id}/results: what became of each prompt, readable while the batch runs."""
+"""/v1/batches/{id}/results: the result of each prompt, readable while the batch runs."""
 
 import json
 from typing import Any, Literal
@@ -27,7 +27,7 @@ MAX_ID_CHARS = 15
 
 
 class LineResponse(BaseModel):
-    """What the provider answered."""
+    """The reply of the provider."""
 
     status_code: int
     request_id: str
@@ -35,21 +35,21 @@ class LineResponse(BaseModel):
 
 
 class LineFault(BaseModel):
-    """Why there is no answer, or none of use."""
+    """The reason why there is no answer, or no usable one."""
 
     code: str
     message: str
 
 
 class ResultUsage(BaseModel):
-    """Tokens of a prompt, all its calls together."""
+    """Tokens of a prompt, summed over all its calls."""
 
     input_tokens: int
     output_tokens: int
 
 
 class ResultObject(BaseModel):
-    """A line of the output or error file, with what is stored beside it."""
+    """A line of the output or error file, with additional stored fields."""
 
     id: str
     custom_id: str
@@ -83,13 +83,13 @@ class ResultsView(ApiView):
         parameters=[
             OpenApiParameter("status", str, enum=STATUSES, description="only these"),
             OpenApiParameter("kind", str, enum=KINDS, description="the kind of failure"),
-            OpenApiParameter("after", str, description="the last id of the page before"),
+            OpenApiParameter("after", str, description="the last id of the previous page"),
             OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}; {DEFAULT_LIMIT}"),
         ],
     )
     def get(self, request: Request, batch_id: str) -> HttpResponse:
-        """What became of each prompt, in the order of the input. Where replies are long a page has
-        fewer than `limit`; `has_more` tells whether it was the last."""
+        """Return the result of each prompt, in the order of the input. If replies are long, a page
+        has fewer results than `limit`; `has_more` is false on the last page."""
         batch = found(request, batch_id)
         limit = limit_of(request, default=DEFAULT_LIMIT, most=MAX_LIMIT)
         page = detailed_page(
@@ -103,7 +103,7 @@ class ResultsView(ApiView):
 
 
 def _page(batch: Batch, page: DetailedPage) -> str:
-    """A page as JSON. Stored bodies are JSON already, and are not parsed again."""
+    """Return a page as JSON. Stored bodies are JSON already, and are not parsed again."""
     rows = page.rows
     about = {
         "object": "list",
@@ -140,7 +140,7 @@ def _one_of(request: Request, name: str, choices: tuple[str, ...]) -> str | None
 
 
 def _index_of(request: Request, batch: Batch, after: str | None) -> int:
-    """The index of the prompt that an id names; -1 if none is named. Raises ApiError."""
+    """Return the index of the prompt with this ID; -1 without an ID. Raise ApiError."""
     if not after:
         return -1
     prefix, _, digits = after.rpartition("_")

@@ -1,4 +1,4 @@
-"""/v1/openapi.json and /v1/docs: what the API says of itself. Public; nothing from elsewhere."""
+"""/v1/openapi.json and /v1/docs: the public description of the API, without external content."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -66,7 +66,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 
 class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
-    """How a client says who it is."""
+    """The authentication of a client by its token."""
 
     target_class = "batches.api.http.authentication.TokenAuthentication"
     name = "token"
@@ -80,13 +80,13 @@ class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
 
 def with_what_all_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """Add what all operations have in common, and what we send (a hook of drf-spectacular)."""
+    """Add the errors of all operations and the webhook events (a hook of drf-spectacular)."""
     components = result["components"].setdefault("schemas", {})
     components.update(_schemas_of(ErrorEnvelope, WebhookEventObject))
     for name, example in EXAMPLES.items():
         components[name]["examples"] = [example]
     error = {
-        "description": "What went wrong.",
+        "description": "The error.",
         "content": {"application/json": {"schema": _reference(ErrorEnvelope)}},
     }
     for operations in result["paths"].values():
@@ -99,14 +99,14 @@ def with_what_all_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def schema() -> dict[str, Any]:
-    """The OpenAPI description of the API. Made once: it takes a while."""
+    """Return the OpenAPI description of the API. It is cached, since building it is slow."""
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # of a library
     made: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]  # untyped there
     return made
 
 
 class PublicView(ApiView):
-    """For who has no token yet."""
+    """A view that needs no token."""
 
     authentication_classes = ()
     permission_classes: Sequence[type[BasePermission]] = ()
@@ -132,7 +132,7 @@ class DocsView(PublicView):
 
 @extend_schema(exclude=True)
 class DocsFileView(PublicView):
-    """A file of the page: only these few, whatever is asked for."""
+    """A file of the page; only the listed files are served."""
 
     def get(self, request: Request, name: str) -> HttpResponse:
         if name == "start.js":
@@ -171,8 +171,8 @@ def _event_operation() -> dict[str, Any]:
         "operationId": "receive_batch_event",
         "summary": "A batch has ended",
         "description": (
-            "Sent to webhook endpoints, signed as Standard Webhooks are. Answer with any 2xx "
-            "within ten seconds; anything else is tried again for three days."
+            "Sent to webhook endpoints, signed as in Standard Webhooks. Answer with any 2xx "
+            "within ten seconds; after any other answer the event is retried for three days."
         ),
         "requestBody": {
             "content": {"application/json": {"schema": _reference(WebhookEventObject)}}

@@ -1,4 +1,4 @@
-"""/v1/uploads: large files, in parts."""
+"""/v1/uploads: upload large files in parts."""
 
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ from batches.models import Upload
 
 
 class NewUpload(RequestModel):
-    """A file that will come in parts."""
+    """A file that will be uploaded in parts."""
 
     bytes: Annotated[int, Field(ge=1)]
     filename: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -37,7 +37,7 @@ class CompleteUpload(RequestModel):
 
 
 class UploadObject(BaseModel):
-    """A file that comes in parts; `file` is there when it is completed."""
+    """A file that is uploaded in parts; `file` is set once the upload is completed."""
 
     id: str
     object: Literal["upload"] = "upload"
@@ -60,7 +60,7 @@ class UploadPartObject(BaseModel):
 
 
 def upload_object(upload: Upload) -> UploadObject:
-    """An upload as the API shows it."""
+    """Return the API object of an upload."""
     return UploadObject.model_validate(
         {
             "id": upload.public_id,
@@ -76,7 +76,7 @@ def upload_object(upload: Upload) -> UploadObject:
 
 
 class UploadsView(ApiView):
-    """Uploads begin here."""
+    """The uploads of a user."""
 
     @extend_schema(
         operation_id="create_upload",
@@ -85,7 +85,7 @@ class UploadsView(ApiView):
         responses={200: UploadObject},
     )
     def post(self, request: Request) -> Response:
-        """Announce a large file; its parts must come, and be completed, within an hour."""
+        """Start the upload of a large file. Upload its parts and complete it within an hour."""
         body = parse_body(request, NewUpload)
         if body.bytes > settings.MAX_UPLOAD_BYTES:
             expected = f"At most {settings.MAX_UPLOAD_BYTES} bytes are taken (MAX_UPLOAD_BYTES)."
@@ -118,7 +118,7 @@ class UploadPartsView(ApiView):
         responses={200: UploadPartObject},
     )
     def post(self, request: Request, upload_id: str) -> Response:
-        """Add some bytes. Parts may come in any order, and at once."""
+        """Add a part. Parts may be sent in any order, and concurrently."""
         upload = _find(request, upload_id)
         fields, content = form_of(request, file="data")
         for name in fields:
@@ -145,7 +145,7 @@ class CompleteUploadView(ApiView):
         responses={200: UploadObject},
     )
     def post(self, request: Request, upload_id: str) -> Response:
-        """Make a file of the parts. The same request again gets the same answer."""
+        """Create a file from the parts. Repeating the request returns the same response."""
         upload = _find(request, upload_id)
         body = parse_body(request, CompleteUpload)
         return reply(upload_object(complete_upload(upload, body.part_ids, md5=body.md5)))
@@ -161,7 +161,7 @@ class CancelUploadView(ApiView):
         responses={200: UploadObject},
     )
     def post(self, request: Request, upload_id: str) -> Response:
-        """Take no more parts, and throw away those that came."""
+        """Cancel an upload and delete its parts."""
         return reply(upload_object(cancel_upload(_find(request, upload_id))))
 
 

@@ -1,4 +1,4 @@
-"""The addresses under /v1. Each area lists its own; there are no trailing slashes."""
+"""The URLs under /v1. Each module lists its own; there are no trailing slashes."""
 
 from django.urls import URLPattern, URLResolver, re_path
 
@@ -14,6 +14,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *events.urlpatterns,
     *webhooks.urlpatterns,
     *schema.urlpatterns,
-    # The last one: what no line above knows.
+    # Must be last: it matches every other path.
     re_path(r"", UnknownPath.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""What the API says and hears of webhooks."""
+"""Request and response objects for webhooks."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ EventTypes = Annotated[
 
 
 class NewWebhookEndpoint(RequestModel):
-    """An address that is to be told of events."""
+    """A new receiver of events."""
 
     name: Name
     url: Url
@@ -27,7 +27,7 @@ class NewWebhookEndpoint(RequestModel):
 
 
 class WebhookEndpointChanges(RequestModel):
-    """What is to be different; the rest stays."""
+    """Changes to an endpoint; omitted fields stay as they are."""
 
     name: Name | None = None
     url: Url | None = None
@@ -35,19 +35,19 @@ class WebhookEndpointChanges(RequestModel):
 
 
 class Rotation(RequestModel):
-    """Whether events are signed with the old secret as well, for a day."""
+    """The rotation of a secret: events can be signed with the old one as well, for a day."""
 
     keep_old_secret_active_for_24_hours: bool = False
 
 
 class TestRequest(RequestModel):
-    """Which event to send a sample of."""
+    """A request to send a sample event."""
 
     event_type: EventType
 
 
 class WebhookEndpointObject(BaseModel):
-    """An address that is told of events."""
+    """A receiver of events."""
 
     id: str
     object: Literal["webhook_endpoint"] = "webhook_endpoint"
@@ -60,7 +60,7 @@ class WebhookEndpointObject(BaseModel):
 
 
 class WebhookEndpointWithSecret(WebhookEndpointObject):
-    """The same with its signing secret, which is shown this once."""
+    """A receiver of events with its signing secret, which is shown only once."""
 
     signing_secret: str
 
@@ -72,7 +72,7 @@ class WebhookEndpointPage(Page):
 
 
 class DeletedWebhookEndpoint(BaseModel):
-    """A webhook endpoint that is no more."""
+    """A deleted webhook endpoint."""
 
     id: str
     object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
@@ -80,7 +80,7 @@ class DeletedWebhookEndpoint(BaseModel):
 
 
 class WebhookEndpointTestResult(BaseModel):
-    """The status that the receiver answered with, whichever it is."""
+    """The status of the receiver's answer, even if it is an error."""
 
     object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
     webhook_endpoint_id: str
@@ -90,7 +90,7 @@ class WebhookEndpointTestResult(BaseModel):
 
 
 class WebhookDeliveryObject(BaseModel):
-    """One event on its way to one endpoint; `id` is that of the event."""
+    """The delivery of an event to an endpoint; `id` is the ID of the event."""
 
     id: str
     object: Literal["webhook_delivery"] = "webhook_delivery"
@@ -113,20 +113,20 @@ class WebhookDeliveryPage(Page):
 
 
 class WebhookEventTypes(BaseModel):
-    """The events that there are."""
+    """The list of event types."""
 
     object: Literal["list"] = "list"
     data: list[str]
 
 
 class BatchReference(BaseModel):
-    """Which batch an event is about."""
+    """The batch of an event."""
 
     id: str
 
 
 class WebhookEventObject(BaseModel):
-    """What a receiver is sent."""
+    """An event, as sent to receivers."""
 
     id: str
     object: Literal["event"] = "event"
@@ -136,7 +136,7 @@ class WebhookEventObject(BaseModel):
 
 
 def endpoint_object(endpoint: WebhookEndpoint) -> WebhookEndpointObject:
-    """An endpoint as the API shows it."""
+    """Return the API object of an endpoint."""
     return WebhookEndpointObject(
         id=endpoint.public_id,
         name=endpoint.name,
@@ -154,7 +154,7 @@ def with_secret(made: WithSecret) -> WebhookEndpointWithSecret:
 
 
 def delivery_object(delivery: WebhookDelivery) -> WebhookDeliveryObject:
-    """A delivery as the API shows it."""
+    """Return the API object of a delivery."""
     pending = delivery.status == WebhookDelivery.PENDING
     delivered_at = delivery.delivered_at
     return WebhookDeliveryObject(

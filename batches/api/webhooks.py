@@ -1,4 +1,4 @@
-"""/v1/webhook_endpoints: who is told when a batch ends."""
+"""/v1/webhook_endpoints: receivers of an event when a batch ends."""
 
 import re
 
@@ -44,17 +44,17 @@ MAX_PAGE = 100
 KIND = "webhook endpoint"
 
 PAGE_PARAMETERS = [
-    OpenApiParameter("after", str, description="the last id of the page before"),
+    OpenApiParameter("after", str, description="the last id of the previous page"),
     OpenApiParameter("limit", int, description=f"1 to {MAX_PAGE}; {DEFAULT_PAGE} without it"),
 ]
 
 
-# A user in an address comes with a password, which is not repeated.
+# A URL with a user name also has a password, which must not be repeated.
 _USER = re.compile(r"//[^/?#]*@")
 
 
 def url_refused(error: UrlRefused, url: str, *, param: str = "url") -> ApiError:
-    """Return the 400 for a URL that events are not sent to."""
+    """Return the 400 for a URL that may not receive events."""
     reason = str(error)
     message = value_text(param, _USER.sub("//…@", url), f"{reason[:1].upper()}{reason[1:]}.")
     return ApiError(400, message, code="invalid_value", param=param)
@@ -81,12 +81,12 @@ class WebhookEndpointsView(ApiView):
 
     @extend_schema(
         operation_id="create_webhook_endpoint",
-        summary="Make a webhook endpoint",
+        summary="Create a webhook endpoint",
         request=NewWebhookEndpoint,
         responses={200: WebhookEndpointWithSecret},
     )
     def post(self, request: Request) -> Response:
-        """Have an address told of events. Keep the signing secret: it is not shown again."""
+        """Create an endpoint that receives events. Store the signing secret: it is shown once."""
         body = parse_body(request, NewWebhookEndpoint)
         try:
             made = create_endpoint(
@@ -103,7 +103,7 @@ class WebhookEndpointsView(ApiView):
         responses={200: WebhookEndpointPage},
     )
     def get(self, request: Request) -> Response:
-        """The webhook endpoints of the user, the newest first."""
+        """List the webhook endpoints of the user, newest first."""
         endpoints = for_user(WebhookEndpoint.objects.standing(), owner_of(request))
         page = list_page(
             request, endpoints, endpoint_object, default_limit=DEFAULT_PAGE, max_limit=MAX_PAGE
@@ -120,7 +120,7 @@ class WebhookEndpointView(ApiView):
         responses={200: WebhookEndpointObject},
     )
     def get(self, request: Request, endpoint_id: str) -> Response:
-        """What is known of an endpoint; of its secret, the end."""
+        """Get an endpoint, with only the end of its secret."""
         return reply(endpoint_object(found(request, endpoint_id)))
 
     @extend_schema(
@@ -130,7 +130,7 @@ class WebhookEndpointView(ApiView):
         responses={200: WebhookEndpointObject},
     )
     def post(self, request: Request, endpoint_id: str) -> Response:
-        """Change the name, the URL or the events; what is not given stays."""
+        """Change the name, the URL or the events. Omitted fields stay as they are."""
         endpoint = found(request, endpoint_id)
         body = parse_body(request, WebhookEndpointChanges)
         try:
@@ -147,7 +147,7 @@ class WebhookEndpointView(ApiView):
         responses={200: DeletedWebhookEndpoint},
     )
     def delete(self, request: Request, endpoint_id: str) -> Response:
-        """Delete an endpoint; events on their way to it are dropped."""
+        """Delete an endpoint; its pending events are dropped."""
         delete_endpoint(found(request, endpoint_id))
         return reply(DeletedWebhookEndpoint(id=endpoint_id))
 
@@ -162,14 +162,14 @@ class RotateSecretView(ApiView):
         responses={200: WebhookEndpointWithSecret},
     )
     def post(self, request: Request, endpoint_id: str) -> Response:
-        """Make a new signing secret. The old one is good for another day if you ask for that."""
+        """Create a new signing secret. On request, the old secret stays valid for another day."""
         endpoint = found(request, endpoint_id)
         keep = parse_body(request, Rotation).keep_old_secret_active_for_24_hours
         return reply(with_secret(rotate_secret(endpoint, keep_old=keep)))
 
 
 class TestEndpointView(ApiView):
-    """A try of an endpoint."""
+    """A connection test of an endpoint."""
 
     @extend_schema(
         operation_id="test_webhook_endpoint",
@@ -178,7 +178,7 @@ class TestEndpointView(ApiView):
         responses={200: WebhookEndpointTestResult},
     )
     def post(self, request: Request, endpoint_id: str) -> Response:
-        """Send a sample event now, once. An endpoint that gives no answer is an error."""
+        """Send one sample event at once. If the endpoint does not answer, return an error."""
         endpoint = found(request, endpoint_id)
         event_type = parse_body(request, TestRequest).event_type
         answer = send_sample(endpoint, event_type)
@@ -195,7 +195,7 @@ class TestEndpointView(ApiView):
 
 
 class DeliveriesView(ApiView):
-    """What an endpoint was told of."""
+    """The deliveries to an endpoint."""
 
     @extend_schema(
         operation_id="list_webhook_deliveries",
@@ -204,7 +204,7 @@ class DeliveriesView(ApiView):
         responses={200: WebhookDeliveryPage},
     )
     def get(self, request: Request, endpoint_id: str) -> Response:
-        """The events for an endpoint and what became of them, the newest first; for 30 days."""
+        """List the deliveries to an endpoint in the last 30 days, newest first."""
         endpoint = found(request, endpoint_id)
         return delivery_page(request, WebhookDelivery.objects.filter(endpoint=endpoint))
 
@@ -218,7 +218,7 @@ class EventTypesView(ApiView):
         responses={200: WebhookEventTypes},
     )
     def get(self, _request: Request) -> Response:
-        """The events that an endpoint may be told of."""
+        """List the events that an endpoint can receive."""
         return reply(WebhookEventTypes(data=list(EVENT_TYPES)))
 
 

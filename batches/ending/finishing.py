@@ -1,4 +1,4 @@
-"""Batches end: completed when every chunk is done, cancelled or expired when none is at work."""
+"""End batches: completed when all chunks are done, cancelled or expired when no runner is left."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from batches.webhooks.deliveries import end_batch
 CHUNKS_AT_ONCE = 100
 BEATS_PER_LEASE = 4
 
-# Where a batch goes of which nothing is left to do. One in progress has prompts that expired.
+# The final status of a batch without open chunks. If it is in progress, it has expired prompts.
 _ENDS = {
     BatchStatus.IN_PROGRESS: BatchStatus.EXPIRED,
     BatchStatus.FINALIZING: BatchStatus.COMPLETED,
@@ -30,7 +30,7 @@ _SOME_EXPIRED = Q(Exists(Result.objects.filter(batch_id=OuterRef("pk"), kind=Fai
 
 _MESSAGES = {
     FailureKind.CANCELLED: "This request could not be executed before the batch was cancelled.",
-    # In the words of the hosted API, which programs compare.
+    # The wording of the hosted API, which programs compare.
     FailureKind.EXPIRED: (
         "This request could not be executed before the completion window expired."
     ),
@@ -38,10 +38,10 @@ _MESSAGES = {
 
 
 def finish_batch(batch_id: int) -> bool:
-    """End a batch if nothing is left to do; whether it has ended. Safe from any number of callers.
+    """End a batch if nothing is left to do; return True if it has ended.
 
-    A batch that was cancelled, or is over its time, has its open prompts closed first, except in
-    chunks that a runner still holds: the last one to leave finishes.
+    Any number of callers is safe. If the batch was cancelled or has expired, its open prompts are
+    closed first, except in chunks that a runner still holds: the last runner to leave finishes.
     """
     this = Batch.objects.filter(pk=batch_id)
     if this.filter(status=BatchStatus.CANCELLING).exists():
@@ -51,7 +51,7 @@ def finish_batch(batch_id: int) -> bool:
     unfinished = Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))
     ready = this.filter(~Exists(unfinished))
     if ready.filter(status=BatchStatus.CANCELLING, total=0).exists():
-        # Its input was being read, so there is nothing to report.
+        # The batch was cancelled while its input was read, so there is nothing to report.
         end_batch(batch_id, ready, BatchStatus.CANCELLED, sources={BatchStatus.CANCELLING})
     else:
         running = {BatchStatus.IN_PROGRESS}
@@ -63,7 +63,7 @@ def finish_batch(batch_id: int) -> bool:
 def fail_input(
     batches: BatchQuerySet, batch_id: int, errors: Sequence[Mapping[str, object]]
 ) -> bool:
-    """Fail the one batch of a queryset over its input; whether it was still being validated."""
+    """Fail the batch of a queryset because of its input; return True if it was validating."""
     return end_batch(
         batch_id,
         batches,
@@ -74,17 +74,17 @@ def fail_input(
 
 
 def _report_and_end(ready: BatchQuerySet, batch_id: int) -> None:
-    """Look at all results of a batch whose chunks are all done, and end it; one caller at a time.
+    """Read all results of a batch without open chunks, and end it; one caller at a time.
 
-    If that one vanishes its lease runs out, and the next caller begins anew. One in progress may
-    have had its last chunk done just now: then whoever did that has it finalized.
+    If the caller vanishes, its lease expires and the next caller starts again. If the batch is in
+    progress and its last chunk was completed just now, the runner of that chunk finalizes it.
     """
     ready = ready.filter(~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED, status__in=_ENDS)
     lease = claim_batch(batch_id, statuses=_ENDS) if ready.exists() else None
     if lease is None:
         return
-    # Looked up under the lease: whoever had it before may have ended the batch, and a user
-    # may have had it run again.
+    # Reload it under the lease: an earlier holder may have ended the batch, and a user may have
+    # retried it.
     batch = ready.first()
     ended = False
     try:
@@ -94,7 +94,7 @@ def _report_and_end(ready: BatchQuerySet, batch_id: int) -> None:
         if not ended:
             release_batch(lease)
     if batch is not None and not ended:
-        # Cancelled in the last moment, so it ends otherwise; or somebody else has the lease.
+        # The batch was cancelled at the last moment and ends otherwise, or the lease is lost.
         _report_and_end(ready, batch_id)
 
 
@@ -110,7 +110,7 @@ def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:
 
 
 class _Heartbeat:
-    """Renews a lease when it is time, as often as it is called."""
+    """Renew a lease when it is due; may be called at any rate."""
 
     def __init__(self, lease: BatchLease) -> None:
         self._lease = lease
@@ -123,8 +123,8 @@ class _Heartbeat:
 
 
 def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:
-    """Give every open prompt of the chunks that nobody holds the outcome of never having run, as
-    long as their batch is over: it may have ended, and been retried, meanwhile."""
+    """Mark the open prompts of unleased chunks as cancelled or expired, while their batch is over:
+    it may have ended and been retried meanwhile."""
     while True:
         with transaction.atomic():
             closed = close_unheld(over, most=CHUNKS_AT_ONCE)
@@ -138,7 +138,7 @@ def _close_prompts(batch_id: int, lo: int, hi: int, kind: FailureKind) -> None:
     results, prompts = Result._meta.db_table, Prompt._meta.db_table
     index = connection.ops.quote_name("index")
     with connection.cursor() as cursor:
-        # In the database, since there may be a million. All names are our own.
+        # Insert inside the database, since there may be a million. All names are constants.
         cursor.execute(
             f"INSERT INTO {results} (prompt_id, batch_id, {index}, status, kind, code, message, "  # noqa: S608 - the names are our own
             f"request_id, finish_reason, input_tokens, output_tokens, calls, elapsed_s, done_at) "

@@ -1,4 +1,4 @@
-"""A deleted batch is taken apart in pieces, so that no transaction is long."""
+"""Purge a deleted batch in pieces, so that no transaction is long."""
 
 from django.db import transaction
 from django.db.models import Max
@@ -9,14 +9,14 @@ ROWS_AT_ONCE = 5_000
 
 
 def purge(batch_id: int) -> None:
-    """Remove a batch that is marked as deleted, with all that belongs to it.
+    """Remove a batch that is marked as deleted, with all its rows.
 
-    It may be interrupted and begun anew, and several may do it at once.
+    It may be interrupted and restarted, and several processes may do it at once.
     """
     batch = Batch.objects.filter(pk=batch_id, deleted_at__isnull=False).first()
     if batch is None:
         return
-    # Not by the total of the batch: an input that was refused has prompts and no total.
+    # Do not use the total of the batch: a refused input has prompts but no total.
     top = Prompt.objects.filter(batch=batch).aggregate(top=Max("index"))["top"]
     end = batch.total if top is None else top + 1
     for lo in range(0, end, ROWS_AT_ONCE):
@@ -29,7 +29,7 @@ def purge(batch_id: int) -> None:
 def _purge_window(batch_id: int, lo: int, hi: int) -> None:
     prompts = Prompt.objects.filter(batch_id=batch_id, index__gte=lo, index__lt=hi)
     chunks = Chunk.objects.filter(batch_id=batch_id, lo__gte=lo, lo__lt=hi)
-    # By their keys: the index of results begins with the status, and would be read as a whole.
+    # Select by primary key: the index of results starts with the status, and would be read fully.
     results = Result.objects.filter(pk__in=prompts.values("pk"))
     with transaction.atomic():
         for rows in (results, prompts, chunks):

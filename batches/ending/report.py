@@ -1,4 +1,4 @@
-"""What only a look at every result tells of a batch: written down once, when it ends."""
+"""The report of a batch: figures that need every result, stored once when the batch ends."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ class Report:
 
 
 def make_report(batch: Batch, beat: Callable[[], object]) -> Report:
-    """Look at every result; `beat` is called again and again meanwhile."""
+    """Read every result and return the report; call `beat` repeatedly meanwhile."""
     return Report(
         timing=batch_timing(batch, beat),
         failures=failures_by_kind(batch),
@@ -43,7 +43,7 @@ def make_report(batch: Batch, beat: Callable[[], object]) -> Report:
 
 
 def stored_report(batch: Batch) -> Report | None:
-    """What was written when the batch ended; None as long as it has not."""
+    """Return the report stored at the end of the batch; None if it has not ended."""
     if batch.report is None:
         return None
     stored = batch.report
@@ -51,27 +51,27 @@ def stored_report(batch: Batch) -> Report | None:
         **{
             **stored,
             "timing": TimingStats(**stored["timing"]),
-            # A database may keep the entries of an object in another order.
+            # A database may reorder the entries of an object.
             "failures": dict(sorted(stored["failures"].items(), key=_most_first)),
         }
     )
 
 
 def failures_by_kind(batch: Batch) -> dict[str, int]:
-    """How many prompts failed of each kind, most first."""
+    """Return the number of failed prompts by kind, most frequent first."""
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
     counted = failed.values_list("kind").annotate(n=Count("pk")).order_by("-n", "kind")
     return dict(counted)
 
 
 def answers_by_rung(batch: Batch) -> dict[str, int]:
-    """How many answers came to fit their schema by each rung of the ladder."""
+    """Return the number of valid answers by rung of the ladder."""
     answered = Result.objects.filter(batch=batch, status=Result.SUCCEEDED).exclude(rung="")
     return dict(answered.order_by("rung").values_list("rung").annotate(n=Count("pk")))
 
 
 def batch_timing(batch: Batch, beat: Callable[[], object] = lambda: None) -> TimingStats:
-    """The timing of a batch; its total is the time in which it was worked on."""
+    """Return the timing of a batch; its total is the time in which the batch was running."""
     return timing_stats(
         (latency for latency in _beating(_latencies(batch), beat) if latency is not None),
         busy_s=batch.busy_s,
@@ -83,7 +83,8 @@ def batch_timing(batch: Batch, beat: Callable[[], object] = lambda: None) -> Tim
 def _latencies(batch: Batch) -> Iterator[float | None]:
     """Yield the latencies of a batch, read in pages along an index.
 
-    Not with `iterator()`: its cursor lives in a session, which a pooler gives to another client.
+    `iterator()` is not used: its cursor lives in a session, which a pooler may give to another
+    client.
     """
     for status in (Result.SUCCEEDED, Result.FAILED):
         results = Result.objects.filter(batch=batch, status=status).order_by("index")

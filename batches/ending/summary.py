@@ -1,4 +1,4 @@
-"""What became of a batch so far: counts, failures by kind, timing."""
+"""The figures of a batch so far: counts, failures by kind, timing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from batches.models import Batch, Result
 
 @dataclass(frozen=True, slots=True)
 class BatchSummary:
-    """The figures of a batch; `failures` counts the failed prompts by kind, most first, `rungs`
-    the answers by the rung of the ladder on which they came to fit their schema."""
+    """The figures of a batch; `failures` counts the failed prompts by kind, most frequent first,
+    and `rungs` counts the valid answers by the rung of the ladder that found them."""
 
     batch_id: str
     status: str
@@ -48,14 +48,14 @@ class BatchSummary:
 
 
 def first_messages(batch: Batch, kinds: Iterable[str]) -> dict[str, str]:
-    """What the first prompt that failed of each kind was told."""
+    """Return the message of the first failed prompt of each kind."""
     failed = Result.objects.filter(batch=batch, status=Result.FAILED).order_by("index")
     messages = failed.values_list("message", flat=True)
     return {kind: messages.filter(kind=kind).first() or "" for kind in kinds}
 
 
 def summarise(batch: Batch) -> BatchSummary:
-    """The summary of what is stored now; reads every result of a batch that has not ended."""
+    """Return the current summary; for a batch that has not ended, this reads every result."""
     batch.refresh_from_db()
     report = stored_report(batch) or Report(
         batch_timing(batch), failures_by_kind(batch), answers_by_rung(batch)

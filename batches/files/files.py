@@ -1,6 +1,6 @@
-"""Files of users: bytes in the storage, and the row that names them.
+"""Files of users: the bytes in the storage, and a row for them.
 
-The bytes are stored before their row and deleted after it, so that no row is without its bytes.
+The bytes are stored before the row and deleted after it, so that no row lacks its bytes.
 """
 
 import time
@@ -33,15 +33,15 @@ SHORTEST_LIFE_S = 3600
 LONGEST_LIFE_S = 30 * 24 * 3600
 
 MAX_FILENAME_CHARS = 255
-# How many files one sweep deletes at most; the next one goes on.
+# The most files that one sweep deletes; the next sweep continues.
 EXPIRED_AT_ONCE = 1000
 
-# Nothing is received for so long.
+# No upload takes longer than this.
 LEFTOVER_S = 24 * 3600
 
 
 class FileRefused(Exception):
-    """Something that makes no file; `param` is what was wrong of what was given."""
+    """An upload was refused; `param` names the parameter at fault."""
 
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)
@@ -49,12 +49,12 @@ class FileRefused(Exception):
 
 
 class FileConflict(Exception):
-    """A file or an upload that is not in a state for this; the message says what to do."""
+    """The state of a file or an upload does not allow this; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """What is known of a file before its bytes: whose it is, what for, for how long."""
+    """A new file before its bytes are stored: owner, purpose, name and lifetime."""
 
     owner: User
     purpose: str
@@ -73,12 +73,12 @@ class NewFile:
 
 
 def unexpired() -> QuerySet[File]:
-    """Files whose time is not over; the others are as good as deleted."""
+    """Return files that have not expired; expired files count as deleted."""
     return File.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
 
 
 def store_file(new: NewFile, content: "Bytes[bytes]") -> File:
-    """Store an uploaded file. Raises FileRefused; whatever goes wrong, nothing of it stays."""
+    """Store an uploaded file. Raise FileRefused; after any error, nothing of it is left."""
     check_content(new.purpose, content)
     file = new.row(content.size or 0)
     with stored(file.content, file.public_id, content):
@@ -89,8 +89,8 @@ def store_file(new: NewFile, content: "Bytes[bytes]") -> File:
 
 @contextmanager
 def stored(target: FieldFile, name: str, content: "Bytes[bytes]") -> Iterator[None]:
-    """Bytes in the storage for a block that makes their row; if it fails, they are deleted."""
-    # The name on the disk is ours: a user's could be anything.
+    """Store bytes for a block that creates their row; if the block fails, delete them."""
+    # Use our own name on the disk: a name from a user may be hostile.
     target.save(name, content, save=False)
     try:
         yield
@@ -100,16 +100,16 @@ def stored(target: FieldFile, name: str, content: "Bytes[bytes]") -> Iterator[No
 
 
 def delete_file(file: File) -> None:
-    """Delete a file; the results of a batch stay, whatever becomes of its output files.
+    """Delete a file; the results of a batch stay, even if its output files are deleted.
 
-    Raises FileConflict while a batch is being made of it.
+    Raise FileConflict while a batch is being created from it.
     """
     content = file.content
     with transaction.atomic():
         reader = Batch.objects.filter(input_file=file, status=BatchStatus.VALIDATING).first()
         if reader:
             raise FileConflict(
-                f"{reader.public_id} is being made of this file; "
+                f"{reader.public_id} is being created from this file; "
                 "delete it when the batch is in progress, or cancel the batch."
             )
         if content.name:
@@ -119,7 +119,7 @@ def delete_file(file: File) -> None:
 
 
 def delete_expired_files() -> int:
-    """Delete files whose time is over; how many. One that a batch is being made of is left."""
+    """Delete expired files, except inputs that are being read; return the number deleted."""
     deleted = 0
     for file in File.objects.filter(expires_at__lte=Now()).order_by("pk")[:EXPIRED_AT_ONCE]:
         try:
@@ -131,17 +131,17 @@ def delete_expired_files() -> int:
 
 
 def remove_leftovers() -> None:
-    """Remove what processes that were killed while they received a file have left."""
+    """Remove temporary files of processes that were killed during an upload."""
     long_ago = time.time() - LEFTOVER_S
     for path in Path(settings.FILE_UPLOAD_TEMP_DIR).iterdir():
-        # Somebody else may remove it at the same time.
+        # Another process may remove it at the same time.
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < long_ago:
                 path.unlink()
 
 
 def check_content(purpose: str, content: "Bytes[bytes]") -> None:
-    """Refuse what is empty, and what cannot be the input of a batch. Raises FileRefused."""
+    """Raise FileRefused for an empty file, or one that cannot be the input of a batch."""
     if not content.size:
         raise FileRefused(
             "The 'file' is empty: it has 0 bytes. Give a file with content.", param="file"
@@ -151,7 +151,10 @@ def check_content(purpose: str, content: "Bytes[bytes]") -> None:
 
 
 def safe_filename(text: str) -> str:
-    """A name to show and to offer for saving: no path, nothing invisible. Raises FileRefused."""
+    """Return a name for display and download, without path and invisible characters.
+
+    Raise FileRefused if nothing is left of it.
+    """
     last = text.replace("\\", "/").rpartition("/")[2]
     name = "".join(char for char in last if char.isprintable()).strip()[:MAX_FILENAME_CHARS]
     if name in ("", ".", ".."):
@@ -163,11 +166,11 @@ def safe_filename(text: str) -> str:
 
 
 def _check_beginning(content: "Bytes[bytes]") -> None:
-    """Refuse a file whose first line is no object; the worker that reads it checks the rest."""
+    """Refuse a file whose first line is not an object; the worker checks the rest."""
     content.seek(0)
     try:
         line = first_line(cast("BinaryIO", content), settings.MAX_LINE_BYTES)
-        # A line too long to tell is named by the batch.
+        # If the line is too long to be checked here, the batch reports it.
         if line == "":
             raise _no_input(NO_PROMPTS)
         if line is not None and begins_as_document(line):

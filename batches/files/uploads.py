@@ -1,7 +1,8 @@
-"""Files that come in parts, within an hour.
+"""Files that are uploaded in parts, within an hour.
 
-pending -> completed | cancelled | expired, each in one guarded step. Parts stay as rows for that
-hour, so that completing twice gives the same answer; their bytes go as soon as nobody needs them.
+pending -> completed | cancelled | expired, each in one guarded step. The rows of parts stay for
+that hour, so that completing twice returns the same answer; their bytes are deleted once they are
+no longer needed.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from batches.models import Upload, UploadPart, lease_end
 
 LIFE_S = 3600
 MAX_PARTS = 10_000
-# A client that did not hear of a part sends it again, so more may come than was announced.
+# A client resends a part if the response was lost, so more bytes may come than were announced.
 ROOM = 2
 
 COPY_BYTES = 1024 * 1024
@@ -28,11 +29,11 @@ PARTS_AT_ONCE = 1000
 
 
 class _Overtaken(Exception):
-    """Somebody else has ended the upload in the meantime."""
+    """Another request has ended the upload meanwhile."""
 
 
 def begin_upload(new: NewFile, *, size: int, mime_type: str) -> Upload:
-    """Begin an upload of so many bytes."""
+    """Start an upload of `size` bytes."""
     upload = Upload.objects.create(
         owner=new.owner,
         purpose=new.purpose,
@@ -47,7 +48,7 @@ def begin_upload(new: NewFile, *, size: int, mime_type: str) -> Upload:
 
 
 def add_part(upload: Upload, content: "Bytes[bytes]") -> UploadPart:
-    """Add some bytes to a pending upload. Raises FileRefused, or FileConflict if it has ended."""
+    """Add a part to a pending upload. Raise FileRefused, or FileConflict if it has ended."""
     size = content.size or 0
     if not size:
         raise FileRefused(
@@ -55,7 +56,7 @@ def add_part(upload: Upload, content: "Bytes[bytes]") -> UploadPart:
         )
     part = UploadPart(upload=upload, bytes=size)
     with stored(part.content, part.public_id, content), transaction.atomic():
-        # Locked, so that parts that come at once count each other.
+        # Lock the upload, so that concurrent parts are counted correctly.
         this = _pending(upload).select_for_update().first()
         if this is None:
             raise _has_ended(upload)
@@ -66,15 +67,15 @@ def add_part(upload: Upload, content: "Bytes[bytes]") -> UploadPart:
 
 
 def complete_upload(upload: Upload, part_ids: Sequence[str], *, md5: str | None = None) -> Upload:
-    """Make a file of these parts in this order. With the same parts again: the same answer.
+    """Create a file from these parts in this order. Repeating it returns the same answer.
 
-    Raises FileRefused, and FileConflict for an upload that has ended otherwise.
+    Raise FileRefused, or FileConflict for an upload that has ended otherwise.
     """
     if upload.status not in (Upload.PENDING, Upload.COMPLETED):
         raise _has_ended(upload)
     parts = _parts_in_order(upload, part_ids)
     if upload.status == Upload.PENDING:
-        # Parts are missing when whoever was faster has thrown them away.
+        # Parts are missing if a faster request has completed the upload and deleted them.
         with suppress(_Overtaken, FileNotFoundError):
             _make_file(upload, parts, md5)
         upload.refresh_from_db()
@@ -85,7 +86,7 @@ def complete_upload(upload: Upload, part_ids: Sequence[str], *, md5: str | None 
 
 
 def cancel_upload(upload: Upload) -> Upload:
-    """Cancel an upload; cancelling again changes nothing. Raises FileConflict if it has ended."""
+    """Cancel an upload; cancelling again changes nothing. Raise FileConflict if it has ended."""
     Upload.objects.filter(pk=upload.pk, status=Upload.PENDING).update(status=Upload.CANCELLED)
     upload.refresh_from_db()
     if upload.status != Upload.CANCELLED:
@@ -95,7 +96,7 @@ def cancel_upload(upload: Upload) -> Upload:
 
 
 def expire_uploads() -> int:
-    """End the uploads whose hour is over, and throw away what is left of ended ones; how many."""
+    """Expire overdue uploads and delete the parts of ended ones; return the number expired."""
     overdue = Upload.objects.filter(status=Upload.PENDING, expires_at__lte=Now())
     expired = overdue.update(status=Upload.EXPIRED)
     ended = UploadPart.objects.exclude(upload__status=Upload.PENDING)
@@ -106,7 +107,7 @@ def expire_uploads() -> int:
 
 
 def drop_parts(parts: QuerySet[UploadPart]) -> None:
-    """Throw away the bytes of parts. The rows forget them last: it may be interrupted."""
+    """Delete the bytes of parts. Rows are updated last, so that an interruption is harmless."""
     for part in parts.exclude(content="")[:MAX_PARTS]:
         if part.content.name:
             part.content.storage.delete(part.content.name)
@@ -131,7 +132,7 @@ def _check_room(upload: Upload, size: int) -> None:
     parts = UploadPart.objects.filter(upload=upload)
     if parts.count() >= MAX_PARTS:
         raise FileRefused(
-            f"The 'data' is a part too many: an upload has at most {MAX_PARTS} parts.", param="data"
+            f"There are too many parts: an upload has at most {MAX_PARTS} parts.", param="data"
         )
     sent = parts.aggregate(sent=Sum("bytes"))["sent"] or 0
     if size > upload.bytes or sent + size > ROOM * upload.bytes:
@@ -143,7 +144,7 @@ def _check_room(upload: Upload, size: int) -> None:
 
 
 def _parts_in_order(upload: Upload, part_ids: Sequence[str]) -> list[UploadPart]:
-    """The parts with these ids, which make up what was announced. Raises FileRefused."""
+    """Return the parts with these ids, if they have the announced size. Raise FileRefused."""
     known = {part.public_id: part for part in UploadPart.objects.filter(upload=upload)}
     for number, part_id in enumerate(part_ids):
         if part_id not in known:
@@ -187,7 +188,7 @@ def _make_file(upload: Upload, parts: Sequence[UploadPart], md5: str | None) -> 
 def _joined(
     upload: Upload, parts: Sequence[UploadPart]
 ) -> Iterator[tuple[TemporaryUploadedFile, str]]:
-    """The bytes of the parts as one file, and their MD5."""
+    """Yield one file with the bytes of the parts, and their MD5."""
     digest = hashlib.md5(usedforsecurity=False)
     with TemporaryUploadedFile(upload.filename, upload.mime_type, upload.bytes, None) as joined:
         for chunk in _chunks(parts):

@@ -1,1 +1,1 @@
-"""Files of prompts as people write them: encodings, tables, lines of JSON, one request for each."""
+"""Read input files: encodings, tables and JSON lines, with one request for each line."""

@@ -1,43 +1,43 @@
-"""In which encoding a text is, as far as its bytes make that clear."""
+"""Recognise the encoding of a text from its bytes, if it is clear."""
 
 import codecs
 import re
 
 UTF8_BOM = codecs.BOM_UTF8
 
-# The longer ones first: one begins as the other does.
+# Longer marks first: one mark is the beginning of another.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# A text of letters that take two bytes still has spaces and line ends, whose upper byte is NUL.
+# Even in UTF-16 of non-Latin letters, spaces and line ends have a NUL as upper byte.
 _NULS_IN_100_PAIRS = 10
 _FEWEST_NULS = 2
 _TIMES_AS_MANY = 8
 
 WESTERN = "cp1252"
-# Letters and signs that are common where Windows-1252 is written. Where other code pages have
-# their own letters, it has some that are rare and not listed, such as the Icelandic ones.
+# Letters and signs that are common in Windows-1252 texts. At the places of other code pages'
+# letters, Windows-1252 has some rare letters that are not listed, such as the Icelandic ones.
 _COMMON = frozenset(
     "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœ"
     "\N{NO-BREAK SPACE}€‚„…‘’“”•–—™¡¢£¥§©ª«®°±²³´·º»¼½¾¿×÷"  # noqa: RUF001 - they are meant
 )
-# Where these never stand in a language of the west, another code page has a letter.
+# Positions of signs that do not occur in western languages: another code page has letters there.
 _ODD_PLACES = re.compile(
     r"[²³]\w|[^\W\d_][¿¡¢£¥§ª©®]\w|[^\W\d_][±¼½¾×÷‚„“”][^\W\d_]|[ªº][^\W\d_]"  # noqa: RUF001 - the same
     r"|[Œœ](?![cdeintsu])|õ(?!e)"
 )
-# Texts in other scripts have whole words of such letters; French and German ones, two in a row.
+# Texts in other scripts have whole words of such letters; French and German have two in a row.
 _MOST_IN_A_ROW = 2
 _ROW = re.compile(r"[^\W\d_]+")
 
 
 def encoding_of(head: bytes) -> str:
-    """Return the encoding of a text that begins so: UTF-16 or UTF-32 by its mark, or by its NULs.
+    """Return the encoding of a text from its first bytes: its byte order mark or its NULs.
 
-    Anything else is called UTF-8, whatever it is.
+    The result is UTF-16, UTF-32, or for anything else UTF-8.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
@@ -52,7 +52,7 @@ def encoding_of(head: bytes) -> str:
 
 
 def western_text(raw: bytes) -> str | None:
-    """Return a line that is no UTF-8 as text, if it is clear that it is Windows-1252."""
+    """Return the text of a line that is not UTF-8, if it is clearly Windows-1252, else None."""
     try:
         text = raw.decode(WESTERN)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a value, in a sentence that stands alone."""
+"""Explain errors of pydantic in complete sentences."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from batches.engine.text.wording import (
     value_text,
 )
 
-# What a value should have been, by the types of pydantic's errors.
+# The expected types, by the types of pydantic's errors.
 _TYPES = {
     "string": "a string",
     "int": "an integer",
@@ -43,9 +43,9 @@ _LENGTHS = {
 
 
 def explained(error: ErrorDetails, param: str, names: Iterable[str] = ()) -> tuple[str, str]:
-    """Return the code and the message of an error that pydantic found at this place.
+    """Return the code and the message of an error of pydantic at the place `param`.
 
-    `names` are the parameters that there are where it found an unknown one.
+    `names` are the known parameters, for the error of an unknown one.
     """
     if error["type"] == "missing":
         return "missing_required_parameter", missing_text(param)
@@ -80,7 +80,7 @@ def _size(value: Any) -> str:
 
 
 def _literal(_: ErrorDetails, bounds: Mapping[str, Any]) -> str:
-    # Pydantic has the values in quotes already.
+    # Pydantic has quoted the values already.
     names = str(bounds["expected"]).replace(" or ", " and ")
     return f"Supported values are: {names}."
 

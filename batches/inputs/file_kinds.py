@@ -1,4 +1,4 @@
-"""What a file is that is no text, by its first bytes, and what to do with it."""
+"""Recognise files that are not text by their first bytes, and name the remedy."""
 
 import re
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ NO_PROMPTS = "give a file of prompts: JSONL, CSV or text"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file that holds no lines of text, and how to come by the text."""
+    """A kind of file without lines of text, and the remedy."""
 
     name: str
     remedy: str
     pattern: re.Pattern[bytes]
-    # A page or a document is text too, and may be what a file of texts begins with.
+    # A web page or document is text too, and a file of texts may begin with one.
     is_text: bool = False
 
     def __str__(self) -> str:
@@ -27,7 +27,7 @@ def _kind(name: str, remedy: str, pattern: bytes, *, is_text: bool = False) -> K
     return Kind(name, remedy, re.compile(pattern, re.DOTALL | re.IGNORECASE * is_text), is_text)
 
 
-# The first that matches. Of a ZIP archive the names of the first files tell what is in it.
+# The first match counts. The names of the first files in a ZIP archive show its kind.
 KINDS = (
     _kind("an Excel workbook (.xlsx)", SAVE_AS_CSV, rb"PK\x03\x04.*?xl/"),
     _kind("a Word document (.docx)", AS_TEXT, rb"PK\x03\x04.*?word/"),
@@ -72,9 +72,9 @@ KINDS = (
 
 
 def kind_of(head: bytes, *, in_lines: bool) -> Kind | None:
-    """Return what a file is that begins so, if it is known to hold no prompts.
+    """Return the kind of a file that begins with `head`, if such files contain no prompts.
 
-    Where any text is a prompt, and not `in_lines` of a format, a page of text is none of these.
+    Text documents count only with `in_lines`; otherwise any text may be a prompt.
     """
     for kind in KINDS:
         if (in_lines or not kind.is_text) and kind.pattern.match(head):

@@ -1,4 +1,4 @@
-"""Files of prompts, read line by line: JSONL, tables, or plain text -> NewPrompt, or LineError."""
+"""Read files of prompts line by line: JSONL, tables or plain text become NewPrompt or LineError."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,12 +30,12 @@ from batches.inputs.text_lines import BadLine, TextLines
 
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
-# What prompts are counted by: the lines of a file, or the rows of a table.
+# The unit that prompts are numbered by: lines of a file, or rows of a table.
 Unit = Literal["line", "row"]
 
 NO_PROMPTS = "The input has no prompts: all of its lines are blank, or there are none."
 NOT_LINES = (
-    "The file is one JSON text. Give an object on each line instead (JSONL), without an array "
+    "The file is a single JSON document. JSONL needs one object on each line, without an array "
     "around them."
 )
 TABLE = (
@@ -51,17 +51,17 @@ _BY_SUFFIX: dict[str, InputFormat] = {
 
 
 def format_of(name: str, *, otherwise: InputFormat) -> InputFormat:
-    """Return the format of a file by the ending of its name; one that is packed has two."""
+    """Return the format of a file by the suffix of its name, ignoring .gz."""
     path = PurePath(name.lower().removesuffix(".gz"))
     return _BY_SUFFIX.get(path.suffix, otherwise)
 
 
 @dataclass(frozen=True, slots=True)
 class NewPrompt:
-    """A prompt of an input file; `body` is JSON text, `warnings` what a provider may refuse.
+    """A prompt of an input file; `body` is JSON text, `warnings` are what a provider may refuse.
 
-    `line` is its number in the file; in a table, that of its row behind the header.
-    `schema_bytes` are the sizes of its large schemas that no prompt before it has.
+    `line` is its line number in the file; in a table, its row number below the header.
+    `schema_bytes` are the sizes of its large schemas that no earlier prompt has.
     """
 
     line: int
@@ -79,7 +79,7 @@ class NewPrompt:
 
 @dataclass(frozen=True, slots=True)
 class LineError:
-    """What is wrong with a line of an input file; `code` is one of the OpenAI Batch API's."""
+    """An error in a line of an input file; `code` is a code of the OpenAI Batch API."""
 
     line: int
     code: str
@@ -88,14 +88,14 @@ class LineError:
     unit: Unit = "line"
 
     def __str__(self) -> str:
-        # What is wrong with the whole file has no line.
+        # An error of the whole file has no line.
         place = "" if self.code in WHOLE_FILE else f"{self.unit} {self.line}: "
         return f"{place}{self.message}"
 
 
-# What is warned of when a file is no UTF-8 and its encoding was clear all the same.
+# The warning for a file that is not UTF-8, but has a clear encoding.
 ASSUMED_ENCODING = "assumed_encoding"
-# Of the models of a provider, which may be hundreds.
+# The most models named in an error; a provider may have hundreds.
 MAX_NAMED = 20
 
 WHOLE_FILE = frozenset({"empty_file", "invalid_file"})
@@ -103,12 +103,13 @@ WHOLE_FILE = frozenset({"empty_file", "invalid_file"})
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How to read an input. `defaults` lie under each body; `column` is the prompt's in a CSV.
+    """Options for reading an input.
 
-    `strict` takes nothing but the lines of the OpenAI Batch API, with every field; `models` are
-    those that may be asked for, any if there are none. `strict_schemas` says that schemas will be
-    put in the form of the strict mode. `max_schema_bytes` bounds the large schemas of all prompts
-    together, `checked_schema_bytes` those that are checked here and not when they are prepared.
+    `defaults` are the default fields of each body; `column` is the column with the prompts of a
+    CSV. `strict` accepts only lines of the OpenAI Batch API with all fields. `models` are the
+    allowed models; if empty, any. `strict_schemas`: schemas will be sent in strict form.
+    `max_schema_bytes` bounds the large schemas of all prompts together; `checked_schema_bytes`
+    bounds the schemas that are checked here instead of when their prompts are prepared.
     """
 
     endpoint: str
@@ -135,25 +136,25 @@ class InputOptions:
 
 
 def too_many(prompt: NewPrompt, most: int) -> LineError:
-    """Return the error of the first prompt that is too many."""
+    """Return the error of the first prompt beyond the limit."""
     message = f"A batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH). Split the input."
     return prompt.fault("too_many_tasks", message)
 
 
 def twin(prompt: NewPrompt) -> LineError:
-    """Return the error of a prompt whose custom_id another one has."""
+    """Return the error of a prompt with a duplicate custom_id."""
     shown = quoted(prompt.custom_id)
     message = f"The 'custom_id' {shown} was used before in this batch. Give each prompt its own."
     return prompt.fault("duplicate_custom_id", message, "custom_id")
 
 
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
-    """The prompts of a file in their order, with an error for each line that holds none.
+    """Yield the prompts of a file in order, and an error for each invalid line.
 
-    An endpoint that is not the batch's is told of once, since mostly all lines have it, and so are
-    schemas that are too many.
-    Holds one line in memory. Blank lines are passed over. A prompt without a custom_id is given
-    one from its number.
+    A wrong endpoint is reported only once, since usually all lines have it, and so are too many
+    schemas.
+    Only one line is in memory at a time. Blank lines are skipped. A prompt without a custom_id
+    gets one from its number.
     """
     lines = TextLines(stream, options.max_line_bytes, in_lines=options.format != "text")
     if options.format == "jsonl":
@@ -186,11 +187,11 @@ def _assumption(encoding: str) -> StrictProblem:
 
 
 def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewPrompt | LineError]:
-    """The items, but of errors that all lines may have only the first of its kind."""
+    """Yield the items, but only the first error of each kind that all lines may have."""
     told: set[str] = set()
     for item in items:
         if isinstance(item, LineError) and item.code in (WRONG_ENDPOINT, TOO_MANY_SCHEMAS):
-            # Of the endpoint there may be several wrong ones.
+            # There may be several wrong endpoints; report each once.
             kind = item.message if item.code == WRONG_ENDPOINT else item.code
             if kind in told:
                 continue
@@ -201,7 +202,7 @@ def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewProm
 def prompts_of_objects(
     objects: Iterable[Mapping[str, Any]], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
-    """The prompts among lines that were parsed elsewhere, as `read_prompts` finds those of text."""
+    """Yield the prompts of lines that are parsed already, as `read_prompts` does for text."""
     for number, line in enumerate(objects, start=1):
         yield from _made(number, options, _of_parsed, line)
 
@@ -209,7 +210,7 @@ def prompts_of_objects(
 def prompts_of_texts(
     texts: Iterable[str], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
-    """The prompts that ask these texts."""
+    """Yield a prompt for each text."""
     for number, text in enumerate(texts, start=1):
         yield from _made(number, options, _of_long_text, text)
 
@@ -244,7 +245,7 @@ def _read_jsonl(
             yield _bad(item)
         elif text := item[1].strip():
             if not began and not options.strict and begins_as_document(text):
-                # One error, and not one for each line that the rest of it goes over.
+                # Report one error, not one for each line of the document.
                 yield LineError(item[0], "invalid_json_line", NOT_LINES, "line")
                 return
             began = True
@@ -252,7 +253,7 @@ def _read_jsonl(
 
 
 def begins_as_document(line: str) -> bool:
-    """Return True if the first line of a file begins a JSON text that goes over many lines."""
+    """Return True if the first line of a file begins a JSON document of several lines."""
     return line.startswith("[") or line.strip() == "{"
 
 
@@ -286,7 +287,7 @@ def _made(
     *,
     unit: Unit = "line",
 ) -> Iterator[NewPrompt | LineError]:
-    """The prompt that `make` finds in the content of a line, or what is wrong with it."""
+    """Yield the prompt that `make` finds in the content of a line, or its errors."""
     try:
         custom_id, body = make(content, options)
         whole = {**options.defaults, **body}
@@ -307,9 +308,9 @@ def _made(
 def _of_schemas(
     whole: Mapping[str, Any], options: InputOptions
 ) -> tuple[tuple[int, ...], tuple[StrictProblem, ...]]:
-    """Return the sizes of the schemas that a prompt brings, and what a provider may refuse of them.
+    """Return the sizes of a prompt's schemas, and the warnings about what a provider may refuse.
 
-    Raises PromptRejected, also for those of the defaults.
+    Raise PromptRejected for an invalid schema, also for one of the defaults.
     """
     own: list[AskedSchema] = []
     for one in asked_schemas(whole, options.endpoint):
@@ -326,7 +327,7 @@ def _of_schemas(
 def check_model(model: str | None, models: frozenset[str]) -> None:
     """Raise PromptRejected for a model that the provider does not list, if it lists any.
 
-    An endpoint that needs no model has one of its own.
+    A missing model is accepted: some endpoints have a default.
     """
     if models and model is not None and model not in models:
         known = sorted(models)
@@ -343,7 +344,7 @@ def _of_json(text: str, options: InputOptions) -> Request:
 def _of_parsed(line: Mapping[str, Any], options: InputOptions) -> Request:
     check_depth(line)
     if "body" in line:
-        # There is one endpoint for all; it need not be said again with each.
+        # All lines have the same endpoint, so they need not repeat it.
         line = {"method": "POST", "url": options.endpoint, **line}
     custom_id, body = request_of(dict(line), options.endpoint)
     _check_size(body, options)

@@ -1,6 +1,6 @@
-"""One line of JSON becomes a request: a custom_id and a body, in the OpenAI form or a shorter one.
+"""Parse a line of JSON into a request (custom_id and body), in the OpenAI form or a shorter one.
 
-What is wrong with a line is raised; the codes are those of the OpenAI Batch API.
+An invalid line raises LineRefused, with error codes of the OpenAI Batch API.
 """
 
 import json
@@ -19,28 +19,28 @@ from batches.inputs.explanations import explained
 
 MAX_CUSTOM_ID_CHARS = 512
 WRONG_ENDPOINT = "invalid_url"
-# What is let in here is parsed again elsewhere, and parsers count the frames below them.
+# Accepted JSON is parsed again elsewhere, where the stack may be deeper.
 MAX_DEPTH = 100
-# What a line has besides the characters of its texts. A long text takes the memory of its
-# characters, a list of as many small values fifty times as much.
+# The most characters of a line outside of its strings. A long string takes about as much memory as
+# its characters, but a list of small values takes fifty times as much.
 MAX_STRUCTURE_CHARS = 1024 * 1024
 
-# Possessive: else each escape would be remembered, in a hundred bytes.
+# Possessive, since otherwise each escape would take a hundred bytes for backtracking.
 _TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 NOT_JSON = "This line is not parseable as valid JSON."
-# What tells a line that is a request from one that is only its body.
+# Fields that distinguish a request from a line that is only its body.
 _REQUEST_FIELDS = frozenset({"method", "url", "body"})
 
 Request = tuple[str | None, dict[str, Any]]
 
 
-# Of a name that is shown in an error.
+# The most characters of a name in an error.
 MOST_NAME_CHARS = 100
 
 
 class LineRefused(Exception):
-    """A line that is no prompt, with all that is wrong with it: code, message, param."""
+    """A line was refused, with all its errors: code, message, param."""
 
     def __init__(self, *faults: tuple[str, str, str | None]) -> None:
         super().__init__(faults)
@@ -59,7 +59,7 @@ class _RequestLine(BaseModel):
 
 
 def parse_line(text: str) -> dict[str, Any]:
-    """Return the JSON object of a line of our own dialect, or say where it is wrong."""
+    """Return the JSON object of a line in our own format. Raise LineRefused with the place."""
     try:
         return parsed_object(text)
     except json.JSONDecodeError as error:
@@ -68,7 +68,7 @@ def parse_line(text: str) -> dict[str, Any]:
 
 
 def parse_strict_line(text: str) -> dict[str, Any]:
-    """Return the JSON object of a line of the OpenAI Batch API, in whose words it is refused."""
+    """Return the JSON object of a line of the OpenAI Batch API. Raise LineRefused in its words."""
     try:
         return parsed_object(text)
     except json.JSONDecodeError as error:
@@ -77,7 +77,7 @@ def parse_strict_line(text: str) -> dict[str, Any]:
 
 def _json_fault(text: str, error: json.JSONDecodeError) -> str:
     if NUL in text:
-        return f"it holds the character NUL (U+0000) at column {text.index(NUL) + 1}. Remove it."
+        return f"it has the character NUL (U+0000) at column {text.index(NUL) + 1}. Remove it."
     fault = f"{error.msg} at column {error.colno}."
     start = text.lstrip()
     if start.startswith("{"):
@@ -94,7 +94,7 @@ def parsed_object(text: str) -> dict[str, Any]:
 
 
 def parsed_value(text: str) -> Any:
-    """What JSON text holds. Raises json.JSONDecodeError, and LineRefused for what is not strict."""
+    """Return the value of JSON text. Raise JSONDecodeError, or LineRefused if it is not strict."""
     if len(text) > MAX_STRUCTURE_CHARS:
         _check_structure(text)
     try:
@@ -111,7 +111,7 @@ def parsed_value(text: str) -> Any:
 
 
 def storable_value(text: str) -> Any:
-    """What JSON text holds, if databases and providers take it too. Raises as parsed_value does."""
+    """Return the value of JSON text if it can be stored and sent. Raise as parsed_value does."""
     value = parsed_value(text)
     fault = fault_of(value, "", allow_nul=False)
     if fault:
@@ -128,7 +128,7 @@ def request_of(line: dict[str, Any], endpoint: str) -> Request:
         raise wrong_type("custom_id", custom_id, "a string")
     asked_in = rules_of(endpoint).asked_in
     if asked_in is None:
-        # Nothing is short for anything: the line is the body.
+        # This endpoint has no short form: the line is the body.
         return custom_id, line
     if "prompt" not in line or asked_in == "prompt":
         _check_has_payload(line, asked_in)
@@ -147,7 +147,7 @@ def _check_has_payload(line: dict[str, Any], payload: str) -> None:
 
 
 def strict_request_of(line: dict[str, Any], endpoint: str) -> Request:
-    """Return the request of a line in the OpenAI form, or of one that is nothing but its body."""
+    """Return the request of a line in the OpenAI form, or of a line that is only a body."""
     asked_in = rules_of(endpoint).asked_in
     if (asked_in is None or asked_in in line) and not _REQUEST_FIELDS & line.keys():
         return request_of(line, endpoint)
@@ -162,7 +162,7 @@ def strict_request_of(line: dict[str, Any], endpoint: str) -> Request:
 
 
 def endpoint_of(path: str) -> str:
-    """Return the endpoint that a path means: on Azure, they are written without a version."""
+    """Return the endpoint of a path; the version may be missing, as on Azure."""
     name = "/" + path.strip().strip("/").removeprefix("openai/")
     return name if name.startswith("/v1/") else f"/v1{name}"
 
@@ -174,7 +174,7 @@ def _fault(error: ErrorDetails) -> tuple[str, str, str | None]:
 
 
 def checked_id(custom_id: str) -> str:
-    """Return the custom_id, if it can be stored and shown. Raises PromptRejected."""
+    """Return the custom_id if it can be stored and shown. Raise PromptRejected."""
     if len(custom_id) > MAX_CUSTOM_ID_CHARS:
         expected = f"It has {len(custom_id)} characters; the most is {MAX_CUSTOM_ID_CHARS}."
         raise wrong_value("custom_id", custom_id, expected)
@@ -185,7 +185,7 @@ def checked_id(custom_id: str) -> str:
 
 
 def body_text(body: dict[str, Any]) -> str:
-    """Return a body as JSON text. Raises PromptRejected if it cannot be sent."""
+    """Return a body as JSON text. Raise PromptRejected if it cannot be sent."""
     try:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
@@ -195,26 +195,26 @@ def body_text(body: dict[str, Any]) -> str:
 
 
 def _check_structure(text: str) -> None:
-    """Refuse JSON text with too much outside of its texts, before it is read into memory."""
+    """Refuse JSON text with too many characters outside of strings, before parsing it."""
     structure = end = 0
     while structure <= MAX_STRUCTURE_CHARS:
         begin = text.find('"', end)
         found = _TEXT.match(text, begin) if begin >= 0 else None
         structure += (begin if begin >= 0 else len(text)) - end
         if found is None:
-            # The rest, or a text without an end, which the parser refuses.
+            # The rest, or a string without an end, which the parser refuses.
             break
         end = found.end()
     if structure > MAX_STRUCTURE_CHARS:
         message = (
             "The numbers, brackets and commas of the line take more than "
-            f"{MAX_STRUCTURE_CHARS} characters, which is the most. Split the line."
+            f"{MAX_STRUCTURE_CHARS} characters, which is the limit. Split the line."
         )
         raise LineRefused(("invalid_line", message, "line"))
 
 
 def check_depth(value: Any) -> None:
-    """Refuse what is nested deeper than MAX_DEPTH; level by level, not by recursion."""
+    """Refuse values nested deeper than MAX_DEPTH; check level by level, without recursion."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [
@@ -229,19 +229,19 @@ def check_depth(value: Any) -> None:
 
 
 def _too_deep() -> LineRefused:
-    message = f"The JSON is nested more than {MAX_DEPTH} levels deep, which is the most."
+    message = f"The JSON is nested more than {MAX_DEPTH} levels deep, which is the limit."
     return LineRefused(("invalid_json_line", message, "line"))
 
 
 def _reason(error: ValueError) -> str:
-    # Python speaks of a switch of its own there.
+    # Python's message is about one of its own settings.
     if "int_max_str_digits" in str(error):
-        return "In the JSON, a number has too many digits: 4300 are the most."
+        return "In the JSON, a number has too many digits: at most 4300 are allowed."
     return str(error)
 
 
 class TwinName(ValueError):
-    """A name that is given twice in one object; readers differ in which of its values they take."""
+    """A duplicate name in one object; parsers disagree about which value counts."""
 
     def __init__(self, name: str) -> None:
         self.name = name[:MOST_NAME_CHARS]
@@ -251,7 +251,7 @@ class TwinName(ValueError):
 
 
 def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object of these pairs, for `json.loads`. Raises TwinName."""
+    """Return the object of these pairs, for `json.loads`. Raise TwinName."""
     value = dict(pairs)
     if len(value) < len(pairs):
         seen: set[str] = set()

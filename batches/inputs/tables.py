@@ -1,4 +1,4 @@
-"""CSV and TSV as spreadsheets write them: a header, then rows, numbered from 1 behind it."""
+"""Read CSV and TSV as spreadsheets write them: a header, then rows, numbered from 1."""
 
 import csv
 import re
@@ -10,12 +10,12 @@ from batches.inputs.text_lines import BadLine
 
 Line = tuple[int, str] | BadLine
 
-# Tried in this order where a header says nothing of what separates its columns.
+# Delimiters in the order in which they are tried.
 CSV_DELIMITERS = ",;\t|"
 TSV_DELIMITERS = "\t,;|"
-# What spreadsheets write, and read, as the first line to say what separates the columns.
+# The first line with which spreadsheets name the delimiter.
 _SEP = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE | re.DOTALL)
-# Cells of a header have line breaks, but not more.
+# The cells of a header may have line breaks, up to this many lines.
 MAX_HEADER_LINES = 100
 
 
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """What is wrong with a row, or with the header, whose number is None."""
+    """An error in a row, or in the header (number None)."""
 
     number: int | None
     code: str
@@ -40,9 +40,9 @@ class BadRow:
 def read_rows(
     lines: Iterator[Line], *, column: str, delimiters: str, max_bytes: int
 ) -> Iterator[Row | BadRow]:
-    """Yield the rows of a table that has this column; empty ones are counted and passed over.
+    """Yield the rows of a table with this column; empty rows are numbered but skipped.
 
-    After a row that cannot be told from the next one nothing more is read. Holds one row.
+    Stop at a row whose end cannot be found. Only one row is in memory at a time.
     """
     csv.field_size_limit(max_bytes)
     texts = _Texts(lines, max_bytes)
@@ -62,7 +62,7 @@ class _Header:
 
 
 class _Texts:
-    """The lines of a table for its parser, until one is wrong; a row has the limit of a line."""
+    """The lines of a table for its parser, up to the first fault. A row has the limit of a line."""
 
     def __init__(self, lines: Iterator[Line], max_bytes: int) -> None:
         self.fault: BadLine | None = None
@@ -74,7 +74,7 @@ class _Texts:
         self._row_bytes = 0
 
     def refuse(self, message: str) -> None:
-        """Keep the first fault: the parser sees only that its input ends too soon."""
+        """Keep the first fault, since the parser only reports that its input ends too soon."""
         self.fault = self.fault or BadLine(0, "invalid_csv_line", message)
 
     def __iter__(self) -> Iterator[str]:
@@ -93,7 +93,7 @@ class _Texts:
 
 
 def _header(texts: _Texts, column: str, delimiters: str) -> _Header:
-    """Return the header, cut at what separates its columns."""
+    """Return the header, split at its delimiter."""
     lines = _header_lines(texts)
     if lines and (match := _SEP.fullmatch(lines[0])):
         delimiters = match[1]
@@ -103,12 +103,12 @@ def _header(texts: _Texts, column: str, delimiters: str) -> _Header:
         if lines:
             texts.refuse("The header is not CSV: its quotes do not match.")
         return _Header([], ",")
-    # The first of those with the most columns; one that has the column before others.
+    # Prefer a header that has the column, then the one with the most columns.
     return max(found, key=lambda header: (column in header.names, len(header.names)))
 
 
 def _header_lines(texts: _Texts) -> list[str]:
-    """Return the lines of the first row that is not blank, whose cells may have line breaks."""
+    """Return the lines of the first non-blank row; its cells may have line breaks."""
     lines: list[str] = []
     quotes = 0
     texts.begin_row()
@@ -172,10 +172,10 @@ def _rows(texts: _Texts, header: _Header) -> Iterator[Row | BadRow]:
 def _row(number: int, cells: list[str], header: _Header) -> Row | BadRow:
     names = header.names
     if any(map(str.strip, cells[len(names) :])):
-        # Mostly a text with a comma and without quotes, half of which would be sent.
+        # Usually a text with a comma and without quotes; without this check, half would be sent.
         message = (
             f"The row is not CSV: it has {len(cells)} fields, but the header names {len(names)}. "
-            f"Put quotes around a text that holds {quoted(header.delimiter)}; where another "
+            f"Put quotes around a text that contains {quoted(header.delimiter)}. If another "
             "character separates the columns, begin the file with a line such as 'sep=;'."
         )
         return BadRow(number, "invalid_csv_line", message, "row")

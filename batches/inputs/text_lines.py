@@ -1,4 +1,4 @@
-"""Files as lines of text: unpacked, in UTF-8, numbered. Nothing is held but a line."""
+"""Read files as numbered lines of text: unpacked, in UTF-8, one line in memory at a time."""
 
 import codecs
 import io
@@ -16,18 +16,18 @@ HEAD_BYTES = 4096
 PIECE_BYTES = 32 * 1024
 
 GZIP = b"\x1f\x8b"
-# Texts that repeat themselves are packed to a 300th. What unpacks to more was made to fill disks,
-# and what is small may be anything.
+# Repetitive texts are compressed to a 300th. A file that unpacks to much more was made to fill
+# disks. Small files are not checked.
 MOST_TIMES_UNPACKED = 500
 SMALL_BYTES = 16 * 1024 * 1024
 
 
-# Half of a surrogate pair, as a writer that does not look puts it into UTF-8.
+# Half of a surrogate pair, as a careless writer encodes it in UTF-8.
 _HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
 class Unreadable(Exception):
-    """A file that is no text, or a line of one; the message says what to do."""
+    """A file or a line is not readable as text; the message names the remedy."""
 
     def __init__(self, message: str, code: str = "invalid_file") -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that cannot be read, and why."""
+    """A line that cannot be read, and the reason."""
 
     number: int
     code: str
@@ -47,8 +47,8 @@ class BadLine:
 class TextLines:
     """The lines of a file as text, numbered from 1, with their ends.
 
-    A line that is too long, or cannot be decoded, comes as a BadLine; so does the fault of a file
-    that cannot be read on. `assumed` is the encoding that was guessed, once it was.
+    A line that is too long or cannot be decoded is a BadLine; so is the error of a file that cannot
+    be read further. `assumed` is the guessed encoding, if any.
     """
 
     def __init__(self, stream: BinaryIO, max_bytes: int, *, in_lines: bool = True) -> None:
@@ -67,7 +67,7 @@ class TextLines:
             yield BadLine(number, error.code, error.message)
 
     def first(self) -> str | None:
-        """Return what `first_line` does."""
+        """Return the first line, as `first_line` does."""
         left = self._max_bytes
         while raw := self._stream.readline(left + 1):
             left -= len(raw)
@@ -105,9 +105,9 @@ class TextLines:
         return text
 
     def _western(self, raw: bytes, error: UnicodeDecodeError) -> str:
-        """Return the text of a line in the encoding that Excel writes where UTF-8 is not chosen.
+        """Return the text of a line in Windows-1252, which Excel writes if UTF-8 is not chosen.
 
-        Not after lines in UTF-8, and not where it is unclear: each letter would be another one.
+        Refuse it after lines in UTF-8 or if it is unclear: letters would be wrong.
         """
         half = _HALF.search(raw)
         if half:
@@ -126,23 +126,23 @@ class TextLines:
 
 
 def first_line(stream: BinaryIO, max_bytes: int) -> str | None:
-    """Return the first line that is not blank, and "" if there is none.
+    """Return the first non-blank line, or "" if there is none.
 
-    Returns None if the first `max_bytes` bytes do not show it. Raises Unreadable.
+    Return None if the line does not end within `max_bytes` bytes. Raise Unreadable.
     """
     return TextLines(stream, max_bytes).first()
 
 
 def utf8_stream(stream: BinaryIO, *, in_lines: bool = True) -> io.BufferedReader:
-    """Return the text of a file in UTF-8: unpacked, and from the encoding that it is in.
+    """Return the text of a file as a UTF-8 stream, unpacked and converted from its encoding.
 
-    Reading raises Unreadable for a file that is no text.
+    Reading the stream raises Unreadable for a file that is not text.
     """
     return io.BufferedReader(_Pieces(_utf8_pieces(stream, in_lines=in_lines)), PIECE_BYTES)
 
 
 class _Pieces(io.RawIOBase):
-    """A stream of pieces of bytes that are made while it is read."""
+    """A stream of bytes that are produced in pieces while it is read."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -168,12 +168,12 @@ def _utf8_pieces(stream: BinaryIO, *, in_lines: bool) -> Iterator[bytes]:
     if head.startswith(GZIP):
         head, pieces = _with_head(_unpacked(pieces))
         if head.startswith(GZIP):
-            raise Unreadable("The file is packed with gzip twice: unpack it once.")
+            raise Unreadable("The file is compressed with gzip twice: unpack it once.")
     kind = kind_of(head, in_lines=in_lines)
     if kind is not None:
         raise Unreadable(str(kind))
     head, pieces = _with_head(_recoded(pieces, encoding_of(head)))
-    # The line ends of old Macs, which Excel still writes as "CSV (Macintosh)".
+    # Line ends of old Macs, which Excel still writes in "CSV (Macintosh)".
     if b"\r" in head[:-1] and b"\n" not in head:
         pieces = (piece.replace(b"\r", b"\n") for piece in pieces)
     yield from pieces
@@ -193,7 +193,7 @@ def _recoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     if encoding == "utf-8":
         yield from pieces
         return
-    # Half of a pair is the fault of its line, which is decoded strictly.
+    # Let half of a pair pass here: its line is decoded strictly later, and gets the error.
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
     try:
         for piece in pieces:
@@ -201,13 +201,13 @@ def _recoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         is_cut = "truncated" in error.reason
-        fault = "ends in the middle of a character" if is_cut else "holds what is no character"
+        fault = "ends in the middle of a character" if is_cut else "has an invalid character"
         message = f"The file {fault} of {encoding.upper()}. Save it as UTF-8."
         raise Unreadable(message, "invalid_encoding") from error
 
 
 def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what is packed with gzip, in pieces; a file may have several parts of it."""
+    """Yield the unpacked content of a gzip file in pieces; a file may have several members."""
     packed = unpacked = 0
     inflater = _Inflater()
     try:
@@ -219,13 +219,13 @@ def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
                     raise _bomb(packed)
                 yield data
     except zlib.error as error:
-        raise Unreadable("The gzip file is damaged: pack the text again.") from error
+        raise Unreadable("The gzip file is damaged: compress the text again.") from error
     if not inflater.ended:
-        raise Unreadable("The gzip file breaks off before its end: send all of it.")
+        raise Unreadable("The gzip file is truncated: send the whole file.")
 
 
 class _Inflater:
-    """Unpacks gzip, of which one part may follow another."""
+    """Unpack gzip data with any number of members."""
 
     def __init__(self) -> None:
         self._part = zlib.decompressobj(wbits=31)
@@ -258,7 +258,7 @@ def _bomb(packed: int) -> Unreadable:
 
 def _half_fault(place: int) -> str:
     return (
-        f"The line holds half of a surrogate pair at byte {place + 1}, which is no character. "
+        f"The line has half of a surrogate pair at byte {place + 1}, which is not a character. "
         "Remove it, or give the whole character."
     )
 

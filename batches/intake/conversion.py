@@ -1,4 +1,4 @@
-"""Prompts in any form become an input file in the form of the Batch API, which workers read."""
+"""Convert prompts in any format to an input file of the Batch API, which workers read."""
 
 import json
 import tempfile
@@ -23,24 +23,24 @@ from batches.inputs.prompt_files import (
 from batches.intake.demand import Demand
 from batches.models import File
 
-# Nobody reads more errors than these at a time.
+# The most errors that are shown at once.
 MAX_ERRORS = 100
-# Of so many the ids are kept in memory, to find one that comes twice; of more, the workers do it.
+# Up to this many ids are kept in memory to find duplicates; beyond that, the workers find them.
 IDS_IN_MEMORY = 200_000
 SAMPLES = 3
 
 
 class NotConverted(Exception):
-    """An input that makes no batch, with what is wrong with each of its lines."""
+    """An input was refused, with the errors of its lines."""
 
     def __init__(self, errors: list[LineError]) -> None:
-        super().__init__(f"{len(errors)} lines are wrong")
+        super().__init__(f"{len(errors)} lines are invalid")
         self.errors = errors
 
 
 @dataclass(slots=True)
 class Converted:
-    """What an input holds: how many prompts, of what kinds, and the first of them."""
+    """The content of an input: the number of prompts, their demand, and the first prompts."""
 
     demand: Demand
     prompts: int = 0
@@ -56,9 +56,9 @@ class Converted:
 
 
 def convert(stream: BinaryIO, options: InputOptions, target: IO[bytes]) -> Converted:
-    """Write the lines of an input file for these prompts. Raises NotConverted.
+    """Write the lines of an input file for these prompts. Raise NotConverted.
 
-    Holds one line in memory, whatever the size of the input.
+    Only one line is in memory at a time.
     """
     found = Converted(Demand(options.defaults, options.endpoint))
     _write(read_prompts(stream, options), options, target, found)
@@ -72,7 +72,7 @@ def convert(stream: BinaryIO, options: InputOptions, target: IO[bytes]) -> Conve
 def store_converted(
     stream: BinaryIO, options: InputOptions, new: NewFile
 ) -> tuple[File, Converted]:
-    """Store an input file of these prompts. Raises NotConverted, and stores nothing."""
+    """Store an input file of these prompts. Raise NotConverted and store nothing on errors."""
     with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as target:
         found = convert(stream, options, target)
         target.seek(0)
@@ -101,7 +101,7 @@ def _write(
 def _checked(
     items: Iterable[NewPrompt | LineError], found: Converted
 ) -> Iterator[NewPrompt | LineError]:
-    """The items, with an error in place of one too many, and of one whose custom_id was there."""
+    """Yield the items, with errors for prompts beyond the limit and for duplicate custom_ids."""
     for item in items:
         if not isinstance(item, NewPrompt):
             yield item
@@ -117,7 +117,7 @@ def _checked(
 
 
 def _line(prompt: NewPrompt, options: InputOptions) -> bytes:
-    # The body is JSON without line feeds already.
+    # The body is already JSON without line feeds.
     head = json.dumps(
         {"custom_id": prompt.custom_id, "method": "POST", "url": options.endpoint},
         ensure_ascii=False,

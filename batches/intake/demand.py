@@ -1,4 +1,4 @@
-"""What prompts ask for that decides what they cost, and an estimate of it before they are sent."""
+"""Estimate the tokens and the cost of prompts before they are sent."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from batches.limits.prices import PriceList
 
 T = TypeVar("T")
 
-# An answer of which nobody has said how long it may be, and the longest that is believed.
+# The assumed length of an answer without a limit, and the largest limit that is used.
 USUAL_ANSWER_TOKENS = 500
 LONGEST_ANSWER_TOKENS = 10**9
 
@@ -24,7 +24,7 @@ _LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What prompts may cost, in dollars; `cost` is None without a price."""
+    """The estimated tokens and cost of prompts, in dollars; `cost` is None without a price."""
 
     prompts: int = 0
     input_tokens: int = 0
@@ -37,7 +37,7 @@ class Estimate:
 
 
 class Demand:
-    """Counts prompts and their characters by the model and the longest answer that they ask for."""
+    """Count prompts and their characters, by model and answer limit."""
 
     def __init__(self, defaults: Mapping[str, Any], endpoint: str) -> None:
         self._defaults = defaults
@@ -53,14 +53,14 @@ class Demand:
         self._volumes[kind] = (prompts + 1, chars)
 
     def counting(self, items: Iterable[T]) -> Iterator[T]:
-        """These items, of which the prompts are counted on their way."""
+        """Yield the items, and count the prompts among them."""
         for item in items:
             if isinstance(item, NewPrompt):
                 self.count(item)
             yield item
 
     def estimate(self, prices: PriceList) -> Estimate:
-        """What the prompts may cost at a provider."""
+        """Return the estimated cost of the prompts at a provider."""
         total = Estimate()
         usual = USUAL_ANSWER_TOKENS if rules_of(self._endpoint).answers_in_text else 0
         for (model, longest), (prompts, chars) in self._volumes.items():

@@ -1,6 +1,6 @@
-"""The input file of a batch is read in the background, by whoever has the batch's lease.
+"""Read the input file of a batch in the background, under the batch's lease.
 
-A reader that vanishes is followed by another, which begins anew; the third was the last.
+If a reader vanishes, another one starts from the beginning; after three readers the batch fails.
 """
 
 import logging
@@ -39,13 +39,13 @@ OVER = frozenset({BatchStatus.FAILED, BatchStatus.CANCELLED})
 
 
 class _Stopped(Exception):
-    """This process is told to stop."""
+    """This process was asked to stop."""
 
 
 def read_input(batch_id: int, *, stop: StopSignal) -> bool:
-    """Store the prompts of a batch that is being validated; whether it is runnable now.
+    """Store the prompts of a batch that is being validated; return True if it is now runnable.
 
-    Any number may be told to read one batch; one of them does, the others return at once.
+    Any number of workers may call this for one batch: one of them reads, the others return at once.
     """
     lease = claim_batch(batch_id, statuses=READING)
     if lease is None:
@@ -63,7 +63,7 @@ def read_input(batch_id: int, *, stop: StopSignal) -> bool:
     except _Stopped:
         release_batch(lease)
     except LeaseLost:
-        logger.debug("%s is not ours to read any more", batch)
+        logger.debug("%s: the lease for reading the input is lost", batch)
     else:
         return True
     clear_leftovers(batch_id)
@@ -71,20 +71,20 @@ def read_input(batch_id: int, *, stop: StopSignal) -> bool:
 
 
 def to_read() -> BatchQuerySet:
-    """Batches with an input file that waits for a reader."""
+    """Return the batches with an input file that waits for a reader."""
     free = Q(ingest_expires_at=None) | Q(ingest_expires_at__lt=Now())
     waiting = Batch.objects.filter(free, status__in=READING, in_background=True)
     return waiting.exclude(input_file_public_id="")
 
 
 def left_over() -> BatchQuerySet:
-    """Batches that never ran, of whose prompts some may be stored."""
-    # The lease was never given back. With a total, all of the input was read.
+    """Return the batches that never ran and may have stored prompts."""
+    # The lease was never released. A total means that the whole input was read.
     return Batch.objects.filter(status__in=OVER, total=0, ingest_expires_at__isnull=False)
 
 
 def clear_leftovers(batch_id: int) -> None:
-    """Delete what was stored of an input that was refused or cancelled."""
+    """Delete the stored prompts of an input that was refused or cancelled."""
     if left_over().filter(pk=batch_id).exists():
         clear(batch_id)
         left_over().filter(pk=batch_id).update(ingest_expires_at=None)
@@ -122,9 +122,9 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
 
 
 class _Watched:
-    """A stream that looks around now and then while it is read: stopped, or robbed?
+    """A stream that, while it is read, checks for a stop request and renews the lease.
 
-    Not left to the storing of pages: blank and wrong lines fill none.
+    Storing pages is not enough for that, since blank and invalid lines fill no page.
     """
 
     def __init__(self, stream: BinaryIO, lease: BatchLease, stop: StopSignal) -> None:
@@ -134,7 +134,7 @@ class _Watched:
         self._renewed_at = time.monotonic()
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes. Readers take so few at a time that the lease is kept."""
+        """Return the next bytes. Readers ask for few bytes at a time, so the lease stays valid."""
         self._look()
         return self._read(size)
 
@@ -149,7 +149,7 @@ class _Watched:
             if not hold_batch(self._lease):
                 raise LeaseLost
         except (OperationalError, InterfaceError) as error:
-            # The next page is stored under the lease or not at all.
+            # The next page is stored only if the lease is still valid.
             logger.warning("Could not renew the lease of an input: %s", error)
             connection.close()
         else:
@@ -157,7 +157,7 @@ class _Watched:
 
 
 def model_of(file: File) -> str | None:
-    """The model that the first request of a file asks for, if that can be told at a glance."""
+    """Return the model of a file's first request, or None if it is not found in the first line."""
     if file.purpose != BATCH:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Prompts are stored: all of them or none, streamed, in the order of the input."""
+"""Store prompts as a stream in the order of the input; all of them or none."""
 
 import logging
 import time
@@ -28,7 +28,7 @@ LONGEST_WAIT_S = 5.0
 
 
 class LeaseLost(Exception):
-    """The batch was cancelled, or another reader has it: nothing more may be written."""
+    """The batch was cancelled or another reader has claimed it: nothing more may be written."""
 
 
 def store_prompts(
@@ -40,10 +40,10 @@ def store_prompts(
 ) -> int:
     """Store the prompts of a batch that is being validated, and make it runnable.
 
-    Returns their number. Raises InputRefused, with nothing left to run, when a line is wrong,
-    a custom_id comes twice, there is no prompt or there are more than `most`. The caller owns the
-    batch and deletes it. One who has it by a lease writes nothing without it; then a database that
-    fails is tried again. Raises LeaseLost.
+    Return the number of prompts. Raise InputRefused, with nothing left to run, if a line is
+    invalid, a custom_id is a duplicate, or there are no prompts or more than `most`. The caller
+    owns the batch and deletes it. With a lease, nothing is written once the lease is lost (raise
+    LeaseLost), and errors of the database are retried.
     """
     errors: list[LineError] = []
     tally = Tally(batch)
@@ -63,7 +63,7 @@ def store_prompts(
 
 
 def as_error(error: LineError) -> dict[str, Any]:
-    """An error as the Batch object shows it; the fault of the whole file has no line."""
+    """Return an error for the Batch object; an error of the whole file has no line."""
     return {
         "code": error.code,
         "message": storable(error.message),
@@ -73,13 +73,13 @@ def as_error(error: LineError) -> dict[str, Any]:
 
 
 def discard(batch: Batch) -> None:
-    """Delete a batch that never ran, with the prompts that were stored."""
+    """Delete a batch that never ran, with its stored prompts."""
     clear(batch.pk)
     batch.delete()
 
 
 def clear(batch_id: int, lease: BatchLease | None = None) -> None:
-    """Delete the prompts of a batch in pieces; under a lease, none without it."""
+    """Delete the prompts of a batch in pieces; with a lease, stop once it is lost."""
     top = Prompt.objects.filter(batch_id=batch_id).aggregate(top=Max("index"))["top"]
     for lo in range(0, -1 if top is None else top + 1, DELETED_AT_ONCE):
         with transaction.atomic():
@@ -91,7 +91,7 @@ def clear(batch_id: int, lease: BatchLease | None = None) -> None:
 
 
 def _good(items: Iterable[NewPrompt | LineError], errors: list[LineError]) -> Iterator[NewPrompt]:
-    """The prompts among the items, until there are more errors than anybody reads."""
+    """Yield the prompts among the items, until there are MAX_REPORTED_ERRORS errors."""
     for item in items:
         if isinstance(item, NewPrompt):
             yield item
@@ -117,7 +117,7 @@ def _pages(prompts: Iterable[NewPrompt]) -> Iterator[list[NewPrompt]]:
 def _store_surely(
     batch_id: int, first: int, page: Sequence[NewPrompt], lease: BatchLease | None
 ) -> list[LineError]:
-    """Store a page, anew while the database fails or is away, for as long as a lease lasts."""
+    """Store a page. With a lease, retry while the database fails, up to the length of a lease."""
     if lease is None:
         return _store_page(batch_id, first, page, None)
     give_up_at = time.monotonic() + settings.LEASE_SECONDS
@@ -146,7 +146,7 @@ def _store_page(
         with transaction.atomic():
             _check_held(lease)
             if again:
-                # The try before may have been committed although it failed.
+                # The failed attempt may have been committed.
                 stored = Prompt.objects.filter(batch_id=batch_id, index__gte=first)
                 stored._raw_delete(stored.db)
             insert_rows(
@@ -165,7 +165,7 @@ def _check_held(lease: BatchLease | None) -> None:
 
 
 def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
-    """An error for each prompt of a page whose custom_id was there before it."""
+    """Return an error for each prompt of a page with a duplicate custom_id."""
     stored = Prompt.objects.filter(batch_id=batch_id)
     ids = [prompt.custom_id for prompt in page]
     seen = set(stored.filter(custom_id__in=ids).values_list("custom_id", flat=True))
@@ -178,11 +178,11 @@ def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
 
 
 def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
-    """Make chunks of the prompts and let the batch run; both or neither."""
+    """Create the chunks and make the batch runnable; both or neither."""
     size, total = batch.batch_size, tally.prompts
     with transaction.atomic():
         check_schemas_of_owner(batch, tally)
-        # First, so that who claims the batch meanwhile waits for what becomes of it.
+        # Update the batch first, so that a runner that claims it waits for this transaction.
         if not _own(batch, lease).move(
             BatchStatus.IN_PROGRESS,
             sources={BatchStatus.VALIDATING},

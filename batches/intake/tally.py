@@ -1,4 +1,4 @@
-"""What an input holds, counted while its prompts are stored: models, schemas, warnings."""
+"""Count the models, schemas and warnings of an input while its prompts are stored."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,27 +18,27 @@ from batches.models.batch import MAX_MODEL_CHARS
 MAX_FAULT_CHARS = 500
 MAX_WARNINGS = 20
 MAX_COUNTED_MODELS = 1000
-# Of less the cost of the schemas of a batch is not worth a warning.
+# With fewer bytes of schemas, a batch gets no warning about their cost.
 LEAST_TOLD_BYTES = 1024 * 1024
-# Of a CPU, for each byte of a schema; and for one whose strict form is sent. As measured.
+# Measured CPU time for each byte of a schema, without and with its strict form.
 _SECONDS, _STRICT_SECONDS = 1.5e-6, 9e-6
 
 
 class InputRefused(Exception):
-    """An input that makes no batch, with what is wrong with each of its lines."""
+    """An input was refused, with the errors of its lines."""
 
     def __init__(self, errors: Sequence[LineError]) -> None:
-        super().__init__(f"{len(errors)} lines are wrong")
+        super().__init__(f"{len(errors)} lines are invalid")
         self.errors = errors
 
 
 class Tally:
-    """What there is to know of the prompts of a batch when all of them are read."""
+    """Counts over all prompts of a batch."""
 
     def __init__(self, batch: Batch) -> None:
         self.prompts = 0
         self.schema_bytes = batch.schema_bytes
-        # The first prompt that brought the latest large schema.
+        # The first prompt with the latest large schema.
         self.schema_line = 0
         self.schema_unit: Unit = "line"
         self._batch = batch
@@ -60,7 +60,7 @@ class Tally:
                 self._warned.setdefault(problem, prompt.line)
 
     def values(self) -> dict[str, Any]:
-        """Return what is stored of it, by the names of the columns."""
+        """Return the values to store, by column name."""
         return {
             "total": self.prompts,
             "model": shown_model(*self._models) if self._models else self._batch.model,
@@ -77,15 +77,15 @@ class Tally:
     def _cost(self) -> dict[str, Any]:
         seconds = _STRICT_SECONDS if self._batch.strict_schemas else _SECONDS
         message = (
-            f"The prompts bring {self._schemas} different JSON Schemas of more than {FREE_BYTES} "
-            f"bytes. All that the batch has to compile are {self.schema_bytes} bytes, which takes "
+            f"The prompts have {self._schemas} different JSON Schemas of more than {FREE_BYTES} "
+            f"bytes. Compiling all {self.schema_bytes} bytes of the batch takes "
             f"a CPU about {max(round(seconds * self.schema_bytes), 1)} s. Equal schemas count once."
         )
         return {"code": "large_schemas", "message": message, "param": None, "line": None}
 
 
 def shown_model(*models: object) -> str:
-    """Return the model of a batch, if it is one, and a name that can be stored and shown."""
+    """Return the model of a batch if it has only one and its name can be shown, else ""."""
     name = models[0] if len(models) == 1 else ""
     if isinstance(name, str) and len(name) <= MAX_MODEL_CHARS and name.isprintable():
         return name
@@ -93,10 +93,10 @@ def shown_model(*models: object) -> str:
 
 
 def check_schemas_of_owner(batch: Batch, tally: Tally) -> None:
-    """Raise InputRefused if the unfinished batches of a user have too large schemas together.
+    """Raise InputRefused if the schemas of a user's unfinished batches are too large together.
 
-    Called in the transaction that has the batch run: of several batches that become ready at the
-    same time one is counted after the other.
+    Call it in the transaction that makes the batch runnable: a lock on the user serialises batches
+    that become ready at the same time.
     """
     if batch.owner_id is None or not tally.schema_bytes:
         return
@@ -106,8 +106,8 @@ def check_schemas_of_owner(batch: Batch, tally: Tally) -> None:
     before, most = open_["sum"] or 0, settings.MAX_SCHEMA_BYTES_PER_USER
     if before + tally.schema_bytes > most:
         message = (
-            f"The schemas of this batch have {tally.schema_bytes} bytes together, and those of "
-            f"your unfinished batches {before}; the most is {most} (MAX_SCHEMA_BYTES_PER_USER). "
+            f"The schemas of this batch have {tally.schema_bytes} bytes, and the schemas of your "
+            f"unfinished batches {before}; the limit is {most} (MAX_SCHEMA_BYTES_PER_USER). "
             "Wait until some of these have ended, or let prompts share schemas."
         )
         fault = LineError(tally.schema_line, TOO_MANY_SCHEMAS, message, unit=tally.schema_unit)
@@ -115,7 +115,7 @@ def check_schemas_of_owner(batch: Batch, tally: Tally) -> None:
 
 
 def warning_of(problem: StrictProblem, line: int | None = None) -> dict[str, Any]:
-    """Return a warning as the Batch object shows it, with the first line that gave cause for it."""
+    """Return a warning for the Batch object, with the first line that caused it."""
     return {
         "code": problem.rule,
         "message": storable(problem.message),
@@ -125,5 +125,5 @@ def warning_of(problem: StrictProblem, line: int | None = None) -> dict[str, Any
 
 
 def storable(text: str) -> str:
-    """Return a text that quotes an input, short and without what a database does not take."""
+    """Return a text that quotes an input, shortened and made storable."""
     return storable_text(text[:MAX_FAULT_CHARS])

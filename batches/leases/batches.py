@@ -1,7 +1,7 @@
-"""A batch itself is leased to whoever reads its input, and at its end to whoever closes it.
+"""Lease a batch to the worker that reads its input, and at its end to the worker that closes it.
 
-A lease that is given back takes its token along. So the token counts the holders that vanished,
-and the one at work; that of a holder that was thought gone is always behind.
+Releasing a lease takes back its increment of the token. So the token counts the holders that
+vanished, plus the current one; the token of a holder that was thought gone is always outdated.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ from batches.models import Batch, BatchQuerySet, lease_end
 
 @dataclass(frozen=True, slots=True)
 class BatchLease:
-    """The right to work on a batch as long as it is in one of these statuses."""
+    """The right to work on a batch while it is in one of these statuses."""
 
     batch_id: int
     token: int
@@ -25,7 +25,7 @@ class BatchLease:
 
 
 def claim_batch(batch_id: int, *, statuses: Collection[BatchStatus]) -> BatchLease | None:
-    """Lease a batch; None if somebody else has it, or it is in another status."""
+    """Lease a batch; return None if it is leased already or is in another status."""
     free = Q(ingest_expires_at=None) | Q(ingest_expires_at__lt=Now())
     batches = Batch.objects.filter(free, pk=batch_id, status__in=statuses, deleted_at=None)
     token = batches.values_list("ingest_token", flat=True).first()
@@ -38,7 +38,7 @@ def claim_batch(batch_id: int, *, statuses: Collection[BatchStatus]) -> BatchLea
 
 
 def leased(lease: BatchLease) -> BatchQuerySet:
-    """The batch of a lease, or none if the lease is lost: the fence of every write."""
+    """Select the batch of a lease, or nothing if the lease is lost: the fence of every write."""
     return Batch.objects.filter(
         pk=lease.batch_id,
         ingest_token=lease.token,
@@ -48,10 +48,10 @@ def leased(lease: BatchLease) -> BatchQuerySet:
 
 
 def hold_batch(lease: BatchLease) -> bool:
-    """Renew a lease; False if it is lost."""
+    """Renew a lease; return False if it is lost."""
     return bool(leased(lease).update(ingest_expires_at=lease_end(settings.LEASE_SECONDS)))
 
 
 def release_batch(lease: BatchLease) -> None:
-    """Give a batch back, so that it can be claimed at once."""
+    """Release a batch, so that it can be claimed at once."""
     leased(lease).update(ingest_expires_at=None, ingest_token=F("ingest_token") - 1)

@@ -1,4 +1,4 @@
-"""Chunks are leased: claim, hold, release. The token of a lease is the fence of every write."""
+"""Lease chunks: claim, hold, release. The token of a lease fences every write."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from batches.lifecycle import ChunkState
 from batches.models import Batch, BatchQuerySet, Chunk, ChunkQuerySet, Slot, lease_end
 
-# A chunk that has lost so many runners is run one prompt at a time.
+# After losing this many runners, a chunk is run one prompt at a time.
 CRASHES_TO_QUARANTINE = 2
 
 
@@ -22,17 +22,17 @@ class Lease:
     token: int
     lo: int
     hi: int
-    # The prompt that was being prepared or sent when a runner in quarantine vanished, and how often
-    # it was.
+    # In quarantine: the prompt that was being prepared or sent when a runner vanished, and the
+    # number of runners that vanished over it.
     suspect: int | None = None
     suspect_crashes: int = 0
-    # How many runners vanished that had the chunk.
+    # The number of vanished runners of the chunk.
     crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SlotLease:
-    """The right to be one of the runners of a batch."""
+    """The right to be a runner of a batch."""
 
     slot_id: int
     token: int
@@ -41,11 +41,11 @@ class SlotLease:
 def claim_chunk(
     batch_id: int, *, seconds: float, quarantined: bool = False, probing: bool = False
 ) -> Lease | None:
-    """Lease the first claimable chunk of a batch that may run; None if there is none.
+    """Lease the first claimable chunk of a batch that may run; return None if there is none.
 
-    Chunks whose runners keep vanishing are in quarantine and only given to who asks for them.
-    On PostgreSQL rows that others are claiming are skipped; SQLite has no row locks, there the
-    compare-and-set on the token decides: whoever updates first has the chunk.
+    Chunks whose runners keep vanishing are in quarantine, and are leased only with `quarantined`.
+    PostgreSQL skips rows that other runners are claiming. SQLite has no row locks, so the
+    compare-and-set on the token decides: the first runner to update gets the chunk.
     """
     # Claiming an expired lease is itself a crash.
     trusted = Q(state=ChunkState.READY, crashes__lt=CRASHES_TO_QUARANTINE) | Q(
@@ -95,9 +95,9 @@ def _claim(chunk: Chunk, seconds: float) -> Lease | None:
 
 
 def mark_suspect(lease: Lease, index: int) -> bool:
-    """Note which prompt of a chunk in quarantine comes next; False if the lease is lost.
+    """Record the next prompt of a quarantined chunk; return False if the lease is lost.
 
-    A prompt that was not the suspect before starts without crashes of its own.
+    A new suspect starts without crashes.
     """
     if lease.suspect == index:
         return _update(lease, suspect=index)
@@ -105,22 +105,22 @@ def mark_suspect(lease: Lease, index: int) -> bool:
 
 
 def hold(lease: Lease, *, seconds: float) -> bool:
-    """Renew a lease; False if it is lost."""
+    """Renew a lease; return False if it is lost."""
     return _update(lease, lease_expires_at=lease_end(seconds))
 
 
 def complete(lease: Lease) -> bool:
-    """Mark a chunk done; False if its lease is lost."""
+    """Mark a chunk as done; return False if its lease is lost."""
     return _update(lease, state=ChunkState.DONE, lease_expires_at=None)
 
 
 def is_done(lease: Lease) -> bool:
-    """Whether a chunk is done, and was under this lease."""
+    """Return True if a chunk was completed under this lease."""
     return _done(lease).exists()
 
 
 def reopen(lease: Lease) -> None:
-    """Take back that a chunk is done: it is claimable again."""
+    """Make a completed chunk claimable again."""
     _done(lease).update(state=ChunkState.READY)
 
 
@@ -164,7 +164,7 @@ def _done(lease: Lease) -> ChunkQuerySet:
 
 
 def release(leases: Iterable[Lease]) -> None:
-    """Give chunks back, so that another runner can claim them at once."""
+    """Release chunks, so that another runner can claim them at once."""
     for lease in leases:
         _update(lease, state=ChunkState.READY, lease_expires_at=None)
 
@@ -175,7 +175,7 @@ def _update(lease: Lease, **values: object) -> bool:
 
 
 def claim_slot(batch_id: int, *, seconds: float, runner: str) -> SlotLease | None:
-    """Become one of the runners of a batch; None if there are as many as its parallelism."""
+    """Claim a slot of a batch; return None if there are as many runners as its parallelism."""
     for slot in Slot.objects.claimable().filter(batch_id=batch_id).order_by("number"):
         claimed = (
             Slot.objects.claimable()
@@ -193,17 +193,17 @@ def claim_slot(batch_id: int, *, seconds: float, runner: str) -> SlotLease | Non
 
 
 def hold_slot(slot: SlotLease, *, seconds: float) -> bool:
-    """Renew the lease of a slot; False if it is lost."""
+    """Renew the lease of a slot; return False if it is lost."""
     held = Slot.objects.filter(pk=slot.slot_id, lease_token=slot.token)
     return bool(held.update(lease_expires_at=lease_end(seconds)))
 
 
 def note_waiting(slot: SlotLease, waiting: Mapping[str, Any] | None) -> None:
-    """Note what the runner in a slot waits for."""
+    """Store what the runner in a slot waits for."""
     Slot.objects.filter(pk=slot.slot_id, lease_token=slot.token).update(waiting=waiting)
 
 
 def release_slot(slot: SlotLease) -> None:
-    """Leave a slot, if it was not lost."""
+    """Release a slot, if its lease is not lost."""
     held = Slot.objects.filter(pk=slot.slot_id, lease_token=slot.token)
     held.update(lease_expires_at=None, runner="", waiting=None)

@@ -1,4 +1,4 @@
-"""What a batch waits for, as its runners say on their slots."""
+"""The waiting reason of a batch, as stored by its runners on their slots."""
 
 import time
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ NO_COMMAND = "not running: process_batch began it, and has stopped"
 
 @dataclass(frozen=True, slots=True)
 class WaitingNow:
-    """Why a batch does not get on, since when, and when the next call is due (Unix times)."""
+    """Why a batch makes no progress, since when, and when the next call is due (Unix times)."""
 
     reason: str
     since: float | None = None
@@ -24,7 +24,7 @@ class WaitingNow:
 
 
 def in_words(waiting: WaitingNow, *, now: float | None = None) -> str:
-    """Return the reason, since when (UTC), and in how many seconds the next call is due."""
+    """Describe the reason, its start (UTC), and the seconds until the next call."""
     now = time.time() if now is None else now
     words = waiting.reason.rstrip(".")
     if waiting.since is not None:
@@ -35,19 +35,19 @@ def in_words(waiting: WaitingNow, *, now: float | None = None) -> str:
 
 
 def with_waiting(batches: QuerySet[Batch]) -> QuerySet[Batch]:
-    """Add to each batch what `waiting_of` needs, in the same query."""
+    """Annotate each batch with the values that `waiting_of` needs."""
     taken = Slot.objects.taken().filter(batch=OuterRef("pk"))
     said = taken.exclude(waiting=None).order_by("pk").values("waiting")[:1]
     return batches.annotate(runs_now=Exists(taken), said_to_wait=Subquery(said))
 
 
 def runs_now(batch: Batch) -> bool:
-    """Return True if a runner works on a batch from `with_waiting`."""
+    """Return True if a batch from `with_waiting` has a runner now."""
     return bool(vars(batch)["runs_now"])
 
 
 def waiting_of(batch: Batch) -> WaitingNow | None:
-    """Return what a batch from `with_waiting` waits for; None if it does not, or is paused."""
+    """Return what a batch from `with_waiting` waits for; None if it runs or is paused."""
     if batch.status != BatchStatus.IN_PROGRESS or batch.standstill:
         return None
     row: dict[str, Any] = vars(batch)

@@ -1,4 +1,4 @@
-"""What a batch may still spend, as one of its runners knows it."""
+"""The remaining budget of a batch, from the view of one of its runners."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,36 +22,37 @@ class Spent:
 
 
 class Budget:
-    """Between two looks at what all runners have stored, each may spend an equal share of the rest.
+    """The share of one runner: between two reads of the stored total, each runner may spend an
+    equal share of the rest.
 
-    So all of them together spend no more than the budget and what was in flight when it was used
-    up. Without a price for a model nobody can tell what it costs: then nothing more is begun.
+    So all runners together exceed the budget at most by the calls that were in flight when it was
+    used up. If a dollar budget is set and a model has no known price, no more calls are started.
     """
 
     def __init__(self, max_tokens: int | None, max_cost: Decimal | None) -> None:
         self._max_tokens = max_tokens
         self._max_cost = max_cost
         self._unpriced = False
-        # What this runner has spent, in all and up to the last look.
+        # Spent by this runner: in all, and up to the last read.
         self._mine = Spent()
         self._mine_then = Spent()
         self._taken = Spent()
         self._runners = 1
 
     def spend(self, tokens: int, cost: Decimal | None) -> None:
-        """Count a reply; its cost is None if the price is not known."""
+        """Count a reply; its cost is None if the price is unknown."""
         self._unpriced = self._unpriced or (cost is None and self._max_cost is not None)
         self._mine += Spent(tokens, cost or ZERO)
 
     def look(self, total: Spent, *, mine: Spent, runners: int) -> None:
-        """Take what all runners have stored by now, and what of it is this one's."""
+        """Set the amount that all runners have stored, and this runner's part of it."""
         self._taken = total + (self._mine - mine)
         self._mine_then = self._mine
         self._runners = max(runners, 1)
 
     @property
     def reason(self) -> str:
-        """Why the batch must pause; empty while it need not."""
+        """Return why the batch must pause; "" if it need not."""
         if self._unpriced:
             return "no price is known for a model of this batch: set its price on the provider"
         if self._max_cost is not None and self._taken.cost >= self._max_cost:
@@ -61,7 +62,7 @@ class Budget:
         return ""
 
     def is_spent(self) -> bool:
-        """Whether this runner may begin no further call before the next look."""
+        """Return True if this runner may start no further call before the next read."""
         return self._unpriced or any(
             since * self._runners >= most - taken for most, taken, since in self._amounts()
         )

@@ -1,5 +1,5 @@
-"""When each call of a runner goes out: when the window has a place, the limits have one, and the
-budget is not spent.
+"""Decide when each call of a runner is sent: when the window has a place, the limits have a place,
+and the budget is not spent.
 
     enter --> window --> limits (rate_limits.py) --> the call --> leave
                 ^            ^                                      |
@@ -40,28 +40,28 @@ Price = Callable[[str, Usage], Decimal | None]
 
 CONGESTION = (RateLimited, Overloaded, DeadlineExceeded)
 
-# How long each step of a window takes that opens although nothing has come back yet.
+# Seconds between two steps in which a window opens before the first answer.
 OPENING_S = 0.02
-# Where nothing limits the calls, the limits are asked this often.
+# Seconds between two requests to the limits while nothing limits the calls.
 FREE_S = 0.1
-# A place further ahead than this is given up if there is a pause by then.
+# For a place further ahead than this, check again for a pause before sending.
 LONG_WAIT_S = 2 * RULES.ahead_s
-# The most calls that ask for a place at once.
+# The most calls in one request for places.
 MOST_ASKED = 50
 # A runner without a place asks again at least this often.
 LONGEST_SLEEP_S = 1.0
 LOOK_AGAIN_S = 0.1
 
 
-# Models that are told apart; a batch may name as many as it likes.
+# The most models with a state of their own; a batch may name more.
 MOST_MODELS = 1000
 
 
 class Governor:
-    """Lets the calls of a runner out one by one; made and closed inside its event loop.
+    """Release the calls of a runner one by one; created and closed inside its event loop.
 
-    `told` are the limits that staff have set, `provider` names whose they are. `price` tells what
-    a reply of a model has cost.
+    `provider` identifies the provider of the limits. `price` returns the cost of a reply of a
+    model.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Governor:
         price: Price | None = None,
     ) -> None:
         self.window = AdaptiveWindow(cap)
+        # The limits that staff have configured.
         self.told: Limits = {}
         self._limits = limits
         self._provider = provider
@@ -96,7 +97,7 @@ class Governor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Tell the last news."""
+        """Send the last news to the limits."""
         self.close()
         askers = [model.asker for model in self._models.values() if model.asker]
         await asyncio.gather(*askers, return_exceptions=True)
@@ -104,16 +105,16 @@ class Governor:
         await self._limits.aclose()
 
     def limit_to(self, cap: int) -> None:
-        """Have no more calls in flight than so many from now on."""
+        """Allow at most `cap` calls in flight from now on."""
         self.window.limit_to(cap)
         self._let_in()
 
     def share_with(self, processes: int) -> None:
-        """Note how many processes call this provider, for when they cannot agree on a pace."""
+        """Set the number of processes at this provider, used when they cannot share a state."""
         self._limits.sharers = max(processes, 1)
 
     async def enter(self, request: PreparedRequest) -> Turn:
-        """Wait until a call may be made; at once, and with nothing booked, when closed."""
+        """Wait until a call may be made. When closed, return at once, without a booking."""
         await self._place_in_window()
         model = self._model(request.model)
         turn = Turn(request, model, model.tokens_of(request))
@@ -127,7 +128,7 @@ class Governor:
         return turn
 
     def leave(self, turn: Turn, result: Reply | ProviderError, latency_s: float) -> None:
-        """Take note of how a call went."""
+        """Record the result of a call."""
         if not turn.booked:
             take(turn)
         if isinstance(result, RateLimited):
@@ -145,24 +146,24 @@ class Governor:
         self._leave_window()
 
     def drop(self, turn: Turn) -> None:
-        """Give a place back that was not used."""
+        """Return a place that was not used."""
         give_back(turn)
         self._leave_window()
 
     def close(self) -> None:
-        """Let nobody wait any more."""
+        """Release all waiting calls, now and in the future."""
         self._closed.set()
         self._let_in()
         for model in self._models.values():
             release_all(model)
 
     def announced(self) -> dict[str, Any]:
-        """Return what the provider has advertised, and what was learned of its limits, by model."""
+        """Return the advertised and learned limits of the provider, by model."""
         shown = {name: model.shown() for name, model in self._models.items()}
         return {name: limits for name, limits in shown.items() if limits}
 
     def held(self) -> list[Held]:
-        """Return what limits the calls now, for each model that is limited or held."""
+        """Return the current limits of each model that is limited or held."""
         now = moment()
         return [
             held_by(name, model, now)
@@ -224,7 +225,7 @@ class Governor:
         return self._models[name]
 
     async def _book(self, turn: Turn) -> None:
-        """Wait for a place. One task asks for all calls that wait, so that order is kept."""
+        """Wait for a place. One task asks for all waiting calls, so that their order is kept."""
         if self._closed.is_set():
             return
         model = turn.model
@@ -235,11 +236,11 @@ class Governor:
         await waiter.future
 
     async def _serve(self, model: ModelCalls) -> None:
-        """Ask for places until no call waits for one; a failure is that of the calls."""
+        """Ask for places until no call waits; a failure is raised in the waiting calls."""
         try:
             while model.waiting and not self._closed.is_set():
                 if self._budget.is_spent():
-                    # Until the next look at what the others have spent.
+                    # Wait for the next read of what the other runners have spent.
                     await self._sleep(LOOK_AGAIN_S)
                 elif moment() < model.free_until:
                     self._let_out_freely(model)
@@ -263,7 +264,7 @@ class Governor:
                 waiter.future.set_result(None)
 
     async def _serve_some(self, model: ModelCalls) -> None:
-        """Ask once; let out in its time each call that got a place."""
+        """Ask once; release each call that got a place when its place is due."""
         while model.waiting and model.waiting[0].future.done():
             model.waiting.popleft()
         asking = list(islice(model.waiting, MOST_ASKED))
@@ -283,11 +284,11 @@ class Governor:
                 return
             self._let_out(model, waiter, slot)
         if model.due and not self._closed.is_set():
-            # The next places are due later than these.
+            # Later places are due later than this one.
             await self._sleep(max(answer.slots[-1].wait_s - RULES.ahead_s / 2, 0.0))
 
     def _let_out(self, model: ModelCalls, waiter: Waiter, slot: Slot) -> None:
-        """Let a call out when its place is due."""
+        """Release a call when its place is due."""
         turn, future = waiter.turn, waiter.future
         turn.booked, turn.call = True, slot.call
         if future.done():
@@ -299,7 +300,7 @@ class Governor:
             asyncio.get_running_loop().call_later(slot.wait_s, release, model, future)
 
     async def _let_out_late(self, model: ModelCalls, waiter: Waiter, slot: Slot) -> None:
-        """Wait for a place that is far ahead; do without it if there is a pause by then."""
+        """Wait for a place that is far ahead; give it back if there is a pause meanwhile."""
         waiter.turn.booked, waiter.turn.call = True, slot.call
         model.due.add(waiter.future)
         await self._sleep(slot.wait_s)
@@ -332,10 +333,10 @@ class Governor:
         amount = 1.0 if error.unit == "requests" else turn.tokens
         pause_s = error.retry_after_s or 0.0
         if error.unit == "requests":
-            # Nothing was read, so no token was used up.
+            # The request was not processed, so no token was used.
             model.news.append(("give_back", "tokens", turn.tokens, turn.call))
         model.news.append(("refused", error.unit, amount, turn.call, pause_s))
-        # At once: other workers are to pause too.
+        # Send it at once, so that other workers pause too.
         task = asyncio.create_task(self._tell(model))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
@@ -345,7 +346,7 @@ class Governor:
             await self._ask(model, [])
 
     def _settle(self, turn: Turn, reply: Reply) -> None:
-        """Give back the tokens that were reserved and not used."""
+        """Return the reserved tokens that were not used."""
         used = reply.usage.input_tokens + reply.usage.output_tokens
         if not used:
             return
@@ -377,10 +378,9 @@ class Governor:
 
 
 def share_of(cap: int, max_in_flight: int | None, runners: int, rank: int) -> int:
-    """The cap of the runner of this rank (from 0), where so many together have a limit.
+    """Return the cap of the runner with this rank (from 0), if the runners share a limit.
 
-    The shares of all of them add up to the limit; where there are more runners than calls, some
-    have none.
+    The shares of all runners add up to the limit; with more runners than calls, some get none.
     """
     if max_in_flight is None:
         return cap
@@ -389,10 +389,10 @@ def share_of(cap: int, max_in_flight: int | None, runners: int, rank: int) -> in
 
 
 def rank_of(slot: int, priorities: Mapping[int, int], turn: int) -> int:
-    """The rank (from 0) of the runner in a slot, among those in all slots with their priorities.
+    """Return the rank (from 0) of the runner in a slot, among all slots with their priorities.
 
-    The highest priority comes first, and those of one priority change places in each turn: the
-    last may have no share at all.
+    The highest priority comes first. Runners of the same priority swap ranks in each turn, since
+    the last ranks may get no share at all.
     """
     if slot not in priorities:
         return len(priorities)

@@ -1,4 +1,4 @@
-"""What a runner knows of the calls to one model: those that wait, and the news for its limits."""
+"""The state of a runner for one model: waiting calls, and unsent news for the rate limits."""
 
 import asyncio
 from collections import deque
@@ -13,19 +13,20 @@ from batches.engine.records import PreparedRequest
 from batches.engine.text.volume import tokens_read
 from batches.limits.rate_limits import Limits, News
 
-# An answer of unknown length, in tokens.
+# The assumed length of an answer before any was received, in tokens.
 USUAL_ANSWER = 500.0
 BYTES_PER_TOKEN = 4
 LARGE_REQUEST_BYTES = 128 * 1024
-# How fast the usual length of answers follows what comes.
+# The weight of a new answer in the average length.
 LEARNING = 0.1
 
 
 @dataclass(slots=True)
 class Turn:
-    """A call on its way: what is booked for it, and since when it is.
+    """A call that waits or is in flight, with its booking and start time.
 
-    `number` counts the calls of this runner, `call` those of all (0: it was sent without asking).
+    `number` counts the calls of this runner; `call` counts the calls of all runners (0: the call
+    was sent without asking the limits).
     """
 
     request: PreparedRequest
@@ -39,7 +40,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Waiter:
-    """A call that waits for its place."""
+    """A call that waits for a place in the limits."""
 
     turn: Turn
     future: asyncio.Future[None]
@@ -47,7 +48,7 @@ class Waiter:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What limits the calls to one model now, and for how long the next call waits for it."""
+    """The current limits of one model, and the wait of the next call."""
 
     model: str
     limits: Limits
@@ -57,10 +58,10 @@ class Held:
 
 @dataclass
 class ModelCalls:
-    """What a runner knows of one model: news for the limits, and what its answers are like."""
+    """The state for one model: news for the limits, and the usual length of answers."""
 
     key: str
-    # Calls that wait for a place, and those that have one and wait until it is due.
+    # Calls that wait for a place; and calls that have a place and wait until it is due.
     waiting: deque["Waiter"] = field(default_factory=deque)
     due: set[asyncio.Future[None]] = field(default_factory=set)
     asker: asyncio.Task[None] | None = None
@@ -83,7 +84,7 @@ class ModelCalls:
     answer_spread: float = 0.0
 
     def tokens_of(self, request: PreparedRequest) -> float:
-        """What a call will cost in tokens, rather too many: the rest is given back."""
+        """Return a generous estimate of a call's tokens; unused tokens are given back."""
         answer = USUAL_ANSWER
         if self.answer_mean is not None:
             answer = self.answer_mean + self.answer_spread
@@ -94,7 +95,7 @@ class ModelCalls:
         return _tokens_asked(request) + answer
 
     def answered(self, tokens: int) -> None:
-        """Learn how long answers are; the first one alone says little of how they differ."""
+        """Update the average length of answers, and their spread."""
         if self.answer_mean is None:
             self.answer_mean, self.answer_spread = float(tokens), tokens / 2
             return
@@ -132,9 +133,9 @@ class ModelCalls:
 
 
 def _tokens_asked(request: PreparedRequest) -> float:
-    """Return about how many tokens a request has.
+    """Return the estimated tokens of a request.
 
-    One that is large is read for its texts: a photograph in it has as many bytes as a book.
+    For a large request only its texts count, since an image in it may have as many bytes as a book.
     """
     size = len(request.content)
     if size > LARGE_REQUEST_BYTES:
@@ -143,7 +144,7 @@ def _tokens_asked(request: PreparedRequest) -> float:
 
 
 def said(unit: Unit, known: Bucket | Window, age_s: float) -> News:
-    """Return the news of an advertised limit, as it is by now."""
+    """Return an advertised limit as news, projected to the present."""
     if isinstance(known, Window):
         ends_in_s = max(known.ends_in_s - age_s, 0.0)
         return ("window", unit, known.limit, known.left, ends_in_s, known.period_s)
@@ -153,7 +154,7 @@ def said(unit: Unit, known: Bucket | Window, age_s: float) -> News:
 
 
 def release_all(model: ModelCalls) -> None:
-    """Let out all that wait, with or without a place."""
+    """Release all waiting calls, with or without a place."""
     while model.waiting:
         release(model, model.waiting.popleft().future)
     for future in list(model.due):
@@ -185,7 +186,7 @@ def held_by(name: str, model: ModelCalls, now: float) -> Held:
 
 
 def _held_to(limits: Limits) -> str:
-    """Return the limit in force in words, such as "held to 4.3 requests/s, learned from 429s"."""
+    """Describe the active limit, such as "held to 4.3 requests/s, learned from 429s"."""
     return " and ".join(
         f"held to {limit.rate:.3g} {unit}/s, {SOURCES[limit.source]}"
         for unit, limit in limits.items()
@@ -193,20 +194,20 @@ def _held_to(limits: Limits) -> str:
 
 
 def give_back(turn: Turn) -> None:
-    """Tell the limits that what was booked for a call is not used."""
+    """Return the unused booking of a call to the limits."""
     if turn.booked:
         turn.booked = False
         _note(turn.model, turn.tokens, turn.call, share=1.0)
 
 
 def take(turn: Turn) -> None:
-    """Tell the limits of a call that was made although nothing could be booked for it."""
+    """Charge the limits for a call that was made without a booking."""
     turn.booked, turn.call = True, turn.model.last_call
     _note(turn.model, turn.tokens, turn.call, share=-1.0)
 
 
 def put_back(model: ModelCalls, tokens: float, slot: Slot) -> None:
-    """Tell the limits that a place came too late to be used."""
+    """Return a place that came too late to the limits."""
     if slot.booked:
         _note(model, tokens, slot.call, share=1.0)
 

@@ -1,6 +1,6 @@
-"""What tokens cost: the provider's own prices where staff have set them, else the published ones.
+"""Prices of tokens: the prices that staff set on the provider, else the published prices.
 
-The published ones come with the `genai-prices` package; nothing is asked over the network.
+The published prices are part of the `genai-prices` package; no network request is made.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from batches.models.bounds import MAX_COST
 logger = logging.getLogger(__name__)
 
 MILLION = Decimal(1_000_000)
-# Of a million tokens, in dollars: what is above is a slip of the hand, and could not be added up.
+# Dollars per million tokens. A higher price is a typing error, and sums of it would overflow.
 MAX_PRICE = MILLION
 UNREADABLE = (TypeError, AttributeError, KeyError, InvalidOperation, ValueError)
 
@@ -41,18 +41,18 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """What the models of a provider cost; `own` are the prices that staff have set."""
+    """The prices of a provider's models; `own` are the prices that staff have set."""
 
     base_url: str
     own: Mapping[str, Any]
 
     def cost(self, model: str, usage: Usage) -> Decimal | None:
-        """Dollars; None if nobody knows the price of the model."""
+        """Return the cost in dollars; None if the model has no known price."""
         own = self.own.get(model)
         try:
             found = _own_prices(own) if own is not None else _published_prices(self.base_url, model)
         except UNREADABLE as error:
-            # Checked when staff saved it; a price that came otherwise must cost no reply.
+            # The form checks prices; an unreadable price from elsewhere must not lose a reply.
             logger.warning("The price of %s cannot be read: %s", model, error)
             return None
         return found.cost(usage) if found else None
@@ -64,7 +64,7 @@ def price_list_of(provider: Provider) -> PriceList:
 
 
 def check_prices(overrides: object) -> None:
-    """Raise ValueError for prices that nobody can read, as a person would put it."""
+    """Raise ValueError with a readable message if the prices are invalid."""
     if not isinstance(overrides, Mapping):
         raise ValueError('write prices as {"some-model": {"input": 0.5, "output": 1.5}}')
     for model, own in overrides.items():
@@ -73,7 +73,7 @@ def check_prices(overrides: object) -> None:
         except UNREADABLE as error:
             raise ValueError(
                 f'{model}: write its price as {{"input": 0.5, "output": 1.5}}, in dollars per '
-                'million tokens, and "cached" if that is another'
+                'million tokens, and "cached" if cached tokens have another price'
             ) from error
 
 
@@ -89,9 +89,9 @@ def _own_prices(own: Mapping[str, Any]) -> Prices:
 def _published_prices(base_url: str, model: str) -> Prices | None:
     if _is_own_machine(base_url):
         return None
-    # Imported when it is first needed: it takes a third of a second.
-    from genai_prices import Usage as PricedUsage  # noqa: PLC0415 - imported only where it is needed, since it takes long
-    from genai_prices import calc_price  # noqa: PLC0415 - imported only where it is needed, since it takes long
+    # Import it on first use, since the import takes a third of a second.
+    from genai_prices import Usage as PricedUsage  # noqa: PLC0415 - takes long
+    from genai_prices import calc_price  # noqa: PLC0415 - takes long
 
     try:
         prices = [
@@ -105,14 +105,14 @@ def _published_prices(base_url: str, model: str) -> Prices | None:
     except LookupError:
         return None
     except Exception:
-        # A table of prices must not keep a batch from running.
+        # An error in the price table must not stop a batch.
         logger.exception("No price for %s at %s", model, base_url)
         return None
     return Prices(*(price / 1000 for price in prices))
 
 
 def _is_own_machine(base_url: str) -> bool:
-    """Whether an address is none of a provider that publishes prices."""
+    """Return True if a URL cannot belong to a provider that publishes prices."""
     host = urlsplit(base_url).hostname or ""
     try:
         ipaddress.ip_address(host)

@@ -1,9 +1,8 @@
 """Requests and tokens a minute, shared by all runners that call one model of a provider.
 
-The rules are those of engine/pace.py, here and everywhere. With a Redis the state is one key
-there, on Redis' clock: a runner reads it, decides, and stores it if no other runner has changed it
-meanwhile; else it decides again. Without a Redis, or while it is away, each process keeps to its
-share.
+The rules are in engine/pace.py. With Redis, the state is one key, on Redis' clock: a runner reads
+the state, decides, and stores the new state if no other runner has changed it meanwhile; else it
+decides again. Without Redis, or while it is unavailable, each process uses its share of the limits.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ from batches.engine.rates.pace_rules import RULES, Bucket, Limit, Unit, Window
 
 logger = logging.getLogger(__name__)
 
-# Store a value if the one before is still there; else return that. With the time, in seconds.
+# Replace a value if it is unchanged; else return the current value. Also return Redis' time.
 SWAP = """
 local held = redis.call('GET', KEYS[1]) or ''
 local swapped = held == ARGV[1]
@@ -39,16 +38,16 @@ local time = redis.call('TIME')
 local moment = time[1] .. '.' .. string.format('%06d', time[2])
 return {swapped and 1 or 0, swapped and '' or held, moment}
 """
-# What was learned of a provider that is not called for this long is forgotten.
+# The state of a provider that is not called for this long is forgotten.
 KEPT_S = 3600
 
-# A Redis that does not answer holds calls up this long, and is then left alone for a while.
+# The longest wait for an answer of Redis, and the pause before it is tried again.
 REDIS_PATIENCE_S = 0.5
 REDIS_PAUSE_S = 2.0
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 
-# What a configured limit allows at once, as a share of what it allows in a second: a little less
-# than all, since calls do not arrive as evenly as they are sent.
+# The burst of a configured limit, in seconds of its rate: slightly below one second, since calls do
+# not arrive as evenly as they are sent.
 BURST_S = 0.95
 
 # An operation and its arguments, such as ("refused", "requests", 1, 7, 2.0).
@@ -59,11 +58,11 @@ Amounts = Mapping[Unit, float]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Places for the calls that asked, and what limits calls now.
+    """Places for the asking calls, and the current limits.
 
-    The places are those of the first calls that asked, in their order: the last of them may be
-    `booked` far ahead, or not at all. `free` says that nothing limits the calls, so that a runner
-    need not ask for a while. `calls` counts all that were booked so far.
+    `slots` are the places of the first calls, in their order; the last one may be booked far ahead,
+    or not be booked. `free`: nothing limits the calls, so a runner need not ask for a while.
+    `calls` is the number of all bookings so far.
     """
 
     slots: Sequence[Slot]
@@ -74,21 +73,21 @@ class Answer:
 
 
 class RateLimits(Protocol):
-    """Where the state of limits is kept; `sharers` is how many processes share them."""
+    """A store for the state of limits; `sharers` is the number of processes that share them."""
 
     sharers: int
 
     async def ask(
         self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
     ) -> Answer:
-        """Take the news, and book places for calls of these amounts, in their order."""
+        """Apply the news, and book places for calls of these amounts, in their order."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 def per_minute(requests: int | None, tokens: int | None) -> dict[Unit, Limit]:
-    """Return the limits that staff have configured."""
+    """Return configured limits per minute as limits per second."""
     found: dict[Unit, int | None] = {"requests": requests, "tokens": tokens}
     return {
         unit: Limit(limit / 60, max(limit / 60 * BURST_S, 1.0))
@@ -111,15 +110,15 @@ def _digest(text: str) -> str:
 
 
 def limits_at(url: str) -> RateLimits:
-    """Return limits in the Redis at a URL as Celery writes it, or in this process without one."""
+    """Return limits in the Redis at a URL in Celery's format, else limits of this process."""
     address = _redis_address(url)
     return RedisLimits(address) if address else LocalLimits()
 
 
 def forget_limits(url: str, provider: str) -> None:
-    """Forget what was learned of a provider's limits, here and in the Redis at the URL.
+    """Forget the learned limits of a provider, in this process and in the Redis at the URL.
 
-    Raises RedisError or OSError while the Redis is away.
+    Raise RedisError or OSError if Redis is unavailable.
     """
     LocalLimits.forget(_prefix(provider))
     address = _redis_address(url)
@@ -137,13 +136,13 @@ def forget_limits(url: str, provider: str) -> None:
 def _redis_address(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme in {"redis+socket", "unix"}:
-        # The embedded broker, which need not run.
+        # The embedded broker, which may not be running.
         return f"unix://{rest}" if Path(rest.partition("?")[0]).exists() else ""
     return url if scheme in {"redis", "rediss"} else ""
 
 
 class LocalLimits:
-    """The limits of this process, which is one of `sharers`: each has an equal share."""
+    """The limits of this process, an equal share for each of the `sharers`."""
 
     _lock = threading.Lock()
     _paces: ClassVar[dict[str, Pace]] = {}
@@ -161,11 +160,11 @@ class LocalLimits:
             return apply(pace, mine, news, calls, now)
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
     @classmethod
     def forget(cls, prefix: str) -> None:
-        """Forget the states whose keys begin so."""
+        """Forget the states whose keys begin with the prefix."""
         with cls._lock:
             for key in [key for key in cls._paces if key.startswith(prefix)]:
                 del cls._paces[key]
@@ -178,7 +177,7 @@ def _share(limit: Limit, sharers: int) -> Limit:
 def apply(
     pace: Pace, told: Limits, news: Sequence[News], calls: Sequence[Amounts], now: float
 ) -> Answer:
-    """Change a state by the news and book places, all at one moment."""
+    """Apply the news to a state and book places, all at the time `now`."""
     for operation, *arguments in news:
         _OPERATIONS[str(operation)](pace, told, now, arguments)
     slots: list[Slot] = []
@@ -232,14 +231,14 @@ _OPERATIONS = {
 
 @dataclass(slots=True)
 class _Seen:
-    """A state as it was last seen in Redis; None before the first look."""
+    """The state as it was last read from Redis; None before the first read."""
 
     text: str | None = None
 
 
 @dataclass(slots=True)
 class _RedisClock:
-    """How far Redis' clock is ahead of ours: each answer bounds it from both sides."""
+    """The difference between Redis' clock and ours; each answer narrows its bounds."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -247,7 +246,7 @@ class _RedisClock:
     def heard(self, moment: float, *, asked_at: float, heard_at: float) -> None:
         low, high = moment - heard_at, moment - asked_at
         if low > self.high or high < self.low:
-            # One of the clocks was set.
+            # One of the clocks was changed.
             self.low, self.high = low, high
         self.low, self.high = max(self.low, low), min(self.high, high)
 
@@ -257,9 +256,9 @@ class _RedisClock:
 
 @dataclass
 class RedisLimits:
-    """The limits in Redis; while it is away, this process has its share of what was last known.
+    """Limits in Redis; while Redis is away, this process uses its share of the last known limits.
 
-    Made and closed inside one event loop.
+    Created and closed inside one event loop.
     """
 
     url: str
@@ -295,7 +294,7 @@ class RedisLimits:
                     answer = await self._ask_redis(key, told, news, calls)
             except UNREACHABLE as error:
                 self._away_until = time.monotonic() + REDIS_PAUSE_S
-                logger.warning("Rate limits: Redis is away, keeping to a share: %s", error)
+                logger.warning("Redis is unavailable; using a share of the rate limits: %s", error)
             else:
                 self._known[key] = answer.limits
                 return answer
@@ -309,7 +308,7 @@ class RedisLimits:
     async def _ask_redis(
         self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
     ) -> Answer:
-        """Decide on the state as it was last seen; if it has changed since, decide again."""
+        """Decide on the last known state; if the state has changed meanwhile, decide again."""
         seen = self._seen.setdefault(key, _Seen())
         while True:
             if seen.text is None:
@@ -322,7 +321,7 @@ class RedisLimits:
                 return answer
 
     async def _swapped(self, key: str, seen: _Seen, text: str) -> bool:
-        """Store a state if the one seen is still there; take note of what is there now."""
+        """Store a state if Redis still has the known one; remember the current state."""
         before = "a first look" if seen.text is None else seen.text
         asked_at = time.monotonic()
         swapped, held, moment = await self._swap(keys=[key], args=[before, text, KEPT_S])

@@ -1,7 +1,7 @@
-"""What is stored. Constraints make wrong states impossible; statuses move in guarded transitions.
+"""Database models. Constraints rule out wrong states; statuses change in guarded transitions.
 
-A batch of a million prompts is a million Prompt rows that never change and a million Result rows
-that are only inserted. What changes in a run are its Batch row and its Chunk rows.
+A batch of a million prompts has a million Prompt rows that never change and a million Result rows
+that are only inserted. A run changes only its Batch row and its Chunk rows.
 """
 
 from batches.models.batch import Batch, BatchQuerySet

@@ -21,16 +21,16 @@ from batches.models.file import File
 from batches.models.provider import Provider
 from batches.models.work import Chunk, Slot
 
-# A longer name is not shown as the model of a batch.
+# Longer names are not shown as the model of a batch.
 MAX_MODEL_CHARS = 255
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
     def move(self, target: BatchStatus, *, sources: Collection[BatchStatus], **values: Any) -> bool:
-        """Move the one batch of this queryset to a status, if it still is in one of the sources.
+        """Move the batch of this queryset to a status; return True if it was in one of `sources`.
 
-        Returns whether it was. Sets the time of the new status on the database's clock.
-        Raises ValueError for a transition that the lifecycle does not have.
+        The time of the new status is set on the database's clock. Raise ValueError for a transition
+        that the lifecycle does not have.
         """
         for source in sources:
             check_transition(source, target)
@@ -38,21 +38,22 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return bool(self.filter(status__in=sources).update(status=target, **stamped))
 
     def whole(self) -> "BatchQuerySet":
-        """These with their provider and files, read at one moment: a file may go at the next."""
+        """Load provider and files in the same query, so that a file deleted meanwhile cannot
+        break a response."""
         return self.select_related("provider", "output_file", "error_file")
 
     def in_time(self) -> "BatchQuerySet":
-        """Batches in progress that are not over their time, paused ones among them."""
+        """Select batches in progress that have not expired, including paused batches."""
         in_time = Q(expires_at=None) | Q(expires_at__gt=Now())
         return self.filter(in_time, status=BatchStatus.IN_PROGRESS)
 
     def runnable(self, *, probing: bool = False) -> "BatchQuerySet":
-        """Batches whose chunks may be claimed; or that may probe a provider that is paused."""
+        """Select batches whose chunks may be claimed; or that may probe a paused provider."""
         is_open = Q(provider__pause_reason="")
         return self.in_time().filter(~is_open if probing else is_open, pause_reason="")
 
     def waiting(self, *, probing: bool = False) -> "BatchQuerySet":
-        """Batches for the workers that have a chunk and a slot which nobody has."""
+        """Select batches for the workers that have a claimable chunk and a free slot."""
         chunks = Chunk.objects.claimable().filter(batch=OuterRef("pk"))
         slots = Slot.objects.claimable().filter(batch=OuterRef("pk"))
         runnable = self.runnable(probing=probing)
@@ -71,9 +72,9 @@ class Batch(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="batches")
     input_file = models.ForeignKey(File, models.SET_NULL, null=True, related_name="+")
-    # What the client named; the file may never have been, or may be gone.
+    # The ID from the client; the file may never have existed, or may be deleted.
     input_file_public_id = models.CharField(max_length=64, blank=True)
-    # Who reads the input, or at the end looks at all results: a lease, as chunks have one.
+    # The lease of the worker that reads the input, or at the end reads all results.
     ingest_token = models.PositiveIntegerField(default=0, db_default=0)
     ingest_expires_at = models.DateTimeField(null=True)
     output_file = models.OneToOneField(File, models.SET_NULL, null=True, related_name="output_of")
@@ -84,7 +85,7 @@ class Batch(models.Model):
 
     endpoint = models.CharField(max_length=MAX_PATH_CHARS)
     defaults = models.JSONField(default=dict, help_text="lies under the body of every prompt")
-    # What the prompts ask for, known when they are read: the model if it is one, and how many.
+    # Known once the input is read: the model, if it is the same in all prompts, and their number.
     model = models.CharField(max_length=MAX_MODEL_CHARS, blank=True, default="", db_default="")
     model_count = models.PositiveIntegerField(null=True)
     schema_bytes = models.PositiveBigIntegerField(
@@ -96,23 +97,23 @@ class Batch(models.Model):
         default=1, help_text="runners at once, each with a window of its own"
     )
     priority = models.IntegerField(default=0, help_text="higher goes first where batches wait")
-    # A batch that a command runs itself is not for the workers.
+    # False for a batch that a command runs itself, without the workers.
     in_background = models.BooleanField(default=True)
     max_attempts = models.PositiveIntegerField(default=RetryPolicy().max_attempts)
     timeout_s = models.FloatField(default=DEFAULT_TIMEOUT_S)
     metadata = models.JSONField(default=dict, blank=True)
-    # Receives the event of its end; the signing secret is in the webhook endpoint `callback`.
+    # Receives an event when the batch ends; the webhook endpoint `callback` has the secret.
     callback_url = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     status = models.CharField(
         max_length=16, choices=choices(BatchStatus), default=BatchStatus.VALIDATING
     )
-    # Why work stands still although the status is in_progress; empty while it does not.
+    # The reason why the batch stands still although it is in_progress; empty while it runs.
     pause_reason = models.CharField(max_length=1000, blank=True)
     pause_kind = pause_kind_field()
     errors = models.JSONField(default=list, blank=True, help_text="what validation found")
     warnings = models.JSONField(default=list, blank=True, help_text="what a provider may refuse")
-    # How an answer is made to fit its schema, after it was taken as it came.
+    # Steps that make an answer fit its schema, if the unchanged answer does not.
     extract_json = models.BooleanField(default=True, help_text="strip fences and prose around it")
     repair_json = models.BooleanField(default=True, help_text="mend its syntax")
     max_repair_attempts = models.PositiveSmallIntegerField(
@@ -122,12 +123,12 @@ class Batch(models.Model):
         default=False, help_text="send schemas in the form of the provider's strict mode"
     )
 
-    # Set by who lets it go on after the provider refused all of its first requests.
+    # Set when a user resumes the batch after the provider refused all its first requests.
     trusts_refusals = models.BooleanField(
         default=False, db_default=False, help_text="what the provider refuses is final at once"
     )
 
-    # It pauses before it spends more, except for what is in flight then. Dollars.
+    # The batch pauses when this is spent; calls in flight at that time are extra. Dollars.
     max_cost = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
     max_tokens_total = models.PositiveBigIntegerField(null=True, blank=True)
 
@@ -139,19 +140,19 @@ class Batch(models.Model):
     output_tokens = models.PositiveBigIntegerField(default=0)
     cached_tokens = models.PositiveBigIntegerField(default=0)
     reasoning_tokens = models.PositiveBigIntegerField(default=0)
-    # In dollars, of the models whose prices are known.
+    # In dollars, for models with a known price.
     cost = models.DecimalField(max_digits=16, decimal_places=8, default=0, db_default=0)
 
-    # Time with at least one runner at work, and the time of all calls, in seconds.
+    # The time with at least one active runner, and the sum of all call times, in seconds.
     active_s = models.FloatField(default=0.0)
     active_until = models.FloatField(default=0.0, help_text="Unix time up to which it is counted")
     busy_s = models.FloatField(default=0.0)
     first_result_s = models.FloatField(null=True, help_text="active time until the first answer")
-    # What only a look at every result tells: written when the batch ends.
+    # Figures that need all results: stored when the batch ends.
     report = models.JSONField(null=True, help_text="latency, failures by kind, rungs of answers")
 
     created_at = models.DateTimeField(db_default=Now())
-    # Counted from the creation, and anew from each retry.
+    # Counted from the creation or the last retry.
     completion_window = models.DurationField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     in_progress_at = models.DateTimeField(null=True)
@@ -161,7 +162,7 @@ class Batch(models.Model):
     expired_at = models.DateTimeField(null=True)
     cancelling_at = models.DateTimeField(null=True)
     cancelled_at = models.DateTimeField(null=True)
-    # Deleted for its owner; its rows are purged in pieces.
+    # Set when the owner deletes the batch; its rows are then purged in pieces.
     deleted_at = models.DateTimeField(null=True)
 
     objects = BatchQuerySet.as_manager()
@@ -195,7 +196,7 @@ class Batch(models.Model):
 
     @property
     def standstill(self) -> str:
-        """Why nothing is sent although it is in progress: its own reason or its provider's."""
+        """Return why nothing is sent although it is in progress: its or its provider's reason."""
         return self.pause_reason or self.provider.pause_reason
 
     @property
@@ -206,9 +207,9 @@ class Batch(models.Model):
 
 @receiver(pre_delete, sender=Batch)
 def delete_outputs(instance: Batch, **_: object) -> None:
-    """Delete the output files of a batch with it, in the transaction that deletes it.
+    """Delete the output files of a batch in the transaction that deletes the batch.
 
-    The row is locked and read again: the files may have been made after the instance was loaded.
+    Lock and reload the row: the files may have been created after the instance was loaded.
     """
     Batch.objects.select_for_update().filter(pk=instance.pk).first()
     File.objects.filter(Q(output_of=instance.pk) | Q(errors_of=instance.pk)).delete()

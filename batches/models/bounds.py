@@ -1,6 +1,6 @@
-"""What the columns of results and batches can hold, the same on every database.
+"""Bounds of the columns of results and batches, the same on every database.
 
-SQLite stores what PostgreSQL refuses, and fails when it is read. So values are bounded here.
+SQLite stores values that PostgreSQL refuses, and fails when it reads them; hence these bounds.
 """
 
 import math
@@ -13,24 +13,24 @@ from django.db.models.functions import Least
 from batches.engine.plain_text import storable_text
 from batches.engine.records import MAX_TOKENS
 
-# Sums of a batch. SQLite adds 64-bit integers: the sum over thousands of batches fits too.
+# The bound for sums of a batch. SQLite has 64-bit integers, so sums of thousands of batches fit.
 MAX_SUM = 10**15
-# Below what the column holds, so that a float that is near it is read back as well.
+# Below the maximum of the column, so that a float near it can also be read back.
 MAX_COST = Decimal(99_999_999)
 # Thirty years.
 MAX_SECONDS = 1e9
-# PostgreSQL takes no row of 1 GiB; COPY may write two bytes for one.
+# PostgreSQL refuses rows of 1 GiB; COPY may write two bytes for one.
 MAX_TEXT_BYTES = 500_000_000
 
 ZERO = Decimal(0)
 
 
 class Unstorable(ValueError):
-    """A value that no column can hold; the message names the column and the reason."""
+    """A value cannot be stored; the message names the column and the reason."""
 
 
 def bounded_count(count: int) -> int:
-    """Return a count as a column of counts holds it."""
+    """Return a count within the bounds of a column."""
     return min(max(count, 0), MAX_TOKENS)
 
 
@@ -45,13 +45,13 @@ def bounded_cost(cost: Decimal) -> Decimal:
 
 
 def short_text(model: type[Model], column: str, text: str) -> str:
-    """Return a text as a column of limited length holds it."""
+    """Return a text, made storable and cut to the length of its column."""
     most: int | None = getattr(model._meta.get_field(column), "max_length", None)
     return storable_text(text[:most])
 
 
 def long_text(column: str, text: str | None) -> str | None:
-    """Return a text as it is. Raises Unstorable if a database would not take it."""
+    """Return a text unchanged. Raise Unstorable if a database would refuse it."""
     if text is None:
         return None
     if "\x00" in text:

@@ -1,7 +1,7 @@
-"""Timeouts of PostgreSQL sessions: a statement that hangs or has lost its client ends by itself.
+"""Timeouts of PostgreSQL sessions: a statement that hangs or has lost its client is ended.
 
 A direct session keeps its timeouts. A pooler such as PgBouncer in transaction mode lends a session
-for one transaction; the timeouts are then set in each transaction, and none stays in the session.
+for one transaction; then the timeouts are set in each transaction, and none stays in the session.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ from batches.net.connection_timeouts import keepalives, patience_s
 # A statement may be a COPY or read every result of a batch, so it may take longer than a lease.
 LEASES_PER_STATEMENT = 10
 SHORTEST_STATEMENT_S = 300
-# PostgreSQL takes the locks of a frozen process after one lease, so waiting for that pays.
+# PostgreSQL releases the locks of a frozen process after one lease, so wait longer than that.
 LEASES_PER_LOCK = 2
 
 # A value that the role, the database or the URL sets for these takes precedence.
 YIELDING = ["lock_timeout", "statement_timeout"]
 
-# A pooler reports a made-up process id to its client, so a difference shows that there is one.
-# Outside of a transaction, a local setting has no effect: nothing is left in a lent session.
+# A pooler reports a made-up process ID to its client, so a difference reveals a pooler.
+# Outside of a transaction, a local setting has no effect, so nothing stays in a lent session.
 _SET = """
 SELECT is_pooled, set_config(name, value, %(local)s OR is_pooled)
 FROM (SELECT pg_backend_pid() <> %(pid)s AS is_pooled) AS session,
@@ -33,7 +33,7 @@ WHERE NOT name = ANY (%(yielding)s) OR current_setting(name) = '0'
 
 
 def limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Set the timeouts of a new connection, or have them set in each of its transactions."""
+    """Set the timeouts of a new connection; with a pooler, set them in each transaction."""
     if connection.vendor != "postgresql":
         return
     is_pooled = _set(connection, {**_timeouts(), **_of_socket()}, local=False)
@@ -42,7 +42,7 @@ def limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 
 def limit_transaction(connection: BaseDatabaseWrapper) -> None:
-    """Set the timeouts of a transaction that is about to begin in a lent session."""
+    """Set the timeouts of a transaction that is about to start in a lent session."""
     if limit_first_statement in connection.execute_wrappers and _is_beginning(connection):
         _set(connection, _timeouts(), local=True)
 
@@ -55,7 +55,7 @@ def limit_first_statement(execute: Callable[..., Any], *statement: Any) -> Any:
 
 
 def lift_limits(using: str, **_: Any) -> None:
-    """Let migrations take the time that they need."""
+    """Remove the timeouts for migrations, which may take long."""
     connection = connections[using]
     if connection.vendor != "postgresql":
         return
@@ -76,8 +76,8 @@ def restore_limits(using: str, **_: Any) -> None:
 def _timeouts() -> dict[str, str]:
     lease_s = settings.LEASE_SECONDS
     return {
-        # Ends the transaction of a frozen process. Its lease has run out by then, and its locks
-        # would hold up the worker that has the lease now.
+        # Ends the transaction of a frozen process. Its lease has expired, and its locks would block
+        # the worker that now has the lease.
         "idle_in_transaction_session_timeout": f"{lease_s}s",
         "lock_timeout": f"{LEASES_PER_LOCK * lease_s}s",
         "statement_timeout": f"{max(LEASES_PER_STATEMENT * lease_s, SHORTEST_STATEMENT_S)}s",
@@ -85,7 +85,7 @@ def _timeouts() -> dict[str, str]:
 
 
 def _of_socket() -> dict[str, str]:
-    """Return settings by which the server notices that its client is gone, even inside a COPY."""
+    """Return settings that let the server notice a lost client, even inside a COPY."""
     patience = patience_s(settings.LEASE_SECONDS)
     probes = keepalives(settings.LEASE_SECONDS)
     return {
@@ -104,7 +104,7 @@ def _set(connection: BaseDatabaseWrapper, timeouts: Mapping[str, str], *, local:
         "values": list(timeouts.values()),
         "yielding": YIELDING,
     }
-    # Past the wrappers, of which one has called us.
+    # Bypass the wrappers, since one of them called this function.
     with connection.wrap_database_errors:
         rows = connection.connection.execute(_SET, values).fetchall()
     return any(is_pooled for is_pooled, _ in rows)

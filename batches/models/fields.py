@@ -1,4 +1,4 @@
-"""What several models are made of."""
+"""Field helpers shared by several models."""
 
 import uuid
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from batches.lifecycle import PauseKind
 
 
 def public_id(prefix: str) -> str:
-    """An identifier that can be shown and cannot be guessed."""
+    """Return a new identifier that can be shown and cannot be guessed."""
     return f"{prefix}{uuid.uuid4().hex}"
 
 
@@ -33,5 +33,5 @@ def pause_kind_field() -> "models.CharField[str, str]":
 
 
 def lease_end(seconds: float) -> Any:
-    """The moment so many seconds from now on the database's clock."""
+    """Return the time this many seconds from now, on the database's clock."""
     return Now() + timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""What is uploaded and what is given out."""
+"""Uploaded files and output files."""
 
 from functools import partial
 
@@ -13,8 +13,8 @@ UPLOAD_STATUSES = ("pending", "completed", "cancelled", "expired")
 
 
 class File(models.Model):
-    """An uploaded input, its bytes in the file storage; or the output of a batch, which has no
-    content of its own: it is written from the results whenever it is read."""
+    """An uploaded input, with its bytes in the file storage; or the output of a batch, which has no
+    content of its own: it is generated from the results on each read."""
 
     public_id = models.CharField(
         max_length=64, unique=True, default=partial(public_id, "file-"), editable=False
@@ -37,7 +37,7 @@ class File(models.Model):
 
 
 class Upload(models.Model):
-    """A file that comes in parts; it becomes a File when it is completed."""
+    """A file that is uploaded in parts; it becomes a File when it is completed."""
 
     PENDING, COMPLETED, CANCELLED, EXPIRED = "pending", "completed", "cancelled", "expired"
 
@@ -67,7 +67,7 @@ class Upload(models.Model):
 
 
 class UploadPart(models.Model):
-    """Some of the bytes of an upload; their order is given when it is completed."""
+    """A part of an upload; the order of the parts is given when the upload is completed."""
 
     public_id = models.CharField(
         max_length=64, unique=True, default=partial(public_id, "part_"), editable=False

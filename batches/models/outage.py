@@ -1,4 +1,4 @@
-"""Outages: models of a provider that answer nothing now."""
+"""Outages: models of a provider that do not answer now."""
 
 from datetime import timedelta
 
@@ -9,19 +9,19 @@ from batches.models.provider import Provider
 
 MAX_MODEL_CHARS = 255
 MAX_REASON_CHARS = 1000
-# An outage without a probe for this long is not looked after any more: it says nothing of now.
+# An outage without a probe for this long is stale: no runner updates it any more.
 STALE = timedelta(minutes=3)
 
 
 class OutageQuerySet(models.QuerySet["Outage"]):
     def current(self) -> "OutageQuerySet":
-        """Select the outages that a runner still looks after."""
+        """Select the outages that a runner still updates."""
         return self.filter(probe_at__gt=Now() - STALE)
 
 
 class Outage(models.Model):
-    """A model of a provider that answers nothing: its runners wait, and one of them sends a probe
-    when it is due. The row is deleted when the model answers again."""
+    """A model of a provider that does not answer. Its runners wait, and one of them sends each
+    probe when it is due. The row is deleted when the model answers again."""
 
     provider = models.ForeignKey(Provider, models.CASCADE, related_name="outages", db_index=False)
     model = models.CharField(max_length=MAX_MODEL_CHARS)

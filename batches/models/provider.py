@@ -1,4 +1,4 @@
-"""Where requests go."""
+"""Providers: the endpoints that receive requests."""
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -14,7 +14,7 @@ MAX_EXTRA_ENDPOINTS = 100
 def checked_extra_endpoints(paths: object) -> list[str]:
     """Return each path once, without the endpoints that every provider has.
 
-    Raise ValidationError for what is no list of paths.
+    Raise ValidationError unless it is a list of paths.
     """
     if not isinstance(paths, list) or len(paths) > MAX_EXTRA_ENDPOINTS:
         raise ValidationError(
@@ -29,7 +29,7 @@ def checked_extra_endpoints(paths: object) -> list[str]:
 
 
 class Provider(models.Model):
-    """An OpenAI-compatible endpoint. Made by staff only: it decides where requests go."""
+    """An OpenAI-compatible endpoint. Only staff create it, since it decides where requests go."""
 
     name = models.CharField(max_length=100, unique=True)
     base_url = models.CharField(
@@ -41,7 +41,7 @@ class Provider(models.Model):
         blank=True,
         help_text="the environment variable that holds the key; then the key is not stored",
     )
-    # How calls to it leave this machine, where the settings do not say it for all providers.
+    # Network set-up of its calls; empty fields use the settings for all providers.
     ca_certificates = models.TextField(
         "CA certificates",
         blank=True,
@@ -62,7 +62,7 @@ class Provider(models.Model):
     )
     is_default = models.BooleanField(default=False)
 
-    # What its plan allows; empty: what it announces in its replies, or else what it puts up with.
+    # The limits of its plan; empty: the limits advertised in its replies, else learned from 429s.
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
     tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True)
     max_in_flight = models.PositiveIntegerField(
@@ -78,14 +78,14 @@ class Provider(models.Model):
         '{"some-model": {"input": 0.5, "output": 1.5}}',
     )
 
-    # Why nothing is sent to it; empty while it is open.
+    # The reason why nothing is sent to it; empty while it is open.
     pause_reason = models.CharField(max_length=1000, blank=True, db_default="", editable=False)
     pause_kind = pause_kind_field()
     paused_at = models.DateTimeField(null=True, editable=False)
-    # When a single call may try whether it answers again; null if only staff may.
+    # The time of the next probe (a single call); null if only staff may resume it.
     probe_at = models.DateTimeField(null=True, editable=False)
     probes = models.PositiveIntegerField(default=0, db_default=0, editable=False)
-    # The batch whose refusals paused it, where they may be the batch's own fault.
+    # The batch whose refusals paused it, if the batch itself may be at fault.
     suspect = models.ForeignKey(
         "batches.Batch", models.SET_NULL, null=True, editable=False, related_name="+"
     )
@@ -112,5 +112,5 @@ class Provider(models.Model):
 
     @property
     def limits_name(self) -> str:
-        """The name under which the state of its limits is kept: another address has others."""
+        """Return the name for the state of its limits; each base URL has limits of its own."""
         return f"{self.pk} {self.base_url}"

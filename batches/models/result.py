@@ -1,4 +1,4 @@
-"""What became of each prompt."""
+"""Results: the outcome of each prompt."""
 
 from django.db import models
 from django.db.models import Q
@@ -15,7 +15,7 @@ class Result(models.Model):
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    # Kinds of prompts that never ran; they are not among the failed ones of their batch.
+    # Kinds of prompts that never ran; they do not count as failed.
     NEVER_RAN = (FailureKind.CANCELLED, FailureKind.EXPIRED)
 
     prompt = models.OneToOneField(
@@ -32,7 +32,7 @@ class Result(models.Model):
     status_code = models.PositiveSmallIntegerField(null=True)
     request_id = models.CharField(max_length=200, blank=True)
     body = models.TextField(null=True)  # noqa: DJ001 - null is "no reply", which "" is not
-    # The answer as JSON text that fits its schema, and by what rung of the ladder it does.
+    # The answer as JSON text that fits its schema, and the rung of the ladder that found it.
     parsed = models.TextField(null=True)  # noqa: DJ001 - null where no schema was asked for
     rung = models.CharField(max_length=16, blank=True, db_default="", choices=choices(Rung))
     finish_reason = models.CharField(max_length=64, blank=True)

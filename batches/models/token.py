@@ -1,4 +1,4 @@
-"""Who may use the API."""
+"""Tokens of the API."""
 
 from django.conf import settings
 from django.db import models
@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 
 class ApiToken(models.Model):
-    """A user's key to the API. Only its SHA-256 is stored; the prefix tells tokens apart."""
+    """A user's key to the API. Only its SHA-256 is stored; the prefix distinguishes tokens."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100, blank=True)

@@ -1,4 +1,4 @@
-"""Who is told when a batch ends, and what became of telling them."""
+"""Receivers of an event when a batch ends, and the deliveries to them."""
 
 from functools import partial
 
@@ -14,14 +14,14 @@ EVENT_TYPES = ("batch.completed", "batch.failed", "batch.expired", "batch.cancel
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def standing(self) -> "WebhookEndpointQuerySet":
-        """Endpoints for all batches of a user, without the callbacks of single batches."""
+        """Select the endpoints for all batches of a user, without callbacks of single batches."""
         return self.filter(batch=None)
 
 
 class WebhookEndpoint(models.Model):
-    """An address of a user that receives events. Secrets are encrypted (Standard Webhooks).
+    """A URL of a user that receives events. Secrets are encrypted (Standard Webhooks).
 
-    One with a batch is the callback of that batch, and receives its events only.
+    An endpoint with a batch is the callback of that batch, and receives only its events.
     """
 
     public_id = models.CharField(
@@ -35,7 +35,7 @@ class WebhookEndpoint(models.Model):
     url = models.CharField("URL", max_length=500)
     event_types = models.JSONField(default=list)
     secret = models.TextField(help_text="encrypted")
-    # Still good for a day after a rotation, if that was asked for.
+    # Valid for a day after a rotation, if the user asked for that.
     old_secret = models.TextField(blank=True, help_text="encrypted")
     old_secret_expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -49,12 +49,12 @@ class WebhookEndpoint(models.Model):
 
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def due(self) -> "WebhookDeliveryQuerySet":
-        """Deliveries that should be attempted now; nobody is at it."""
+        """Select the deliveries that should be attempted now; no worker is attempting them."""
         return self.filter(status=WebhookDelivery.PENDING, next_attempt_at__lte=Now())
 
     def waiting(self) -> "WebhookDeliveryQuerySet":
-        """Those of the due ones that wait for a worker, not for their endpoint to answer another:
-        all that nobody has tried to deliver to meanwhile."""
+        """Select the due deliveries whose endpoint has no retry pending: they wait for a worker,
+        not for the endpoint to recover."""
         tried = WebhookDelivery.objects.filter(
             endpoint=OuterRef("endpoint"),
             status=WebhookDelivery.PENDING,
@@ -65,7 +65,7 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
 
 
 class WebhookDelivery(models.Model):
-    """One event for one endpoint: written with the event, in its transaction; sent afterwards."""
+    """One event for one endpoint: stored in the transaction of the event, and sent afterwards."""
 
     PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
 
@@ -77,7 +77,7 @@ class WebhookDelivery(models.Model):
         max_length=16, choices=choices([PENDING, DELIVERED, FAILED]), default=PENDING
     )
     attempts = models.PositiveIntegerField(default=0)
-    # Also the lease of who sends it: moved on before each attempt.
+    # Also the lease of the sending worker: moved forward before each attempt.
     next_attempt_at = models.DateTimeField(db_default=Now())
     status_code = models.PositiveSmallIntegerField(null=True)
     error = models.CharField(max_length=500, blank=True)

@@ -12,8 +12,8 @@ from batches.models.fields import choices, one_of
 class Prompt(models.Model):
     """One request of a batch. Never changes; `body` is JSON text in the endpoint's dialect."""
 
-    # No constraint in the database: COPY of a million rows would look the batch up a million
-    # times. Prompts are written and deleted by their batch alone.
+    # No constraint in the database: a COPY of a million rows would look up the batch a million
+    # times. Prompts are written and deleted only by their batch.
     batch = models.ForeignKey(
         "batches.Batch", models.CASCADE, related_name="prompts", db_constraint=False, db_index=False
     )
@@ -30,8 +30,8 @@ class Prompt(models.Model):
 
 class ChunkQuerySet(models.QuerySet["Chunk"]):
     def claimable(self) -> "ChunkQuerySet":
-        """Chunks that nobody works on: never leased, released, or with a lease that ran out."""
-        # None of these is done anyway; that it is said lets SQLite use the index of the unfinished.
+        """Select chunks without a runner: never leased, released, or with an expired lease."""
+        # The condition "unfinished" is redundant, but lets SQLite use the index of that condition.
         return self.unfinished().filter(
             Q(state=ChunkState.READY) | Q(state=ChunkState.LEASED, lease_expires_at__lt=Now())
         )
@@ -41,7 +41,7 @@ class ChunkQuerySet(models.QuerySet["Chunk"]):
 
 
 class Chunk(models.Model):
-    """`batch_size` consecutive prompts, from `lo` up to but not including `hi`: what is leased."""
+    """`batch_size` consecutive prompts, from `lo` up to but not including `hi`; the leased unit."""
 
     batch = models.ForeignKey(
         "batches.Batch", models.CASCADE, related_name="chunks", db_index=False
@@ -54,9 +54,9 @@ class Chunk(models.Model):
     # Grows by one at each claim; a runner whose token is no longer the newest has lost the chunk.
     lease_token = models.PositiveBigIntegerField(default=0, db_default=0)
     lease_expires_at = models.DateTimeField(null=True)
-    # Claims that found the lease of a runner that vanished.
+    # Claims that found the expired lease of a vanished runner.
     crashes = models.PositiveIntegerField(default=0, db_default=0)
-    # In quarantine: the prompt that is being sent, and how many runners vanished over it.
+    # In quarantine: the prompt that is being sent, and the number of runners that vanished over it.
     suspect = models.PositiveIntegerField(null=True)
     suspect_crashes = models.PositiveIntegerField(default=0, db_default=0)
 
@@ -89,7 +89,7 @@ class SlotQuerySet(models.QuerySet["Slot"]):
 
 
 class Slot(models.Model):
-    """A place for a runner on a batch: there are as many as its parallelism."""
+    """A place for a runner on a batch; a batch has as many slots as its parallelism."""
 
     batch = models.ForeignKey("batches.Batch", models.CASCADE, related_name="slots", db_index=False)
     number = models.PositiveIntegerField()

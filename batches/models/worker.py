@@ -1,11 +1,11 @@
-"""Who works on batches."""
+"""Workers and their heartbeats."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 
 class Worker(models.Model):
-    """A worker, busy or idle, as it last said that it is there; gone when it ends by itself."""
+    """A worker, busy or idle, with its last heartbeat; deleted when the worker ends normally."""
 
     name = models.CharField(max_length=200, unique=True)
     process = models.CharField(max_length=200, help_text="host and process, as its slots name it")

@@ -1,4 +1,4 @@
-"""Which network addresses may be called."""
+"""Check which network addresses may be called."""
 
 import ipaddress
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# How a host may be written in a URL: plain characters, so that no two parsers read it differently.
+# The allowed form of a host in a URL: plain characters, so that all parsers read it the same.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 HOST_PATTERN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])"
 
@@ -15,8 +15,8 @@ HOST_PATTERN = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])"
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)", re.ASCII)
 _MAYBE_IPV6 = re.compile(r"(?<![\w.:])(?=(?:[0-9A-Fa-f]*:){2})([0-9A-Fa-f:.]+)(?:%\w+)?", re.ASCII)
 
-# IPv6 forms that carry an IPv4 address, by where it stands in their 128 bits. `is_global` is true
-# for some of them although what they lead to is not (measured on Python 3.11).
+# IPv6 forms that contain an IPv4 address, with its position in their 128 bits. `is_global` is true
+# for some of them although their IPv4 address is not global (measured on Python 3.11).
 _CARRIERS: tuple[tuple[ipaddress.IPv6Network, int], ...] = (
     (ipaddress.IPv6Network("::ffff:0:0/96"), 0),
     (ipaddress.IPv6Network("::/96"), 0),
@@ -41,24 +41,25 @@ class AddressPolicy:
                 self._names.add(host.lower())
 
     def allows_name(self, host: str) -> bool:
-        """Whether this host may be called wherever its name leads."""
+        """Return True if this host may be called whatever its name resolves to."""
         return host.lower() in self._names
 
     def allows(self, address: str) -> bool:
-        """Whether this IP address may be called."""
+        """Return True if this IP address may be called."""
         # A scope such as %eth0 does not make an address public.
         ip = ipaddress.ip_address(address.partition("%")[0])
         return self._lists(ip) or is_public(ip)
 
     def lists(self, host: str) -> bool:
-        """Whether this host, a name or an address, is on the list by itself."""
+        """Return True if this host, a name or an address, is itself on the list."""
         try:
             return self._lists(ipaddress.ip_address(host))
         except ValueError:
             return self.allows_name(host)
 
     def refuses(self, host: str) -> bool:
-        """Whether this host is an address that may not be called; a name may lead anywhere."""
+        """Return True if this host is a forbidden address; False for names, which may resolve
+        to any address."""
         try:
             return not self.allows(host)
         except ValueError:
@@ -69,7 +70,7 @@ class AddressPolicy:
 
 
 def is_public(ip: IPAddress) -> bool:
-    """Whether an address, or the IPv4 address inside it, is one of the public internet."""
+    """Return True if an address, or the IPv4 address inside it, is public."""
     if isinstance(ip, ipaddress.IPv6Address):
         for network, shift in _CARRIERS:
             if ip in network:
@@ -82,8 +83,8 @@ def is_public(ip: IPAddress) -> bool:
 
 
 def without_addresses(text: str) -> str:
-    """Return a text with each IP address in it replaced, for users who must not learn where a name
-    leads in the network of this server."""
+    """Return a text with each IP address replaced, for users who must not learn what a name
+    resolves to in the network of this server."""
     return _IPV4.sub(_HIDDEN, _MAYBE_IPV6.sub(_without_ipv6, text))
 
 

@@ -8,17 +8,17 @@ import socket
 
 SHORTEST_S = 2
 LONGEST_S = 30
-# Unanswered probes before the connection is given up, on systems without TCP_USER_TIMEOUT.
+# Unanswered probes before the connection is closed, on systems without TCP_USER_TIMEOUT.
 PROBES = 3
 
 
 def patience_s(lease_s: int) -> int:
-    """Return the seconds after which a silent connection is given up."""
+    """Return the seconds after which a silent connection is closed."""
     return max(SHORTEST_S, min(lease_s // 4, LONGEST_S))
 
 
 def keepalives(lease_s: int) -> dict[str, int]:
-    """Return idle time, interval and number of the probes that fill the patience, in seconds."""
+    """Return idle time and interval (in seconds) and number of the probes within the patience."""
     patience = patience_s(lease_s)
     idle = max(patience // 2, 1)
     interval = max((patience - idle) // PROBES, 1)
@@ -38,7 +38,7 @@ def libpq_options(lease_s: int) -> dict[str, int]:
 
 
 def socket_options(lease_s: int) -> dict[int, int]:
-    """Return the TCP options of a socket, those that this system has."""
+    """Return the TCP options of a socket that this system supports."""
     probes = keepalives(lease_s)
     wanted = {
         "TCP_KEEPIDLE": probes["idle"],

@@ -1,20 +1,20 @@
-"""How many files this process may have open: every connection is one."""
+"""The limit of open files of this process; every connection counts as one."""
 
 import errno
 import os
 import resource
 from pathlib import Path
 
-# Databases, logs, the broker, and what a library opens for a moment.
+# Room for databases, logs, the broker, and files that a library opens briefly.
 SPARE = 64
-# What the limit is raised to, where the system lets us: a process runs many batches side by side.
+# Raise the limit to this if the system allows it: a process runs many batches side by side.
 PLENTY = 65_536
 
 
 def room_for(connections: int) -> int:
-    """How many of these connections can be open at once, after the limit was raised; at least one.
+    """Raise the limit; return how many of these connections can be open at once, at least one.
 
-    What other batches of this process have yet to open is not known, so there may be fewer.
+    The future connections of other batches in this process are unknown, so fewer may be possible.
     """
     taken = open_now() + SPARE
     limit = _raised_to(max(PLENTY, taken + connections))
@@ -22,17 +22,17 @@ def room_for(connections: int) -> int:
 
 
 def open_now() -> int:
-    """How many files this process has open."""
+    """Return the number of open files of this process."""
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
 def none_left(error: OSError) -> bool:
-    """Whether an error says that this process, or its machine, can open no more files."""
+    """Return True if an error means that this process or machine can open no more files."""
     return error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def can_open() -> bool:
-    """Whether one more file can be opened now."""
+    """Return True if one more file can be opened now."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
@@ -41,7 +41,7 @@ def can_open() -> bool:
 
 
 def _raised_to(wanted: int) -> int | None:
-    """The limit, raised to this much as far as the system lets us; None if there is no limit."""
+    """Raise the limit as far as the system allows; return it, or None if there is no limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return None

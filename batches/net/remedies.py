@@ -1,7 +1,7 @@
-"""What to do about a call that the network set-up kept from being answered: TLS, proxy, scheme.
+"""Remedies for calls that fail because of the network set-up: TLS, proxy, scheme.
 
-OpenSSL, aiohttp and servers each have words of their own for the same few mistakes. Here they
-become sentences that name the mistake and its remedy.
+OpenSSL, aiohttp and servers each report the same few mistakes in other words. This module turns
+them into sentences that name the mistake and its remedy.
 """
 
 import re
@@ -26,13 +26,13 @@ CREDENTIALS = "give user and password in the proxy's URL: PROVIDER_PROXY=http://
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A mistake and its remedy. Where it is the set-up's, only a person can mend it."""
+    """A mistake and its remedy. With `of_setup`, retrying is useless: a user must correct it."""
 
     text: str
     of_setup: bool = True
 
 
-# What is wrong with a certificate, by OpenSSL's X509_V_ERR_* number.
+# Faults of a certificate, by OpenSSL's X509_V_ERR_* number.
 _UNTRUSTED = (2, 18, 19, 20, 21, 27)
 _CERTIFICATES: dict[int, str] = {
     **dict.fromkeys(
@@ -53,7 +53,7 @@ _TOO_OLD = "it offers no TLS version from 1.2 on; the server must be updated"
 _WANTS_ONE = f"it asks for a client certificate; {IDENTIFY}"
 _REFUSES_OURS = f"it refuses our client certificate; {IDENTIFY}"
 
-# What went wrong in a handshake, by OpenSSL's reason ...
+# Faults of a handshake, by OpenSSL's reason ...
 _HANDSHAKES: dict[str, Trouble] = {
     # A server that is restarting may answer like this, so it is worth another try.
     **dict.fromkeys(
@@ -63,12 +63,12 @@ _HANDSHAKES: dict[str, Trouble] = {
     **dict.fromkeys(("UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"), Trouble(_TOO_OLD)),
     "TLSV1_UNRECOGNIZED_NAME": Trouble("it does not know this host name; check the base URL"),
 }
-# ... or by the alert that the server sent, whose name stands behind "SSLV3_ALERT_" and the like.
+# ... or by the alert that the server sent, whose name follows "SSLV3_ALERT_" and similar prefixes.
 _ALERTS: dict[str, Trouble] = {
     "PROTOCOL_VERSION": Trouble(_TOO_OLD),
     "CERTIFICATE_REQUIRED": Trouble(_WANTS_ONE),
 }
-# These mean our client certificate, or that there is none.
+# Alerts about our client certificate, or about a missing one.
 _CERTIFICATE_ALERTS = frozenset(
     {
         *("BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_REVOKED", "NO_CERTIFICATE"),
@@ -79,14 +79,14 @@ _CERTIFICATE_ALERTS = frozenset(
 
 _NOT_CONNECTED = (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError)
 
-# A TLS record with an alert, where an answer in HTTP should be, as aiohttp quotes it.
+# A TLS alert instead of an HTTP answer, as quoted by aiohttp.
 _TLS_ALERT = re.compile(r"\\x15\\x03")
 
 
 def trouble_of(
     causes: Sequence[BaseException], *, base_url: str, way_out: WayOut
 ) -> Trouble | None:
-    """Return what is known of a failed call by its causes, or None."""
+    """Return the mistake behind a failed call, by its causes; None if it is unknown."""
     for cause in causes:
         found = (
             _of_proxy(cause, way_out)
@@ -103,7 +103,7 @@ def _of_proxy(cause: BaseException, way_out: WayOut) -> Trouble | None:
     if isinstance(cause, aiohttp.ClientHttpProxyError):
         return _refused_by_proxy(cause.status)
     if way_out.proxy and isinstance(cause, _NOT_CONNECTED):
-        # With an HTTP proxy, nothing else is connected to.
+        # With an HTTP proxy, the only connection is to the proxy.
         return Trouble(f"the proxy cannot be reached: {text_of(cause)}", of_setup=False)
     return None
 
@@ -114,13 +114,13 @@ def _refused_by_proxy(status: int) -> Trouble:
     if status == 429 or (status >= 500 and status != 501):
         return Trouble(f"the proxy cannot reach it (HTTP {status})", of_setup=False)
     if status in (401, 403):
-        return Trouble(f"the proxy does not let us through (HTTP {status}); have this host allowed")
+        return Trouble(f"the proxy refuses this host (HTTP {status}); have it allowed there")
     return Trouble(f"the proxy opens no tunnels to it (HTTP {status}); check PROVIDER_PROXY")
 
 
 def _of_tls(cause: BaseException, way_out: WayOut) -> Trouble | None:
     if isinstance(cause, aiohttp.ClientConnectorError):
-        # It only looks like the error of ssl that is its cause.
+        # This error only resembles its cause, an error of ssl; look at the cause instead.
         return None
     if isinstance(cause, ssl.SSLCertVerificationError):
         known = _CERTIFICATES.get(cause.verify_code)
@@ -141,14 +141,14 @@ def _of_client_certificate(alert: str, way_out: WayOut) -> Trouble:
 
 
 def _of_connection(cause: BaseException, base_url: str, way_out: WayOut) -> Trouble | None:
-    """Return a hint for what may be the network, or the only answer of some TLS servers."""
+    """Return a hint for an error that may be the network's, or a TLS server's only answer."""
     if isinstance(cause, aiohttp.ConnectionTimeoutError):
         return Trouble(f"no connection within {CONNECT_TIMEOUT_S:g} s", of_setup=False)
     plain = base_url.startswith("http://")
     if plain and isinstance(cause, aiohttp.ServerDisconnectedError):
         hint = "if this port speaks TLS, write https://"
         return Trouble(f"the connection was closed without an answer ({hint})", of_setup=False)
-    # Servers with an authority of their own are those that ask for client certificates.
+    # Servers that ask for client certificates usually have a private authority.
     private = way_out.authorities and not way_out.client_certificate
     if private and isinstance(cause, ConnectionResetError):
         hint = f"if it asks for a client certificate, {IDENTIFY}"
@@ -161,11 +161,11 @@ def _of_http(cause: BaseException) -> Trouble | None:
     return Trouble(_SPEAKS_TLS) if quoted and _TLS_ALERT.search(str(cause)) else None
 
 
-# What web servers and libraries say, in a page, to plain HTTP where they expect TLS ...
+# Texts of web servers and libraries in a page for plain HTTP on a TLS port ...
 _PLAIN_HTTP = re.compile(
     r"plain HTTP|HTTP request to an HTTPS server|only speaks HTTPS|requires TLS", re.I
 )
-# ... and to who comes without a client certificate, or with one that they do not take.
+# ... and for a client without a client certificate, or with one that is not accepted.
 _NO_CERTIFICATE = re.compile(
     r"No required SSL certificate|client certificate (?:is )?(?:required|missing)"
     r"|requires? (?:a|an SSL) client certificate|The SSL certificate error",
@@ -177,14 +177,14 @@ _LONGEST_PAGE = 16_384
 def trouble_in(
     status: int, headers: Mapping[str, str], raw: bytes, *, base_url: str, way_out: WayOut
 ) -> Trouble | None:
-    """Return what an HTTP error tells of the set-up, if it is not an answer of the provider."""
+    """Return the mistake that an HTTP error shows, if it is not an answer of the provider."""
     if status == 407:
         return Trouble(f"a proxy refuses the credentials, or asks for some; {CREDENTIALS}")
     plain = base_url.startswith("http://")
     if status < 400:
         moved = headers.get("location", "")
         return Trouble(_MOVED) if plain and _same_but_https(base_url, moved) else None
-    # An API answers in JSON, and may quote a prompt that speaks of TLS.
+    # An API answers in JSON, and may quote a prompt about TLS.
     page = raw[:_LONGEST_PAGE].decode("latin-1").lstrip()
     if page.startswith(("{", "[")):
         return None

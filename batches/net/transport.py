@@ -1,8 +1,8 @@
-"""A guarded way to one host: what every request of ours to the outside goes through.
+"""A guarded connection pool to one host; all requests to providers and webhooks use it.
 
-It uses httpx's transport layer with aiohttp underneath, not `httpx.AsyncClient`: redirects,
-cookies, and proxies and credentials from the environment cannot happen where nothing implements
-them, and a call costs half the CPU (docs/adr/0003).
+It uses httpx's transport layer with aiohttp underneath, not `httpx.AsyncClient`. The transport has
+no redirects, no cookies, and no proxies and credentials from the environment, and a call needs half
+the CPU (docs/adr/0003).
 """
 
 import errno
@@ -34,11 +34,11 @@ _NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
 Take = Callable[[int], Awaitable[None]]
 
-# Everything that `Transport.exchange` lets through when a call fails, besides ReplyTooLong.
+# The errors that `Transport.exchange` raises for a failed call, besides ReplyTooLong.
 TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
 
-# What they are, told by their causes: httpx's own classes do not tell, since the transport maps a
-# refused connection to a time-out.
+# Classes of causes. httpx's own classes are no help, since the transport maps a refused connection
+# to a timeout.
 NOT_HTTP = (aiohttp.ClientResponseError, HttpProcessingError, httpx.DecodingError)
 NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 MISCONFIGURED = (
@@ -52,12 +52,12 @@ MISCONFIGURED = (
 class ForbiddenAddressError(OSError):
     """A name leads to an address that may not be called.
 
-    Its errno is EACCES, which is what is left of it when each of several addresses is refused.
+    Its errno is EACCES: only the errno survives when each of several addresses is refused.
     """
 
 
 class ReplyTooLong(Exception):
-    """A reply that was cut off, because it is longer than anybody wants to read."""
+    """A reply was cut off because it is longer than the limit."""
 
     def __init__(self, reason: str, *, status_code: int) -> None:
         super().__init__(reason)
@@ -68,8 +68,8 @@ class Transport:
     """A connection pool to one host; opened and closed inside one event loop.
 
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
-    after decompression. The deadline of a call is its caller's. `remedy` says what allows the
-    private {address}, for the error message. Raises ValueError for a `way_out` with
+    after decompression. The caller sets the deadline of a call. `remedy` is the part of the error
+    message that says how to allow the private {address}. Raise ValueError for a `way_out` with
     unreadable certificates.
     """
 
@@ -104,7 +104,7 @@ class Transport:
         *,
         take: Take | None = None,
     ) -> tuple[httpx.Response, bytes]:
-        """Send one request and read its answer. Raises TRANSPORT_ERRORS and ReplyTooLong.
+        """Send one request and read its answer. Raise TRANSPORT_ERRORS and ReplyTooLong.
 
         `take` is awaited with the size of each part before more is read.
         """
@@ -117,7 +117,7 @@ class Transport:
 
     async def _read(self, response: httpx.Response, take: Take | None) -> bytes:
         if "," in response.headers.get("content-encoding", ""):
-            # We asked for none. Each further one could grow what came a thousandfold at once.
+            # We did not request compression. Each further layer could expand data a thousandfold.
             raise ReplyTooLong(
                 "the reply is compressed more than once, so that its size has no bound",
                 status_code=response.status_code,
@@ -148,7 +148,7 @@ class Transport:
         )
 
     def _guard(self) -> SocketFactoryType | None:
-        """Return what opens sockets, unless every address may be called."""
+        """Return a socket factory that checks addresses; None if every address is allowed."""
         proxy = self._proxy
         if proxy and (address := _refused_numeric(self._host, self._addresses)):
             return lambda _: self._forbid(address)
@@ -158,8 +158,8 @@ class Transport:
         return None if self._addresses.allows_name(host) else self._guarded_socket
 
     def _guarded_socket(self, info: Any) -> socket.socket:
-        # Asked for each connection with the address it will have, so that a name cannot pass a
-        # check and then lead elsewhere.
+        # Called for each connection with its final address, so that a name cannot pass a check and
+        # then lead elsewhere.
         family, kind, protocol, _, address = info
         if not self._addresses.allows(address[0]):
             self._forbid(address[0])
@@ -178,7 +178,7 @@ def _request(
 ) -> httpx.Request:
     body: bytes | AsyncIterator[bytes] | None = content
     if content is not None and len(content) > PART_BYTES:
-        # In parts, so that a connection never has a second copy of a long body.
+        # Send in parts, so that a connection never holds a second copy of a long body.
         headers = httpx.Headers({**headers, "Content-Length": str(len(content))})
         body = _parts(content)
     extensions = {"timeout": {"connect": CONNECT_TIMEOUT_S}}
@@ -191,10 +191,10 @@ async def _parts(content: bytes) -> AsyncIterator[bytes]:
 
 
 def _refused_numeric(host: str, addresses: AddressPolicy) -> str:
-    """Return the address that a host stands for without a look-up, if it may not be called, or "".
+    """Return the address of a numeric host or localhost if it may not be called, else "".
 
-    A proxy resolves names itself, out of our sight. But no name is needed for a number, in
-    whatever spelling (127.1, 0x7f000001), and `localhost` would be the proxy's own machine.
+    A proxy resolves names itself, so we cannot check them. But a number can be checked in any
+    spelling (127.1, 0x7f000001), and `localhost` would be the proxy's own machine.
     """
     host = host.rstrip(".").lower()
     if addresses.allows_name(host):
@@ -210,11 +210,11 @@ def _refused_numeric(host: str, addresses: AddressPolicy) -> str:
 
 
 def _possible(connections: int) -> int:
-    """So many connections, or fewer if there can only be fewer: then calls wait for one."""
+    """Return the possible number of connections, up to `connections`; calls wait for the rest."""
     possible = room_for(connections)
     if possible < connections:
         logger.warning(
-            "There can be %d calls in flight, not %d: a process may not have more files open. "
+            "Only %d calls can be in flight, not %d: the limit of open files is too low. "
             "Raise its hard limit (ulimit -Hn, or LimitNOFILE= of a systemd unit)",
             possible,
             connections,
@@ -223,7 +223,7 @@ def _possible(connections: int) -> int:
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """An error and its causes, the first cause last."""
+    """Yield an error and its causes; the first cause comes last."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -234,25 +234,25 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_forbidden(causes: list[BaseException]) -> bool:
-    """Whether it was the address policy that said no."""
+    """Return True if the address policy refused the call."""
     return any(isinstance(cause, OSError) and cause.errno == errno.EACCES for cause in causes)
 
 
 def no_file_left(causes: list[BaseException]) -> bool:
-    """Whether nothing was sent because this process, or its machine, can open no more files."""
+    """Return True if nothing was sent because this process or machine can open no more files."""
     if any(isinstance(cause, aiohttp.ClientConnectorDNSError) for cause in causes):
-        # A look-up opens files too, and tells of any failure but this one.
+        # A DNS lookup opens files too, but its error does not show this cause.
         return not can_open()
     return any(isinstance(cause, OSError) and none_left(cause) for cause in causes)
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, on one line, and not in the words of the libraries it came through."""
+    """Return the text of an error on one line, without the wording of wrapping libraries."""
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
-        # asyncio says "Connect call failed" with the address again, or with several.
+        # asyncio's "Connect call failed" repeats the address, or lists several.
         is_known = isinstance(error, ConnectionError) or "Connect call failed" in error.strerror
         text = os.strerror(error.errno or 0) if is_known else error.strerror
     return " ".join(_NUMBER.sub("", text).split())

@@ -1,9 +1,9 @@
-"""How calls leave this machine: which servers they trust, who they are, and through which proxy.
+"""The network set-up of outgoing calls: trusted authorities, client certificate and proxy.
 
     ProviderClient(url, way_out=WayOut(authorities=pem, proxy=Proxy.of("http://proxy:3128")))
 
-Everything is given. `SSL_CERT_FILE`, `HTTPS_PROXY` and the like have a say only where a function
-below is asked to read the environment.
+All values are passed explicitly. `SSL_CERT_FILE`, `HTTPS_PROXY` and similar variables have an
+effect only through functions below that read the environment.
 """
 
 import os
@@ -35,8 +35,8 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN (?:\w+ )?PRIVATE KEY-----")
 class Proxy:
     """A forward proxy; `url` has no credentials.
 
-    The address of a proxy that the operator has set may be private. That of any other is checked
-    like the address of a provider.
+    A proxy set by the operator may have a private address. The address of any other proxy is
+    checked like the address of a provider.
     """
 
     url: str
@@ -52,7 +52,7 @@ class Proxy:
             raise ValueError(f"this is not the URL of a proxy; give one such as {PROXY_EXAMPLE}")
         scheme = (match["scheme"] or "http").lower()
         if scheme != "http":
-            raise ValueError(f"a proxy is called by http://, not {scheme}://, for every provider")
+            raise ValueError(f"the URL of a proxy must begin with http://, not {scheme}://")
         user, password = unquote(match["user"] or ""), unquote(match["password"] or "")
         _check_credentials(user, password)
         port = f":{match['port']}" if match["port"] else ""
@@ -74,7 +74,7 @@ class Proxy:
 
 def _check_credentials(user: str, password: str) -> None:
     if ":" in user or not (user + password).isprintable():
-        raise ValueError("the user or the password of the proxy has characters it cannot have")
+        raise ValueError("the user or the password of the proxy has forbidden characters")
     try:
         (user + password).encode("latin-1")
     except UnicodeEncodeError:
@@ -103,11 +103,11 @@ def proxy_of_environment(base_url: str) -> Proxy | None:
 
 @dataclass(frozen=True, slots=True)
 class WayOut:
-    """How calls to one provider leave this machine.
+    """The network set-up of calls to one provider.
 
-    Public certificate authorities are those of certifi, or with `system_store` those of the
-    operating system. `authorities` (PEM) are trusted besides. `client_certificate` (PEM, with its
-    key) is shown to servers that ask for one.
+    The public certificate authorities come from certifi, or with `system_store` from the operating
+    system. `authorities` (PEM) are trusted in addition. `client_certificate` (PEM, with its key) is
+    sent to servers that request one.
     """
 
     system_store: bool = False
@@ -116,23 +116,23 @@ class WayOut:
     proxy: Proxy | None = None
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return the TLS context, made once for equal values. Raises ValueError."""
+        """Return the TLS context, cached for equal values. Raise ValueError if it is invalid."""
         return _ssl_context(self.system_store, self.authorities, self.client_certificate)
 
 
 DIRECT = WayOut()
 
 
-# Making one takes 30 ms, most of it for the public authorities.
+# Creating a context takes 30 ms, most of it for the public authorities.
 @lru_cache(maxsize=16)
 def _ssl_context(system_store: bool, authorities: str, client_certificate: str) -> ssl.SSLContext:  # noqa: FBT001 - of the cache
     context = _system_context() if system_store else httpx.create_ssl_context(trust_env=False)
     if authorities:
-        # What is named here is trusted as it is, be it a root, an intermediate or the server's own.
+        # Trust these certificates directly: a root, an intermediate or the server's own.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         _trust(context, authorities)
     if system_store or authorities:
-        # Python 3.13 made this the default. Many a company's own authority does not hold to it.
+        # Python 3.13 made strict checks the default, which many private authorities fail.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if client_certificate:
         _identify(context, client_certificate)
@@ -140,7 +140,7 @@ def _ssl_context(system_store: bool, authorities: str, client_certificate: str) 
 
 
 def _system_context() -> ssl.SSLContext:
-    """Return a context with what OpenSSL takes for the system's store, SSL_CERT_FILE included."""
+    """Return a context with OpenSSL's default store, including SSL_CERT_FILE."""
     context = ssl.create_default_context()
     if not (context.cert_store_stats()["x509_ca"] or _has_folder_of_certificates()):
         raise ValueError(
@@ -155,9 +155,9 @@ def _has_folder_of_certificates() -> bool:
 
 
 def checked_authorities(text: str) -> str:
-    """Return the certificates in a text, and nothing else of it. Raise ValueError if it has none.
+    """Return only the certificates of a text. Raise ValueError if it has none.
 
-    A private key beside them is not kept.
+    A private key in the text is dropped.
     """
     lines = "\n".join(line.strip() for line in text.splitlines())
     found = _CERTIFICATE.findall(lines)
@@ -192,12 +192,12 @@ def _trust(context: ssl.SSLContext, authorities: str) -> None:
 
 
 def _identify(context: ssl.SSLContext, client_certificate: str) -> None:
-    # Python reads it from a file only. The file is readable by us alone and gone at once.
+    # Python reads it only from a file. Only this user can read the file; it is deleted at once.
     with NamedTemporaryFile("w", suffix=".pem") as file:
         file.write(client_certificate)
         file.flush()
         try:
-            # An empty password, lest OpenSSL ask for one at the terminal.
+            # With an empty password, OpenSSL does not ask for one at the terminal.
             context.load_cert_chain(file.name, password="")
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":

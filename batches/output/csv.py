@@ -1,4 +1,4 @@
-"""Results are written as CSV, for a spreadsheet, in the order of the input."""
+"""Write results as CSV for spreadsheets, in the order of the input."""
 
 import csv
 import io
@@ -17,13 +17,13 @@ _STORED = (
 HEADER = ("index", "custom_id", "answer", *_STORED)
 _FIELDS = (*_STORED, "body", "parsed")
 
-# A spreadsheet takes a text that begins so for a formula, and runs it.
+# A spreadsheet runs a text that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_lines(batch: Batch) -> Iterator[bytes]:
-    """A header, and a line for each result; a page of them in memory at a time."""
-    # A mark by which Excel knows UTF-8.
+    """Yield a header and a line for each result, with one page in memory at a time."""
+    # The mark by which Excel recognises UTF-8.
     yield b"\xef\xbb\xbf" + _line(HEADER)
     for _, index, custom_id, *stored, body, parsed in result_rows_of(batch, _FIELDS):
         answer = parsed

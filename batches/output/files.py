@@ -1,4 +1,4 @@
-"""The output files of batches: written from the results whenever they are read."""
+"""The output files of batches: generated from the results on each read."""
 
 from collections.abc import Iterator
 
@@ -13,8 +13,8 @@ PURPOSE = "batch_output"
 
 
 def make_outputs(batch: Batch) -> None:
-    """Give a batch that begins its two files, or those that it has anew; the API hides them as
-    long as there is no line in them."""
+    """Create the two files of a starting batch, or reset its existing files. The API hides them
+    while they have no lines."""
     there = File.objects.filter(pk__in=[batch.output_file_id, batch.error_file_id])
     there.update(bytes=0, expires_at=None)
     missing = {
@@ -32,7 +32,7 @@ def make_outputs(batch: Batch) -> None:
 
 
 def close_outputs(batch: Batch, *, output_bytes: int, error_bytes: int) -> None:
-    """Say how long the files of a batch that ends are, and until when they stay."""
+    """Set the sizes and expiry times of the files of a batch that ends."""
     life = batch.output_expires_after_s
     sizes = ((batch.output_file_id, output_bytes), (batch.error_file_id, error_bytes))
     for pk, size in sizes:
@@ -42,27 +42,27 @@ def close_outputs(batch: Batch, *, output_bytes: int, error_bytes: int) -> None:
         if not size:
             files.delete()
             continue
-        # A file begins to be when it is whole; its life is counted from there.
+        # A file counts as created when it is complete; its life starts then.
         files.update(bytes=size, created_at=Now(), expires_at=lease_end(life) if life else None)
 
 
 def drop_outputs(batch: Batch) -> None:
-    """Delete the files of a batch that is deleted."""
+    """Delete the output files of a deleted batch."""
     File.objects.filter(Q(output_of=batch) | Q(errors_of=batch)).delete()
 
 
 def output_id(batch: Batch) -> str | None:
-    """The id of the output file, None as long as there is no line in it."""
+    """Return the ID of the output file; None while it has no lines."""
     return batch.output_file.public_id if batch.output_file and batch.succeeded else None
 
 
 def error_id(batch: Batch) -> str | None:
-    """The id of the error file, None as long as there is no line in it."""
+    """Return the ID of the error file; None while it has no lines."""
     return batch.error_file.public_id if batch.error_file and _has_errors(batch) else None
 
 
 def output_lines(file: File) -> Iterator[bytes] | None:
-    """The lines of the output of a batch; None for a file with bytes of its own."""
+    """Return the lines of an output file; None for a file with content of its own."""
     found = _batch_of(file)
     if found is None:
         return None
@@ -71,16 +71,16 @@ def output_lines(file: File) -> Iterator[bytes] | None:
 
 
 def is_incomplete(file: File) -> bool:
-    """Whether this is the output of a batch that still runs."""
+    """Return True if this is an output file of a batch that has not ended."""
     found = _batch_of(file)
     return found is not None and found[0].status not in TERMINAL
 
 
 def content_length(file: File) -> int | None:
-    """Return how many bytes the content of a file has; None if that is not known beforehand."""
+    """Return the size of a file's content in bytes; None if it is unknown before it is read."""
     found = _batch_of(file)
     if found is None:
-        # Asked of the storage, so that bytes which are gone are found out now.
+        # Ask the storage, so that missing content is noticed now.
         return file.content.size
     batch, _ = found
     known = batch.status in TERMINAL and (batch.report or {}).get("line_format") == LINE_FORMAT
@@ -88,7 +88,7 @@ def content_length(file: File) -> int | None:
 
 
 def visible_files(queryset: QuerySet[File]) -> QuerySet[File]:
-    """Without outputs that have no lines yet."""
+    """Exclude output files without lines."""
     errors = Q(errors_of__failed__gt=0) | Q(
         errors_of__status__in=(BatchStatus.CANCELLED, BatchStatus.EXPIRED),
         errors_of__total__gt=F("errors_of__succeeded") + F("errors_of__failed"),
@@ -104,7 +104,7 @@ def _has_errors(batch: Batch) -> bool:
 
 
 def _batch_of(file: File) -> tuple[Batch, str] | None:
-    """The batch whose output this is, with the status of the results that are in it."""
+    """Return the batch of an output file, and the status of the results in it."""
     for name, status in (("output_of", Result.SUCCEEDED), ("errors_of", Result.FAILED)):
         batch = getattr(file, name, None)
         if batch is not None:

@@ -1,4 +1,4 @@
-"""Results are written: JSONL in the format of the OpenAI Batch API, in the order of the input."""
+"""Write results as JSONL in the format of the OpenAI Batch API, in the order of the input."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from batches.models import Batch, Result
 from batches.net.addresses import without_addresses
 from batches.output.pages import result_page, result_rows_of
 
-# What the Batch API calls the ends of a prompt that brought no HTTP answer.
+# The Batch API's error codes for prompts without an HTTP response.
 _ROW_CODES = {
     "timeout": "request_timeout",
     "cancelled": "batch_cancelled",
@@ -18,17 +18,17 @@ _ROW_CODES = {
 }
 
 
-# How lines are written: another number for whatever makes the same result a line of another length.
+# The version of the line format: increase it when the same result gets a line of another length.
 LINE_FORMAT = 2
 
-# What a line shows, in the order of ResultRow.
+# The columns of a line, in the order of ResultRow.
 _LINE_FIELDS = (
     *("status", "kind", "code", "message", "status_code", "request_id", "body"),
     *("parsed", "rung"),
 )
 
 
-# What is told of a result beside its line, in the order of DetailedRow.
+# The columns of a result in addition to its line, in the order of DetailedRow.
 _DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
 
 
@@ -52,7 +52,7 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True)
 class DetailedRow:
-    """A result with how it came about."""
+    """A result with details of its calls."""
 
     row: ResultRow
     finish_reason: str
@@ -64,14 +64,14 @@ class DetailedRow:
 
 @dataclass(frozen=True, slots=True)
 class DetailedPage:
-    """Results in a row, and whether there are more behind them."""
+    """Consecutive results; `has_more` is True if more follow."""
 
     rows: list[DetailedRow]
     has_more: bool
 
 
 def write_results(batch: Batch, output: TextIO, errors: TextIO | None = None) -> int:
-    """Write a line for each result, failed ones to `errors` if it is given; return their number."""
+    """Write a line for each result, failures to `errors` if given; return the number of lines."""
     written = 0
     for row in result_rows(batch):
         failed = row.status == Result.FAILED
@@ -81,7 +81,7 @@ def write_results(batch: Batch, output: TextIO, errors: TextIO | None = None) ->
 
 
 def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
-    """The results of a batch in the order of its prompts, a page in memory at a time."""
+    """Yield the results of a batch in the order of its prompts, with one page in memory."""
     for row in result_rows_of(batch, _LINE_FIELDS, status=status):
         yield ResultRow(*row)
 
@@ -89,7 +89,7 @@ def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRo
 def detailed_page(
     batch: Batch, *, after: int, most: int, status: str | None = None, kind: str | None = None
 ) -> DetailedPage:
-    """At most so many results behind an index, of one status or kind if that is given."""
+    """Return up to `most` results after an index, optionally of one status or kind."""
     names = (*_LINE_FIELDS, *_DETAILS)
     page = result_page(batch, names, after=after, most=most, status=status, kind=kind)
     last = 3 + len(_LINE_FIELDS)
@@ -98,18 +98,18 @@ def detailed_page(
 
 
 def result_line(row: ResultRow) -> str:
-    """Return one line of an output or error file, without its end, to every reader of lines.
+    """Return one line of an output or error file, without its line end.
 
-    A reply, or an HTTP error, is a `response`; a prompt that brought none has an `error`; a reply
-    whose answer is of no use has both.
+    It is one line to every reader. A reply or an HTTP error is a `response`; a prompt without one
+    has an `error`; a reply with an unusable answer has both.
     """
     return one_line(_line(row))
 
 
 def file_line(row: ResultRow) -> str:
-    """Return the same with the answer that was found to fit its schema, where one was asked for.
+    """Return the line of a result with the parsed answer, if a schema was requested.
 
-    It need not be what the reply says: prose around it is gone, its syntax is mended.
+    The parsed answer may differ from the reply: prose is removed and syntax is repaired.
     """
     line = _line(row)
     if row.rung:
@@ -118,7 +118,7 @@ def file_line(row: ResultRow) -> str:
 
 
 def _line(row: ResultRow) -> str:
-    # Stored bodies are JSON without line feeds already, so they are not parsed again.
+    # Stored bodies are already JSON without line feeds, so they are not parsed again.
     response = "null"
     if _has_response(row):
         response = (
@@ -132,12 +132,12 @@ def _line(row: ResultRow) -> str:
 
 
 def request_id(prompt_id: int) -> str:
-    """The id of one request of a batch."""
+    """Return the ID of one request of a batch."""
     return f"batch_req_{prompt_id:016x}"
 
 
 def _has_response(row: ResultRow) -> bool:
-    """Return True if there was an HTTP response: what has no status is none."""
+    """Return True if there was an HTTP response, which always has a status."""
     return row.body is not None and bool(row.status_code)
 
 
@@ -146,7 +146,7 @@ def _error(row: ResultRow) -> str:
     if row.status == Result.SUCCEEDED or is_http_error:
         return "null"
     code = _ROW_CODES.get(row.kind, row.kind)
-    # Without a reply the message is about the connection, and may name the provider's address.
+    # Without a reply, the message is about the connection and may name the provider's address.
     message = without_addresses(row.message) if row.body is None else row.message
     return f'{{"code":{_text(code)},"message":{_text(message)}}}'
 

@@ -1,4 +1,4 @@
-"""Pages of results in the order of the input, found by indexes; short where replies are long."""
+"""Pages of results in the order of the input, found by indexes; pages of long replies are short."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from django.db.models.sql.compiler import SQLCompiler
 from batches.models import Batch, Result
 
 PAGE_ROWS = 1000
-# What the replies of a page may have together; a longer one is a page of its own.
+# The most bytes of replies in a page; a longer reply gets a page of its own.
 PAGE_BYTES = 4 * 1024 * 1024
 IDS_IN_A_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """Results as they were asked for; `last` is the index of the last one, if there is any."""
+    """A page of results; `last` is the index of the last one, if there is any."""
 
     rows: list[tuple[Any, ...]]
     last: int
@@ -28,7 +28,7 @@ class ResultPage:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Place:
-    """Where a result is, and how long what it holds."""
+    """The index, key and size of a result."""
 
     index: int
     pk: int
@@ -36,7 +36,7 @@ class _Place:
 
 
 class TextBytes(Func):
-    """How long a text is. It is not read for that, except by SQLite, which counts characters."""
+    """The length of a text in bytes, without reading it. SQLite reads it and counts characters."""
 
     function = "OCTET_LENGTH"
     output_field = BigIntegerField()
@@ -50,7 +50,7 @@ class TextBytes(Func):
 def result_rows_of(
     batch: Batch, names: Sequence[str], *, status: str | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """All results, a page in memory at a time, as (prompt id, index, custom_id, *names)."""
+    """Yield all results as (prompt id, index, custom_id, *names), with one page in memory."""
     after, has_more = -1, True
     while has_more:
         page = result_page(batch, names, after=after, most=PAGE_ROWS, status=status)
@@ -67,11 +67,11 @@ def result_page(
     status: str | None = None,
     kind: str | None = None,
 ) -> ResultPage:
-    """At most so many results behind an index, of one status or kind if that is given."""
+    """Return up to `most` results after an index, optionally of one status or kind."""
     statuses = [status] if status else [Result.SUCCEEDED, Result.FAILED]
     results = Result.objects.filter(batch=batch)
     if kind is not None:
-        # A kind that did not fail is asked for in vain.
+        # Only failed results have a kind.
         statuses = [given for given in statuses if given == Result.FAILED]
         results = results.filter(kind=kind)
     places = _places(results.filter(index__gt=after), statuses, most + 1)
@@ -84,10 +84,10 @@ def result_page(
 
 
 def _places(results: QuerySet[Result], statuses: Sequence[str], most: int) -> list[_Place]:
-    """The first so many results of these statuses.
+    """Return the places of the first `most` results of these statuses.
 
-    Asked for by status, since within a status they are in order already: among the prompts of a
-    batch that runs there may be a million without a result in between.
+    Query by status, since the index has the results of a status in order. The prompts of a running
+    batch are no help: there may be a million without a result in between.
     """
     found: list[_Place] = []
     for status in statuses:
@@ -101,7 +101,7 @@ def _places(results: QuerySet[Result], statuses: Sequence[str], most: int) -> li
 
 
 def _number_taken(places: Sequence[_Place], most: int) -> int:
-    """How many of these go on a page; one at least."""
+    """Return how many of these results fit on a page, at least one."""
     total = 0
     for number, place in enumerate(places):
         total += place.bytes
@@ -117,5 +117,5 @@ def _rows(places: Sequence[_Place], names: Sequence[str]) -> list[tuple[Any, ...
         rows = Result.objects.filter(pk__in=ids)
         for row in rows.values_list("pk", "index", "prompt__custom_id", *names):
             found[row[0]] = row
-    # One that is run again meanwhile has no result any more.
+    # A prompt that was retried meanwhile has no result any more.
     return [found[place.pk] for place in places if place.pk in found]

@@ -1,10 +1,10 @@
-"""A provider that refuses whatever it is sent is paused: its batches wait, no prompt fails.
+"""Circuit breaker: pause a provider that refuses all calls. Its batches wait, and no prompt fails.
 
-    open --refused key, empty account, wrong set-up--> paused --a probe goes well, or staff--> open
+    open --refused key, empty account, wrong set-up--> paused --a probe succeeds, or staff--> open
                                                         |  ^
-                                                        +--+ a probe fails: the next one later
+                                                        +--+ a probe fails: a longer wait
 
-A probe is one real prompt of a waiting batch. Staff may pause a provider too; then nothing probes.
+A probe is one real prompt of a waiting batch. If staff pause a provider, no probes are sent.
 """
 
 from datetime import timedelta
@@ -32,11 +32,10 @@ MAX_REASON_CHARS = 1000
 
 
 def is_fault_of_provider(error: ProviderError) -> bool:
-    """Whether an error that paused a batch would meet every other batch of its provider too.
+    """Return True if an error that paused a batch affects all batches of its provider.
 
-    The key and the account are the provider's, and so is an address that may not be called, or
-    that answers nothing; a model that it does not have, and prompts that it refuses, are the
-    batch's.
+    A fault of the provider is its key, its account, or an address that is forbidden or does not
+    answer. A missing model or a refused prompt is a fault of the batch.
     """
     return isinstance(error, AuthError | QuotaError | EndpointUnusable | TargetAway)
 
@@ -49,15 +48,15 @@ def pause_kind_of(error: ProviderError) -> PauseKind:
 
 
 def shows_it_open(error: ProviderError) -> bool:
-    """Whether an error shows that a provider takes the key and has money on the account."""
+    """Return True if an error shows that the provider accepts the key and the account."""
     of_batch = isinstance(error, ConfigError) and not is_fault_of_provider(error)
     return of_batch or isinstance(error, RequestRefused | RateLimited)
 
 
 def trip(provider_id: int, kind: PauseKind, reason: str, *, suspect: int | None = None) -> bool:
-    """Pause a provider, until a probe goes well; whether it was open before.
+    """Pause a provider until a probe succeeds; return True if it was open before.
 
-    `suspect` is the batch that may be at fault alone.
+    `suspect` is the batch that may be at fault instead of the provider.
     """
     first = Now() + timedelta(seconds=FIRST_PROBE_S)
     reason = reason[:MAX_REASON_CHARS]
@@ -89,7 +88,10 @@ def pause(provider_id: int, kind: PauseKind, reason: str) -> None:
 
 
 def reset(provider_id: int, *, paused_by_staff: bool = True) -> bool:
-    """Open a provider again, or leave it if it was paused by staff; whether it was opened."""
+    """Open a paused provider; return True if it was opened.
+
+    With `paused_by_staff=False`, a provider that staff have paused stays paused.
+    """
     paused = Provider.objects.filter(pk=provider_id).exclude(pause_reason="")
     if not paused_by_staff:
         paused = paused.exclude(probe_at=None)
@@ -97,17 +99,17 @@ def reset(provider_id: int, *, paused_by_staff: bool = True) -> bool:
         pause_kind="", pause_reason="", paused_at=None, probe_at=None, probes=0, suspect=None
     )
     if opened:
-        # What it did before it was paused says nothing of now.
+        # Outages from before the pause are outdated.
         Outage.objects.filter(provider=provider_id).delete()
     return bool(opened)
 
 
 @transaction.atomic
 def answered_probe(batch: Batch) -> bool:
-    """Open the provider that has answered a probe of this batch; whether it was opened.
+    """Open the provider that has answered a probe of this batch; return True if it was opened.
 
-    If it was paused for what may be the fault of one batch, and another has been answered now, it
-    is: then that batch is paused instead.
+    If another batch was suspected of causing the pause, this answer shows that it is at fault: that
+    batch is then paused instead.
     """
     provider = Provider.objects.get(pk=batch.provider_id)
     if not reset(provider.pk, paused_by_staff=False):
@@ -119,7 +121,7 @@ def answered_probe(batch: Batch) -> bool:
 
 
 def claim_probe(batch_id: int) -> bool:
-    """Whether the caller is the one who may send a prompt of this batch as a probe now."""
+    """Claim the next probe for a prompt of this batch; return True if the caller may send it."""
     batch = Batch.objects.waiting(probing=True).select_related("provider").filter(pk=batch_id)
     provider = next((each.provider for each in batch), None)
     if provider is None or not provider.pause_reason:
@@ -130,7 +132,7 @@ def claim_probe(batch_id: int) -> bool:
 
 
 def batches_to_probe() -> list[int]:
-    """A waiting batch for each provider that is due for a probe, each time another one."""
+    """Return one waiting batch for each provider with a due probe, each time another batch."""
     due = Batch.objects.waiting(probing=True).filter(provider__probe_at__lte=Now())
     waiting: dict[int, list[int]] = {}
     turns: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Sends requests to a provider, and tells what became of them."""
+"""Send requests to a provider and return its replies or errors."""
 
 import json
 import re
@@ -44,7 +44,7 @@ from batches.secrets.scrubber import SCRUBBED, SecretScrubber
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 
-# Where nobody says otherwise: who names a server on this machine means it.
+# By default loopback is allowed, since naming it is deliberate.
 THIS_MACHINE = AddressPolicy(["localhost", "127.0.0.0/8", "::1"])
 LIMIT_HEADERS = ("x-ratelimit-", "ratelimit-")
 READ_HEADERS = ("x-request-id", "retry-after", "retry-after-ms", *ANNOUNCING_HEADERS)
@@ -56,26 +56,26 @@ _HEADER_TEXT = re.compile(r"[\x21-\x7e]*")
 
 
 def checked_base_url(text: str) -> str:
-    """The base URL without a slash at its end. Raises ValueError with the reason.
+    """Return the base URL without a slash at its end. Raise ValueError with the reason.
 
-    Only plain characters pass, so that no two parsers can read it differently.
+    Only plain characters are allowed, so that all parsers read the URL in the same way.
     """
     match = _BASE_URL.fullmatch(text)
     if not match or int(match["port"] or 0) > 65535:
         raise ValueError(
-            f"{text!r} is no base URL; give one such as https://api.example.com/v1, "
+            f"{text!r} is not a valid base URL; give one such as https://api.example.com/v1, "
             "without user, query or fragment"
         )
     try:
-        # Asked for the host, since that is where an invalid international name shows.
+        # Read the host, since only that reveals an invalid international name.
         _ = httpx.URL(text).host
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise ValueError(f"{text!r} is no base URL: {error}") from error
+        raise ValueError(f"{text!r} is not a valid base URL: {error}") from error
     return text.rstrip("/")
 
 
 def origin_of(base_url: str) -> tuple[str, str, int]:
-    """Which server a base URL leads to: scheme, host and port."""
+    """Return the server of a base URL: scheme, host and port."""
     parts = urlsplit(base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return parts.scheme, parts.hostname or "", port
@@ -83,7 +83,7 @@ def origin_of(base_url: str) -> tuple[str, str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The models that a provider lists, and the limits that it announced with them."""
+    """The models that a provider lists, and the limits in the headers of that reply."""
 
     models: list[str]
     limits: dict[str, str]
@@ -93,9 +93,9 @@ class ProviderClient:
     """A connection pool to one provider; opened and closed inside the event loop of a run.
 
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
-    after decompression. The deadline of a call is its caller's. `addresses` says which may be
-    called, and `remedy` what allows the {address} of a refusal. `way_out` has the certificates and
-    the proxy of its connections.
+    after decompression. The caller sets the deadline of a call. `addresses` are the allowed
+    addresses, and `remedy` is the part of an error message that says how to allow {address}.
+    `way_out` has the certificates and the proxy of its connections.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ProviderClient:
         way_out: WayOut = DIRECT,
     ) -> None:
         if not _HEADER_TEXT.fullmatch(api_key):
-            raise ValueError("the API key has characters that no HTTP header can carry")
+            raise ValueError("the API key has characters that are not allowed in HTTP headers")
         self._base_url = checked_base_url(base_url)
         self._way_out = way_out
         through = f" (through the proxy {way_out.proxy.url})" if way_out.proxy else ""
@@ -147,7 +147,7 @@ class ProviderClient:
         await self._transport.aclose()
 
     async def send(self, request: PreparedRequest, *, take: Take | None = None) -> Reply:
-        """Make one call. Raises a ProviderError for everything but a well-formed reply.
+        """Make one call. Raise a ProviderError for everything but a well-formed reply.
 
         `take` is awaited with the size of each part of the reply before more is read.
         """
@@ -166,11 +166,14 @@ class ProviderClient:
         return reply
 
     async def models(self) -> list[str]:
-        """The names of the models that the provider lists. Raises a ProviderError."""
+        """Return the names of the models that the provider lists. Raise a ProviderError."""
         return (await self.look()).models
 
     async def look(self) -> Look:
-        """What the provider says of itself when it lists its models. Raises a ProviderError."""
+        """Return the models and the limits from the provider's list of models.
+
+        Raise a ProviderError.
+        """
         response, raw = await self._exchange("GET", "/models", None)
         if response.status_code != 200:
             raise error_of(response.status_code, self._read_headers(response), raw)
@@ -183,7 +186,7 @@ class ProviderClient:
             return Look([str(model["id"]) for model in json.loads(raw)["data"]], limits)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise MalformedReply(
-                f"HTTP 200: {self._base_url}/models is no list of models",
+                f"HTTP 200: {self._base_url}/models did not return a list of models",
                 status_code=response.status_code,
             ) from error
 
@@ -205,7 +208,7 @@ class ProviderClient:
         return response, self._scrubber.raw(raw)
 
     def _check_way(self, response: httpx.Response, raw: bytes) -> None:
-        """Raise EndpointUnusable for an HTTP error that is about the way to the provider."""
+        """Raise EndpointUnusable for an HTTP error that is caused by the network set-up."""
         trouble = trouble_in(
             response.status_code,
             response.headers,
@@ -220,7 +223,7 @@ class ProviderClient:
         return EndpointUnusable(f"{self._place}: {trouble.text}")
 
     def _without_key(self, reply: Reply) -> Reply:
-        """Return a reply without the key, which a stream of events may bring in pieces."""
+        """Return a reply without the key, which a stream of events may contain in pieces."""
         scrub = self._scrubber.text
         body = scrub(reply.body)
         return replace(
@@ -234,7 +237,7 @@ class ProviderClient:
         )
 
     def _read_headers(self, response: httpx.Response) -> dict[str, str]:
-        """The headers that are read, free of the key."""
+        """Return the headers that are needed, without the key."""
         headers = response.headers
         return {
             name: self._scrubber.text(headers[name]) for name in READ_HEADERS if name in headers
@@ -246,7 +249,7 @@ class ProviderClient:
         return self._urls[path]
 
     def _fault_of(self, error: Exception) -> ProviderError:
-        """Return the ProviderError of a call that brought no HTTP response."""
+        """Return the ProviderError of a call without an HTTP response."""
         causes = list(causes_of(error))
         trouble = trouble_of(causes, base_url=self._base_url, way_out=self._way_out)
         if trouble and trouble.of_setup:
@@ -254,11 +257,11 @@ class ProviderClient:
         return self._error_of(causes, trouble)
 
     def _error_of(self, causes: list[BaseException], trouble: Trouble | None) -> ProviderError:
-        """The ProviderError that a failed call amounts to, told by its causes."""
+        """Return the ProviderError of a failed call, from its causes."""
         if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes):
             return NetworkError(f"{self._place}: the reply broke off")
         if not trouble and any(isinstance(cause, NOT_HTTP) for cause in causes):
-            # Without the text of the cause: it quotes what came.
+            # Omit the text of the cause, since it quotes the reply.
             return MalformedReply(f"{self._place}: the reply is not HTTP")
         if any(isinstance(cause, MISCONFIGURED) for cause in causes) or is_forbidden(causes):
             return EndpointUnusable(f"{self._place}: {text_of(causes[-1])}")

@@ -1,4 +1,4 @@
-"""A provider's row becomes a client that can call it."""
+"""Create the client for a provider's row."""
 
 import os
 from pathlib import Path
@@ -18,18 +18,18 @@ from batches.providers.client import ProviderClient
 from batches.providers.key_variables import VariableRefused, check_variable
 from batches.secrets.encryption import NotDecryptable, decrypt
 
-# Values of settings and fields that are words, not files and URLs.
+# Special values of settings and fields, instead of files and URLs.
 SYSTEM_STORE = "system"
 ENVIRONMENT = "env"
 NO_PROXY = "none"
 
 
 class ProviderMisconfigured(Exception):
-    """A provider that cannot be called as it is configured; the message names the remedy."""
+    """A provider cannot be called with its configuration; the message names the remedy."""
 
 
 def provider_client(provider: Provider, *, connections: int) -> ProviderClient:
-    """A client for a provider. Raises ProviderMisconfigured."""
+    """Return a client for a provider. Raise ProviderMisconfigured."""
     try:
         return ProviderClient(
             provider.base_url,
@@ -45,7 +45,7 @@ def provider_client(provider: Provider, *, connections: int) -> ProviderClient:
 
 
 def api_key(provider: Provider) -> str:
-    """The key of a provider, "" if it needs none. Raises ProviderMisconfigured."""
+    """Return the key of a provider, "" if it needs none. Raise ProviderMisconfigured."""
     if provider.api_key_encrypted:
         return _decrypted(provider, provider.api_key_encrypted, "its key")
     if not provider.api_key_env:
@@ -64,9 +64,9 @@ def api_key(provider: Provider) -> str:
 
 
 def way_out(provider: Provider) -> WayOut:
-    """Return how calls to a provider leave this machine. Raise ProviderMisconfigured.
+    """Return the network set-up of calls to a provider. Raise ProviderMisconfigured.
 
-    What the provider's row has takes precedence over the settings; certificate authorities add up.
+    The provider's row takes precedence over the settings; certificate authorities are combined.
     Files are read each time, so that a renewed certificate needs no restart.
     """
     bundle = settings.PROVIDER_CA_BUNDLE
@@ -123,7 +123,7 @@ def _proxy(provider: Provider) -> Proxy | None:
             return proxy_of_environment(provider.base_url)
         return Proxy.of(setting, set_by_operator=True) if setting else None
     except ValueError as error:
-        # Without the value, which may hold a password.
+        # Omit the value, since it may contain a password.
         name = "HTTPS_PROXY or HTTP_PROXY" if setting == ENVIRONMENT else "PROVIDER_PROXY"
         raise ProviderMisconfigured(f"{name}: {error}") from error
 

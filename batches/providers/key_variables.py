@@ -1,14 +1,14 @@
-"""Which environment variables may hold the key of a provider.
+"""Check which environment variables may hold the key of a provider.
 
-Whoever names one decides where its value is sent. On the command line that is the operator, who has
-the environment anyway; in the admin it is staff, who have not.
+A user who names a variable decides where its value is sent. On the command line that is the
+operator, who can read the environment anyway; in the admin it is staff, who cannot.
 """
 
 from fnmatch import fnmatchcase
 
 from django.conf import settings
 
-# What this project reads secrets from, itself and its containers. No provider gets these.
+# Variables with secrets of this project and its containers. They are never sent to a provider.
 OWN_SECRETS = frozenset(
     {
         *("SECRET_KEY", "SECRET_KEY_FALLBACKS", "FIELD_ENCRYPTION_KEYS"),
@@ -21,18 +21,18 @@ OWN_SECRETS = frozenset(
 
 
 class VariableRefused(Exception):
-    """A variable that may not hold the key of a provider; the message says which may."""
+    """A variable may not hold the key of a provider; the message says which may."""
 
 
 def check_variable(name: str) -> None:
-    """Refuse what is a secret of this project, whoever names it. Raises VariableRefused."""
-    # Where the case of names does not matter, it does not matter here either.
+    """Raise VariableRefused for a secret of this project, even if the operator names it."""
+    # Ignore the case, since some systems ignore it in names of variables.
     if name.upper() in OWN_SECRETS:
-        raise VariableRefused(f"{name} is a secret of this server and is sent to no provider")
+        raise VariableRefused(f"{name} is a secret of this server and is never sent to a provider")
 
 
 def check_variable_of_staff(name: str) -> None:
-    """Refuse what staff may not name in the admin. Raises VariableRefused."""
+    """Raise VariableRefused for a variable that staff may not name in the admin."""
     check_variable(name)
     patterns = settings.PROVIDER_KEY_VARIABLES
     if not any(fnmatchcase(name, pattern) for pattern in patterns):

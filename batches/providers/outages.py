@@ -1,4 +1,4 @@
-"""What the runners of a provider tell each other of models that answer nothing (Outage rows)."""
+"""Share outages of models between the runners of a provider (Outage rows)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from batches.engine.plain_text import storable_text
 from batches.models import Outage, lease_end
 from batches.models.outage import MAX_MODEL_CHARS, MAX_REASON_CHARS
 
-# The clock of a runner and that of the database may differ by this much when a probe is due.
+# The allowed difference between a runner's clock and the database's when a probe is due.
 SLACK = timedelta(seconds=0.25)
 
 
 @dataclass(frozen=True, slots=True)
 class OutageNow:
-    """An outage as it is now; times in seconds from now."""
+    """The current state of an outage; times in seconds from now."""
 
     reason: str
     lasted_s: float
@@ -26,7 +26,7 @@ class OutageNow:
 
 
 def outages_of(provider_id: int) -> Mapping[str, OutageNow]:
-    """Return the current outages of a provider, by model; a name may be cut."""
+    """Return the current outages of a provider, by model; long names of models are cut."""
     rows = Outage.objects.current().filter(provider=provider_id).annotate(now=Now())
     return {
         row["model"]: OutageNow(
@@ -41,9 +41,9 @@ def outages_of(provider_id: int) -> Mapping[str, OutageNow]:
 
 @transaction.atomic
 def record(provider_id: int, model: str, outage: OutageNow) -> None:
-    """Record that a model answers nothing, or that one more probe was not answered.
+    """Record that a model does not answer, or that another probe failed.
 
-    The outage of a model began when the first runner recorded it.
+    The outage of a model starts when the first runner records it.
     """
     rows = Outage.objects.filter(provider=provider_id, model=_name(model))
     rows.exclude(pk__in=Outage.objects.current()).delete()
@@ -59,12 +59,12 @@ def record(provider_id: int, model: str, outage: OutageNow) -> None:
 
 
 def end(provider_id: int, model: str) -> None:
-    """Record that a model answers."""
+    """Record that a model answers again."""
     Outage.objects.filter(provider=provider_id, model=_name(model)).delete()
 
 
 def claim_probe(provider_id: int, model: str, *, seconds: float) -> bool:
-    """Return True if the caller is the one to send the next probe, and has these seconds for it."""
+    """Claim the next probe for these seconds; return True if the caller may send it."""
     due = Outage.objects.filter(
         provider=provider_id, model=_name(model), probe_at__lte=Now() + SLACK
     )
@@ -72,5 +72,5 @@ def claim_probe(provider_id: int, model: str, *, seconds: float) -> bool:
 
 
 def _name(model: str) -> str:
-    """Return the name of a model as it can be stored."""
+    """Return the name of a model, cut and made storable."""
     return storable_text(model[:MAX_MODEL_CHARS])

@@ -1,4 +1,4 @@
-"""Test a provider as it is configured: ask for its list of models, which costs no tokens."""
+"""Test a provider with its configuration: ask for its list of models, which costs no tokens."""
 
 import asyncio
 import time
@@ -14,11 +14,11 @@ DEADLINE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The result of a test: the provider lists its models, or `doubt`, or `error`.
+    """The result of a connection test: a list of models, or `doubt`, or `error`.
 
-    `error` says why it cannot be called. `doubt` says what it answered instead of a list of models,
-    which need not keep it from answering prompts. `unlisted` are the models of our row that its
-    list does not have.
+    `error` says why the provider cannot be called. `doubt` describes an answer other than a list of
+    models; the provider may still answer prompts. `unlisted` are models of our row that are missing
+    in its list.
     """
 
     latency_s: float
@@ -30,7 +30,7 @@ class Probe:
 
 
 def probe(provider: Provider) -> Probe:
-    """Ask a provider for its models. Never fails; takes 15 seconds at most."""
+    """Ask a provider for its models. Never raise an error; take at most 15 seconds."""
     began = time.monotonic()
     try:
         found = look(provider)
@@ -50,7 +50,7 @@ def _doubt(error: ProviderError) -> str:
 
 
 def look(provider: Provider, *, deadline_s: float = DEADLINE_S) -> Look:
-    """What a provider says of itself. Raises ProviderMisconfigured or a ProviderError."""
+    """Return a provider's models and limits. Raise ProviderMisconfigured or a ProviderError."""
     try:
         return asyncio.run(_look(provider, deadline_s))
     except TimeoutError as error:

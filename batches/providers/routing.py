@@ -1,4 +1,4 @@
-"""Which provider takes a batch: the one named, with the model, the default, or the only one."""
+"""Choose the provider of a batch: by name, by model, the default, or the only one."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,9 @@ _NONE_YET = "There is no provider yet; have an administrator add one."
 
 
 class NoProvider(Exception):
-    """There is no provider for a batch; the message says what to do, `param` what was at fault.
+    """No provider fits a batch; the message names the next step, `param` the field at fault.
 
-    `model` is the model that no provider takes, if that is why.
+    `model` is the model that no provider takes, if that is the reason.
     """
 
     def __init__(
@@ -45,18 +45,18 @@ def check_endpoint(endpoint: str) -> None:
 def choose_provider(
     *, name: str | None, model: str | None, staff: bool, endpoint: str = CHAT
 ) -> Provider:
-    """The provider for a batch whose first prompt asks for a model. Raises NoProvider.
+    """Return the provider for a batch whose first prompt has this model. Raise NoProvider.
 
-    Of several that have the model it is the default one, or else the oldest. Whether it takes the
-    models of all the prompts is seen when they are read. Only staff are told which providers there
-    are: a name may be a private address with the variable of its key.
+    If several providers list the model, the default one is chosen, or else the oldest. The models
+    of the other prompts are checked when they are read. The error lists providers only for staff: a
+    name may contain a private address and the variable of its key.
     """
     check_endpoint(endpoint)
     if name is not None:
         provider = _named(name, staff=staff)
         check_allowed(provider, endpoint)
         return provider
-    # The default first; there are few.
+    # The default comes first. There are only a few providers, so load all.
     there = Provider.objects.order_by("-is_default", "pk")
     providers = [provider for provider in there if provider.allows(endpoint)]
     for provider in providers:
@@ -73,7 +73,7 @@ def choose_provider(
 
 
 def any_provider() -> Provider:
-    """A provider for a batch that will not run. Raises NoProvider."""
+    """Return a provider for a batch that will not run. Raise NoProvider if there is none."""
     provider = Provider.objects.order_by("-is_default", "pk").first()
     if provider is None:
         raise NoProvider(_NONE_YET, param="provider", code="provider_required")
@@ -105,15 +105,15 @@ def check_allowed(provider: Provider, endpoint: str) -> None:
 def _remedy(providers: list[Provider], model: str | None, *, staff: bool) -> str:
     if not providers:
         return _NONE_YET
-    which = f"No provider lists the model {model!r}" if model else "No model was found to go by"
+    which = f"No provider lists the model {model!r}" if model else "The batch names no model"
     return f"{which}, no provider was named, and none is the default. " + _choice(
         providers, staff=staff
     )
 
 
 def _choice(providers: Iterable[Provider], *, staff: bool) -> str:
-    """What may be asked for instead."""
+    """Return the next step for the user."""
     if not staff:
-        return "Ask for a model of GET /v1/models, or ask staff which provider to name."
+        return "Use a model of GET /v1/models, or ask staff which provider to name."
     names = ", ".join(sorted(provider.name for provider in providers))
     return f"Name one of these: {names}." if names else _NONE_YET

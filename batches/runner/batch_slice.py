@@ -53,18 +53,18 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.5
 FLUSH_ROWS = 200
-# What may wait together, in replies, before it is stored at once.
+# Characters of unstored replies that trigger an immediate flush.
 FLUSH_CHARS = 4 * 1024 * 1024
-# Outcomes that may wait to be stored, in windows; beyond that nothing is sent.
+# Unstored outcomes, in windows, beyond which nothing is sent.
 UNSTORED_WINDOWS = 2
 RENEWALS_PER_LEASE = 4
-# A runner that could not renew for this share of the lease sends nothing until it can.
+# A runner that has not renewed for this share of the lease sends nothing until a renewal succeeds.
 TRUSTED_SHARE_OF_LEASE = 0.7
 
 
 class BatchSlice:
-    """One run over what can be claimed; afterwards `paused`, `over_budget` and `probed_well` tell
-    how it went."""
+    """One run over the chunks that can be claimed. Its outcome is in `paused`, `over_budget` and
+    `probed_well`."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class BatchSlice:
         self._preparation = Preparation(batch)
         self._held = Holdings(batch.batch_size)
         self._exchanges: list[Exchange] = []
-        # Outcomes of prompts that nothing is sent for, with the tickets of their chunks.
+        # Outcomes of prompts that were not sent, with the tickets of their chunks.
         self._unsent: list[tuple[int, Outcome]] = []
         self._unstored = 0
         self._window = batch.batch_size
@@ -105,7 +105,7 @@ class BatchSlice:
         self._executing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Work until nothing is left to claim, or it must stop; then give the chunks back."""
+        """Run until no chunk can be claimed or the slice must stop; then release the chunks."""
         self._loop = asyncio.get_running_loop()
         self._flush_now = asyncio.Event()
         self._room = asyncio.Condition()
@@ -130,7 +130,7 @@ class BatchSlice:
                         self._memory.release_all()
 
     async def _leave(self) -> None:
-        """Give back what is held; whatever went wrong, what has come in is stored first."""
+        """Release all chunks. First store the received outcomes, even after an error."""
         if self._executing is not None and not self._executing.done():
             self._executing.cancel()
             await asyncio.wait({self._executing})
@@ -139,7 +139,7 @@ class BatchSlice:
                 self._database.give_up()
                 await self._flush()
         except Exception:
-            logger.exception("%s: what came in last could not be stored", self._batch)
+            logger.exception("%s: the last outcomes could not be stored", self._batch)
         await in_database(self._store.release, self._held.leases)
 
     async def _take_share(self) -> None:
@@ -152,7 +152,7 @@ class BatchSlice:
         self._heed_surroundings()
 
     def _heed_surroundings(self) -> None:
-        """Keep to our share, and pause the batch when its budget is spent."""
+        """Update this runner's share, and pause the batch when its budget is spent."""
         around, self._store.surroundings = self._store.surroundings, None
         if around is None:
             return
@@ -167,9 +167,9 @@ class BatchSlice:
     # -- what is sent
 
     async def _execute(self, client: ProviderClient) -> None:
-        """Send everything there is to send, quarantined chunks last and each by itself."""
+        """Send all requests; quarantined chunks come last, each by itself."""
         self._executing = asyncio.create_task(self._execute_all(client))
-        # Waited for, not awaited: given up calls are no reason for the storing to end.
+        # Use wait(), not await: storing must continue even if the calls are cancelled.
         await asyncio.wait({self._executing})
         if not self._executing.cancelled():
             self._executing.result()
@@ -225,7 +225,7 @@ class BatchSlice:
         await self._heed_pause()
 
     async def _heed_pause(self) -> None:
-        """Pause what is at fault at once, not only when the last call has ended."""
+        """Pause the provider or the batch at once, without waiting for the last call."""
         error = self._execution.pause if self._execution else None
         if error is None or self._paused_for is not None:
             return
@@ -238,7 +238,7 @@ class BatchSlice:
             await self._database.call(self._store.pause_for, error)
 
     def _end(self) -> None:
-        """Begin no further call; give up those in flight when the grace period is over."""
+        """Start no further call; abandon calls in flight when the grace period is over."""
         self._store.stop(Stop.FINISH)
         if self._execution is not None:
             self._execution.stop()
@@ -251,7 +251,7 @@ class BatchSlice:
             self._executing.cancel()
 
     async def _claim(self, *, quarantined: bool) -> HeldChunk | None:
-        """Lease the next chunk; first renew what is held, lest we claim it from ourselves."""
+        """Lease the next chunk. Renew held leases first, so that we do not claim our own chunk."""
         await self._until_trusted()
         if self._store.must_stop:
             return None
@@ -261,7 +261,7 @@ class BatchSlice:
         return chunk
 
     async def _chunks(self) -> AsyncIterator[Sequence[PreparedRequest]]:
-        """Phase 1: claimed chunks, each prepared in the order of its prompts."""
+        """Phase 1: yield the requests of claimed chunks, each prepared in the order of prompts."""
         while not self._store.must_stop:
             chunk = await self._claim(quarantined=False)
             if chunk is None:
@@ -270,8 +270,9 @@ class BatchSlice:
                 yield requests
 
     async def _requests_of(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
-        """The requests of a chunk: some are sent while the others are prepared, unless those that
-        are read together are to be sent together."""
+        """Yield the requests of a chunk. With the rolling schedule, some are sent while others
+        are still being prepared; with lockstep, prompts that are read together are sent
+        together."""
         requests: list[PreparedRequest] = []
         while self._held.holds(chunk) and await self._read(chunk):
             requests += await self._prepare(chunk, most=self._batch.batch_size)
@@ -282,7 +283,7 @@ class BatchSlice:
             yield requests
 
     async def _read(self, chunk: HeldChunk) -> bool:
-        """Read prompts of a chunk when there is room; return True if any are to be prepared."""
+        """Read prompts of a chunk when there is room; return True if there are any to prepare."""
         if not chunk.prompts and chunk.unread:
             await self._read_piece(chunk, chunk.next_piece())
         return bool(chunk.prompts) and not self._store.is_ending
@@ -299,7 +300,7 @@ class BatchSlice:
             del chunk.unread[index]
 
     def _may_read(self, size: int) -> bool:
-        # What is held back until a later call decides would wait for that call for ever.
+        # When idle, always read: a held-back refusal waits for a later call to decide it.
         return self._store.made_room or self._memory.has_room_for(size) or self._is_idle()
 
     async def _prepare(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest]:
@@ -312,7 +313,7 @@ class BatchSlice:
         return requests
 
     async def _probe(self) -> AsyncIterator[Sequence[PreparedRequest]]:
-        """One request, whichever: the first may be what the provider stumbles over."""
+        """Yield one random request, since the first prompt may be the cause of the failures."""
         for quarantined in (False, True):
             while chunk := await self._claim(quarantined=quarantined):
                 chunk.shuffle()
@@ -323,9 +324,9 @@ class BatchSlice:
                         return
 
     async def _quarantine(self, chunk: HeldChunk) -> AsyncIterator[Sequence[PreparedRequest]]:
-        """The requests of a chunk whose runners keep vanishing, one by one, but for those to blame.
+        """Yield the requests of a quarantined chunk one by one, without prompts that are to blame.
 
-        Each is noted before it is prepared, when the one before has its outcome stored.
+        Each prompt is recorded before it is prepared, after the previous outcome is stored.
         """
         self._unsent += [(chunk.lease.token, outcome) for outcome in take_blamed(chunk)]
         while self._held.holds(chunk) and await self._read(chunk):
@@ -344,7 +345,7 @@ class BatchSlice:
         return done and not self._unstored and not self._unsent
 
     async def _admit(self, request: PreparedRequest) -> bool:
-        """Return True if a request may be sent: its chunk is ours, and surely so."""
+        """Return True if a request may be sent: the lease of its chunk is certainly valid."""
         await self._until_trusted()
         if self._held.chunk_of(request) is not None and not self._store.must_stop:
             return True
@@ -352,14 +353,14 @@ class BatchSlice:
         return False
 
     async def _for_room(self, condition: Callable[[], bool]) -> None:
-        """Wait until a flush has made room; a reply that was begun is read to its end."""
+        """Wait until a flush has made room. Also used in a stop: a started reply is read fully."""
         with self._short_of_room():
             async with self._room:
                 await self._room.wait_for(condition)
 
     @contextmanager
     def _short_of_room(self) -> Iterator[None]:
-        """Have every outcome stored at once while something waits for room."""
+        """Store every outcome at once while a prompt or reply waits for room."""
         self._waiting_for_room += 1
         if self._exchanges or self._unsent:
             self._flush_now.set()
@@ -369,12 +370,12 @@ class BatchSlice:
             self._waiting_for_room -= 1
 
     async def _until_trusted(self) -> None:
-        """Wait as long as our leases may have run out."""
+        """Wait while our leases may have expired."""
         if not self._is_trusted():
             await self._until(self._is_trusted)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition that a flush may bring about, or until we must stop."""
+        """Wait for a condition that a flush may make true, or until the slice must stop."""
         async with self._room:
             await self._room.wait_for(lambda: condition() or self._store.must_stop)
 
@@ -385,19 +386,19 @@ class BatchSlice:
     # -- what comes back
 
     async def _send(self, client: ProviderClient, request: PreparedRequest) -> Reply:
-        """Make one call; its reply is read as there is room for it."""
+        """Make one call, and read its reply as memory becomes available."""
         with self._memory.reading() as reading:
             reply = await client.send(request, take=reading.take)
             self._memory.keep(request, reply)
             return reply
 
     async def _deliver(self, exchange: Exchange) -> None:
-        """Take an exchange. Waits while too many are not stored: then nothing is sent either."""
+        """Accept an exchange. Wait while too many are unstored; then nothing is sent either."""
         self._exchanges.append(exchange)
         self._unstored += 1
         if exchange.reply is not None:
             self._unstored_chars += len(exchange.reply.body)
-        # Whoever refuses a prompt for what it says takes the key and has money on the account.
+        # A provider that refuses a prompt for its content accepts the key and the account.
         taken = exchange.error is None or breaker.shows_it_open(exchange.error)
         self.probed_well = self._probing and taken
         is_much = self._unstored_chars >= FLUSH_CHARS
@@ -408,12 +409,12 @@ class BatchSlice:
             await self._room.wait_for(self._has_room)
 
     def _has_room(self) -> bool:
-        # With a window in flight that is what a crash can cost: three windows of calls.
+        # Including the window in flight, a crash can lose three windows of calls.
         has_room = self._unstored < UNSTORED_WINDOWS * self._batch.batch_size
         return has_room and not (self._unstored and self._memory.is_full)
 
     async def _keep_storing(self) -> None:
-        """Store what has come in, every half second or sooner, until all is executed and stored."""
+        """Store outcomes every half second or sooner, until all calls are made and stored."""
         while not (self._executed and not self._exchanges and not self._unsent):
             try:
                 async with asyncio.timeout(FLUSH_SECONDS):
@@ -430,7 +431,7 @@ class BatchSlice:
         # Phase 3, in the order of the prompts.
         exchanges.sort(key=lambda exchange: exchange.request.index)
         outcomes += [(e.request.ticket, postprocess_exchange(e, self._ladder)) for e in exchanges]
-        # Counted from when the renewal is sent, not from when it is known to have worked.
+        # Count from the time the renewal is sent, not from its confirmation.
         now = time.monotonic()
         renewing = now - self._renewed_at > settings.LEASE_SECONDS / RENEWALS_PER_LEASE
         costs = await in_database(self._share.costs, exchanges)
@@ -449,7 +450,7 @@ class BatchSlice:
             self._room.notify_all()
 
     def _end_in_time(self) -> None:
-        """Have the sending end, if it must, or if others wait for our place."""
+        """Stop sending if the slice must stop or make room for other batches."""
         if self._execution is None:
             return
         if self._store.must_stop:

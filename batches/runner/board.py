@@ -1,4 +1,4 @@
-"""How a slice tells other runners of outages, and hears of theirs: over the database."""
+"""Share outages with the other runners of a provider, through the database."""
 
 import time
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from batches.providers import outages
 from batches.providers.outages import OutageNow
 from batches.runner.database import PatientDatabase
 
-# A probe that takes longer no longer keeps other runners from theirs.
+# After this time a pending probe no longer stops other runners from probing.
 LONGEST_CLAIM_S = 75.0
 
 
 class ProviderBoard:
-    """The board of one provider's runners; used inside the event loop of a slice."""
+    """The shared outages of one provider's runners; used inside the event loop of a slice."""
 
     def __init__(self, provider_id: int, database: PatientDatabase, *, timeout_s: float) -> None:
         self._provider_id = provider_id
@@ -28,7 +28,7 @@ class ProviderBoard:
         )
 
     async def tell(self, model: str, away: Away | None, /) -> None:
-        """Record an outage, a probe that failed, or that the model answers."""
+        """Record an outage, a failed probe, or (None) that the model answers again."""
         if away is None:
             await self._database.call(outages.end, self._provider_id, model)
             return
@@ -43,7 +43,7 @@ class ProviderBoard:
 
 
 def shared_outages(found: Mapping[str, OutageNow], *, read_at: float) -> SharedOutages:
-    """Return what the board says as times of this process (monotonic)."""
+    """Return the stored outages with monotonic times of this process."""
     return SharedOutages(
         {
             model: Away(

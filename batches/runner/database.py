@@ -1,4 +1,4 @@
-"""Where async code calls what uses the database: in the one thread that has the connection."""
+"""Call database functions from async code, in the one thread that has the connection."""
 
 import asyncio
 import logging
@@ -23,16 +23,16 @@ T = TypeVar("T")
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
 
-# SQLSTATE: read_only_sql_transaction, as a server says that has become a standby; and the class of
-# program_limit_exceeded, which is about what is to be stored.
+# SQLSTATE: read_only_sql_transaction, from a server that has become a standby; and the class
+# program_limit_exceeded, which is caused by the values to store.
 READ_ONLY = "25006"
 TOO_LARGE = "54"
 
 
 def is_absent(error: BaseException) -> bool:
-    """Return True if the database is away, or cannot write now, whatever it is to store.
+    """Return True if the database is unavailable or cannot write now, whatever the values are.
 
-    Any other error is about the statement or its values: to send the same again does not help.
+    Any other error is caused by the statement or its values, so that retrying does not help.
     """
     cause = error.__cause__
     state = getattr(cause, "sqlstate", None) or ""
@@ -40,7 +40,7 @@ def is_absent(error: BaseException) -> bool:
         return True
     if not isinstance(error, OperationalError) or state.startswith(TOO_LARGE):
         return False
-    # SQLite has one code for all that is wrong with a statement.
+    # SQLite has one code for all errors of a statement.
     return getattr(cause, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
@@ -50,24 +50,24 @@ async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwarg
 
 
 def reconnect() -> None:
-    """Have the next query use a new connection, unless a transaction of the caller is open."""
+    """Close the connection so that the next query opens a new one, unless a transaction is open."""
     if not connection.in_atomic_block:
         connection.close()
     close_old_connections()
 
 
 class PatientDatabase:
-    """Calls a function again as long as the database is away, until told to give up."""
+    """Retry calls while the database is away, until `give_up` is called."""
 
     def __init__(self) -> None:
         self._given_up = False
 
     def give_up(self) -> None:
-        """Let the next failure be the last."""
+        """Stop retrying: the next failure is raised."""
         self._given_up = True
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns. Raises the database's error only once it was given up."""
+        """Return the function's result. Raise an error of an absent database only after give_up."""
         wait_s = FIRST_WAIT_S
         while True:
             try:

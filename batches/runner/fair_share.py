@@ -1,4 +1,4 @@
-"""What a slice may take of its provider's limits and of its batch's budget."""
+"""The share of a slice in its provider's limits and its batch's budget."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -16,7 +16,7 @@ from batches.runner.store import Surroundings
 
 
 class FairShare:
-    """Keeps a slice to its share; made inside its event loop."""
+    """Limit a slice to its share; created inside the slice's event loop."""
 
     def __init__(self, batch: Batch) -> None:
         provider = batch.provider
@@ -32,12 +32,12 @@ class FairShare:
         )
 
     def read_prices(self) -> None:
-        """Read in the published prices, which takes a while, if the budget needs them."""
+        """Load the published prices, which is slow, if the budget needs them."""
         if self._batch.max_cost is not None:
             self._prices.cost(str(self._batch.defaults.get("model", "")), Usage())
 
     def look(self, around: Surroundings) -> str:
-        """Heed what others do. Tells why the batch must pause; "" while it need not."""
+        """Update the share. Return why the batch must pause; "" if it need not."""
         self.governor.told = per_minute(around.requests_per_minute, around.tokens_per_minute)
         self.governor.share_with(around.processes)
         size, most = self._batch.batch_size, around.max_in_flight
@@ -46,7 +46,7 @@ class FairShare:
         return f"{PauseKind.BUDGET}: {self._budget.reason}" if self._budget.reason else ""
 
     def costs(self, exchanges: Sequence[Exchange]) -> dict[int, Decimal]:
-        """What each exchange has cost in dollars, by the index of its prompt."""
+        """Return the cost of each exchange in dollars, by the index of its prompt."""
         costs = {}
         for exchange in exchanges:
             if exchange.reply is not None:

@@ -1,4 +1,4 @@
-"""What a runner holds: leased chunks, and which of their prompts have no outcome yet."""
+"""The chunks that a runner has leased, and their prompts without an outcome."""
 
 import random
 from collections import deque
@@ -11,7 +11,7 @@ from batches.engine.records import Outcome, PreparedRequest
 from batches.leases.chunks import Lease
 from batches.runner.results import ChunkOutcomes
 
-# What the prompts that are read together may have; a longer one is read alone.
+# The most bytes of prompts that are read together; a longer prompt is read alone.
 PIECE_BYTES = 4 * 1024 * 1024
 
 
@@ -25,7 +25,7 @@ class StoredPrompt:
 
 
 def never_sent(index: int, kind: FailureKind, message: str) -> Outcome:
-    """Return the outcome of a prompt that nothing is sent for."""
+    """Return the failed outcome of a prompt that was not sent."""
     return Outcome(
         index=index, custom_id="", status="failed", kind=kind, code=kind.value, message=message
     )
@@ -33,11 +33,11 @@ def never_sent(index: int, kind: FailureKind, message: str) -> Outcome:
 
 @dataclass(slots=True)
 class HeldChunk:
-    """A leased chunk, with the ids of the prompts that had no result when it was claimed, and the
-    indexes of those that have no outcome yet.
+    """A leased chunk, with the ids of the prompts that had no result when it was claimed (by
+    index), and the indexes of the prompts without an outcome (`open`).
 
-    `unread` are the sizes, in bytes, of those that are still to be read from the database, and
-    `prompts` those that are read and still to be prepared.
+    `unread` are the sizes, in bytes, of the prompts still to be read from the database; `prompts`
+    are the prompts that are read and still to be prepared.
     """
 
     lease: Lease
@@ -58,15 +58,15 @@ class HeldChunk:
         return piece
 
     def shuffle(self) -> None:
-        """Have the prompts read in a random order."""
+        """Read the prompts in a random order from now on."""
         self.unread = dict(random.sample(list(self.unread.items()), len(self.unread)))
 
 
 class Holdings:
-    """The chunks of a runner. A request carries the token of the lease under which it is sent as
-    its ticket: what comes of it counts only while that lease is held.
+    """The chunks of a runner. The ticket of a request is the token of the lease under which it is
+    sent: its outcome counts only while that lease is held.
 
-    A runner that was frozen may claim the very chunk anew whose old calls are still in flight.
+    A runner that was frozen may claim a chunk again whose old calls are still in flight.
     """
 
     def __init__(self, batch_size: int) -> None:
@@ -77,11 +77,11 @@ class Holdings:
         self._chunks[chunk.lease.lo] = chunk
 
     def holds(self, chunk: HeldChunk) -> bool:
-        """Return True if a chunk is held under the lease that it was claimed with."""
+        """Return True if a chunk is still held under its original lease."""
         return self._chunks.get(chunk.lease.lo) is chunk
 
     def chunk_of(self, request: PreparedRequest) -> HeldChunk | None:
-        """The chunk of a request that may be sent: it is held, and there is no outcome yet."""
+        """Return the chunk of a request, or None if it is not held or has an outcome already."""
         return self._find(request.index, request.ticket)
 
     @property
@@ -95,9 +95,10 @@ class Holdings:
         *,
         renewing: bool,
     ) -> list[ChunkOutcomes]:
-        """What there is to say of each chunk after these outcomes, each with its ticket; when
-        leases are due for renewal, of all chunks. Outcomes under a lease that is gone are dropped:
-        whoever has the chunk now brings its own.
+        """Close prompts with these outcomes (ticket and outcome) and return the outcomes by chunk.
+
+        If leases are due for renewal, return all chunks. Outcomes under a lost lease are dropped:
+        the chunk's new runner stores its own outcomes.
         """
         found: dict[int, list[Outcome]] = {lo: [] for lo in self._chunks}
         for ticket, outcome in outcomes:
@@ -112,7 +113,7 @@ class Holdings:
         ]
 
     def let_go(self, chunks: Iterable[ChunkOutcomes], lost: Collection[Lease]) -> None:
-        """Hold no longer what is done, or lost."""
+        """Stop holding chunks that are done or lost."""
         for chunk in chunks:
             held = self._chunks.get(chunk.lease.lo)
             over = chunk.done or chunk.lease in lost

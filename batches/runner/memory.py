@@ -1,9 +1,9 @@
-"""The bytes of requests and replies that the slices of this process hold, bounded together.
+"""One bound for the bytes of requests and replies that all slices of this process hold.
 
-A slice counts a request from when it is prepared, and its reply from the first byte, until its
-outcome is stored; the few prompts that it reads at once come on top. What would go beyond the bound
-waits until something is stored. Two go on all the same, so that none waits for ever: one reply at a
-time, and the requests of a slice that holds nothing else.
+A slice counts a request from its preparation, and its reply from the first byte, until the outcome
+is stored; the few prompts that it reads at once are not counted. When the bound is reached, more
+bytes wait until an outcome is stored. There are two exceptions, to rule out a deadlock: one reply
+at a time, and the requests of a slice that holds nothing else.
 """
 
 import sys
@@ -14,13 +14,13 @@ from threading import Lock
 from batches.engine.deadlines import not_counted
 from batches.engine.records import PreparedRequest, Reply
 
-# Waits for a condition that the storing of outcomes may bring about.
+# Wait for a condition that may become true when outcomes are stored.
 Wait = Callable[[Callable[[], bool]], Awaitable[None]]
 Key = tuple[int, int]
 
 
 class ByteBudget:
-    """Counts what all slices hold, each in a thread of its own; `held` may exceed any bound."""
+    """Count the bytes of all slices, which run in different threads; there is no bound here."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -32,14 +32,14 @@ class ByteBudget:
             self.held += size
 
     def overdraw(self, reading: object) -> bool:
-        """Return True if this reply is the one that may go beyond the bound now."""
+        """Return True if this reply may exceed the bound now; only one may at a time."""
         with self._lock:
             if self._overdrawn_by is None:
                 self._overdrawn_by = reading
             return self._overdrawn_by is reading
 
     def end(self, reading: object) -> None:
-        """Let another reply go beyond the bound."""
+        """Allow another reply to exceed the bound."""
         with self._lock:
             if self._overdrawn_by is reading:
                 self._overdrawn_by = None
@@ -49,7 +49,7 @@ PROCESS = ByteBudget()
 
 
 class Memory:
-    """What one slice holds, by request; used inside its event loop."""
+    """The bytes that one slice holds, by request; used inside its event loop."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Memory:
         is_stored: Callable[[], bool] = lambda: True,
     ) -> None:
         self._wait = wait
-        # Nothing goes beyond the bound as long as storing can make room.
+        # A reply may not exceed the bound as long as storing outcomes can make room.
         self._is_stored = is_stored
         self._most = most
         self._budget = budget
@@ -75,20 +75,20 @@ class Memory:
         return not self._held or self._fits(size)
 
     def hold(self, request: PreparedRequest) -> None:
-        """Count a request that is read and prepared."""
+        """Count a prepared request."""
         self._add(_key(request), len(request.content))
 
     def release(self, request: PreparedRequest) -> None:
-        """Count a request and its reply no longer: its outcome is stored, or dropped."""
+        """Stop counting a request and its reply: the outcome is stored or dropped."""
         self._budget.add(-self._held.pop(_key(request), 0))
 
     def release_all(self) -> None:
-        """Count nothing of this slice any more."""
+        """Stop counting all requests and replies of this slice."""
         self._budget.add(-sum(self._held.values()))
         self._held.clear()
 
     def keep(self, request: PreparedRequest, reply: Reply) -> None:
-        """Count a reply that was read, until its request is released."""
+        """Count a complete reply until its request is released."""
         self._add(_key(request), sys.getsizeof(reply.body) + sys.getsizeof(reply.answer or ""))
 
     @contextmanager
@@ -102,7 +102,7 @@ class Memory:
             self._budget.end(reading)
 
     async def take(self, reading: "Reading", size: int) -> None:
-        """Wait until these bytes may be held; the wait is not the provider's."""
+        """Wait until these bytes may be held; the wait does not count as the provider's latency."""
         if not self._fits(size):
             with not_counted():
                 await self._wait(lambda: self._fits(size) or self._may_overdraw(reading))
@@ -121,7 +121,7 @@ class Memory:
 
 
 class Reading:
-    """A reply that is read."""
+    """A reply that is being read."""
 
     def __init__(self, memory: Memory) -> None:
         self.size = 0

@@ -1,7 +1,7 @@
-"""Outcomes that the database refuses together are stored in pieces.
+"""Store refused outcomes in pieces.
 
-The half that is refused is halved again, until the row that is at fault is alone. What can be kept
-of that row is stored as a failure; its neighbours are stored as they are.
+A refused half is halved again until the row at fault is alone. The storable part of that row is
+stored as a failure; the other rows are stored unchanged.
 """
 
 import logging
@@ -20,7 +20,7 @@ from batches.runner.results import ChunkOutcomes
 
 logger = logging.getLogger(__name__)
 
-# When this many rows are refused and none is stored, it is hardly the fault of the rows.
+# If this many rows are refused and none is stored, the rows are probably not at fault.
 REFUSED_TO_DOUBT = 8
 MAX_REASON_CHARS = 500
 MAX_ANSWER_CHARS = 1000
@@ -31,9 +31,9 @@ Forms = Callable[[ChunkOutcomes, str], Iterator[ChunkOutcomes]]
 
 @dataclass(slots=True)
 class Pieces:
-    """What was stored, the leases that are lost, and what is not stored because it is refused.
+    """The stored outcomes, the lost leases, and the refused outcomes.
 
-    `refused` are chunks with the outcomes that are left; `reason` is the database's last one.
+    `refused` are chunks with the outcomes left to store; `reason` is the database's last error.
     """
 
     stored: list[ChunkOutcomes] = field(default_factory=list)
@@ -43,17 +43,17 @@ class Pieces:
 
     @property
     def is_doubtful(self) -> bool:
-        """Return True if so much is refused that the rows are hardly at fault."""
+        """Return True if the database refuses so much that the rows are probably not at fault."""
         return len(self.refused) >= REFUSED_TO_DOUBT and not self.stored
 
 
 def store_in_pieces(chunks: Sequence[ChunkOutcomes], store: Store, *, reduce: bool) -> Pieces:
-    """Store the outcomes of these chunks as far as the database takes them.
+    """Store the outcomes of these chunks as far as the database accepts them.
 
-    One that is refused is reduced to a failure. Where it is doubtful that the outcomes are at
-    fault, that is done only if `reduce` says so, and only to those whose reply is kept whole.
-    `store` stores chunks, all or none, and leaves out what is stored already. Raises the database's
-    error if it is absent; what is stored by then stays stored.
+    A refused outcome is reduced to a failure. If it is doubtful that the outcomes are at fault,
+    they are reduced only with `reduce`, and only if the whole reply can be kept. `store` stores
+    chunks, all or none, and leaves out rows that are stored already. Raise the database's error if
+    the database is absent; rows stored before that stay stored.
     """
     pieces = Pieces()
     rows = [_only(chunk, outcome) for chunk in chunks for outcome in chunk.outcomes]
@@ -71,7 +71,7 @@ def _only(chunk: ChunkOutcomes, outcome: Outcome) -> ChunkOutcomes:
 
 
 def _store_rows(rows: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> None:
-    """Store rows as they are, in halves of halves where they are refused."""
+    """Store unchanged rows; halve them repeatedly if they are refused."""
     if not rows or (not pieces.is_doubtful and _try(rows, store, pieces)):
         return
     if len(rows) == 1 or pieces.is_doubtful:
@@ -82,7 +82,7 @@ def _store_rows(rows: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> 
 
 
 def _reduce_refused(forms: Forms, store: Store, pieces: Pieces) -> None:
-    """Store what was refused in the fullest form that is taken."""
+    """Store each refused row in the fullest form that the database accepts."""
     rows, pieces.refused = pieces.refused, []
     for row in rows:
         if pieces.is_doubtful or not _try_forms(row, forms, store, pieces):
@@ -90,12 +90,12 @@ def _reduce_refused(forms: Forms, store: Store, pieces: Pieces) -> None:
 
 
 def _try_forms(row: ChunkOutcomes, forms: Forms, store: Store, pieces: Pieces) -> bool:
-    """Store one outcome as it is, else reduced; return True if it is stored."""
+    """Store one outcome unchanged, else reduced; return True if it is stored."""
     if _try([row], store, pieces):
         return True
     [outcome] = row.outcomes
     reason = pieces.reason
-    logger.error("Prompt %d cannot be stored as it is: %s", outcome.index, reason)
+    logger.error("The outcome of prompt %d cannot be stored unchanged: %s", outcome.index, reason)
     return any(_try([form], store, pieces) for form in forms(row, reason))
 
 
@@ -137,7 +137,7 @@ def _close(chunks: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> Non
 
 
 def _forms(row: ChunkOutcomes, reason: str) -> Iterator[ChunkOutcomes]:
-    """Yield an outcome as a failure, with less and less of what the reply brought."""
+    """Yield an outcome as a failure, each time with less of the reply."""
     [outcome] = row.outcomes
     what = f"the reply was received, but could not be stored as it is: {reason}"
     failed = replace(
@@ -175,7 +175,7 @@ def _quoted(answer: str | None) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a database refused something, in one line."""
+    """Return the reason of a database's refusal in one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     name = "" if isinstance(error, Unstorable) else f"{type(error).__name__}: "
     return storable_text(f"{name}{text}"[:MAX_REASON_CHARS])

@@ -1,6 +1,6 @@
-"""Phase 1 of a slice: prompts become requests in another thread, a piece at a time.
+"""Phase 1 of a slice: prepare requests in another thread, a piece at a time.
 
-Meanwhile the event loop renews the leases and serves the calls, however long a schema takes.
+Meanwhile the event loop renews the leases and serves the calls, even if a schema takes long.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from batches.runner.holdings import HeldChunk, StoredPrompt, never_sent
 
 logger = logging.getLogger(__name__)
 
-# After this time a piece ends with the prompt that is being prepared: its requests can be sent,
-# and a slice that must stop does.
+# After this time a piece ends with the current prompt, so that its requests can be sent and the
+# slice can stop.
 PIECE_S = 0.05
 
 
@@ -32,7 +32,7 @@ class Preparation:
         self._known = KnownSchemas(batch.defaults, self._endpoint)
 
     async def piece(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest | Outcome]:
-        """Take some prompts from a chunk, at least one; return what becomes of them, in order."""
+        """Take at least one prompt from a chunk; return requests or failures, in order."""
         return await asyncio.to_thread(self._piece, chunk, most)
 
     def _piece(self, chunk: HeldChunk, most: int) -> list[PreparedRequest | Outcome]:
@@ -56,8 +56,8 @@ class Preparation:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
-            # Else its chunk would be claimed again and again, and no call ever made. The panic of a
-            # library in Rust is no Exception.
+            # Otherwise the chunk would be claimed for ever, without a call. A panic in a Rust
+            # library is not an Exception, so catch BaseException.
             logger.exception("%s: preparing prompt %d failed", self._batch, prompt.index)
             return _broken(prompt, error)
         return item if isinstance(item, Outcome) else replace(item, ticket=ticket)

@@ -1,22 +1,22 @@
-"""Which prompts of a chunk in quarantine are to blame for the workers that vanished over it."""
+"""Find the prompts of a quarantined chunk that are to blame for vanished workers."""
 
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome
 from batches.runner.holdings import HeldChunk, never_sent
 
-# A prompt is to blame if at least this many runners vanished while it alone was prepared or sent.
+# A prompt is to blame after this many runners vanished while they prepared or sent only it.
 CRASHES_TO_BLAME = 3
-# Runners that vanished over a chunk before any of its prompts was prepared alone. No prompt can be
-# found that is to blame, so all of them are: else the chunk is claimed for ever.
+# After this many runners vanished before any prompt of the chunk was prepared alone, all its
+# prompts fail: no single prompt can be blamed, and the chunk would be claimed for ever.
 CRASHES_TO_GIVE_UP = 10
 
 
 def take_blamed(chunk: HeldChunk) -> list[Outcome]:
-    """Take from a chunk the prompts that may not be tried again; return their outcomes."""
+    """Remove the prompts that may not be retried from a chunk; return their outcomes."""
     lease = chunk.lease
     blamed: list[int] = []
     reason = ""
-    # Of prompts that were blamed before, the crashes are those of the chunk too.
+    # Crashes over prompts that were blamed earlier also count for the chunk.
     crashes = lease.crashes if lease.suspect is None else lease.suspect_crashes
     if lease.suspect not in chunk.unread and crashes >= CRASHES_TO_GIVE_UP:
         blamed = list(chunk.unread)

@@ -1,4 +1,4 @@
-"""Outcomes are stored: in one transaction with the fence of their chunks and the batch's counts."""
+"""Store outcomes in one transaction, with the fence of their chunks and the batch's counts."""
 
 import json
 import logging
@@ -36,11 +36,11 @@ logger = logging.getLogger(__name__)
 IDS_IN_A_QUERY = 500
 ZERO = Decimal(0)
 
-# A warning of a batch, in the form of those that its input gives cause for.
+# A warning of a batch, in the same form as a warning about its input.
 ESTIMATED = {
     "code": "usage_estimated",
     "message": "The provider did not count the tokens of some replies. They are estimated at 4 "
-    "characters for each token, and count so towards the budgets and the cost.",
+    "characters for each token, and the estimates count towards the budgets and the cost.",
     "param": None,
     "line": None,
 }
@@ -70,7 +70,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ChunkOutcomes:
-    """What a runner has to say of one chunk: outcomes, prompt ids and costs by index; all done?"""
+    """New outcomes of one chunk, with prompt ids and costs by index; `done` if it is complete."""
 
     lease: Lease
     outcomes: Sequence[Outcome]
@@ -81,7 +81,7 @@ class ChunkOutcomes:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A stretch of work of one runner, as Unix times; when its first answer came, if it did."""
+    """A period of work of one runner, and the time of its first answer; Unix times."""
 
     since: float
     until: float
@@ -90,7 +90,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Turns the monotonic times of a run into Unix times; a clock that is set changes nothing."""
+    """Convert monotonic times of a run to Unix times, even if the system clock is changed."""
 
     offset: float
 
@@ -109,14 +109,14 @@ def store_outcomes(
 ) -> list[Lease]:
     """Store outcomes and renew the leases, all or nothing; return the leases that were lost.
 
-    Outcomes of a chunk whose lease is lost are dropped: whoever has the chunk now brings its own.
-    `again` says that an earlier try may have been committed although it failed: what it stored
-    is then left out.
+    Outcomes of a chunk whose lease is lost are dropped: its new runner stores its own outcomes.
+    `again` means that an earlier, failed attempt may have been committed: rows that it stored are
+    left out.
     """
     lost: list[Lease] = []
     kept: list[tuple[Outcome, int]] = []
     with transaction.atomic():
-        # In one order for all runners, so that no two wait for each other.
+        # All runners lock in the same order, so that they cannot deadlock.
         for chunk in sorted(chunks, key=lambda chunk: chunk.lease.chunk_id):
             lease = chunk.lease
             held = complete(lease) if chunk.done else hold(lease, seconds=lease_seconds)
@@ -137,12 +137,11 @@ def store_outcomes(
 
 
 def _check_complete(batch_id: int, leases: Sequence[Lease], lost: Sequence[Lease]) -> None:
-    """See that chunks that are called done have a result for each prompt, whatever a runner says:
-    nobody would look at them again."""
+    """Reopen a completed chunk that lacks results: no runner would ever claim it again."""
     for lease in leases:
         stored = Result.objects.filter(batch_id=batch_id, index__gte=lease.lo, index__lt=lease.hi)
         if lease not in lost and stored.count() != lease.hi - lease.lo:
-            logger.error("Chunk %d was called done, but is not: it is run again", lease.chunk_id)
+            logger.error("Chunk %d was reported done but lacks results; rerunning", lease.chunk_id)
             reopen(lease)
 
 
@@ -190,9 +189,9 @@ def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple
 
 
 def parsed_text(outcome: Outcome) -> str | None:
-    """Return the value of an answer as JSON text; None where no schema was given.
+    """Return the parsed value of an answer as JSON text; None if no schema was given.
 
-    Raises Unstorable if it cannot be written.
+    Raise Unstorable if the value cannot be written as JSON.
     """
     if outcome.rung is None:
         return None
@@ -225,9 +224,9 @@ def _count(
 
 
 def _warn_of_estimates(batch_id: int) -> None:
-    """Say on the batch, once, that its tokens are not all counted.
+    """Add the warning about estimated tokens to the batch, once.
 
-    The counts have been added before: the row is locked, so no other runner can add the same.
+    The batch's counts are updated first, so its row is locked and no other runner can add it too.
     """
     this = Batch.objects.filter(pk=batch_id)
     warnings = this.values_list("warnings", flat=True).first()
@@ -236,12 +235,12 @@ def _warn_of_estimates(batch_id: int) -> None:
 
 
 def _first_result(activity: Activity) -> Any:
-    """The active time of the batch at the first answer of this stretch."""
+    """Return the active time of the batch at the first answer of this period."""
     if activity.first_answer is None:
         return Value(None)
     return F("active_s") + _added(activity.since, activity.first_answer)
 
 
 def _added(since: float, until: float) -> Any:
-    """What a stretch adds to the active time, less what others have counted already."""
+    """Return the active time that a period adds, without time that others have counted."""
     return Greatest(Value(0.0), Value(until) - Greatest(F("active_until"), Value(since)))

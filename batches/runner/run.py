@@ -25,13 +25,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SliceReport:
-    """How a slice ended.
+    """The outcome of a slice.
 
-    `worked` says that there was a place for this runner. `paused` is the provider's error that
-    paused the batch or the provider, if one did, and `pause_reason` tells why the batch stands
-    still, whatever paused it. `ended` says that it has ended, `made_room` that the slice left work
-    for another turn because others wait, `stopped` that it left work for another reason,
-    `reopened` that a probe went well.
+    `worked`: there was a slot for this runner. `paused`: the provider's error that paused the batch
+    or the provider, if any. `pause_reason`: why the batch stands still, whatever paused it.
+    `ended`: the batch has ended. `made_room`: the slice left work for a later slice because other
+    batches wait. `stopped`: it left work for another reason. `reopened`: a probe succeeded.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -46,10 +45,10 @@ class SliceReport:
 
 @dataclass(frozen=True, slots=True)
 class SliceLimits:
-    """How long a slice may go on, in seconds; None is without end.
+    """Time limits of a slice, in seconds; None means no limit.
 
     After `slice_s` it makes room if another batch waits. After a stop request, calls in flight
-    have `grace_s` to end; then they are given up, and made again by whoever comes next.
+    have `grace_s` to end; then they are abandoned, and the next runner repeats them.
     """
 
     slice_s: float | None = None
@@ -64,12 +63,12 @@ def run_slice(
     limits: SliceLimits | None = None,
     probing: bool = False,
 ) -> SliceReport:
-    """Work on a batch until nothing is left to claim, it must not run, or `stop` is requested.
+    """Run a batch until no chunk can be claimed, it must not run, or `stop` is requested.
 
-    Every outcome is stored by then, and every lease given back. Any number of slices may be begun
-    on one batch; as many work as its parallelism, the others end at once. `on_progress` is called
-    in the caller's thread. A slice that probes makes one call to a paused provider, and opens it
-    if that goes well. Raises ProviderMisconfigured if the provider cannot be called.
+    On return, every outcome is stored and every lease is released. Any number of slices may be
+    started on one batch: as many as its parallelism run, the others return at once. `on_progress`
+    is called in the caller's thread. A probing slice makes one call to a paused provider, and opens
+    the provider if the call succeeds. Raise ProviderMisconfigured if the provider cannot be called.
     """
     batch = Batch.objects.select_related("provider").get(pk=batch_id)
     limits = limits or SliceLimits()
@@ -105,7 +104,7 @@ def run_slice(
 
 
 def standstill(batch_id: int) -> str:
-    """Why nothing is sent for a batch that is in progress; "" if something could be."""
+    """Return why a batch in progress sends nothing; "" if it may send calls."""
     batch = Batch.objects.select_related("provider").filter(pk=batch_id).first()
     return batch.standstill if batch else ""
 

@@ -1,6 +1,6 @@
-"""The database's side of a slice: claim chunks, store outcomes, see whether to go on.
+"""The database work of a slice: claim chunks, store outcomes, check whether to continue.
 
-Nothing here is async, and all of it runs in the one thread that has the connection.
+Nothing here is async; it all runs in the one thread that has the connection.
 """
 
 import json
@@ -58,7 +58,7 @@ MOST_MODELS_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a slice has done so far."""
+    """The work of a slice so far."""
 
     succeeded: int = 0
     failed: int = 0
@@ -69,9 +69,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a runner must know of others: how many there are at its provider, which of them it is,
-    in how many processes they are; the provider's limits; what its batch has spent, and what of it
-    is this slice's."""
+    """Facts about the other runners: their number at this provider, the rank of this runner among
+    them, and the number of their processes; the provider's limits; the budget that the batch has
+    spent, and the part that this slice has spent."""
 
     runners: int
     rank: int
@@ -86,11 +86,11 @@ class Surroundings:
 
 
 class SliceStore:
-    """What a slice does in the database, as one of the runners of its batch.
+    """The database work of a slice, as one of the runners of its batch.
 
-    `must_stop` says that nothing more may be sent, and what becomes of what is in flight;
-    `made_room` that work is left for another turn, which is not done while `is_undecided`. A slice
-    that probes works on a batch although its provider is paused.
+    `must_stop`: nothing more may be sent; its value decides about calls in flight. `made_room`:
+    work is left for a later slice; this is not done while `is_undecided`. A probing slice runs a
+    batch although its provider is paused.
     """
 
     def __init__(
@@ -118,15 +118,15 @@ class SliceStore:
         self._slice_s = slice_s
         self._defaults_bytes = len(json.dumps(batch.defaults))
         self._waiting: WaitingNow | None = None
-        # Until the first look around reads the database's clock.
+        # A guess until the first `look_around` reads the database's clock.
         self._clock = Clock(time.time() - time.monotonic())
         self._began_at = self._looked_at = time.monotonic()
 
     def claim(self, *, quarantined: bool) -> HeldChunk | None:
-        """Lease the next chunk, and find those of its prompts that have no result."""
+        """Lease the next chunk, and find its prompts without a result."""
         if self.made_room:
             return None
-        # Together: a chunk that could not be read is not leased.
+        # One transaction, so that a chunk that cannot be read is not leased.
         with transaction.atomic():
             lease = claim_chunk(
                 self._batch.pk,
@@ -140,7 +140,7 @@ class SliceStore:
         return HeldChunk(
             lease,
             prompt_ids={index: pk for pk, index, _ in rows},
-            # A request is the prompt laid over the defaults.
+            # A request consists of the defaults and the prompt.
             unread={index: size + self._defaults_bytes for _, index, size in rows},
             open={index for _, index, _ in rows},
         )
@@ -162,15 +162,15 @@ class SliceStore:
 
     @property
     def is_ending(self) -> bool:
-        """Return True if nothing more is to be begun."""
+        """Return True if no more work may be started."""
         return self.must_stop is not None or self.made_room
 
     def stop(self, how: Stop) -> None:
-        """Have nothing more be sent."""
+        """Send nothing more; the stronger of two stop requests counts."""
         self.must_stop = max(how, self.must_stop or how)
 
     def mark(self, lease: Lease, index: int) -> bool:
-        """Note which prompt is about to be sent by itself; False if the lease is lost."""
+        """Record the prompt that is about to be sent alone; return False if the lease is lost."""
         return mark_suspect(lease, index)
 
     def store(
@@ -183,7 +183,7 @@ class SliceStore:
         waiting: WaitingNow | None = None,
         again: bool = False,
     ) -> list[Lease]:
-        """Store outcomes, renew leases, look around; return the leases that are lost."""
+        """Store outcomes, renew leases, read the surroundings; return the lost leases."""
         self._look(renewing=renewing, waiting=waiting)
         if not chunks:
             self._report([], in_flight)
@@ -195,7 +195,7 @@ class SliceStore:
     def store_in_pieces(
         self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, in_flight: int, reduce: bool
     ) -> Pieces:
-        """Store outcomes that were refused together, each as far as the database takes it."""
+        """Store outcomes that were refused together, each as far as the database accepts it."""
         store = partial(self._store, activity=activity, again=True)
         pieces = store_in_pieces(chunks, store, reduce=reduce)
         self._count(pieces.stored, in_flight)
@@ -219,8 +219,8 @@ class SliceStore:
         self._report([outcome for chunk in stored for outcome in chunk.outcomes], in_flight)
 
     def _show(self, waiting: WaitingNow | None) -> None:
-        """Show what we wait for and what the provider announces. Results matter more: what the
-        database refuses of this is left out."""
+        """Store what the slice waits for and which limits the provider advertises. An error here is
+        only logged, since results are more important."""
         try:
             with transaction.atomic():
                 self._note(waiting)
@@ -229,10 +229,10 @@ class SliceStore:
         except Error as error:
             if is_absent(error):
                 raise
-            logger.warning("%s: could not store what it waits for: %s", self._batch, error)
+            logger.warning("%s: could not store its waiting reason: %s", self._batch, error)
 
     def _note(self, waiting: WaitingNow | None) -> None:
-        """Show on our slot what we wait for, when that has changed."""
+        """Store the waiting reason on our slot, if it has changed."""
         if waiting != self._waiting:
             self._waiting = waiting
             if waiting is not None:
@@ -240,16 +240,16 @@ class SliceStore:
             note_waiting(self._slot, asdict(waiting) if waiting else None)
 
     def release(self, leases: Iterable[Lease]) -> None:
-        """Give chunks back that were not finished."""
+        """Release unfinished chunks."""
         release(leases)
 
     @property
     def clock(self) -> Clock:
-        """What turns the times of this run into Unix times."""
+        """Return the clock that converts times of this run to Unix times."""
         return self._clock
 
     def _look(self, *, renewing: bool, waiting: WaitingNow | None) -> None:
-        """See now and then whether the batch may still run, and keep our slot."""
+        """Renew our slot; from time to time check whether the batch may still run."""
         if renewing and not hold_slot(self._slot, seconds=settings.LEASE_SECONDS):
             self.stop(Stop.LEAVE)
         if time.monotonic() - self._looked_at > SECONDS_BETWEEN_LOOKS:
@@ -263,8 +263,8 @@ class SliceStore:
             self._show(waiting)
 
     def look_around(self) -> Surroundings:
-        """See who else is at work, and what may be spent."""
-        # Of a batch that was deleted the last that was known.
+        """Return the other runners, the limits and the budget."""
+        # If the batch was deleted, use its last known state.
         these = Batch.objects.select_related("provider").annotate(now=Now())
         found = these.filter(pk=self._batch.pk).first()
         if found is not None:
@@ -292,7 +292,7 @@ class SliceStore:
         return self.surroundings
 
     def pause(self, kind: PauseKind, reason: str) -> None:
-        """Pause the batch, unless it is paused or there is nothing left to do."""
+        """Pause the batch, unless it is paused or has no unfinished chunk."""
         unfinished = Chunk.objects.unfinished().filter(batch=OuterRef("pk"))
         this = Batch.objects.filter(pk=self._batch.pk, status=BatchStatus.IN_PROGRESS)
         this.filter(Exists(unfinished), pause_reason="").update(
@@ -300,8 +300,8 @@ class SliceStore:
         )
 
     def pause_refused(self, reason: str) -> None:
-        """Pause the batch because the database does not take its results; its provider, if even
-        that cannot be stored on the batch: what is sent would be paid for and lost."""
+        """Pause the batch because the database refuses its results: further replies would be paid
+        for and lost. If the pause cannot be stored on the batch, pause the provider."""
         reason = f"{FailureKind.UNSTORABLE}: the results cannot be stored: {reason}"
         logger.error("%s is paused: %s", self._batch, reason)
         try:
@@ -314,11 +314,11 @@ class SliceStore:
             breaker.pause(self._batch.provider_id, PauseKind.UNSTORABLE, reason)
 
     def pause_for(self, error: ProviderError) -> None:
-        """Pause what an error tells is at fault: the provider, or the batch alone."""
+        """Pause the provider or only the batch, depending on the error."""
         kind = breaker.pause_kind_of(error)
         reason = f"{error.kind}: {error.message}"
         if breaker.is_fault_of_provider(error):
-            # A 403 may yet turn out to be the batch's own, and so may a model that is away.
+            # A 403 or an unavailable model may still turn out to be the fault of this batch.
             suspect = self._batch.pk if isinstance(error, AccessRefused | TargetAway) else None
             breaker.trip(self._batch.provider_id, kind, reason, suspect=suspect)
         else:
@@ -326,7 +326,7 @@ class SliceStore:
         logger.warning("%s is paused: %s", self._batch, reason)
 
     def save_announced(self) -> None:
-        """Show on the provider's row what it announces."""
+        """Store the advertised limits on the provider's row."""
         if self.announced == self._announced:
             return
         self._announced_at = time.monotonic()
@@ -341,8 +341,8 @@ class SliceStore:
         Provider.objects.filter(pk=provider.pk).update(announced_limits=newest)
 
     def _should_make_room(self) -> bool:
-        """Whether our time is over and others need our place: a batch that nobody works on, an
-        input that nobody reads, an event that nobody delivers."""
+        """Return True if our time is over and other work waits: a batch without a runner, an
+        unread input, or an undelivered event."""
         is_over = self._slice_s is not None and time.monotonic() > self._began_at + self._slice_s
         if not is_over or self.is_undecided:
             return False
@@ -369,7 +369,7 @@ def _spent(chunk: ChunkOutcomes) -> Spent:
 
 
 def take_slot(batch_id: int) -> SlotLease | None:
-    """Become one of the runners of a batch, under the name of this process."""
+    """Claim a slot of a batch under the name of this process."""
     return claim_slot(batch_id, seconds=settings.LEASE_SECONDS, runner=process_name())
 
 

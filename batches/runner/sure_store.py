@@ -1,4 +1,4 @@
-"""Outcomes are stored surely: again while the database is away, in pieces where it refuses them."""
+"""Store outcomes reliably: retry while the database is away, split what the database refuses."""
 
 import asyncio
 import logging
@@ -16,12 +16,12 @@ from batches.runner.store import SliceStore
 
 logger = logging.getLogger(__name__)
 
-# The waits before each flush of what the database refuses; after the last one the batch pauses.
+# Waits before each retry of a refused flush; after the last retry the batch pauses.
 REFUSAL_WAITS_S = (0.0, 0.1, 0.3, 1.0)
 
 
 class SureStore:
-    """Stores what a slice brings; meanwhile the slice sends nothing for long."""
+    """Store the outcomes of a slice. During a long retry the slice sends nothing."""
 
     def __init__(self, batch: Batch, store: SliceStore, database: PatientDatabase) -> None:
         self._batch = batch
@@ -37,7 +37,7 @@ class SureStore:
         renewing: bool,
         waiting: WaitingNow | None,
     ) -> Pieces:
-        """Store outcomes and renew leases; what is refused in the end is among the pieces."""
+        """Store outcomes and renew leases; the result lists the rows refused in the end."""
         store = partial(
             self._store.store,
             chunks,
@@ -60,10 +60,10 @@ class SureStore:
         chunks: Sequence[ChunkOutcomes],
         in_pieces: Callable[..., Pieces],
     ) -> Pieces:
-        """Store what could not be stored at once; what is refused, in pieces.
+        """Retry a failed flush; split it if the database refuses it.
 
-        Where it is hardly the fault of the rows all are tried again, since they are paid for; then
-        what can be kept of them is stored, and the batch pauses.
+        If the rows are probably not at fault, retry all of them, since they are paid for. Then
+        store the replies that can be kept whole, and pause the batch.
         """
         try:
             return Pieces(lost=set(await self._database.call(store)))

@@ -1,4 +1,4 @@
-"""What a slice waits for, in words for its user."""
+"""Describe to the user what a slice waits for."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from batches.leases.waiting import WaitingNow
 from batches.limits.model_calls import Held
 from batches.runner.results import Clock
 
-# A limit that holds a call for less time is not worth a word.
+# Shorter waits for a limit are not shown.
 LEAST_HELD_S = 0.5
 
 
 def waiting_of(
     execution: Execution, held: Sequence[Held], clock: Clock, *, now: float
 ) -> WaitingNow | None:
-    """Return what a run waits for: a target that is away, or a rate limit, or retries."""
+    """Return what a run waits for: an unavailable target, a rate limit, or retries."""
     return _away(execution, clock) or _held(held, clock, now) or _retrying(execution, clock)
 
 

@@ -1,7 +1,7 @@
-"""Secrets that we must be able to read again are encrypted where they are stored.
+"""Encrypt stored secrets that must be readable again.
 
-The keys come from the setting FIELD_ENCRYPTION_KEYS: the first encrypts, each of them decrypts.
-SECRET_KEY stands behind them, so that an installation without such keys can be given some.
+The keys come from the setting FIELD_ENCRYPTION_KEYS: the first key encrypts, each key decrypts.
+SECRET_KEY is the last of them, so that an installation without such keys can add some later.
 """
 
 import base64
@@ -12,21 +12,21 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
-# Part of what is stored: with another text here, nothing could be read any more.
+# Part of the derived keys: with another text, stored secrets could not be read any more.
 PURPOSE = b"threephase field encryption"
 
 
 class NotDecryptable(Exception):
-    """A stored secret that none of the keys reads."""
+    """None of the keys can decrypt a stored secret."""
 
 
 def encrypt(text: str) -> str:
-    """The text as it is stored."""
+    """Return the encrypted text, for storage."""
     return _keys().encrypt(text.encode()).decode()
 
 
 def decrypt(stored: str) -> str:
-    """The text that was encrypted. Raises NotDecryptable."""
+    """Return the decrypted text. Raise NotDecryptable."""
     try:
         return _keys().decrypt(stored.encode()).decode()
     except InvalidToken:
@@ -36,7 +36,7 @@ def decrypt(stored: str) -> str:
 
 
 def reencrypt(stored: str) -> str:
-    """The same secret under the first key. Raises NotDecryptable."""
+    """Return the same secret encrypted with the first key. Raise NotDecryptable."""
     return encrypt(decrypt(stored))
 
 
@@ -55,6 +55,6 @@ def _fernet(secrets: tuple[str, ...]) -> MultiFernet:
 
 
 def _derived(secret: str) -> bytes:
-    """A Fernet key from a secret of any length; not the secret itself, which signs other things."""
+    """Derive a Fernet key from a secret of any length, which may also be used for signing."""
     derivation = HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE)
     return base64.urlsafe_b64encode(derivation.derive(secret.encode()))

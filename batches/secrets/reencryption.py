@@ -1,4 +1,4 @@
-"""Every stored secret is put under the newest key, so that the older ones can go."""
+"""Encrypt all stored secrets with the newest key, so that older keys can be removed."""
 
 from django.db import transaction
 from django.db.models import Model
@@ -6,7 +6,7 @@ from django.db.models import Model
 from batches.models import Provider, WebhookEndpoint
 from batches.secrets.encryption import reencrypt
 
-# All that is encrypted in the database.
+# All encrypted columns of the database.
 ENCRYPTED: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
     (Provider, ("api_key_encrypted", "client_certificate_encrypted", "proxy_encrypted")),
     (WebhookEndpoint, ("secret", "old_secret")),
@@ -14,9 +14,9 @@ ENCRYPTED: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
 
 
 def reencrypt_secrets() -> int:
-    """Encrypt every secret with the first key; how many there were.
+    """Encrypt every secret with the first key; return the number of secrets.
 
-    Raises NotDecryptable, and changes nothing.
+    Raise NotDecryptable and change nothing if one cannot be decrypted.
     """
     with transaction.atomic():
         return sum(_reencrypt(model, field) for model, fields in ENCRYPTED for field in fields)

@@ -1,8 +1,8 @@
-"""Remove the key of a provider from what it sends back, so that an echo is never stored or shown.
+"""Remove the key of a provider from its replies, so that an echo is never stored or shown.
 
-The key is recognised in every encoding that readers decode, also one inside another: escapes of
-JSON and of JSON inside JSON, percent-encoding, HTML entities, UTF-16 and UTF-32; and in base64 and
-hex. A text is first decoded as a whole, which is cheap; only a text with the key is searched.
+The key is recognised in every encoding that readers decode, also in nested ones: escapes of JSON
+and of JSON inside JSON, percent-encoding, HTML entities, UTF-16 and UTF-32; and in base64 and hex.
+A text is first decoded as a whole, which is cheap; only a text with the key is searched.
 """
 
 import base64
@@ -22,8 +22,8 @@ LEAST_CHARS = 6
 LEAST_LETTERS = 8
 LEAST_DIGITS = 16
 
-# Words of the reply format, and placeholders for servers without keys. They are no secrets, and
-# removing them would garble replies and answers.
+# Words of the reply format, and placeholders for servers without keys. They are not secret, and
+# removing them would garble replies.
 _PUBLIC_WORDS = """
     chat.completion.chunk choices message content role assistant developer function_call tool_calls
     arguments finish_reason stop_reason stop_sequence content_filter completion_tokens prompt_tokens
@@ -34,13 +34,13 @@ _PUBLIC_WORDS = """
     lm-studio not-needed not-required no-key-required sk-no-key-required placeholder ollama
 """.split()
 
-# How deeply spellings may lie inside each other; and how many backslashes that takes.
+# The deepest nesting of encodings, and the number of backslashes that it takes.
 DEPTH = 4
 _BACKSLASHES = r"\\{0,16}"
-# A number that is too long for Python to read; no plain character has one of more digits.
+# Cut numbers that are too long for Python; no plain character needs more digits.
 _NUMBER = re.compile(r"&#0*([0-9]{1,7})[0-9]*")
 _ESCAPE = re.compile(r"\\{1,16}(?:[uU]00|[xX]|u\{0{0,8})([2-7][0-9A-Fa-f])\}?")
-# A text without any of these has nothing to decode but backslashes. Apart they are found faster.
+# A text without these marks has only backslashes to decode. Separate patterns are faster.
 _MARKS = [re.compile(mark) for mark in ("u00[2-7]", "U00[2-7]", r"u\{", r"\\[xX]", "%[2-7]", "&")]
 # A longer text with an encoded key is dropped, since finding the place takes long.
 MOST_SEARCHED = 1024 * 1024
@@ -57,11 +57,11 @@ class SecretScrubber:
         self._bare = tuple(form.replace("\\", "") for form in self._forms)
         starts = "".join({re.escape(form[0]) for form in self._forms})
         spellings = "|".join("".join(map(_spelled, form)) for form in self._forms)
-        # Not in the middle of backslashes, so that none is left alone, and a million cost nothing.
+        # Never start inside a run of backslashes: none is left alone, and long runs stay cheap.
         self._pattern = re.compile(rf"(?<!\\)(?=[\\%&{starts}])(?:{spellings})")
 
     def text(self, text: str) -> str:
-        """Return a text without the key; only SCRUBBED of one in which it cannot be found."""
+        """Return a text without the key; only SCRUBBED if the place of the key is not found."""
         if not self._forms or not self._is_in(text):
             return text
         # First in every spelling: the last part of an escape may be the first of a plain key.
@@ -76,7 +76,7 @@ class SecretScrubber:
             return raw
         encoding = json.detect_encoding(raw)
         if encoding.startswith("utf-8"):
-            # Any bytes have these characters, and come back from them as they were.
+            # Latin-1 decodes any bytes, and encodes them back unchanged.
             text = raw.decode("latin-1")
             scrubbed = self.text(text)
             return raw if scrubbed is text else scrubbed.encode("latin-1")
@@ -91,7 +91,7 @@ class SecretScrubber:
 
 
 def _has(text: str, forms: Iterable[str]) -> bool:
-    # A loop takes half the time of any(), and each reply is looked at.
+    # A loop takes half the time of any(), and every reply is checked.
     for form in forms:  # noqa: SIM110 - a loop is faster here
         if form in text:
             return True
@@ -99,7 +99,7 @@ def _has(text: str, forms: Iterable[str]) -> bool:
 
 
 def is_secret(key: str) -> bool:
-    """Return True if a key is neither a placeholder nor so short that it is in texts by chance."""
+    """Return True if a key is not a placeholder and too long to occur in texts by chance."""
     if any(key.lower() in word for word in _PUBLIC_WORDS):
         return False
     if not re.search(r"[A-Za-z]", key):
@@ -109,7 +109,7 @@ def is_secret(key: str) -> bool:
 
 
 def _forms(key: str) -> tuple[str, ...]:
-    """Return what a key looks like in plain text, in base64 and in hex."""
+    """Return the forms of a key in plain text, in base64 and in hex."""
     raw = key.encode()
     hexadecimal = raw.hex()
     coded = [_base64_core(raw, before) for before in range(3)]
@@ -118,15 +118,15 @@ def _forms(key: str) -> tuple[str, ...]:
 
 
 def _base64_core(raw: bytes, before: int) -> str:
-    """Return the characters that base64 has for these bytes behind 0 to 2 others, whatever these
-    and those behind them are."""
+    """Return the base64 characters for these bytes after 0 to 2 other bytes, without characters
+    that depend on the bytes around them."""
     whole = base64.b64encode(bytes(before) + raw).decode()
     return whole[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
 
 
 @cache
 def _spelled(char: str) -> str:
-    """Return a pattern for the ways in which a character of a key may be written."""
+    """Return a pattern for all encodings of a character of a key."""
     code = ord(char)
     digits = "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{code:02x}")
     names = [name.rstrip(";") for name, value in html5.items() if value == char]
@@ -140,7 +140,7 @@ def _spelled(char: str) -> str:
 
 
 def _unfold(text: str) -> str:
-    """Return a text with all spellings of plain characters undone, and without backslashes."""
+    """Return a text with all encodings of plain characters decoded, and without backslashes."""
     for _ in range(DEPTH):
         numbered = _NUMBER.sub(r"&#\1", _ESCAPE.sub(_unescape, text))
         unfolded = unquote(html.unescape(numbered), encoding="latin-1")

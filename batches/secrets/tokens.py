@@ -1,4 +1,4 @@
-"""Keys to the API: made once, shown once, stored as a digest."""
+"""API tokens: a secret is created and shown once, and only its digest is stored."""
 
 import hashlib
 import secrets
@@ -12,17 +12,17 @@ from batches.models import ApiToken
 
 PREFIX = "tp_"
 SECRET_BYTES = 32
-# What a person sees of a token again: enough to tell two apart, nothing to guess the rest by.
+# The visible part of a token: enough to distinguish tokens, too little to guess the rest.
 SHOWN_CHARS = len(PREFIX) + 8
-# Ours have 46; whatever is longer is not worth a digest.
+# Our tokens have 46 characters; much longer texts are refused without computing a digest.
 LONGEST_SECRET = 200
 
-# How exactly the last use is known; each step costs a write.
+# The resolution of the last use; each update costs a write.
 USE_STEP = timedelta(minutes=1)
 
 
 def create_token(user: User, *, name: str = "", expires_at: datetime | None = None) -> str:
-    """Make a token; the secret is returned and can never be read again."""
+    """Create a token; return its secret, which can never be read again."""
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     ApiToken.objects.create(
         owner=user,
@@ -35,7 +35,7 @@ def create_token(user: User, *, name: str = "", expires_at: datetime | None = No
 
 
 def authenticate(secret: str) -> User | None:
-    """The active user whose token this is, unless it has expired."""
+    """Return the active user of a token, or None if it is invalid or has expired."""
     if not secret.startswith(PREFIX) or len(secret) > LONGEST_SECRET:
         return None
     in_force = Q(expires_at=None) | Q(expires_at__gt=Now())
@@ -50,7 +50,7 @@ def authenticate(secret: str) -> User | None:
 def _note_use(token: ApiToken) -> None:
     long_ago = Q(last_used_at=None) | Q(last_used_at__lt=Now() - USE_STEP)
     this = ApiToken.objects.filter(long_ago, pk=token.pk)
-    # Asked first: an UPDATE that matches nothing takes SQLite's only writer all the same.
+    # Check first: even an UPDATE without matches blocks SQLite's only writer.
     if this.exists():
         this.update(last_used_at=Now())
 

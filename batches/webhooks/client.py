@@ -1,7 +1,7 @@
-"""Tells one receiver of one event: one POST, and what became of it.
+"""Send one event to one receiver with a POST, and return the result.
 
-A receiver is an address that a user chose, so nothing is believed: it must be public, and it has
-ten seconds and little room to answer. What it says is thrown away but for the status.
+A user chose the receiver's URL, so it is not trusted: its address must be public, and its answer
+must arrive within ten seconds and be short. Only the status of the answer is used.
 """
 
 import asyncio
@@ -41,10 +41,10 @@ _URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a POST: the status of the answer, or why there is none.
+    """The result of a POST: the status of the answer, or the reason why there is none.
 
-    `error` is for the user who chose the URL, and does not tell where its name leads in our
-    network; `detail` does, for staff.
+    `error` is for the user who chose the URL, and hides addresses of our network; `detail`, for
+    staff, includes them.
     """
 
     status_code: int | None = None
@@ -57,14 +57,14 @@ class Answer:
 
 
 def check_webhook_url(text: str, addresses: AddressPolicy) -> None:
-    """Raise ValueError, with the reason, for a URL that events are not sent to."""
+    """Raise ValueError, with the reason, for a URL that may not receive events."""
     match = _URL.fullmatch(text)
     if not match or int(match["port"] or 0) > 65535:
         raise ValueError("give a URL such as https://example.com/hook, without user or fragment")
     try:
         host = httpx.URL(text).host
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise ValueError(f"this is no URL: {error}") from error
+        raise ValueError(f"this is not a valid URL: {error}") from error
     if addresses.refuses(host):
         raise ValueError(
             f"{host} is not a public address; the setting WEBHOOK_PRIVATE_HOSTS allows it"
@@ -76,11 +76,11 @@ def check_webhook_url(text: str, addresses: AddressPolicy) -> None:
 def post(
     url: str, *, headers: Mapping[str, str], content: bytes, addresses: AddressPolicy
 ) -> Answer:
-    """Send this to a receiver. Never fails; takes ten seconds at most."""
+    """Send a POST to a receiver. Never raise an error; take at most ten seconds."""
     try:
         check_webhook_url(url, addresses)
     except ValueError as error:
-        # What was allowed when the endpoint was made may not be any more.
+        # A URL that was allowed when the endpoint was created may be forbidden now.
         return Answer(error=str(error))
     return _run(_post(url, headers, content, addresses))
 
@@ -118,7 +118,7 @@ def _reason(error: Exception) -> str:
     if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes):
         return "the answer broke off"
     if any(isinstance(cause, NOT_HTTP) for cause in causes):
-        # Without the text of the cause: it quotes what came.
+        # Omit the text of the cause, since it quotes the answer.
         return "the answer is not HTTP"
     return text_of(causes[-1 if is_forbidden(causes) else min(1, len(causes) - 1)])
 
@@ -128,9 +128,9 @@ def _for_user(error: Exception, reason: str) -> str:
 
 
 def _run(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Run this in an event loop of its own.
+    """Run a coroutine in a new event loop.
 
-    Unlike asyncio.run, it does not wait for a name server that hangs in a thread.
+    Unlike asyncio.run, do not wait for a thread whose name server hangs.
     """
     loop = asyncio.new_event_loop()
     try:

@@ -1,4 +1,4 @@
-"""How many events this process delivers at once, so that slow receivers hold up nobody else."""
+"""Limit concurrent deliveries of this process, so that slow receivers do not block others."""
 
 import threading
 from collections import Counter
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Couriers:
-    """A few for everybody, fewer for one owner, one for an endpoint."""
+    """Limits on concurrent deliveries: in all, for one owner, and one for an endpoint."""
 
     def __init__(self, *, at_most: int, for_owner: int) -> None:
         self._at_most = at_most
@@ -18,13 +18,13 @@ class Couriers:
 
     @property
     def busy(self) -> list[int]:
-        """The endpoints that are being called now."""
+        """Return the endpoints that are being called now."""
         with self._lock:
             return list(self._out)
 
     @contextmanager
     def one_for(self, owner: int, endpoint: int) -> Iterator[bool]:
-        """Whether there is one for this endpoint of this owner; nobody waits."""
+        """Yield True if the limits allow a delivery to this endpoint; do not wait."""
         free = self._send(owner, endpoint)
         try:
             yield free

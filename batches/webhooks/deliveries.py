@@ -1,7 +1,7 @@
-"""Events for webhooks: written down with what happened, delivered afterwards.
+"""Events for webhooks: stored in the transaction of their cause, delivered afterwards.
 
-Each is delivered at least once: a worker may die between the answer of a receiver and the note
-of it. The event's id stays the same, so that a receiver can tell.
+Each event is delivered at least once: a worker may die after the answer of a receiver and before
+it is recorded. The event's ID stays the same, so that a receiver can recognise repeats.
 """
 
 import logging
@@ -36,22 +36,23 @@ from batches.webhooks.events import WebhookEvent, new_secret
 
 logger = logging.getLogger(__name__)
 
-# Sent with the id of a delivery that somebody should attempt. The tasks listen: who announces
-# lies below them.
+# Sent with the id of a delivery that is due. The tasks listen to this signal, since code that
+# announces events lies below them and cannot import them.
 delivery_due = Signal()
 
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 6 * 3600.0
 GIVE_UP_AFTER = timedelta(hours=72)
 
-# Longer than an attempt takes; then whoever made it must have died.
+# Longer than an attempt takes: after this time the worker that made it must have died.
 ATTEMPT_LEASE_S = 3 * DEADLINE_S
 
-# How long it can be looked up what became of a delivery.
+# The time for which ended deliveries can be looked up.
 KEEP_FOR = timedelta(days=30)
 DELETED_AT_ONCE = 1000
 
-# More messages than workers have threads bring nothing; what is left waits for the next sweep.
+# The most messages of a sweep: more than workers have threads is useless. The rest waits for the
+# next sweep.
 MOST_RINGS = 200
 
 COURIERS = Couriers(at_most=8, for_owner=2)
@@ -65,7 +66,7 @@ def end_batch(
     sources: Collection[BatchStatus],
     **values: Any,
 ) -> bool:
-    """Move a batch, if it is still in `this`, to its end and announce it: both or neither."""
+    """End a batch, if it is still in `this`, and announce the end; both or neither."""
     with transaction.atomic():
         moved = this.move(target, sources=sources, **values)
         if moved:
@@ -74,15 +75,15 @@ def end_batch(
 
 
 def announce(batch_id: int, status: BatchStatus) -> None:
-    """Write down who is to be told that a batch has ended so; in the caller's transaction."""
+    """Store the deliveries for the end of a batch, in the caller's transaction."""
     event_type = f"batch.{status}"
     batch = Batch.objects.only("owner_id", "public_id").get(pk=batch_id)
     if batch.owner_id is None:
         return
-    # Without the callbacks of other batches.
+    # Exclude the callbacks of other batches.
     mine = Q(batch=None) | Q(batch=batch_id)
     endpoints = WebhookEndpoint.objects.filter(mine, owner=batch.owner_id).order_by("pk")
-    # Locked, so that none is deleted before what is written here refers to it.
+    # Lock the endpoints, so that none is deleted before its delivery is stored.
     subscribed = [
         endpoint
         for endpoint in endpoints.select_for_update(no_key=True)
@@ -103,7 +104,7 @@ def announce(batch_id: int, status: BatchStatus) -> None:
 
 
 def add_callback(batch: Batch) -> None:
-    """Make the webhook endpoint for the callback URL of a batch, with a signing secret of its own.
+    """Create the webhook endpoint for the callback URL of a batch, with its own signing secret.
 
     Call it in the transaction that stores the batch.
     """
@@ -119,7 +120,7 @@ def add_callback(batch: Batch) -> None:
 
 
 def deliver(delivery_id: int) -> None:
-    """Make one attempt at a delivery, if it is due and its endpoint is not being called already."""
+    """Attempt a delivery once, if it is due and its endpoint is not being called already."""
     due = WebhookDelivery.objects.due().select_related("endpoint")
     delivery = due.filter(pk=delivery_id).first()
     if delivery is None:
@@ -134,7 +135,7 @@ def deliver(delivery_id: int) -> None:
 
 
 def send(endpoint: WebhookEndpoint, event: WebhookEvent) -> Answer:
-    """Tell an endpoint of an event, now."""
+    """Send an event to an endpoint, now."""
     now = timezone.now()
     try:
         headers = event.headers(_signing_secrets(endpoint, now), at=now)
@@ -158,7 +159,7 @@ def event_of(delivery: WebhookDelivery) -> WebhookEvent:
 
 
 def retry_delay_s(attempts: int, *, chance: float) -> float:
-    """How long to wait after so many attempts: four times as long each time, a quarter by chance.
+    """Return the wait before the next attempt: it quadruples each time, with 25 % jitter.
 
     Eleven attempts fit into three days.
     """
@@ -167,10 +168,11 @@ def retry_delay_s(attempts: int, *, chance: float) -> float:
 
 
 def sweep_deliveries() -> int:
-    """Ring for what is due, an event for each endpoint; give up and forget what is old.
+    """Enqueue due deliveries, one for each endpoint; fail and delete old deliveries.
 
-    Return the number of rings. The next event of an endpoint is rung for when one is through.
-    Owners share the rings, since one of them may have callbacks for thousands of batches.
+    Return the number of enqueued deliveries. The next one of an endpoint is enqueued when the
+    current one is done. Owners share the number, since one of them may have callbacks for thousands
+    of batches.
     """
     _give_up()
     _forget()
@@ -185,13 +187,13 @@ def sweep_deliveries() -> int:
 
 
 def _first_due(group: str) -> Any:
-    """Return the first due delivery of each endpoint or owner, longest waiting first."""
+    """Return the first due delivery of each endpoint or owner; the longest waiting comes first."""
     grouped = WebhookDelivery.objects.due().values(group)
     return grouped.annotate(first=Min("pk"), since=Min("next_attempt_at")).order_by("since")
 
 
 def _claim(delivery: WebhookDelivery) -> bool:
-    """Take the next attempt, unless somebody else has; a death in it is the end of a lease."""
+    """Claim the next attempt, unless another worker has it; a dead worker's claim expires."""
     taken = WebhookDelivery.objects.due().filter(pk=delivery.pk, attempts=delivery.attempts)
     delivery.attempts += 1
     return bool(
@@ -200,8 +202,8 @@ def _claim(delivery: WebhookDelivery) -> bool:
 
 
 def _record(delivery: WebhookDelivery, answer: Answer) -> None:
-    """Note what came of an attempt. Nothing is noted of one that took longer than its lease and
-    was made again, or of an endpoint that was deleted."""
+    """Record the result of an attempt. Ignore it if the attempt outlived its lease and was
+    repeated, or if the endpoint was deleted."""
     mine = WebhookDelivery.objects.filter(
         pk=delivery.pk, attempts=delivery.attempts, status=WebhookDelivery.PENDING
     )
@@ -226,7 +228,7 @@ def _record(delivery: WebhookDelivery, answer: Answer) -> None:
 
 
 def _signing_secrets(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
-    """The secrets that are good now, the newest first. Raises NotDecryptable."""
+    """Return the valid secrets, newest first. Raise NotDecryptable."""
     stored = [endpoint.secret]
     if endpoint.old_secret and (endpoint.old_secret_expires_at or _EPOCH) > now:
         stored.append(endpoint.old_secret)
@@ -241,7 +243,7 @@ def _ring(delivery_id: int) -> None:
 
 
 def _ring_next(owner_id: int) -> None:
-    """Ring for what had to wait, because an endpoint or an owner was being served."""
+    """Enqueue a delivery that had to wait because its endpoint or owner was being served."""
     due = WebhookDelivery.objects.due().filter(endpoint__owner=owner_id)
     waiting = due.exclude(endpoint__in=COURIERS.busy).order_by("next_attempt_at", "pk")
     following = waiting.values_list("pk", flat=True).first()
@@ -250,16 +252,16 @@ def _ring_next(owner_id: int) -> None:
 
 
 def _give_up() -> None:
-    """Fail what has waited for three days, so that a dead endpoint is not called for each."""
+    """Fail deliveries that have waited for three days, without calling the dead endpoint again."""
     overdue = WebhookDelivery.objects.due().filter(created_at__lte=Now() - GIVE_UP_AFTER)
     silent = Value("the endpoint accepted nothing for 72 hours")
-    # What the last attempt met with says more, where there was one.
+    # Prefer the error of the last attempt, if there is one.
     reason = Case(When(error="", then=silent), default=F("error"))
     overdue.update(status=WebhookDelivery.FAILED, error=reason)
 
 
 def _forget() -> None:
-    # By id and not by date: the oldest are found without looking at all others.
+    # Select by id, not by date, which finds the oldest rows without reading all others.
     ended = WebhookDelivery.objects.exclude(status=WebhookDelivery.PENDING)
     oldest = list(
         WebhookDelivery.objects.order_by("pk").values_list("pk", flat=True)[:DELETED_AT_ONCE]

@@ -1,4 +1,4 @@
-"""What a user may do with webhook endpoints. The secrets are shown once, when they are made."""
+"""Operations of users on webhook endpoints. A secret is shown once, when it is created."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,23 +24,23 @@ HINT_CHARS = 4
 
 
 class UrlRefused(Exception):
-    """A URL that events are not sent to; the message says why."""
+    """A URL may not receive events; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class WithSecret:
-    """An endpoint with its new secret, which nobody is shown again."""
+    """An endpoint with its new secret, which is not shown again."""
 
     endpoint: WebhookEndpoint
     secret: str
 
 
 def create_endpoint(owner: User, *, name: str, url: str, event_types: Sequence[str]) -> WithSecret:
-    """Have an address told of events. Raises UrlRefused, and NotPossible at the limit."""
+    """Create an endpoint. Raise UrlRefused, or NotPossible if the user has too many."""
     check_url(url)
     secret = new_secret()
     with transaction.atomic():
-        # One after the other, so that the limit holds.
+        # Lock the user, so that concurrent requests cannot exceed the limit.
         User.objects.select_for_update(no_key=True).get(pk=owner.pk)
         most = settings.MAX_WEBHOOK_ENDPOINTS_PER_USER
         if WebhookEndpoint.objects.standing().filter(owner=owner).count() >= most:
@@ -63,7 +63,7 @@ def update_endpoint(
     url: str | None = None,
     event_types: Sequence[str] | None = None,
 ) -> WebhookEndpoint:
-    """Change what is given. Raises UrlRefused."""
+    """Change the given fields. Raise UrlRefused."""
     if url is not None:
         check_url(url)
     given = {
@@ -83,7 +83,7 @@ def update_endpoint(
 
 
 def rotate_secret(endpoint: WebhookEndpoint, *, keep_old: bool) -> WithSecret:
-    """Sign with a new secret from now on; for a day with the old one as well, if that is kept."""
+    """Sign with a new secret from now on; with `keep_old`, also with the old one for a day."""
     secret = new_secret()
     until = lease_end(OLD_SECRET_GOOD_FOR.total_seconds())
     with transaction.atomic():
@@ -100,16 +100,16 @@ def rotate_secret(endpoint: WebhookEndpoint, *, keep_old: bool) -> WithSecret:
 
 
 def delete_endpoint(endpoint: WebhookEndpoint) -> None:
-    """Tell this address of nothing any more; what was on its way is forgotten."""
+    """Delete an endpoint and its pending deliveries."""
     with transaction.atomic():
-        # Locked first, so that nothing is announced to it in the meantime.
+        # Lock it first, so that no event is announced to it meanwhile.
         this = WebhookEndpoint.objects.filter(pk=endpoint.pk)
         list(this.select_for_update().values_list("pk"))
         this.delete()
 
 
 def send_sample(endpoint: WebhookEndpoint, event_type: str) -> Answer:
-    """Send a sample of an event now, once."""
+    """Send a sample event once, now."""
     event = WebhookEvent(
         id=public_id("evt_"), type=event_type, object_id="batch_test", created_at=timezone.now()
     )
@@ -117,7 +117,7 @@ def send_sample(endpoint: WebhookEndpoint, event_type: str) -> Answer:
 
 
 def secret_hint(endpoint: WebhookEndpoint) -> str | None:
-    """As much of the secret as tells it from others; none if it cannot be read."""
+    """Return the end of the secret, to recognise it; None if it cannot be decrypted."""
     try:
         return f"{SECRET_PREFIX}...{decrypt(endpoint.secret)[-HINT_CHARS:]}"
     except NotDecryptable:
@@ -134,7 +134,7 @@ def callback_secret(batch: Batch) -> str | None:
 
 
 def check_url(url: str) -> None:
-    """Raise UrlRefused for a URL that events are not sent to."""
+    """Raise UrlRefused for a URL that may not receive events."""
     try:
         check_webhook_url(url, AddressPolicy(settings.WEBHOOK_PRIVATE_HOSTS))
     except ValueError as error:

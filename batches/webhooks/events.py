@@ -1,4 +1,4 @@
-"""What a receiver is told, and how it can tell that we said it (Standard Webhooks)."""
+"""The content and signature of an event, in the format of Standard Webhooks."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """Something that happened; the same id and body however often it is told."""
+    """An event; its ID and body are the same in each attempt."""
 
     id: str
     type: str
@@ -34,7 +34,7 @@ class WebhookEvent:
         return json.dumps(body, separators=(",", ":")).encode()
 
     def headers(self, signing_secrets: Sequence[str], *, at: datetime) -> dict[str, str]:
-        """The headers of an attempt at this moment (UTC), signed with each of these secrets."""
+        """Return the headers of an attempt at this time (UTC), signed with each of the secrets."""
         text = self.content.decode()
         signatures = [Webhook(secret).sign(self.id, at, text) for secret in signing_secrets]
         return {
@@ -46,5 +46,5 @@ class WebhookEvent:
 
 
 def new_secret() -> str:
-    """A signing secret as receivers keep it."""
+    """Return a new signing secret in the form that receivers store."""
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()

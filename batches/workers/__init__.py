@@ -1,1 +1,1 @@
-"""What worker processes do beside running batches: sweep and send heartbeats."""
+"""Tasks of worker processes besides running batches: sweep and send heartbeats."""

@@ -1,4 +1,4 @@
-"""Workers say again and again that they are there, so that an idle one is told from a dead one."""
+"""Heartbeats of workers, which distinguish an idle worker from a dead one."""
 
 import logging
 import os
@@ -16,20 +16,20 @@ from batches.models import Worker
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 10.0
-# Who misses so many heartbeats is taken for dead, and forgotten after a day.
+# A worker that misses this many heartbeats counts as dead; it is forgotten after a day.
 MISSED = 3
 FORGOTTEN_AFTER = timedelta(days=1)
-# How long the end of a worker waits for a database that does not answer.
+# The longest wait of an ending worker for a database that does not answer.
 PATIENCE_S = 2.0
 
 
 def process_name() -> str:
-    """The name of this process among all machines."""
+    """Return a name of this process that is unique among all machines."""
     return f"{socket.gethostname()}:{os.getpid()}"[:200]
 
 
 class Heartbeat:
-    """The heartbeat of a worker, in a thread of its own; without a database it goes on trying."""
+    """The heartbeat of a worker, in its own thread; it keeps trying if the database is away."""
 
     def __init__(self, name: str, *, every_s: float = HEARTBEAT_S) -> None:
         self._name = name[:200]
@@ -41,7 +41,7 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Say that the worker is gone. Takes two seconds at most."""
+        """Remove the worker's row. Take at most two seconds."""
         self._over.set()
         self._thread.join(PATIENCE_S)
 
@@ -55,14 +55,14 @@ class Heartbeat:
         try:
             write()
         except Exception as error:
-            # It must not end: the worker goes on without it, and would be taken for dead.
+            # The thread must not end: the worker still runs, and would count as dead.
             logger.warning("No heartbeat: %s", error)
         finally:
-            # Nothing is kept open for one write in ten seconds.
+            # Keep no connection open for one write in ten seconds.
             connection.close()
 
     def _arrive(self) -> None:
-        """Take the place of a worker of this name that was killed."""
+        """Store the worker's row; replace the row of a killed worker with this name."""
         Worker.objects.bulk_create(
             [Worker(name=self._name, process=process_name())],
             update_conflicts=True,
@@ -82,5 +82,5 @@ class Heartbeat:
 
 
 def forget_workers() -> None:
-    """Forget those that were killed long ago."""
+    """Delete workers that were killed long ago."""
     Worker.objects.filter(seen_at__lt=Now() - FORGOTTEN_AFTER).delete()

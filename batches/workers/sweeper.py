@@ -1,6 +1,6 @@
-"""Every so often: ring for what waits, end what is over, purge what was deleted.
+"""The sweeper: periodically enqueue waiting batches, end finished ones, purge deleted ones.
 
-Any number of sweepers at once is safe; with none, whatever rang already still runs.
+Any number of sweepers at once is safe; without one, batches that are enqueued already still run.
 """
 
 import logging
@@ -27,16 +27,17 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# An input that is still being read after so long has lost its reader.
+# An input that is still being read after this time has lost its reader.
 INGEST_DEADLINE = timedelta(hours=6)
 
-# More messages than workers have threads bring nothing; what is left waits for the next sweep.
+# The most messages of a sweep: more than workers have threads is useless. The rest waits for the
+# next sweep.
 MOST_RINGS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What a sweep found to do: rings, batches ended, failed, purged."""
+    """The work of a sweep: messages sent, and batches ended, failed and purged."""
 
     rung: int
     ended: int
@@ -45,9 +46,9 @@ class SweepReport:
 
 
 def sweep(ring: Callable[[int], object]) -> SweepReport:
-    """Do what is due; `ring` is called with the id of each batch that has work and no runner.
+    """Do all due work; call `ring` with the id of each batch that has work and no runner.
 
-    What fails is logged, and the rest is done.
+    A step that fails is logged, and the other steps are still done.
     """
     failed = _surely(fail_abandoned_inputs) or 0
     ended = sum(bool(_surely(finish_batch, pk)) for pk in _to_finish())
@@ -76,13 +77,13 @@ def _surely(step: Callable[..., T], *batch: int) -> T | None:
 
 
 def fail_abandoned_inputs() -> int:
-    """Fail batches whose input was read by who made them, and is no more; how many there were."""
+    """Fail batches whose input was read by a creator that is gone; return their number."""
     abandoned = Batch.objects.filter(
         status=BatchStatus.VALIDATING,
         input_file_public_id="",
         created_at__lt=Now() - INGEST_DEADLINE,
     )
-    # What is stored of them is left over, as of one whose lease ran out.
+    # Mark their stored prompts as left over, as after an expired lease.
     abandoned.update(ingest_expires_at=Now())
     message = "reading the input was interrupted"
     error = {"code": "invalid_request", "message": message, "param": None, "line": None}
@@ -93,8 +94,8 @@ def fail_abandoned_inputs() -> int:
 
 
 def _to_ring() -> list[int]:
-    """Batches that wait: for a reader, to probe their provider, or for runners, then as often as
-    there is work for one."""
+    """Return batches that wait for a reader, to probe their provider, or for runners; the last
+    kind once for each runner that would find work."""
     unread = list(to_read().order_by("pk").values_list("pk", flat=True)[:MOST_RINGS])
     free = _count_of(Slot.objects.claimable())
     chunks = _count_of(Chunk.objects.claimable())
@@ -110,7 +111,7 @@ def _count_of(rows: QuerySet[Any]) -> Subquery:
 
 
 def _to_finish() -> list[int]:
-    """Batches that may have nothing left to do but to end."""
+    """Return batches that may have nothing left to do but to end."""
     unfinished = Chunk.objects.unfinished().filter(batch=OuterRef("pk"))
     running = {BatchStatus.IN_PROGRESS, BatchStatus.FINALIZING}
     due = Batch.objects.filter(

@@ -184,7 +184,7 @@ def test_the_sweeper_fails_an_input_that_nobody_reads_any_more(provider: Provide
 
 
 def test_an_input_that_is_refused_leaves_nothing(provider: Provider) -> None:
-    with pytest.raises(Exception, match="1 lines are wrong"):
+    with pytest.raises(Exception, match="1 lines are invalid"):
         batch_actions.create_batch(
             provider, [LineError(1, "invalid_json_line", "no")], BatchOptions()
         )

@@ -48,7 +48,7 @@ def test_a_file_that_a_batch_is_being_made_of_stays_and_it_is_said_why(
     batch = create_batch_of_file(provider, file, file.public_id, options(), origin=Origin(owner))
     delete = reverse("admin:batches_file_delete", args=[file.pk])
     answer = root.post(delete, {"post": "yes"}, follow=True)
-    assert f"{batch.public_id} is being made of this file" in answer.content.decode()
+    assert f"{batch.public_id} is being created from this file" in answer.content.decode()
     assert answer.redirect_chain[0][0] == reverse("admin:batches_file_change", args=[file.pk])
     assert File.objects.filter(pk=file.pk).exists()
     assert not LogEntry.objects.exists()

@@ -56,7 +56,7 @@ def prompts_of(batch: Batch) -> list[tuple[str, Any]]:
 
 def test_a_budget_in_dollars_needs_a_price(root: Client, provider: Provider) -> None:
     answer = post(root, provider, "start", prompts="one", max_cost="1.5")
-    assert "nobody knows the price" in errors(answer)["max_cost"][0]
+    assert "cannot be used: the price of" in errors(answer)["max_cost"][0]
     assert not Batch.objects.exists()
 
 
@@ -348,7 +348,7 @@ def test_of_json_that_is_not_in_lines_it_is_said_once(
 ) -> None:
     upload = SimpleUploadedFile("a.json", content.encode())
     [error] = errors(post(root, provider, "preview", file=upload))["file"]
-    assert "Give an object on each line" in error
+    assert "needs one object on each line" in error
 
 
 def test_what_is_too_long_for_a_form_is_answered_with_what_to_do(

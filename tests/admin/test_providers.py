@@ -84,8 +84,8 @@ def test_there_is_one_default(root: Client) -> None:
 
 def test_what_is_wrong_is_said(root: Client) -> None:
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"base_url": "https://user@evil.example/v1"}, "is no base URL"),
-        ({"api_key": "no header\nthis"}, "no HTTP header can carry"),
+        ({"base_url": "https://user@evil.example/v1"}, "is not a valid base URL"),
+        ({"api_key": "no header\nthis"}, "are not allowed in HTTP headers"),
         ({"prices": '{"m": {"input": "dear"}}'}, "write its price as"),
         ({"prices": '{"m": {"input": 1e999, "output": 1}}'}, "a number is out of range"),
         ({"extra_endpoints": "/v1/rerank\n/v2/other"}, "write it like /v1/rerank"),

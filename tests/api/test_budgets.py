@@ -72,7 +72,7 @@ def test_what_a_batch_has_cost_is_told(client: Client, provider: Provider) -> No
 def test_a_budget_in_dollars_needs_a_price(client: Client) -> None:
     error = error_of(create(client, max_cost=1), 400)
     assert error["param"] == "max_cost"
-    assert "nobody knows the price" in error["message"]
+    assert "cannot be used: the price of" in error["message"]
     assert not Batch.objects.exists()
 
 

@@ -212,11 +212,11 @@ PACKED = gzip.compress(b"one\ntwo\n" * 1000)
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        (PACKED[:-1], "breaks off before its end: send all of it"),
-        (PACKED[: len(PACKED) // 2], "breaks off before its end: send all of it"),
-        (PACKED[:20] + b"\xff" * 20 + PACKED[40:], "is damaged: pack the text again"),
-        (PACKED + b"more", "is damaged: pack the text again"),
-        (gzip.compress(PACKED), "packed with gzip twice: unpack it once"),
+        (PACKED[:-1], "is truncated: send the whole file"),
+        (PACKED[: len(PACKED) // 2], "is truncated: send the whole file"),
+        (PACKED[:20] + b"\xff" * 20 + PACKED[40:], "is damaged: compress the text again"),
+        (PACKED + b"more", "is damaged: compress the text again"),
+        (gzip.compress(PACKED), "compressed with gzip twice: unpack it once"),
         (gzip.compress(b" " * (SMALL_BYTES + 100_000)), "unpacks to more than 500 times"),
         (gzip.compress(b"%PDF-1.7"), "is a PDF document"),
     ],
@@ -384,7 +384,7 @@ def test_a_line_that_is_only_a_body_is_a_prompt(*, strict: bool) -> None:
         (line(request={"contents": []}), ["'body'", "'messages'", "'request'"]),
         (b"{}", ["'body'", "empty"]),
         (b"prompt,id", ["begins with '{'", "'prompt,id'"]),
-        (b'["a"]\n', ["one JSON text", "JSONL"]),
+        (b'["a"]\n', ["single JSON document", "JSONL"]),
         (b'"text"', ["the string 'text'", "JSON object"]),
     ],
 )

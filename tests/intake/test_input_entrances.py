@@ -136,8 +136,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "The file is a PNG image, not lines of text"),
     "xlsx": (b"PK\x03\x04" + b"\0" * 26 + b"xl/workbook.xml", 'as "CSV UTF-8"'),
     "parquet in gzip": (gzip.compress(b"PAR1" + b"\0" * 50), "The file is a Parquet file"),
-    "half a gzip": (GOOD["gzip"][:-9], "breaks off before its end: send all of it"),
-    "twice gzip": (gzip.compress(GOOD["gzip"]), "packed with gzip twice: unpack it once"),
+    "half a gzip": (GOOD["gzip"][:-9], "is truncated: send the whole file"),
+    "twice gzip": (gzip.compress(GOOD["gzip"]), "compressed with gzip twice: unpack it once"),
     "cyrillic": (
         json.dumps({"prompt": "привет мир"}, ensure_ascii=False).encode("cp1251"),
         "Save the file as UTF-8",
@@ -174,7 +174,7 @@ BAD: dict[str, tuple[bytes, str]] = {
         "'body.response_format.json_schema.schema.type' is not a JSON Schema",
     ),
     "no json": (b"prompt;id\nhi;1\n", "This line is not parseable as valid JSON"),
-    "array": (b'[{"prompt": "a"}]', "The file is one JSON text. Give an object on each line"),
+    "array": (b'[{"prompt": "a"}]', "The file is a single JSON document. JSONL needs one object"),
     "nothing": (b"\n\n", "The input has no prompts"),
 }
 

@@ -74,7 +74,7 @@ def test_a_budget_in_dollars_for_a_model_without_a_price_is_refused(
     cli.path("prompts.jsonl", prompt_lines(5))
     ended = cli.process_batch("--max-cost", "1")
     assert ended.status == 2
-    assert "--max-cost cannot be kept: nobody knows the price of 'simulated-small'" in ended.stderr
+    assert "--max-cost cannot be used: the price of 'simulated-small' at provider" in ended.stderr
     assert simulator.calls.total() == 0
     assert not Batch.objects.exists()
 

@@ -70,7 +70,7 @@ async def test_a_name_is_looked_up_by_the_proxy(scheme: str, tmp_path: Path) -> 
 
 REFUSALS: list[tuple[int, type[ProviderError], str]] = [
     (407, EndpointUnusable, "give user and password in the proxy's URL: PROVIDER_PROXY="),
-    (403, EndpointUnusable, "does not let us through (HTTP 403); have this host allowed"),
+    (403, EndpointUnusable, "the proxy refuses this host (HTTP 403); have it allowed there"),
     (400, EndpointUnusable, "opens no tunnels to it (HTTP 400); check PROVIDER_PROXY"),
     (405, EndpointUnusable, "opens no tunnels to it (HTTP 405); check PROVIDER_PROXY"),
     (501, EndpointUnusable, "opens no tunnels to it (HTTP 501); check PROVIDER_PROXY"),
@@ -198,8 +198,8 @@ def test_a_proxy_is_read_however_it_is_written(text: str, url: str) -> None:
         ("http://u:canary@proxy example", "the URL of a proxy"),
         ("https://u:canary@proxy:3128", "http://, not https://"),
         ("socks5://u:canary@proxy:1080", "http://, not socks5://"),
-        ("http://u:canary%0d%0aX: y@proxy:1", "cannot have"),
-        ("http://u%3Ax:canary@proxy:1", "cannot have"),
+        ("http://u:canary%0d%0aX: y@proxy:1", "forbidden characters"),
+        ("http://u%3Ax:canary@proxy:1", "forbidden characters"),
         ("http://u:canary\u20ac@proxy:1", "Latin-1"),
     ],
 )

@@ -49,10 +49,10 @@ UNLISTED: dict[str, tuple[Step, str]] = {
     "500": (answer(b"Internal Server Error", status=500), "HTTP 500"),
     "501": (answer(b"", status=501), "HTTP 501"),
     "a redirect": (answer(b"", status=302, location="/login"), "HTTP 302"),
-    "another list": (answer([{"id": "a"}]), "no list of models"),
-    "another object": (answer({"models": [{"name": "a"}]}), "no list of models"),
-    "HTML": (answer(HTML, content_type="text/html"), "no list of models"),
-    "nothing": (answer(b""), "no list of models"),
+    "another list": (answer([{"id": "a"}]), "did not return a list of models"),
+    "another object": (answer({"models": [{"name": "a"}]}), "did not return a list of models"),
+    "HTML": (answer(HTML, content_type="text/html"), "did not return a list of models"),
+    "nothing": (answer(b""), "did not return a list of models"),
 }
 
 

@@ -58,9 +58,9 @@ NO_BASE_URLS = [
 
 @pytest.mark.parametrize("text", NO_BASE_URLS)
 def test_what_two_parsers_might_read_differently_is_no_base_url(text: str) -> None:
-    with pytest.raises(ValueError, match="is no base URL"):
+    with pytest.raises(ValueError, match="is not a valid base URL"):
         checked_base_url(text)
-    with pytest.raises(ValueError, match="is no base URL"):
+    with pytest.raises(ValueError, match="is not a valid base URL"):
         ProviderClient(text)
 
 
@@ -76,7 +76,7 @@ async def test_a_host_that_is_none_is_refused_or_a_fault_of_the_provider(host: s
     try:
         client = ProviderClient(f"http://{host}/v1")
     except ValueError as error:
-        assert "is no base URL" in str(error)  # noqa: PT017 - one of two ways to say no
+        assert "is not a valid base URL" in str(error)  # noqa: PT017 - one of two ways to say no
         return
     async with client:
         assert isinstance(await failure(client), ProviderError)

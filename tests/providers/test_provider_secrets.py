@@ -189,7 +189,9 @@ async def test_a_provider_may_have_no_models() -> None:
 )
 async def test_what_is_no_list_of_models_is_malformed(body: bytes) -> None:
     async with serving(answer(body)) as (server, client):
-        with pytest.raises(MalformedReply, match="/models is no list of models") as caught:
+        with pytest.raises(
+            MalformedReply, match="/models did not return a list of models"
+        ) as caught:
             await client.models()
     assert str(server.port) in caught.value.message
 

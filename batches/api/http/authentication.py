@@ -1,4 +1,4 @@
-"""`Authorization: Bearer tp_...`: who is asking."""
+"""Token authentication: `Authorization: Bearer tp_...`."""
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest
@@ -10,16 +10,16 @@ from batches.secrets.tokens import authenticate
 
 SCHEME = "Bearer"
 
-_REMEDY = "make one with: manage.py create_token USERNAME"
+_REMEDY = "create one with: manage.py create_token USERNAME"
 
 
 def user_of(request: HttpRequest | Request) -> User:
-    """Whose token a request carries. Raises NotAuthenticated or AuthenticationFailed."""
+    """Return the user of a request's token. Raise NotAuthenticated or AuthenticationFailed."""
     return user_of_header(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
 def user_of_header(header: str) -> User:
-    """Whose token is in an Authorization header. Raises as `user_of` does."""
+    """Return the user of the token in an Authorization header. Raise as `user_of` does."""
     if not header:
         raise NotAuthenticated(f"No API key was given; send 'Authorization: Bearer KEY', {_REMEDY}")
     scheme, _, secret = header.partition(" ")
@@ -31,7 +31,7 @@ def user_of_header(header: str) -> User:
 
 
 class TokenAuthentication(BaseAuthentication):
-    """DRF's side of it."""
+    """DRF's interface to `user_of`."""
 
     def authenticate(self, request: Request) -> tuple[User, None]:
         return user_of(request), None

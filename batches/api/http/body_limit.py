@@ -1,7 +1,7 @@
-"""What a client may send, before any of it is kept.
+"""Limits on request bodies, checked before any of a body is stored.
 
-Django writes a body to the disk to its end before a view is asked. So the size of a body, and
-whether a stranger sends a large one, is looked at here: config/asgi.py puts it before Django.
+Django writes a whole body to the disk before it calls a view. So the size of a body, and the login
+of a client that sends a large one, are checked here: config/asgi.py puts BodyLimit before Django.
 """
 
 import json
@@ -26,19 +26,19 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
-# Boundaries, names and fields around a file.
+# Room for the boundaries, names and fields around a file.
 FORM_BYTES = 64 * 1024
-# Less than this is let in from anybody.
+# Smaller bodies are accepted without a login.
 SMALL_BYTES = 1024 * 1024
 
-# How a handshake is answered by more than a number, by servers that can.
+# The ASGI extension that lets a server answer a handshake with a whole response.
 WEBSOCKET_ANSWER = "websocket.http.response"
 
 DISCONNECT = {"type": "http.disconnect"}
 
 
 class BodyLimit:
-    """Refuses bodies that are too large with 413, and large ones of strangers with 401 or 403."""
+    """Refuse too large bodies with 413, and large bodies without a login with 401 or 403."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -64,7 +64,7 @@ class BodyLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much a request may bring; for a form, of its file."""
+    """The largest body of a request; for a form, the largest file."""
 
     bytes: int
     name: str
@@ -77,7 +77,7 @@ class Limit:
 
 @dataclass
 class Body:
-    """The body of a request as it comes in."""
+    """The body of a request while it is received."""
 
     source: Receive
     limit: Limit
@@ -87,20 +87,20 @@ class Body:
     read: int = 0
 
     def expect(self, length: int | None) -> None:
-        """Be told of the length; a body in chunks, whose length nobody knows, may be large."""
+        """Set the announced length. A chunked body has none (None), and counts as large."""
         self.small = length is not None and length <= SMALL_BYTES
         self._check(length or 0)
 
     async def receive(self) -> Message:
-        """The next message; once there was too much, that the client has gone."""
+        """Return the next message, or a disconnect once the body is too large."""
         message = await self._next()
         self._check(self.read)
         return message if self.refusal is None else DISCONNECT
 
     async def discard(self) -> None:
-        """Read on and keep nothing: who is still sending would never read the answer.
+        """Read and drop the rest of the body: a client that is still sending reads no response.
 
-        Not without end, though: a client that sends twice what it may is hung up on.
+        Stop after twice the limit, so that an endless body is cut off.
         """
         while not self.ended and self.read < 2 * self.limit.of_body:
             await self._next()
@@ -117,7 +117,7 @@ class Body:
 
 
 def _length_of(headers: Mapping[bytes, str]) -> int | None:
-    """How long the body will be; None if it comes in chunks."""
+    """Return the announced length of the body; None if it is chunked."""
     length = headers.get(b"content-length", "")
     if length.isascii() and length.isdigit():
         return int(length)
@@ -133,7 +133,7 @@ def _limit_of(path: str) -> Limit:
 
 
 async def _stranger(path: str, headers: Mapping[bytes, str]) -> ApiError | None:
-    """The refusal of who has no good token or, where people log in, no session."""
+    """Return the 401 or 403 for a request without a valid token (API) or session (admin)."""
     check = _check_token if path.startswith("/v1/") else _check_session
     async with ThreadSensitiveContext():
         return await sync_to_async(_refusal_by)(check, headers)
@@ -156,17 +156,18 @@ def _check_token(headers: Mapping[bytes, str]) -> None:
 
 
 def _check_session(headers: Mapping[bytes, str]) -> None:
-    """Whether somebody is logged in. What they may do is for the view to say."""
+    """Raise ApiError unless a user is logged in. The view checks the user's permissions."""
     store = import_module(settings.SESSION_ENGINE).SessionStore
     key = parse_cookie(headers.get(b"cookie", "")).get(settings.SESSION_COOKIE_NAME)
     if not key or SESSION_KEY not in store(key):
-        raise ApiError(403, "Log in to send so much.", type="permission_error")
+        raise ApiError(403, "Log in to send a body of this size.", type="permission_error")
 
 
 async def _refuse_websocket(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
     await receive()
     if WEBSOCKET_ANSWER in scope.get("extensions", {}):
-        refusal = ApiError(400, "There are no websockets here; .../events is a stream over HTTP.")
+        message = "WebSockets are not supported. Use the HTTP stream at .../events instead."
+        refusal = ApiError(400, message)
         await _answer(refusal, send, kind=WEBSOCKET_ANSWER)
     else:
         await send({"type": "websocket.close"})

@@ -1,5 +1,4 @@
-"""Django's ways in, for what Django leaves to web servers: config/asgi.py and config/wsgi.py use
-them."""
+"""Entry points for config/asgi.py and config/wsgi.py, with checks that Django leaves to servers."""
 
 from collections.abc import Iterable, Mapping
 from typing import IO, Any
@@ -18,8 +17,8 @@ Header = tuple[bytes, bytes]
 
 
 class InUtf8(HttpRequest):
-    """A request that is read as UTF-8: a charset that a client names may be none of texts, and
-    Django would fail over it before there is anybody to answer."""
+    """A request that is read as UTF-8. A client may name a charset that is not a text encoding,
+    and Django would fail on it before it can send a response."""
 
     def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
         line = meta.get("CONTENT_TYPE", "")
@@ -39,13 +38,13 @@ class WsgiRequest(InUtf8, WSGIRequest):
 
 
 class WsgiHandler(WSGIHandler):
-    """The way in for WSGI servers."""
+    """The entry point for WSGI servers."""
 
     request_class = WsgiRequest
 
 
 class Handler(ASGIHandler):
-    """Takes bodies that come in chunks as it takes others, and speaks the API's language."""
+    """Accept chunked bodies like others, and answer errors of the API in its envelope."""
 
     request_class = AsgiRequest
 
@@ -54,7 +53,7 @@ class Handler(ASGIHandler):
     ) -> tuple[ASGIRequest, None] | tuple[None, HttpResponseBase]:
         headers = scope["headers"]
         if any(name == b"transfer-encoding" for name, _ in headers):
-            # Django takes a form whose length nobody announced for an empty one.
+            # Django treats a form without an announced length as empty.
             scope = {**scope, "headers": _with_length(headers, _size_of(body_file))}
         made = super().create_request(scope, body_file)
         if made[1] is None or not is_ours(scope["path"]):
@@ -74,7 +73,7 @@ def _size_of(body_file: IO[bytes]) -> int:
 
 
 def _in_envelope(refusal: HttpResponseBase) -> HttpResponseBase:
-    """What Django refuses before there is a request, such as an address that is no UTF-8."""
+    """Return the envelope for a request that Django cannot build, such as a URL not in UTF-8."""
     response = error_response(ApiError(refusal.status_code, "The request cannot be understood."))
     response[HEADER] = new_request_id()
     return response

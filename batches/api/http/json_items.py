@@ -8,7 +8,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 
 class FirstItems(Func):
-    """The first so many objects of a JSON list."""
+    """The first `most` objects of a JSON list."""
 
     arity = 1
     output_field = JSONField()

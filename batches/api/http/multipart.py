@@ -1,4 +1,4 @@
-"""Forms with a file: streamed to the disk, no larger than they may be, and whole."""
+"""Forms with a file, streamed to the disk with checks of the size and of a truncated end."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ TAIL_BYTES = 100
 
 
 class CappedFile(TemporaryFileUploadHandler):
-    """Writes the one file of a form to the disk and refuses it once it is too large."""
+    """Write the file of a form to the disk, and refuse it once it is too large."""
 
     def __init__(self, request: Any, *, most: int, setting: str) -> None:
         super().__init__(request)
@@ -28,7 +28,7 @@ class CappedFile(TemporaryFileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         if start + len(raw_data) > self._most:
-            # Nobody else closes, and so deletes, what has not come to its end.
+            # Close, and so delete, the incomplete file: Django does not.
             self.file.close()
             raise too_large(self._most, self._setting)
         super().receive_data_chunk(raw_data, start)
@@ -56,7 +56,7 @@ class CappedForm(MultiPartParser):
         except (ValueError, LookupError) as error:
             # A name in a charset of its own (RFC 2231).
             raise ApiError(400, f"The form cannot be read: {error}") from error
-        # Django takes a form that breaks off for one with a shorter file.
+        # Django accepts a truncated form as one with a shorter file.
         if not watched.end.rstrip().endswith(_last_line(request.content_type)):
             _close(form)
             raise ApiError(400, "The form breaks off before its end.")
@@ -76,7 +76,7 @@ class PartForm(CappedForm):
 
 
 class WatchedStream:
-    """A stream whose last bytes are remembered."""
+    """A stream that remembers the last bytes it has read."""
 
     def __init__(self, stream: IO[Any]) -> None:
         self._stream = stream
@@ -94,7 +94,7 @@ class WatchedStream:
 
 
 def form_of(request: Request, *, file: str) -> "tuple[dict[str, str], Bytes[bytes]]":
-    """The fields of a form and its file. Raises ApiError, also for a field that comes twice."""
+    """Return the fields of a form and its file. Raise ApiError, also for a duplicate field."""
     fields, files = _parsed(request)
     if file not in files:
         message = f"Missing required parameter: '{file}'."

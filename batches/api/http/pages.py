@@ -1,4 +1,4 @@
-"""Lists come in pages: the next one begins after the last id of this one."""
+"""Pagination of lists: the next page begins after the last ID of the previous page."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
@@ -17,7 +17,7 @@ Order = Literal["asc", "desc"]
 
 
 class Page(BaseModel):
-    """What a page says of itself; a list of its own adds `data`."""
+    """The common fields of a page; each kind of list adds `data`."""
 
     object: Literal["list"] = "list"
     has_more: bool
@@ -35,10 +35,10 @@ def list_page(
     orders: Sequence[Order] = ("desc",),
     chosen: Q | None = None,
 ) -> dict[str, Any]:
-    """A page of rows that have a public_id, by age; the first of `orders` is the default.
+    """Return a page of rows that have a public_id, by age; the first of `orders` is the default.
 
-    Only rows that match `chosen` are shown, but a page may begin after any row: the last row of the
-    page before may have stopped to match meanwhile.
+    Only rows that match `chosen` are shown, but `after` may name any row: the last row of the
+    previous page may no longer match.
     """
     limit = limit_of(request, default=default_limit, most=max_limit)
     order = _choice(request, "order", orders)
@@ -53,7 +53,7 @@ def list_page(
 
 
 def as_page(items: Sequence[BaseModel], *, has_more: bool) -> dict[str, Any]:
-    """A page of things that have an id."""
+    """Return a page of items that have an ID."""
     data = [item.model_dump(mode="json") for item in items]
     return {
         "object": "list",
@@ -65,7 +65,7 @@ def as_page(items: Sequence[BaseModel], *, has_more: bool) -> dict[str, Any]:
 
 
 def limit_of(request: Request, *, default: int, most: int) -> int:
-    """How many rows a page may have. Raises ApiError."""
+    """Return the maximum number of rows in a page. Raise ApiError if the limit is invalid."""
     text = request.query_params.get("limit")
     if text is None:
         return default
@@ -76,8 +76,10 @@ def limit_of(request: Request, *, default: int, most: int) -> int:
     return number
 
 
-# Where in a list a row was is forgotten with the row.
-NO_SUCH_PLACE = "Expected an id of this list, which may be deleted by now; begin without 'after'."
+# The place of a row in a list is unknown once the row is deleted.
+NO_SUCH_PLACE = (
+    "Expected an id of this list; the row may have been deleted. Start again without 'after'."
+)
 
 
 def _choice(request: Request, name: str, choices: Sequence[Order]) -> Order:
@@ -98,9 +100,9 @@ def _pk_of(request: Request, queryset: QuerySet[M], after: str) -> int:
 
 
 def invalid(request: Request, param: str, expected: str, *, value: str | None = None) -> ApiError:
-    """Return the 400 for a parameter of the query, with what is expected of it as a sentence.
+    """Return the 400 for a query parameter; `expected` is a sentence.
 
-    `value` is the one of several that is refused.
+    If the parameter was given several times, `value` is the refused value.
     """
     given = request.query_params.get(param, "") if value is None else value
     message = value_text(param, given, expected)

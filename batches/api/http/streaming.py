@@ -1,4 +1,4 @@
-"""Answers of any length, a piece at a time."""
+"""Responses of any length, sent in pieces."""
 
 from collections.abc import AsyncIterator, Generator, Iterator
 
@@ -8,12 +8,12 @@ from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
 
-# A piece costs a change of threads: many lines go together.
+# Each piece costs a thread switch, so lines are sent in large pieces.
 PIECE_BYTES = 64 * 1024
 
 
 def streamed(request: Request | HttpRequest, chunks: Iterator[bytes]) -> StreamingHttpResponse:
-    """An answer that is read as it is sent, and closed if the client goes away."""
+    """Return a response that is read while it is sent, and closed if the client disconnects."""
     pieces = _pieces(chunks)
     # Django would read an ordinary iterator to its end before it sends the first byte.
     content = _in_thread(pieces) if is_asynchronous(request) else pieces
@@ -21,13 +21,13 @@ def streamed(request: Request | HttpRequest, chunks: Iterator[bytes]) -> Streami
 
 
 def let_go() -> None:
-    """Keep no connection to the database as long as a client reads, which may be slow."""
+    """Close the database connection, since a client may read slowly."""
     if not connection.in_atomic_block:
         connection.close()
 
 
 def is_asynchronous(request: Request | HttpRequest) -> bool:
-    """Whether the web server speaks ASGI. To a WSGI server each answer is a thread."""
+    """Return True if the web server uses ASGI. In WSGI each response occupies a thread."""
     plain = request._request if isinstance(request, Request) else request
     return isinstance(plain, ASGIRequest)
 
@@ -46,7 +46,7 @@ def _pieces(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
 
 
 async def _in_thread(pieces: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
-    """The pieces, each made in the thread that has the connection to the database."""
+    """Yield the pieces; each is made in the thread that has the database connection."""
     try:
         while piece := await sync_to_async(_next)(pieces):
             yield piece
@@ -55,5 +55,5 @@ async def _in_thread(pieces: Generator[bytes, None, None]) -> AsyncIterator[byte
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:
-    """The next piece; nothing at the end, since StopIteration cannot pass through a future."""
+    """Return the next piece; b"" at the end, since StopIteration cannot pass a future."""
     return next(pieces, b"")

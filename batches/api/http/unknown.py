@@ -1,4 +1,4 @@
-"""What is asked for under /v1 and is not there."""
+"""The 404 for unknown paths under /v1."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from batches.api.http.view import ApiView
 
 @extend_schema(exclude=True)
 class UnknownPath(ApiView):
-    """404 whoever asks, by whatever method: an envelope also where DEBUG would show a page."""
+    """Answer any user and method with a 404 envelope, even when DEBUG would show a page."""
 
     authentication_classes = ()
 

@@ -1,4 +1,4 @@
-"""What all views have in common: a token, JSON in and out, and one's own rows alone."""
+"""Common code of all views: token, JSON bodies, and access to the user's own rows only."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -29,21 +29,21 @@ B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
 
 NUL = "\0"
-# UTF-8, by its names, and what is a part of it.
+# The names of UTF-8 and of its subset ASCII.
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class RequestModel(BaseModel):
-    """A JSON body: nothing in it that we do not know, nothing that is not a number."""
+    """A JSON body without unknown fields, NaN and infinities."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    # Fields that are stored as JSON text, in which a NUL is written as an escape.
+    # Fields that are stored as JSON text, in which a NUL is escaped.
     any_text: ClassVar[frozenset[str]] = frozenset()
 
 
 class OurFormat(BaseContentNegotiation):
-    """JSON whatever is asked for: the official clients ask for `application/binary` as well."""
+    """Always answer in JSON: the official clients also accept only `application/binary`."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         kind = request.content_type.partition(";")[0].strip().lower()
@@ -68,12 +68,12 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        charset = request._request.content_params.get("charset", "utf-8")  # type: ignore[union-attr]  # set by then
+        charset = request._request.content_params.get("charset", "utf-8")  # type: ignore[union-attr]  # set before
         if charset.strip().lower() not in CHARSETS:
             message = f"A body must be in UTF-8, not in {charset!r}."
             raise ApiError(415, message, code=CODES[415])
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
-            # A WSGI server gives us nothing of it.
+            # A WSGI server does not pass on a chunked body.
             message = "Send the length of the body (Content-Length), not chunks."
             raise ApiError(411, message, code=CODES[411])
 
@@ -84,22 +84,22 @@ class ApiView(APIView):
         return super().finalize_response(request, response, *args, **kwargs)
 
     def options(self, *_args: Any, **_kwargs: Any) -> Response:
-        """Which methods there are."""
+        """Return the allowed methods."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
 
 def owner_of(request: Request) -> User:
-    """The user behind a request that has passed authentication."""
+    """Return the user of an authenticated request."""
     return cast(User, request.user)
 
 
 def for_user(queryset: QuerySet[M], user: User) -> QuerySet[M]:
-    """The rows that a user may know of: staff all, others their own."""
+    """Return the rows that a user may see: all rows for staff, else the user's own."""
     return queryset if user.is_staff else queryset.filter(owner=user)
 
 
 def find(queryset: QuerySet[M], request: Request, public_id: str, *, kind: str) -> M:
-    """The row with this id, if the user may know of it. Raises ApiError 404, never 403."""
+    """Return the row with this ID, if the user may see it. Raise ApiError 404, never 403."""
     found = None
     if NUL not in public_id:
         found = for_user(queryset, owner_of(request)).filter(public_id=public_id).first()
@@ -109,7 +109,7 @@ def find(queryset: QuerySet[M], request: Request, public_id: str, *, kind: str) 
 
 
 def parse_body(request: Request, model: type[B]) -> B:
-    """The JSON body of a request as its model; no body is an empty one. Raises ApiError."""
+    """Return the JSON body of a request as its model; a missing body is {}. Raise ApiError."""
     body = request._request.body
     if not body:
         body = b"{}"
@@ -123,12 +123,11 @@ def parse_body(request: Request, model: type[B]) -> B:
 
 
 def reply(answer: BaseModel, *, status: int = 200) -> Response:
-    """An answer."""
     return Response(answer.model_dump(mode="json"), status=status)
 
 
 def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
-    """NaN and NUL are things that JSON texts hold and databases do not."""
+    """Raise ApiError for NaN and NUL, which JSON can contain and databases cannot store."""
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -140,7 +139,7 @@ def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
         message = f"The body must be a JSON object, but it is {described(value)}."
         raise ApiError(400, message, code="invalid_json")
     _check_no_twins(body)
-    # The escape is looked for first: walking through a large body takes a while.
+    # Search for the escape first, since walking through a large body is slow.
     if b"\\u0000" in body:
         stored = {name: inner for name, inner in value.items() if name not in any_text}
         if fault := fault_of(stored, "", allow_nul=False):
@@ -148,7 +147,7 @@ def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
 
 
 def _fault_of_text(body: bytes) -> Fault | None:
-    """Return what makes a body no JSON, if a parser that is less strict reads it."""
+    """Return the fault in a body that only a less strict JSON parser can read."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -158,7 +157,7 @@ def _fault_of_text(body: bytes) -> Fault | None:
 
 def _check_no_twins(body: bytes) -> None:
     try:
-        # Numbers are not looked at here.
+        # Only names are checked here, so numbers stay unparsed.
         json.loads(body, object_pairs_hook=no_twins, parse_int=str, parse_float=str)
     except TwinName as error:
         raise ApiError(400, str(error), code="invalid_json", param=error.name) from error
