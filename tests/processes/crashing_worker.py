@@ -14,13 +14,13 @@ import django
 
 django.setup()
 
-from batches import runner
 from batches.engine import execute
 from batches.providers.client import ProviderClient
 from batches.runner import (
     batch_slice,
     preparing,
     results,
+    run,
     store,
 )
 from config.celery import app
@@ -35,7 +35,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "before_postprocess": (batch_slice, "postprocess_exchange", False),
     "inside_flush": (results, "_count", False),
     "after_flush": (store, "store_outcomes", True),
-    "before_finish": (runner, "finish_batch", False),
+    "before_finish": (run, "finish_batch", False),
 }
 
 

@@ -35,7 +35,7 @@ CREATE = """
 import io
 from batches.actions.options import BatchOptions
 from batches.actions import batches as batch_actions
-from batches.inputs.prompt_files.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompt_files import InputOptions, read_prompts
 from batches.models import Provider
 text = io.BytesIO(b"".join(b"prompt %d\\n" % n for n in range(30)))
 prompts = read_prompts(text, InputOptions(
