@@ -46,7 +46,7 @@ def test_a_list_does_not_go_on_after_what_was_deleted_or_is_not_mine(
     for after in (gone, stranger):
         error = error_of(client.get(f"/v1/{kind}?limit=1&after={after}"), 400)
         assert (error["code"], error["param"]) == ("invalid_value", "after")
-        assert "begin without 'after'" in error["message"]
+        assert "Start again without 'after'" in error["message"]
     rest = get(client, f"{kind}?after={ids[0]}")
     assert [item["id"] for item in rest["data"]] == ids[2:]
 

@@ -64,7 +64,7 @@ def test_a_provider_that_lists_no_models_is_warned_of_and_not_refused(
         provider = Provider(base_url=base_url, api_key_encrypted="")
         warning = check_provider(provider, 10)
         found = probe(provider)
-    assert warning.startswith(f"Warning: {base_url}/models answers ")
+    assert warning.startswith(f"Warning: {base_url}/models answered ")
     assert says in warning
     assert says in found.doubt
     assert all("the first call decides." in text for text in (warning, found.doubt))

@@ -31,6 +31,7 @@ from tests.receivers import receiving, url_of
 from tests.scripted_server import Step, Visit, answer, chat
 
 ODD_ONES = 40
+WINDOW = 8
 # The pages of so many single results are rendered; of the others, what they show is made.
 RENDERED = 3
 EXAMPLES = -(-int(os.environ.get("RARE_REPLIES", "80")) // ODD_ONES)
@@ -220,7 +221,9 @@ def odd_batch(world: World, *, is_at_edge: bool, has_schema: bool) -> Batch:
         form = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
         defaults["response_format"] = form
     texts = ["good", *chain.from_iterable((f"odd {n}", "good") for n in range(ODD_ONES))]
-    limits = {"max_attempts": 1, "max_repair_attempts": 0, "batch_size": 100}
+    # Good answers to calls that were sent after a failure show that the provider is not away.
+    texts += ["good"] * 2 * WINDOW
+    limits = {"max_attempts": 1, "max_repair_attempts": 0, "batch_size": WINDOW}
     batch = batch_of(world.provider, texts, defaults=defaults, **limits)
     Batch.objects.filter(pk=batch.pk).update(owner=world.owner)
     File.objects.update(owner=world.owner)
