@@ -81,7 +81,7 @@ def test_a_refusal_that_passes_is_no_reason_to_warn(status: int) -> None:
 def test_an_empty_list_of_models_is_warned_of() -> None:
     with scripted(answer({"object": "list", "data": []})) as base_url:
         provider = Provider(base_url=base_url, api_key_encrypted="")
-        assert check_provider(provider, 10) == f"Warning: {base_url}/models lists no model."
+        assert check_provider(provider, 10) == f"Warning: {base_url}/models lists no models."
         assert (probe(provider).error, probe(provider).doubt) == ("", "")
 
 
