@@ -12,11 +12,16 @@ import pytest
 from batches.models import Provider
 from simulator import SimulatedProvider
 
-# A busy machine is no reason to fail.
-hypothesis.settings.register_profile(
-    "threephase", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("threephase")
+# A busy machine is no reason to fail. Each run tries other examples; many at once with
+# --hypothesis-profile thorough.
+for name, most in {"quick": 40, "thorough": 1000}.items():
+    hypothesis.settings.register_profile(
+        name,
+        max_examples=most,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture

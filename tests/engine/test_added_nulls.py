@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.records import LadderOptions
@@ -197,7 +197,6 @@ DEFINED = st.sampled_from([fields(a=INTEGER), fields(b={"type": "array", "items"
 
 
 @given(schema=objects(schemas, "abc"), defined=DEFINED, data=st.data())
-@settings(max_examples=200, deadline=None)
 def test_what_is_written_in_the_strict_form_is_read_as_it_was(
     schema: Any, defined: Any, data: st.DataObject
 ) -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.errors import FailureKind
@@ -402,7 +402,6 @@ MARKS = [
 ]
 
 
-@settings(max_examples=100)
 @given(pieces=st.lists(st.sampled_from([*MARKS, "a", '"', "\\", "{", "}", "\n"]), max_size=6))
 def test_marks_inside_the_strings_of_an_answer_are_left_alone(pieces: list[str]) -> None:
     value = {"n": 1, "text": "".join(pieces)}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batches.engine.errors import FailureKind
@@ -74,7 +74,6 @@ def kind_of(judgement: Judgement) -> FailureKind | None:
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-@settings(max_examples=60)
 @given(value=VALUES, way=st.sampled_from(list(WAYS)), reason=st.sampled_from(REASONS))
 @example(value={"a": 'x", } y"', "b": ["</think>[1]", {}]}, way="plain", reason="stop")
 @example(value=[{"price": 1234567, "text": "a\\"}], way="indented", reason="")
@@ -91,7 +90,6 @@ def test_what_ends_inside_json_is_cut_whatever_the_finish_reason(
             assert judgement.fault.kind is FailureKind.TRUNCATED, text[:length]
 
 
-@settings(max_examples=150)
 @given(value=VALUES)
 def test_broken_json_that_is_cut_is_not_mended(value: Any) -> None:
     text = single_quoted(value)
@@ -138,7 +136,6 @@ def calling(arguments: str, **changes: Any) -> Judgement:
 
 
 @pytest.mark.parametrize("name", ["add", "free"])
-@settings(max_examples=50)
 @given(value=VALUES)
 def test_arguments_that_end_inside_are_cut(name: str, value: Any) -> None:
     text = json.dumps(value)

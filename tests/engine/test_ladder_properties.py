@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import jsonschema_rs
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batches.engine.errors import FailureKind
@@ -64,7 +64,6 @@ def check(schema: Any, value: Any, answer: str, rung: Rung) -> None:
         assert judgement.fault.kind is FailureKind.SCHEMA_VIOLATION
 
 
-@settings(max_examples=300)
 @given(schema=schemas, value=values, before=prose, after=prose)
 def test_the_schema_decides_whatever_the_text_around_an_answer(
     schema: Any, value: Any, before: str, after: str
@@ -93,7 +92,6 @@ def check_within(schema: Any, value: Any, answer: str) -> None:
         assert "differ" in judgement.fault.message or not valid(schema, value)
 
 
-@settings(max_examples=100)
 @given(schema=schemas, seed=st.integers(0, 100), before=prose, after=prose)
 def test_what_a_schema_allows_is_accepted(schema: Any, seed: int, before: str, after: str) -> None:
     try:
@@ -107,7 +105,6 @@ def test_what_a_schema_allows_is_accepted(schema: Any, seed: int, before: str, a
         check_within(schema, value, f"{before}\n{text}\n{after}")
 
 
-@settings(max_examples=300)
 @given(schema=schemas, answer=st.text(st.sampled_from("{}[]\",:'`\\ab1. \n-/"), max_size=60))
 def test_no_answer_is_too_odd_to_be_judged(schema: Any, answer: str) -> None:
     judgement = judge_reply(request(schema=schema), reply(answer), LadderOptions())
@@ -117,7 +114,6 @@ def test_no_answer_is_too_odd_to_be_judged(schema: Any, answer: str) -> None:
         json.dumps(judgement.parsed, allow_nan=False).encode()
 
 
-@settings(max_examples=200)
 @given(value=values.filter(lambda value: isinstance(value, dict | list) and bool(value)))
 def test_a_comma_too_many_changes_nothing_of_the_value(value: Any) -> None:
     text = json.dumps(value)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.errors import (
@@ -142,7 +142,6 @@ def shows_no_outage(plans: Sequence[Plan]) -> bool:
     return len(doubted) < PROMPTS_IN_A_ROW
 
 
-@settings(max_examples=200)
 @given(
     plans=plans_of(RateLimited, *RETRIED, *FINAL, *UNEXPECTED),
     schedule=schedules,
@@ -167,7 +166,6 @@ def test_there_is_one_outcome_per_prompt_also_when_failures_look_like_an_outage(
     assert most <= batch_size
 
 
-@settings(max_examples=200)
 @given(
     plans=plans_of(RateLimited, *UNCERTAIN, *FINAL, *UNEXPECTED).filter(shows_no_outage),
     schedule=schedules,
@@ -186,7 +184,6 @@ def test_there_is_one_outcome_per_prompt_in_order_and_it_is_the_right_one(
     assert most <= batch_size
 
 
-@settings(max_examples=200)
 @given(
     plans=plans_of(RateLimited, *PAUSING, ServerError, RequestRefused, ValueError),
     schedule=schedules,
@@ -215,7 +212,6 @@ def essence(outcome: Outcome) -> Outcome:
     return dataclasses.replace(outcome, latency_s=0.0, busy_s=0.0, elapsed_s=0.0, done_at=None)
 
 
-@settings(max_examples=100)
 @given(
     plans=plans_of(*(RateLimited, ServerError, NetworkError, RequestRefused, ValueError)).filter(
         shows_no_outage

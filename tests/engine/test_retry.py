@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.errors import (
@@ -205,7 +205,6 @@ ODD_PARTS = ("99:99:99", "+9999", "-2359", "+2359", ",", ":", "::", "-", "--", "
 DATE_LIKE = st.lists(st.sampled_from(DATE_PARTS + ODD_PARTS), max_size=7).map(" ".join)
 
 
-@settings(max_examples=400)
 @given(header=st.text(max_size=40) | DATE_LIKE, milliseconds=st.none() | st.text(max_size=12))
 def test_no_header_breaks_the_reading(header: str, milliseconds: str | None) -> None:
     headers = {"retry-after": header}

@@ -2,7 +2,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, RootModel, ValidationError
 
@@ -124,7 +124,6 @@ small_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=300)
 @given(schema=small_schemas, value=small_values)
 def test_the_verdict_is_that_of_the_schema_for_any_schema_and_value(
     schema: Any, value: Any

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.text.json_text import storable
@@ -121,7 +121,6 @@ any_json = st.recursive(
 layouts = st.sampled_from([(None, (",", ":")), (None, (", ", ": ")), (2, (",", ": "))])
 
 
-@settings(max_examples=300)
 @given(value=any_json, layout=layouts, end=st.sampled_from(["", "\n", "\r\n"]))
 def test_any_json_comes_out_as_one_line_that_every_parser_and_database_takes(
     value: Any, layout: tuple[int | None, tuple[str, str]], end: str
@@ -137,7 +136,6 @@ def test_any_json_comes_out_as_one_line_that_every_parser_and_database_takes(
     assert not re.search(r"\\u0000", text.replace(r"\\", ""))
 
 
-@settings(max_examples=200)
 @given(value=any_json)
 def test_characters_that_came_unescaped_are_kept(value: Any) -> None:
     clean = expected(json.loads(json.dumps(value)))
@@ -145,7 +143,6 @@ def test_characters_that_came_unescaped_are_kept(value: Any) -> None:
     assert strict(storable(raw)) == clean
 
 
-@settings(max_examples=200)
 @given(value=any_json)
 def test_a_stored_line_is_stored_again_unchanged(value: Any) -> None:
     once = storable(json.dumps(value).encode())

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batches.engine.errors import PromptRejected
@@ -155,11 +155,9 @@ def joined(parts: tuple[Any, ...]) -> Any:
 
 
 ODD = documents([*LEAVES, *ODD_LEAVES, *REFERENCES])
-MANY = settings(max_examples=100, deadline=None)
 
 
 @given(schema=ODD)
-@MANY
 def test_a_form_has_problems_where_a_second_opinion_has_them(schema: Any) -> None:
     form = strict_form(schema)
     assert bool(form.problems) == bool(faults(form.schema)), (form.problems, faults(form.schema))
@@ -167,7 +165,6 @@ def test_a_form_has_problems_where_a_second_opinion_has_them(schema: Any) -> Non
 
 
 @given(schema=ODD)
-@MANY
 def test_a_form_refers_only_to_what_is_there_and_is_its_own_form(schema: Any) -> None:
     form = strict_schema(schema)
     response_model(form)
@@ -176,7 +173,6 @@ def test_a_form_refers_only_to_what_is_there_and_is_its_own_form(schema: Any) ->
 
 
 @given(schema=documents([*LEAVES, *REFERENCES]), data=st.data())
-@MANY
 def test_what_fits_can_be_written_in_the_form_and_is_read_back(
     schema: Any, data: st.DataObject
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.endpoints import ENDPOINTS
@@ -272,7 +272,6 @@ def test_a_line_as_long_as_it_may_be_is_read() -> None:
 texts = st.text(min_size=1, max_size=60)
 
 
-@settings(max_examples=200)
 @given(text=texts, ascii_only=st.booleans(), end=st.sampled_from(["", "\n", "\r\n"]))
 def test_any_text_survives_in_jsonl(text: str, end: str, *, ascii_only: bool) -> None:
     for fields in ({"prompt": text}, {"custom_id": "a", "prompt": text}, prompt_body(text, CHAT)):
@@ -281,7 +280,6 @@ def test_any_text_survives_in_jsonl(text: str, end: str, *, ascii_only: bool) ->
         assert json.loads(prompt.body) == prompt_body(text, CHAT)
 
 
-@settings(max_examples=200)
 @given(
     text=st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]), min_size=1)
     .map(lambda text: text.strip().removeprefix("\ufeff").strip())

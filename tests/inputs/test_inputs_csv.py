@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.engine.endpoints import ENDPOINTS
@@ -191,7 +191,6 @@ def test_a_row_that_never_ends_is_not_held() -> None:
     assert peak < 1_000_000
 
 
-@settings(max_examples=200)
 @given(
     rows=st.lists(
         st.text(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.prompt_files import InputFormat, LineError, NewPrompt
@@ -58,7 +58,6 @@ cells = st.text(
 ).filter(str.strip)
 
 
-@settings(max_examples=150)
 @given(
     texts=st.lists(cells, min_size=1, max_size=4),
     encoding=st.sampled_from(ENCODINGS),

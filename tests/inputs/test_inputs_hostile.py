@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.prompt_files import (
@@ -101,7 +101,6 @@ STARTS = [b"", b"prompt\n", b"prompt,custom_id\n", b'prompt\n"', b'{"prompt": "'
 likely = st.text(alphabet='a",\r\n\x00{}:[] ', max_size=40).map(str.encode)
 
 
-@settings(max_examples=400)
 @given(
     start=st.sampled_from(STARTS),
     rest=st.binary(max_size=60) | likely,

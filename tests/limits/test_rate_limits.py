@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import RedisError
 
@@ -70,7 +70,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300)
 @given(told=TOLD, steps=STEPS)
 def test_whatever_happens_places_are_finite_and_the_state_survives_as_text(
     told: dict[Unit, Limit],
@@ -88,7 +87,6 @@ def test_whatever_happens_places_are_finite_and_the_state_survives_as_text(
         assert all(limit.rate > 0 and limit.burst > 0 for limit in answer.limits.values())
 
 
-@settings(max_examples=300)
 @given(steps=STEPS)
 def test_no_wait_passes_the_reset_that_was_announced_last(
     steps: list[tuple[float, list[News], list[dict[Unit, float]]]],

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.answers import (
@@ -144,7 +144,6 @@ def schemas(draw: st.DrawFn) -> dict[str, Any]:
     return {**root, "$defs": definitions}
 
 
-@settings(max_examples=150)
 @given(schema=schemas(), seed=st.integers(0, 5))
 def test_the_answer_fits_whatever_schema_is_invented(schema: Schema, seed: int) -> None:
     answer = answer_for_schema(schema, seed)
@@ -152,7 +151,6 @@ def test_the_answer_fits_whatever_schema_is_invented(schema: Schema, seed: int) 
     assert judge.is_valid(json.loads(json.dumps(answer)))
 
 
-@settings(max_examples=30)
 @given(schema=schemas())
 def test_the_answer_depends_on_the_schema_and_the_seed_alone(schema: Schema) -> None:
     assert answer_for_schema(schema, "x") == answer_for_schema(json.loads(json.dumps(schema)), "x")
@@ -173,7 +171,6 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=200)
 @given(schema=st.dictionaries(st.sampled_from(KEYWORDS.split()), JUNK, max_size=4))
 def test_junk_for_a_schema_is_answered_rightly_or_refused(schema: Schema) -> None:
     with contextlib.suppress(CannotAnswer):
