@@ -11,9 +11,9 @@ from batches.engine.errors import ProviderError, RateLimited
 from batches.engine.execute import Execution, ExecutionOptions
 from batches.engine.rates.announced import announced_limits
 from batches.engine.records import Exchange, PreparedRequest, Reply, Usage
-from batches.limits.governor import Governor
-from batches.limits.model_calls import Turn
-from batches.limits.rate_limits import Amounts, Answer, Limits, LocalLimits, News, per_minute
+from batches.limits.governor import RateGovernor
+from batches.limits.model_calls import CallTurn
+from batches.limits.rate_limits import Admission, Amounts, Limits, LocalLimits, News, per_minute
 from simulator.limit import RateLimit
 from tests.engine.makers import reply, request
 from tests.virtual_time import in_virtual_time
@@ -93,17 +93,17 @@ class _SharedLimits(LocalLimits):
 
     async def ask(
         self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
-    ) -> Answer:
+    ) -> Admission:
         await asyncio.sleep(REDIS_S / 2)
         answer = await super().ask(key, told, news, calls)
         await asyncio.sleep(REDIS_S / 2)
         return answer
 
 
-class _VirtualGovernor(Governor):
+class _VirtualGovernor(RateGovernor):
     """Measures latencies on the loop's clock."""
 
-    def leave(self, turn: Turn, result: Reply | ProviderError, _latency_s: float) -> None:
+    def leave(self, turn: CallTurn, result: Reply | ProviderError, _latency_s: float) -> None:
         took_s = asyncio.get_running_loop().time() - turn.entered_at
         super().leave(turn, result, took_s)
 
@@ -130,7 +130,7 @@ class Runs:
     rpm: int | None = None
     tpm: int | None = None
     name: str = field(default_factory=lambda: f"provider {next(_providers)} in virtual time")
-    governors: list[Governor] = field(default_factory=list)
+    governors: list[RateGovernor] = field(default_factory=list)
 
     def run(self, *batches: int | Sequence[int], pause_s: float = 0.0) -> list[Course]:
         """Run batches of this many prompts, or of prompts of these many tokens."""

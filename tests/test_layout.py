@@ -47,3 +47,14 @@ def test_every_exception_from_a_rule_has_a_reason() -> None:
         if EXCEPTION.search(line)
     ]
     assert without == []
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = {}
+    for path in ROOT.glob("batches/**/*.py"):
+        # Django finds a command and a migration by the name of its class.
+        if {"migrations", "commands"}.isdisjoint(path.parts):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

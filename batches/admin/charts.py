@@ -64,7 +64,7 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeSpan:
     """The time span of a chart, as Unix times."""
 
     begin: float
@@ -74,9 +74,9 @@ class Span:
     def seconds(self) -> float:
         return max(self.end - self.begin, 0.001)
 
-    def until(self, moment: float) -> "Span":
+    def until(self, moment: float) -> "TimeSpan":
         """Return the part of the span before a moment."""
-        return Span(self.begin, max(self.begin, min(self.end, moment)))
+        return TimeSpan(self.begin, max(self.begin, min(self.end, moment)))
 
     def at(self, moment: float) -> float:
         return share(max(0.0, moment - self.begin), self.seconds)
@@ -88,17 +88,17 @@ class Course:
 
     name: str
     samples: Samples
-    span: Span
+    span: TimeSpan
     cuts: Sequence[float] = ()
     idle_s: float = 0.0
 
 
-def span_of(samples: Samples) -> Span:
+def span_of(samples: Samples) -> TimeSpan:
     """Return the span from the first call to the last result."""
     if not samples.results:
-        return Span(0.0, 1.0)
+        return TimeSpan(0.0, 1.0)
     begin = min(one.begun_at for one in samples.results)
-    return Span(begin, samples.results[-1].done_at)
+    return TimeSpan(begin, samples.results[-1].done_at)
 
 
 def completions(courses: Sequence[Course], *, total: int) -> Chart:
@@ -176,7 +176,7 @@ def _done_words(course: Course) -> str:
     return f"{words}, excluding {duration(course.idle_s)} idle" if course.idle_s else words
 
 
-def _cuts(course: Course, span: Span) -> list[float]:
+def _cuts(course: Course, span: TimeSpan) -> list[float]:
     return [span.at(moment) for moment in course.cuts if moment < span.end]
 
 
@@ -226,7 +226,7 @@ def _latency_words(course: Course) -> str:
     )
 
 
-def _levels(samples: Samples, span: Span) -> list[float]:
+def _levels(samples: Samples, span: TimeSpan) -> list[float]:
     """Return the average number of calls in flight in each time bucket."""
     width = span.seconds / BUCKETS
     levels = [0.0] * BUCKETS
@@ -236,7 +236,7 @@ def _levels(samples: Samples, span: Span) -> list[float]:
     return levels
 
 
-def _overlaps(one: Sample, span: Span, width: float) -> list[tuple[int, float]]:
+def _overlaps(one: Sample, span: TimeSpan, width: float) -> list[tuple[int, float]]:
     """Return the buckets in which the call of a result was in flight, with its seconds in each."""
     end = one.done_at - span.begin
     begin = max(0.0, end - (one.latency_s or 0.0))

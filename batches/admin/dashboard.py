@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from batches.admin.batches.costs import unpriced
 from batches.admin.batches.failures import failures_of
-from batches.admin.batches.page import Progress, colour_of, progress_of
+from batches.admin.batches.page import ShownProgress, colour_of, progress_of
 from batches.admin.batches.timing import Timing, timing_of
 from batches.admin.providers.state import ProviderState, provider_states
 from batches.admin.samples import samples_of
@@ -32,7 +32,7 @@ class Running:
 
     batch: Batch
     colour: str
-    progress: Progress
+    progress: ShownProgress
     timing: Timing
 
 

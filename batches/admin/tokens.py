@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from batches.admin.base import MachineMade, note, page_context
-from batches.admin.widgets import Choice, Text
+from batches.admin.widgets import SelectInput, Text
 from batches.models import ApiToken
 from batches.secrets.tokens import create_token
 
@@ -20,7 +20,9 @@ class TokenForm(forms.Form):
     """The owner and expiry of a new token. Only superusers create tokens for other users."""
 
     owner = forms.ModelChoiceField(
-        User.objects.filter(is_active=True).order_by("username"), widget=Choice(), empty_label=None
+        User.objects.filter(is_active=True).order_by("username"),
+        widget=SelectInput(),
+        empty_label=None,
     )
     name = forms.CharField(
         max_length=100, required=False, widget=Text(), help_text="A label to recognise it."

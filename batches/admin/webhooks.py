@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
 from batches.admin.base import MachineMade, allowed, note, page_context
-from batches.admin.widgets import Choice, Text
+from batches.admin.widgets import SelectInput, Text
 from batches.errors import NotPossible
 from batches.models import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
 from batches.webhooks.endpoints import UrlRefused, create_endpoint, delete_endpoint, send_sample
@@ -24,7 +24,7 @@ class EndpointForm(forms.Form):
 
     owner = forms.ModelChoiceField(
         User.objects.filter(is_active=True).order_by("username"),
-        widget=Choice(),
+        widget=SelectInput(),
         empty_label=None,
         help_text="Receives events for this user's batches.",
     )

@@ -44,21 +44,21 @@ class Secret(forms.PasswordInput):
         )
 
 
-class Lines(forms.Textarea):
+class TextArea(forms.Textarea):
     """A multi-line text input."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__({**_classes(TEXTAREA_CLASSES), "spellcheck": "false", **attrs})
 
 
-class Choice(forms.Select):
+class SelectInput(forms.Select):
     """A select box."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__({**_classes(SELECT_CLASSES), **attrs})
 
 
-class Upload(forms.FileInput):
+class FileInput(forms.FileInput):
     """A file input.
 
     Unfold's script writes the name of a chosen file into the first text input of the element three

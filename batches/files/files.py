@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from batches.engine.text.wording import quoted
 from batches.inputs.prompt_files import NO_PROMPTS, NOT_LINES, begins_as_document
 from batches.inputs.request_lines import LineRefused, parse_line
-from batches.inputs.text_lines import Unreadable, first_line
+from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, File, lease_end
 
@@ -177,7 +177,7 @@ def _check_beginning(content: "Bytes[bytes]") -> None:
             raise _no_input(NOT_LINES)
         if line is not None:
             parse_line(line)
-    except Unreadable as error:
+    except UnreadableFile as error:
         raise _no_input(error.message) from error
     except LineRefused as error:
         raise _no_input(error.faults[0][1]) from error

@@ -25,7 +25,7 @@ from batches.inputs.request_lines import (
     request_of,
     strict_request_of,
 )
-from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, Row, read_rows
+from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, TableRow, read_rows
 from batches.inputs.text_lines import BadLine, TextLines
 
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
@@ -271,7 +271,7 @@ def _read_table(
         max_bytes=options.max_line_bytes,
     )
     for row in rows:
-        if isinstance(row, Row):
+        if isinstance(row, TableRow):
             yield from _made(row.number, options, _of_row, row.cells, unit="row")
         elif row.number is None:
             yield LineError(1, row.code, row.message, row.param)

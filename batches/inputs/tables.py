@@ -20,7 +20,7 @@ MAX_HEADER_LINES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A row of a table: its cells by the names of their columns."""
 
     number: int
@@ -39,7 +39,7 @@ class BadRow:
 
 def read_rows(
     lines: Iterator[Line], *, column: str, delimiters: str, max_bytes: int
-) -> Iterator[Row | BadRow]:
+) -> Iterator[TableRow | BadRow]:
     """Yield the rows of a table with this column; empty rows are numbered but skipped.
 
     Stop at a row whose end cannot be found. Only one row is in memory at a time.
@@ -151,7 +151,7 @@ def _fault_of(names: Sequence[str], column: str) -> BadRow | None:
     return BadRow(None, "missing_column", message, "column")
 
 
-def _rows(texts: _Texts, header: _Header) -> Iterator[Row | BadRow]:
+def _rows(texts: _Texts, header: _Header) -> Iterator[TableRow | BadRow]:
     number = 1
     texts.begin_row()
     try:
@@ -169,7 +169,7 @@ def _rows(texts: _Texts, header: _Header) -> Iterator[Row | BadRow]:
         yield BadRow(number, texts.fault.code, texts.fault.message)
 
 
-def _row(number: int, cells: list[str], header: _Header) -> Row | BadRow:
+def _row(number: int, cells: list[str], header: _Header) -> TableRow | BadRow:
     names = header.names
     if any(map(str.strip, cells[len(names) :])):
         # Usually a text with a comma and without quotes; without this check, half would be sent.
@@ -179,4 +179,4 @@ def _row(number: int, cells: list[str], header: _Header) -> Row | BadRow:
             "character separates the columns, begin the file with a line such as 'sep=;'."
         )
         return BadRow(number, "invalid_csv_line", message, "row")
-    return Row(number, dict(zip(names, cells, strict=False)))
+    return TableRow(number, dict(zip(names, cells, strict=False)))

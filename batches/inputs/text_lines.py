@@ -26,7 +26,7 @@ SMALL_BYTES = 16 * 1024 * 1024
 _HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 
-class Unreadable(Exception):
+class UnreadableFile(Exception):
     """A file or a line is not readable as text; the message names the remedy."""
 
     def __init__(self, message: str, code: str = "invalid_file") -> None:
@@ -63,7 +63,7 @@ class TextLines:
             while raw := self._stream.readline(self._max_bytes + 1):
                 yield self._line(number, raw)
                 number += 1
-        except Unreadable as error:
+        except UnreadableFile as error:
             yield BadLine(number, error.code, error.message)
 
     def first(self) -> str | None:
@@ -87,7 +87,7 @@ class TextLines:
             raw = raw.removeprefix(UTF8_BOM)
         try:
             return number, self._decoded(raw)
-        except Unreadable as error:
+        except UnreadableFile as error:
             return BadLine(number, error.code, error.message)
 
     def _pass_over(self, raw: bytes) -> None:
@@ -111,17 +111,17 @@ class TextLines:
         """
         half = _HALF.search(raw)
         if half:
-            raise Unreadable(_half_fault(half.start()), "invalid_encoding")
+            raise UnreadableFile(_half_fault(half.start()), "invalid_encoding")
         text = None if self._is_utf8 else western_text(raw)
         if text is None:
-            raise Unreadable(_encoding_fault(raw, error), "invalid_encoding")
+            raise UnreadableFile(_encoding_fault(raw, error), "invalid_encoding")
         self.assumed = WESTERN
         return text
 
     def _check_not_mixed(self) -> None:
         if self.assumed:
             message = "The line is in UTF-8, but lines before it are in Windows-1252. "
-            raise Unreadable(f"{message}Save the whole file as UTF-8.", "invalid_encoding")
+            raise UnreadableFile(f"{message}Save the whole file as UTF-8.", "invalid_encoding")
         self._is_utf8 = True
 
 
@@ -168,10 +168,10 @@ def _utf8_pieces(stream: BinaryIO, *, in_lines: bool) -> Iterator[bytes]:
     if head.startswith(GZIP):
         head, pieces = _with_head(_unpacked(pieces))
         if head.startswith(GZIP):
-            raise Unreadable("The file is compressed with gzip twice: unpack it once.")
+            raise UnreadableFile("The file is compressed with gzip twice: unpack it once.")
     kind = kind_of(head, in_lines=in_lines)
     if kind is not None:
-        raise Unreadable(str(kind))
+        raise UnreadableFile(str(kind))
     head, pieces = _with_head(_recoded(pieces, encoding_of(head)))
     # Line ends of old Macs, which Excel still writes in "CSV (Macintosh)".
     if b"\r" in head[:-1] and b"\n" not in head:
@@ -203,7 +203,7 @@ def _recoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         is_cut = "truncated" in error.reason
         fault = "ends in the middle of a character" if is_cut else "has an invalid character"
         message = f"The file {fault} of {encoding.upper()}. Save it as UTF-8."
-        raise Unreadable(message, "invalid_encoding") from error
+        raise UnreadableFile(message, "invalid_encoding") from error
 
 
 def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -219,9 +219,9 @@ def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
                     raise _bomb(packed)
                 yield data
     except zlib.error as error:
-        raise Unreadable("The gzip file is damaged: compress the text again.") from error
+        raise UnreadableFile("The gzip file is damaged: compress the text again.") from error
     if not inflater.ended:
-        raise Unreadable("The gzip file is truncated: send the whole file.")
+        raise UnreadableFile("The gzip file is truncated: send the whole file.")
 
 
 class _Inflater:
@@ -249,8 +249,8 @@ class _Inflater:
                 return
 
 
-def _bomb(packed: int) -> Unreadable:
-    return Unreadable(
+def _bomb(packed: int) -> UnreadableFile:
+    return UnreadableFile(
         f"The gzip file unpacks to more than {MOST_TIMES_UNPACKED} times its {packed} bytes, which "
         "no file of prompts does: unpack it and give the text."
     )

@@ -16,7 +16,7 @@ from batches.ending.finishing import fail_input
 from batches.files.files import BATCH
 from batches.inputs.prompt_files import InputOptions, LineError, read_prompts
 from batches.inputs.request_lines import LineRefused, parse_line
-from batches.inputs.text_lines import Unreadable, first_line
+from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.intake.storing import LeaseLost, as_error, clear, store_prompts
 from batches.intake.tally import InputRefused
 from batches.leases.batches import (
@@ -165,7 +165,7 @@ def model_of(file: File) -> str | None:
             first = first_line(cast("BinaryIO", stream), settings.MAX_LINE_BYTES)
         line = parse_line(first or "")
         body = line.get("body", line)
-    except (OSError, LineRefused, Unreadable):
+    except (OSError, LineRefused, UnreadableFile):
         return None
     model = body.get("model") if isinstance(body, dict) else None
     return model if isinstance(model, str) else None

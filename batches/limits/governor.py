@@ -16,15 +16,15 @@ from typing import Any
 
 from batches.engine.errors import DeadlineExceeded, Overloaded, ProviderError, RateLimited
 from batches.engine.rates.announced import AnnouncedLimits
-from batches.engine.rates.pace import Slot
+from batches.engine.rates.pace import Reservation
 from batches.engine.rates.pace_rules import RULES
 from batches.engine.rates.window import AdaptiveWindow
 from batches.engine.records import PreparedRequest, Reply, Usage
 from batches.limits.budget import Budget
 from batches.limits.model_calls import (
+    CallTurn,
     Held,
     ModelCalls,
-    Turn,
     Waiter,
     give_back,
     held_by,
@@ -34,7 +34,7 @@ from batches.limits.model_calls import (
     release_all,
     take,
 )
-from batches.limits.rate_limits import Amounts, Answer, Limits, RateLimits, key_of
+from batches.limits.rate_limits import Admission, Amounts, Limits, RateLimits, key_of
 
 Price = Callable[[str, Usage], Decimal | None]
 
@@ -57,7 +57,7 @@ LOOK_AGAIN_S = 0.1
 MOST_MODELS = 1000
 
 
-class Governor:
+class RateGovernor:
     """Release the calls of a runner one by one; created and closed inside its event loop.
 
     `provider` identifies the provider of the limits. `price` returns the cost of a reply of a
@@ -88,7 +88,7 @@ class Governor:
         self._closed = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> "Governor":
+    async def __aenter__(self) -> "RateGovernor":
         return self
 
     async def __aexit__(
@@ -113,11 +113,11 @@ class Governor:
         """Set the number of processes at this provider, used when they cannot share a state."""
         self._limits.sharers = max(processes, 1)
 
-    async def enter(self, request: PreparedRequest) -> Turn:
+    async def enter(self, request: PreparedRequest) -> CallTurn:
         """Wait until a call may be made. When closed, return at once, without a booking."""
         await self._place_in_window()
         model = self._model(request.model)
-        turn = Turn(request, model, model.tokens_of(request))
+        turn = CallTurn(request, model, model.tokens_of(request))
         try:
             await self._book(turn)
         except BaseException:
@@ -127,7 +127,7 @@ class Governor:
         turn.number, turn.entered_at = self._entered, moment()
         return turn
 
-    def leave(self, turn: Turn, result: Reply | ProviderError, latency_s: float) -> None:
+    def leave(self, turn: CallTurn, result: Reply | ProviderError, latency_s: float) -> None:
         """Record the result of a call."""
         if not turn.booked:
             take(turn)
@@ -145,7 +145,7 @@ class Governor:
             self._announced(turn.model, result, result.limits, latency_s)
         self._leave_window()
 
-    def drop(self, turn: Turn) -> None:
+    def drop(self, turn: CallTurn) -> None:
         """Return a place that was not used."""
         give_back(turn)
         self._leave_window()
@@ -210,7 +210,7 @@ class Governor:
                 self._inside += 1
                 waiter.set_result(None)
 
-    def _congested(self, turn: Turn) -> None:
+    def _congested(self, turn: CallTurn) -> None:
         self.window.congested(
             turn.number, newest=self._entered, in_flight=self._inside, now=moment()
         )
@@ -224,7 +224,7 @@ class Governor:
             self._models.setdefault(name, ModelCalls(key_of(self._provider, name)))
         return self._models[name]
 
-    async def _book(self, turn: Turn) -> None:
+    async def _book(self, turn: CallTurn) -> None:
         """Wait for a place. One task asks for all waiting calls, so that their order is kept."""
         if self._closed.is_set():
             return
@@ -287,7 +287,7 @@ class Governor:
             # Later places are due later than this one.
             await self._sleep(max(answer.slots[-1].wait_s - RULES.ahead_s / 2, 0.0))
 
-    def _let_out(self, model: ModelCalls, waiter: Waiter, slot: Slot) -> None:
+    def _let_out(self, model: ModelCalls, waiter: Waiter, slot: Reservation) -> None:
         """Release a call when its place is due."""
         turn, future = waiter.turn, waiter.future
         turn.booked, turn.call = True, slot.call
@@ -299,7 +299,7 @@ class Governor:
             model.due.add(future)
             asyncio.get_running_loop().call_later(slot.wait_s, release, model, future)
 
-    async def _let_out_late(self, model: ModelCalls, waiter: Waiter, slot: Slot) -> None:
+    async def _let_out_late(self, model: ModelCalls, waiter: Waiter, slot: Reservation) -> None:
         """Wait for a place that is far ahead; give it back if there is a pause meanwhile."""
         waiter.turn.booked, waiter.turn.call = True, slot.call
         model.due.add(waiter.future)
@@ -313,7 +313,7 @@ class Governor:
         else:
             release(model, waiter.future)
 
-    async def _ask(self, model: ModelCalls, calls: Sequence[Amounts]) -> Answer:
+    async def _ask(self, model: ModelCalls, calls: Sequence[Amounts]) -> Admission:
         answer = await self._limits.ask(model.key, self.told, model.told(), calls)
         model.limits, model.last_call = answer.limits, answer.calls
         model.free_until = moment() + FREE_S if answer.free else 0.0
@@ -328,7 +328,7 @@ class Governor:
 
     # -- what comes back
 
-    def _refused(self, turn: Turn, error: RateLimited) -> None:
+    def _refused(self, turn: CallTurn, error: RateLimited) -> None:
         model = turn.model
         amount = 1.0 if error.unit == "requests" else turn.tokens
         pause_s = error.retry_after_s or 0.0
@@ -345,7 +345,7 @@ class Governor:
         if model.news or model.announced or model.unsaid_replies or model.free_calls:
             await self._ask(model, [])
 
-    def _settle(self, turn: Turn, reply: Reply) -> None:
+    def _settle(self, turn: CallTurn, reply: Reply) -> None:
         """Return the reserved tokens that were not used."""
         used = reply.usage.input_tokens + reply.usage.output_tokens
         if not used:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from batches.engine.endpoints import rules_of
-from batches.engine.rates.pace import Slot
+from batches.engine.rates.pace import Reservation
 from batches.engine.rates.pace_rules import RULES, UNITS, Bucket, Source, Unit, Window
 from batches.engine.rates.reset_meaning import LimitReader
 from batches.engine.records import PreparedRequest
@@ -22,7 +22,7 @@ LEARNING = 0.1
 
 
 @dataclass(slots=True)
-class Turn:
+class CallTurn:
     """A call that waits or is in flight, with its booking and start time.
 
     `number` counts the calls of this runner; `call` counts the calls of all runners (0: the call
@@ -42,7 +42,7 @@ class Turn:
 class Waiter:
     """A call that waits for a place in the limits."""
 
-    turn: Turn
+    turn: CallTurn
     future: asyncio.Future[None]
 
 
@@ -193,20 +193,20 @@ def _held_to(limits: Limits) -> str:
     )
 
 
-def give_back(turn: Turn) -> None:
+def give_back(turn: CallTurn) -> None:
     """Return the unused booking of a call to the limits."""
     if turn.booked:
         turn.booked = False
         _note(turn.model, turn.tokens, turn.call, share=1.0)
 
 
-def take(turn: Turn) -> None:
+def take(turn: CallTurn) -> None:
     """Charge the limits for a call that was made without a booking."""
     turn.booked, turn.call = True, turn.model.last_call
     _note(turn.model, turn.tokens, turn.call, share=-1.0)
 
 
-def put_back(model: ModelCalls, tokens: float, slot: Slot) -> None:
+def put_back(model: ModelCalls, tokens: float, slot: Reservation) -> None:
     """Return a place that came too late to the limits."""
     if slot.booked:
         _note(model, tokens, slot.call, share=1.0)

@@ -24,7 +24,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from batches.engine.rates.pace import Pace, Slot
+from batches.engine.rates.pace import Pace, Reservation
 from batches.engine.rates.pace_rules import RULES, Bucket, Limit, Unit, Window
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ Amounts = Mapping[Unit, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Admission:
     """Places for the asking calls, and the current limits.
 
     `slots` are the places of the first calls, in their order; the last one may be booked far ahead,
@@ -65,7 +65,7 @@ class Answer:
     `calls` is the number of all bookings so far.
     """
 
-    slots: Sequence[Slot]
+    slots: Sequence[Reservation]
     limits: Limits
     paused_s: float = 0.0
     free: bool = False
@@ -79,7 +79,7 @@ class RateLimits(Protocol):
 
     async def ask(
         self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
-    ) -> Answer:
+    ) -> Admission:
         """Apply the news, and book places for calls of these amounts, in their order."""
         ...
 
@@ -152,7 +152,7 @@ class LocalLimits:
 
     async def ask(
         self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
-    ) -> Answer:
+    ) -> Admission:
         now = asyncio.get_running_loop().time()
         mine = {unit: _share(limit, self.sharers) for unit, limit in told.items()}
         with self._lock:
@@ -176,17 +176,17 @@ def _share(limit: Limit, sharers: int) -> Limit:
 
 def apply(
     pace: Pace, told: Limits, news: Sequence[News], calls: Sequence[Amounts], now: float
-) -> Answer:
+) -> Admission:
     """Apply the news to a state and book places, all at the time `now`."""
     for operation, *arguments in news:
         _OPERATIONS[str(operation)](pace, told, now, arguments)
-    slots: list[Slot] = []
+    slots: list[Reservation] = []
     for amounts in calls:
         slots.append(pace.reserve(amounts, told, now))
         if not slots[-1].booked or slots[-1].wait_s > RULES.ahead_s:
             break
     paused_s = max(pace.paused_until - now, 0.0)
-    return Answer(slots, pace.limits(told, now), paused_s, pace.is_free(told, now), pace.calls)
+    return Admission(slots, pace.limits(told, now), paused_s, pace.is_free(told, now), pace.calls)
 
 
 def _sent(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
@@ -287,7 +287,7 @@ class RedisLimits:
 
     async def ask(
         self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
-    ) -> Answer:
+    ) -> Admission:
         if time.monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(REDIS_PATIENCE_S):
@@ -307,7 +307,7 @@ class RedisLimits:
 
     async def _ask_redis(
         self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
-    ) -> Answer:
+    ) -> Admission:
         """Decide on the last known state; if the state has changed meanwhile, decide again."""
         seen = self._seen.setdefault(key, _Seen())
         while True:

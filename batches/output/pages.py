@@ -18,7 +18,7 @@ IDS_IN_A_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
-class ResultPage:
+class StoredPage:
     """A page of results; `last` is the index of the last one, if there is any."""
 
     rows: list[tuple[Any, ...]]
@@ -66,7 +66,7 @@ def result_page(
     most: int,
     status: str | None = None,
     kind: str | None = None,
-) -> ResultPage:
+) -> StoredPage:
     """Return up to `most` results after an index, optionally of one status or kind."""
     statuses = [status] if status else [Result.SUCCEEDED, Result.FAILED]
     results = Result.objects.filter(batch=batch)
@@ -76,7 +76,7 @@ def result_page(
         results = results.filter(kind=kind)
     places = _places(results.filter(index__gt=after), statuses, most + 1)
     taken = places[: _number_taken(places, most)]
-    return ResultPage(
+    return StoredPage(
         rows=_rows(taken, names),
         last=taken[-1].index if taken else after,
         has_more=len(taken) < len(places),

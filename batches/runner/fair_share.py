@@ -8,7 +8,7 @@ from django.conf import settings
 from batches.engine.records import Exchange, Usage
 from batches.lifecycle import PauseKind
 from batches.limits.budget import ZERO, Budget
-from batches.limits.governor import Governor, share_of
+from batches.limits.governor import RateGovernor, share_of
 from batches.limits.prices import price_list_of
 from batches.limits.rate_limits import limits_at, per_minute
 from batches.models import Batch
@@ -23,7 +23,7 @@ class FairShare:
         self._batch = batch
         self._budget = Budget(batch.max_tokens_total, batch.max_cost)
         self._prices = price_list_of(provider)
-        self.governor = Governor(
+        self.governor = RateGovernor(
             limits_at(settings.RATE_LIMIT_REDIS_URL),
             provider=provider.limits_name,
             cap=batch.batch_size,

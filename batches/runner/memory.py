@@ -92,16 +92,16 @@ class Memory:
         self._add(_key(request), sys.getsizeof(reply.body) + sys.getsizeof(reply.answer or ""))
 
     @contextmanager
-    def reading(self) -> Iterator["Reading"]:
+    def reading(self) -> Iterator["ReplyReading"]:
         """Count the bytes of a reply while it is read."""
-        reading = Reading(self)
+        reading = ReplyReading(self)
         try:
             yield reading
         finally:
             self._budget.add(-reading.size)
             self._budget.end(reading)
 
-    async def take(self, reading: "Reading", size: int) -> None:
+    async def take(self, reading: "ReplyReading", size: int) -> None:
         """Wait until these bytes may be held; the wait does not count as the provider's latency."""
         if not self._fits(size):
             with not_counted():
@@ -109,7 +109,7 @@ class Memory:
         reading.size += size
         self._budget.add(size)
 
-    def _may_overdraw(self, reading: "Reading") -> bool:
+    def _may_overdraw(self, reading: "ReplyReading") -> bool:
         return self._is_stored() and self._budget.overdraw(reading)
 
     def _fits(self, size: int) -> bool:
@@ -120,7 +120,7 @@ class Memory:
         self._budget.add(size)
 
 
-class Reading:
+class ReplyReading:
     """A reply that is being read."""
 
     def __init__(self, memory: Memory) -> None:

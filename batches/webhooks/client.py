@@ -40,7 +40,7 @@ _URL = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceiverReply:
     """The result of a POST: the status of the answer, or the reason why there is none.
 
     `error` is for the user who chose the URL, and hides addresses of our network; `detail`, for
@@ -75,19 +75,19 @@ def check_webhook_url(text: str, addresses: AddressPolicy) -> None:
 
 def post(
     url: str, *, headers: Mapping[str, str], content: bytes, addresses: AddressPolicy
-) -> Answer:
+) -> ReceiverReply:
     """Send a POST to a receiver. Never raise an error; take at most ten seconds."""
     try:
         check_webhook_url(url, addresses)
     except ValueError as error:
         # A URL that was allowed when the endpoint was created may be forbidden now.
-        return Answer(error=str(error))
+        return ReceiverReply(error=str(error))
     return _run(_post(url, headers, content, addresses))
 
 
 async def _post(
     url: str, headers: Mapping[str, str], content: bytes, addresses: AddressPolicy
-) -> Answer:
+) -> ReceiverReply:
     transport = Transport(
         url,
         connections=1,
@@ -100,15 +100,15 @@ async def _post(
         async with asyncio.timeout(DEADLINE_S):
             response, _ = await transport.exchange("POST", httpx.URL(url), fields, content)
     except ReplyTooLong as error:
-        return Answer(error.status_code)
+        return ReceiverReply(error.status_code)
     except TRANSPORT_ERRORS as error:
         reason = _reason(error)
-        return Answer(
+        return ReceiverReply(
             error=_for_user(error, reason)[:MAX_ERROR_CHARS], detail=reason[:MAX_ERROR_CHARS]
         )
     finally:
         await transport.aclose()
-    return Answer(response.status_code)
+    return ReceiverReply(response.status_code)
 
 
 def _reason(error: Exception) -> str:
@@ -127,7 +127,7 @@ def _for_user(error: Exception, reason: str) -> str:
     return FORBIDDEN if is_forbidden(list(causes_of(error))) else without_addresses(reason)
 
 
-def _run(work: Coroutine[Any, Any, Answer]) -> Answer:
+def _run(work: Coroutine[Any, Any, ReceiverReply]) -> ReceiverReply:
     """Run a coroutine in a new event loop.
 
     Unlike asyncio.run, do not wait for a thread whose name server hangs.

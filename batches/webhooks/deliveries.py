@@ -30,7 +30,7 @@ from batches.models import (
 )
 from batches.net.addresses import AddressPolicy
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
-from batches.webhooks.client import DEADLINE_S, Answer, post
+from batches.webhooks.client import DEADLINE_S, ReceiverReply, post
 from batches.webhooks.couriers import Couriers
 from batches.webhooks.events import WebhookEvent, new_secret
 
@@ -134,13 +134,13 @@ def deliver(delivery_id: int) -> None:
     _ring_next(endpoint.owner_id)
 
 
-def send(endpoint: WebhookEndpoint, event: WebhookEvent) -> Answer:
+def send(endpoint: WebhookEndpoint, event: WebhookEvent) -> ReceiverReply:
     """Send an event to an endpoint, now."""
     now = timezone.now()
     try:
         headers = event.headers(_signing_secrets(endpoint, now), at=now)
     except NotDecryptable as error:
-        return Answer(error=f"{error}; rotate the signing secret of this endpoint")
+        return ReceiverReply(error=f"{error}; rotate the signing secret of this endpoint")
     return post(
         endpoint.url,
         headers=headers,
@@ -201,7 +201,7 @@ def _claim(delivery: WebhookDelivery) -> bool:
     )
 
 
-def _record(delivery: WebhookDelivery, answer: Answer) -> None:
+def _record(delivery: WebhookDelivery, answer: ReceiverReply) -> None:
     """Record the result of an attempt. Ignore it if the attempt outlived its lease and was
     repeated, or if the endpoint was deleted."""
     mine = WebhookDelivery.objects.filter(

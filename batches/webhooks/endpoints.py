@@ -15,7 +15,7 @@ from batches.errors import NotPossible
 from batches.models import Batch, WebhookEndpoint, lease_end, public_id
 from batches.net.addresses import AddressPolicy
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
-from batches.webhooks.client import Answer, check_webhook_url
+from batches.webhooks.client import ReceiverReply, check_webhook_url
 from batches.webhooks.deliveries import send
 from batches.webhooks.events import SECRET_PREFIX, WebhookEvent, new_secret
 
@@ -108,7 +108,7 @@ def delete_endpoint(endpoint: WebhookEndpoint) -> None:
         this.delete()
 
 
-def send_sample(endpoint: WebhookEndpoint, event_type: str) -> Answer:
+def send_sample(endpoint: WebhookEndpoint, event_type: str) -> ReceiverReply:
     """Send a sample event once, now."""
     event = WebhookEvent(
         id=public_id("evt_"), type=event_type, object_id="batch_test", created_at=timezone.now()

@@ -3,20 +3,20 @@
 import pytest
 
 from batches.engine.rates.announced import announced_limits
-from batches.engine.rates.pace import Pace, Slot
+from batches.engine.rates.pace import Pace, Reservation
 from batches.engine.rates.pace_rules import RULES, Bucket, Limit, Unit, Window
 from batches.engine.rates.reset_meaning import LimitReader
 
 REQUEST: dict[Unit, float] = {"requests": 1.0, "tokens": 1.0}
 
 
-def booked(pace: Pace, now: float, told: dict[Unit, Limit] | None = None) -> Slot:
+def booked(pace: Pace, now: float, told: dict[Unit, Limit] | None = None) -> Reservation:
     slot = pace.reserve(REQUEST, told or {}, now)
     assert slot.booked
     return slot
 
 
-def refuse(pace: Pace, now: float, slot: Slot, pause_s: float = 0.0) -> None:
+def refuse(pace: Pace, now: float, slot: Reservation, pause_s: float = 0.0) -> None:
     pace.refused("requests", 1.0, {}, now, call=slot.call, pause_s=pause_s)
 
 

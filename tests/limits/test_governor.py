@@ -13,9 +13,9 @@ from batches.engine.rates.announced import announced_limits
 from batches.engine.rates.window import SMALL
 from batches.engine.records import PreparedRequest, Usage
 from batches.limits.budget import Budget
-from batches.limits.governor import MOST_MODELS, Governor, rank_of, share_of
-from batches.limits.model_calls import Turn
-from batches.limits.rate_limits import Answer, LocalLimits, per_minute
+from batches.limits.governor import MOST_MODELS, RateGovernor, rank_of, share_of
+from batches.limits.model_calls import CallTurn
+from batches.limits.rate_limits import Admission, LocalLimits, per_minute
 from tests.engine.makers import reply, request
 from tests.virtual_time import virtually
 from tests.waiting import eventually
@@ -24,20 +24,22 @@ _providers = count()
 
 
 @asynccontextmanager
-async def governor(cap: int = 4, budget: Budget | None = None) -> AsyncIterator[Governor]:
+async def governor(cap: int = 4, budget: Budget | None = None) -> AsyncIterator[RateGovernor]:
     """A governor of a provider that nobody else calls."""
     name = f"provider {next(_providers)} of these tests"
     price = None if budget is None else (lambda _model, _usage: Decimal(1))
-    async with Governor(LocalLimits(), provider=name, cap=cap, budget=budget, price=price) as made:
+    async with RateGovernor(
+        LocalLimits(), provider=name, cap=cap, budget=budget, price=price
+    ) as made:
         yield made
 
 
 class Lanes:
     """Calls that wait for their turn, and those that were let out."""
 
-    def __init__(self, governor: Governor, requests: Iterable[PreparedRequest]) -> None:
+    def __init__(self, governor: RateGovernor, requests: Iterable[PreparedRequest]) -> None:
         self.out: list[int] = []
-        self.turns: dict[int, Turn] = {}
+        self.turns: dict[int, CallTurn] = {}
         self._governor = governor
         self.tasks = [asyncio.create_task(self._enter(each)) for each in requests]
 
@@ -58,7 +60,7 @@ class Lanes:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-async def known(governor: Governor) -> Answer:
+async def known(governor: RateGovernor) -> Admission:
     """What the limits say, without asking for a place."""
     model = governor._model("")
     return await governor._ask(model, [])

@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings
 
 from batches.engine.errors import AnswerUnfit, FailureKind
-from batches.engine.replies.error_rows import Row
+from batches.engine.replies.error_rows import ErrorRow
 from batches.engine.replies.error_table import ROWS
 
 TEXT = (Path(settings.BASE_DIR) / "docs" / "errors.md").read_text()
@@ -26,7 +26,7 @@ def tables(heading: str) -> list[list[str]]:
     return [cells(x) for n, x in enumerate(lines) if n not in heads and "---" not in x]
 
 
-def row_in_docs(row: Row) -> list[str]:
+def row_in_docs(row: ErrorRow) -> list[str]:
     spans = [str(low) if low == high else f"{low}-{high}" for low, high in row.statuses]
     return [
         "an answer to mend" if row.means is AnswerUnfit else str(row.means.kind),
@@ -52,6 +52,6 @@ def test_the_docs_explain_every_kind_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.source)
-def test_every_row_names_its_source_and_a_kind_that_is_explained(row: Row) -> None:
+def test_every_row_names_its_source_and_a_kind_that_is_explained(row: ErrorRow) -> None:
     assert row.source
     assert str(row.means.kind) in TEXT

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 from batches.engine.deadlines import call_begins
 from batches.models import Provider, Result
 from batches.runner.holdings import HeldChunk, StoredPrompt
-from batches.runner.memory import PROCESS, ByteBudget, Memory, Reading
+from batches.runner.memory import PROCESS, ByteBudget, Memory, ReplyReading
 from batches.runner.run import run_slice
 from batches.runner.store import SliceStore
 from tests.checker import check_batch
@@ -65,7 +65,7 @@ async def test_a_reply_that_fails_gives_its_room_to_another() -> None:
     budget, room = ByteBudget(), Room()
     memory = Memory(room.wait, most=MOST, budget=budget)
 
-    async def read(reading: Reading) -> None:
+    async def read(reading: ReplyReading) -> None:
         await reading.take(MOST)
         await reading.take(MOST)
 

@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from batches.models import Batch, Provider, WebhookDelivery, WebhookEndpoint
 from batches.webhooks import endpoints as webhook_endpoints
-from batches.webhooks.client import Answer
+from batches.webhooks.client import ReceiverReply
 from batches.webhooks.couriers import Couriers
 from batches.webhooks.deliveries import (
     GIVE_UP_AFTER,
@@ -178,7 +178,7 @@ def test_a_worker_that_was_thought_dead_notes_nothing(batch: Batch, owner: User)
     stale = the_delivery()
     WebhookDelivery.objects.update(attempts=2, status="delivered")
     stale.attempts = 1
-    _record(stale, Answer(500))
+    _record(stale, ReceiverReply(500))
     assert the_delivery().status == "delivered"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from batches.net.addresses import AddressPolicy
 from batches.webhooks import client as webhook_client
-from batches.webhooks.client import Answer, check_webhook_url, post
+from batches.webhooks.client import ReceiverReply, check_webhook_url, post
 from tests.receivers import receiving, url_of
 from tests.scripted_server import (
     Step,
@@ -31,7 +31,7 @@ LOOPBACK = AddressPolicy(["127.0.0.0/8", "localhost"])
 DEADLINE_S = 0.5
 
 
-def sent(url: str, addresses: AddressPolicy = LOOPBACK) -> Answer:
+def sent(url: str, addresses: AddressPolicy = LOOPBACK) -> ReceiverReply:
     return post(url, headers={"webhook-id": "evt_1"}, content=b'{"a":1}', addresses=addresses)
 
 
@@ -114,7 +114,7 @@ def test_a_2xx_is_accepted(status: int) -> None:
 def test_any_other_status_is_a_failure_with_that_status(status: int) -> None:
     with receiving(answer(b"", status=status)) as server:
         reply = sent(url_of(server))
-    assert reply == Answer(status)
+    assert reply == ReceiverReply(status)
     assert not reply.accepted
 
 
@@ -203,7 +203,7 @@ LONG: dict[str, tuple[bytes, dict[str, str]]] = {
 def test_a_long_answer_is_cut_off_and_its_status_counts(name: str, status: int) -> None:
     body, headers = LONG[name]
     with receiving(answer(body, status=status, **headers)) as server:
-        assert sent(url_of(server)) == Answer(status)
+        assert sent(url_of(server)) == ReceiverReply(status)
 
 
 def test_this_machine_is_not_called_however_it_is_spelt() -> None:

@@ -25,21 +25,23 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ShownTurn:
     """A message of one side of the conversation."""
 
     role: str
     parts: list[Part]
 
 
-def asked(body: dict[str, Any], endpoint: str) -> list[Turn]:
+def asked(body: dict[str, Any], endpoint: str) -> list[ShownTurn]:
     """Return the messages of a request."""
     rules = rules_of(endpoint)
     given = body.get(rules.asked_in) if rules.asked_in else body
-    first = [Turn("instructions", _parts(body["instructions"]))] if "instructions" in body else []
+    first = (
+        [ShownTurn("instructions", _parts(body["instructions"]))] if "instructions" in body else []
+    )
     if rules.schema and isinstance(given, list) and all(isinstance(one, dict) for one in given):
         return [*first, *(_turn(message) for message in given)]
-    return [*first, Turn("user", _parts(given))]
+    return [*first, ShownTurn("user", _parts(given))]
 
 
 def parameters(body: dict[str, Any], endpoint: str) -> str:
@@ -49,17 +51,17 @@ def parameters(body: dict[str, Any], endpoint: str) -> str:
     return _json({name: value for name, value in body.items() if name not in shown})
 
 
-def answered(body: str, endpoint: str) -> list[Turn]:
+def answered(body: str, endpoint: str) -> list[ShownTurn]:
     """Return the messages of a reply, or the whole body if it has no known form."""
     try:
         reply = json.loads(body)
         turns = list(_TURNS[rules_of(endpoint).reply](reply))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         turns = []
-    return turns or [Turn("reply", [Part(indented(body), is_json=True)])]
+    return turns or [ShownTurn("reply", [Part(indented(body), is_json=True)])]
 
 
-def snippet(turns: list[Turn], *, most: int = 160) -> str:
+def snippet(turns: list[ShownTurn], *, most: int = 160) -> str:
     """Return the beginning of the last message, in one line."""
     text = " ".join(part.text for part in turns[-1].parts) if turns else ""
     line = " ".join(text[: 4 * most].split())
@@ -74,7 +76,7 @@ def indented(text: str) -> str:
         return text
 
 
-def _turn(message: dict[str, Any]) -> Turn:
+def _turn(message: dict[str, Any]) -> ShownTurn:
     """Convert a message of a chat or an item of a response."""
     content = message.get("content")
     calls = message.get("tool_calls") or []
@@ -84,7 +86,7 @@ def _turn(message: dict[str, Any]) -> Turn:
         parts.append(Part(str(message["refusal"])))
     if not parts:
         parts = [Part(_json(message), is_json=True)]
-    return Turn(str(message.get("role") or message.get("type") or "message"), parts)
+    return ShownTurn(str(message.get("role") or message.get("type") or "message"), parts)
 
 
 def _parts(content: Any) -> list[Part]:
@@ -125,46 +127,46 @@ def _without_files(value: Any) -> Any:
     return value
 
 
-def _chat(reply: dict[str, Any]) -> Iterator[Turn]:
+def _chat(reply: dict[str, Any]) -> Iterator[ShownTurn]:
     for choice in reply["choices"]:
         if "message" in choice:
             yield _turn(choice["message"])
         else:
-            yield Turn("completion", [_text(choice["text"])])
+            yield ShownTurn("completion", [_text(choice["text"])])
 
 
-def _response(reply: dict[str, Any]) -> Iterator[Turn]:
+def _response(reply: dict[str, Any]) -> Iterator[ShownTurn]:
     for item in reply["output"]:
         yield _turn(item)
 
 
-def _embeddings(reply: dict[str, Any]) -> Iterator[Turn]:
+def _embeddings(reply: dict[str, Any]) -> Iterator[ShownTurn]:
     for one in reply["data"]:
         vector = one["embedding"]
         shown = ", ".join(map(str, vector[:8])) if isinstance(vector, list) else str(vector)[:64]
-        yield Turn("embedding", [Part(f"{len(vector)} numbers: {shown}, …")])
+        yield ShownTurn("embedding", [Part(f"{len(vector)} numbers: {shown}, …")])
 
 
-def _moderation(reply: dict[str, Any]) -> Iterator[Turn]:
+def _moderation(reply: dict[str, Any]) -> Iterator[ShownTurn]:
     for one in reply["results"]:
         found = [name for name, is_so in one["categories"].items() if is_so]
         said = f"flagged: {', '.join(found)}" if one["flagged"] else "not flagged"
-        yield Turn("moderation", [Part(said), Part(_json(one), is_json=True)])
+        yield ShownTurn("moderation", [Part(said), Part(_json(one), is_json=True)])
 
 
-def _images(reply: dict[str, Any]) -> Iterator[Turn]:
+def _images(reply: dict[str, Any]) -> Iterator[ShownTurn]:
     for one in reply["data"][:MOST_IMAGES]:
         file = one.get("b64_json")
         shown = f"{len(file)} characters of base64" if isinstance(file, str) else str(one["url"])
         texts = (shown, one.get("revised_prompt"))
-        yield Turn("image", [Part(text[:LONGEST_OF_AN_IMAGE]) for text in texts if text])
+        yield ShownTurn("image", [Part(text[:LONGEST_OF_AN_IMAGE]) for text in texts if text])
 
 
-def _as_json(reply: Any) -> Iterator[Turn]:
-    yield Turn("reply", [Part(_json(reply), is_json=True)])
+def _as_json(reply: Any) -> Iterator[ShownTurn]:
+    yield ShownTurn("reply", [Part(_json(reply), is_json=True)])
 
 
-_TURNS: dict[ReplyForm, Callable[[Any], Iterator[Turn]]] = {
+_TURNS: dict[ReplyForm, Callable[[Any], Iterator[ShownTurn]]] = {
     "chat": _chat,
     "response": _response,
     "embeddings": _embeddings,

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 
 from batches.actions.batches import NoPrice, check_price
 from batches.actions.options import RUN_OPTIONS, BatchOptions
-from batches.admin.widgets import Choice, JsonText, Lines, Number, Text, Toggle, Upload
+from batches.admin.widgets import FileInput, JsonText, Number, SelectInput, Text, TextArea, Toggle
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import check_body, check_schemas, prompt_body, with_response_schema
@@ -91,12 +91,12 @@ class BatchForm(forms.Form):
         label="Paste prompts",
         required=False,
         strip=False,
-        widget=Lines(rows=8, placeholder="One prompt per line"),
+        widget=TextArea(rows=8, placeholder="One prompt per line"),
     )
     file = forms.FileField(
         label="Or choose a file",
         required=False,
-        widget=Upload(accept=".jsonl,.ndjson,.json,.csv,.tsv,.txt,.gz"),
+        widget=FileInput(accept=".jsonl,.ndjson,.json,.csv,.tsv,.txt,.gz"),
         help_text="JSONL, CSV, TSV or text, in UTF-8 or as Excel writes it; gzip is unpacked.",
     )
     # The ID of a file uploaded earlier with this form, so that the user need not choose it again.
@@ -106,7 +106,7 @@ class BatchForm(forms.Form):
     drop_stored = forms.BooleanField(
         label="Remove this file", required=False, widget=Toggle(), initial=False
     )
-    format = forms.ChoiceField(choices=FORMATS, required=False, widget=Choice())
+    format = forms.ChoiceField(choices=FORMATS, required=False, widget=SelectInput())
     column = forms.CharField(
         label="CSV column",
         initial="prompt",
@@ -116,24 +116,24 @@ class BatchForm(forms.Form):
     )
 
     provider = forms.ModelChoiceField(
-        Provider.objects.order_by("-is_default", "name"), widget=Choice(), empty_label=None
+        Provider.objects.order_by("-is_default", "name"), widget=SelectInput(), empty_label=None
     )
     model = forms.CharField(
         required=False,
         widget=Text(list="models", autocomplete="off"),
         help_text="Leave empty if every prompt of a JSONL file names its own model.",
     )
-    endpoint = forms.ChoiceField(choices=endpoint_choices, widget=Choice())
+    endpoint = forms.ChoiceField(choices=endpoint_choices, widget=SelectInput())
     parameters = JsonText(
         required=False,
-        widget=Lines(rows=3, placeholder='{"temperature": 0.2, "max_completion_tokens": 500}'),
+        widget=TextArea(rows=3, placeholder='{"temperature": 0.2, "max_completion_tokens": 500}'),
         help_text="Default request fields, as JSON; a row's own fields win.",
     )
 
     schema = JsonText(
         label="JSON Schema of the answers",
         required=False,
-        widget=Lines(rows=5, placeholder='{"type": "object", "properties": {...}}'),
+        widget=TextArea(rows=5, placeholder='{"type": "object", "properties": {...}}'),
         help_text="The schema is sent with each request, and answers are validated against it.",
     )
     extract_json = switch("extract_json")
@@ -146,7 +146,7 @@ class BatchForm(forms.Form):
     schedule = forms.ChoiceField(
         choices=[(name, name) for name in RUN_OPTIONS["schedule"].choices],
         help_text=RUN_OPTIONS["schedule"].help,
-        widget=Choice(),
+        widget=SelectInput(),
     )
     priority = number("priority")
     max_attempts = number("max_attempts")

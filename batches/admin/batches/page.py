@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from batches.admin.batches.costs import cost_of
 from batches.admin.batches.failures import Failures, failures_of
 from batches.admin.batches.graphs import charts_of
-from batches.admin.batches.result_rows import Filter, Row, rows_of
+from batches.admin.batches.result_rows import Filter, ShownRow, rows_of
 from batches.admin.batches.rungs import Rungs, rungs_of
 from batches.admin.batches.timing import Timing, is_left, timing_of
 from batches.admin.charts import Chart
@@ -30,7 +30,7 @@ COLOURS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ShownProgress:
     """Progress of a batch, in per cent of its prompts."""
 
     succeeded: float
@@ -57,7 +57,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchPage:
+class ShownBatch:
     """The changing parts of the page of a batch."""
 
     batch: Batch
@@ -66,23 +66,23 @@ class BatchPage:
     # Started by a command that is not running now; workers do not claim the batch.
     left: bool
     waiting: WaitingNow | None
-    progress: Progress
+    progress: ShownProgress
     timing: Timing
     cost: Decimal | None
     charts: list[Chart]
     sampled: bool
     failures: Failures
     rungs: Rungs
-    results: list[Row]
+    results: list[ShownRow]
     allowed: Allowed
 
 
-def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
+def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
     """Load the page of a batch for a user, in a bounded number of queries."""
     samples = samples_of(batch)
     left = is_left(batch)
     permitted = allowed_to(batch, request, left=left)
-    return BatchPage(
+    return ShownBatch(
         batch=batch,
         colour=colour_of(batch),
         live=batch.status not in TERMINAL,
@@ -102,9 +102,9 @@ def batch_page(batch: Batch, request: HttpRequest) -> BatchPage:
     )
 
 
-def progress_of(batch: Batch) -> Progress:
+def progress_of(batch: Batch) -> ShownProgress:
     """Compute the progress of a batch from the counts in its row."""
-    return Progress(
+    return ShownProgress(
         succeeded=share(batch.succeeded, batch.total),
         failed=share(batch.failed, batch.total),
         done=batch.succeeded + batch.failed,

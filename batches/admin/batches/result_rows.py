@@ -34,7 +34,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ShownRow:
     """One result."""
 
     index: int
@@ -56,7 +56,7 @@ _COLUMNS = (
 )
 
 
-def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[Row]:
+def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[ShownRow]:
     """Return up to `limit` results after an index, in the order of the prompts.
 
     Each status is queried on its own, since the database index is ordered within a status; one
@@ -119,10 +119,10 @@ def _short(column: str) -> Case:
     )
 
 
-def _row(batch: Batch, columns: Any) -> Row:
+def _row(batch: Batch, columns: Any) -> ShownRow:
     body, said = columns[-2:]
     shown = (_asked(body, batch.endpoint), _said(said, batch.endpoint))
-    return Row(*(*columns[:-2], *shown))
+    return ShownRow(*(*columns[:-2], *shown))
 
 
 def _asked(body: str, endpoint: str) -> str:

@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from batches.admin.base import ModelAdmin, allowed, page_context, small_number
-from batches.admin.batches.conversation import Part, Turn, answered, asked, parameters
+from batches.admin.batches.conversation import Part, ShownTurn, answered, asked, parameters
 from batches.admin.batches.downloads import download, jsonl_of
 from batches.admin.batches.result_rows import Filter, indexes_after, indexes_before, rows_of
 from batches.admin.json_lines import Line, faults_of, marked_lines
@@ -73,12 +73,12 @@ def csv(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ResultReading:
     """A prompt and its result, prepared for display."""
 
-    asked: list[Turn]
+    asked: list[ShownTurn]
     parameters: str
-    answered: list[Turn]
+    answered: list[ShownTurn]
     parsed: list[Line]
     faults: int
     cut: bool
@@ -118,14 +118,14 @@ def _neighbours(batch: Batch, wanted: Filter, index: int) -> tuple[int | None, i
     return next(iter(before), None), next(iter(behind), None)
 
 
-def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
+def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> ResultReading:
     """Prepare a prompt and its result for display; a very long reply is cut."""
     body = {**batch.defaults, **json.loads(prompt.body)}
     said = (found.body or "") if found else ""
     turns = _said(said, batch.endpoint)
     cut = bool(said) and not turns
     parsed = _parsed_lines(batch, body, found) if found and not cut else []
-    return Reading(
+    return ResultReading(
         asked=asked(body, batch.endpoint),
         parameters=parameters(body, batch.endpoint),
         answered=turns or ([_cut_turn(said)] if cut else []),
@@ -135,7 +135,7 @@ def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> Reading:
     )
 
 
-def _said(body: str, endpoint: str) -> list[Turn]:
+def _said(body: str, endpoint: str) -> list[ShownTurn]:
     """Return the messages of a reply; none if it is too long to parse."""
     is_long = len(body) > LONGEST_SHOWN
     if not body or (is_long and rules_of(endpoint).reply != "images"):
@@ -145,8 +145,8 @@ def _said(body: str, endpoint: str) -> list[Turn]:
     return [turn for turn in turns if turn.role == "image"] if is_long else turns
 
 
-def _cut_turn(text: str) -> Turn:
-    return Turn("reply", [Part(text[:LONGEST_SHOWN], is_json=True)])
+def _cut_turn(text: str) -> ShownTurn:
+    return ShownTurn("reply", [Part(text[:LONGEST_SHOWN], is_json=True)])
 
 
 def _parsed_lines(batch: Batch, body: dict[str, Any], found: Result) -> list[Line]:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from batches.actions.providers import forget_learned_limits, pause_provider, resume_provider
 from batches.admin.base import ModelAdmin, allowed, note
-from batches.admin.widgets import JsonText, Lines, Number, Secret, Text, Toggle
+from batches.admin.widgets import JsonText, Number, Secret, Text, TextArea, Toggle
 from batches.errors import NotPossible
 from batches.formats import NOTHING
 from batches.limits.prices import check_prices
@@ -79,18 +79,18 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
     )
     forget_key = forms.BooleanField(label="Forget the stored key", required=False, widget=Toggle())
     model_names = forms.CharField(
-        label="Models", required=False, widget=Lines(rows=4), help_text=MODELS_HINT
+        label="Models", required=False, widget=TextArea(rows=4), help_text=MODELS_HINT
     )
     extra_endpoints = forms.CharField(
         label="More endpoints",
         required=False,
-        widget=Lines(rows=2, placeholder="/v1/rerank"),
+        widget=TextArea(rows=2, placeholder="/v1/rerank"),
         help_text=ENDPOINTS_HINT,
     )
 
     prices = JsonText(
         required=False,
-        widget=Lines(rows=3, placeholder='{"some-model": {"input": 0.5, "output": 1.5}}'),
+        widget=TextArea(rows=3, placeholder='{"some-model": {"input": 0.5, "output": 1.5}}'),
         help_text="USD per million tokens; overrides published prices.",
     )
 
@@ -98,14 +98,14 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         label="CA certificates",
         required=False,
         max_length=1_000_000,
-        widget=Lines(rows=3),
+        widget=TextArea(rows=3),
         help_text=CA_HINT,
     )
     client_certificate = forms.CharField(
         label="Client certificate",
         required=False,
         max_length=100_000,
-        widget=Lines(rows=3, autocomplete="off"),
+        widget=TextArea(rows=3, autocomplete="off"),
         help_text=CERTIFICATE_HINT,
     )
     proxy = forms.CharField(

@@ -63,7 +63,7 @@ class BodyLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class SizeLimit:
     """The largest body of a request; for a form, the largest file."""
 
     bytes: int
@@ -80,7 +80,7 @@ class Body:
     """The body of a request while it is received."""
 
     source: Receive
-    limit: Limit
+    limit: SizeLimit
     refusal: ApiError | None = None
     small: bool = True
     ended: bool = False
@@ -124,12 +124,12 @@ def _length_of(headers: Mapping[bytes, str]) -> int | None:
     return None if b"transfer-encoding" in headers else 0
 
 
-def _limit_of(path: str) -> Limit:
+def _limit_of(path: str) -> SizeLimit:
     if path == "/v1/files" or not path.startswith("/v1/"):
-        return Limit(settings.MAX_FILE_BYTES, "MAX_FILE_BYTES")
+        return SizeLimit(settings.MAX_FILE_BYTES, "MAX_FILE_BYTES")
     if path.startswith("/v1/uploads/") and path.endswith("/parts"):
-        return Limit(settings.MAX_PART_BYTES, "MAX_PART_BYTES")
-    return Limit(settings.DATA_UPLOAD_MAX_MEMORY_SIZE, "upload a file instead", form=False)
+        return SizeLimit(settings.MAX_PART_BYTES, "MAX_PART_BYTES")
+    return SizeLimit(settings.DATA_UPLOAD_MAX_MEMORY_SIZE, "upload a file instead", form=False)
 
 
 async def _stranger(path: str, headers: Mapping[bytes, str]) -> ApiError | None:

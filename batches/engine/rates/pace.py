@@ -23,7 +23,7 @@ Amounts = Mapping[Unit, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Reservation:
     """The time of a call: it may be made after `wait_s`. If not `booked`, ask again after `wait_s`.
 
     `call` is the number of the call, `reason` the reason for the wait.
@@ -72,7 +72,7 @@ class Pace:
     def meter(self, unit: Unit) -> Meter:
         return self.requests if unit == "requests" else self.tokens
 
-    def reserve(self, amounts: Amounts, configured: Limits, now: float) -> Slot:
+    def reserve(self, amounts: Amounts, configured: Limits, now: float) -> Reservation:
         """Book the next place for a call of these amounts."""
         if self.paused_until > now:
             return self._later(self.paused_until - now, "the provider asked to wait")
@@ -95,7 +95,7 @@ class Pace:
         self.next_at = max(self.next_at, now) + (1 / earned if self._is_new() else 0.0)
         for unit, limit in limits.items():
             self.meter(unit).take(amounts.get(unit, 0.0), limit, now)
-        return Slot(wait_s, booked=True, call=self.calls)
+        return Reservation(wait_s, booked=True, call=self.calls)
 
     def sent(self, calls: int, tokens: float, configured: Limits, now: float) -> None:
         """Count calls that were sent without a reservation."""
@@ -165,8 +165,8 @@ class Pace:
             and not self.limits(configured, now)
         )
 
-    def _later(self, wait_s: float, reason: str) -> Slot:
-        return Slot(wait_s, booked=False, call=self.calls, reason=reason)
+    def _later(self, wait_s: float, reason: str) -> Reservation:
+        return Reservation(wait_s, booked=False, call=self.calls, reason=reason)
 
     def _start_wait(self, configured: Limits, now: float) -> float:
         """Return how long a call waits because the provider's limits are not known yet."""

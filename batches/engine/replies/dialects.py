@@ -45,7 +45,7 @@ class Read:
         return (self.answer or "") + (self.refusal or "") + self.thoughts + calls
 
 
-class Unreadable(ValueError):
+class UnreadableAnswer(ValueError):
     """A body that is not a reply of the endpoint; the message names the place."""
 
 
@@ -71,7 +71,7 @@ def _unwrapped(value: Any, field_name: str) -> dict[str, Any]:
         if value.get(field_name) is not None:
             return {**value, "usage": usage}
         value = next((value[name] for name in WRAPPERS if value.get(name)), None)
-    raise Unreadable(f"{field_name} is missing")
+    raise UnreadableAnswer(f"{field_name} is missing")
 
 
 def _decoded(value: Any) -> Any:
@@ -112,7 +112,7 @@ def _message(choices: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in ("text", "content", "tool_calls"):
         if choice.get(name) is not None:
             return choice, {"content": choice.get("text"), **choice}
-    raise Unreadable("choices.0.message is missing")
+    raise UnreadableAnswer("choices.0.message is missing")
 
 
 def _first_choice(choices: Any) -> dict[str, Any]:
@@ -120,11 +120,11 @@ def _first_choice(choices: Any) -> dict[str, Any]:
         is_one = any(name in choices for name in ("message", "text", "finish_reason", "delta"))
         choices = [choices] if is_one else list(choices.values())
     if not isinstance(choices, list) or not choices:
-        raise Unreadable("choices is empty or not a list")
+        raise UnreadableAnswer("choices is empty or not a list")
     if isinstance(choices[0], str):
         return {"text": choices[0]}
     if not isinstance(choices[0], dict):
-        raise Unreadable(f"choices.0 is {kind_of(choices[0])}")
+        raise UnreadableAnswer(f"choices.0 is {kind_of(choices[0])}")
     return choices[0]
 
 
@@ -150,11 +150,11 @@ def _response_in(body: Any) -> dict[str, Any]:
     for name in ("output", "output_text"):
         try:
             return _unwrapped(body, name)
-        except Unreadable:
+        except UnreadableAnswer:
             continue
     if isinstance(body, dict) and body.get("object") == "response":
         return body
-    raise Unreadable("output is missing")
+    raise UnreadableAnswer("output is missing")
 
 
 def _items(output: Any) -> list[dict[str, Any]]:
@@ -163,7 +163,7 @@ def _items(output: Any) -> list[dict[str, Any]]:
     if isinstance(output, dict) and ("content" in output or "type" in output):
         output = [output]
     if not isinstance(output, list) and output is not None:
-        raise Unreadable(f"output is {kind_of(output)}")
+        raise UnreadableAnswer(f"output is {kind_of(output)}")
     return [item for item in output or () if isinstance(item, dict)]
 
 
@@ -200,14 +200,14 @@ def _read_embeddings(body: Any) -> Read:
         body = _unwrapped(data, "data")
         data = body["data"]
     if not data or not isinstance(data, dict | list):
-        raise Unreadable("data is empty or not a list")
+        raise UnreadableAnswer("data is empty or not a list")
     return Read(finish_reason="stop", usage=body["usage"])
 
 
 def _read_moderation(body: Any) -> Read:
     body = _unwrapped(body, "results")
     if not body["results"] or not isinstance(body["results"], list):
-        raise Unreadable("results is empty or not a list")
+        raise UnreadableAnswer("results is empty or not a list")
     return Read(finish_reason="stop", usage=body["usage"])
 
 
@@ -215,7 +215,7 @@ def _read_images(body: Any) -> Read:
     body = _unwrapped(body, "data")
     images = body["data"] if isinstance(body["data"], list) else []
     if not any(isinstance(one, dict) and one.keys() & {"b64_json", "url"} for one in images):
-        raise Unreadable("data has no image")
+        raise UnreadableAnswer("data has no image")
     return Read(finish_reason="stop", usage=body["usage"])
 
 

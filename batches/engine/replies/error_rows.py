@@ -12,7 +12,7 @@ _GAP_WORDS = r"(?:[:=]|[^\s,;!?]*[^\s,;!?.:])?(?:[ ][^\s,;!?]*[^\s,;!?.:]){0,5}?
 
 
 @dataclass(frozen=True)
-class Row:
+class ErrorRow:
     """A pattern of errors, its error class, and the vendors that use it.
 
     A row matches if the status is in its ranges and one of its codes or phrases is found. `codes`

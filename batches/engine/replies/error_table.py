@@ -18,15 +18,15 @@ from batches.engine.errors import (
     RequestRefused,
     ServerError,
 )
-from batches.engine.replies.error_rows import Row, Said, plain_code, split
+from batches.engine.replies.error_rows import ErrorRow, Said, plain_code, split
 
 # The error is inside a reply with a successful status.
 IN_A_200 = (200, 299)
 REFUSED = (400, 499)
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[ErrorRow, ...] = (
     # -- codes that mean the same with any status
-    Row(
+    ErrorRow(
         AnswerUnfit,
         "Groq, Cerebras: the answer that was generated does not fit",
         codes=split(
@@ -42,7 +42,7 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=(IN_A_200, (400, 400), (422, 422)),
     ),
-    Row(
+    ErrorRow(
         RequestRefused,
         "OpenAI, Azure, DashScope, Zhipu, Volcengine, MiniMax: content refused or too long",
         codes=split(
@@ -54,7 +54,7 @@ ROWS: tuple[Row, ...] = (
             """
         ),
     ),
-    Row(
+    ErrorRow(
         RequestRefused,
         "OpenAI, Azure, FastAPI: a field of the request is wrong",
         codes=split(
@@ -69,7 +69,7 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=((400, 400), (422, 422)),
     ),
-    Row(
+    ErrorRow(
         QuotaError,
         "OpenAI, Anthropic",
         codes=split(
@@ -81,7 +81,7 @@ ROWS: tuple[Row, ...] = (
             """
         ),
     ),
-    Row(
+    ErrorRow(
         QuotaError,
         "Moonshot, DashScope, Volcengine, Zhipu, MiniMax, SiliconFlow, Tencent, Novita",
         codes=split(
@@ -94,7 +94,7 @@ ROWS: tuple[Row, ...] = (
             """
         ),
     ),
-    Row(
+    ErrorRow(
         QuotaError,
         "gateways (OpenRouter, LiteLLM, one-api, Vercel, Venice), Google",
         codes=split(
@@ -107,7 +107,7 @@ ROWS: tuple[Row, ...] = (
             """
         ),
     ),
-    Row(
+    ErrorRow(
         AuthError,
         "OpenAI, Anthropic, Google, DashScope, Moonshot, MiniMax, Tencent, AWS, LiteLLM",
         codes=split(
@@ -121,7 +121,7 @@ ROWS: tuple[Row, ...] = (
             """
         ),
     ),
-    Row(
+    ErrorRow(
         ConfigError,
         "OpenAI, Azure, Groq, Volcengine, Zhipu, SiliconFlow, DashScope, vLLM, LiteLLM",
         codes=split(
@@ -134,7 +134,7 @@ ROWS: tuple[Row, ...] = (
             """
         ),
     ),
-    Row(
+    ErrorRow(
         RateLimited,
         "OpenAI, Anthropic, Azure, DashScope, Volcengine, Tencent, MiniMax, Google, AWS",
         codes=split(
@@ -148,13 +148,13 @@ ROWS: tuple[Row, ...] = (
         statuses=(IN_A_200, (400, 400), (403, 403), (500, 599)),
     ),
     # -- rate limits in words, which may mention a quota too
-    Row(
+    ErrorRow(
         RequestRefused,
         "OpenAI: more tokens than a minute has",
         words=("request too large",),
         statuses=((429, 429),),
     ),
-    Row(
+    ErrorRow(
         RateLimited,
         "Google, DashScope, Cohere, Azure: a quota for each minute or second",
         codes=("*PerMinute*", "*PerSecond*"),
@@ -169,7 +169,7 @@ ROWS: tuple[Row, ...] = (
         in_quotes=True,
     ),
     # -- words: first the phrases that blame the prompt
-    Row(
+    ErrorRow(
         RequestRefused,
         "OpenAI, OpenRouter, Azure: the content is refused",
         words=split(
@@ -180,7 +180,7 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=((400, 400), (403, 403), (422, 422)),
     ),
-    Row(
+    ErrorRow(
         RequestRefused,
         "OpenAI, Google, JSON Schema, pydantic, OpenRouter: what the request asks for",
         words=split(
@@ -196,7 +196,7 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=((400, 400), (404, 404), (422, 422)),
     ),
-    Row(
+    ErrorRow(
         QuotaError,
         "OpenAI, Moonshot, DeepSeek, SiliconFlow, Zhipu, OpenRouter, one-api",
         words=split(
@@ -215,7 +215,7 @@ ROWS: tuple[Row, ...] = (
             """
         ),
     ),
-    Row(
+    ErrorRow(
         QuotaError,
         "Anthropic, xAI, Fireworks, DashScope, Volcengine, Baidu, Azure, Cohere, Cloudflare, AWS",
         words=split(
@@ -240,13 +240,13 @@ ROWS: tuple[Row, ...] = (
             """
         ),
     ),
-    Row(
+    ErrorRow(
         QuotaError,
         "Azure, Volcengine, GitHub, StepFun",
         codes=("quota_exceeded*", "exceeded_quota", "quota_exhausted"),
         statuses=(REFUSED,),
     ),
-    Row(
+    ErrorRow(
         AuthError,
         "Google, OpenAI, Anthropic, LiteLLM, one-api, vLLM, FastAPI",
         words=split(
@@ -266,7 +266,7 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=(IN_A_200, (400, 400), (403, 404), (407, 407), (422, 422), (500, 500)),
     ),
-    Row(
+    ErrorRow(
         ConfigError,
         "OpenAI, Google, Mistral, OpenRouter, Ollama, LiteLLM, Azure, Together, vLLM",
         words=split(
@@ -283,7 +283,7 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=(IN_A_200, (400, 401), (403, 404), (422, 422), (500, 500)),
     ),
-    Row(
+    ErrorRow(
         RateLimited,
         "Baidu, gateways",
         words=split(
@@ -295,7 +295,7 @@ ROWS: tuple[Row, ...] = (
         statuses=(IN_A_200, (400, 400), (403, 403), (500, 502)),
     ),
     # -- errors inside a reply with another status, by a code or in words
-    Row(
+    ErrorRow(
         Overloaded,
         "Anthropic, OpenAI, Zhipu",
         codes=split(
@@ -306,7 +306,7 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=(IN_A_200, (400, 400)),
     ),
-    Row(
+    ErrorRow(
         ServerError,
         "Google, OpenAI, llama.cpp, Envoy: a gateway passes an error of the server on as a 400",
         codes=split(
@@ -324,25 +324,25 @@ ROWS: tuple[Row, ...] = (
         ),
         statuses=((400, 400),),
     ),
-    Row(
+    ErrorRow(
         RateLimited,
         "Google, Zhipu",
         codes=("RESOURCE_EXHAUSTED", "1302", "1303"),
         statuses=(IN_A_200,),
     ),
-    Row(
+    ErrorRow(
         AccessRefused,
         "Anthropic, Google",
         codes=("permission*",),
         statuses=(IN_A_200,),
     ),
-    Row(
+    ErrorRow(
         ConfigError,
         "Anthropic, Moonshot, Google",
         codes=("not_found*", "resource_not_found*"),
         statuses=(IN_A_200,),
     ),
-    Row(
+    ErrorRow(
         RequestRefused,
         "OpenAI, Anthropic, Google",
         codes=split(
@@ -354,68 +354,68 @@ ROWS: tuple[Row, ...] = (
         statuses=(IN_A_200,),
     ),
     # -- statuses
-    Row(
+    ErrorRow(
         MalformedReply,
         "RFC 9110",
         statuses=((204, 205),),
     ),
-    Row(
+    ErrorRow(
         ServerError,
         "an error without a status inside a 200",
         statuses=(IN_A_200,),
     ),
-    Row(
+    ErrorRow(
         ConfigError,
         "RFC 9110: a redirect",
         statuses=((300, 399),),
     ),
-    Row(
+    ErrorRow(
         AuthError,
         "RFC 9110",
         statuses=((401, 401), (407, 407)),
     ),
-    Row(
+    ErrorRow(
         QuotaError,
         "RFC 9110",
         statuses=((402, 402),),
     ),
-    Row(
+    ErrorRow(
         ConfigError,
         "a web page from what stands before the provider",
         statuses=((403, 403),),
         unless_json=True,
     ),
-    Row(
+    ErrorRow(
         AccessRefused,
         "RFC 9110",
         statuses=((403, 403),),
     ),
-    Row(
+    ErrorRow(
         ConfigError,
         "RFC 9110",
         statuses=((404, 404),),
     ),
-    Row(
+    ErrorRow(
         ServerError,
         "RFC 9110, nginx (444, 499), AWS (460): the same request may pass later",
         statuses=((408, 409), (421, 421), (423, 425), (444, 444), (460, 460), (499, 499)),
     ),
-    Row(
+    ErrorRow(
         RateLimited,
         "RFC 6585",
         statuses=((420, 420), (429, 429)),
     ),
-    Row(
+    ErrorRow(
         Overloaded,
         "Groq (498), cPanel (509), Anthropic (529)",
         statuses=((498, 498), (503, 503), (509, 509), (529, 529)),
     ),
-    Row(
+    ErrorRow(
         RequestRefused,
         "RFC 9110",
         statuses=((100, 199), REFUSED),
     ),
-    Row(
+    ErrorRow(
         ServerError,
         "RFC 9110, Cloudflare (520-530)",
         statuses=((500, 999),),
@@ -437,6 +437,6 @@ def names_a_fault(word: str) -> bool:
     )
 
 
-def row_of(said: Said) -> Row:
+def row_of(said: Said) -> ErrorRow:
     """Return the row that decides on an error."""
     return next((row for row in ROWS if row.matches(said)), ROWS[-1])

@@ -13,7 +13,13 @@ from batches.engine.endpoints import rules_of
 from batches.engine.errors import AnswerRejected, AnswerUnfit, FailureKind
 from batches.engine.rates.announced import announced_limits
 from batches.engine.records import Reply, Usage
-from batches.engine.replies.dialects import Read, Unreadable, Unsuccessful, reader_of, rejected
+from batches.engine.replies.dialects import (
+    Read,
+    UnreadableAnswer,
+    Unsuccessful,
+    reader_of,
+    rejected,
+)
 from batches.engine.replies.envelopes import Complaint, complaint_in, complaint_of, says_error
 from batches.engine.replies.errors import error_from, malformed, request_id_of, tells_fault
 from batches.engine.replies.event_streams import events_in, first_answer_of, is_event_stream, joined
@@ -54,7 +60,7 @@ def read_reply(
         read = reader_of(endpoint)(document.value)
     except Unsuccessful as error:
         return received.refused(Complaint(messages=(str(error),), status=502, is_json=True))
-    except Unreadable as error:
+    except UnreadableAnswer as error:
         return received.unreadable(document, str(error))
     spoken = None
     if rules_of(endpoint).answers_in_text and not read.wrote:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from batches.engine.structured.labels import (
     Label,
-    Turn,
+    SpokenTurn,
     announces_more,
     is_taken_back,
     label_of,
@@ -147,7 +147,7 @@ def _weighty(values: Sequence[Excerpt]) -> Sequence[Excerpt]:
     return [value for value in values if not _is_trivial(value)] or values
 
 
-def _invented_turn(text: str, values: Sequence[Excerpt]) -> Turn | None:
+def _invented_turn(text: str, values: Sequence[Excerpt]) -> SpokenTurn | None:
     """Return the place after a value at which the model invents the user's next message."""
     ends = [*(value.start for value in values[1:]), len(text)]
     for value, end in zip(values, ends, strict=False):

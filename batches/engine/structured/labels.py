@@ -193,14 +193,14 @@ _TURN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SpokenTurn:
     """A line in which a user seems to speak; `sure`: it cannot be anything else."""
 
     start: int
     sure: bool
 
 
-def next_turn(text: str, start: int, end: int) -> Turn | None:
+def next_turn(text: str, start: int, end: int) -> SpokenTurn | None:
     """Return the next line in which a user speaks; None if there is none."""
     match = _TURN.search(text, start, end)
-    return Turn(match.start(), sure=not (match["unsure"] or match["bare"])) if match else None
+    return SpokenTurn(match.start(), sure=not (match["unsure"] or match["bare"])) if match else None

@@ -44,7 +44,7 @@ class Terminal(Console):
             os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
-class Bar(Progress):
+class CountsBar(Progress):
     """A progress bar, and below it the reason for waiting, wrapped to fit the terminal."""
 
     wait = ""
@@ -67,7 +67,7 @@ class ProgressDisplay:
         self._before = 0
         self._total = 0
         self._task: TaskID | None = None
-        self._bar = Bar(
+        self._bar = CountsBar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),

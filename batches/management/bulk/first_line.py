@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 
 from batches.engine.endpoints import ENDPOINTS
 from batches.inputs.request_lines import endpoint_of
-from batches.inputs.text_lines import Unreadable, utf8_stream
+from batches.inputs.text_lines import UnreadableFile, utf8_stream
 
 BUFFER_BYTES = 64 * 1024
 
@@ -36,7 +36,7 @@ class _Rewound(io.RawIOBase):
 class _Broken:
     """The rest of an unreadable stream: reading it raises the error again."""
 
-    def __init__(self, error: Unreadable) -> None:
+    def __init__(self, error: UnreadableFile) -> None:
         self._error = error
 
     def read(self, _size: int) -> bytes:
@@ -56,7 +56,7 @@ def endpoint_named_in(stream: BinaryIO, *, most_bytes: int) -> tuple[BinaryIO, s
             beginning += line
             if not line or line.strip():
                 break
-    except Unreadable as error:
+    except UnreadableFile as error:
         text = _Broken(error)
     whole = io.BufferedReader(_Rewound(beginning, text), buffer_size=BUFFER_BYTES)
     return cast("BinaryIO", whole), _endpoint_of(line)
