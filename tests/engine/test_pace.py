@@ -168,3 +168,14 @@ def test_a_refusal_until_the_reset_is_that_of_a_window() -> None:
     known = read(LimitReader(), headers(60, 0, "9.5s"), 1.0, retry=9.5)
     assert isinstance(known, Window)
     assert known.ends_in_s == pytest.approx(9.5)
+
+
+@pytest.mark.parametrize("ends_in_s", [0.0, 0.5, 5.0])
+def test_a_wait_for_a_window_ends_at_the_reset_that_was_announced_last(ends_in_s: float) -> None:
+    pace = Pace.begun(0.0)
+    pace.advertised("tokens", Window(5.0, 1.0, ends_in_s, 50.0), {}, 0.0)
+    bucket = Bucket(Limit(100.0, 5.0, "advertised"), 0.0, 2.0, sure=False)
+    pace.advertised("tokens", bucket, {}, 0.0)
+    amounts: dict[Unit, float] = {"requests": 1.0, "tokens": 100.0}
+    for _ in range(3):
+        assert pace.reserve(amounts, {}, 1.0).wait_s <= 1.0 + 1e-6

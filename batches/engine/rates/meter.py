@@ -137,8 +137,8 @@ class Meter:
         """Apply an advertised bucket."""
         limit = bucket.limit
         if self.period and not bucket.sure:
-            # The limit may still be a fixed window, which then ends no later than this.
-            self.resets_at = min(self.resets_at, now + bucket.reset_s)
+            # The limit may still be a fixed window, which then ends at this reset.
+            self.resets_at = now + bucket.reset_s
             return
         if not self.rate or self.period:
             # Earlier calls count against this bucket too; learned values are dropped.
