@@ -2,9 +2,8 @@
 
 from tests.processes.stack import ON_POSTGRESQL, Stack
 
-pytestmark = ON_POSTGRESQL
 
-
+@ON_POSTGRESQL
 def test_idle_ended_and_killed_workers_are_told_apart(stack: Stack) -> None:
     one, two = stack.start_worker("one"), stack.start_worker("two")
     stack.wait_until(lambda: len(stack.driver("workers")) == 2, "two heartbeats")

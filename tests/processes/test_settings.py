@@ -43,7 +43,7 @@ def test_a_setting_that_makes_no_sense_is_named(
         (
             "PROVIDER_PROXY",
             "socks5://u:canary@proxy:1",
-            "PROVIDER_PROXY: a proxy is called by http",
+            "PROVIDER_PROXY: the URL of a proxy must begin with http",
         ),
     ],
 )
