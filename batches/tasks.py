@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # The longest wait for the broker when sending a message; later the sweeper sends it.
 RING_PATIENCE_S = 2.0
+# The name of the threads that send messages.
+ENQUEUING = "enqueue"
 
 # Set when this worker must stop; every slice in this process listens to it.
 SHUTDOWN = StopSignal()
@@ -166,7 +168,9 @@ class _Bell:
     def ring(self, task: Task[[int], None], pk: int) -> None:
         if self._stuck is not None and self._stuck.is_alive():
             return
-        thread = threading.Thread(target=self._publish, args=(task, pk), daemon=True)
+        thread = threading.Thread(
+            target=self._publish, args=(task, pk), name=ENQUEUING, daemon=True
+        )
         thread.start()
         thread.join(RING_PATIENCE_S)
         self._stuck = thread if thread.is_alive() else None

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from typing import IO, TextIO
 import pytest
 
 from batches.management.bulk.interrupts import SIGNALS
+from batches.tasks import ENQUEUING
 from manage import main
 from simulator import SimulatedProvider
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = ROOT / "manage.py"
@@ -94,6 +97,8 @@ def run_here(
 
     An exception that nothing handles is not turned into a status, but is the test's.
     """
+    # A thread that an earlier test has left behind would log into the output of this command.
+    wait_until(_nothing_is_enqueued, "the end of earlier messages")
     with (
         TemporaryFile("w+", encoding="utf-8") as given,
         TemporaryFile("w+", encoding="utf-8") as out,
@@ -126,6 +131,10 @@ def prompt_lines(count: int, *, text: str = "prompt {n}") -> str:
         json.dumps({"custom_id": f"id-{n}", "prompt": text.format(n=n)}) + "\n"
         for n in range(count)
     )
+
+
+def _nothing_is_enqueued() -> bool:
+    return all(thread.name != ENQUEUING for thread in threading.enumerate())
 
 
 def _status_of_main() -> int:
