@@ -1,7 +1,6 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from batches.leases.chunks import (
@@ -144,12 +143,3 @@ def test_a_slot_of_a_runner_that_vanished_goes_to_another(provider: Provider) ->
     assert not hold_slot(gone, seconds=60)
     release_slot(gone)
     assert Slot.objects.get().runner == "new"
-
-
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="a plan of SQLite")
-def test_a_chunk_to_claim_is_found_among_the_unfinished(batch: Batch) -> None:
-    # A batch of a million may have a million chunks that are done before the first that is not.
-    claimable = batch.chunks.claimable().order_by("lo")[:1]
-    waiting = Batch.objects.waiting()
-    for plan in (claimable.explain(), waiting.explain()):
-        assert "USING INDEX chunk_unfinished (batch_id=?)" in plan.replace("COVERING ", "")
