@@ -1,6 +1,7 @@
 """Rows of the table of results, with one-line snippets of prompts and answers."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -77,28 +78,19 @@ def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[Sho
 
 def indexes_before(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
     """Return up to `limit` indexes of results before an index, the nearest first."""
-    found = [
-        before
-        for status in wanted.statuses
-        for before in _matching(batch, status, wanted)
-        .filter(index__lt=index)
-        .order_by("-index")
-        .values_list("index", flat=True)[:limit]
-    ]
-    return sorted(found, reverse=True)[:limit]
+    return sorted(_indexes(batch, wanted, "-index", limit, index__lt=index), reverse=True)[:limit]
 
 
 def indexes_after(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
     """Return up to `limit` indexes of results after an index, the nearest first."""
-    found = [
-        after
-        for status in wanted.statuses
-        for after in _matching(batch, status, wanted)
-        .filter(index__gt=index)
-        .order_by("index")
-        .values_list("index", flat=True)[:limit]
-    ]
-    return sorted(found)[:limit]
+    return sorted(_indexes(batch, wanted, "index", limit, index__gt=index))[:limit]
+
+
+def _indexes(batch: Batch, wanted: Filter, order: str, limit: int, **bound: int) -> Iterator[int]:
+    """Yield up to `limit` indexes for each status that is wanted."""
+    for status in wanted.statuses:
+        found = _matching(batch, status, wanted).filter(**bound).order_by(order)
+        yield from found.values_list("index", flat=True)[:limit]
 
 
 def _matching(batch: Batch, status: str, wanted: Filter) -> QuerySet[Result]:
