@@ -126,7 +126,7 @@ def run_here(
 
 
 def prompt_lines(count: int, *, text: str = "prompt {n}") -> str:
-    """Return an input of so many prompts."""
+    """Return an input file with `count` prompts."""
     return "".join(
         json.dumps({"custom_id": f"id-{n}", "prompt": text.format(n=n)}) + "\n"
         for n in range(count)

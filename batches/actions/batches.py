@@ -259,7 +259,7 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False
     with transaction.atomic():
         batch.refresh_from_db()
         window = batch.completion_window
-        anew = {
+        reset = {
             **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
             **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
             "failed": stays_failed.count() if kinds else 0,
@@ -273,7 +273,7 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False
             how = f" with {' or '.join(kinds)}" if kinds else ""
             raise NotPossible(f"no prompt of this batch has failed{how}")
         this = Batch.objects.filter(pk=batch.pk, deleted_at=None)
-        if not this.move(BatchStatus.IN_PROGRESS, sources=RETRYABLE, **anew):
+        if not this.move(BatchStatus.IN_PROGRESS, sources=RETRYABLE, **reset):
             raise NotPossible(f"Cannot retry a batch with status '{batch.status}'.")
         lo = F("index") - F("index") % batch.batch_size
         chunks = batch.chunks.filter(lo__in=again.annotate(lo=lo).values("lo"))

@@ -21,6 +21,7 @@ import os, signal, sys, time
 name = sys.argv[1]
 def end(*_):
     print("bye", flush=True)
+    # Long enough for the next rank to end first, if it is told to end too early.
     time.sleep(0.1)
     open("ended", "a").write(name + "\\n")
     sys.exit(0)
@@ -28,17 +29,17 @@ signal.signal(signal.SIGTERM, end)
 print("hello from", os.getpid(), flush=True)
 open(name + ".pids", "a").write(f"{os.getpid()}\\n")
 while True:
-    time.sleep(60)
+    signal.pause()
 """
 
 # One that does not listen, and has a child of its own that does not either.
 STUBBORN = """
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 name = sys.argv[1]
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 open(name + ".pids", "a").write(f"{child.pid}\\n{os.getpid()}\\n")
-time.sleep(600)
+signal.pause()
 """
 
 SUPERVISOR = """
