@@ -1,6 +1,10 @@
-"""The statuses of a batch (OpenAI's) and their transitions; see the diagram in docs/states.md."""
+"""Statuses and their transitions, as docs/states.md draws them; batch statuses are OpenAI's."""
 
+from collections.abc import Collection, Mapping
 from enum import StrEnum
+from typing import TypeVar
+
+S = TypeVar("S", bound=StrEnum)
 
 
 class BatchStatus(StrEnum):
@@ -18,6 +22,30 @@ class ChunkState(StrEnum):
     READY = "ready"
     LEASED = "leased"
     DONE = "done"
+
+
+class UploadStatus(StrEnum):
+    PENDING = "pending"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class DeliveryStatus(StrEnum):
+    """The status of the delivery of an event to a webhook endpoint."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class EventType(StrEnum):
+    """The events that webhook endpoints receive: the ends of a batch."""
+
+    COMPLETED = "batch.completed"
+    FAILED = "batch.failed"
+    EXPIRED = "batch.expired"
+    CANCELLED = "batch.cancelled"
 
 
 class PauseKind(StrEnum):
@@ -57,11 +85,32 @@ CHUNK_TRANSITIONS: dict[ChunkState, frozenset[ChunkState]] = {
     ChunkState.DONE: frozenset({ChunkState.READY}),
 }
 
+UPLOAD_TRANSITIONS: dict[UploadStatus, frozenset[UploadStatus]] = {
+    UploadStatus.PENDING: frozenset(
+        {UploadStatus.COMPLETED, UploadStatus.CANCELLED, UploadStatus.EXPIRED}
+    ),
+    UploadStatus.COMPLETED: frozenset(),
+    UploadStatus.CANCELLED: frozenset(),
+    UploadStatus.EXPIRED: frozenset(),
+}
+
+DELIVERY_TRANSITIONS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
+    # From pending to pending by an attempt that failed and will be repeated.
+    DeliveryStatus.PENDING: frozenset(DeliveryStatus),
+    DeliveryStatus.DELIVERED: frozenset(),
+    DeliveryStatus.FAILED: frozenset(),
+}
+
 # In these statuses a batch no longer changes by itself.
 TERMINAL = frozenset(
     {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
 )
 RETRYABLE = TERMINAL - {BatchStatus.FAILED}
+
+
+def sources_of(transitions: Mapping[S, Collection[S]], target: S) -> list[S]:
+    """Return the statuses from which a status can be reached."""
+    return [source for source, targets in transitions.items() if target in targets]
 
 
 def check_transition(source: BatchStatus, target: BatchStatus) -> None:

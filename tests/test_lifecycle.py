@@ -2,21 +2,32 @@
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 
 from batches.lifecycle import (
     CHUNK_TRANSITIONS,
+    DELIVERY_TRANSITIONS,
     TERMINAL,
     TRANSITIONS,
+    UPLOAD_TRANSITIONS,
     BatchStatus,
     ChunkState,
+    DeliveryStatus,
+    EventType,
+    UploadStatus,
     check_transition,
 )
 
+DRAWINGS: dict[str, Mapping[Any, frozenset[Any]]] = {
+    "Batch": TRANSITIONS,
+    "Chunk": CHUNK_TRANSITIONS,
+    "Upload": UPLOAD_TRANSITIONS,
+    "Delivery": DELIVERY_TRANSITIONS,
+}
 DRAWN = (Path(settings.BASE_DIR) / "docs" / "states.md").read_text()
 
 
@@ -28,11 +39,9 @@ def arrows(heading: str) -> set[tuple[str, str]]:
     return set(found)
 
 
-@pytest.mark.parametrize(
-    ("heading", "transitions"), [("Batch", TRANSITIONS), ("Chunk", CHUNK_TRANSITIONS)]
-)
+@pytest.mark.parametrize(("heading", "transitions"), DRAWINGS.items())
 def test_what_is_drawn_is_what_the_code_allows(
-    heading: str, transitions: Mapping[StrEnum, frozenset[StrEnum]]
+    heading: str, transitions: Mapping[Any, frozenset[Any]]
 ) -> None:
     allowed = {(str(a), str(b)) for a, targets in transitions.items() for b in targets}
     assert arrows(heading) == allowed
@@ -41,6 +50,8 @@ def test_what_is_drawn_is_what_the_code_allows(
 def test_every_state_has_a_place() -> None:
     assert set(TRANSITIONS) == set(BatchStatus)
     assert set(CHUNK_TRANSITIONS) == set(ChunkState)
+    assert set(UPLOAD_TRANSITIONS) == set(UploadStatus)
+    assert set(DELIVERY_TRANSITIONS) == set(DeliveryStatus)
 
 
 @pytest.mark.parametrize("source", BatchStatus)
@@ -51,6 +62,10 @@ def test_any_other_transition_is_refused(source: BatchStatus, target: BatchStatu
     else:
         with pytest.raises(ValueError, match=f"from {source} to {target}"):
             check_transition(source, target)
+
+
+def test_each_end_of_a_batch_has_an_event() -> None:
+    assert {f"batch.{status}" for status in TERMINAL} == set(EventType)
 
 
 def test_an_ended_batch_can_only_be_begun_anew() -> None:

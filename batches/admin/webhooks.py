@@ -15,7 +15,9 @@ from django.views.decorators.http import require_POST
 from batches.admin.base import MachineMade, allowed, note, page_context
 from batches.admin.widgets import SelectInput, Text
 from batches.errors import NotPossible
-from batches.models import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
+from batches.lifecycle import EventType
+from batches.models import WebhookDelivery, WebhookEndpoint
+from batches.models.fields import choices
 from batches.webhooks.endpoints import UrlRefused, create_endpoint, delete_endpoint, send_sample
 
 
@@ -34,8 +36,8 @@ class EndpointForm(forms.Form):
     )
     event_types = forms.MultipleChoiceField(
         label="Events",
-        choices=[(name, name) for name in EVENT_TYPES],
-        initial=EVENT_TYPES,
+        choices=choices(EventType),
+        initial=list(EventType),
         widget=forms.CheckboxSelectMultiple(attrs={"class": "tp-checkbox"}),
     )
 
@@ -120,7 +122,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
     def send_test(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send a sample event now, and show the endpoint's response."""
         endpoint = allowed(self, request, pk, to="test")
-        answer = send_sample(endpoint, EVENT_TYPES[0])
+        answer = send_sample(endpoint, EventType.COMPLETED)
         note(request, endpoint, "Sent a test event.")
         if answer.accepted:
             messages.success(request, f"Delivered: HTTP {answer.status_code}.")

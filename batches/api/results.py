@@ -1,7 +1,7 @@
 """/v1/batches/{id}/results: the result of each prompt, readable while the batch runs."""
 
 import json
-from typing import Any, Literal
+from typing import Any, get_args
 
 from django.http import HttpResponse
 from django.urls import path
@@ -13,15 +13,16 @@ from batches.api.batches import found
 from batches.api.http.pages import NO_SUCH_PLACE, Page, invalid, limit_of
 from batches.api.http.view import ApiView
 from batches.engine.errors import FailureKind
+from batches.engine.records import OutcomeStatus
 from batches.engine.text.wording import supported
 from batches.formats import microseconds
 from batches.lifecycle import TERMINAL
-from batches.models import Batch, Prompt, Result
+from batches.models import Batch, Prompt
 from batches.output.jsonl import DetailedPage, DetailedRow, detailed_page, request_id, result_line
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-STATUSES = (Result.SUCCEEDED, Result.FAILED)
+STATUSES = get_args(OutcomeStatus)
 KINDS = tuple(str(kind) for kind in FailureKind)
 MAX_ID_CHARS = 15
 
@@ -56,7 +57,7 @@ class ResultObject(BaseModel):
     response: LineResponse | None
     error: LineFault | None
     index: int
-    status: Literal["succeeded", "failed"]
+    status: OutcomeStatus
     kind: str | None
     parsed: Any
     rung: str | None

@@ -16,6 +16,7 @@ from batches.api.http.view import ApiView, RequestModel, find, owner_of, parse_b
 from batches.engine.text.wording import value_text
 from batches.files.files import NewFile, safe_filename
 from batches.files.uploads import MAX_PARTS, add_part, begin_upload, cancel_upload, complete_upload
+from batches.lifecycle import UploadStatus
 from batches.models import Upload
 
 
@@ -46,7 +47,7 @@ class UploadObject(BaseModel):
     expires_at: int
     filename: str
     purpose: str
-    status: Literal["pending", "completed", "cancelled", "expired"]
+    status: UploadStatus
     file: FileObject | None
 
 

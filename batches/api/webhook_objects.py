@@ -6,11 +6,11 @@ from pydantic import BaseModel, Field
 
 from batches.api.http.pages import Page
 from batches.api.http.view import RequestModel
+from batches.lifecycle import DeliveryStatus, EventType
 from batches.models import WebhookDelivery, WebhookEndpoint
 from batches.net.addresses import without_addresses
 from batches.webhooks.endpoints import WithSecret, secret_hint
 
-EventType = Literal["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"]
 Name = Annotated[str, Field(min_length=1, max_length=100, examples=["production"])]
 Url = Annotated[str, Field(max_length=500, examples=["https://example.com/hooks/batches"])]
 EventTypes = Annotated[
@@ -97,7 +97,7 @@ class WebhookDeliveryObject(BaseModel):
     webhook_endpoint_id: str
     event_type: str
     batch_id: str
-    status: Literal["pending", "delivered", "failed"]
+    status: DeliveryStatus
     attempts: int
     status_code: int | None
     error: str | None
@@ -155,7 +155,7 @@ def with_secret(made: WithSecret) -> WebhookEndpointWithSecret:
 
 def delivery_object(delivery: WebhookDelivery) -> WebhookDeliveryObject:
     """Return the API object of a delivery."""
-    pending = delivery.status == WebhookDelivery.PENDING
+    pending = delivery.status == DeliveryStatus.PENDING
     delivered_at = delivery.delivered_at
     return WebhookDeliveryObject(
         id=delivery.event_id,

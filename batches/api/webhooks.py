@@ -28,7 +28,8 @@ from batches.api.webhook_objects import (
     with_secret,
 )
 from batches.engine.text.wording import value_text
-from batches.models import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
+from batches.lifecycle import EventType
+from batches.models import WebhookDelivery, WebhookEndpoint
 from batches.webhooks.endpoints import (
     UrlRefused,
     create_endpoint,
@@ -219,7 +220,7 @@ class EventTypesView(ApiView):
     )
     def get(self, _request: Request) -> Response:
         """List the events that an endpoint can receive."""
-        return reply(WebhookEventTypes(data=list(EVENT_TYPES)))
+        return reply(WebhookEventTypes(data=list(EventType)))
 
 
 urlpatterns = [

@@ -17,7 +17,8 @@ from django.db.models.functions import Now
 
 from batches.engine.text.wording import value_text
 from batches.files.files import FileConflict, FileRefused, NewFile, check_content, stored
-from batches.models import Upload, UploadPart, lease_end
+from batches.lifecycle import UploadStatus
+from batches.models import Upload, UploadPart, UploadQuerySet, lease_end
 
 LIFE_S = 3600
 MAX_PARTS = 10_000
@@ -71,15 +72,15 @@ def complete_upload(upload: Upload, part_ids: Sequence[str], *, md5: str | None 
 
     Raise FileRefused, or FileConflict for an upload that has ended otherwise.
     """
-    if upload.status not in (Upload.PENDING, Upload.COMPLETED):
+    if upload.status not in (UploadStatus.PENDING, UploadStatus.COMPLETED):
         raise _has_ended(upload)
     parts = _parts_in_order(upload, part_ids)
-    if upload.status == Upload.PENDING:
+    if upload.status == UploadStatus.PENDING:
         # Parts are missing if a faster request has completed the upload and deleted them.
         with suppress(_Overtaken, FileNotFoundError):
             _make_file(upload, parts, md5)
         upload.refresh_from_db()
-    if upload.status != Upload.COMPLETED:
+    if upload.status != UploadStatus.COMPLETED:
         raise _has_ended(upload)
     drop_parts(UploadPart.objects.filter(upload=upload))
     return upload
@@ -87,9 +88,9 @@ def complete_upload(upload: Upload, part_ids: Sequence[str], *, md5: str | None 
 
 def cancel_upload(upload: Upload) -> Upload:
     """Cancel an upload; cancelling again changes nothing. Raise FileConflict if it has ended."""
-    Upload.objects.filter(pk=upload.pk, status=Upload.PENDING).update(status=Upload.CANCELLED)
+    Upload.objects.filter(pk=upload.pk).move(UploadStatus.CANCELLED)
     upload.refresh_from_db()
-    if upload.status != Upload.CANCELLED:
+    if upload.status != UploadStatus.CANCELLED:
         raise _has_ended(upload)
     drop_parts(UploadPart.objects.filter(upload=upload))
     return upload
@@ -97,9 +98,8 @@ def cancel_upload(upload: Upload) -> Upload:
 
 def expire_uploads() -> int:
     """Expire overdue uploads and delete the parts of ended ones; return the number expired."""
-    overdue = Upload.objects.filter(status=Upload.PENDING, expires_at__lte=Now())
-    expired = overdue.update(status=Upload.EXPIRED)
-    ended = UploadPart.objects.exclude(upload__status=Upload.PENDING)
+    expired = Upload.objects.filter(expires_at__lte=Now()).move(UploadStatus.EXPIRED)
+    ended = UploadPart.objects.exclude(upload__status=UploadStatus.PENDING)
     drop_parts(ended)
     forgotten = ended.filter(content="", upload__expires_at__lte=Now())
     UploadPart.objects.filter(pk__in=list(_some(forgotten))).delete()
@@ -118,13 +118,13 @@ def _some(parts: QuerySet[UploadPart]) -> QuerySet[UploadPart, int]:
     return parts.order_by("pk").values_list("pk", flat=True)[:PARTS_AT_ONCE]
 
 
-def _pending(upload: Upload) -> QuerySet[Upload]:
-    return Upload.objects.filter(pk=upload.pk, status=Upload.PENDING, expires_at__gt=Now())
+def _pending(upload: Upload) -> UploadQuerySet:
+    return Upload.objects.filter(pk=upload.pk, status=UploadStatus.PENDING, expires_at__gt=Now())
 
 
 def _has_ended(upload: Upload) -> FileConflict:
     upload.refresh_from_db()
-    status = Upload.EXPIRED if upload.status == Upload.PENDING else upload.status
+    status = UploadStatus.EXPIRED if upload.status == UploadStatus.PENDING else upload.status
     return FileConflict(f"This upload is {status}; begin another.")
 
 
@@ -180,7 +180,7 @@ def _make_file(upload: Upload, parts: Sequence[UploadPart], md5: str | None) -> 
         file = new.row(upload.bytes)
         with stored(file.content, file.public_id, content), transaction.atomic():
             file.save(force_insert=True)
-            if not _pending(upload).update(status=Upload.COMPLETED, file=file):
+            if not _pending(upload).move(UploadStatus.COMPLETED, file=file):
                 raise _Overtaken
 
 

@@ -6,17 +6,16 @@ that are only inserted. A run changes only its Batch row and its Chunk rows.
 
 from batches.models.batch import Batch, BatchQuerySet
 from batches.models.fields import lease_end, public_id
-from batches.models.file import File, Upload, UploadPart
+from batches.models.file import File, Upload, UploadPart, UploadQuerySet
 from batches.models.outage import Outage
 from batches.models.provider import Provider
 from batches.models.result import Result
 from batches.models.token import ApiToken
-from batches.models.webhook import EVENT_TYPES, WebhookDelivery, WebhookEndpoint
+from batches.models.webhook import WebhookDelivery, WebhookEndpoint
 from batches.models.work import Chunk, ChunkQuerySet, Prompt, Slot
 from batches.models.worker import Worker
 
 __all__ = [
-    "EVENT_TYPES",
     "ApiToken",
     "Batch",
     "BatchQuerySet",
@@ -30,6 +29,7 @@ __all__ = [
     "Slot",
     "Upload",
     "UploadPart",
+    "UploadQuerySet",
     "WebhookDelivery",
     "WebhookEndpoint",
     "Worker",

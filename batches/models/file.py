@@ -1,15 +1,15 @@
 """Uploaded files and output files."""
 
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from batches.lifecycle import UPLOAD_TRANSITIONS, UploadStatus, sources_of
 from batches.models.fields import choices, one_of, public_id
-
-UPLOAD_STATUSES = ("pending", "completed", "cancelled", "expired")
 
 
 class File(models.Model):
@@ -36,10 +36,15 @@ class File(models.Model):
         return self.filename
 
 
+class UploadQuerySet(models.QuerySet["Upload"]):
+    def move(self, target: UploadStatus, **values: Any) -> int:
+        """Move the uploads that may go to a status; return their number."""
+        sources = sources_of(UPLOAD_TRANSITIONS, target)
+        return self.filter(status__in=sources).update(status=target, **values)
+
+
 class Upload(models.Model):
     """A file that is uploaded in parts; it becomes a File when it is completed."""
-
-    PENDING, COMPLETED, CANCELLED, EXPIRED = "pending", "completed", "cancelled", "expired"
 
     public_id = models.CharField(
         max_length=64, unique=True, default=partial(public_id, "upload_"), editable=False
@@ -50,17 +55,17 @@ class Upload(models.Model):
     mime_type = models.CharField(max_length=255)
     bytes = models.BigIntegerField(help_text="as announced")
     file_expires_after_s = models.PositiveIntegerField(null=True)
-    status = models.CharField(max_length=16, choices=choices(UPLOAD_STATUSES), default=PENDING)
+    status = models.CharField(
+        max_length=16, choices=choices(UploadStatus), default=UploadStatus.PENDING
+    )
     file = models.OneToOneField(File, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
 
+    objects = UploadQuerySet.as_manager()
+
     class Meta:
-        constraints = (
-            one_of(
-                "status", ("pending", "completed", "cancelled", "expired"), "upload_status_known"
-            ),
-        )
+        constraints = (one_of("status", UploadStatus, "upload_status_known"),)
 
     def __str__(self) -> str:
         return self.filename

@@ -1,15 +1,15 @@
 """Receivers of an event when a batch ends, and the deliveries to them."""
 
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from batches.lifecycle import DELIVERY_TRANSITIONS, DeliveryStatus, EventType, sources_of
 from batches.models.fields import choices, one_of, public_id
-
-EVENT_TYPES = ("batch.completed", "batch.failed", "batch.expired", "batch.cancelled")
 
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
@@ -50,31 +50,34 @@ class WebhookEndpoint(models.Model):
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def due(self) -> "WebhookDeliveryQuerySet":
         """Select the deliveries that should be attempted now; no worker is attempting them."""
-        return self.filter(status=WebhookDelivery.PENDING, next_attempt_at__lte=Now())
+        return self.filter(status=DeliveryStatus.PENDING, next_attempt_at__lte=Now())
 
     def waiting(self) -> "WebhookDeliveryQuerySet":
         """Select the due deliveries whose endpoint has no retry pending: they wait for a worker,
         not for the endpoint to recover."""
         tried = WebhookDelivery.objects.filter(
             endpoint=OuterRef("endpoint"),
-            status=WebhookDelivery.PENDING,
+            status=DeliveryStatus.PENDING,
             attempts__gt=0,
             next_attempt_at__gt=Now(),
         )
         return self.due().filter(~Exists(tried))
 
+    def move(self, target: DeliveryStatus, **values: Any) -> int:
+        """Move the deliveries that may go to a status; return their number."""
+        sources = sources_of(DELIVERY_TRANSITIONS, target)
+        return self.filter(status__in=sources).update(status=target, **values)
+
 
 class WebhookDelivery(models.Model):
     """One event for one endpoint: stored in the transaction of the event, and sent afterwards."""
 
-    PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
-
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="deliveries")
     event_id = models.CharField(max_length=64, default=partial(public_id, "evt_"))
-    event_type = models.CharField(max_length=32, choices=choices(EVENT_TYPES))
+    event_type = models.CharField(max_length=32, choices=choices(EventType))
     object_id = models.CharField(max_length=64, help_text="the id of the batch")
     status = models.CharField(
-        max_length=16, choices=choices([PENDING, DELIVERED, FAILED]), default=PENDING
+        max_length=16, choices=choices(DeliveryStatus), default=DeliveryStatus.PENDING
     )
     attempts = models.PositiveIntegerField(default=0)
     # Also the lease of the sending worker: moved forward before each attempt.
@@ -88,12 +91,12 @@ class WebhookDelivery(models.Model):
 
     class Meta:
         verbose_name_plural = "webhook deliveries"
-        constraints = (
-            one_of("status", ("pending", "delivered", "failed"), "delivery_status_known"),
-        )
+        constraints = (one_of("status", DeliveryStatus, "delivery_status_known"),)
         indexes = (
             models.Index(
-                fields=["next_attempt_at"], condition=Q(status="pending"), name="delivery_due"
+                fields=["next_attempt_at"],
+                condition=Q(status=DeliveryStatus.PENDING),
+                name="delivery_due",
             ),
             models.Index(fields=["endpoint", "id"], name="delivery_of_endpoint"),
         )

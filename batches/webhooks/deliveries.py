@@ -18,9 +18,8 @@ from django.db.models.functions import Now
 from django.dispatch import Signal
 from django.utils import timezone
 
-from batches.lifecycle import BatchStatus
+from batches.lifecycle import BatchStatus, DeliveryStatus, EventType
 from batches.models import (
-    EVENT_TYPES,
     Batch,
     BatchQuerySet,
     WebhookDelivery,
@@ -114,7 +113,7 @@ def add_callback(batch: Batch) -> None:
             batch=batch,
             name=f"callback of {batch.public_id}",
             url=batch.callback_url,
-            event_types=list(EVENT_TYPES),
+            event_types=list(EventType),
             secret=encrypt(new_secret()),
         )
 
@@ -204,12 +203,10 @@ def _claim(delivery: WebhookDelivery) -> bool:
 def _record(delivery: WebhookDelivery, answer: ReceiverReply) -> None:
     """Record the result of an attempt. Ignore it if the attempt outlived its lease and was
     repeated, or if the endpoint was deleted."""
-    mine = WebhookDelivery.objects.filter(
-        pk=delivery.pk, attempts=delivery.attempts, status=WebhookDelivery.PENDING
-    )
+    mine = WebhookDelivery.objects.filter(pk=delivery.pk, attempts=delivery.attempts)
     if answer.accepted:
-        mine.update(
-            status=WebhookDelivery.DELIVERED,
+        mine.move(
+            DeliveryStatus.DELIVERED,
             status_code=answer.status_code,
             error="",
             delivered_at=Now(),
@@ -217,8 +214,8 @@ def _record(delivery: WebhookDelivery, answer: ReceiverReply) -> None:
         return
     delay = retry_delay_s(delivery.attempts, chance=random.random())
     over = timezone.now() + timedelta(seconds=delay) > delivery.created_at + GIVE_UP_AFTER
-    mine.update(
-        status=WebhookDelivery.FAILED if over else WebhookDelivery.PENDING,
+    mine.move(
+        DeliveryStatus.FAILED if over else DeliveryStatus.PENDING,
         status_code=answer.status_code,
         error=answer.error,
         next_attempt_at=lease_end(delay),
@@ -257,12 +254,12 @@ def _give_up() -> None:
     silent = Value("the endpoint accepted nothing for 72 hours")
     # Prefer the error of the last attempt, if there is one.
     reason = Case(When(error="", then=silent), default=F("error"))
-    overdue.update(status=WebhookDelivery.FAILED, error=reason)
+    overdue.move(DeliveryStatus.FAILED, error=reason)
 
 
 def _forget() -> None:
     # Select by id, not by date, which finds the oldest rows without reading all others.
-    ended = WebhookDelivery.objects.exclude(status=WebhookDelivery.PENDING)
+    ended = WebhookDelivery.objects.exclude(status=DeliveryStatus.PENDING)
     oldest = list(
         WebhookDelivery.objects.order_by("pk").values_list("pk", flat=True)[:DELETED_AT_ONCE]
     )

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from batches.files.files import FileConflict
 from batches.files.uploads import MAX_PARTS, complete_upload
+from batches.lifecycle import UploadStatus
 from batches.models import File, Upload, UploadPart
 from batches.workers.sweeper import sweep
 from tests.api.calling import client_of, error_of, user_named
@@ -142,7 +143,7 @@ def test_who_completes_too_late_gets_what_the_other_made(client: Client) -> None
     parts = added(client, upload, b"abc", b"def")
     late = Upload.objects.get()
     made = complete(client, upload, parts).json()["file"]["id"]
-    assert late.status == Upload.PENDING
+    assert late.status == UploadStatus.PENDING
     ended = complete_upload(late, parts)
     assert ended.file
     assert ended.file.public_id == made
@@ -285,7 +286,7 @@ def test_the_sweeper_finishes_what_a_killed_process_began(client: Client, storag
     """Completed, and killed before the parts were thrown away."""
     upload = begun(client)
     added(client, upload, b"abc")
-    Upload.objects.update(status=Upload.COMPLETED)
+    Upload.objects.update(status=UploadStatus.COMPLETED)
     sweep(lambda _: None)
     assert everything_in(storage) == []
     assert UploadPart.objects.count() == 1
