@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
+# Tests start many processes, and each would compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install demo serve test test-all lint format screenshots fuzz bench requirements clean
 
 help: ## list the commands

@@ -4,6 +4,7 @@ As an ordinary middleware, WhiteNoise would pass every request of the API throug
 """
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
@@ -19,7 +20,7 @@ AsyncHandler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 @sync_and_async_middleware
 def static_files(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler:
     """Serve paths under STATIC_URL; pass on all other requests."""
-    whitenoise = WhiteNoiseMiddleware(_not_found)
+    whitenoise = _whitenoise()
 
     async def answer_async(request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith(settings.STATIC_URL):
@@ -33,6 +34,12 @@ def static_files(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler
         return get_response(request)  # type: ignore[return-value]  # sync here
 
     return answer_async if iscoroutinefunction(get_response) else answer
+
+
+@cache
+def _whitenoise() -> WhiteNoiseMiddleware:
+    # Once in a process, since it reads all static files: each test client makes a handler.
+    return WhiteNoiseMiddleware(_not_found)
 
 
 def _not_found(_request: HttpRequest) -> HttpResponseBase:
