@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 # Tests start many processes, and each would compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install demo serve test test-all lint format screenshots fuzz bench requirements clean
+.PHONY: help install demo serve test test-all coverage lint format screenshots fuzz bench requirements clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,10 +58,14 @@ TEST_NEEDS := $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-openai-
 test: $(VENV)/.dev-installed ## run the tests that need no servers, browsers or signals (ARGS="tests/engine -n 0")
 	@$(PYTEST) --ignore tests/processes $(COVERAGE) $(ARGS)
 
-test-all: COVERAGE := --cov --cov-report=
 test-all: test $(TEST_NEEDS) ## run all tests, those of storage also on PostgreSQL
-	@$(PYTEST) tests/processes --cov --cov-append --cov-report=term
+	@$(PYTEST) tests/processes $(if $(COVERAGE),$(COVERAGE) --cov-append)
 	@$(BIN)/python -m tests.on_postgresql -n 3 --dist worksteal --maxfail 40
+
+# Apart from the checks of every change, since tracing doubles the time of the tests.
+coverage: COVERAGE := --cov --cov-report=
+coverage: test-all ## run all tests and report which lines they reach; fail under 90 %
+	@$(BIN)/coverage report
 
 lint: $(VENV)/.dev-installed ## check style, types, imports and migrations
 	@$(BIN)/ruff check .
