@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from batches.api.fields import shown
 from batches.api.request_id import current_request_id
 from batches.engine.errors import PromptRejected
 from batches.engine.text.wording import dotted
@@ -57,10 +58,10 @@ WORTH_RETRYING = (408, 429)
 class ErrorDetail(BaseModel):
     """An error: `param` names the parameter at fault, `code` is for programs."""
 
-    message: str
-    type: str
-    param: str | None
-    code: str | None
+    message: str = shown("No such batch: 'batch_0'.")
+    type: str = shown("invalid_request_error")
+    param: str | None = shown("id")
+    code: str | None = shown("not_found")
 
 
 class ErrorEnvelope(BaseModel):

@@ -18,7 +18,6 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from batches.api.errors import ErrorEnvelope, no_such_path
-from batches.api.examples import EXAMPLES
 from batches.api.http.view import ApiView
 from batches.api.webhook_objects import WebhookEventObject
 
@@ -83,8 +82,6 @@ def with_what_all_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
     """Add the errors of all operations and the webhook events (a hook of drf-spectacular)."""
     components = result["components"].setdefault("schemas", {})
     components.update(_schemas_of(ErrorEnvelope, WebhookEventObject))
-    for name, example in EXAMPLES.items():
-        components[name]["examples"] = [example]
     error = {
         "description": "The error.",
         "content": {"application/json": {"schema": _reference(ErrorEnvelope)}},
