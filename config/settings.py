@@ -265,7 +265,11 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "batches.admin.dashboard.with_dashboard",
     "STYLES": [lambda _request: static("batches/admin.css")],
-    "SCRIPTS": [lambda _request: static("batches/admin.js")],
+    "SCRIPTS": [
+        # hx-swap="morph": a refresh changes only what differs, so that the focus stays.
+        lambda _request: static("batches/idiomorph-0.8.0/idiomorph-ext.min.js"),
+        lambda _request: static("batches/admin.js"),
+    ],
     "SIDEBAR": {"navigation": "batches.admin.navigation.navigation"},
 }
 
