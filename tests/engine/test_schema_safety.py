@@ -53,7 +53,9 @@ def test_a_schema_that_turns_in_a_circle_comes_to_an_end(schema: Schema) -> None
     [({"$anchor": "n"}, "#n"), ({"$id": "urn:n"}, "urn:n"), ({"$dynamicAnchor": "n"}, "#n")],
 )
 @pytest.mark.parametrize("first", ["a", "z"])
-def test_a_name_of_two_schemas_is_refused(named: dict[str, str], reference: str, first: str) -> None:
+def test_a_name_of_two_schemas_is_refused(
+    named: dict[str, str], reference: str, first: str
+) -> None:
     """One of them could multiply its references, unseen behind the other."""
     definitions: dict[str, Any] = {first: {**named, "type": "object"}}
     definitions["m"] = {**named, "allOf": [{"$ref": "#/$defs/x"}, {"$ref": "#/$defs/x"}]}
