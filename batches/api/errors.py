@@ -140,15 +140,12 @@ def as_api_error(exc: Exception) -> ApiError:
     return _from_request(exc) or _unexpected(exc)
 
 
-def refused(error: ValidationError, *, at: str = "", names: Iterable[str] = ()) -> ApiError:
-    """Return the 400 for input that does not fit its model.
-
-    `at` is the place of that input in the request, `names` are the known parameters.
-    """
+def refused(error: ValidationError, *, names: Iterable[str] = ()) -> ApiError:
+    """Return the 400 for input that does not fit its model; `names` are the known parameters."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not valid JSON: {first['msg']}.", code="invalid_json")
-    param = dotted(((at,) if at else ()) + _location(first)) or "body"
+    param = dotted(_location(first)) or "body"
     code, message = explained(first, param, names if len(first["loc"]) == 1 else ())
     return ApiError(400, message, code=code, param=param)
 

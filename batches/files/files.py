@@ -26,7 +26,6 @@ from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, File, lease_end
 
-UPLOAD_PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 BATCH = "batch"
 
 SHORTEST_LIFE_S = 3600
