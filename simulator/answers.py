@@ -7,8 +7,7 @@ from random import Random
 
 from simulator.instances import InstanceWriter
 from simulator.samples import sentences
-from simulator.schema_book import DeadEnd, book_of
-from simulator.schema_tree import CannotAnswer, Json, Schema
+from simulator.schema_book import CannotAnswer, DeadEnd, Json, Schema, book_of
 
 __all__ = ["CannotAnswer", "Json", "Schema", "answer_for_schema", "answer_text", "embedding"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from simulator.problems import first_problem
-from simulator.schema_tree import Schema
+from simulator.schema_book import Schema
 
 MOST_DIMENSIONS = 8192
 MOST_INPUTS = 2048

@@ -7,8 +7,7 @@ from typing import Literal
 
 from simulator.answers import answer_for_schema, answer_text
 from simulator.effects import AnswerForm
-from simulator.schema_book import SchemaBook, book_of
-from simulator.schema_tree import Json, Schema
+from simulator.schema_book import Json, Schema, SchemaBook, book_of
 
 REFUSAL = "I'm sorry, I can't help with that."
 

@@ -20,7 +20,7 @@ def string_for(book: SchemaBook, facts: list[Fact], random: Random) -> str:
     if least > min(most, LONGEST_STRING):
         raise DeadEnd
     for text in _candidates(facts, random, int(least), most):
-        if all(book.accepts(fact, text) for fact in facts):
+        if book.accepts(facts, text):
             return text
     raise DeadEnd
 
@@ -46,64 +46,33 @@ def _matching(pattern: str, random: Random, extra: int) -> str:
         raise DeadEnd from None
 
 
-def number_for(facts: list[Fact], random: Random, *, whole: bool) -> int | float:
+def number_for(book: SchemaBook, facts: list[Fact], random: Random, *, whole: bool) -> int | float:
     """Return a number that satisfies the facts. Raise DeadEnd."""
-    low, low_excluded = _bound(facts, "minimum", "exclusiveMinimum", highest=True)
-    high, high_excluded = _bound(facts, "maximum", "exclusiveMaximum", highest=False)
-    step = _step(facts, low, high, whole=whole)
-    # An excluded bound becomes the next point inside, on the grid of the step.
-    if low is not None and low_excluded:
-        low = (math.floor(low / step) + 1) * step
-    if high is not None and high_excluded:
-        high = (math.ceil(high / step) - 1) * step
-    number = number_between(random, low, high, step)
-    if number is None:
-        raise DeadEnd
-    if number.denominator == 1 and (whole or abs(number) > 2**53):
-        return int(number)
-    return float(number)
-
-
-def _bound(
-    facts: list[Fact], included: str, excluded: str, *, highest: bool
-) -> tuple[Fraction | None, bool]:
-    """Return the tightest bound, and True if the bound itself is excluded."""
-    bounds = [(_exact(fact[included]), False) for fact in facts if included in fact]
-    # In draft 4 the exclusive keywords are flags of the other bounds.
-    bounds += [
-        (_exact(fact[excluded]), True)
-        for fact in facts
-        if excluded in fact and not isinstance(fact[excluded], bool)
-    ]
-    if not bounds:
-        return None, False
-    # Of two equal bounds the excluded one is tighter.
-    if highest:
-        return max(bounds)
-    return min(bounds, key=lambda bound: (bound[0], not bound[1]))
-
-
-def _step(
-    facts: list[Fact], low: Fraction | None, high: Fraction | None, *, whole: bool
-) -> Fraction:
-    """Return the step of the required grid, or a step that is fine enough for the bounds."""
-    steps = [_exact(fact["multipleOf"]) for fact in facts if "multipleOf" in fact]
+    low = max(_exact(facts, "minimum", "exclusiveMinimum"), default=None)
+    high = min(_exact(facts, "maximum", "exclusiveMaximum"), default=None)
+    step = max(_exact(facts, "multipleOf"), default=Fraction(1) if whole else _fine(low, high))
     if whole:
-        steps.append(Fraction(1))
-    if steps:
-        return _common_multiple(steps)
-    if low is None or high is None or high - low >= 1:
+        step = Fraction(step.numerator)
+    for _ in range(TRIES):
+        number = number_between(random, low, high, step)
+        if number is None:
+            break
+        whole_number = number.denominator == 1 and (whole or abs(number) > 2**53)
+        value = int(number) if whole_number else float(number)
+        if book.accepts(facts, value):
+            return value
+    raise DeadEnd
+
+
+def _fine(low: Fraction | None, high: Fraction | None) -> Fraction:
+    """Return a step that leaves numbers between the bounds."""
+    if low is None or high is None or not 0 < high - low < 1:
         return Fraction(1, 100)
-    if low == high:
-        return abs(low) or Fraction(1)
-    return Fraction(1, 10 ** (2 + math.ceil(-math.log10(high - low))))
+    return (high - low) / 100
 
 
-def _common_multiple(steps: list[Fraction]) -> Fraction:
-    top = math.lcm(*(step.numerator for step in steps))
-    return Fraction(top, math.gcd(*(step.denominator for step in steps)))
-
-
-def _exact(number: float) -> Fraction:
-    # Convert the decimal text: a multiple of 0.1 is meant, not of the float nearest to 0.1.
-    return Fraction(str(number))
+def _exact(facts: list[Fact], *words: str) -> Iterator[Fraction]:
+    # The decimal text is read: a multiple of 0.1 is meant, not of the float nearest to 0.1.
+    # In draft 4 the exclusive bounds are flags, which the validator knows.
+    values = (fact[word] for fact in facts for word in words if word in fact)
+    return (Fraction(str(value)) for value in values if not isinstance(value, bool))

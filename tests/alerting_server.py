@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
-from types import TracebackType
 
 from tests.scripted_server import as_bytes, chat, head
 
@@ -28,12 +27,7 @@ class AlertingServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # It wakes up a thread that waits for the next connection; close() would not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

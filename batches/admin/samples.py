@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batches.models import Batch, Result
+from batches.models.bounds import IDS_IN_A_QUERY
 
 MOST_SAMPLES = 2000
-IDS_IN_A_QUERY = 500
+# Up to this many results of a running batch are counted.
+LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from django.db.models import QuerySet
 from pydantic import BaseModel
 
+from batches.api.fields import BatchId, FileId, ModelName, RareText, RareTime, Secret, Time, shown
 from batches.api.http.json_items import FirstItems
 from batches.api.http.pages import Page
 from batches.ending.report import stored_report
@@ -40,8 +41,8 @@ class BatchErrors(BaseModel):
 class RequestCounts(BaseModel):
     """Numbers of prompts. A prompt that never ran does not count as failed."""
 
-    total: int
-    completed: int
+    total: int = shown(2)
+    completed: int = shown(2)
     failed: int
 
 
@@ -56,11 +57,11 @@ class OutputTokensDetails(BaseModel):
 class BatchUsage(BaseModel):
     """Tokens, as counted by the provider."""
 
-    input_tokens: int
+    input_tokens: int = shown(14)
     input_tokens_details: InputTokensDetails
-    output_tokens: int
+    output_tokens: int = shown(52)
     output_tokens_details: OutputTokensDetails
-    total_tokens: int
+    total_tokens: int = shown(66)
 
 
 class BatchTiming(BaseModel):
@@ -68,24 +69,24 @@ class BatchTiming(BaseModel):
     relative to one call at a time. The percentiles are set after the batch has ended, and `eta_s`
     before."""
 
-    first_result_s: float | None
-    total_s: float
-    average_s: float | None
-    p50_s: float | None
-    p95_s: float | None
-    p99_s: float | None
-    prompts_per_s: float | None
-    speed_up: float | None
-    eta_s: float | None
+    first_result_s: float | None = shown(0.4)
+    total_s: float = shown(0.9)
+    average_s: float | None = shown(0.6)
+    p50_s: float | None = shown(0.6)
+    p95_s: float | None = shown(0.9)
+    p99_s: float | None = shown(0.9)
+    prompts_per_s: float | None = shown(2.2)
+    speed_up: float | None = shown(1.4)
+    eta_s: float | None = shown(None)
 
 
 class BatchWaiting(BaseModel):
     """The reason why a batch makes no progress: its provider does not answer, calls are retried,
     or no worker is free. `next` is the time of the next call. Times are Unix times."""
 
-    reason: str
-    since: int | None
-    next: int | None
+    reason: str = shown("The provider does not answer.")
+    since: Time | None
+    next: Time | None
 
 
 class BatchObject(BaseModel):
@@ -93,51 +94,51 @@ class BatchObject(BaseModel):
     the number of models, up to 1000, once the input is read. `failures` and `rungs` are counted
     when the batch has ended. `cost` is in dollars, for models with a known price."""
 
-    id: str
+    id: BatchId
     object: Literal["batch"] = "batch"
-    endpoint: str
-    model: str | None
-    errors: BatchErrors | None
-    input_file_id: str | None
-    completion_window: str | None
-    status: BatchStatus
-    output_file_id: str | None
-    error_file_id: str | None
-    created_at: int
-    in_progress_at: int | None
-    expires_at: int | None
-    finalizing_at: int | None
-    completed_at: int | None
-    failed_at: int | None
-    expired_at: int | None
-    cancelling_at: int | None
-    cancelled_at: int | None
+    endpoint: str = shown("/v1/chat/completions")
+    model: ModelName | None
+    errors: BatchErrors | None = shown(None)
+    input_file_id: RareText
+    completion_window: RareText
+    status: BatchStatus = shown("completed")
+    output_file_id: FileId | None
+    error_file_id: RareText
+    created_at: Time
+    in_progress_at: Time | None
+    expires_at: RareTime
+    finalizing_at: Time | None
+    completed_at: Time | None
+    failed_at: RareTime
+    expired_at: RareTime
+    cancelling_at: RareTime
+    cancelled_at: RareTime
     request_counts: RequestCounts
     usage: BatchUsage
-    metadata: dict[str, str] | None
-    callback_url: str | None
+    metadata: dict[str, str] | None = shown({"project": "greetings"})
+    callback_url: RareText
 
-    model_count: int | None
-    provider: str
-    pause_reason: str | None
-    waiting: BatchWaiting | None
-    warnings: list[Any]
-    batch_size: int
+    model_count: int | None = shown(1)
+    provider: str = shown("simulated")
+    pause_reason: RareText
+    waiting: BatchWaiting | None = shown(None)
+    warnings: list[Any] = shown([])
+    batch_size: int = shown(100)
     schedule: Schedule
-    parallelism: int
+    parallelism: int = shown(1)
     priority: int
-    max_attempts: int
-    timeout_s: float
-    max_cost: float | None
-    max_tokens_total: int | None
+    max_attempts: int = shown(5)
+    timeout_s: float = shown(600.0)
+    max_cost: float | None = shown(None)
+    max_tokens_total: int | None = shown(None)
     cost: float
     extract_json: bool
     repair_json: bool
     max_repair_attempts: int
     strict_schemas: bool
     timing: BatchTiming
-    failures: dict[str, int] | None
-    rungs: dict[str, int] | None
+    failures: dict[str, int] | None = shown({})
+    rungs: dict[str, int] | None = shown({})
 
 
 class CreatedBatch(BatchObject):
@@ -145,7 +146,7 @@ class CreatedBatch(BatchObject):
     response to the request that creates the batch has the secret, also if the request is repeated
     with its idempotency key."""
 
-    callback_secret: str | None = None
+    callback_secret: Secret | None = None
 
 
 class BatchPage(Page):
@@ -157,7 +158,7 @@ class BatchPage(Page):
 class DeletedBatch(BaseModel):
     """A deleted batch."""
 
-    id: str
+    id: BatchId
     object: Literal["batch"] = "batch"
     deleted: Literal[True] = True
 

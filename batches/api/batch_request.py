@@ -3,10 +3,11 @@
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
 from batches.actions.options import RUN_OPTIONS, BatchOptions, MaxCost, MaxTokens, RunOptions
 from batches.api.errors import ApiError
+from batches.api.fields import shown
 from batches.api.http.view import RequestModel
 from batches.api.webhook_objects import Url
 from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS
@@ -69,9 +70,17 @@ class OutputExpiresAfter(RequestModel):
     seconds: Annotated[int, Field(ge=SHORTEST_LIFE_S, le=LONGEST_LIFE_S)]
 
 
+_NEW_BATCH: JsonValue = {
+    "prompts": ["Why is the sky blue?", "Why is the sea salt?"],
+    "body": {"model": "simulated-small"},
+    "metadata": {"project": "greetings"},
+}
+
+
 class CreateBatch(RunOptions, RequestModel):
     """A new batch, from an uploaded file or from `requests` or `prompts` in the body."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_NEW_BATCH]})
     any_text: ClassVar[frozenset[str]] = frozenset({"requests", "prompts"})
 
     input_file_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
@@ -132,5 +141,5 @@ class CreateBatch(RunOptions, RequestModel):
 class ResumeBatch(RequestModel):
     """A larger budget for a batch that paused because its budget is spent."""
 
-    max_cost: MaxCost | None = None
+    max_cost: Annotated[MaxCost | None, shown(25.0)] = None
     max_tokens_total: MaxTokens | None = None

@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from batches.api.fields import shown
 from batches.api.request_id import current_request_id
 from batches.engine.errors import PromptRejected
 from batches.engine.text.wording import dotted
@@ -57,10 +58,10 @@ WORTH_RETRYING = (408, 429)
 class ErrorDetail(BaseModel):
     """An error: `param` names the parameter at fault, `code` is for programs."""
 
-    message: str
-    type: str
-    param: str | None
-    code: str | None
+    message: str = shown("No such batch: 'batch_0'.")
+    type: str = shown("invalid_request_error")
+    param: str | None = shown("id")
+    code: str | None = shown("not_found")
 
 
 class ErrorEnvelope(BaseModel):
@@ -139,15 +140,12 @@ def as_api_error(exc: Exception) -> ApiError:
     return _from_request(exc) or _unexpected(exc)
 
 
-def refused(error: ValidationError, *, at: str = "", names: Iterable[str] = ()) -> ApiError:
-    """Return the 400 for input that does not fit its model.
-
-    `at` is the place of that input in the request, `names` are the known parameters.
-    """
+def refused(error: ValidationError, *, names: Iterable[str] = ()) -> ApiError:
+    """Return the 400 for input that does not fit its model; `names` are the known parameters."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not valid JSON: {first['msg']}.", code="invalid_json")
-    param = dotted(((at,) if at else ()) + _location(first)) or "body"
+    param = dotted(_location(first)) or "body"
     code, message = explained(first, param, names if len(first["loc"]) == 1 else ())
     return ApiError(400, message, code=code, param=param)
 

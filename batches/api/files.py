@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import refused
+from batches.api.fields import FileId, Filename, RareTime, Time, shown
 from batches.api.http.multipart import FileForm, form_of
 from batches.api.http.pages import Page, list_page
 from batches.api.http.streaming import streamed
@@ -58,14 +59,14 @@ class NewFileForm(BaseModel):
 class FileObject(BaseModel):
     """A file. `status` is `uploaded` for the output of a batch that still runs."""
 
-    id: str
+    id: FileId
     object: Literal["file"] = "file"
-    bytes: int
-    created_at: int
-    expires_at: int | None
-    filename: str
-    purpose: str
-    status: Literal["uploaded", "processed", "error"]
+    bytes: int = shown(20_480)
+    created_at: Time
+    expires_at: RareTime
+    filename: Filename
+    purpose: str = shown("batch")
+    status: Literal["uploaded", "processed", "error"] = shown("processed")
     status_details: str | None = None
 
 
@@ -78,7 +79,7 @@ class FilePage(Page):
 class DeletedFile(BaseModel):
     """A deleted file."""
 
-    id: str
+    id: FileId
     object: Literal["file"] = "file"
     deleted: Literal[True] = True
 

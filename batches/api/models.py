@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import ApiError
+from batches.api.fields import ModelName, Time, shown
 from batches.api.http.view import ApiView, reply
 from batches.models import Provider
 
@@ -17,10 +18,10 @@ from batches.models import Provider
 class ModelObject(BaseModel):
     """A model, and the provider that serves it."""
 
-    id: str
+    id: ModelName
     object: Literal["model"] = "model"
-    created: int
-    owned_by: str
+    created: Time
+    owned_by: str = shown("simulated")
 
 
 class ModelList(BaseModel):

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from rest_framework.request import Request
 
 from batches.api.batches import found
+from batches.api.fields import RareText, ResultId, shown
 from batches.api.http.pages import NO_SUCH_PLACE, Page, invalid, limit_of
 from batches.api.http.view import ApiView
 from batches.engine.errors import FailureKind
@@ -30,40 +31,40 @@ MAX_ID_CHARS = 15
 class LineResponse(BaseModel):
     """The reply of the provider."""
 
-    status_code: int
-    request_id: str
-    body: dict[str, Any]
+    status_code: int = shown(200)
+    request_id: str = shown("req_1")
+    body: dict[str, Any] = shown({"choices": [{"message": {"content": "Hello to you."}}]})
 
 
 class LineFault(BaseModel):
     """The reason why there is no answer, or no usable one."""
 
-    code: str
-    message: str
+    code: str = shown("timeout")
+    message: str = shown("No whole reply within 600 s.")
 
 
 class ResultUsage(BaseModel):
     """Tokens of a prompt, summed over all its calls."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int = shown(7)
+    output_tokens: int = shown(26)
 
 
 class ResultObject(BaseModel):
     """A line of the output or error file, with additional stored fields."""
 
-    id: str
-    custom_id: str
+    id: ResultId
+    custom_id: str = shown("a")
     response: LineResponse | None
-    error: LineFault | None
+    error: LineFault | None = shown(None)
     index: int
     status: OutcomeStatus
-    kind: str | None
-    parsed: Any
-    rung: str | None
-    finish_reason: str | None
-    calls: int
-    latency_s: float | None
+    kind: RareText
+    parsed: Any = shown(None)
+    rung: RareText
+    finish_reason: str | None = shown("stop")
+    calls: int = shown(1)
+    latency_s: float | None = shown(0.4)
     usage: ResultUsage
 
 

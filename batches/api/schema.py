@@ -2,65 +2,29 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from django.http import Http404, HttpResponse, JsonResponse
+from csp.decorators import csp_replace
+from django.http import HttpResponse, JsonResponse
 from django.urls import path
+from django.utils.decorators import method_decorator
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from rest_framework.permissions import BasePermission
+from rest_framework.renderers import JSONRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from batches.api.errors import ErrorEnvelope, no_such_path
-from batches.api.examples import EXAMPLES
+from batches.api.errors import ErrorEnvelope
 from batches.api.http.view import ApiView
 from batches.api.webhook_objects import WebhookEventObject
 
 REFERENCE = "#/components/schemas/{model}"
-
-# Nothing is loaded from another host, and nothing that came from a user is a script.
-CONTENT_SECURITY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
-
-PAGE = """<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>Threephase API</title>
-    <link rel="icon" href="docs/favicon-32x32.png">
-    <link rel="stylesheet" href="docs/swagger-ui.css">
-  </head>
-  <body>
-    <div id="swagger-ui"></div>
-    <script src="docs/swagger-ui-bundle.js"></script>
-    <script src="docs/start.js"></script>
-  </body>
-</html>
-"""
-
-START = """SwaggerUIBundle({
-  url: "openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  validatorUrl: null,
-});
-"""
-
-CONTENT_TYPES = {
-    "swagger-ui.css": "text/css; charset=utf-8",
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-    "favicon-32x32.png": "image/png",
-}
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -83,8 +47,6 @@ def with_what_all_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
     """Add the errors of all operations and the webhook events (a hook of drf-spectacular)."""
     components = result["components"].setdefault("schemas", {})
     components.update(_schemas_of(ErrorEnvelope, WebhookEventObject))
-    for name, example in EXAMPLES.items():
-        components[name]["examples"] = [example]
     error = {
         "description": "The error.",
         "content": {"application/json": {"schema": _reference(ErrorEnvelope)}},
@@ -121,37 +83,17 @@ class OpenApiView(PublicView):
 
 
 @extend_schema(exclude=True)
-class DocsView(PublicView):
-    """The description for people."""
+class DocsView(PublicView, SpectacularSwaggerSplitView):
+    """The description for people. The page and its script come from this address."""
 
-    def get(self, _request: Request) -> HttpResponse:
-        response = HttpResponse(PAGE)
-        response["Content-Security-Policy"] = CONTENT_SECURITY
-        return response
+    url = "openapi.json"
+    renderer_classes = (JSONRenderer,)  # type: ignore[assignment]  # of errors; a list there
 
-
-@extend_schema(exclude=True)
-class DocsFileView(PublicView):
-    """A file of the page; only the listed files are served."""
-
-    def get(self, request: Request, name: str) -> HttpResponse:
-        if name == "start.js":
-            return HttpResponse(START, content_type="text/javascript; charset=utf-8")
-        if name not in CONTENT_TYPES:
-            raise no_such_path(request.path)
-        response = HttpResponse(_bytes_of(name), content_type=CONTENT_TYPES[name])
-        response["Cache-Control"] = "public, max-age=86400"
-        return response
-
-
-@lru_cache(maxsize=len(CONTENT_TYPES))
-def _bytes_of(name: str) -> bytes:
-    # Found, not installed as an app: nothing else of the package is needed.
-    package = find_spec("drf_spectacular_sidecar")
-    if package is None or package.origin is None:
-        raise Http404
-    folder = Path(package.origin).parent / "static" / "drf_spectacular_sidecar"
-    return (folder / "swagger-ui-dist" / name).read_bytes()
+    @method_decorator(csp_replace({"script-src": ["'self'"], "form-action": ["'none'"]}))
+    def get(self, request: Request) -> Response:
+        page: Response = super().get(request)  # type: ignore[no-untyped-call]  # untyped there
+        request.accepted_renderer = TemplateHTMLRenderer()
+        return page
 
 
 def _schemas_of(*models: type[BaseModel]) -> dict[str, Any]:
@@ -184,5 +126,4 @@ def _event_operation() -> dict[str, Any]:
 urlpatterns = [
     path("openapi.json", OpenApiView.as_view()),
     path("docs", DocsView.as_view()),
-    path("docs/<str:name>", DocsFileView.as_view()),
 ]

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import ApiError
+from batches.api.fields import Filename, PartId, Time, UploadId, shown
 from batches.api.files import ExpiresAfter, FileObject, Purpose, file_object
 from batches.api.http.multipart import PartForm, form_of
 from batches.api.http.view import ApiView, RequestModel, find, owner_of, parse_body, reply
@@ -23,30 +24,30 @@ from batches.models import Upload
 class NewUpload(RequestModel):
     """A file that will be uploaded in parts."""
 
-    bytes: Annotated[int, Field(ge=1)]
-    filename: Annotated[str, Field(min_length=1, max_length=1000)]
-    mime_type: Annotated[str, Field(min_length=1, max_length=255)]
-    purpose: Purpose
+    bytes: Annotated[int, Field(ge=1, examples=[20_480])]
+    filename: Annotated[Filename, Field(min_length=1, max_length=1000)]
+    mime_type: Annotated[str, Field(min_length=1, max_length=255), shown("application/jsonl")]
+    purpose: Annotated[Purpose, shown("batch")]
     expires_after: ExpiresAfter | None = None
 
 
 class CompleteUpload(RequestModel):
     """The parts, in the order of their bytes."""
 
-    part_ids: Annotated[list[str], Field(min_length=1, max_length=MAX_PARTS)]
+    part_ids: Annotated[list[PartId], Field(min_length=1, max_length=MAX_PARTS)]
     md5: Annotated[str, Field(pattern="^[0-9a-fA-F]{32}$")] | None = None
 
 
 class UploadObject(BaseModel):
     """A file that is uploaded in parts; `file` is set once the upload is completed."""
 
-    id: str
+    id: UploadId
     object: Literal["upload"] = "upload"
-    bytes: int
-    created_at: int
-    expires_at: int
-    filename: str
-    purpose: str
+    bytes: int = shown(20_480)
+    created_at: Time
+    expires_at: Time
+    filename: Filename
+    purpose: str = shown("batch")
     status: UploadStatus
     file: FileObject | None
 
@@ -54,10 +55,10 @@ class UploadObject(BaseModel):
 class UploadPartObject(BaseModel):
     """Some of the bytes of an upload."""
 
-    id: str
+    id: PartId
     object: Literal["upload.part"] = "upload.part"
-    created_at: int
-    upload_id: str
+    created_at: Time
+    upload_id: UploadId
 
 
 def upload_object(upload: Upload) -> UploadObject:

@@ -4,6 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from batches.api.fields import (
+    BatchId,
+    EndpointId,
+    EventId,
+    EventName,
+    RareText,
+    RareTime,
+    Secret,
+    Time,
+    shown,
+)
 from batches.api.http.pages import Page
 from batches.api.http.view import RequestModel
 from batches.lifecycle import DeliveryStatus, EventType
@@ -12,7 +23,8 @@ from batches.net.addresses import without_addresses
 from batches.webhooks.endpoints import WithSecret, secret_hint
 
 Name = Annotated[str, Field(min_length=1, max_length=100, examples=["production"])]
-Url = Annotated[str, Field(max_length=500, examples=["https://example.com/hooks/batches"])]
+RECEIVER = "https://example.com/hooks/batches"
+Url = Annotated[str, Field(max_length=500, examples=[RECEIVER])]
 EventTypes = Annotated[
     list[EventType], Field(min_length=1, max_length=100, examples=[["batch.completed"]])
 ]
@@ -49,20 +61,20 @@ class TestRequest(RequestModel):
 class WebhookEndpointObject(BaseModel):
     """A receiver of events."""
 
-    id: str
+    id: EndpointId
     object: Literal["webhook_endpoint"] = "webhook_endpoint"
-    name: str
-    url: str
-    event_types: list[str]
-    created_at: int
-    updated_at: int
-    signing_secret_hint: str | None
+    name: str = shown("production")
+    url: str = shown(RECEIVER)
+    event_types: list[EventName]
+    created_at: Time
+    updated_at: Time
+    signing_secret_hint: str | None = shown("whsec_...x4Y=")
 
 
 class WebhookEndpointWithSecret(WebhookEndpointObject):
     """A receiver of events with its signing secret, which is shown only once."""
 
-    signing_secret: str
+    signing_secret: Secret
 
 
 class WebhookEndpointPage(Page):
@@ -74,7 +86,7 @@ class WebhookEndpointPage(Page):
 class DeletedWebhookEndpoint(BaseModel):
     """A deleted webhook endpoint."""
 
-    id: str
+    id: EndpointId
     object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
     deleted: Literal[True] = True
 
@@ -83,27 +95,27 @@ class WebhookEndpointTestResult(BaseModel):
     """The status of the receiver's answer, even if it is an error."""
 
     object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
-    webhook_endpoint_id: str
-    event_type: str
-    status_code: int
+    webhook_endpoint_id: EndpointId
+    event_type: EventName
+    status_code: int = shown(204)
     success: Literal[True] = True
 
 
 class WebhookDeliveryObject(BaseModel):
     """The delivery of an event to an endpoint; `id` is the ID of the event."""
 
-    id: str
+    id: EventId
     object: Literal["webhook_delivery"] = "webhook_delivery"
-    webhook_endpoint_id: str
-    event_type: str
-    batch_id: str
-    status: DeliveryStatus
-    attempts: int
-    status_code: int | None
-    error: str | None
-    created_at: int
-    next_attempt_at: int | None
-    delivered_at: int | None
+    webhook_endpoint_id: EndpointId
+    event_type: EventName
+    batch_id: BatchId
+    status: DeliveryStatus = shown("delivered")
+    attempts: int = shown(1)
+    status_code: int | None = shown(204)
+    error: RareText
+    created_at: Time
+    next_attempt_at: RareTime
+    delivered_at: Time | None
 
 
 class WebhookDeliveryPage(Page):
@@ -116,21 +128,21 @@ class WebhookEventTypes(BaseModel):
     """The list of event types."""
 
     object: Literal["list"] = "list"
-    data: list[str]
+    data: list[EventName]
 
 
 class BatchReference(BaseModel):
     """The batch of an event."""
 
-    id: str
+    id: BatchId
 
 
 class WebhookEventObject(BaseModel):
     """An event, as sent to receivers."""
 
-    id: str
+    id: EventId
     object: Literal["event"] = "event"
-    created_at: int
+    created_at: Time
     type: EventType
     data: BatchReference
 

@@ -214,12 +214,7 @@ def strict_warnings(asked: Sequence[AskedSchema], *, strict_schemas: bool) -> li
 
 
 def with_response_schema(
-    defaults: Mapping[str, Any],
-    *,
-    endpoint: str,
-    schema: Schema,
-    name: str = "response",
-    strict: bool = False,
+    defaults: Mapping[str, Any], *, endpoint: str, schema: Schema
 ) -> dict[str, Any]:
     """Return the defaults with this schema as the response format.
 
@@ -228,8 +223,8 @@ def with_response_schema(
     """
     given = described_schema(schema)
     response_model(given.schema)
-    described: dict[str, Any] = {"name": given.name or name, "schema": given.schema}
-    if strict or given.strict:
+    described: dict[str, Any] = {"name": given.name or "response", "schema": given.schema}
+    if given.strict:
         described["strict"] = True
     return _asking(defaults, endpoint, described)
 

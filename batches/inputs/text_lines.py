@@ -1,6 +1,7 @@
 """Read files as numbered lines of text: unpacked, in UTF-8, one line in memory at a time."""
 
 import codecs
+import gzip
 import io
 import re
 import zlib
@@ -209,44 +210,24 @@ def _recoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the unpacked content of a gzip file in pieces; a file may have several members."""
     packed = unpacked = 0
-    inflater = _Inflater()
-    try:
+
+    def counted() -> Iterator[bytes]:
+        nonlocal packed
         for piece in pieces:
             packed += len(piece)
-            for data in inflater.inflated(piece):
-                unpacked += len(data)
-                if unpacked > max(SMALL_BYTES, packed * MOST_TIMES_UNPACKED):
-                    raise _bomb(packed)
-                yield data
-    except zlib.error as error:
+            yield piece
+
+    stream = gzip.GzipFile(fileobj=io.BufferedReader(_Pieces(counted()), PIECE_BYTES))
+    try:
+        while data := stream.read(PIECE_BYTES):
+            unpacked += len(data)
+            if unpacked > max(SMALL_BYTES, packed * MOST_TIMES_UNPACKED):
+                raise _bomb(packed)
+            yield data
+    except EOFError as error:
+        raise UnreadableFile("The gzip file is truncated: send the whole file.") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableFile("The gzip file is damaged: compress the text again.") from error
-    if not inflater.ended:
-        raise UnreadableFile("The gzip file is truncated: send the whole file.")
-
-
-class _Inflater:
-    """Unpack gzip data with any number of members."""
-
-    def __init__(self) -> None:
-        self._part = zlib.decompressobj(wbits=31)
-
-    @property
-    def ended(self) -> bool:
-        return self._part.eof
-
-    def inflated(self, piece: bytes) -> Iterator[bytes]:
-        while True:
-            if self._part.eof:
-                piece = piece.lstrip(b"\0")
-                if not piece:
-                    return
-                self._part = zlib.decompressobj(wbits=31)
-            data = self._part.decompress(piece, PIECE_BYTES)
-            piece = self._part.unused_data if self._part.eof else self._part.unconsumed_tail
-            if data:
-                yield data
-            elif not piece:
-                return
 
 
 def _bomb(packed: int) -> UnreadableFile:

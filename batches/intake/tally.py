@@ -13,7 +13,7 @@ from batches.engine.structured.schema_bill import FREE_BYTES, TOO_MANY_SCHEMAS
 from batches.inputs.prompt_files import LineError, NewPrompt, Unit
 from batches.lifecycle import TERMINAL
 from batches.models import Batch
-from batches.models.batch import MAX_MODEL_CHARS
+from batches.models.bounds import MAX_MODEL_CHARS
 
 MAX_FAULT_CHARS = 500
 MAX_WARNINGS = 20

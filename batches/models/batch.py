@@ -16,13 +16,11 @@ from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.lifecycle import BatchStatus, check_transition
+from batches.models.bounds import MAX_MODEL_CHARS
 from batches.models.fields import choices, one_of, pause_kind_field, public_id
 from batches.models.file import File
 from batches.models.provider import Provider
 from batches.models.work import Chunk, Slot
-
-# Longer names are not shown as the model of a batch.
-MAX_MODEL_CHARS = 255
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):

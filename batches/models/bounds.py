@@ -24,6 +24,13 @@ MAX_TEXT_BYTES = 500_000_000
 
 ZERO = Decimal(0)
 
+# Longer names are not shown as the model of a batch.
+MAX_MODEL_CHARS = 255
+# The reason of a pause or an outage.
+MAX_REASON_CHARS = 1000
+# Databases take a limited number of parameters in a query.
+IDS_IN_A_QUERY = 500
+
 
 class Unstorable(ValueError):
     """A value cannot be stored; the message names the column and the reason."""

@@ -5,10 +5,9 @@ from datetime import timedelta
 from django.db import models
 from django.db.models.functions import Now
 
+from batches.models.bounds import MAX_MODEL_CHARS, MAX_REASON_CHARS
 from batches.models.provider import Provider
 
-MAX_MODEL_CHARS = 255
-MAX_REASON_CHARS = 1000
 # An outage without a probe for this long is stale: no runner updates it any more.
 STALE = timedelta(minutes=3)
 

@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from batches.engine.endpoints import ENDPOINTS, check_path
+from batches.models.bounds import MAX_REASON_CHARS
 from batches.models.fields import pause_kind_field
 
 MAX_EXTRA_ENDPOINTS = 100
@@ -79,7 +80,9 @@ class Provider(models.Model):
     )
 
     # The reason why nothing is sent to it; empty while it is open.
-    pause_reason = models.CharField(max_length=1000, blank=True, db_default="", editable=False)
+    pause_reason = models.CharField(
+        max_length=MAX_REASON_CHARS, blank=True, db_default="", editable=False
+    )
     pause_kind = pause_kind_field()
     paused_at = models.DateTimeField(null=True, editable=False)
     # The time of the next probe (a single call); null if only staff may resume it.

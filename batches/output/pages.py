@@ -10,11 +10,11 @@ from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 
 from batches.models import Batch, Result
+from batches.models.bounds import IDS_IN_A_QUERY
 
 PAGE_ROWS = 1000
 # The most bytes of replies in a page; a longer reply gets a page of its own.
 PAGE_BYTES = 4 * 1024 * 1024
-IDS_IN_A_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,10 @@ from batches.engine.errors import (
 )
 from batches.lifecycle import PauseKind
 from batches.models import Batch, Outage, Provider
+from batches.models.bounds import MAX_REASON_CHARS
 
 FIRST_PROBE_S = 30.0
 LONGEST_PROBE_S = 600.0
-MAX_REASON_CHARS = 1000
 
 
 def is_fault_of_provider(error: ProviderError) -> bool:

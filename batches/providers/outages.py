@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from batches.engine.plain_text import storable_text
 from batches.models import Outage, lease_end
-from batches.models.outage import MAX_MODEL_CHARS, MAX_REASON_CHARS
+from batches.models.bounds import MAX_MODEL_CHARS, MAX_REASON_CHARS
 
 # The allowed difference between a runner's clock and the database's when a probe is due.
 SLACK = timedelta(seconds=0.25)

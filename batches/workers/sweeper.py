@@ -20,7 +20,7 @@ from batches.intake.reading import clear_leftovers, left_over, to_read
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Slot
 from batches.providers.breaker import batches_to_probe
-from batches.webhooks.deliveries import sweep_deliveries
+from batches.webhooks.deliveries import MOST_RINGS, sweep_deliveries
 from batches.workers.heartbeats import forget_workers
 
 logger = logging.getLogger(__name__)
@@ -29,10 +29,6 @@ T = TypeVar("T")
 
 # An input that is still being read after this time has lost its reader.
 INGEST_DEADLINE = timedelta(hours=6)
-
-# The most messages of a sweep: more than workers have threads is useless. The rest waits for the
-# next sweep.
-MOST_RINGS = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,7 +249,6 @@ def test_an_answer_of_ours_that_does_not_fit_its_model_is_our_fault() -> None:
         Body.model_validate({})
     assert as_api_error(caught.value).status == 500
     assert refused(caught.value).status == 400
-    assert refused(caught.value, at="requests").param == "requests.name"
 
 
 class Choice(BaseModel):

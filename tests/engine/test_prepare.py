@@ -245,7 +245,8 @@ def test_a_schema_for_all_answers_is_asked_for_in_the_dialect_of_the_endpoint(
     endpoint: str,
 ) -> None:
     defaults = {"model": MODEL}
-    asking = with_response_schema(defaults, endpoint=endpoint, schema=SCHEMA, name="number")
+    wrapped = {"name": "number", "schema": SCHEMA}
+    asking = with_response_schema(defaults, endpoint=endpoint, schema=wrapped)
     assert defaults == {"model": MODEL}
     asked = answer_schema(asking, endpoint)
     assert asked is not None

@@ -48,6 +48,29 @@ def test_a_schema_that_turns_in_a_circle_comes_to_an_end(schema: Schema) -> None
     assert accepts(schema, {"a": 1}) in (True, False)
 
 
+@pytest.mark.parametrize(
+    ("named", "reference"),
+    [({"$anchor": "n"}, "#n"), ({"$id": "urn:n"}, "urn:n"), ({"$dynamicAnchor": "n"}, "#n")],
+)
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_a_name_of_two_schemas_is_refused(
+    named: dict[str, str], reference: str, first: str
+) -> None:
+    """One of them could multiply its references, unseen behind the other."""
+    definitions: dict[str, Any] = {first: {**named, "type": "object"}}
+    definitions["m"] = {**named, "allOf": [{"$ref": "#/$defs/x"}, {"$ref": "#/$defs/x"}]}
+    definitions["x"] = {"type": "object"}
+    with pytest.raises(PromptRejected, match="names two different schemas"):
+        response_model({"$ref": reference, "$defs": definitions})
+
+
+def test_equal_schemas_may_have_the_same_name() -> None:
+    twin = {"$id": "urn:n", "type": "integer"}
+    schema = {"properties": {"a": twin, "b": {**twin}, "c": {"$ref": "urn:n"}}}
+    assert accepts(schema, {"a": 1, "b": 2, "c": 3})
+    assert not accepts(schema, {"c": "x"})
+
+
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "(x+x+)+y", "^(a|aa)+$"])
 def test_a_pattern_that_makes_others_backtrack_is_decided_at_once(pattern: str) -> None:
     # A backtracking matcher needs 2^30 steps for these, a linear one none to speak of.

@@ -19,10 +19,9 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
-from types import TracebackType
 from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
@@ -77,6 +76,7 @@ class Door:
         self._shut_times: list[Span] = []
         self._numbers = count()
         self._knocks = Knocks(self.port)
+        self._stack = ExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._away = asyncio.Event()
@@ -85,20 +85,15 @@ class Door:
         self._thread = threading.Thread(target=self._run, name="door", daemon=True)
 
     def __enter__(self) -> Self:
-        self._knocks.__enter__()
+        self._stack.enter_context(self._knocks)
         self._thread.start()
         self._loop.result(PATIENCE_S)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._loop.result().call_soon_threadsafe(self._over.set)
         self._thread.join(PATIENCE_S)
-        self._knocks.__exit__(kind, error, traceback)
+        self._stack.close()
 
     def shut(self) -> None:
         """Let the provider be away: calls on their way are cut off."""

@@ -11,6 +11,7 @@ from typing import Any
 from batches.engine.endpoints import ReplyForm, rules_of
 
 # Characters shown of a file within a request, and of the description of an image.
+SNIPPET_CHARS = 160
 MOST_OF_A_FILE = 100
 LONGEST_OF_AN_IMAGE = 2000
 MOST_IMAGES = 100
@@ -61,11 +62,11 @@ def answered(body: str, endpoint: str) -> list[ShownTurn]:
     return turns or [ShownTurn("reply", [Part(indented(body), is_json=True)])]
 
 
-def snippet(turns: list[ShownTurn], *, most: int = 160) -> str:
+def snippet(turns: list[ShownTurn]) -> str:
     """Return the beginning of the last message, in one line."""
     text = " ".join(part.text for part in turns[-1].parts) if turns else ""
-    line = " ".join(text[: 4 * most].split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+    line = " ".join(text[: 4 * SNIPPET_CHARS].split())
+    return line if len(line) <= SNIPPET_CHARS else f"{line[: SNIPPET_CHARS - 1]}…"
 
 
 def indented(text: str) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from django.db.models import Count, F, QuerySet, Window
 from django.db.models.functions import RowNumber
 
+from batches.admin.samples import LOOKED_AT
 from batches.ending.report import stored_report
 from batches.models import Batch, Result
 
-LOOKED_AT = 10_000
 EXAMPLES = 3
 
 ADVICE = {

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
+from batches.admin.samples import LOOKED_AT
 from batches.ending.report import stored_report
 from batches.engine.records import Rung
 from batches.formats import share
 from batches.models import Batch, Result
-
-# Up to this many answers of a running batch are counted.
-LOOKED_AT = 10_000
 
 ABOUT = {
     Rung.PARSED: "valid as received",

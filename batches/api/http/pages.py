@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from rest_framework.request import Request
 
 from batches.api.errors import ApiError
+from batches.api.fields import shown
 from batches.api.http.view import NUL
 from batches.engine.text.wording import supported, value_text
 
@@ -21,8 +22,8 @@ class Page(BaseModel):
 
     object: Literal["list"] = "list"
     has_more: bool
-    first_id: str | None
-    last_id: str | None
+    first_id: str | None = shown(None)
+    last_id: str | None = shown(None)
 
 
 def list_page(

@@ -122,8 +122,8 @@ def parse_body(request: Request, model: type[B]) -> B:
         raise refused(error, names=model.model_fields) from error
 
 
-def reply(answer: BaseModel, *, status: int = 200) -> Response:
-    return Response(answer.model_dump(mode="json"), status=status)
+def reply(answer: BaseModel) -> Response:
+    return Response(answer.model_dump(mode="json"))
 
 
 def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:

@@ -59,12 +59,11 @@ class References:
             raise Unfollowable(message, (*place, "$schema"))
         if isinstance(node.get("$id"), str):
             base = _joined(base, node["$id"], (*place, "$id"))
-        # If a name occurs several times, the first one applies.
         if not place or isinstance(node.get("$id"), str):
-            self._resources.setdefault(base, node)
+            _name(self._resources, base, node, (*place, "$id"))
         for keyword in ("$anchor", "$dynamicAnchor"):
             if keyword in node:
-                self._anchors.setdefault(f"{base}#{node[keyword]}", node)
+                _name(self._anchors, f"{base}#{node[keyword]}", node, (*place, keyword))
         if "$dynamicAnchor" in node:
             self._dynamic.setdefault(str(node["$dynamicAnchor"]), []).append(node)
         self._bases[id(node)] = base
@@ -108,6 +107,12 @@ class References:
                 raise Unfollowable("it points to an $id outside of any schema", place)
             self._learn(found, base=base, place=path)
         return found
+
+
+def _name(named: dict[str, Node], name: str, node: Node, place: Place) -> None:
+    # The validator would apply any of several, and not the one whose cost is estimated here.
+    if named.setdefault(name, node) != node:
+        raise Unfollowable(f"{name!r} names two different schemas", place)
 
 
 def _member(value: Any, step: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from batches.engine.errors import PromptRejected
 
 MAX_SHOWN_CHARS = 60
+MOST_NAMED = 20
 # A longer name is not a typing error, and takes long to compare.
 MAX_COMPARED_CHARS = 100
 
@@ -102,10 +103,11 @@ def did_you_mean(name: str, names: Iterable[Any]) -> str:
     return f" Did you mean {quoted(known[close[0]])}?" if close else ""
 
 
-def named(names: Sequence[str], *, most: int = 20) -> str:
+def named(names: Sequence[str]) -> str:
     """Return names in quotes; of a long list, the first ones and the number of the others."""
-    first = ", ".join(map(quoted, names[:most]))
-    return f"{first} and {len(names) - most} more" if len(names) > most else first
+    first = ", ".join(map(quoted, names[:MOST_NAMED]))
+    more = len(names) - MOST_NAMED
+    return f"{first} and {more} more" if more > 0 else first
 
 
 def _visible(text: str) -> str:

@@ -13,54 +13,6 @@ document.addEventListener("htmx:afterRequest", ({ target, detail }) => {
   target.classList.toggle("tp-stale", !detail.successful);
 });
 
-// hx-swap="morph": only what changed is touched, so that the focus, what is marked and how far
-// something was scrolled stay as they are.
-htmx.defineExtension("morph", {
-  handleSwap(style, target, fragment) {
-    if (style !== "morph") return false;
-    become(target, fragment.querySelector(`#${target.id}`));
-    return [target];
-  },
-});
-
-function become(now, wanted) {
-  if (now.isEqualNode(wanted)) return;
-  if (now.nodeType !== Node.ELEMENT_NODE) {
-    now.data = wanted.data;
-    return;
-  }
-  for (const { name } of [...now.attributes]) {
-    if (!wanted.hasAttribute(name)) now.removeAttribute(name);
-  }
-  for (const { name, value } of wanted.attributes) {
-    if (now.getAttribute(name) !== value) now.setAttribute(name, value);
-  }
-  becomeWithin(now, wanted);
-}
-
-// Children are known again by their id, or else by their place.
-function becomeWithin(now, wanted) {
-  const known = new Map([...now.children].filter(({ id }) => id).map((one) => [one.id, one]));
-  const stay = new Set([...wanted.children].map(({ id }) => id));
-  for (const [id, child] of known) if (!stay.has(id)) child.remove();
-  let place = now.firstChild;
-  for (const child of [...wanted.childNodes]) {
-    const mine = known.get(child.id);
-    if (mine && mine !== place) place = now.insertBefore(mine, place);
-    if (place && place.nodeName === child.nodeName && (place.id || "") === (child.id || "")) {
-      become(place, child);
-      place = place.nextSibling;
-    } else {
-      now.insertBefore(child, place);
-    }
-  }
-  while (place) {
-    const rest = place;
-    place = place.nextSibling;
-    rest.remove();
-  }
-}
-
 // <form data-confirm="Sure?" data-dismiss="No">: ask first; the confirming button has the text of
 // the button that was pressed, the other one says "Cancel" unless data-dismiss is set.
 document.addEventListener("submit", (event) => {
