@@ -41,9 +41,9 @@ def store_prompts(
     """Store the prompts of a batch that is being validated, and make it runnable.
 
     Return the number of prompts. Raise InputRefused, with nothing left to run, if a line is
-    invalid, a custom_id is a duplicate, or there are no prompts or more than `most`. The caller
-    owns the batch and deletes it. With a lease, nothing is written once the lease is lost (raise
-    LeaseLost), and errors of the database are retried.
+    invalid, a custom_id is a duplicate, or there are no prompts or more than `most`. Raise
+    LeaseLost, and write nothing more, once the lease is lost; it may be missing only if the batch
+    was created in the caller's transaction. Errors of the database are retried outside of one.
     """
     errors: list[LineError] = []
     tally = Tally(batch)
@@ -70,12 +70,6 @@ def as_error(error: LineError) -> dict[str, Any]:
         "param": None if error.param is None else storable(error.param),
         "line": error.line or None,
     }
-
-
-def discard(batch: Batch) -> None:
-    """Delete a batch that never ran, with its stored prompts."""
-    clear(batch.pk)
-    batch.delete()
 
 
 def clear(batch_id: int, lease: BatchLease | None = None) -> None:
@@ -117,16 +111,14 @@ def _pages(prompts: Iterable[NewPrompt]) -> Iterator[list[NewPrompt]]:
 def _store_surely(
     batch_id: int, first: int, page: Sequence[NewPrompt], lease: BatchLease | None
 ) -> list[LineError]:
-    """Store a page. With a lease, retry while the database fails, up to the length of a lease."""
-    if lease is None:
-        return _store_page(batch_id, first, page, None)
+    """Store a page. Outside of a transaction, retry for the length of a lease."""
     give_up_at = time.monotonic() + settings.LEASE_SECONDS
     wait_s, again = FIRST_WAIT_S, False
     while True:
         try:
             return _store_page(batch_id, first, page, lease, again=again)
         except (OperationalError, InterfaceError) as error:
-            if time.monotonic() > give_up_at:
+            if connection.in_atomic_block or time.monotonic() > give_up_at:
                 raise
             logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
         connection.close()
