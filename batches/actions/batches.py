@@ -6,7 +6,7 @@ The API, the admin and the commands call these functions to change a batch.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -24,7 +24,7 @@ from batches.engine.structured.asked import asked_schemas
 from batches.engine.structured.schema_bill import SchemaBill
 from batches.errors import NotPossible
 from batches.files.files import BATCH
-from batches.inputs.prompt_files import LineError, NewPrompt
+from batches.inputs.prompt_files import InputFormat, LineError, NewPrompt
 from batches.intake.reading import READING
 from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
@@ -123,12 +123,16 @@ def create_batch_of_file(
     *,
     origin: Origin,
     fault: LineError | None = None,
+    input_format: InputFormat | Literal[""] = "",
+    input_column: str = "",
 ) -> Batch:
     """Create a batch whose prompts a worker reads from a file.
 
-    It fails at once if there is no such file, or with the error `fault` if that is given.
+    Without a format, the file has lines of the Batch API; the column is that of a table. The batch
+    fails at once if there is no such file, or with the error `fault` if that is given.
     """
-    batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
+    form = {"input_format": input_format, "input_column": input_column}
+    batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id, **form)
     with transaction.atomic():
         batch.save(force_insert=True)
         add_callback(batch)

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from batches.ending.finishing import fail_input
 from batches.ending.purging import mark_deleted, purge
 from batches.files.files import BATCH
-from batches.inputs.prompt_files import InputOptions, LineError, read_prompts
+from batches.inputs.prompt_files import InputFormat, InputOptions, LineError, read_prompts
 from batches.inputs.request_lines import LineRefused, parse_line
 from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.intake.storing import LeaseLost, as_error, clear, store_prompts
@@ -114,7 +114,10 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
         endpoint=batch.endpoint,
         defaults=batch.defaults,
         max_line_bytes=settings.MAX_LINE_BYTES,
-        strict=True,
+        format=cast("InputFormat", batch.input_format or "jsonl"),
+        column=batch.input_column,
+        # Without a format, a file has lines of the Batch API with all fields.
+        strict=not batch.input_format,
         models=frozenset(batch.provider.model_names),
         strict_schemas=batch.strict_schemas,
         max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
