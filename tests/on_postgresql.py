@@ -42,6 +42,7 @@ FILES = (
     "tests/actions/test_provider_at.py",
     "tests/ending/test_purging.py",
     "tests/leases/test_races.py",
+    "tests/leases/test_renewal.py",
     "tests/intake/test_reading.py",
     "tests/runner/test_refused_rows.py",
     "tests/output/test_result_pages.py",

@@ -6,18 +6,17 @@ The API, the admin and the commands call these functions to change a batch.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.actions.options import BatchOptions, stored_cost
 from batches.ending.finishing import fail_input, finish_batch
-from batches.ending.purging import purge
+from batches.ending.purging import mark_deleted, purge
 from batches.engine.endpoints import rules_of
 from batches.engine.prepare import strict_warnings
 from batches.engine.records import Usage
@@ -25,10 +24,13 @@ from batches.engine.structured.asked import asked_schemas
 from batches.engine.structured.schema_bill import SchemaBill
 from batches.errors import NotPossible
 from batches.files.files import BATCH
-from batches.inputs.prompt_files import LineError, NewPrompt
-from batches.intake.storing import LeaseLost, as_error, discard, store_prompts
+from batches.inputs.prompt_files import InputFormat, LineError, NewPrompt
+from batches.intake.reading import READING
+from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
+from batches.leases.batches import insert_leased
 from batches.leases.chunks import begin_again
+from batches.leases.renewal import renewed
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
@@ -64,32 +66,35 @@ def create_batch(
     options: BatchOptions,
     *,
     origin: Origin | None = None,
-    public_id: str | None = None,
 ) -> Batch:
-    """Create a batch of these prompts and start it. On InputRefused, nothing is left behind."""
-    named = {"public_id": public_id} if public_id else {}
-    batch = _draft(provider, options, origin or Origin(), **named)
-    batch.save(force_insert=True)
+    """Create a batch of these prompts and start it. On an error, nothing is left behind.
+
+    This process holds the lease of a reader meanwhile. If it is killed, `remove_abandoned` deletes
+    the batch when the lease has run out.
+    """
+    batch = _draft(provider, options, origin or Origin())
+    lease = insert_leased(batch, statuses=READING)
     try:
-        store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH)
+        with renewed(lease):
+            store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
     except LeaseLost as lost:
-        discard(batch)
-        raise NotPossible("the batch was cancelled while its prompts were read") from lost
+        _discard(batch)
+        raise NotPossible(
+            "the batch was cancelled while its prompts were read, or this process stood still for "
+            f"longer than {settings.LEASE_SECONDS} s (LEASE_SECONDS)"
+        ) from lost
     except BaseException:
-        discard(batch)
+        _discard(batch)
         raise
     batch.refresh_from_db()
     ring_for(batch)
     return batch
 
 
-def discard_unread(public_id: str) -> bool:
-    """Delete a batch whose reader is gone before the end of its input; return True if deleted."""
-    unread = Batch.objects.filter(public_id=public_id, status=BatchStatus.VALIDATING)
-    batch = unread.filter(input_file_public_id="").first()
-    if batch is not None:
-        discard(batch)
-    return batch is not None
+def _discard(batch: Batch) -> None:
+    """Delete a batch that never ran, with the prompts stored so far."""
+    mark_deleted(Batch.objects.filter(pk=batch.pk))
+    purge(batch.pk)
 
 
 def create_inline_batch(
@@ -118,12 +123,16 @@ def create_batch_of_file(
     *,
     origin: Origin,
     fault: LineError | None = None,
+    input_format: InputFormat | Literal[""] = "",
+    input_column: str = "",
 ) -> Batch:
     """Create a batch whose prompts a worker reads from a file.
 
-    It fails at once if there is no such file, or with the error `fault` if that is given.
+    Without a format, the file has lines of the Batch API; the column is that of a table. The batch
+    fails at once if there is no such file, or with the error `fault` if that is given.
     """
-    batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id)
+    form = {"input_format": input_format, "input_column": input_column}
+    batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id, **form)
     with transaction.atomic():
         batch.save(force_insert=True)
         add_callback(batch)
@@ -289,8 +298,8 @@ def delete_batch(batch: Batch) -> None:
     """Delete a batch that has ended, with its prompts and results. Raise NotPossible."""
     this = Batch.objects.filter(pk=batch.pk, status__in=TERMINAL)
     with transaction.atomic():
-        # Free the idempotency key, and delete the files, which the user can no longer see.
-        if this.update(deleted_at=Now(), idempotency_key=None):
+        # Delete the files too, which the user can no longer see.
+        if mark_deleted(this):
             drop_outputs(batch)
         else:
             batch.refresh_from_db()

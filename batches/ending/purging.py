@@ -2,10 +2,16 @@
 
 from django.db import transaction
 from django.db.models import Max
+from django.db.models.functions import Now
 
-from batches.models import Batch, Chunk, Prompt, Result
+from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
 
 ROWS_AT_ONCE = 5_000
+
+
+def mark_deleted(batches: BatchQuerySet) -> int:
+    """Mark batches as deleted, which ends their leases and frees their idempotency keys."""
+    return batches.update(deleted_at=Now(), idempotency_key=None)
 
 
 def purge(batch_id: int) -> None:

@@ -50,9 +50,8 @@ def prepare_prompt_request(
     body = {**defaults, **prompt.body}
     known = known or KnownSchemas(defaults, endpoint)
     try:
-        check_body(body, endpoint)
+        asked = check_body(body, endpoint)
         _check_not_empty(body, rules_of(endpoint).asked_in)
-        asked = asked_schemas(body, endpoint)
         return PreparedRequest(
             index=prompt.index,
             custom_id=prompt.custom_id,
@@ -122,8 +121,8 @@ def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
     )
 
 
-def check_body(body: Mapping[str, Any], endpoint: str) -> None:
-    """Raise PromptRejected for an invalid body. Schemas are not checked here."""
+def check_body(body: Mapping[str, Any], endpoint: str) -> list[AskedSchema]:
+    """Return the schemas of a body, unchecked. Raise PromptRejected for an invalid body."""
     rules = rules_of(endpoint)
     _check_model(body, rules)
     _check_asked(body, endpoint, rules)
@@ -134,6 +133,7 @@ def check_body(body: Mapping[str, Any], endpoint: str) -> None:
             f"sent and with which key. Leave '{field}' out."
         )
         raise PromptRejected(message, param=f"body.{field}")
+    return asked_schemas(body, endpoint)
 
 
 def _check_model(body: Mapping[str, Any], rules: EndpointRules) -> None:
@@ -197,9 +197,9 @@ def _are_messages(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(message, dict) for message in value)
 
 
-def check_schemas(body: Mapping[str, Any], endpoint: str) -> None:
-    """Raise PromptRejected if a body has an invalid JSON Schema."""
-    for one in asked_schemas(body, endpoint):
+def check_schemas(asked: Sequence[AskedSchema]) -> None:
+    """Raise PromptRejected for an invalid JSON Schema."""
+    for one in asked:
         one.model()
 
 
@@ -208,8 +208,7 @@ def strict_warnings(asked: Sequence[AskedSchema], *, strict_schemas: bool) -> li
 
     Raise PromptRejected for an invalid JSON Schema.
     """
-    for one in asked:
-        one.model()
+    check_schemas(asked)
     return [problem for one in asked for problem in one.problems(in_strict_form=strict_schemas)]
 
 

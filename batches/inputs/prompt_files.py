@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import check_body, prompt_body, strict_warnings
 from batches.engine.schemas.strict import StrictProblem
-from batches.engine.structured.asked import AskedSchema, asked_schemas
+from batches.engine.structured.asked import AskedSchema
 from batches.engine.structured.known_schemas import KnownSchemas
 from batches.engine.structured.schema_bill import TOO_MANY_SCHEMAS, SchemaBill
 from batches.engine.text.sendable import text_fault
@@ -291,12 +291,12 @@ def _made(
     try:
         custom_id, body = make(content, options)
         whole = {**options.defaults, **body}
-        check_body(whole, options.endpoint)
+        asked = check_body(whole, options.endpoint)
         model = whole.get("model")
         check_model(model, options.models)
         custom_id = checked_id(custom_id or f"{unit}-{line}")
         text = body_text(body)
-        schema_bytes, warnings = _of_schemas(whole, options)
+        schema_bytes, warnings = _of_schemas(asked, options)
         yield NewPrompt(line, custom_id, text, warnings, unit, model or "", schema_bytes)
     except PromptRejected as error:
         yield LineError(line, error.code, error.message, error.param, unit)
@@ -306,14 +306,14 @@ def _made(
 
 
 def _of_schemas(
-    whole: Mapping[str, Any], options: InputOptions
+    asked: Iterable[AskedSchema], options: InputOptions
 ) -> tuple[tuple[int, ...], tuple[StrictProblem, ...]]:
     """Return the sizes of a prompt's schemas, and the warnings about what a provider may refuse.
 
     Raise PromptRejected for an invalid schema, also for one of the defaults.
     """
     own: list[AskedSchema] = []
-    for one in asked_schemas(whole, options.endpoint):
+    for one in asked:
         if options.known.knows(one):
             options.known.model_of(one)
         else:

@@ -104,7 +104,7 @@ def parsed_value(text: str) -> Any:
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:
-        raise LineRefused(("invalid_json_line", _reason(error), "line")) from error
+        raise LineRefused(("invalid_json_line", reason_of(error), "line")) from error
     if text.count("{") + text.count("[") > MAX_DEPTH:
         check_depth(value)
     return value
@@ -233,7 +233,8 @@ def _too_deep() -> LineRefused:
     return LineRefused(("invalid_json_line", message, "line"))
 
 
-def _reason(error: ValueError) -> str:
+def reason_of(error: ValueError) -> str:
+    """Return why a parser refused JSON for another reason than its syntax."""
     # Python's message is about one of its own settings.
     if "int_max_str_digits" in str(error):
         return "In the JSON, a number has too many digits: at most 4300 are allowed."

@@ -4,17 +4,16 @@ If a reader vanishes, another one starts from the beginning; after three readers
 """
 
 import logging
-import time
 from typing import BinaryIO, cast
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from batches.ending.finishing import fail_input
+from batches.ending.purging import mark_deleted, purge
 from batches.files.files import BATCH
-from batches.inputs.prompt_files import InputOptions, LineError, read_prompts
+from batches.inputs.prompt_files import InputFormat, InputOptions, LineError, read_prompts
 from batches.inputs.request_lines import LineRefused, parse_line
 from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.intake.storing import LeaseLost, as_error, clear, store_prompts
@@ -22,10 +21,10 @@ from batches.intake.tally import InputRefused
 from batches.leases.batches import (
     BatchLease,
     claim_batch,
-    hold_batch,
     leased,
     release_batch,
 )
+from batches.leases.renewal import renewed
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, File
 from batches.stop_signal import StopSignal
@@ -33,7 +32,6 @@ from batches.stop_signal import StopSignal
 logger = logging.getLogger(__name__)
 
 READERS = 3
-LOOKS_PER_LEASE = 4
 READING = frozenset({BatchStatus.VALIDATING})
 OVER = frozenset({BatchStatus.FAILED, BatchStatus.CANCELLED})
 
@@ -77,6 +75,19 @@ def to_read() -> BatchQuerySet:
     return waiting.exclude(input_file_public_id="")
 
 
+def remove_abandoned() -> int:
+    """Delete batches whose creator vanished while it stored their prompts; return their number.
+
+    No other process can read them to the end, since only their creator had the input.
+    """
+    unread = Batch.objects.filter(status__in=READING, input_file_public_id="")
+    mark_deleted(unread.filter(ingest_expires_at__lt=Now(), deleted_at=None))
+    marked = list(unread.filter(deleted_at__isnull=False).values_list("pk", flat=True))
+    for pk in marked:
+        purge(pk)
+    return len(marked)
+
+
 def left_over() -> BatchQuerySet:
     """Return the batches that never ran and may have stored prompts."""
     # The lease was never released. A total means that the whole input was read.
@@ -103,7 +114,10 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
         endpoint=batch.endpoint,
         defaults=batch.defaults,
         max_line_bytes=settings.MAX_LINE_BYTES,
-        strict=True,
+        format=cast("InputFormat", batch.input_format or "jsonl"),
+        column=batch.input_column,
+        # Without a format, a file has lines of the Batch API with all fields.
+        strict=not batch.input_format,
         models=frozenset(batch.provider.model_names),
         strict_schemas=batch.strict_schemas,
         max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
@@ -115,45 +129,27 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
     except FileNotFoundError as error:
         message = f"The content of {_named(batch)} is gone. Upload it again."
         raise InputRefused([_fault(message)]) from error
-    with stream:
-        watched = _Watched(cast("BinaryIO", stream), lease, stop)
-        items = read_prompts(cast("BinaryIO", watched), options)
+    with stream, renewed(lease):
+        stoppable = _Stoppable(cast("BinaryIO", stream), stop)
+        items = read_prompts(cast("BinaryIO", stoppable), options)
         store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
 
 
-class _Watched:
-    """A stream that, while it is read, checks for a stop request and renews the lease.
+class _Stoppable:
+    """A stream that stops with _Stopped when this process is asked to stop.
 
     Storing pages is not enough for that, since blank and invalid lines fill no page.
     """
 
-    def __init__(self, stream: BinaryIO, lease: BatchLease, stop: StopSignal) -> None:
+    def __init__(self, stream: BinaryIO, stop: StopSignal) -> None:
         self._read = stream.read
-        self._lease = lease
         self._stop = stop
-        self._renewed_at = time.monotonic()
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes. Readers ask for few bytes at a time, so the lease stays valid."""
-        self._look()
-        return self._read(size)
-
-    def _look(self) -> None:
+        """Return the next bytes. Readers ask for few bytes at a time."""
         if self._stop.requested:
             raise _Stopped
-        if time.monotonic() - self._renewed_at > settings.LEASE_SECONDS / LOOKS_PER_LEASE:
-            self._renew()
-
-    def _renew(self) -> None:
-        try:
-            if not hold_batch(self._lease):
-                raise LeaseLost
-        except (OperationalError, InterfaceError) as error:
-            # The next page is stored only if the lease is still valid.
-            logger.warning("Could not renew the lease of an input: %s", error)
-            connection.close()
-        else:
-            self._renewed_at = time.monotonic()
+        return self._read(size)
 
 
 def model_of(file: File) -> str | None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -10,8 +10,9 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db.models import Max
 
 from batches.bulk import insert_rows
-from batches.inputs.prompt_files import NO_PROMPTS, LineError, NewPrompt, too_many, twin
-from batches.intake.tally import InputRefused, Tally, check_schemas_of_owner, storable
+from batches.inputs.prompt_files import LineError, NewPrompt
+from batches.intake.pages import take_prompts, twins
+from batches.intake.tally import Tally, check_schemas_of_owner, storable
 from batches.leases.batches import BatchLease, hold_batch, leased
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
@@ -19,9 +20,6 @@ from batches.output.files import make_outputs
 
 logger = logging.getLogger(__name__)
 
-MAX_REPORTED_ERRORS = 10_000
-PAGE_ROWS = 1000
-PAGE_CHARS = 4 * 1024 * 1024
 DELETED_AT_ONCE = 5_000
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
@@ -41,23 +39,19 @@ def store_prompts(
     """Store the prompts of a batch that is being validated, and make it runnable.
 
     Return the number of prompts. Raise InputRefused, with nothing left to run, if a line is
-    invalid, a custom_id is a duplicate, or there are no prompts or more than `most`. The caller
-    owns the batch and deletes it. With a lease, nothing is written once the lease is lost (raise
-    LeaseLost), and errors of the database are retried.
+    invalid, a custom_id is a duplicate, or there are no prompts or more than `most`. Raise
+    LeaseLost, and write nothing more, once the lease is lost; it may be missing only if the batch
+    was created in the caller's transaction. Errors of the database are retried outside of one.
     """
-    errors: list[LineError] = []
     tally = Tally(batch)
-    for page in _pages(_good(items, errors)):
-        if tally.prompts + len(page) > most:
-            errors.append(too_many(page[most - tally.prompts], most))
-            break
-        errors += _store_surely(batch.pk, tally.prompts, page, lease)
+
+    def store(page: Sequence[NewPrompt]) -> list[LineError]:
+        errors = _store_surely(batch.pk, tally.prompts, page, lease)
         for prompt in page:
             tally.count(prompt)
-    if not tally.prompts and not errors:
-        errors.append(LineError(1, "empty_file", NO_PROMPTS))
-    if errors:
-        raise InputRefused(sorted(errors, key=lambda error: error.line)[:MAX_REPORTED_ERRORS])
+        return errors
+
+    take_prompts(items, store, most=most)
     _seal(batch, tally, lease)
     return tally.prompts
 
@@ -72,12 +66,6 @@ def as_error(error: LineError) -> dict[str, Any]:
     }
 
 
-def discard(batch: Batch) -> None:
-    """Delete a batch that never ran, with its stored prompts."""
-    clear(batch.pk)
-    batch.delete()
-
-
 def clear(batch_id: int, lease: BatchLease | None = None) -> None:
     """Delete the prompts of a batch in pieces; with a lease, stop once it is lost."""
     top = Prompt.objects.filter(batch_id=batch_id).aggregate(top=Max("index"))["top"]
@@ -90,43 +78,17 @@ def clear(batch_id: int, lease: BatchLease | None = None) -> None:
             some._raw_delete(some.db)
 
 
-def _good(items: Iterable[NewPrompt | LineError], errors: list[LineError]) -> Iterator[NewPrompt]:
-    """Yield the prompts among the items, until there are MAX_REPORTED_ERRORS errors."""
-    for item in items:
-        if isinstance(item, NewPrompt):
-            yield item
-        else:
-            errors.append(item)
-            if len(errors) >= MAX_REPORTED_ERRORS:
-                return
-
-
-def _pages(prompts: Iterable[NewPrompt]) -> Iterator[list[NewPrompt]]:
-    page: list[NewPrompt] = []
-    chars = 0
-    for prompt in prompts:
-        page.append(prompt)
-        chars += len(prompt.body)
-        if len(page) >= PAGE_ROWS or chars >= PAGE_CHARS:
-            yield page
-            page, chars = [], 0
-    if page:
-        yield page
-
-
 def _store_surely(
     batch_id: int, first: int, page: Sequence[NewPrompt], lease: BatchLease | None
 ) -> list[LineError]:
-    """Store a page. With a lease, retry while the database fails, up to the length of a lease."""
-    if lease is None:
-        return _store_page(batch_id, first, page, None)
+    """Store a page. Outside of a transaction, retry for the length of a lease."""
     give_up_at = time.monotonic() + settings.LEASE_SECONDS
     wait_s, again = FIRST_WAIT_S, False
     while True:
         try:
             return _store_page(batch_id, first, page, lease, again=again)
         except (OperationalError, InterfaceError) as error:
-            if time.monotonic() > give_up_at:
+            if connection.in_atomic_block or time.monotonic() > give_up_at:
                 raise
             logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
         connection.close()
@@ -168,13 +130,7 @@ def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
     """Return an error for each prompt of a page with a duplicate custom_id."""
     stored = Prompt.objects.filter(batch_id=batch_id)
     ids = [prompt.custom_id for prompt in page]
-    seen = set(stored.filter(custom_id__in=ids).values_list("custom_id", flat=True))
-    errors: list[LineError] = []
-    for prompt in page:
-        if prompt.custom_id in seen:
-            errors.append(twin(prompt))
-        seen.add(prompt.custom_id)
-    return errors
+    return twins(page, set(stored.filter(custom_id__in=ids).values_list("custom_id", flat=True)))
 
 
 def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:

@@ -24,6 +24,13 @@ class BatchLease:
     statuses: Collection[BatchStatus]
 
 
+def insert_leased(batch: Batch, *, statuses: Collection[BatchStatus]) -> BatchLease:
+    """Store a new batch that its creator leases from the beginning."""
+    batch.ingest_token, batch.ingest_expires_at = 1, lease_end(settings.LEASE_SECONDS)
+    batch.save(force_insert=True)
+    return BatchLease(batch.pk, 1, statuses)
+
+
 def claim_batch(batch_id: int, *, statuses: Collection[BatchStatus]) -> BatchLease | None:
     """Lease a batch; return None if it is leased already or is in another status."""
     free = Q(ingest_expires_at=None) | Q(ingest_expires_at__lt=Now())
@@ -41,6 +48,7 @@ def leased(lease: BatchLease) -> BatchQuerySet:
     """Select the batch of a lease, or nothing if the lease is lost: the fence of every write."""
     return Batch.objects.filter(
         pk=lease.batch_id,
+        deleted_at=None,
         ingest_token=lease.token,
         ingest_expires_at__isnull=False,
         status__in=lease.statuses,

@@ -15,6 +15,7 @@ from batches.engine.endpoints import MAX_PATH_CHARS
 from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
 from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
+from batches.inputs.prompt_files import INPUT_FORMATS
 from batches.lifecycle import BatchStatus, check_transition
 from batches.models.bounds import MAX_MODEL_CHARS
 from batches.models.fields import choices, one_of, pause_kind_field, public_id
@@ -72,7 +73,12 @@ class Batch(models.Model):
     input_file = models.ForeignKey(File, models.SET_NULL, null=True, related_name="+")
     # The ID from the client; the file may never have existed, or may be deleted.
     input_file_public_id = models.CharField(max_length=64, blank=True)
-    # The lease of the worker that reads the input, or at the end reads all results.
+    # How to read the input file; without a format, it has lines of the Batch API.
+    input_format = models.CharField(
+        max_length=8, choices=choices(INPUT_FORMATS), blank=True, default="", db_default=""
+    )
+    input_column = models.TextField(blank=True, default="", db_default="")
+    # The lease of the process that reads the input, or at the end reads all results.
     ingest_token = models.PositiveIntegerField(default=0, db_default=0)
     ingest_expires_at = models.DateTimeField(null=True)
     output_file = models.OneToOneField(File, models.SET_NULL, null=True, related_name="output_of")

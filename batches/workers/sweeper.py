@@ -6,17 +6,16 @@ Any number of sweepers at once is safe; without one, batches that are enqueued a
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Least, Now
 
-from batches.ending.finishing import fail_input, finish_batch
+from batches.ending.finishing import finish_batch
 from batches.ending.purging import purge
 from batches.files.files import delete_expired_files, remove_leftovers
 from batches.files.uploads import expire_uploads
-from batches.intake.reading import clear_leftovers, left_over, to_read
+from batches.intake.reading import clear_leftovers, left_over, remove_abandoned, to_read
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Slot
 from batches.providers.breaker import batches_to_probe
@@ -27,17 +26,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# An input that is still being read after this time has lost its reader.
-INGEST_DEADLINE = timedelta(hours=6)
-
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """The work of a sweep: messages sent, and batches ended, failed and purged."""
+    """The work of a sweep: messages sent, and batches ended and purged."""
 
     rung: int
     ended: int
-    failed: int
     purged: int
 
 
@@ -46,11 +41,11 @@ def sweep(ring: Callable[[int], object]) -> SweepReport:
 
     A step that fails is logged, and the other steps are still done.
     """
-    failed = _surely(fail_abandoned_inputs) or 0
     ended = sum(bool(_surely(finish_batch, pk)) for pk in _to_finish())
     rung = _to_ring()
     for pk in rung:
         ring(pk)
+    removed = _surely(remove_abandoned) or 0
     deleted = list(Batch.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True))
     for pk in deleted:
         _surely(purge, pk)
@@ -59,7 +54,7 @@ def sweep(ring: Callable[[int], object]) -> SweepReport:
     files = (delete_expired_files, expire_uploads, remove_leftovers)
     for step in (sweep_deliveries, *files, forget_workers):
         _surely(step)
-    report = SweepReport(rung=len(rung), ended=ended, failed=failed, purged=len(deleted))
+    report = SweepReport(rung=len(rung), ended=ended, purged=removed + len(deleted))
     logger.debug("Swept: %s", report)
     return report
 
@@ -70,23 +65,6 @@ def _surely(step: Callable[..., T], *batch: int) -> T | None:
     except Exception:
         logger.exception("Sweeping failed in %s%r", step.__name__, batch)
         return None
-
-
-def fail_abandoned_inputs() -> int:
-    """Fail batches whose input was read by a creator that is gone; return their number."""
-    abandoned = Batch.objects.filter(
-        status=BatchStatus.VALIDATING,
-        input_file_public_id="",
-        created_at__lt=Now() - INGEST_DEADLINE,
-    )
-    # Mark their stored prompts as left over, as after an expired lease.
-    abandoned.update(ingest_expires_at=Now())
-    message = "reading the input was interrupted"
-    error = {"code": "invalid_request", "message": message, "param": None, "line": None}
-    return sum(
-        fail_input(Batch.objects.filter(pk=pk), pk, [error])
-        for pk in list(abandoned.values_list("pk", flat=True))
-    )
 
 
 def _to_ring() -> list[int]:

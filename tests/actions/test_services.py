@@ -14,7 +14,7 @@ from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Prompt, Provider, Result, Slot
 from batches.runner.run import run_slice
 from batches.tasks import next_turn
-from batches.workers.sweeper import INGEST_DEADLINE, sweep
+from batches.workers.sweeper import sweep
 from simulator import SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import batch_of
@@ -170,17 +170,15 @@ def test_the_sweeper_rings_for_every_runner_that_finds_work(provider: Provider) 
     assert Counter(rung) == {busy.pk: 3, small.pk: 2}
 
 
-def test_the_sweeper_fails_an_input_that_nobody_reads_any_more(provider: Provider) -> None:
-    batch, fresh = batch_of(provider, 1), batch_of(provider, 1)
-    Batch.objects.update(status="validating")
-    created = timezone.now() - INGEST_DEADLINE - timedelta(minutes=1)
-    Batch.objects.filter(pk=batch.pk).update(created_at=created, total=0)
-    assert sweep(not_rung).failed == 1
-    assert set(Prompt.objects.values_list("batch", flat=True)) == {fresh.pk}
-    batch.refresh_from_db()
-    fresh.refresh_from_db()
-    assert (batch.status, fresh.status) == ("failed", "validating")
-    assert batch.errors[0]["message"] == "reading the input was interrupted"
+def test_the_sweeper_removes_what_a_creator_that_vanished_has_stored(provider: Provider) -> None:
+    vanished, reading = batch_of(provider, 1), batch_of(provider, 1)
+    Batch.objects.update(status="validating", total=0)
+    for batch, age in ((vanished, 1), (reading, -1)):
+        end = timezone.now() - timedelta(seconds=age * 60)
+        Batch.objects.filter(pk=batch.pk).update(ingest_expires_at=end)
+    assert sweep(not_rung).purged == 1
+    assert set(Prompt.objects.values_list("batch", flat=True)) == {reading.pk}
+    assert list(Batch.objects.all()) == [reading]
 
 
 def test_an_input_that_is_refused_leaves_nothing(provider: Provider) -> None:

@@ -16,6 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from batches.intake import checking
+from batches.intake.pages import PAGE_ROWS
 from batches.intake.reading import read_input
 from batches.models import Batch, File, Provider
 from batches.stop_signal import StopSignal
@@ -96,8 +98,29 @@ def test_pasted_prompts_become_a_batch(root: Client, provider: Provider) -> None
 )
 def test_a_file_becomes_a_batch(root: Client, provider: Provider, name: str, content: str) -> None:
     post(root, provider, "start", file=SimpleUploadedFile(name, content.encode()))
-    [(custom_id, body)] = prompts_of(Batch.objects.get())
+    batch = Batch.objects.get()
+    [(custom_id, body)] = prompts_of(batch)
     assert (custom_id, body["messages"][0]["content"]) == ("x", "hello")
+    file = batch.input_file
+    assert file is not None
+    with file.content.open() as stored:
+        assert (file.purpose, file.filename, stored.read()) == ("batch", name, content.encode())
+    assert (batch.input_format, batch.input_column) == (name.removeprefix("a."), "prompt")
+
+
+def test_a_worker_finds_what_the_form_had_no_time_to_check(
+    root: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "IDS_IN_MEMORY", 0)
+    rows = "".join(f"{row},hello\n" for row in ["x", *range(PAGE_ROWS), "x"])
+    upload = SimpleUploadedFile("a.csv", f"custom_id,prompt\n{rows}".encode())
+    post(root, provider, "start", file=upload)
+    batch = Batch.objects.get()
+    assert not read_input(batch.pk, stop=StopSignal())
+    batch.refresh_from_db()
+    [error] = batch.errors
+    assert (batch.status, error["line"]) == ("failed", PAGE_ROWS + 2)
+    assert "'x' was used before" in error["message"]
 
 
 def test_a_preview_starts_nothing_and_keeps_the_file(root: Client, provider: Provider) -> None:
@@ -115,7 +138,7 @@ def test_a_preview_starts_nothing_and_keeps_the_file(root: Client, provider: Pro
     batch = Batch.objects.get()
     assert len(prompts_of(batch)) == 4000
     assert batch.input_file is not None
-    assert (batch.input_file.filename, batch.input_file.expires_at) == ("why.jsonl", None)
+    assert (batch.input_file.filename, batch.input_file.expires_at) == ("why.txt", None)
 
 
 def test_a_second_press_makes_no_second_batch(root: Client, provider: Provider) -> None:

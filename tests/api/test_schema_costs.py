@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
 from batches.engine.schemas.schemas import MODELS
@@ -195,18 +193,6 @@ def test_what_many_schemas_cost_is_told(client: Client, monkeypatch: pytest.Monk
     assert warning["code"] == "large_schemas"
     assert "2 different JSON Schemas" in warning["message"]
     assert f"{2 * SIZE} bytes" in warning["message"]
-
-
-def test_a_reader_looks_after_its_lease_at_each_line(
-    client: Client, user: User, settings: Settings
-) -> None:
-    settings.LEASE_SECONDS = 0
-    file = file_of(user, content_of(*different(1), *[{"type": "object"}] * 4))
-    batch = created(client, of_file(file.public_id))
-    with CaptureQueriesContext(connection) as queries:
-        read(batch)
-    renewals = [query for query in queries if '"ingest_expires_at" = ' in query["sql"]]
-    assert len(renewals) >= 5
 
 
 @pytest.mark.parametrize(

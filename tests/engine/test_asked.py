@@ -80,7 +80,7 @@ def test_a_bad_schema_keeps_a_prompt_from_being_taken_in(
     endpoint: str, body: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(PromptRejected, match="nonsense") as caught:
-        check_schemas(body, endpoint)
+        check_schemas(asked_schemas(body, endpoint))
     assert caught.value.param == f"{param}.properties.n.type"
 
 

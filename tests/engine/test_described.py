@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import check_schemas, with_response_schema
+from batches.engine.prepare import check_body, with_response_schema
 from batches.engine.schemas.described import described_schema, holder_of
 
 SCHEMA: dict[str, Any] = {
@@ -76,6 +76,6 @@ def test_in_a_body_the_bare_schema_is_asked_for(around: Any) -> None:
         "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": around}},
     }
     with pytest.raises(PromptRejected) as caught:
-        check_schemas(body, "/v1/chat/completions")
+        check_body(body, "/v1/chat/completions")
     assert caught.value.message.startswith("'body.response_format.json_schema.schema' is not")
     assert f"give the value of '{holder_of(around)}'" in caught.value.message

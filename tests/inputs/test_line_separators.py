@@ -14,7 +14,7 @@ from batches.api.batch_object import batch_object, readable_batches
 from batches.api.events import _event
 from batches.engine.text.json_text import one_line, storable
 from batches.inputs.prompt_files import InputOptions
-from batches.intake.conversion import convert
+from batches.intake.checking import check_prompts
 from batches.management.bulk.output import write_outputs
 from batches.models import Batch, File, Prompt, Provider, Result
 from batches.output.csv import csv_lines
@@ -152,16 +152,16 @@ def test_cells_of_a_spreadsheet_are_as_they_were(batch: Batch) -> None:
     assert json.loads(found[2]["answer"]) == [HOSTILE]
 
 
-@given(st.lists(texts.filter(str.strip), min_size=1, max_size=4))
-def test_an_input_file_that_we_write_has_as_many_lines_as_prompts(prompts: list[str]) -> None:
+@given(st.lists(texts.filter(str.strip), min_size=1, max_size=3))
+def test_an_input_file_has_as_many_prompts_as_json_lines(prompts: list[str]) -> None:
     lines = (json.dumps({"prompt": text}, ensure_ascii=False) for text in prompts)
     options = InputOptions(
         endpoint="/v1/chat/completions", defaults={"model": "m"}, max_line_bytes=10_000
     )
-    target = io.BytesIO()
-    convert(io.BytesIO("\n".join(lines).encode()), options, target)
-    found = check_lines(target.getvalue().decode(), len(prompts))
-    assert [line["body"]["messages"][0]["content"] for line in found] == prompts
+    found = check_prompts(io.BytesIO("\n".join(lines).encode()), options)
+    assert found.prompts == len(prompts)
+    bodies = [json.loads(prompt.body) for prompt in found.samples]
+    assert [body["messages"][0]["content"] for body in bodies] == prompts
 
 
 def test_a_finished_file_says_how_long_it_is_and_is_that_long(provider: Provider) -> None:

@@ -1,11 +1,15 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from batches.actions import batches as batch_actions
+from batches.errors import NotPossible
 from batches.inputs.prompt_files import NO_PROMPTS, LineError, NewPrompt
-from batches.intake import storing
+from batches.intake import pages
+from batches.intake.reading import remove_abandoned, to_read
 from batches.intake.tally import InputRefused
 from batches.models import Batch, Chunk, Prompt, Provider
 from tests.makers import batch_of, options
@@ -16,12 +20,14 @@ def prompts(count: int, *, start: int = 0) -> Iterator[NewPrompt]:
         yield NewPrompt(line=n + 1, custom_id=f"id-{n}", body='{"messages":[]}')
 
 
-def refused(provider: Provider, items: list[NewPrompt | LineError]) -> list[str]:
+def refused(
+    provider: Provider, items: list[NewPrompt | LineError], *, besides: Sequence[Batch] = ()
+) -> list[str]:
     with pytest.raises(InputRefused) as caught:
         batch_actions.create_batch(provider, items, options())
-    assert not Batch.objects.exists()
-    assert not Prompt.objects.exists()
-    assert not Chunk.objects.exists()
+    assert not Batch.objects.exclude(pk__in=[batch.pk for batch in besides]).exists()
+    assert not Prompt.objects.exclude(batch__in=besides).exists()
+    assert not Chunk.objects.exclude(batch__in=besides).exists()
     return [str(error) for error in caught.value.errors]
 
 
@@ -85,7 +91,7 @@ def test_reading_stops_when_nobody_reads_more_errors(provider: Provider) -> None
 
     with pytest.raises(InputRefused) as caught:
         batch_actions.create_batch(provider, endless(), options())
-    assert len(caught.value.errors) == storing.MAX_REPORTED_ERRORS
+    assert len(caught.value.errors) == pages.MAX_REPORTED_ERRORS
 
 
 def test_an_interrupted_input_leaves_nothing_behind(provider: Provider) -> None:
@@ -101,6 +107,44 @@ def test_an_interrupted_input_leaves_nothing_behind(provider: Provider) -> None:
 
 def test_a_batch_that_is_discarded_takes_no_other_with_it(provider: Provider) -> None:
     kept = batch_of(provider, 3)
-    storing.discard(batch_of(provider, 3))
+    refused(provider, [*prompts(3), LineError(4, "invalid_json_line", "no JSON")], besides=[kept])
     assert list(Batch.objects.all()) == [kept]
     assert Prompt.objects.filter(batch=kept).count() == 3
+
+
+def test_a_batch_that_is_cancelled_while_its_prompts_are_stored_is_not_created(
+    provider: Provider,
+) -> None:
+    def cancelled() -> Iterator[NewPrompt]:
+        yield from prompts(pages.PAGE_ROWS)
+        batch_actions.cancel_batch(Batch.objects.get())
+        yield from prompts(1, start=pages.PAGE_ROWS)
+
+    with pytest.raises(NotPossible, match="was cancelled"):
+        batch_actions.create_batch(provider, cancelled(), options())
+    assert not Batch.objects.exists()
+    assert not Prompt.objects.exists()
+
+
+def test_no_worker_reads_a_batch_whose_creator_vanished(provider: Provider) -> None:
+    def vanished() -> Iterator[NewPrompt]:
+        yield from prompts(pages.PAGE_ROWS)
+        Batch.objects.update(ingest_expires_at=timezone.now() - timedelta(seconds=1))
+        assert not to_read().exists()
+        assert remove_abandoned() == 1
+        yield from prompts(1, start=pages.PAGE_ROWS)
+
+    with pytest.raises(NotPossible, match="stood still"):
+        batch_actions.create_batch(provider, vanished(), options())
+    assert not Batch.objects.exists()
+    assert not Prompt.objects.exists()
+
+
+def test_a_lapsed_lease_that_nobody_took_is_renewed(provider: Provider) -> None:
+    def slow() -> Iterator[NewPrompt]:
+        yield from prompts(pages.PAGE_ROWS)
+        Batch.objects.update(ingest_expires_at=timezone.now() - timedelta(hours=1))
+        yield from prompts(1, start=pages.PAGE_ROWS)
+
+    batch = batch_actions.create_batch(provider, slow(), options())
+    assert (batch.status, batch.ingest_expires_at) == ("in_progress", None)

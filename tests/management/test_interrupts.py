@@ -139,4 +139,4 @@ def test_the_second_signal_ends_also_what_unmakes_a_batch(
     )
     assert ended.returncode == 128 + number
     assert ended.stdout == ""
-    assert ended.stderr == "\nStopped immediately. The next run cleans up.\n"
+    assert ended.stderr == "\nStopped immediately. A later run cleans up.\n"

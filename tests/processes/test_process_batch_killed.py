@@ -1,4 +1,4 @@
-"""`process_batch` is killed while it reads: the next run begins anew and leaves nothing of it."""
+"""`process_batch` is killed while it reads: a later run begins anew and leaves nothing of it."""
 
 import signal
 import subprocess
@@ -12,6 +12,9 @@ from tests.waiting import wait_until
 
 LINES = 1500
 PROMPTS = "SELECT COUNT(*), COUNT(DISTINCT custom_id) FROM batches_prompt"
+NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+LAPSED = f"SELECT 1 FROM batches_batch WHERE ingest_expires_at < {NOW}"  # noqa: S608 - a constant
+REMOVED = "Removed incomplete batches of killed runs: 1."
 
 
 def begun(cli: CommandLine) -> subprocess.Popen[str]:
@@ -24,33 +27,62 @@ def begun(cli: CommandLine) -> subprocess.Popen[str]:
     return process
 
 
+def killed(cli: CommandLine) -> str:
+    """The batch of a run that was killed and whose lease has run out."""
+    cli.interrupt(begun(cli), signal.SIGKILL)
+    assert stored(cli, "SELECT status, total FROM batches_batch") == [("validating", 0)]
+    wait_until(lambda: stored(cli, LAPSED), "the end of the lease")
+    return batch_id(cli)
+
+
 def test_the_same_again_runs_each_prompt_once(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
-    cli.interrupt(begun(cli), signal.SIGKILL)
-    left = batch_id(cli)
-    assert stored(cli, "SELECT status, total FROM batches_batch") == [("validating", 0)]
+    left = killed(cli)
     cli.path("prompts.jsonl", prompt_lines(LINES))
     ended = cli.process_batch()
     assert ended.status == 0, ended.stderr
-    assert "Removed incomplete batches of killed runs: 1." in ended.stderr
+    assert REMOVED in ended.stderr
     assert simulator.calls.total() == LINES
     assert stored(cli, "SELECT status, total FROM batches_batch") == [("completed", LINES)]
     assert batch_id(cli) != left
     assert stored(cli, PROMPTS) == [(LINES, LINES)]
     assert len(Path(cli.path("out.jsonl")).read_text().splitlines()) == LINES
-    assert list((cli.folder / "var" / "reading").iterdir()) == []
+
+
+def test_a_sweeper_removes_what_is_left(cli: CommandLine) -> None:
+    killed(cli)
+    assert "purged 1" in cli.run("sweep").stdout
+    assert stored(cli, "SELECT 1 FROM batches_batch") == []
+    assert stored(cli, PROMPTS) == [(0, 0)]
 
 
 def test_one_that_waits_for_its_input_is_left_alone(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
+    first = f"SELECT ingest_expires_at < {NOW}, ingest_expires_at FROM batches_batch WHERE id = 1"  # noqa: S608 - the same
     waiting = begun(cli)
+    [(_, held_until)] = stored(cli, first)
+    # For longer than a lease it gets no prompt, and keeps the batch all the same.
+    wait_until(lambda: stored(cli, f"SELECT {NOW} > ?", held_until) == [(1,)], "a whole lease")
     cli.path("prompts.jsonl", prompt_lines(3))
     other = cli.process_batch("--output", cli.path("other.jsonl"))
     assert other.status == 0, other.stderr
     assert "Removed" not in other.stderr
+    assert "purged 0" in cli.run("sweep").stdout
     ended = cli.finish(waiting)
     assert ended.status == 0, ended.stderr
     assert stored(cli, PROMPTS + " WHERE batch_id = 1") == [(LINES, LINES)]
     assert simulator.calls.total() == LINES + 3
+
+
+def test_one_that_stood_still_until_its_batch_was_removed_says_so(cli: CommandLine) -> None:
+    frozen = begun(cli)
+    frozen.send_signal(signal.SIGSTOP)
+    wait_until(lambda: stored(cli, LAPSED), "the end of the lease")
+    assert "purged 1" in cli.run("sweep").stdout
+    frozen.send_signal(signal.SIGCONT)
+    ended = cli.finish(frozen)
+    assert ended.status == 2
+    assert "stood still for longer than 2 s" in ended.stderr
+    assert stored(cli, PROMPTS) == [(0, 0)]

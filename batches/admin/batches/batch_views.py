@@ -20,7 +20,7 @@ from batches.admin.batches.new_batch import Preview, Started, keep_upload, previ
 from batches.admin.batches.page import batch_page
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.errors import NotPossible
-from batches.intake.conversion import NotConverted
+from batches.intake.tally import InputRefused
 from batches.models import Batch, Provider
 
 MOST_COMPARED = 4
@@ -70,7 +70,7 @@ def _made(form: BatchForm, request: HttpRequest) -> Started | Preview | None:
         if "_start" in request.POST:
             return start(form, cast(User, request.user))
         return preview(form)
-    except NotConverted as error:
+    except InputRefused as error:
         form.refuse_lines(error.errors)
     except PromptRejected as error:
         form.add_error("parameters", error.message)

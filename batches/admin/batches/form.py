@@ -274,8 +274,7 @@ class BatchForm(forms.Form):
         try:
             # Check with a valid prompt, so that any error comes from the defaults.
             asked = prompt_body("any", endpoint) if rules_of(endpoint).asked_in else {}
-            check_body({"model": "any", **asked, **defaults}, endpoint)
-            check_schemas(defaults, endpoint)
+            check_schemas(check_body({"model": "any", **asked, **defaults}, endpoint))
         except PromptRejected as error:
             self.add_error("parameters", error.message)
 

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import partial
 from typing import BinaryIO, cast
 
 from django.contrib.auth.models import User
+from django.core.files.base import File as Bytes
 from django.db import transaction
 
 from batches.actions.batches import Origin, create_batch_of_file
@@ -27,13 +27,15 @@ from batches.files.files import (
     safe_filename,
     store_file,
 )
-from batches.intake.conversion import Converted, convert, store_converted
+from batches.intake.checking import Checked, check_prompts
 from batches.intake.demand import Estimate
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File
 
 # Fields left out of the digest: the prompts are hashed by content, the rest does not matter.
 NOT_SAID = frozenset({"once", "prompts", "file", "stored", "drop_stored"})
+# The name of pasted prompts as a file.
+PASTED = "pasted.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,8 @@ class Preview:
 
 
 def preview(form: BatchForm) -> Preview:
-    """Check all prompts without starting the batch. Raises NotConverted."""
-    with _source(form) as stream, open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path
-        found = convert(stream, form.reading(), nowhere)
+    """Check all prompts without starting the batch. Raises InputRefused."""
+    found = _checked(form)
     data = form.cleaned_data
     return Preview(
         address=data["provider"].base_url + data["endpoint"].removeprefix("/v1"),
@@ -77,10 +78,11 @@ class Started:
 
 
 def start(form: BatchForm, user: User) -> Started:
-    """Create the batch, unless this form already did. Raises NotConverted and KeyReused."""
+    """Create the batch, unless this form already did. Raises InputRefused and KeyReused."""
     identity = _identity_of(form, user)
     if found := earlier(identity):
         return Started(found, before=True)
+    _checked(form)
     file = _input_of(form, user)
     used = False
     try:
@@ -101,28 +103,28 @@ def _identity_of(form: BatchForm, user: User) -> Identity:
 
 
 def _input_of(form: BatchForm, user: User) -> File:
-    new = NewFile(
-        owner=user,
-        purpose=BATCH,
-        filename=_input_name(form.filename),
-        # Expires unless a batch is created from it, also if this process is killed before that.
-        expires_after_s=SHORTEST_LIFE_S,
-    )
+    """Store the prompts as they are; the batch says how to read them.
+
+    The file expires unless a batch is created from it, also if this process is killed before that.
+    """
     with _source(form) as stream:
-        file, _ = store_converted(stream, form.reading(), new)
-    return file
+        return store_file(_kept(user, form.filename or PASTED), Bytes(stream, name=PASTED))
 
 
 @transaction.atomic
 def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
     """Create the batch and keep its input file from expiring."""
-    File.objects.filter(pk=file.pk).update(expires_at=None)
+    File.objects.filter(pk=file.pk).update(purpose=BATCH, expires_at=None)
+    file.refresh_from_db()
+    reading = form.reading()
     return create_batch_of_file(
         form.cleaned_data["provider"],
         file,
         file.public_id,
         form.options(),
         origin=Origin(identity.owner, identity.key, identity.digest),
+        input_format=reading.format,
+        input_column=reading.column,
     )
 
 
@@ -133,13 +135,20 @@ def keep_upload(form: BatchForm, user: User) -> None:
     """
     if form.upload is None:
         return
-    new = NewFile(
-        owner=user,
-        purpose=KEPT,
-        filename=_shown_name(form.upload.name or ""),
-        expires_after_s=SHORTEST_LIFE_S,
-    )
-    form.kept, form.upload = store_file(new, form.upload), None
+    form.kept, form.upload = store_file(_kept(user, form.filename), form.upload), None
+
+
+def _kept(user: User, name: str) -> NewFile:
+    try:
+        shown = safe_filename(name)
+    except FileRefused:
+        shown = "upload"
+    return NewFile(owner=user, purpose=KEPT, filename=shown, expires_after_s=SHORTEST_LIFE_S)
+
+
+def _checked(form: BatchForm) -> Checked:
+    with _source(form) as stream:
+        return check_prompts(stream, form.reading())
 
 
 @contextmanager
@@ -155,22 +164,7 @@ def _source(form: BatchForm) -> Iterator[BinaryIO]:
         yield io.BytesIO(form.pasted.encode(errors="replace"))
 
 
-def _shown_name(name: str) -> str:
-    try:
-        return safe_filename(name)
-    except FileRefused:
-        return "upload"
-
-
-def _input_name(name: str) -> str:
-    """Return the name of the input file of a batch, given the name of the uploaded file."""
-    if not name:
-        return "pasted.jsonl"
-    shown = _shown_name(name)
-    return f"{shown.rpartition('.')[0] or shown}.jsonl"
-
-
-def _samples(found: Converted) -> list[PromptSpec]:
+def _samples(found: Checked) -> list[PromptSpec]:
     return [
         PromptSpec(index=n, custom_id=prompt.custom_id, body=json.loads(prompt.body))
         for n, prompt in enumerate(found.samples)

@@ -1,13 +1,13 @@
 """Common code of all views: token, JSON bodies, and access to the user's own rows only."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
+from pydantic_core import to_json
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
@@ -21,14 +21,16 @@ from rest_framework.views import APIView
 from batches.api.errors import CODES, ApiError, not_found, refused
 from batches.api.http.authentication import TokenAuthentication
 from batches.api.http.streaming import let_go
-from batches.engine.text.sendable import Fault, fault_of
+from batches.engine.text.sendable import fault_of, text_fault
 from batches.engine.text.wording import described
-from batches.inputs.request_lines import TwinName, no_twins
+from batches.inputs.request_lines import TwinName, no_twins, reason_of
 
 B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
 
 NUL = "\0"
+NUL_ESCAPE = b"\\u0000"
+TOO_DEEP = "The body is nested too deeply: its values may have at most 100 levels."
 # The names of UTF-8 and of its subset ASCII.
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
@@ -115,9 +117,12 @@ def parse_body(request: Request, model: type[B]) -> B:
         body = b"{}"
     elif request.content_type.partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType(request.content_type or "no type")
-    _check_storable(body, any_text=getattr(model, "any_text", frozenset()))
+    value = _parsed_object(body)
+    # Search for the escape first, since walking through a large body is slow.
+    if NUL_ESCAPE in body:
+        _check_storable(value, any_text=getattr(model, "any_text", frozenset()))
     try:
-        return model.model_validate_json(body, strict=True)
+        return model.model_validate(value, strict=True)
     except ValidationError as error:
         raise refused(error, names=model.model_fields) from error
 
@@ -126,38 +131,47 @@ def reply(answer: BaseModel) -> Response:
     return Response(answer.model_dump(mode="json"))
 
 
-def _check_storable(body: bytes, *, any_text: frozenset[str]) -> None:
-    """Raise ApiError for NaN and NUL, which JSON can contain and databases cannot store."""
+def _parsed_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body, with values that can be sent. Raise ApiError."""
+    constants: list[str] = []
+
+    def noted(name: str) -> float:
+        constants.append(name)
+        return float(name)
+
     try:
-        value = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        fault = _fault_of_text(body)
-        message = str(fault) if fault else f"The body is not valid JSON: {error}."
-        place = (fault.place or None) if fault else None
-        raise ApiError(400, message, code="invalid_json", param=place) from error
-    if not isinstance(value, dict):
-        message = f"The body must be a JSON object, but it is {described(value)}."
-        raise ApiError(400, message, code="invalid_json")
-    _check_no_twins(body)
-    # Search for the escape first, since walking through a large body is slow.
-    if b"\\u0000" in body:
-        stored = {name: inner for name, inner in value.items() if name not in any_text}
-        if fault := fault_of(stored, "", allow_nul=False):
-            raise ApiError(400, str(fault), code="invalid_value", param=fault.place or None)
-
-
-def _fault_of_text(body: bytes) -> Fault | None:
-    """Return the fault in a body that only a less strict JSON parser can read."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return fault_of(value, "") if isinstance(value, dict) else None
-
-
-def _check_no_twins(body: bytes) -> None:
-    try:
-        # Only names are checked here, so numbers stay unparsed.
-        json.loads(body, object_pairs_hook=no_twins, parse_int=str, parse_float=str)
+        value = json.loads(body.decode(), object_pairs_hook=no_twins, parse_constant=noted)
     except TwinName as error:
-        raise ApiError(400, str(error), code="invalid_json", param=error.name) from error
+        raise _invalid(str(error), "" if text_fault(error.name) else error.name) from error
+    except RecursionError as error:
+        raise _invalid(TOO_DEEP) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _invalid(f"The body is not valid JSON: {error}.") from error
+    except ValueError as error:
+        raise _invalid(reason_of(error)) from error
+    if not isinstance(value, dict):
+        raise _invalid(f"The body must be a JSON object, but it is {described(value)}.")
+    if constants or not _is_sendable(value):
+        fault = fault_of(value, "")
+        raise _invalid(str(fault), fault.place) if fault else _invalid(TOO_DEEP)
+    return value
+
+
+def _is_sendable(value: Any) -> bool:
+    """Return True if a value has no half of a surrogate pair, and less than 255 levels."""
+    try:
+        to_json(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _invalid(message: str, place: str = "") -> ApiError:
+    return ApiError(400, message, code="invalid_json", param=place or None)
+
+
+def _check_storable(value: Mapping[str, Any], *, any_text: frozenset[str]) -> None:
+    """Raise ApiError for NUL, which JSON can contain and databases cannot store."""
+    stored = {name: inner for name, inner in value.items() if name not in any_text}
+    if fault := fault_of(stored, "", allow_nul=False):
+        raise ApiError(400, str(fault), code="invalid_value", param=fault.place or None)

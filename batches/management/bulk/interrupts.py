@@ -58,7 +58,7 @@ def until_interrupted(items: Iterable[T]) -> Iterator[Iterator[T]]:
 
     def handle(number: int, frame: object) -> None:
         if received:
-            leave("Stopped immediately. The next run cleans up.", number)
+            leave("Stopped immediately. A later run cleans up.", number)
         received.append(number)
         _interrupt(number, frame)
 

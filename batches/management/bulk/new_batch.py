@@ -2,19 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
 
-from batches.actions import batches as batch_actions
 from batches.actions import providers as provider_actions
+from batches.actions.batches import create_batch
 from batches.actions.options import BatchOptions
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
-from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, format_of, read_prompts
+from batches.inputs.prompt_files import InputOptions, format_of, read_prompts
 from batches.intake.demand import Demand
 from batches.intake.tally import InputRefused
 from batches.limits.prices import price_list_of
@@ -24,10 +24,8 @@ from batches.management.bulk.first_line import endpoint_named_in
 from batches.management.bulk.interrupts import interruptible, until_interrupted
 from batches.management.bulk.limit_options import budget, rates
 from batches.management.bulk.provider_check import check_provider
-from batches.management.bulk.reader import reading
 from batches.management.bulk.usage import UsageError
 from batches.models import Batch, Provider
-from batches.models.fields import public_id
 from batches.providers.routing import NoProvider, check_allowed
 
 SHOWN_INPUT_ERRORS = 10
@@ -73,7 +71,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
             with until_interrupted(prompts) as items:
-                batch = stored(provider, items, batch_options)
+                batch = create_batch(provider, items, batch_options)
         except InputRefused as error:
             raise UsageError(refusal(options["input"], error)) from error
         except PromptRejected as error:
@@ -83,17 +81,6 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     for warning in batch.warnings:
         display.say(warning_text(warning, strict_schemas=batch.strict_schemas))
     return batch
-
-
-def stored(
-    provider: Provider,
-    prompts: Iterable[NewPrompt | LineError],
-    options: BatchOptions,
-) -> Batch:
-    """Store the prompts as a batch. If this process is killed, the next run removes the batch."""
-    name = public_id("batch_")
-    with reading(name):
-        return batch_actions.create_batch(provider, prompts, options, public_id=name)
 
 
 def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:

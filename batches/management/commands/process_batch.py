@@ -13,6 +13,7 @@ from rich.console import Console
 from batches.actions import batches as batch_actions
 from batches.ending.summary import first_messages, summarise
 from batches.errors import NotPossible
+from batches.intake.reading import remove_abandoned
 from batches.management.bulk.console import (
     ProgressDisplay,
     Terminal,
@@ -37,7 +38,6 @@ from batches.management.bulk.output import (
     write_outputs,
 )
 from batches.management.bulk.provider_check import check_provider
-from batches.management.bulk.reader import remove_interrupted
 from batches.management.bulk.run import how_to_resume, resume_hint, run
 from batches.management.bulk.usage import HelpFormatter, UsageError
 from batches.management.database import check_database
@@ -126,7 +126,7 @@ class Command(BaseCommand):
         return status or (EXIT_SOME_FAILED if batch.succeeded < batch.total else 0)
 
     def make(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
-        if removed := remove_interrupted():
+        if removed := remove_abandoned():
             display.say(f"Removed incomplete batches of killed runs: {removed}.")
         with uninterrupted():
             self.batch = batch = create(options, display)

@@ -34,7 +34,7 @@ class Command(BaseCommand):
             report = sweep(ring)
             self.stdout.write(
                 f"notified workers {report.rung} times, ended {report.ended}, "
-                f"failed {report.failed}, purged {report.purged}"
+                f"purged {report.purged}"
             )
             return
         stop = StopSignal()
