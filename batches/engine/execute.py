@@ -100,9 +100,9 @@ class Execution:
     caused are not delivered. Requests that have a reply but still needed a follow-up are not
     delivered either: they are in `broken_off`. `deliver` may wait: its lane sends nothing
     meanwhile. `admit` is called before a request is sent and may wait too; a request that it
-    rejects is dropped. `judge` checks each reply and may return a follow-up request; if the
-    follow-up fails, the reply is delivered together with the error. `governor` decides when each
-    call is sent. Runners share outages of targets on the `board`.
+    rejects is dropped. `judge` checks each reply, in this phase, since it may return a follow-up
+    request; if the follow-up fails, the reply is delivered together with the error. `governor`
+    decides when each call is sent. Runners share outages of targets on the `board`.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Execution:
         self._send = send
         self._deliver = deliver
         self._admit = admit
-        self._judge = judge
+        self._judge = judge or _accept
         self._governor = governor or Anarchy()
         self._options = options
         self._queue: RequestQueue | None = None
@@ -273,9 +273,7 @@ class Execution:
         # A follow-up counts as part of a request in flight.
         return self._stopped is Stop.FINISH
 
-    def _judgement(self, request: PreparedRequest, reply: Reply) -> Judgement | None:
-        if self._judge is None:
-            return None
+    def _judgement(self, request: PreparedRequest, reply: Reply) -> Judgement:
         try:
             return self._judge(request, reply)
         except Exception as error:
@@ -422,6 +420,10 @@ class Execution:
         """Stop, if room is to be made and no request in progress has cost anything."""
         if self._makes_room and not self._paid and not self.in_flight:
             self.stop()
+
+
+def _accept(_request: PreparedRequest, reply: Reply) -> Judgement:
+    return Judgement(fault=reply.fault)
 
 
 async def _only(chunk: Sequence[PreparedRequest]) -> Chunks:

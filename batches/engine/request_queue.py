@@ -63,7 +63,7 @@ class Call:
         """Return the request that asks the model for a better answer, if there is one."""
         return self.judgement.follow_up if self.judgement else None
 
-    def answered(self, reply: Reply, judgement: Judgement | None) -> None:
+    def answered(self, reply: Reply, judgement: Judgement) -> None:
         """Store a reply, and add the tokens of the previous reply to `spent`."""
         if self.reply is not None:
             self.spent += self.reply.usage

@@ -430,7 +430,7 @@ class BatchSlice:
         self._unstored_chars = 0
         # Phase 3, in the order of the prompts.
         exchanges.sort(key=lambda exchange: exchange.request.index)
-        outcomes += [(e.request.ticket, postprocess_exchange(e, self._ladder)) for e in exchanges]
+        outcomes += [(e.request.ticket, postprocess_exchange(e)) for e in exchanges]
         # Count from the time the renewal is sent, not from its confirmation.
         now = time.monotonic()
         renewing = now - self._renewed_at > settings.LEASE_SECONDS / RENEWALS_PER_LEASE
