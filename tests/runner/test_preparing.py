@@ -15,9 +15,9 @@ from pytest_django.fixtures import Settings
 from batches.engine.records import SCHEDULES
 from batches.leases.chunks import CRASHES_TO_QUARANTINE, claim_chunk, mark_suspect
 from batches.models import Batch, Chunk, Prompt, Provider, Result
-from batches.runner import preparing
-from batches.runner.quarantine import CRASHES_TO_BLAME, CRASHES_TO_GIVE_UP
 from batches.runner.run import run_slice
+from batches.runner.slices import preparing
+from batches.runner.slices.quarantine import CRASHES_TO_BLAME, CRASHES_TO_GIVE_UP
 from simulator import SimulatedProvider
 from tests.checker import check_batch
 from tests.large_schemas import batch_of_schemas
