@@ -15,14 +15,14 @@ UNSTORED_WINDOWS = 2
 
 
 class Backlog:
-    """What a slice has received and not stored; a flush takes it and reports when it is stored."""
+    """Hold what a slice has received, until a flush has stored it."""
 
     def __init__(self, batch_size: int) -> None:
         self._most = UNSTORED_WINDOWS * batch_size
         self._exchanges: list[Exchange] = []
         # Outcomes of prompts that were not sent, with the tickets of their chunks.
         self._unsent: list[tuple[int, Outcome]] = []
-        # The exchanges that are not stored, including those of a flush under way.
+        # The number of exchanges that are not stored, with the ones of a flush under way.
         self._unstored = 0
         self._chars = 0
         self._short_of_room = 0

@@ -11,7 +11,7 @@ an immutable value.
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -49,7 +49,7 @@ class SliceEnd:
     paused: ProviderError | None
     over_budget: str
     probed_well: bool
-    announced: dict[str, Any] = field(default_factory=dict)
+    announced: dict[str, Any]
 
 
 class BatchSlice:

@@ -13,7 +13,7 @@ Requests = AsyncIterator[Sequence[PreparedRequest]]
 
 
 class Claiming:
-    """Yields the requests of claimed chunks. `is_idle` says whether all requests so far are
+    """Yield the requests of claimed chunks. `is_idle` returns True if all requests so far are
     delivered."""
 
     def __init__(self, parts: SliceParts, *, is_idle: Callable[[], bool]) -> None:

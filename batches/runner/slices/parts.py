@@ -1,4 +1,4 @@
-"""What the jobs of a slice share."""
+"""The parts of a slice that its jobs share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

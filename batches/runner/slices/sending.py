@@ -26,7 +26,7 @@ from batches.runner.store import SliceState
 
 
 class Sending:
-    """Sends the requests of a slice, and adds the exchanges to the backlog.
+    """Send the requests of a slice, and add the exchanges to the backlog.
 
     `is_over`: all calls are made and delivered.
     """

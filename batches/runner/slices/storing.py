@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class Storing:
-    """Stores the backlog every half second or sooner, renews the leases, and looks around."""
+    """Store the backlog every half second or sooner, renew the leases, and look around."""
 
     def __init__(self, parts: SliceParts, sending: Sending, around: Surroundings) -> None:
         self._parts = parts
