@@ -45,7 +45,7 @@ class Storing:
         outcomes += [(e.request.ticket, postprocess_exchange(e)) for e in exchanges]
         # Count from the time the renewal is sent, not from its confirmation.
         now = time.monotonic()
-        costs = await in_database(parts.share.costs, exchanges)
+        costs = await in_database(parts.share.costs, exchanges) if exchanges else {}
         chunks = parts.held.close(outcomes, costs, renewing=renewing)
         pieces = await self._sure.store(chunks, self._activity(exchanges), state)
         refused = {chunk.lease for chunk in pieces.refused}
