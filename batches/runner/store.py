@@ -81,6 +81,14 @@ class BatchState:
     makes_room: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The result of a flush: the lost leases, and whether the slice still has its slot."""
+
+    lost: frozenset[Lease]
+    is_runner: bool
+
+
 class SliceStore:
     """The database work of a slice, as one of the runners of its batch.
 
@@ -165,10 +173,9 @@ class SliceStore:
         self._clock = around.clock
         return around
 
-    def look(self, state: SliceState, *, renewing: bool) -> BatchState:
-        """Renew our slot if it is due, check whether the batch may still run, and look around."""
-        is_runner = not renewing or hold_slot(self._slot, seconds=settings.LEASE_SECONDS)
-        stop = self._stop() or (None if is_runner else Stop.LEAVE)
+    def look(self, state: SliceState) -> BatchState:
+        """Check whether the batch may still run, and look around."""
+        stop = self._stop()
         self._makes_room = self._makes_room or self._must_make_room(state)
         around = self.look_around()
         self._show(state)
@@ -192,12 +199,14 @@ class SliceStore:
         activity: Activity,
         state: SliceState,
         *,
+        renewing: bool,
         again: bool = False,
-    ) -> list[Lease]:
-        """Store outcomes and renew leases; return the lost leases."""
+    ) -> Stored:
+        """Store outcomes and renew the leases of their chunks; also renew our slot if it is due."""
+        is_runner = not renewing or hold_slot(self._slot, seconds=settings.LEASE_SECONDS)
         lost = self._store(chunks, activity, again=again) if chunks else []
         self._count([chunk for chunk in chunks if chunk.lease not in lost], state)
-        return lost
+        return Stored(frozenset(lost), is_runner)
 
     def store_in_pieces(
         self,

@@ -39,7 +39,7 @@ class Storing:
         parts = self._parts
         renewing = parts.held.are_due
         state = self._sending.state(self._clock)
-        await self._look(state, renewing=renewing)
+        await self._look(state)
         exchanges, outcomes = parts.backlog.take()
         exchanges.sort(key=lambda exchange: exchange.request.index)
         outcomes += [(e.request.ticket, postprocess_exchange(e)) for e in exchanges]
@@ -47,7 +47,7 @@ class Storing:
         now = time.monotonic()
         costs = await in_database(parts.share.costs, exchanges) if exchanges else {}
         chunks = parts.held.close(outcomes, costs, renewing=renewing)
-        pieces = await self._sure.store(chunks, self._activity(exchanges), state)
+        pieces = await self._sure.store(chunks, self._activity(exchanges), state, renewing=renewing)
         refused = {chunk.lease for chunk in pieces.refused}
         parts.held.let_go([c for c in chunks if c.lease not in refused], pieces.lost)
         parts.backlog.stored(len(exchanges))
@@ -59,12 +59,12 @@ class Storing:
         self._sending.heed_leaving()
         await parts.backlog.flushed()
 
-    async def _look(self, state: SliceState, *, renewing: bool) -> None:
-        """Look around, from time to time and whenever the leases are renewed."""
-        if not renewing and time.monotonic() - self._looked_at <= SECONDS_BETWEEN_LOOKS:
+    async def _look(self, state: SliceState) -> None:
+        """Look around, from time to time."""
+        if time.monotonic() - self._looked_at <= SECONDS_BETWEEN_LOOKS:
             return
         self._looked_at = time.monotonic()
-        batch = await self._sure.look(state, renewing=renewing)
+        batch = await self._sure.look(state)
         if batch is not None:
             self._parts.leaving.heed(batch)
             self._heed(batch.surroundings)

@@ -13,7 +13,7 @@ from batches.runner.database import PatientDatabase, in_database, is_absent, rec
 from batches.runner.pieces import Pieces
 from batches.runner.results import Activity, ChunkOutcomes
 from batches.runner.slices.leaving import Leaving
-from batches.runner.store import BatchState, SliceState, SliceStore
+from batches.runner.store import BatchState, SliceState, SliceStore, Stored
 
 logger = logging.getLogger(__name__)
 
@@ -32,32 +32,42 @@ class SureStore:
         self._database = database
         self._leaving = leaving
 
-    async def look(self, state: SliceState, *, renewing: bool) -> BatchState | None:
+    async def look(self, state: SliceState) -> BatchState | None:
         """Look around, when the database is back; return None if that fails, which must not keep
         outcomes from being stored."""
         try:
-            return await self._database.call(self._store.look, state, renewing=renewing)
+            return await self._database.call(self._store.look, state)
         except Exception as error:
             logger.warning("%s: could not look around: %s", self._batch, error)
             await in_database(reconnect)
             return None
 
     async def store(
-        self, chunks: Sequence[ChunkOutcomes], activity: Activity, state: SliceState
+        self,
+        chunks: Sequence[ChunkOutcomes],
+        activity: Activity,
+        state: SliceState,
+        *,
+        renewing: bool,
     ) -> Pieces:
         """Store outcomes and renew leases; the result lists the rows refused in the end."""
-        store = partial(self._store.store, chunks, activity, state)
+        store = partial(self._store.store, chunks, activity, state, renewing=renewing)
         try:
-            return Pieces(lost=frozenset(await in_database(store)))
+            return self._whole(await in_database(store))
         except Exception as error:
             logger.warning("%s: could not store, trying again: %s", self._batch, error)
         await in_database(reconnect)
         in_pieces = partial(self._store.store_in_pieces, activity=activity, state=state)
         return await self._store_again(partial(store, again=True), chunks, in_pieces)
 
+    def _whole(self, stored: Stored) -> Pieces:
+        if not stored.is_runner:
+            self._leaving.request(Stop.LEAVE)
+        return Pieces(lost=stored.lost)
+
     async def _store_again(
         self,
-        store: Callable[[], Sequence[Lease]],
+        store: Callable[[], Stored],
         chunks: Sequence[ChunkOutcomes],
         in_pieces: Callable[..., Pieces],
     ) -> Pieces:
@@ -67,7 +77,7 @@ class SureStore:
         store the replies that can be kept whole, and pause the batch.
         """
         try:
-            return Pieces(lost=frozenset(await self._database.call(store)))
+            return self._whole(await self._database.call(store))
         except Exception as error:
             if is_absent(error):
                 raise
