@@ -9,6 +9,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from batches.engine.schemas.compiled import compile_schema
 from batches.models import Provider
 from simulator import SimulatedProvider
 
@@ -35,6 +36,19 @@ def simulator() -> Iterator[SimulatedProvider]:
 def provider(db: None, simulator: SimulatedProvider) -> Provider:
     """The simulated provider as a row."""
     return Provider.objects.create(name="simulated", base_url=simulator.base_url)
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The JSON Schemas that are compiled during the test, equal ones as often as they are."""
+    found: list[Any] = []
+
+    def noted(schema: Any, **options: Any) -> Any:
+        found.append(schema)
+        return compile_schema(schema, **options)
+
+    monkeypatch.setattr("batches.engine.schemas.schemas.compile_schema", noted)
+    return found
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ class Runs:
             delivered.append(exchange)
 
         governor = _VirtualGovernor(_SharedLimits(), provider=self.name, cap=self.window)
-        governor.told = per_minute(self.rpm, self.tpm)
+        governor.keep_to(per_minute(self.rpm, self.tpm))
         self.governors.append(governor)
         options = ExecutionOptions(batch_size=self.window)
         async with governor:

@@ -40,23 +40,33 @@ _MESSAGES = {
 def finish_batch(batch_id: int) -> bool:
     """End a batch if nothing is left to do; return True if it has ended.
 
-    Any number of callers is safe. If the batch was cancelled or has expired, its open prompts are
-    closed first, except in chunks that a runner still holds: the last runner to leave finishes.
+    Any number of callers is safe, and each step may have been done by another caller. A caller that
+    vanishes loses nothing: the next one starts at the top.
     """
     this = Batch.objects.filter(pk=batch_id)
-    if this.filter(status=BatchStatus.CANCELLING).exists():
-        _close_open_chunks(this.filter(status=BatchStatus.CANCELLING), FailureKind.CANCELLED)
-    elif this.overdue().exists():
-        _close_open_chunks(this.overdue(), FailureKind.EXPIRED)
-    unfinished = Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))
-    ready = this.filter(~Exists(unfinished))
-    if ready.filter(status=BatchStatus.CANCELLING, total=0).exists():
-        # The batch was cancelled while its input was read, so there is nothing to report.
-        end_batch(batch_id, ready, BatchStatus.CANCELLED, sources={BatchStatus.CANCELLING})
-    else:
-        running = {BatchStatus.IN_PROGRESS}
-        ready.exclude(_SOME_EXPIRED).move(BatchStatus.FINALIZING, sources=running)
-        _report_and_end(ready, batch_id)
+    # 1. A batch that was cancelled or has expired: close the open prompts, except in chunks that a
+    #    runner still holds. The last runner to leave finishes.
+    for kind, over in {
+        FailureKind.CANCELLED: this.filter(status=BatchStatus.CANCELLING),
+        FailureKind.EXPIRED: this.overdue(),
+    }.items():
+        if over.exists():
+            _close_open_chunks(over, kind)
+    # From here on, only a batch that has a result for every prompt.
+    ready = this.filter(~Exists(Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))))
+    # 2. A batch that was cancelled while its input was read: end it, there is nothing to report.
+    unread = ready.filter(status=BatchStatus.CANCELLING, total=0)
+    if unread.exists():
+        end_batch(batch_id, unread, BatchStatus.CANCELLED, sources={BatchStatus.CANCELLING})
+    # 3. A batch that was done in time: finalize it, so that it can be neither cancelled nor expire.
+    ready.exclude(_SOME_EXPIRED).move(BatchStatus.FINALIZING, sources={BatchStatus.IN_PROGRESS})
+    # 4. Report on the batch and end it, one caller at a time. If it was cancelled meanwhile, the
+    #    report is not stored: start again. If it is in progress and its last chunk was completed
+    #    just now, it has not expired, and the runner of that chunk finalizes it.
+    due = ready.filter(~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED, status__in=_ENDS)
+    while due.exists() and (lease := claim_batch(batch_id, statuses=_ENDS)):
+        _report_and_end(due, lease)
+    # 5. Say how it stands, whichever caller ended it.
     return this.filter(status__in=RETRYABLE).exists()
 
 
@@ -73,19 +83,11 @@ def fail_input(
     )
 
 
-def _report_and_end(ready: BatchQuerySet, batch_id: int) -> None:
-    """Read all results of a batch without open chunks, and end it; one caller at a time.
-
-    If the caller vanishes, its lease expires and the next caller starts again. If the batch is in
-    progress and its last chunk was completed just now, the runner of that chunk finalizes it.
-    """
-    ready = ready.filter(~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED, status__in=_ENDS)
-    lease = claim_batch(batch_id, statuses=_ENDS) if ready.exists() else None
-    if lease is None:
-        return
+def _report_and_end(due: BatchQuerySet, lease: BatchLease) -> None:
+    """Read all results of a batch and end it, unless its status changes meanwhile."""
     # Reload it under the lease: an earlier holder may have ended the batch, and a user may have
     # retried it.
-    batch = ready.first()
+    batch = due.first()
     ended = False
     try:
         if batch is not None:
@@ -93,9 +95,6 @@ def _report_and_end(ready: BatchQuerySet, batch_id: int) -> None:
     finally:
         if not ended:
             release_batch(lease)
-    if batch is not None and not ended:
-        # The batch was cancelled at the last moment and ends otherwise, or the lease is lost.
-        _report_and_end(ready, batch_id)
 
 
 def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:

@@ -45,7 +45,7 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.refusals import Refusals, Ruling
-from batches.engine.request_queue import Call, Chunks, RequestQueue
+from batches.engine.request_queue import Call, Chunks, Drop, RequestQueue
 from batches.engine.retry import RetryPolicy, Verdict, decide
 from batches.engine.turns import Anarchy, Governor
 
@@ -100,9 +100,10 @@ class Execution:
     caused are not delivered. Requests that have a reply but still needed a follow-up are not
     delivered either: they are in `broken_off`. `deliver` may wait: its lane sends nothing
     meanwhile. `admit` is called before a request is sent and may wait too; a request that it
-    rejects is dropped. `judge` checks each reply and may return a follow-up request; if the
-    follow-up fails, the reply is delivered together with the error. `governor` decides when each
-    call is sent. Runners share outages of targets on the `board`.
+    rejects is dropped. `drop` is called with each request that the run leaves unfinished without
+    keeping its reply or its failure. `judge` checks each reply, in this phase, since it may return
+    a follow-up request; if the follow-up fails, the reply is delivered together with the error.
+    `governor` decides when each call is sent. Runners share outages of targets on the `board`.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Execution:
         options: ExecutionOptions,
         *,
         admit: Admit | None = None,
+        drop: Drop = lambda _: None,
         judge: Judge | None = None,
         governor: Governor[Any] | None = None,
         board: Board | None = None,
@@ -122,7 +124,8 @@ class Execution:
         self._send = send
         self._deliver = deliver
         self._admit = admit
-        self._judge = judge
+        self._drop = drop
+        self._judge = judge or _accept
         self._governor = governor or Anarchy()
         self._options = options
         self._queue: RequestQueue | None = None
@@ -199,12 +202,12 @@ class Execution:
 
     async def _run_windows(self, chunks: Chunks) -> None:
         async for chunk in chunks:
+            await self._run_window(_only(chunk))
             if self._stopped:
                 return
-            await self._run_window(_only(chunk))
 
     async def _run_window(self, chunks: Chunks) -> None:
-        queue = self._queue = RequestQueue(self._options.batch_size)
+        queue = self._queue = RequestQueue(self._options.batch_size, self._drop)
         self._watch.begin(queue)
         if self._makes_room:
             queue.keep_only_paid()
@@ -273,9 +276,7 @@ class Execution:
         # A follow-up counts as part of a request in flight.
         return self._stopped is Stop.FINISH
 
-    def _judgement(self, request: PreparedRequest, reply: Reply) -> Judgement | None:
-        if self._judge is None:
-            return None
+    def _judgement(self, request: PreparedRequest, reply: Reply) -> Judgement:
         try:
             return self._judge(request, reply)
         except Exception as error:
@@ -383,7 +384,7 @@ class Execution:
         if ruling is Ruling.PAUSE:
             self._pause_for(queue, call, error)
         elif ruling is Ruling.HELD:
-            self._leave_undone(queue, call)
+            self._end(queue, call)
         else:
             await self._finish(queue, call, exchange)
 
@@ -394,16 +395,18 @@ class Execution:
 
     def _break_off(self, queue: RequestQueue, call: Call) -> None:
         """Leave a request unfinished, so that the error that stops the run does not fail it."""
-        if call.reply is not None:
+        if call.reply is None:
+            self._leave_undone(queue, call)
+        else:
             self.broken_off.append(call.exchange(self.pause))
-        self._leave_undone(queue, call)
+            self._end(queue, call)
 
     async def _finish(self, queue: RequestQueue, call: Call, exchange: Exchange) -> None:
         try:
             await self._deliver_due()
             await self._deliver(exchange)
         finally:
-            self._leave_undone(queue, call)
+            self._end(queue, call)
 
     async def _deliver_due(self) -> None:
         """Deliver failures that were held back; none after a pause, which must fail no prompt."""
@@ -412,6 +415,10 @@ class Execution:
             await self._deliver(exchange)
 
     def _leave_undone(self, queue: RequestQueue, call: Call) -> None:
+        self._drop(call.request)
+        self._end(queue, call)
+
+    def _end(self, queue: RequestQueue, call: Call) -> None:
         """Release a request, delivered or not."""
         self._watch.release(call)
         self._paid.discard(call)
@@ -422,6 +429,10 @@ class Execution:
         """Stop, if room is to be made and no request in progress has cost anything."""
         if self._makes_room and not self._paid and not self.in_flight:
             self.stop()
+
+
+def _accept(_request: PreparedRequest, reply: Reply) -> Judgement:
+    return Judgement(fault=reply.fault)
 
 
 async def _only(chunk: Sequence[PreparedRequest]) -> Chunks:

@@ -1,36 +1,37 @@
-"""Phase 3: convert exchanges into outcomes. Sequential, no I/O."""
+"""Phase 3: convert exchanges into outcomes. Sequential, no I/O.
+
+Answers were judged in phase 2, since asking the model again is another call.
+"""
 
 import logging
 
 from batches.engine.errors import AnswerRejected, InternalError, ProviderError
 from batches.engine.plain_text import storable_text
-from batches.engine.records import Exchange, Judgement, LadderOptions, Outcome, Reply
-from batches.engine.structured.ladder import judge_reply
+from batches.engine.records import Exchange, Judgement, Outcome, Reply
 
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARS = 2000
 
 
-def postprocess_exchange(exchange: Exchange, ladder: LadderOptions | None = None) -> Outcome:
-    """Return the outcome of one exchange; check the answer against the schema, if there is one.
+def postprocess_exchange(exchange: Exchange) -> Outcome:
+    """Return the outcome of one exchange, with its usage and times.
 
     Never raises: the call is paid for, and a bug in this program must not cause a second charge.
     """
     try:
-        return _outcome_of(exchange, ladder)
+        return _outcome_of(exchange)
     except Exception as error:
         index = exchange.request.index
         logger.exception("Post-processing the answer to prompt %d failed unexpectedly", index)
         return _failed_call(exchange, InternalError(f"{type(error).__name__}: {error}"))
 
 
-def _outcome_of(exchange: Exchange, ladder: LadderOptions | None) -> Outcome:
-    if exchange.reply is not None:
-        judgement = exchange.judgement or judge_reply(exchange.request, exchange.reply, ladder)
-        return _answered(exchange, exchange.reply, judgement)
+def _outcome_of(exchange: Exchange) -> Outcome:
+    if exchange.reply is not None and exchange.judgement is not None:
+        return _answered(exchange, exchange.reply, exchange.judgement)
     if exchange.error is None:
-        raise ValueError("an exchange has a reply or an error")
+        raise ValueError("an exchange has a reply with its judgement, or an error")
     return _failed_call(exchange, exchange.error)
 
 

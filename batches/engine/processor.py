@@ -91,7 +91,7 @@ async def process_prompt_batch(
     started = time.monotonic()
     exchanges = await execute_requests(prepared, send=send, options=options, ladder=ladder)
     outcomes = [
-        item if isinstance(item, Outcome) else postprocess_exchange(exchanges[item.index], ladder)
+        item if isinstance(item, Outcome) else postprocess_exchange(exchanges[item.index])
         for item in prepared
     ]
     batch = ProcessedBatch(outcomes, timing_of(outcomes, started=started))

@@ -155,9 +155,9 @@ class Judgement:
 class Exchange:
     """A request with its reply, or with the error of its last call. Times in seconds.
 
-    It has both if a follow-up call failed: the reply is then the one before that call. `judgement`
-    is the verdict on the reply, if it was judged already; `spent` is the usage of earlier replies.
-    `calls` counts the calls, `latency_s` is the time of the last one, `busy_s` that of all calls;
+    It has both if a follow-up call failed: the reply is then the one before that call. A reply has
+    its `judgement`; `spent` is the usage of earlier replies. `calls` counts the calls, `latency_s`
+    is the time of the last one, `busy_s` that of all calls;
     `elapsed_s` includes the waits between them. `sent_at` and `done_at` are monotonic.
     """
 

@@ -10,6 +10,7 @@ from batches.engine.errors import ProviderError
 from batches.engine.records import Exchange, Judgement, PreparedRequest, Reply, Usage
 
 Chunks = AsyncIterator[Sequence[PreparedRequest]]
+Drop = Callable[[PreparedRequest], None]
 
 # Requests per lane that may wait for a retry. At this number no new request is started, so that
 # memory and leases stay bounded while a provider is down.
@@ -63,7 +64,7 @@ class Call:
         """Return the request that asks the model for a better answer, if there is one."""
         return self.judgement.follow_up if self.judgement else None
 
-    def answered(self, reply: Reply, judgement: Judgement | None) -> None:
+    def answered(self, reply: Reply, judgement: Judgement) -> None:
         """Store a reply, and add the tokens of the previous reply to `spent`."""
         if self.reply is not None:
             self.spent += self.reply.usage
@@ -115,13 +116,15 @@ class RequestQueue:
     The queue holds at most one window of new requests. It ends when all its requests are finished,
     or when it is closed; `on_close` is called then. Requests to a target that is away are kept on
     the target's shelf until they are released. A request that has no attempts left is benched while
-    a later call may still show that its target was away.
+    a later call may still show that its target was away. `drop` is called with each request that
+    is not given out any more, unless it has a reply.
     """
 
     on_close: Callable[[], None]
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, drop: Drop = lambda _: None) -> None:
         self.on_close = _nothing
+        self._drop = drop
         self._lanes = lanes
         self._shelves: dict[str, deque[Call]] = {}
         self._shelved = 0
@@ -135,12 +138,16 @@ class RequestQueue:
         self._filled = False
         self._closed = False
         self._only_paid = False
+        # Requests with a reply that were left when the queue was closed.
+        self._kept: list[Call] = []
 
     async def fill(self, chunks: Chunks) -> None:
         """Add the chunks, each as soon as there is room for it."""
         async for chunk in chunks:
-            if self._closed:
-                return
+            if self._closed or self._only_paid:
+                for request in chunk:
+                    self._drop(request)
+                break
             self._unfinished += len(chunk)
             for request in chunk:
                 self._put(Call(request))
@@ -152,18 +159,18 @@ class RequestQueue:
 
     async def take(self) -> Call | None:
         """Return the next request to send; None when the queue has ended."""
-        while True:
-            *_, call = await self._ready.get()
-            if self._has_room():
-                self._room.set()
-            if call is None or call.is_paid or not self._only_paid:
-                return call
-            self.finish()
+        *_, call = await self._ready.get()
+        if self._has_room():
+            self._room.set()
+        return call
 
     def put_back(self, call: Call, delay_s: float) -> None:
         """Return a request to the queue after a delay."""
+        if self._closed:
+            self._leave(call)
+            return
         if self._only_paid and not call.is_paid:
-            self.finish()
+            self._give_up(call)
             return
         timer = asyncio.get_running_loop().call_later(delay_s, self._end_wait, call)
         self._waiting[call] = timer
@@ -183,6 +190,9 @@ class RequestQueue:
 
     def shelve(self, call: Call, model: str) -> None:
         """Put a request on its target's shelf until the target answers."""
+        if self._closed:
+            self._leave(call)
+            return
         self._shelves.setdefault(model, deque()).append(call)
         self._shelved += 1
 
@@ -197,6 +207,9 @@ class RequestQueue:
     def bench(self, call: Call) -> None:
         """Hold a request back until the cause of its last failure is known."""
         call.exhausted = True
+        if self._closed:
+            self._leave(call)
+            return
         self._benched[call] = None
         self._close_when_drained()
 
@@ -236,14 +249,21 @@ class RequestQueue:
     def keep_only_paid(self) -> None:
         """Drop all requests that have cost nothing yet."""
         self._only_paid = True
+        if self._closed:
+            return
+        for call in self._take_ready():
+            if call.is_paid:
+                self._put(call)
+            else:
+                self._give_up(call)
         for call in [call for call in self._waiting if not call.is_paid]:
             self._waiting.pop(call).cancel()
-            self.finish()
+            self._give_up(call)
+        self._room.set()
 
     def kept_replies(self) -> list[Call]:
-        """Return the requests with a reply that are shelved, benched or waiting for a retry."""
-        shelved = (call for shelf in self._shelves.values() for call in shelf)
-        return [call for call in (*shelved, *self._benched, *self._waiting) if call.reply]
+        """Return the requests with a reply that were left when the queue was closed."""
+        return self._kept
 
     def drop_shelved(self) -> list[Call]:
         """Remove the requests without a reply from the shelves, and return them."""
@@ -260,17 +280,42 @@ class RequestQueue:
         if self._closed:
             return
         self._closed = True
-        while not self._ready.empty():
-            self._ready.get_nowait()
+        for call in self._left():
+            self._leave(call)
         for _ in range(self._lanes):
             self._put(None)
         self._room.set()
         self.on_close()
 
+    def _left(self) -> list[Call]:
+        """Remove the requests that are not in a lane, and return them."""
+        left = [call for shelf in self._shelves.values() for call in shelf]
+        left += [*self._benched, *self._waiting, *self._take_ready()]
+        for timer in self._waiting.values():
+            timer.cancel()
+        for emptied in (self._shelves, self._benched, self._waiting):
+            emptied.clear()
+        self._shelved = 0
+        return left
+
+    def _take_ready(self) -> list[Call]:
+        taken = [self._ready.get_nowait() for _ in range(self._ready.qsize())]
+        return [call for *_, call in taken if call is not None]
+
+    def _give_up(self, call: Call) -> None:
+        self._drop(call.request)
+        self.finish()
+
+    def _leave(self, call: Call) -> None:
+        """Leave a request unfinished: keep its reply, or drop it."""
+        if call.reply is None:
+            self._drop(call.request)
+        else:
+            self._kept.append(call)
+
     def _end_wait(self, call: Call) -> None:
-        if not self._closed:
-            del self._waiting[call]
-            self._put(call)
+        del self._waiting[call]
+        self._put(call)
 
     def _put(self, call: Call | None) -> None:
         is_fresh = call is None or not call.calls

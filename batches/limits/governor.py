@@ -74,8 +74,7 @@ class RateGovernor:
         price: Price | None = None,
     ) -> None:
         self.window = AdaptiveWindow(cap)
-        # The limits that staff have configured.
-        self.told: Limits = {}
+        self._configured: Limits = {}
         self._limits = limits
         self._provider = provider
         self._budget = budget or Budget(None, None)
@@ -103,6 +102,10 @@ class RateGovernor:
         await asyncio.gather(*askers, return_exceptions=True)
         await asyncio.gather(*map(self._tell, self._models.values()), *self._telling)
         await self._limits.aclose()
+
+    def keep_to(self, limits: Limits) -> None:
+        """Keep to the limits that staff have configured, from now on."""
+        self._configured = limits
 
     def limit_to(self, cap: int) -> None:
         """Allow at most `cap` calls in flight from now on."""
@@ -314,7 +317,7 @@ class RateGovernor:
             release(model, waiter.future)
 
     async def _ask(self, model: ModelCalls, calls: Sequence[Amounts]) -> Admission:
-        answer = await self._limits.ask(model.key, self.told, model.told(), calls)
+        answer = await self._limits.ask(model.key, self._configured, model.told(), calls)
         model.limits, model.last_call = answer.limits, answer.calls
         model.free_until = moment() + FREE_S if answer.free else 0.0
         return answer

@@ -1,10 +1,13 @@
 """The chunks that a runner has leased, and their prompts without an outcome."""
 
 import random
+import time
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+
+from django.conf import settings
 
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome, PreparedRequest
@@ -13,6 +16,9 @@ from batches.runner.results import ChunkOutcomes
 
 # The most bytes of prompts that are read together; a longer prompt is read alone.
 PIECE_BYTES = 4 * 1024 * 1024
+RENEWALS_PER_LEASE = 4
+# A runner that has not renewed for this share of the lease sends nothing until a renewal succeeds.
+TRUSTED_SHARE_OF_LEASE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,25 @@ class HeldChunk:
             piece.append(index)
         return piece
 
+    def read(self, indexes: Sequence[int], prompts: Iterable[StoredPrompt]) -> None:
+        """Add the prompts that were read under these indexes."""
+        self.prompts += prompts
+        self.leave_out(indexes)
+
+    def leave_out(self, indexes: Iterable[int]) -> None:
+        """Do not read these prompts."""
+        for index in indexes:
+            del self.unread[index]
+
+    def prepared(self, count: int) -> None:
+        """Remove the first prompts: they are prepared."""
+        for _ in range(count):
+            self.prompts.popleft()
+
+    def close(self, index: int) -> None:
+        """Record that a prompt has an outcome."""
+        self.open.discard(index)
+
     def shuffle(self) -> None:
         """Read the prompts in a random order from now on."""
         self.unread = dict(random.sample(list(self.unread.items()), len(self.unread)))
@@ -72,6 +97,23 @@ class Holdings:
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
         self._chunks: dict[int, HeldChunk] = {}
+        self._renewed_at = time.monotonic()
+
+    @property
+    def are_trusted(self) -> bool:
+        """Return True if no lease can have expired."""
+        age_s = time.monotonic() - self._renewed_at
+        return age_s < TRUSTED_SHARE_OF_LEASE * settings.LEASE_SECONDS
+
+    @property
+    def are_due(self) -> bool:
+        """Return True if the leases are to be renewed."""
+        age_s = time.monotonic() - self._renewed_at
+        return age_s > settings.LEASE_SECONDS / RENEWALS_PER_LEASE
+
+    def renewed(self, sent_at: float) -> None:
+        """Record a renewal of all leases that was sent at this time (monotonic)."""
+        self._renewed_at = sent_at
 
     def add(self, chunk: HeldChunk) -> None:
         self._chunks[chunk.lease.lo] = chunk
@@ -104,7 +146,7 @@ class Holdings:
         for ticket, outcome in outcomes:
             chunk = self._find(outcome.index, ticket)
             if chunk is not None:
-                chunk.open.discard(outcome.index)
+                chunk.close(outcome.index)
                 found[chunk.lease.lo].append(outcome)
         return [
             ChunkOutcomes(chunk.lease, some, chunk.prompt_ids, not chunk.open, costs)

@@ -6,7 +6,7 @@ stored as a failure; the other rows are stored unchanged.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -29,22 +29,17 @@ Store = Callable[[Sequence[ChunkOutcomes]], Sequence[Lease]]
 Forms = Callable[[ChunkOutcomes, str], Iterator[ChunkOutcomes]]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Pieces:
     """The stored outcomes, the lost leases, and the refused outcomes.
 
     `refused` are chunks with the outcomes left to store; `reason` is the database's last error.
     """
 
-    stored: list[ChunkOutcomes] = field(default_factory=list)
-    lost: set[Lease] = field(default_factory=set)
-    refused: list[ChunkOutcomes] = field(default_factory=list)
+    stored: Sequence[ChunkOutcomes] = ()
+    lost: frozenset[Lease] = frozenset()
+    refused: Sequence[ChunkOutcomes] = ()
     reason: str = ""
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Return True if the database refuses so much that the rows are probably not at fault."""
-        return len(self.refused) >= REFUSED_TO_DOUBT and not self.stored
 
 
 def store_in_pieces(chunks: Sequence[ChunkOutcomes], store: Store, *, reduce: bool) -> Pieces:
@@ -55,61 +50,83 @@ def store_in_pieces(chunks: Sequence[ChunkOutcomes], store: Store, *, reduce: bo
     chunks, all or none, and leaves out rows that are stored already. Raise the database's error if
     the database is absent; rows stored before that stay stored.
     """
-    pieces = Pieces()
-    rows = [_only(chunk, outcome) for chunk in chunks for outcome in chunk.outcomes]
-    _store_rows(rows, store, pieces)
-    if not pieces.is_doubtful:
-        _reduce_refused(_forms, store, pieces)
+    halving = _Halving(store)
+    halving.store([_only(chunk, outcome) for chunk in chunks for outcome in chunk.outcomes])
+    if not halving.is_doubtful:
+        halving.reduce(_forms)
     elif reduce:
-        _reduce_refused(_whole_forms, store, pieces)
-    _close(chunks, store, pieces)
-    return pieces
+        halving.reduce(_whole_forms)
+    return halving.close(chunks)
 
 
 def _only(chunk: ChunkOutcomes, outcome: Outcome) -> ChunkOutcomes:
     return replace(chunk, outcomes=[outcome], done=False)
 
 
-def _store_rows(rows: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> None:
-    """Store unchanged rows; halve them repeatedly if they are refused."""
-    if not rows or (not pieces.is_doubtful and _try(rows, store, pieces)):
-        return
-    if len(rows) == 1 or pieces.is_doubtful:
-        pieces.refused += rows
-        return
-    _store_rows(rows[: len(rows) // 2], store, pieces)
-    _store_rows(rows[len(rows) // 2 :], store, pieces)
+class _Halving:
+    """Store rows, each a chunk with one outcome; halve them repeatedly if they are refused."""
 
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stored: list[ChunkOutcomes] = []
+        self._lost: set[Lease] = set()
+        self._refused: list[ChunkOutcomes] = []
+        self._reason = ""
 
-def _reduce_refused(forms: Forms, store: Store, pieces: Pieces) -> None:
-    """Store each refused row in the fullest form that the database accepts."""
-    rows, pieces.refused = pieces.refused, []
-    for row in rows:
-        if pieces.is_doubtful or not _try_forms(row, forms, store, pieces):
-            pieces.refused.append(row)
+    @property
+    def is_doubtful(self) -> bool:
+        """Return True if the database refuses so much that the rows are probably not at fault."""
+        return len(self._refused) >= REFUSED_TO_DOUBT and not self._stored
 
+    def store(self, rows: Sequence[ChunkOutcomes]) -> None:
+        """Store unchanged rows."""
+        if not rows or (not self.is_doubtful and self._try(rows)):
+            return
+        if len(rows) == 1 or self.is_doubtful:
+            self._refused += rows
+            return
+        self.store(rows[: len(rows) // 2])
+        self.store(rows[len(rows) // 2 :])
 
-def _try_forms(row: ChunkOutcomes, forms: Forms, store: Store, pieces: Pieces) -> bool:
-    """Store one outcome unchanged, else reduced; return True if it is stored."""
-    if _try([row], store, pieces):
+    def reduce(self, forms: Forms) -> None:
+        """Store each refused row in the fullest form that the database accepts."""
+        rows, self._refused = self._refused, []
+        for row in rows:
+            if self.is_doubtful or not self._try_forms(row, forms):
+                self._refused.append(row)
+
+    def close(self, chunks: Sequence[ChunkOutcomes]) -> Pieces:
+        """Renew or complete the chunks themselves, after their outcomes; return the result."""
+        left = {(row.lease, outcome.index) for row in self._refused for outcome in row.outcomes}
+        rest = [
+            replace(chunk, outcomes=[o for o in chunk.outcomes if (chunk.lease, o.index) in left])
+            for chunk in chunks
+            if chunk.lease not in self._lost
+        ]
+        closed = [replace(c, outcomes=(), done=c.done and not c.outcomes) for c in rest]
+        refused = [chunk for chunk in rest if chunk.outcomes] if self._try(closed) else rest
+        return Pieces(self._stored, frozenset(self._lost), refused, self._reason)
+
+    def _try_forms(self, row: ChunkOutcomes, forms: Forms) -> bool:
+        """Store one outcome unchanged, else reduced; return True if it is stored."""
+        if self._try([row]):
+            return True
+        [outcome] = row.outcomes
+        why = self._reason
+        logger.error("The outcome of prompt %d cannot be stored unchanged: %s", outcome.index, why)
+        return any(self._try([form]) for form in forms(row, why))
+
+    def _try(self, rows: Sequence[ChunkOutcomes]) -> bool:
+        """Store rows, all or nothing; return True if they are stored, or their lease is lost."""
+        try:
+            self._lost.update(self._store(_joined(rows)))
+        except Exception as error:
+            if is_absent(error):
+                raise
+            self._reason = reason_of(error)
+            return False
+        self._stored += [row for row in rows if row.lease not in self._lost]
         return True
-    [outcome] = row.outcomes
-    reason = pieces.reason
-    logger.error("The outcome of prompt %d cannot be stored unchanged: %s", outcome.index, reason)
-    return any(_try([form], store, pieces) for form in forms(row, reason))
-
-
-def _try(rows: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> bool:
-    """Store rows, all or nothing; return True if they are stored, or their lease is lost."""
-    try:
-        pieces.lost.update(store(_joined(rows)))
-    except Exception as error:
-        if is_absent(error):
-            raise
-        pieces.reason = reason_of(error)
-        return False
-    pieces.stored += [row for row in rows if row.lease not in pieces.lost]
-    return True
 
 
 def _joined(rows: Sequence[ChunkOutcomes]) -> list[ChunkOutcomes]:
@@ -120,20 +137,6 @@ def _joined(rows: Sequence[ChunkOutcomes]) -> list[ChunkOutcomes]:
         outcomes = [*before.outcomes, *row.outcomes] if before else row.outcomes
         found[row.lease] = replace(row, outcomes=outcomes)
     return list(found.values())
-
-
-def _close(chunks: Sequence[ChunkOutcomes], store: Store, pieces: Pieces) -> None:
-    """Renew or complete the chunks themselves, after their outcomes."""
-    left = {(row.lease, outcome.index) for row in pieces.refused for outcome in row.outcomes}
-    rest = [
-        replace(chunk, outcomes=[o for o in chunk.outcomes if (chunk.lease, o.index) in left])
-        for chunk in chunks
-        if chunk.lease not in pieces.lost
-    ]
-    closed = [replace(c, outcomes=(), done=c.done and not c.outcomes) for c in rest]
-    pieces.refused = [chunk for chunk in rest if chunk.outcomes]
-    if not _try(closed, store, pieces):
-        pieces.refused = rest
 
 
 def _forms(row: ChunkOutcomes, reason: str) -> Iterator[ChunkOutcomes]:

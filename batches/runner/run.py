@@ -16,7 +16,7 @@ from batches.engine.errors import ProviderError
 from batches.lifecycle import PauseKind
 from batches.models import Batch
 from batches.providers import breaker
-from batches.runner.batch_slice import BatchSlice
+from batches.runner.slices.batch_slice import BatchSlice
 from batches.runner.store import Progress, SliceStore, leave_slot, take_slot
 from batches.stop_signal import StopSignal
 
@@ -81,25 +81,25 @@ def run_slice(
     )
     work = BatchSlice(batch, store, stop or StopSignal(), grace_s=limits.grace_s, probing=probing)
     try:
-        async_to_sync(work.run)()
+        end = async_to_sync(work.run)()
     finally:
         leave_slot(slot)
-    if work.over_budget:
-        store.pause(PauseKind.BUDGET, work.over_budget)
-    reopened = work.probed_well and breaker.answered_probe(batch)
+    if end.over_budget:
+        store.pause(PauseKind.BUDGET, end.over_budget)
+    reopened = end.probed_well and breaker.answered_probe(batch)
     ended = finish_batch(batch_id)
     if ended:
         log_performance(batch)
-    store.save_announced()
+    store.save_announced(end.announced)
     return SliceReport(
         progress=store.progress,
         worked=True,
-        paused=work.paused,
+        paused=end.paused,
         pause_reason="" if ended else standstill(batch_id),
         reopened=reopened,
         ended=ended,
-        made_room=store.made_room,
-        stopped=store.must_stop is not None,
+        made_room=end.makes_room,
+        stopped=end.stopped,
     )
 
 

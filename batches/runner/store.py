@@ -6,22 +6,18 @@ Nothing here is async; it all runs in the one thread that has the connection.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.db import Error, transaction
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
 
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
-from batches.engine.outages import SharedOutages
 from batches.engine.plain_text import storable_text
-from batches.engine.records import Outcome
-from batches.intake.reading import to_read
 from batches.leases.chunks import (
     Lease,
     SlotLease,
@@ -36,22 +32,19 @@ from batches.leases.chunks import (
 from batches.leases.waiting import WaitingNow
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.limits.budget import Spent
-from batches.limits.governor import rank_of
-from batches.models import Batch, Chunk, Prompt, Provider, Slot, WebhookDelivery
+from batches.models import Batch, Chunk, Prompt, Provider
 from batches.models.bounds import short_text
 from batches.output.pages import TextBytes
 from batches.providers import breaker
-from batches.providers.outages import outages_of
-from batches.runner.board import shared_outages
 from batches.runner.database import is_absent
 from batches.runner.holdings import HeldChunk, StoredPrompt
 from batches.runner.pieces import Pieces, store_in_pieces
 from batches.runner.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.runner.surroundings import Surroundings, look_around, other_work_waits
 from batches.workers.heartbeats import process_name
 
 logger = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_ANNOUNCEMENTS = 5.0
 MOST_MODELS_SHOWN = 50
 
@@ -68,29 +61,38 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Facts about the other runners: their number at this provider, the rank of this runner among
-    them, and the number of their processes; the provider's limits; the budget that the batch has
-    spent, and the part that this slice has spent."""
+class SliceState:
+    """The state of a slice, for its store: its calls in flight, what it waits for, the limits that
+    the provider advertises, and whether failures are held back whose cause is not known yet."""
 
-    runners: int
-    rank: int
-    batch_runners: int
-    processes: int
-    requests_per_minute: int | None
-    tokens_per_minute: int | None
-    max_in_flight: int | None
-    spent: Spent
-    mine: Spent
-    outages: SharedOutages
+    in_flight: int = 0
+    waiting: WaitingNow | None = None
+    announced: Mapping[str, Any] = field(default_factory=dict)
+    is_undecided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """The state of a batch, for a slice. `stop`: nothing more may be sent; the value decides about
+    calls in flight. `makes_room`: the rest is left to a later slice, since other work waits."""
+
+    surroundings: Surroundings
+    stop: Stop | None
+    makes_room: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The result of a flush: the lost leases, and whether the slice still has its slot."""
+
+    lost: frozenset[Lease]
+    is_runner: bool
 
 
 class SliceStore:
     """The database work of a slice, as one of the runners of its batch.
 
-    `must_stop`: nothing more may be sent; its value decides about calls in flight. `made_room`:
-    work is left for a later slice; this is not done while `is_undecided`. A probing slice runs a
-    batch although its provider is paused.
+    A probing slice runs a batch although its provider is paused.
     """
 
     def __init__(
@@ -102,29 +104,29 @@ class SliceStore:
         slice_s: float | None,
         probing: bool = False,
     ) -> None:
-        self.progress = Progress()
-        self.surroundings: Surroundings | None = None
-        self.announced: dict[str, Any] = {}
-        self._probing = probing
-        self._mine = Spent()
-        self._announced: dict[str, Any] = {}
-        self._announced_at = float("-inf")
-        self.must_stop: Stop | None = None
-        self.made_room = False
-        self.is_undecided = False
         self._batch = batch
         self._slot = slot
         self._on_progress = on_progress
         self._slice_s = slice_s
-        self._defaults_bytes = len(json.dumps(batch.defaults))
+        self._probing = probing
+        self._progress = Progress()
+        self._mine = Spent()
+        self._makes_room = False
         self._waiting: WaitingNow | None = None
+        self._announced: Mapping[str, Any] = {}
+        self._announced_at = float("-inf")
+        self._defaults_bytes = len(json.dumps(batch.defaults))
         # A guess until the first `look_around` reads the database's clock.
         self._clock = Clock(time.time() - time.monotonic())
-        self._began_at = self._looked_at = time.monotonic()
+        self._began_at = time.monotonic()
+
+    @property
+    def progress(self) -> Progress:
+        return self._progress
 
     def claim(self, *, quarantined: bool) -> HeldChunk | None:
         """Lease the next chunk, and find its prompts without a result."""
-        if self.made_room:
+        if self._makes_room:
             return None
         # One transaction, so that a chunk that cannot be read is not leased.
         with transaction.atomic():
@@ -160,45 +162,64 @@ class SliceStore:
         }
         return [found[index] for index in indexes if index in found]
 
-    @property
-    def is_ending(self) -> bool:
-        """Return True if no more work may be started."""
-        return self.must_stop is not None or self.made_room
-
-    def stop(self, how: Stop) -> None:
-        """Send nothing more; the stronger of two stop requests counts."""
-        self.must_stop = max(how, self.must_stop or how)
-
     def mark(self, lease: Lease, index: int) -> bool:
         """Record the prompt that is about to be sent alone; return False if the lease is lost."""
         return mark_suspect(lease, index)
+
+    def look_around(self) -> Surroundings:
+        """Return the other runners, the limits and the budget."""
+        slot, mine = self._slot.slot_id, self._mine
+        around = look_around(self._batch, slot, mine=mine, clock=self._clock)
+        self._clock = around.clock
+        return around
+
+    def look(self, state: SliceState) -> BatchState:
+        """Check whether the batch may still run, and look around."""
+        stop = self._stop()
+        self._makes_room = self._makes_room or self._must_make_room(state)
+        around = self.look_around()
+        self._show(state)
+        return BatchState(around, stop, self._makes_room)
+
+    def _stop(self) -> Stop | None:
+        runnable = Batch.objects.runnable(probing=self._probing)
+        if runnable.filter(pk=self._batch.pk).exists():
+            return None
+        goes_on = Batch.objects.in_time().filter(pk=self._batch.pk).exists()
+        return Stop.LEAVE if goes_on else Stop.SETTLE
+
+    def _must_make_room(self, state: SliceState) -> bool:
+        """Return True if our time is over and other work waits."""
+        is_over = self._slice_s is not None and time.monotonic() > self._began_at + self._slice_s
+        return is_over and not state.is_undecided and other_work_waits(self._batch)
 
     def store(
         self,
         chunks: Sequence[ChunkOutcomes],
         activity: Activity,
+        state: SliceState,
         *,
-        in_flight: int,
         renewing: bool,
-        waiting: WaitingNow | None = None,
         again: bool = False,
-    ) -> list[Lease]:
-        """Store outcomes, renew leases, read the surroundings; return the lost leases."""
-        self._look(renewing=renewing, waiting=waiting)
-        if not chunks:
-            self._report([], in_flight)
-            return []
-        lost = self._store(chunks, activity, again=again)
-        self._count([chunk for chunk in chunks if chunk.lease not in lost], in_flight)
-        return lost
+    ) -> Stored:
+        """Store outcomes and renew the leases of their chunks; also renew our slot if it is due."""
+        is_runner = not renewing or hold_slot(self._slot, seconds=settings.LEASE_SECONDS)
+        lost = self._store(chunks, activity, again=again) if chunks else []
+        self._count([chunk for chunk in chunks if chunk.lease not in lost], state)
+        return Stored(frozenset(lost), is_runner)
 
     def store_in_pieces(
-        self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, in_flight: int, reduce: bool
+        self,
+        chunks: Sequence[ChunkOutcomes],
+        activity: Activity,
+        state: SliceState,
+        *,
+        reduce: bool,
     ) -> Pieces:
         """Store outcomes that were refused together, each as far as the database accepts it."""
         store = partial(self._store, activity=activity, again=True)
         pieces = store_in_pieces(chunks, store, reduce=reduce)
-        self._count(pieces.stored, in_flight)
+        self._count(pieces.stored, state)
         return pieces
 
     def _store(
@@ -213,19 +234,27 @@ class SliceStore:
             again=again,
         )
 
-    def _count(self, stored: Sequence[ChunkOutcomes], in_flight: int) -> None:
-        for chunk in stored:
-            self._mine += _spent(chunk)
-        self._report([outcome for chunk in stored for outcome in chunk.outcomes], in_flight)
+    def _count(self, stored: Sequence[ChunkOutcomes], state: SliceState) -> None:
+        outcomes = [outcome for chunk in stored for outcome in chunk.outcomes]
+        succeeded = sum(outcome.succeeded for outcome in outcomes)
+        self._mine = sum(map(_spent, stored), self._mine)
+        self._progress = Progress(
+            succeeded=self._progress.succeeded + succeeded,
+            failed=self._progress.failed + len(outcomes) - succeeded,
+            calls=self._progress.calls + sum(outcome.calls for outcome in outcomes),
+            in_flight=state.in_flight,
+            waiting=state.waiting,
+        )
+        self._on_progress(self._progress)
 
-    def _show(self, waiting: WaitingNow | None) -> None:
+    def _show(self, state: SliceState) -> None:
         """Store what the slice waits for and which limits the provider advertises. An error here is
         only logged, since results are more important."""
         try:
             with transaction.atomic():
-                self._note(waiting)
+                self._note(state.waiting)
                 if time.monotonic() - self._announced_at > SECONDS_BETWEEN_ANNOUNCEMENTS:
-                    self.save_announced()
+                    self.save_announced(state.announced)
         except Error as error:
             if is_absent(error):
                 raise
@@ -242,54 +271,6 @@ class SliceStore:
     def release(self, leases: Iterable[Lease]) -> None:
         """Release unfinished chunks."""
         release(leases)
-
-    @property
-    def clock(self) -> Clock:
-        """Return the clock that converts times of this run to Unix times."""
-        return self._clock
-
-    def _look(self, *, renewing: bool, waiting: WaitingNow | None) -> None:
-        """Renew our slot; from time to time check whether the batch may still run."""
-        if renewing and not hold_slot(self._slot, seconds=settings.LEASE_SECONDS):
-            self.stop(Stop.LEAVE)
-        if time.monotonic() - self._looked_at > SECONDS_BETWEEN_LOOKS:
-            self._looked_at = time.monotonic()
-            runnable = Batch.objects.runnable(probing=self._probing)
-            if not runnable.filter(pk=self._batch.pk).exists():
-                goes_on = Batch.objects.in_time().filter(pk=self._batch.pk).exists()
-                self.stop(Stop.LEAVE if goes_on else Stop.SETTLE)
-            self.made_room = self.made_room or self._should_make_room()
-            self.look_around()
-            self._show(waiting)
-
-    def look_around(self) -> Surroundings:
-        """Return the other runners, the limits and the budget."""
-        # If the batch was deleted, use its last known state.
-        these = Batch.objects.select_related("provider").annotate(now=Now())
-        found = these.filter(pk=self._batch.pk).first()
-        if found is not None:
-            self._clock = Clock(vars(found)["now"].timestamp() - time.monotonic())
-        batch = found or self._batch
-        taken = Slot.objects.taken().filter(batch__provider=batch.provider_id)
-        rows = taken.order_by("pk")
-        at_work = list(rows.values_list("pk", "batch_id", "runner", "batch__priority"))
-        priorities = {pk: priority for pk, _, _, priority in at_work}
-        turn = int(time.time() // settings.SLICE_SECONDS)
-        read_at = time.monotonic()
-        outages = shared_outages(outages_of(batch.provider_id), read_at=read_at)
-        self.surroundings = Surroundings(
-            runners=len(at_work),
-            rank=rank_of(self._slot.slot_id, priorities, turn),
-            batch_runners=sum(batch_id == batch.pk for _, batch_id, _, _ in at_work),
-            processes=len({runner for _, _, runner, _ in at_work}),
-            requests_per_minute=batch.provider.requests_per_minute,
-            tokens_per_minute=batch.provider.tokens_per_minute,
-            max_in_flight=batch.provider.max_in_flight,
-            spent=Spent(batch.input_tokens + batch.output_tokens, batch.cost),
-            mine=self._mine,
-            outages=outages,
-        )
-        return self.surroundings
 
     def pause(self, kind: PauseKind, reason: str) -> None:
         """Pause the batch, unless it is paused or has no unfinished chunk."""
@@ -325,42 +306,20 @@ class SliceStore:
             self.pause(kind, reason)
         logger.warning("%s is paused: %s", self._batch, reason)
 
-    def save_announced(self) -> None:
-        """Store the advertised limits on the provider's row."""
-        if self.announced == self._announced:
+    def save_announced(self, announced: Mapping[str, Any]) -> None:
+        """Store the advertised limits on the provider's row, if they have changed."""
+        if announced == self._announced:
             return
         self._announced_at = time.monotonic()
-        self._announced = self.announced
+        self._announced = announced
         provider = Provider.objects.get(pk=self._batch.provider_id)
         seen = {
             storable_text(model): {**limits, "seen_at": time.time()}
-            for model, limits in self.announced.items()
+            for model, limits in announced.items()
         }
         known = provider.announced_limits or {}
         newest = dict(list({**known, **seen}.items())[-MOST_MODELS_SHOWN:])
         Provider.objects.filter(pk=provider.pk).update(announced_limits=newest)
-
-    def _should_make_room(self) -> bool:
-        """Return True if our time is over and other work waits: a batch without a runner, an
-        unread input, or an undelivered event."""
-        is_over = self._slice_s is not None and time.monotonic() > self._began_at + self._slice_s
-        if not is_over or self.is_undecided:
-            return False
-        taken = Slot.objects.taken().filter(batch=OuterRef("pk"))
-        others = Batch.objects.waiting().filter(priority__gte=self._batch.priority)
-        idle = others.filter(~Exists(taken)).exclude(pk=self._batch.pk)
-        return idle.exists() or to_read().exists() or WebhookDelivery.objects.waiting().exists()
-
-    def _report(self, stored: Sequence[Outcome], in_flight: int) -> None:
-        succeeded = sum(outcome.succeeded for outcome in stored)
-        self.progress = Progress(
-            succeeded=self.progress.succeeded + succeeded,
-            failed=self.progress.failed + len(stored) - succeeded,
-            calls=self.progress.calls + sum(outcome.calls for outcome in stored),
-            in_flight=in_flight,
-            waiting=self._waiting,
-        )
-        self._on_progress(self.progress)
 
 
 def _spent(chunk: ChunkOutcomes) -> Spent:

@@ -67,6 +67,7 @@ class Run:
     ) -> None:
         self.doors = Doors()
         self.delivered: list[Exchange] = []
+        self.dropped: list[int] = []
         self.options = ExecutionOptions(
             batch_size=window,
             schedule=schedule,
@@ -75,7 +76,12 @@ class Run:
             tentative=tentative,
         )
         self.execution = Execution(
-            self.doors.send, self.deliver, self.options, judge=judge, admit=admit
+            self.doors.send,
+            self.deliver,
+            self.options,
+            judge=judge,
+            admit=admit,
+            drop=lambda request: self.dropped.append(request.index),
         )
         requests = map(request, range(count))
         self.task = asyncio.create_task(self.execution.run(chunks or in_chunks(requests, window)))

@@ -9,6 +9,7 @@ from batches.engine.errors import ProviderError
 from batches.engine.records import Exchange, PreparedRequest, Reply, Usage
 from batches.engine.schemas.keywords import Schema
 from batches.engine.schemas.schemas import response_model
+from batches.engine.structured.ladder import judge_reply
 
 MODEL = "test-model"
 
@@ -43,8 +44,10 @@ def exchange(
     reply: Reply | None = None,
     error: ProviderError | None = None,
 ) -> Exchange:
+    """Return an exchange whose reply is judged as in phase 2."""
+    of = of or request()
     return Exchange(
-        request=of or request(),
+        request=of,
         reply=reply,
         error=error,
         calls=3,
@@ -52,6 +55,7 @@ def exchange(
         busy_s=0.75,
         sent_at=100.0,
         done_at=102.0,
+        judgement=judge_reply(of, reply) if reply else None,
     )
 
 

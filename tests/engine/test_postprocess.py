@@ -211,4 +211,4 @@ def test_the_message_of_a_failed_call_can_be_stored(text: str) -> None:
 def test_a_mistake_of_ours_is_an_outcome_too_for_the_call_is_paid() -> None:
     outcome = postprocess_exchange(exchange())
     assert outcome.kind == FailureKind.INTERNAL
-    assert "a reply or an error" in outcome.message
+    assert "a reply with its judgement, or an error" in outcome.message

@@ -2,33 +2,46 @@
 without end."""
 
 import threading
+from typing import Any
 
 import pytest
 
 from batches.engine.errors import PromptRejected
 from batches.engine.schemas.cache import BYTES_PER_CHAR, LARGE_CHARS, LEAST_BYTES, SchemaCache
-from batches.engine.schemas.schemas import MODELS, response_model
+from batches.engine.schemas.schemas import response_model
 
 PATIENCE_S = 30
 
 
-def upper(text: str) -> str:
-    if text.startswith("bad"):
-        raise PromptRejected("no", param="schema.a", code="odd")
-    return text.upper()
+class Upper:
+    """Makes texts upper case, and notes which."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    def __call__(self, text: str) -> str:
+        self.made.append(text)
+        if text.startswith("bad"):
+            raise PromptRejected("no", param="schema.a", code="odd")
+        return text.upper()
 
 
-def test_equal_texts_are_made_once_and_refusals_too() -> None:
+@pytest.fixture
+def upper() -> Upper:
+    return Upper()
+
+
+def test_equal_texts_are_made_once_and_refusals_too(upper: Upper) -> None:
     cache = SchemaCache(upper, most_bytes=10**6)
     assert [cache("a"), cache("a"), cache("b")] == ["A", "A", "B"]
     for _ in range(3):
         with pytest.raises(PromptRejected, match="no") as caught:
             cache("bad")
         assert (caught.value.param, caught.value.code) == ("schema.a", "odd")
-    assert cache.made == 3
+    assert upper.made == ["a", "b", "bad"]
 
 
-def test_a_refusal_that_is_kept_does_not_grow_with_each_raise() -> None:
+def test_a_refusal_that_is_kept_does_not_grow_with_each_raise(upper: Upper) -> None:
     cache = SchemaCache(upper, most_bytes=10**6)
     caught = []
     for _ in range(2):
@@ -39,29 +52,32 @@ def test_a_refusal_that_is_kept_does_not_grow_with_each_raise() -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "x" * 1000])
-def test_what_was_not_asked_for_the_longest_is_dropped_beyond_the_bound(text: str) -> None:
+def test_what_was_not_asked_for_the_longest_is_dropped_beyond_the_bound(
+    upper: Upper, text: str
+) -> None:
     size = LEAST_BYTES + BYTES_PER_CHAR * (len(text) + 1)
     cache = SchemaCache(upper, most_bytes=2 * size)
     for number in (0, 1, 0, 2, 0):
         cache(f"{text}{number}")
-    assert cache.made == 3
+    assert len(upper.made) == 3
     cache(f"{text}1")
-    assert cache.made == 4
+    assert len(upper.made) == 4
 
 
-def test_what_a_value_takes_beside_its_text_counts() -> None:
+def test_what_a_value_takes_beside_its_text_counts(upper: Upper) -> None:
     cache = SchemaCache(upper, most_bytes=10**6, more_bytes=lambda _: 10**6)
     cache("a")
     cache("a")
-    assert cache.made == 2
+    assert upper.made == ["a", "a"]
 
 
-def test_a_schema_that_was_refused_is_not_read_again_for_each_of_its_prompts() -> None:
-    before = MODELS.made
+def test_a_schema_that_was_refused_is_not_read_again_for_each_of_its_prompts(
+    compiled: list[Any],
+) -> None:
     for _ in range(5):
         with pytest.raises(PromptRejected):
             response_model({"type": "object", "properties": {"once": {"type": "objekt"}}})
-    assert MODELS.made == before + 1
+    assert len(compiled) == 1
 
 
 @pytest.mark.parametrize(("chars", "most"), [(LARGE_CHARS + 1, 1), (10, 2)])
@@ -94,10 +110,10 @@ def test_threads_make_large_ones_in_turn_and_small_ones_side_by_side(chars: int,
     for thread in threads:
         thread.join(PATIENCE_S)
     assert max(at_once) == most
-    assert cache.made == 2
+    assert len(at_once) == 2
 
 
-def test_threads_that_want_the_same_large_schema_have_it_made_once() -> None:
+def test_threads_that_want_the_same_large_schema_have_it_made_once(upper: Upper) -> None:
     start = threading.Barrier(4)
     cache = SchemaCache(upper, most_bytes=10**9)
 
@@ -110,4 +126,4 @@ def test_threads_that_want_the_same_large_schema_have_it_made_once() -> None:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE_S)
-    assert cache.made == 1
+    assert len(upper.made) == 1

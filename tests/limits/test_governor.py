@@ -112,7 +112,7 @@ async def test_a_refusal_alone_holds_nobody_else_up() -> None:
 
 async def test_what_holds_calls_is_told_in_words() -> None:
     async with governor() as it:
-        it.told = per_minute(60, None)
+        it.keep_to(per_minute(60, None))
         lanes = Lanes(it, map(request, range(4)))
         await lanes.settle(1)
         await eventually(lambda: bool(it.held()) and it.held()[0].wait_s > 0)
@@ -151,7 +151,7 @@ async def test_refusals_that_go_on_cut_the_window_and_faults_of_the_server_do_no
 @virtually
 async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
     async with governor() as it:
-        it.told = per_minute(None, 600_000)
+        it.keep_to(per_minute(None, 600_000))
         big = request(0, content=b"x" * 4 * 9_000)
         used = reply(usage=Usage(input_tokens=10, output_tokens=5))
         it.leave(await it.enter(big), used, 0.1)
@@ -201,7 +201,7 @@ async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Bu
 @virtually
 async def test_what_was_never_booked_is_not_given_back() -> None:
     async with governor(cap=50) as it:
-        it.told = per_minute(60, None)
+        it.keep_to(per_minute(60, None))
         lanes = Lanes(it, map(request, range(50)))
         await lanes.settle(1)
         it.close()
@@ -218,7 +218,7 @@ async def test_what_was_never_booked_is_not_given_back() -> None:
 @virtually
 async def test_a_call_that_is_made_after_the_end_counts_all_the_same() -> None:
     async with governor() as it:
-        it.told = per_minute(60, None)
+        it.keep_to(per_minute(60, None))
         it.close()
         turn = await it.enter(request(0))
         assert not turn.booked

@@ -16,13 +16,8 @@ django.setup()
 
 from batches.engine import execute
 from batches.providers.client import ProviderClient
-from batches.runner import (
-    batch_slice,
-    preparing,
-    results,
-    run,
-    store,
-)
+from batches.runner import results, run, store
+from batches.runner.slices import preparing, storing
 from config.celery import app
 
 # point: where the function is, its name, and whether the worker ends after it or before it
@@ -32,7 +27,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "before_prepare": (preparing, "prepare_prompt_request", False),
     "before_send": (ProviderClient, "_exchange", False),
     "after_reply": (execute.Execution, "_finish", False),
-    "before_postprocess": (batch_slice, "postprocess_exchange", False),
+    "before_postprocess": (storing, "postprocess_exchange", False),
     "inside_flush": (results, "_count", False),
     "after_flush": (store, "store_outcomes", True),
     "before_finish": (run, "finish_batch", False),

@@ -10,9 +10,9 @@ import pytest
 
 from batches.engine.errors import AuthError, MalformedReply, NetworkError, ProviderError
 from batches.engine.postprocess import postprocess_exchange
-from batches.engine.records import Exchange
 from batches.providers.client import ProviderClient
 from tests.calling import LOOPBACK, failure, request, serving
+from tests.engine.makers import exchange
 from tests.scripted_server import (
     Step,
     answer,
@@ -125,18 +125,7 @@ async def test_a_key_that_comes_back_is_not_kept(
             except ProviderError as caught:
                 error = caught
     assert len(server.requests) == 1
-    outcome = postprocess_exchange(
-        Exchange(
-            request=request(),
-            reply=reply,
-            error=error,
-            calls=1,
-            latency_s=0.0,
-            busy_s=0.0,
-            sent_at=0.0,
-            done_at=0.0,
-        )
-    )
+    outcome = postprocess_exchange(exchange(request(), reply=reply, error=error))
     kept = repr(outcome) + repr(error) + str(error) + caplog.text
     assert key not in kept
     assert key not in kept.replace("\\", "")

@@ -1,25 +1,31 @@
 """What a process holds of requests and replies is bounded, counted in bytes."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 
 import pytest
 from pytest_django.fixtures import Settings
 
 from batches.engine.deadlines import call_begins
-from batches.models import Provider, Result
+from batches.models import Batch, Provider, Result
 from batches.runner.holdings import HeldChunk, StoredPrompt
-from batches.runner.memory import PROCESS, ByteBudget, Memory, ReplyReading
-from batches.runner.run import run_slice
-from batches.runner.store import SliceStore
+from batches.runner.run import SliceLimits, run_slice
+from batches.runner.slices.memory import PROCESS, ByteBudget, Memory, ReplyReading
+from batches.runner.store import Progress, SliceStore
+from batches.stop_signal import StopSignal
 from tests.checker import check_batch
 from tests.engine.makers import request
 from tests.makers import MODEL, batch_of
 from tests.receivers import receiving, url_of
-from tests.scripted_server import answer, chat
+from tests.scripted_server import Visit, answer, chat
+from tests.scripted_thread import scripted
+from tests.waiting import PATIENCE_S
 
 MOST = 1000
 PART = 15
+# Bytes of a prompt.
+LONG = 100_000
 
 
 class Room:
@@ -203,6 +209,39 @@ def test_the_defaults_of_a_batch_count_for_each_of_its_requests(
         assert server.most_under_way <= 2
     check_batch(batch)
     assert batch.succeeded == 6
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("leaves", ["at a stop", "to make room"])
+def test_what_is_dropped_gives_its_room_back_while_a_call_is_in_flight(
+    provider: Provider, leaves: str
+) -> None:
+    held: list[int] = []
+    freed = threading.Event()
+    stop = StopSignal()
+
+    async def answers_when_room_is_free(visit: Visit) -> None:
+        await asyncio.to_thread(freed.wait, PATIENCE_S)
+        await answer(chat())(visit)
+
+    def observe(progress: Progress) -> None:
+        held.append(PROCESS.held)
+        was_full = max(held) > 2 * LONG and progress.in_flight == 1
+        if was_full and leaves == "at a stop":
+            stop.request()
+        elif was_full and not Batch.objects.exclude(pk=batch.pk).exists():
+            batch_of(provider, 1)
+        if was_full and PROCESS.held < 2 * LONG:
+            freed.set()
+
+    with scripted(answers_when_room_is_free) as base_url:
+        Provider.objects.update(base_url=base_url)
+        texts = [f"{number} {'x' * LONG}" for number in range(9)]
+        batch = batch_of(provider, texts, batch_size=1)
+        run_slice(batch.pk, stop=stop, limits=SliceLimits(slice_s=0.0), on_progress=observe)
+    assert freed.is_set(), f"{held} bytes were held"
+    assert Result.objects.count() == 1
+    assert PROCESS.held == 0
 
 
 async def test_a_reply_exceeds_the_bound_only_when_all_others_are_stored() -> None:

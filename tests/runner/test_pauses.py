@@ -7,7 +7,6 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from batches.actions import batches as batch_actions
 from batches.actions import providers as provider_actions
 from batches.engine.prepare import with_response_schema
 from batches.engine.refusals import FORBIDDEN_TO_PAUSE
@@ -20,6 +19,7 @@ from batches.runner.store import Progress
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import MODEL, batch_of
+from tests.runner.resuming import resume_to_the_end
 
 CHAT = "/v1/chat/completions"
 WINDOW = 10
@@ -181,9 +181,7 @@ def test_prompts_that_are_all_refused_pause_the_batch_and_fail_when_it_is_resume
     assert run_slice(batch.pk).pause_reason.startswith("request: ")
     assert not Result.objects.exists()
     assert simulator.calls.total() < ALL
-    batch_actions.resume_batch(batch)
-    assert run_slice(batch.pk).ended
-    check_batch(batch)
+    resume_to_the_end(batch)
     assert batch.failed == ALL
 
 
@@ -252,9 +250,7 @@ def test_a_403_that_only_one_batch_meets_pauses_that_batch_and_fails_it_when_it_
     assert list(Batch.objects.runnable()) == [fine]
     forbidden.refresh_from_db()
     assert forbidden.pause_reason.startswith("auth: ")
-    batch_actions.resume_batch(forbidden)
-    assert run_slice(forbidden.pk).ended
-    check_batch(forbidden)
+    resume_to_the_end(forbidden)
     assert forbidden.failed == 1
     assert run_slice(fine.pk).ended
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,12 +13,11 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from batches.engine.records import SCHEDULES
-from batches.engine.schemas.schemas import MODELS
 from batches.leases.chunks import CRASHES_TO_QUARANTINE, claim_chunk, mark_suspect
 from batches.models import Batch, Chunk, Prompt, Provider, Result
-from batches.runner import preparing
-from batches.runner.quarantine import CRASHES_TO_BLAME, CRASHES_TO_GIVE_UP
 from batches.runner.run import run_slice
+from batches.runner.slices import preparing
+from batches.runner.slices.quarantine import CRASHES_TO_BLAME, CRASHES_TO_GIVE_UP
 from simulator import SimulatedProvider
 from tests.checker import check_batch
 from tests.large_schemas import batch_of_schemas
@@ -50,11 +50,11 @@ def failures(batch: Batch) -> dict[int, tuple[str, str]]:
     return {row.index: (row.kind, row.message) for row in failed}
 
 
-def answering(made_at_call: list[int]) -> Step:
-    """Note at each call how many schemas have been made by then, and answer."""
+def answering(compiled: list[Any], compiled_at_call: list[int]) -> Step:
+    """Note at each call how many schemas have been compiled, and answer."""
 
     async def step(visit: Visit) -> None:
-        made_at_call.append(MODELS.made)
+        compiled_at_call.append(len(compiled))
         message = {"role": "assistant", "content": "{}"}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         body = json.dumps({"id": "c", "object": "chat.completion", "choices": [choice]}).encode()
@@ -66,17 +66,20 @@ def answering(made_at_call: list[int]) -> Step:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_chunk_that_is_prepared_for_longer_than_its_lease_is_claimed_once(
-    provider: Provider, simulator: SimulatedProvider, settings: Settings, schedule: str
+    provider: Provider,
+    simulator: SimulatedProvider,
+    settings: Settings,
+    compiled: list[Any],
+    schedule: str,
 ) -> None:
     settings.LEASE_SECONDS = 1
-    first, made = next(_numbers), MODELS.made
-    batch = batch_of_schemas(provider, 24, first=first, schedule=schedule)
+    batch = batch_of_schemas(provider, 24, first=next(_numbers), schedule=schedule)
     began = time.monotonic()
     with CaptureQueriesContext(connection) as queries:
         assert run_slice(batch.pk).ended
     leases = int(time.monotonic() - began)
     check_batch(batch)
-    assert MODELS.made == made + 24
+    assert len(compiled) == 24
     assert simulator.calls.total() == 24
     chunk = Chunk.objects.get(batch=batch)
     assert (chunk.lease_token, chunk.crashes) == (1, 0)
@@ -90,32 +93,32 @@ def test_a_chunk_that_is_prepared_for_longer_than_its_lease_is_claimed_once(
 
 @pytest.mark.usefixtures("by_one")
 def test_calls_are_sent_while_other_prompts_of_their_chunk_are_prepared(
-    provider: Provider,
+    provider: Provider, compiled: list[Any]
 ) -> None:
-    made_at_call: list[int] = []
-    with scripted(answering(made_at_call)) as base_url:
+    compiled_at_call: list[int] = []
+    with scripted(answering(compiled, compiled_at_call)) as base_url:
         Provider.objects.update(base_url=base_url)
-        before = MODELS.made
         batch = batch_of_schemas(provider, 12, first=next(_numbers), fields=200)
         assert run_slice(batch.pk).ended
     check_batch(batch)
-    assert len(made_at_call) == 12
-    assert made_at_call[0] < before + 8
-    assert MODELS.made == before + 12
+    assert len(compiled_at_call) == 12
+    assert compiled_at_call[0] < 8
+    assert len(compiled) == 12
 
 
 @pytest.mark.usefixtures("by_one")
-def test_in_lockstep_all_calls_of_a_chunk_are_sent_together(provider: Provider) -> None:
-    made_at_call: list[int] = []
-    with scripted(answering(made_at_call)) as base_url:
+def test_in_lockstep_all_calls_of_a_chunk_are_sent_together(
+    provider: Provider, compiled: list[Any]
+) -> None:
+    compiled_at_call: list[int] = []
+    with scripted(answering(compiled, compiled_at_call)) as base_url:
         Provider.objects.update(base_url=base_url)
-        before = MODELS.made
         batch = batch_of_schemas(
             provider, 6, first=next(_numbers), fields=3, batch_size=3, schedule="lockstep"
         )
         assert run_slice(batch.pk).ended
     check_batch(batch)
-    assert [made - before for made in made_at_call] == [3, 3, 3, 6, 6, 6]
+    assert compiled_at_call == [3, 3, 3, 6, 6, 6]
 
 
 BROKEN = ["", "{", "nothing", '"text"', "[]", "[" * 100_000, '{"messages": 1e999}']

@@ -2,13 +2,13 @@
 
 import pytest
 
-from batches.actions.batches import resume_batch
 from batches.models import Batch, Chunk, Provider, Result
 from batches.runner.run import run_slice
 from simulator import SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import batch_of
 from tests.refusing import MESSAGE, refusing
+from tests.runner.resuming import resume_to_the_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,9 +90,7 @@ def test_a_database_that_takes_no_result_pauses_the_batch_with_the_reason(
     assert sum(simulator.calls.values()) <= 30
     assert not Chunk.objects.filter(batch=batch, state="leased").exists()
     assert not Chunk.objects.filter(batch=batch, crashes__gt=0).exists()
-    resume(batch)
-    assert run_slice(batch.pk).ended
-    check_batch(batch)
+    resume_to_the_end(batch)
 
 
 def test_where_all_answers_are_refused_they_are_kept_as_failures_and_the_batch_pauses(
@@ -115,9 +113,7 @@ def test_a_row_that_is_refused_in_every_form_pauses_the_batch_and_costs_no_neigh
     stored = set(Result.objects.filter(batch=batch).values_list("index", flat=True))
     chunk = {index for index in range(10, 20) if index != THE_ONE}
     assert stored >= chunk
-    resume(batch)
-    assert run_slice(batch.pk).ended
-    check_batch(batch)
+    resume_to_the_end(batch)
     assert batch.succeeded == PROMPTS
 
 
@@ -130,8 +126,3 @@ def test_a_batch_whose_row_takes_no_pause_pauses_its_provider(
     provider.refresh_from_db()
     assert batch.public_id in provider.pause_reason
     assert provider.probe_at is None
-
-
-def resume(batch: Batch) -> None:
-    batch.refresh_from_db()
-    resume_batch(batch)

@@ -51,7 +51,6 @@ class SchemaCache(Generic[T]):
         most_bytes: int,
         more_bytes: Callable[[T], int] = lambda _: 0,
     ) -> None:
-        self.made = 0
         self._make = make
         self._most_bytes = most_bytes
         self._more_bytes = more_bytes
@@ -85,7 +84,6 @@ class SchemaCache(Generic[T]):
 
     def _keep(self, text: str, kept: _Kept[T]) -> _Kept[T]:
         with self._lock:
-            self.made += 1
             before = self._kept.pop(text, None)
             self._bytes += kept.bytes - (before.bytes if before else 0)
             self._kept[text] = kept

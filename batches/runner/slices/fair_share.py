@@ -12,7 +12,7 @@ from batches.limits.governor import RateGovernor, share_of
 from batches.limits.prices import price_list_of
 from batches.limits.rate_limits import limits_at, per_minute
 from batches.models import Batch
-from batches.runner.store import Surroundings
+from batches.runner.surroundings import Surroundings
 
 
 class FairShare:
@@ -38,7 +38,7 @@ class FairShare:
 
     def look(self, around: Surroundings) -> str:
         """Update the share. Return why the batch must pause; "" if it need not."""
-        self.governor.told = per_minute(around.requests_per_minute, around.tokens_per_minute)
+        self.governor.keep_to(per_minute(around.requests_per_minute, around.tokens_per_minute))
         self.governor.share_with(around.processes)
         size, most = self._batch.batch_size, around.max_in_flight
         self.governor.limit_to(share_of(size, most, around.runners, around.rank))

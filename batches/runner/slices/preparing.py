@@ -7,7 +7,9 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from batches.engine.errors import FailureKind
 from batches.engine.prepare import prepare_prompt_request
@@ -33,15 +35,20 @@ class Preparation:
 
     async def piece(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest | Outcome]:
         """Take at least one prompt from a chunk; return requests or failures, in order."""
-        return await asyncio.to_thread(self._piece, chunk, most)
+        prompts = list(islice(chunk.prompts, most))
+        prepared = await asyncio.to_thread(self._piece, prompts, chunk.lease.token)
+        chunk.prepared(len(prepared))
+        return prepared
 
-    def _piece(self, chunk: HeldChunk, most: int) -> list[PreparedRequest | Outcome]:
+    def _piece(
+        self, prompts: Sequence[StoredPrompt], ticket: int
+    ) -> list[PreparedRequest | Outcome]:
         until = time.monotonic() + PIECE_S
         prepared: list[PreparedRequest | Outcome] = []
-        while chunk.prompts and len(prepared) < most:
+        for prompt in prompts:
             if prepared and time.monotonic() > until:
                 break
-            prepared.append(self._prepared(chunk.prompts.popleft(), chunk.lease.token))
+            prepared.append(self._prepared(prompt, ticket))
         return prepared
 
     def _prepared(self, prompt: StoredPrompt, ticket: int) -> PreparedRequest | Outcome:

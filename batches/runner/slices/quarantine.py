@@ -26,8 +26,7 @@ def take_blamed(chunk: HeldChunk) -> list[Outcome]:
         reason = (
             f"{lease.suspect_crashes} workers vanished while this prompt alone was prepared or sent"
         )
-    for index in blamed:
-        del chunk.unread[index]
+    chunk.leave_out(blamed)
     remedy = "see the log of the workers, then retry the batch"
     return [
         never_sent(index, FailureKind.WORKER_CRASHED, f"{reason}; {remedy}") for index in blamed

@@ -1,9 +1,9 @@
 """One bound for the bytes of requests and replies that all slices of this process hold.
 
 A slice counts a request from its preparation, and its reply from the first byte, until the outcome
-is stored; the few prompts that it reads at once are not counted. When the bound is reached, more
-bytes wait until an outcome is stored. There are two exceptions, to rule out a deadlock: one reply
-at a time, and the requests of a slice that holds nothing else.
+is stored or the request is dropped; the few prompts that it reads at once are not counted. When the
+bound is reached, more bytes wait until an outcome is stored. There are two exceptions, to rule out
+a deadlock: one reply at a time, and the requests of a slice that holds nothing else.
 """
 
 import sys
@@ -102,11 +102,11 @@ class Memory:
             self._budget.end(reading)
 
     async def take(self, reading: "ReplyReading", size: int) -> None:
-        """Wait until these bytes may be held; the wait does not count as the provider's latency."""
+        """Wait until these bytes may be held, and count them. The wait does not count as the
+        provider's latency."""
         if not self._fits(size):
             with not_counted():
                 await self._wait(lambda: self._fits(size) or self._may_overdraw(reading))
-        reading.size += size
         self._budget.add(size)
 
     def _may_overdraw(self, reading: "ReplyReading") -> bool:
@@ -130,6 +130,7 @@ class ReplyReading:
     async def take(self, size: int) -> None:
         """Wait until this part of the reply may be held."""
         await self._memory.take(self, size)
+        self.size += size
 
 
 def _key(request: PreparedRequest) -> Key:

@@ -1,0 +1,86 @@
+"""Phase 3 of a slice: make outcomes of what has arrived, and store them."""
+
+import time
+from collections.abc import Sequence
+
+from batches.engine.postprocess import postprocess_exchange
+from batches.engine.records import Exchange
+from batches.runner.database import in_database
+from batches.runner.results import Activity
+from batches.runner.slices.parts import SliceParts
+from batches.runner.slices.sending import Sending
+from batches.runner.slices.sure_store import SureStore
+from batches.runner.store import SliceState
+from batches.runner.surroundings import Surroundings
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class Storing:
+    """Store the backlog every half second or sooner, renew the leases, and look around."""
+
+    def __init__(self, parts: SliceParts, sending: Sending, around: Surroundings) -> None:
+        self._parts = parts
+        self._sending = sending
+        self._sure = SureStore(parts.batch, parts.store, parts.database, parts.leaving)
+        self._counted_until: float | None = None
+        self._looked_at = time.monotonic()
+        self._clock = around.clock
+        self._heed(around)
+
+    async def run(self) -> None:
+        """Flush until all calls are made and stored."""
+        while not (self._sending.is_over and self._parts.backlog.is_empty):
+            await self._parts.backlog.until_due()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store everything that has arrived, in the order of the prompts."""
+        parts = self._parts
+        renewing = parts.held.are_due
+        state = self._sending.state(self._clock)
+        await self._look(state)
+        exchanges, outcomes = parts.backlog.take()
+        exchanges.sort(key=lambda exchange: exchange.request.index)
+        outcomes += [(e.request.ticket, postprocess_exchange(e)) for e in exchanges]
+        # Count from the time the renewal is sent, not from its confirmation.
+        now = time.monotonic()
+        costs = await in_database(parts.share.costs, exchanges) if exchanges else {}
+        chunks = parts.held.close(outcomes, costs, renewing=renewing)
+        pieces = await self._sure.store(chunks, self._activity(exchanges), state, renewing=renewing)
+        refused = {chunk.lease for chunk in pieces.refused}
+        parts.held.let_go([c for c in chunks if c.lease not in refused], pieces.lost)
+        parts.backlog.stored(len(exchanges))
+        for exchange in exchanges:
+            parts.memory.release(exchange.request)
+        if renewing:
+            parts.held.renewed(now)
+        await parts.leaving.heed_pause(self._sending.pause)
+        self._sending.heed_leaving()
+        await parts.backlog.flushed()
+
+    async def _look(self, state: SliceState) -> None:
+        """Look around, from time to time."""
+        if time.monotonic() - self._looked_at <= SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked_at = time.monotonic()
+        batch = await self._sure.look(state)
+        if batch is not None:
+            self._parts.leaving.heed(batch)
+            self._heed(batch.surroundings)
+
+    def _heed(self, around: Surroundings) -> None:
+        """Update this runner's share, and leave the batch when its budget is spent."""
+        self._clock = around.clock
+        self._sending.heed_outages(around.outages)
+        self._parts.leaving.heed_budget(self._parts.share.look(around))
+
+    def _activity(self, exchanges: Sequence[Exchange]) -> Activity:
+        if not exchanges:
+            return Activity(0.0, 0.0, None)
+        done = [exchange.done_at for exchange in exchanges]
+        if self._counted_until is None:
+            self._counted_until = min(exchange.sent_at for exchange in exchanges)
+        since, self._counted_until = self._counted_until, max(self._counted_until, *done)
+        unix = self._clock.unix
+        return Activity(unix(since), unix(self._counted_until), unix(min(done)))
