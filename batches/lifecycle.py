@@ -2,9 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 S = TypeVar("S", bound=StrEnum)
+
+# The events that webhook endpoints receive: the ends of a batch.
+EventType = Literal["batch.completed", "batch.failed", "batch.expired", "batch.cancelled"]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
 
 class BatchStatus(StrEnum):
@@ -37,15 +41,6 @@ class DeliveryStatus(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     FAILED = "failed"
-
-
-class EventType(StrEnum):
-    """The events that webhook endpoints receive: the ends of a batch."""
-
-    COMPLETED = "batch.completed"
-    FAILED = "batch.failed"
-    EXPIRED = "batch.expired"
-    CANCELLED = "batch.cancelled"
 
 
 class PauseKind(StrEnum):

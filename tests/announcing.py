@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from batches.lifecycle import BatchStatus, EventType
+from batches.lifecycle import EVENT_TYPES, BatchStatus
 from batches.models import Batch, Provider, WebhookDelivery, WebhookEndpoint
 from batches.webhooks import endpoints as webhook_endpoints
 from batches.webhooks.deliveries import delivery_due, end_batch
@@ -27,7 +27,7 @@ def subscribed(
     owner: User, url: str = "https://example.com/hook", *event_types: str
 ) -> webhook_endpoints.WithSecret:
     return webhook_endpoints.create_endpoint(
-        owner, name="hook", url=url, event_types=event_types or list(EventType)
+        owner, name="hook", url=url, event_types=event_types or list(EVENT_TYPES)
     )
 
 

@@ -11,13 +11,13 @@ from django.conf import settings
 from batches.lifecycle import (
     CHUNK_TRANSITIONS,
     DELIVERY_TRANSITIONS,
+    EVENT_TYPES,
     TERMINAL,
     TRANSITIONS,
     UPLOAD_TRANSITIONS,
     BatchStatus,
     ChunkState,
     DeliveryStatus,
-    EventType,
     UploadStatus,
     check_transition,
 )
@@ -65,7 +65,7 @@ def test_any_other_transition_is_refused(source: BatchStatus, target: BatchStatu
 
 
 def test_each_end_of_a_batch_has_an_event() -> None:
-    assert {f"batch.{status}" for status in TERMINAL} == set(EventType)
+    assert {f"batch.{status}" for status in TERMINAL} == set(EVENT_TYPES)
 
 
 def test_an_ended_batch_can_only_be_begun_anew() -> None:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 from batches.admin.base import MachineMade, allowed, note, page_context
 from batches.admin.widgets import SelectInput, Text
 from batches.errors import NotPossible
-from batches.lifecycle import EventType
+from batches.lifecycle import EVENT_TYPES
 from batches.models import WebhookDelivery, WebhookEndpoint
 from batches.models.fields import choices
 from batches.webhooks.endpoints import UrlRefused, create_endpoint, delete_endpoint, send_sample
@@ -36,8 +36,8 @@ class EndpointForm(forms.Form):
     )
     event_types = forms.MultipleChoiceField(
         label="Events",
-        choices=choices(EventType),
-        initial=list(EventType),
+        choices=choices(EVENT_TYPES),
+        initial=list(EVENT_TYPES),
         widget=forms.CheckboxSelectMultiple(attrs={"class": "tp-checkbox"}),
     )
 
@@ -122,7 +122,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
     def send_test(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send a sample event now, and show the endpoint's response."""
         endpoint = allowed(self, request, pk, to="test")
-        answer = send_sample(endpoint, EventType.COMPLETED)
+        answer = send_sample(endpoint, EVENT_TYPES[0])
         note(request, endpoint, "Sent a test event.")
         if answer.accepted:
             messages.success(request, f"Delivered: HTTP {answer.status_code}.")

@@ -28,7 +28,7 @@ from batches.api.webhook_objects import (
     with_secret,
 )
 from batches.engine.text.wording import value_text
-from batches.lifecycle import EventType
+from batches.lifecycle import EVENT_TYPES
 from batches.models import WebhookDelivery, WebhookEndpoint
 from batches.webhooks.endpoints import (
     UrlRefused,
@@ -220,7 +220,7 @@ class EventTypesView(ApiView):
     )
     def get(self, _request: Request) -> Response:
         """List the events that an endpoint can receive."""
-        return reply(WebhookEventTypes(data=list(EventType)))
+        return reply(WebhookEventTypes(data=list(EVENT_TYPES)))
 
 
 urlpatterns = [

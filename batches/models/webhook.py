@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
-from batches.lifecycle import DELIVERY_TRANSITIONS, DeliveryStatus, EventType, sources_of
+from batches.lifecycle import DELIVERY_TRANSITIONS, EVENT_TYPES, DeliveryStatus, sources_of
 from batches.models.fields import choices, one_of, public_id
 
 
@@ -74,7 +74,7 @@ class WebhookDelivery(models.Model):
 
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="deliveries")
     event_id = models.CharField(max_length=64, default=partial(public_id, "evt_"))
-    event_type = models.CharField(max_length=32, choices=choices(EventType))
+    event_type = models.CharField(max_length=32, choices=choices(EVENT_TYPES))
     object_id = models.CharField(max_length=64, help_text="the id of the batch")
     status = models.CharField(
         max_length=16, choices=choices(DeliveryStatus), default=DeliveryStatus.PENDING

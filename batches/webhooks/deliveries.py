@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.dispatch import Signal
 from django.utils import timezone
 
-from batches.lifecycle import BatchStatus, DeliveryStatus, EventType
+from batches.lifecycle import EVENT_TYPES, BatchStatus, DeliveryStatus
 from batches.models import (
     Batch,
     BatchQuerySet,
@@ -113,7 +113,7 @@ def add_callback(batch: Batch) -> None:
             batch=batch,
             name=f"callback of {batch.public_id}",
             url=batch.callback_url,
-            event_types=list(EventType),
+            event_types=list(EVENT_TYPES),
             secret=encrypt(new_secret()),
         )
 

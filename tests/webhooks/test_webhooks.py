@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from batches.actions import batches as batch_actions
 from batches.ending.finishing import finish_batch
 from batches.errors import NotPossible
-from batches.lifecycle import BatchStatus, EventType
+from batches.lifecycle import EVENT_TYPES, BatchStatus
 from batches.models import Batch, Provider, WebhookDelivery, WebhookEndpoint
 from batches.secrets.encryption import encrypt
 from batches.webhooks import endpoints as webhook_endpoints
@@ -42,7 +42,7 @@ def batch(provider: Provider, owner: User) -> Batch:
 def test_each_end_is_announced_to_each_endpoint_that_asked_for_it(
     batch: Batch, owner: User, target: BatchStatus
 ) -> None:
-    others = [name for name in EventType if name != f"batch.{target}"]
+    others = [name for name in EVENT_TYPES if name != f"batch.{target}"]
     both = {subscribed(owner).endpoint.pk, subscribed(owner).endpoint.pk}
     subscribed(owner, "https://example.com/other", *others)
     subscribed(User.objects.create_user("bob"))
