@@ -31,7 +31,7 @@ from batches.workers.heartbeats import Heartbeat
 logger = logging.getLogger(__name__)
 
 # The longest wait for the broker when sending a message; later the sweeper sends it.
-RING_PATIENCE_S = 2.0
+ENQUEUE_PATIENCE_S = 2.0
 # The name of the threads that send messages.
 ENQUEUING = "enqueue"
 
@@ -77,7 +77,7 @@ def _work(turn: int | None) -> bool:
     while turn is not None and not SHUTDOWN.requested:
         report = _run(turn)
         if report.made_room or (report.stopped and _is_waiting(turn)):
-            ring(turn)
+            enqueue(turn)
         if report.worked:
             return True
         tried.add(turn)
@@ -108,7 +108,7 @@ def _probe(batch_id: int) -> None:
     """Probe the paused provider of a batch with one of its prompts, if a probe is due."""
     if breaker.claim_probe(batch_id) and _run(batch_id, probing=True).reopened:
         logger.info("The provider of batch %d answers again", batch_id)
-        sweeper.sweep(ring)
+        sweeper.sweep(enqueue)
 
 
 def _attend(batch_id: int) -> None:
@@ -122,7 +122,7 @@ def _attend(batch_id: int) -> None:
         batch.refresh_from_db()
         # This worker runs it next; enqueue it for the other runners.
         for _ in range(runners_of(batch) - 1):
-            ring(batch_id)
+            enqueue(batch_id)
 
 
 def runners_of(batch: Batch) -> int:
@@ -133,7 +133,7 @@ def runners_of(batch: Batch) -> int:
 @shared_task(ignore_result=True)
 def sweep() -> None:
     """Run the sweeper once."""
-    sweeper.sweep(ring)
+    sweeper.sweep(enqueue)
 
 
 @shared_task(ignore_result=True)
@@ -159,20 +159,20 @@ def next_turn(*, besides: Collection[int] = ()) -> int | None:
     )
 
 
-class _Bell:
+class _Publisher:
     """Send messages in a separate thread, so that a broker that hangs does not block the caller."""
 
     def __init__(self) -> None:
         self._stuck: threading.Thread | None = None
 
-    def ring(self, task: Task[[int], None], pk: int) -> None:
+    def send(self, task: Task[[int], None], pk: int) -> None:
         if self._stuck is not None and self._stuck.is_alive():
             return
         thread = threading.Thread(
             target=self._publish, args=(task, pk), name=ENQUEUING, daemon=True
         )
         thread.start()
-        thread.join(RING_PATIENCE_S)
+        thread.join(ENQUEUE_PATIENCE_S)
         self._stuck = thread if thread.is_alive() else None
 
     @staticmethod
@@ -183,18 +183,18 @@ class _Bell:
             logger.warning("Could not enqueue %s %d; the sweeper will: %s", task.name, pk, error)
 
 
-_bell = _Bell()
+_publisher = _Publisher()
 
 
-def ring(batch_id: int) -> None:
+def enqueue(batch_id: int) -> None:
     """Enqueue a batch that may have work. Never raise an error; take at most two seconds."""
-    _bell.ring(run_batch, batch_id)
+    _publisher.send(run_batch, batch_id)
 
 
 @receiver(deliveries.delivery_due)
-def ring_for_delivery(delivery_id: int, **_: object) -> None:
+def enqueue_delivery(delivery_id: int, **_: object) -> None:
     """Enqueue a due delivery for the workers."""
-    _bell.ring(deliver_webhook, delivery_id)
+    _publisher.send(deliver_webhook, delivery_id)
 
 
 class _LastSweep:
@@ -205,4 +205,4 @@ def _sweep_now_and_then() -> None:
     """Sweep after a slice, in case no sweeper is running."""
     if time.monotonic() - _LastSweep.at > settings.SWEEP_SECONDS:
         _LastSweep.at = time.monotonic()
-        sweeper.sweep(ring)
+        sweeper.sweep(enqueue)

@@ -17,7 +17,7 @@ from tests.processes.stack import Stack
 
 TITLE = "A provider that allows 50 requests/s, or 20,000 tokens/s; PostgreSQL with Redis"
 
-Told = Literal["told", "announced", "neither"]
+Known = Literal["configured", "announced", "neither"]
 
 REQUESTS_PER_SECOND = 50
 PROMPTS = 3_000
@@ -27,8 +27,8 @@ WINDOW = 100
 PATIENCE_S = 600
 
 # The least share of the allowance that must be used, and the largest of calls refused, in percent.
-BARS: Mapping[Told, tuple[float, float]] = {
-    "told": (98.0, 0.5),
+BARS: Mapping[Known, tuple[float, float]] = {
+    "configured": (98.0, 0.5),
     "announced": (96.0, 1.0),
     "neither": (90.0, 10.0),
 }
@@ -39,16 +39,16 @@ class Case:
     """A limit of a provider, what is known of it, and how many workers keep to it."""
 
     unit: Literal["requests", "tokens"]
-    told: Told
+    known: Known
     workers: int
 
     @property
     def name(self) -> str:
         workers = "worker" if self.workers == 1 else "workers"
-        return f"{self.unit}, {self.told}, {self.workers} {workers}"
+        return f"{self.unit}, {self.known}, {self.workers} {workers}"
 
     def behaviour(self) -> Behaviour:
-        announce = self.told == "announced"
+        announce = self.known == "announced"
         if self.unit == "requests":
             return Behaviour(
                 latency="uniform:0.1,0.5",
@@ -61,7 +61,7 @@ class Case:
         )
 
     def limits(self) -> dict[str, int]:
-        if self.told != "told":
+        if self.known != "configured":
             return {}
         if self.unit == "requests":
             return {"requests_per_minute": 60 * REQUESTS_PER_SECOND}
@@ -88,15 +88,15 @@ def long_text(number: int) -> str:
 
 
 CASES = [
-    Case(unit, told, workers)
+    Case(unit, known, workers)
     for unit in ("requests", "tokens")
-    for told in BARS
+    for known in BARS
     for workers in (1, 4)
 ]
 
 
 SHORT_PROMPTS = 1_000
-SHORT_BARS: Mapping[Told, float] = {"told": 0.0, "announced": 1.0, "neither": 2.0}
+SHORT_BARS: Mapping[Known, float] = {"configured": 0.0, "announced": 1.0, "neither": 2.0}
 # Calls in a window, its seconds, and the prompts: two full windows and a half.
 WINDOWS = ((60, 10, 150), (300, 60, 750))
 CHANCES = (0.01, 0.03, 0.1)
@@ -104,25 +104,25 @@ CHANCE_PROMPTS = 2_000
 
 
 def measure() -> list[Row]:
-    rows = [row for told in SHORT_BARS for row in short_rows(told)]
+    rows = [row for known in SHORT_BARS for row in short_rows(known)]
     rows += [window_row(*window) for window in WINDOWS]
     rows += chance_rows()
     return rows + [row for case in CASES for row in rows_of(case)]
 
 
-def short_rows(told: Told) -> list[Row]:
+def short_rows(known: Known) -> list[Row]:
     """A batch that is over before a long run has evened out what its opening costs."""
-    case = Case("requests", told, 1)
+    case = Case("requests", known, 1)
     behaviour = replace(case.behaviour(), latency="0.2")
     with fresh_stack("postgres") as stack:
         stack.simulator.behaviour = behaviour
         stack.start_worker("worker")
         stats = run(stack, case, texts=case.texts()[:SHORT_PROMPTS])
     refused = 100 * stats["by_status"].get("429", 0) / stats["calls"]
-    name = f"{SHORT_PROMPTS:,} prompts, {told}"
+    name = f"{SHORT_PROMPTS:,} prompts, {known}"
     return [
         Row(f"{name}: allowance used", case.used(stats), "%", bar=98.0, at_least=True),
-        Row(f"{name}: calls refused with 429", refused, "%", bar=SHORT_BARS[told]),
+        Row(f"{name}: calls refused with 429", refused, "%", bar=SHORT_BARS[known]),
     ]
 
 
@@ -175,7 +175,7 @@ def rows_of(case: Case) -> list[Row]:
         for number in range(case.workers):
             stack.start_worker(f"worker-{number}")
         stats = run(stack, case)
-    least, most = BARS[case.told]
+    least, most = BARS[case.known]
     calls = stats["calls"]
     refused = 100 * stats["by_status"].get("429", 0) / calls
     return [

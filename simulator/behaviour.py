@@ -38,7 +38,7 @@ MALFORMED: tuple[BodyFault, ...] = ("truncated", "html", "empty")
 USUAL = Scripted()
 
 
-class BadKnob(ValueError):
+class InvalidOption(ValueError):
     """An option that does not exist or has an invalid value; the message names it."""
 
 
@@ -167,12 +167,12 @@ def descriptions() -> dict[str, str]:
 
 
 def turned(behaviour: Behaviour, changes: Mapping[str, object]) -> Behaviour:
-    """Return the behaviour with some options changed. Raise BadKnob."""
+    """Return the behaviour with some options changed. Raise InvalidOption."""
     settings: dict[str, Any] = {**knobs(behaviour), **changes}
     try:
         return Behaviour(**settings)
     except ValidationError as error:
-        raise BadKnob(_explain(error)) from error
+        raise InvalidOption(_explain(error)) from error
 
 
 def plan_call(behaviour: Behaviour, prompt: str, number: int, turn: int = 1) -> Plan:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.behaviour import BadKnob, Behaviour, descriptions, turned
+from simulator.behaviour import Behaviour, InvalidOption, descriptions, turned
 from simulator.server import create_app, listening
 
 HIGHEST_PORT = 65535
@@ -93,7 +93,7 @@ def _behaviour(options: Mapping[str, Any]) -> Behaviour:
     given = {name: options[name] for name in descriptions() if options[name] is not None}
     try:
         return turned(Behaviour(), given)
-    except BadKnob as error:
+    except InvalidOption as error:
         raise Refused(str(error)) from error
 
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from simulator.behaviour import BadKnob, knobs, turned
+from simulator.behaviour import InvalidOption, knobs, turned
 from simulator.endpoints import Refused, check_key
 from simulator.replies import error_reply, models_reply
 from simulator.state import Simulator
@@ -38,7 +38,7 @@ async def change_behaviour(simulator: Simulator, request: web.Request) -> web.Re
     try:
         changes = from_json(await request.read())
         if not isinstance(changes, dict):
-            raise BadKnob('write the options as a JSON object, such as {"latency": "0.5"}')
+            raise InvalidOption('write the options as a JSON object, such as {"latency": "0.5"}')
         simulator.behaviour = turned(simulator.behaviour, changes)
     except ValueError as error:
         return _json(error_reply(400, message=str(error), code="bad_knob"), 400)

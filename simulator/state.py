@@ -31,19 +31,19 @@ class Simulator:
         knobs = self.behaviour
         found = []
         if knobs.requests_per_second:
-            size, told = knobs.bucket_size, knobs.announced_requests
-            found.append(self._limit("requests", knobs.requests_per_second, size, told))
+            size, announced = knobs.bucket_size, knobs.announced_requests
+            found.append(self._limit("requests", knobs.requests_per_second, size, announced))
         if knobs.tokens_per_second:
             found.append(self._limit("tokens", knobs.tokens_per_second, knobs.token_bucket_size, 0))
         return found
 
     def limit_headers(self) -> dict[str, str]:
         """Return the headers that advertise the limits."""
-        told: dict[str, str] = {}
+        announced: dict[str, str] = {}
         if self.behaviour.announce_limits:
             for limit in self.limits():
-                told |= limit.headers(time.monotonic())
-        return told
+                announced |= limit.headers(time.monotonic())
+        return announced
 
     def _limit(self, unit: str, rate: float, size: int, announced: int) -> RateLimit:
         period_s = self.behaviour.window_seconds

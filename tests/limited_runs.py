@@ -1,4 +1,4 @@
-"""Whole runs against providers with limits, in virtual time: the real engine and governor, any
+"""Whole runs against providers with limits, in virtual time: the real engine and limiter, any
 number of runners that share one state, and a provider that counts what it lets in."""
 
 import asyncio
@@ -11,7 +11,7 @@ from batches.engine.errors import ProviderError, RateLimited
 from batches.engine.execute import Execution, ExecutionOptions
 from batches.engine.rates.announced import announced_limits
 from batches.engine.records import Exchange, PreparedRequest, Reply, Usage
-from batches.limits.governor import RateGovernor
+from batches.limits.limiter import RateLimiter
 from batches.limits.model_calls import CallTurn
 from batches.limits.rate_limits import Admission, Amounts, Limits, LocalLimits, News, per_minute
 from simulator.limit import RateLimit
@@ -100,7 +100,7 @@ class _SharedLimits(LocalLimits):
         return answer
 
 
-class _VirtualGovernor(RateGovernor):
+class _VirtualLimiter(RateLimiter):
     """Measures latencies on the loop's clock."""
 
     def leave(self, turn: CallTurn, result: Reply | ProviderError, _latency_s: float) -> None:
@@ -130,7 +130,7 @@ class Runs:
     rpm: int | None = None
     tpm: int | None = None
     name: str = field(default_factory=lambda: f"provider {next(_providers)} in virtual time")
-    governors: list[RateGovernor] = field(default_factory=list)
+    limiters: list[RateLimiter] = field(default_factory=list)
 
     def run(self, *batches: int | Sequence[int], pause_s: float = 0.0) -> list[Course]:
         """Run batches of this many prompts, or of prompts of these many tokens."""
@@ -174,12 +174,12 @@ class Runs:
         async def deliver(exchange: Exchange) -> None:
             delivered.append(exchange)
 
-        governor = _VirtualGovernor(_SharedLimits(), provider=self.name, cap=self.window)
-        governor.keep_to(per_minute(self.rpm, self.tpm))
-        self.governors.append(governor)
+        limiter = _VirtualLimiter(_SharedLimits(), provider=self.name, cap=self.window)
+        limiter.keep_to(per_minute(self.rpm, self.tpm))
+        self.limiters.append(limiter)
         options = ExecutionOptions(batch_size=self.window)
-        async with governor:
-            execution = Execution(self.provider.send, deliver, options, governor=governor)
+        async with limiter:
+            execution = Execution(self.provider.send, deliver, options, limiter=limiter)
             await execution.run(_chunks(todo))
 
 

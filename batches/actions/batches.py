@@ -35,7 +35,7 @@ from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
 from batches.output.files import drop_outputs, make_outputs
-from batches.tasks import ring, runners_of
+from batches.tasks import enqueue, runners_of
 from batches.webhooks.deliveries import add_callback
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
@@ -141,7 +141,7 @@ def create_batch_of_file(
         # Return it as it was created: a fast worker may have changed it already.
         batch.refresh_from_db(from_queryset=Batch.objects.whole())
     if batch.status == BatchStatus.VALIDATING:
-        transaction.on_commit(partial(ring, batch.pk), robust=True)
+        transaction.on_commit(partial(enqueue, batch.pk), robust=True)
     return batch
 
 
@@ -202,7 +202,7 @@ def ring_for(batch: Batch) -> None:
     if not batch.in_background:
         return
     for _ in range(runners_of(batch)):
-        transaction.on_commit(partial(ring, batch.pk), robust=True)
+        transaction.on_commit(partial(enqueue, batch.pk), robust=True)
 
 
 def resume_batch(
@@ -248,7 +248,7 @@ def cancel_batch(batch: Batch) -> Batch:
         if batch.total <= FINISHED_AT_ONCE:
             finish_batch(batch.pk)
         else:
-            ring(batch.pk)
+            enqueue(batch.pk)
     batch.refresh_from_db()
     if batch.status not in {BatchStatus.CANCELLING, BatchStatus.CANCELLED}:
         raise NotPossible(f"Cannot cancel a batch with status '{batch.status}'.")

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from batches.engine.admission import CallLimiter, Unlimited
 from batches.engine.deadlines import CallClock, call_begins
 from batches.engine.errors import (
     AnswerRejected,
@@ -47,7 +48,6 @@ from batches.engine.records import (
 from batches.engine.refusals import Refusals, Ruling
 from batches.engine.request_queue import Call, Chunks, Drop, RequestQueue
 from batches.engine.retry import RetryPolicy, Verdict, decide
-from batches.engine.turns import Anarchy, Governor
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Execution:
     rejects is dropped. `drop` is called with each request that the run leaves unfinished without
     keeping its reply or its failure. `judge` checks each reply, in this phase, since it may return
     a follow-up request; if the follow-up fails, the reply is delivered together with the error.
-    `governor` decides when each call is sent. Runners share outages of targets on the `board`.
+    `limiter` decides when each call is sent. Runners share outages of targets on the `board`.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Execution:
         admit: Admit | None = None,
         drop: Drop = lambda _: None,
         judge: Judge | None = None,
-        governor: Governor[Any] | None = None,
+        limiter: CallLimiter[Any] | None = None,
         board: Board | None = None,
     ) -> None:
         self.pause: ProviderError | None = None
@@ -126,7 +126,7 @@ class Execution:
         self._admit = admit
         self._drop = drop
         self._judge = judge or _accept
-        self._governor = governor or Anarchy()
+        self._limiter = limiter or Unlimited()
         self._options = options
         self._queue: RequestQueue | None = None
         self._stopped: Stop | None = None
@@ -181,7 +181,7 @@ class Execution:
     def stop(self, how: Stop = Stop.FINISH) -> None:
         """Start no further request."""
         self._stopped = max(how, self._stopped or how)
-        self._governor.close()
+        self._limiter.close()
         if self._queue is not None:
             self._queue.close()
         self._watch.stop()
@@ -196,9 +196,9 @@ class Execution:
                 self._leave_undone(self._queue, call)
         self._stop_if_nothing_is_lost()
 
-    def heed(self, shared: SharedOutages) -> None:
+    def apply_shared(self, shared: SharedOutages) -> None:
         """Apply what other runners have found out about the targets."""
-        self._watch.heed(shared)
+        self._watch.apply_shared(shared)
 
     async def _run_windows(self, chunks: Chunks) -> None:
         async for chunk in chunks:
@@ -230,15 +230,15 @@ class Execution:
         if self._watch.must_wait(call):
             self._shelve(queue, call)
             return
-        turn = await self._governor.enter(call.request)
+        turn = await self._limiter.enter(call.request)
         admitted = self._admit is None or await self._admit(call.request)
         if not admitted or self._stopped:
             # The run was stopped while the request waited for its turn or for admission.
-            self._governor.drop(turn)
+            self._limiter.drop(turn)
             self._leave_undone(queue, call)
             return
         if self._watch.must_wait(call):
-            self._governor.drop(turn)
+            self._limiter.drop(turn)
             self._shelve(queue, call)
             return
         error = await self._converse(call, turn)
@@ -253,7 +253,7 @@ class Execution:
         """Send the request and its follow-ups; return the error that ended them, if any."""
         while True:
             result = await self._call(call)
-            self._governor.leave(turn, result, call.latency_s)
+            self._limiter.leave(turn, result, call.latency_s)
             if not isinstance(result, Reply):
                 return result
             self._watch.answered(call)
@@ -262,9 +262,9 @@ class Execution:
             if call.follow_up is None:
                 return None
             self._paid.add(call)
-            turn = await self._governor.enter(call.follow_up)
+            turn = await self._limiter.enter(call.follow_up)
             if not await self._may_ask_again(call.follow_up):
-                self._governor.drop(turn)
+                self._limiter.drop(turn)
                 return None
             call.ask(call.follow_up)
 

@@ -82,8 +82,8 @@ class Target:
     # Number of probes in a row that timed out.
     hung: int = 0
     # The outage as the board has it, and since when (monotonic).
-    told: Away | None = None
-    told_at: float = float("-inf")
+    published: Away | None = None
+    published_at: float = float("-inf")
     judged: dict[Call, asyncio.Event] = field(default_factory=dict)
 
     @property
@@ -111,20 +111,20 @@ class Target:
 
     def postpone(self, now: float) -> None:
         """Delay the next probe, since another runner probes now."""
-        is_told = self.told is self.away
+        is_published = self.published is self.away
         self.liveness.postpone(now)
-        if is_told:
-            self.told = self.away
+        if is_published:
+            self.published = self.away
 
     def contradicts(self, shared: SharedOutages) -> bool:
         """Return True if other runners have found that this target answers."""
-        settled = self.told is not None and self.told is self.away
+        settled = self.published is not None and self.published is self.away
         # While a probe of this run hangs, its row on the board expires. That does not mean that the
         # target answers.
         return (
             settled
             and self.probe is None
-            and shared.read_at > self.told_at
+            and shared.read_at > self.published_at
             and shared.of(self.model) is None
         )
 
@@ -178,10 +178,10 @@ class OutageWatch:
         target = self._of(call)
         was_away = target.away is not None
         for proved in target.liveness.answered(call):
-            convict = cast("Call", proved)
-            convict.convict()
-            target.judge(convict)
-            self._queue.unbench(convict)
+            blame = cast("Call", proved)
+            blame.blame()
+            target.judge(blame)
+            self._queue.unbench(blame)
         target.refresh()
         if was_away and target.away is None:
             self._end_outage(target)
@@ -251,21 +251,21 @@ class OutageWatch:
             if target.probe is not None and not target.probe.is_paid:
                 target.probe = None
 
-    def heed(self, shared: SharedOutages) -> None:
+    def apply_shared(self, shared: SharedOutages) -> None:
         """Apply what other runners have found out."""
         self._shared = shared
         for target in self._targets.values():
-            self._heed(target, shared)
+            self._apply_shared(target, shared)
 
-    def _heed(self, target: Target, shared: SharedOutages) -> None:
+    def _apply_shared(self, target: Target, shared: SharedOutages) -> None:
         away = shared.of(target.model)
-        if away is not None and target.probe is None and shared.read_at > target.told_at:
+        if away is not None and target.probe is None and shared.read_at > target.published_at:
             target.liveness.begin_outage(away, time.monotonic())
-            target.told, target.told_at = away, shared.read_at
+            target.published, target.published_at = away, shared.read_at
             self._excuse(target)
         elif target.contradicts(shared):
             self._reopen(target)
-            target.told, target.told_at = None, shared.read_at
+            target.published, target.published_at = None, shared.read_at
 
     async def tend(self) -> None:
         """Publish changes to the board, and send the probes that are due, until the queue ends."""
@@ -287,7 +287,7 @@ class OutageWatch:
             model = ""
         if model not in self._targets:
             self._targets[model] = Target(model, Liveness(self._patience))
-            self._heed(self._targets[model], self._shared)
+            self._apply_shared(self._targets[model], self._shared)
         return self._targets[model]
 
     def _excuse(self, target: Target) -> None:
@@ -313,9 +313,9 @@ class OutageWatch:
 
     async def _tell(self, target: Target) -> None:
         away = target.away
-        if away is not target.told:
+        if away is not target.published:
             await self._board.tell(target.model, away)
-            target.told, target.told_at = away, time.monotonic()
+            target.published, target.published_at = away, time.monotonic()
 
     async def _probe(self, target: Target) -> None:
         away, now = target.away, time.monotonic()

@@ -25,7 +25,7 @@ class Call:
     """A request in progress, with the cost of its calls so far. Times in seconds.
 
     `retries` counts failures for the back-off. `doubted` of the `attempts` are taken back if the
-    target turns out to be away. `convicted` says that the request failed while its target answered
+    target turns out to be away. `blamed` says that the request failed while its target answered
     others; `excuses` counts the outages that its failures were attributed to; `exhausted` says that
     it will not be retried. `error` is the error of the last call.
     """
@@ -35,7 +35,7 @@ class Call:
     attempts: int = 0
     retries: int = 0
     doubted: int = 0
-    convicted: bool = False
+    blamed: bool = False
     excuses: int = 0
     exhausted: bool = False
     error: ProviderError | None = None
@@ -57,7 +57,7 @@ class Call:
     @property
     def is_proved(self) -> bool:
         """Return True if further failures of this request say nothing about its target."""
-        return self.convicted or self.excuses >= MOST_EXCUSES
+        return self.blamed or self.excuses >= MOST_EXCUSES
 
     @property
     def follow_up(self) -> PreparedRequest | None:
@@ -75,7 +75,7 @@ class Call:
         """Continue with a follow-up request, which has attempts of its own."""
         self.request = follow_up
         self.attempts = self.doubted = self.excuses = 0
-        self.convicted = False
+        self.blamed = False
 
     def charge(self, error: ProviderError, *, doubted: bool) -> None:
         """Count a failure. If it is doubted, its attempt may be taken back later."""
@@ -90,10 +90,10 @@ class Call:
         self.excuses += 1
         self.exhausted = False
 
-    def convict(self) -> None:
+    def blame(self) -> None:
         """Keep the doubted attempts, since the target has answered other requests."""
         self.doubted = 0
-        self.convicted = True
+        self.blamed = True
 
     def exchange(self, error: ProviderError | None = None) -> Exchange:
         return Exchange(
@@ -332,7 +332,7 @@ class RequestQueue:
             return
         # No call is left that could show the cause of these failures.
         for call in list(self._benched):
-            call.convict()
+            call.blame()
             self.unbench(call)
         if not self._unfinished:
             self.close()

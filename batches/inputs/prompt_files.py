@@ -188,14 +188,14 @@ def _assumption(encoding: str) -> StrictProblem:
 
 def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewPrompt | LineError]:
     """Yield the items, but only the first error of each kind that all lines may have."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for item in items:
         if isinstance(item, LineError) and item.code in (WRONG_ENDPOINT, TOO_MANY_SCHEMAS):
             # There may be several wrong endpoints; report each once.
             kind = item.message if item.code == WRONG_ENDPOINT else item.code
-            if kind in told:
+            if kind in reported:
                 continue
-            told.add(kind)
+            reported.add(kind)
         yield item
 
 

@@ -108,7 +108,7 @@ class ModelCalls:
         if self.replies <= RULES.replies_to_be_free:
             self.unsaid_replies += 1
 
-    def told(self) -> list[News]:
+    def take_news(self) -> list[News]:
         """Return the news since the last time."""
         news: list[News] = []
         if self.free_calls:

@@ -78,7 +78,7 @@ class RateLimits(Protocol):
     sharers: int
 
     async def ask(
-        self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
+        self, key: str, configured: Limits, news: Sequence[News], calls: Sequence[Amounts]
     ) -> Admission:
         """Apply the news, and book places for calls of these amounts, in their order."""
         ...
@@ -151,10 +151,10 @@ class LocalLimits:
         self.sharers = 1
 
     async def ask(
-        self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
+        self, key: str, configured: Limits, news: Sequence[News], calls: Sequence[Amounts]
     ) -> Admission:
         now = asyncio.get_running_loop().time()
-        mine = {unit: _share(limit, self.sharers) for unit, limit in told.items()}
+        mine = {unit: _share(limit, self.sharers) for unit, limit in configured.items()}
         with self._lock:
             pace = self._paces.setdefault(key, Pace.begun(now))
             return apply(pace, mine, news, calls, now)
@@ -175,48 +175,50 @@ def _share(limit: Limit, sharers: int) -> Limit:
 
 
 def apply(
-    pace: Pace, told: Limits, news: Sequence[News], calls: Sequence[Amounts], now: float
+    pace: Pace, configured: Limits, news: Sequence[News], calls: Sequence[Amounts], now: float
 ) -> Admission:
     """Apply the news to a state and book places, all at the time `now`."""
     for operation, *arguments in news:
-        _OPERATIONS[str(operation)](pace, told, now, arguments)
+        _OPERATIONS[str(operation)](pace, configured, now, arguments)
     slots: list[Reservation] = []
     for amounts in calls:
-        slots.append(pace.reserve(amounts, told, now))
+        slots.append(pace.reserve(amounts, configured, now))
         if not slots[-1].booked or slots[-1].wait_s > RULES.ahead_s:
             break
     paused_s = max(pace.paused_until - now, 0.0)
-    return Admission(slots, pace.limits(told, now), paused_s, pace.is_free(told, now), pace.calls)
+    return Admission(
+        slots, pace.limits(configured, now), paused_s, pace.is_free(configured, now), pace.calls
+    )
 
 
-def _sent(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+def _sent(pace: Pace, configured: Limits, now: float, news: list[Any]) -> None:
     calls, tokens = news
-    pace.sent(calls, tokens, told, now)
+    pace.sent(calls, tokens, configured, now)
 
 
-def _give_back(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+def _give_back(pace: Pace, configured: Limits, now: float, news: list[Any]) -> None:
     unit, amount, call = news
-    pace.give_back(unit, amount, told, now, call=call)
+    pace.give_back(unit, amount, configured, now, call=call)
 
 
-def _replied(pace: Pace, _told: Limits, _now: float, news: list[Any]) -> None:
+def _replied(pace: Pace, _configured: Limits, _now: float, news: list[Any]) -> None:
     pace.replied(news[0])
 
 
-def _refused(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+def _refused(pace: Pace, configured: Limits, now: float, news: list[Any]) -> None:
     unit, amount, call, pause_s = news
-    pace.refused(unit, amount, told, now, call=call, pause_s=pause_s)
+    pace.refused(unit, amount, configured, now, call=call, pause_s=pause_s)
 
 
-def _bucket(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+def _bucket(pace: Pace, configured: Limits, now: float, news: list[Any]) -> None:
     unit, rate, burst, *rest = news
     bucket = Bucket(Limit(rate, burst, "advertised"), *rest)
-    pace.advertised(unit, bucket, told, now)
+    pace.advertised(unit, bucket, configured, now)
 
 
-def _window(pace: Pace, told: Limits, now: float, news: list[Any]) -> None:
+def _window(pace: Pace, configured: Limits, now: float, news: list[Any]) -> None:
     unit, *window = news
-    pace.advertised(unit, Window(*window), told, now)
+    pace.advertised(unit, Window(*window), configured, now)
 
 
 _OPERATIONS = {
@@ -286,19 +288,19 @@ class RedisLimits:
         self.local.sharers = sharers
 
     async def ask(
-        self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
+        self, key: str, configured: Limits, news: Sequence[News], calls: Sequence[Amounts]
     ) -> Admission:
         if time.monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(REDIS_PATIENCE_S):
-                    answer = await self._ask_redis(key, told, news, calls)
+                    answer = await self._ask_redis(key, configured, news, calls)
             except UNREACHABLE as error:
                 self._away_until = time.monotonic() + REDIS_PAUSE_S
                 logger.warning("Redis is unavailable; using a share of the rate limits: %s", error)
             else:
                 self._known[key] = answer.limits
                 return answer
-        last_known = {**self._known.get(key, {}), **told}
+        last_known = {**self._known.get(key, {}), **configured}
         return await self.local.ask(key, last_known, news, calls)
 
     async def aclose(self) -> None:
@@ -306,7 +308,7 @@ class RedisLimits:
             await self._client.aclose()
 
     async def _ask_redis(
-        self, key: str, told: Limits, news: Sequence[News], calls: Sequence[Amounts]
+        self, key: str, configured: Limits, news: Sequence[News], calls: Sequence[Amounts]
     ) -> Admission:
         """Decide on the last known state; if the state has changed meanwhile, decide again."""
         seen = self._seen.setdefault(key, _Seen())
@@ -316,7 +318,7 @@ class RedisLimits:
                 continue
             now = self._clock.now()
             pace = Pace.load(seen.text) if seen.text else Pace.begun(now)
-            answer = apply(pace, told, news, calls, now)
+            answer = apply(pace, configured, news, calls, now)
             if await self._swapped(key, seen, pace.dump()):
                 return answer
 

@@ -269,10 +269,10 @@ class ProviderClient:
             return NoFileLeft(f"{self._place}: too many open files (ulimit -n)")
         is_connected = not any(isinstance(cause, NOT_CONNECTED) for cause in causes)
         if is_connected and any(isinstance(cause, TimeoutError) for cause in causes):
-            return DeadlineExceeded(f"{self._place}: {_told(trouble, causes[-1])}")
+            return DeadlineExceeded(f"{self._place}: {_describe(trouble, causes[-1])}")
         cls = NetworkError if is_connected else Unreachable
-        return cls(f"{self._place}: {_told(trouble, causes[min(1, len(causes) - 1)])}")
+        return cls(f"{self._place}: {_describe(trouble, causes[min(1, len(causes) - 1)])}")
 
 
-def _told(trouble: Trouble | None, cause: BaseException) -> str:
+def _describe(trouble: Trouble | None, cause: BaseException) -> str:
     return trouble.text if trouble else text_of(cause)

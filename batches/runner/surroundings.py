@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from batches.engine.outages import SharedOutages
 from batches.intake.reading import to_read
 from batches.limits.budget import Spent
-from batches.limits.governor import rank_of
+from batches.limits.limiter import rank_of
 from batches.models import Batch, Slot, WebhookDelivery
 from batches.providers.outages import outages_of
 from batches.runner.board import shared_outages

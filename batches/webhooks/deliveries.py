@@ -30,7 +30,7 @@ from batches.models import (
 from batches.net.addresses import AddressPolicy
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
 from batches.webhooks.client import DEADLINE_S, ReceiverReply, post
-from batches.webhooks.couriers import Couriers
+from batches.webhooks.concurrency import DeliverySlots
 from batches.webhooks.events import WebhookEvent, new_secret
 
 logger = logging.getLogger(__name__)
@@ -52,9 +52,9 @@ DELETED_AT_ONCE = 1000
 
 # The most messages of a sweep: more than workers have threads is useless. The rest waits for the
 # next sweep.
-MOST_RINGS = 200
+MAX_MESSAGES = 200
 
-COURIERS = Couriers(at_most=8, for_owner=2)
+DELIVERIES_NOW = DeliverySlots(at_most=8, for_owner=2)
 
 
 def end_batch(
@@ -99,7 +99,7 @@ def announce(batch_id: int, status: BatchStatus) -> None:
         for endpoint in subscribed
     )
     for delivery in deliveries:
-        transaction.on_commit(partial(_ring, delivery.pk), robust=True)
+        transaction.on_commit(partial(_enqueue, delivery.pk), robust=True)
 
 
 def add_callback(batch: Batch) -> None:
@@ -125,12 +125,12 @@ def deliver(delivery_id: int) -> None:
     if delivery is None:
         return
     endpoint = delivery.endpoint
-    with COURIERS.one_for(endpoint.owner_id, endpoint.pk) as free:
+    with DELIVERIES_NOW.one_for(endpoint.owner_id, endpoint.pk) as free:
         if not free:
             return
         if _claim(delivery):
             _record(delivery, send(endpoint, event_of(delivery)))
-    _ring_next(endpoint.owner_id)
+    _enqueue_next(endpoint.owner_id)
 
 
 def send(endpoint: WebhookEndpoint, event: WebhookEvent) -> ReceiverReply:
@@ -175,13 +175,13 @@ def sweep_deliveries() -> int:
     """
     _give_up()
     _forget()
-    owners = _first_due("endpoint__owner").values_list("endpoint__owner", flat=True)[:MOST_RINGS]
+    owners = _first_due("endpoint__owner").values_list("endpoint__owner", flat=True)[:MAX_MESSAGES]
     pks: list[int] = []
     for owner in owners:
         firsts = _first_due("endpoint").filter(endpoint__owner=owner)
-        pks += firsts.values_list("first", flat=True)[: max(MOST_RINGS // len(owners), 1)]
+        pks += firsts.values_list("first", flat=True)[: max(MAX_MESSAGES // len(owners), 1)]
     for pk in pks:
-        _ring(pk)
+        _enqueue(pk)
     return len(pks)
 
 
@@ -235,17 +235,17 @@ def _signing_secrets(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
 _EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
 
-def _ring(delivery_id: int) -> None:
+def _enqueue(delivery_id: int) -> None:
     delivery_due.send_robust(sender=WebhookDelivery, delivery_id=delivery_id)
 
 
-def _ring_next(owner_id: int) -> None:
+def _enqueue_next(owner_id: int) -> None:
     """Enqueue a delivery that had to wait because its endpoint or owner was being served."""
     due = WebhookDelivery.objects.due().filter(endpoint__owner=owner_id)
-    waiting = due.exclude(endpoint__in=COURIERS.busy).order_by("next_attempt_at", "pk")
+    waiting = due.exclude(endpoint__in=DELIVERIES_NOW.busy).order_by("next_attempt_at", "pk")
     following = waiting.values_list("pk", flat=True).first()
     if following is not None:
-        _ring(following)
+        _enqueue(following)
 
 
 def _give_up() -> None:

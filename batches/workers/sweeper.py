@@ -19,7 +19,7 @@ from batches.intake.reading import clear_leftovers, left_over, remove_abandoned,
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Slot
 from batches.providers.breaker import batches_to_probe
-from batches.webhooks.deliveries import MOST_RINGS, sweep_deliveries
+from batches.webhooks.deliveries import MAX_MESSAGES, sweep_deliveries
 from batches.workers.heartbeats import forget_workers
 
 logger = logging.getLogger(__name__)
@@ -31,20 +31,20 @@ T = TypeVar("T")
 class SweepReport:
     """The work of a sweep: messages sent, and batches ended and purged."""
 
-    rung: int
+    enqueued: int
     ended: int
     purged: int
 
 
-def sweep(ring: Callable[[int], object]) -> SweepReport:
-    """Do all due work; call `ring` with the id of each batch that has work and no runner.
+def sweep(enqueue: Callable[[int], object]) -> SweepReport:
+    """Do all due work; call `enqueue` with the id of each batch that has work and no runner.
 
     A step that fails is logged, and the other steps are still done.
     """
     ended = sum(bool(_surely(finish_batch, pk)) for pk in _to_finish())
-    rung = _to_ring()
-    for pk in rung:
-        ring(pk)
+    enqueued = _to_enqueue()
+    for pk in enqueued:
+        enqueue(pk)
     removed = _surely(remove_abandoned) or 0
     deleted = list(Batch.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True))
     for pk in deleted:
@@ -54,7 +54,7 @@ def sweep(ring: Callable[[int], object]) -> SweepReport:
     files = (delete_expired_files, expire_uploads, remove_leftovers)
     for step in (sweep_deliveries, *files, forget_workers):
         _surely(step)
-    report = SweepReport(rung=len(rung), ended=ended, purged=removed + len(deleted))
+    report = SweepReport(enqueued=len(enqueued), ended=ended, purged=removed + len(deleted))
     logger.debug("Swept: %s", report)
     return report
 
@@ -67,16 +67,16 @@ def _surely(step: Callable[..., T], *batch: int) -> T | None:
         return None
 
 
-def _to_ring() -> list[int]:
+def _to_enqueue() -> list[int]:
     """Return batches that wait for a reader, to probe their provider, or for runners; the last
     kind once for each runner that would find work."""
-    unread = list(to_read().order_by("pk").values_list("pk", flat=True)[:MOST_RINGS])
+    unread = list(to_read().order_by("pk").values_list("pk", flat=True)[:MAX_MESSAGES])
     free = _count_of(Slot.objects.claimable())
     chunks = _count_of(Chunk.objects.claimable())
     waiting = Batch.objects.waiting().annotate(runners=Least(free, chunks)).order_by("pk")
-    found = waiting.values_list("pk", "runners")[:MOST_RINGS]
+    found = waiting.values_list("pk", "runners")[:MAX_MESSAGES]
     runnable = [pk for pk, runners in found for _ in range(runners)]
-    return [*unread, *batches_to_probe(), *runnable][:MOST_RINGS]
+    return [*unread, *batches_to_probe(), *runnable][:MAX_MESSAGES]
 
 
 def _count_of(rows: QuerySet[Any]) -> Subquery:

@@ -156,7 +156,7 @@ def test_the_sweeper_rings_for_what_waits_and_for_nothing_else(provider: Provide
     soon = timezone.now() + timedelta(minutes=1)
     Slot.objects.filter(batch=taken).update(lease_expires_at=soon)
     rung: list[int] = []
-    assert sweep(rung.append).rung == 1
+    assert sweep(rung.append).enqueued == 1
     assert rung == [waiting.pk]
 
 

@@ -287,11 +287,11 @@ async def test_runners_tell_each_other_and_only_one_of_them_probes() -> None:
     assert model == "m"
     assert away is not None
     # Others still see it away: nothing is sent.
-    execution.heed(SharedOutages({"m": away}, read_at=time.monotonic()))
+    execution.apply_shared(SharedOutages({"m": away}, read_at=time.monotonic()))
     await eventually(lambda: board.asked >= 6)
     assert len(provider.calls) == calls
     provider.away = False
-    execution.heed(SharedOutages({}, read_at=time.monotonic()))
+    execution.apply_shared(SharedOutages({}, read_at=time.monotonic()))
     async with asyncio.timeout(30):
         await task
     assert len(delivered) == 20
@@ -307,12 +307,12 @@ async def test_a_run_that_begins_in_an_outage_that_others_found_sends_nothing() 
     execution = Execution(provider.send, deliver, options, board=board)
     now = time.monotonic()
     away = Away("HTTP 503", since=now - 5, next_probe=now)
-    execution.heed(SharedOutages({"": away, "another": away}, read_at=now))
+    execution.apply_shared(SharedOutages({"": away, "another": away}, read_at=now))
     task = asyncio.create_task(execution.run(in_chunks(map(request, range(9)), 4)))
     await eventually(lambda: board.asked >= 3)
     assert provider.calls == []
     assert [target.model for target in execution.away] == [""]
-    execution.heed(SharedOutages({}, read_at=time.monotonic()))
+    execution.apply_shared(SharedOutages({}, read_at=time.monotonic()))
     async with asyncio.timeout(30):
         await task
     assert len(provider.calls) == 9
@@ -376,7 +376,7 @@ async def test_a_row_that_went_stale_while_a_probe_hangs_is_no_answer() -> None:
     provider = Provider(Unreachable("refused"), away=True)
     run = Run(provider, 50, window=10)
     await eventually(lambda: run.execution.away != [] and run.execution.away[0].probe is not None)
-    run.execution.heed(SharedOutages({}, read_at=time.monotonic() + 1))
+    run.execution.apply_shared(SharedOutages({}, read_at=time.monotonic() + 1))
     assert run.execution.away
     provider.away = False
     await run.end()

@@ -1,6 +1,6 @@
 """Every kind of limit, in virtual time: how much of it is used, and how many calls are refused.
 
-Each row is a run of the real engine and governor; the whole table is asserted.
+Each row is a run of the real engine and limiter; the whole table is asserted.
 """
 
 import random

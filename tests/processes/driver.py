@@ -136,13 +136,13 @@ def expire(batch: str) -> None:
     Batch.objects.filter(public_id=batch).update(expires_at=Now())
 
 
-def ring(batch: int, times: int) -> None:
+def enqueue(batch: int, times: int) -> None:
     for _ in range(times):
         tasks.run_batch.apply_async((batch,), retry=False)
 
 
 def sweep() -> int:
-    return sweep_once(tasks.ring).rung
+    return sweep_once(tasks.enqueue).enqueued
 
 
 def provider(name: str, base_url: str, model_names: list[str]) -> None:
@@ -216,7 +216,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             answers,
             chunks,
         ),
-        *(cancel, retry, expire, ring, sweep, provider, provider_id, limit, token, staff),
+        *(cancel, retry, expire, enqueue, sweep, provider, provider_id, limit, token, staff),
         *(make_probe_due, resume_provider, workers, page, make_hostile),
     )
 }

@@ -62,7 +62,7 @@ def test_a_reader_that_is_stopped_gives_the_input_back(stack: Stack) -> None:
     assert worker.wait() == 0
     check_not_read(stack, batch)
     stack.start_worker("two")
-    stack.driver("ring", batch=batch, times=5)
+    stack.driver("enqueue", batch=batch, times=5)
     stack.wait_completed(batch)
     stack.check(batch, most_calls=LINES)
     assert stack.repeated_calls == 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulator.behaviour import BadKnob, Behaviour, descriptions, knobs, plan_call, turned
+from simulator.behaviour import Behaviour, InvalidOption, descriptions, knobs, plan_call, turned
 from simulator.directives import BadDirective
 from simulator.effects import (
     Answer,
@@ -110,7 +110,7 @@ def test_a_mix_has_each_of_its_faults_at_its_share() -> None:
     ],
 )
 def test_a_mix_that_cannot_be_is_refused(mix: str, reason: str) -> None:
-    with pytest.raises(BadKnob, match=reason):
+    with pytest.raises(InvalidOption, match=reason):
         turned(Behaviour(), {"mix": mix})
 
 
@@ -226,14 +226,14 @@ def test_text_that_is_no_directive_is_ignored(text: str) -> None:
     ],
 )
 def test_a_wrong_knob_is_named_in_one_line(knob: str, value: str, complaint: str) -> None:
-    with pytest.raises(BadKnob) as raised:
+    with pytest.raises(InvalidOption) as raised:
         turned(Behaviour(), {knob: value})
     assert str(raised.value).startswith(complaint)
     assert "\n" not in str(raised.value)
 
 
 def test_rates_that_exceed_one_together_are_refused() -> None:
-    with pytest.raises(BadKnob, match="exceed 1 together"):
+    with pytest.raises(InvalidOption, match="exceed 1 together"):
         turned(Behaviour(reset_rate=0.6), {"error_rate": {"500": 0.5}})
 
 

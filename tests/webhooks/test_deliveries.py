@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from batches.models import Batch, Provider, WebhookDelivery, WebhookEndpoint
 from batches.webhooks import endpoints as webhook_endpoints
 from batches.webhooks.client import ReceiverReply
-from batches.webhooks.couriers import Couriers
+from batches.webhooks.concurrency import DeliverySlots
 from batches.webhooks.deliveries import (
     GIVE_UP_AFTER,
     LONGEST_RETRY_S,
@@ -286,37 +286,37 @@ def test_a_secret_that_cannot_be_read_any_more_is_said_to_be_so(
 # -- fairness
 
 
-def test_one_endpoint_is_called_by_one_courier_at_a_time() -> None:
-    couriers = Couriers(at_most=8, for_owner=2)
-    with couriers.one_for(1, 10) as first:
+def test_one_endpoint_is_called_by_one_sender_at_a_time() -> None:
+    slots = DeliverySlots(at_most=8, for_owner=2)
+    with slots.one_for(1, 10) as first:
         assert first
-        with couriers.one_for(1, 10) as second:
+        with slots.one_for(1, 10) as second:
             assert not second
         # The one that was refused has not freed the place.
-        with couriers.one_for(1, 10) as third:
+        with slots.one_for(1, 10) as third:
             assert not third
-        assert couriers.busy == [10]
-    assert couriers.busy == []
-    with couriers.one_for(1, 10) as again:
+        assert slots.busy == [10]
+    assert slots.busy == []
+    with slots.one_for(1, 10) as again:
         assert again
 
 
 def test_an_owner_with_slow_endpoints_leaves_couriers_for_others() -> None:
-    couriers = Couriers(at_most=3, for_owner=2)
-    with couriers.one_for(1, 10), couriers.one_for(1, 11):
-        with couriers.one_for(1, 12) as third_of_owner:
+    slots = DeliverySlots(at_most=3, for_owner=2)
+    with slots.one_for(1, 10), slots.one_for(1, 11):
+        with slots.one_for(1, 12) as third_of_owner:
             assert not third_of_owner
-        with couriers.one_for(2, 20) as other:
+        with slots.one_for(2, 20) as other:
             assert other
-            with couriers.one_for(3, 30) as beyond_all:
+            with slots.one_for(3, 30) as beyond_all:
                 assert not beyond_all
 
 
 def test_a_courier_comes_back_from_a_failure() -> None:
-    couriers = Couriers(at_most=1, for_owner=1)
-    with pytest.raises(ZeroDivisionError), couriers.one_for(1, 10):
+    slots = DeliverySlots(at_most=1, for_owner=1)
+    with pytest.raises(ZeroDivisionError), slots.one_for(1, 10):
         _ = 1 / 0
-    assert couriers.busy == []
+    assert slots.busy == []
 
 
 def test_events_that_had_to_wait_follow_one_after_the_other(batch: Batch, owner: User) -> None:

@@ -41,13 +41,13 @@ class Doubt:
         self.refusals += 1
         passed = max(call - self.after - self.refusals, 0)
         evidence = _FOR * self.refusals - _AGAINST * passed
-        if abs(evidence) >= RULES.conviction:
+        if abs(evidence) >= RULES.evidence_needed:
             self.after = -1
-        if evidence >= RULES.conviction:
+        if evidence >= RULES.evidence_needed:
             self.judged = newest
-        if evidence <= -RULES.conviction:
+        if evidence <= -RULES.evidence_needed:
             self.calm_until = now + RULES.calm_s
-        return evidence >= RULES.conviction
+        return evidence >= RULES.evidence_needed
 
     def is_open(self, now: float) -> bool:
         """Return True while a refusal is being examined."""

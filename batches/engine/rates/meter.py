@@ -171,7 +171,7 @@ class Meter:
         """Remove a refused call from the accepted amount."""
         self._uncount(amount, call, now)
 
-    def convict(self, amount: float, configured: Limit | None, newest: int, now: float) -> None:
+    def blame(self, amount: float, configured: Limit | None, newest: int, now: float) -> None:
         """Apply repeated refusals: the bucket is empty, and smaller than assumed."""
         held, known = self.limit(configured, now), self._known(configured)
         if held is not None:
@@ -179,7 +179,7 @@ class Meter:
             self.size = max(min(held.burst, drawn), amount)
         self.odd = 0
         if self.limited:
-            self._measure(amount, known, held, newest, now, convicted=True)
+            self._measure(amount, known, held, newest, now, blamed=True)
         else:
             if known is None:
                 self._learn(max(self.flow_rate(now), amount / 2), now, proven=False)
@@ -197,7 +197,7 @@ class Meter:
             return False
         if self.limited:
             known = self._known(configured)
-            self._measure(amount, known, held, newest, now, convicted=False)
+            self._measure(amount, known, held, newest, now, blamed=False)
         self._empty(configured, newest, now)
         return True
 
@@ -219,13 +219,13 @@ class Meter:
         newest: int,
         now: float,
         *,
-        convicted: bool,
+        blamed: bool,
     ) -> None:
         """Learn the rate from the amount accepted since the bucket was last empty."""
         span = max(now - self.since, _LEAST_SPAN_S)
         let_in = self.counted - (self._ahead(held, now) if held else 0.0)
         if let_in < RULES.least_calls * amount:
-            if convicted or not self.proven:
+            if blamed or not self.proven:
                 guess = (max(let_in, 0.0) + amount) / span
                 self._learn(min(self.learned or guess, guess), now, proven=False)
             return

@@ -39,12 +39,13 @@ class Reservation:
 class Pace:
     """The known limits of one model of a provider, and the time of the next call.
 
-    `calls` numbers the bookings. Refusals of calls up to `heeded` are already taken into account.
+    `calls` numbers the bookings. Refusals of calls up to `acknowledged` are
+    already taken into account.
     """
 
     next_at: float = 0.0
     calls: int = 0
-    heeded: int = 0
+    acknowledged: int = 0
     replies: int = 0
     paused_until: float = 0.0
     doubt: Doubt = field(default_factory=Doubt)
@@ -133,14 +134,14 @@ class Pace:
         meter, given = self.meter(unit), configured.get(unit)
         meter.refused(amount, call, now)
         if self.doubt.is_limit(call, self.calls, now):
-            meter.convict(amount, given, self.calls, now)
+            meter.blame(amount, given, self.calls, now)
             pause_s = min(pause_s, meter.reset_in(now) or pause_s)
             self.paused_until = max(self.paused_until, now + pause_s)
             if pause_s:
                 meter.pause(pause_s, self.calls, now)
-        elif call <= self.heeded or not meter.correct(amount, given, self.calls, now):
+        elif call <= self.acknowledged or not meter.correct(amount, given, self.calls, now):
             return
-        self.heeded = self.calls
+        self.acknowledged = self.calls
 
     def advertised(
         self, unit: Unit, known: Bucket | Window, configured: Limits, now: float
@@ -177,6 +178,6 @@ class Pace:
         return self.replies < RULES.replies_to_be_free and self.calls >= RULES.first_calls
 
 
-_OWN = attrgetter("next_at", "calls", "heeded", "replies", "paused_until")
+_OWN = attrgetter("next_at", "calls", "acknowledged", "replies", "paused_until")
 _DOUBT = attrgetter(*(each.name for each in fields(Doubt)))
 _METER = attrgetter(*(each.name for each in fields(Meter)))

@@ -68,7 +68,7 @@ class PaceRules:
     limit_share: float = 0.5
     # Refusals are attributed to a limit when they are e to the power of this number more likely
     # under a limit than by chance, and to chance in the opposite case.
-    conviction: float = 4.5
+    evidence_needed: float = 4.5
     # After a verdict of chance, refusals are not examined for this time, in seconds.
     calm_s: float = 1.0
 

@@ -97,13 +97,13 @@ def error_from(
     code = complaint.code
     if 200 <= status_code < 300:
         status_code = _STATUS_OF.get(means, 502) if status == status_code else status
-    told = retry_after_s(headers)
+    in_header_s = retry_after_s(headers)
     error = means(
         f"HTTP {status_code}: {message}",
         status_code=status_code,
         code=code[:MAX_CODE_CHARS] if code else None,
         request_id=request_id_of(headers),
-        retry_after_s=_told_delay_s(complaint) if told is None else told,
+        retry_after_s=_delay_in_body_s(complaint) if in_header_s is None else in_header_s,
         body=error_body(raw, message, code),
     )
     error.limits = announced_limits(headers)
@@ -206,7 +206,7 @@ def _is_about_tokens(complaint: Complaint) -> bool:
     return "tokens" in complaint.codes or bool(_TOKENS_A_MINUTE.search(complaint.message))
 
 
-def _told_delay_s(complaint: Complaint) -> float | None:
+def _delay_in_body_s(complaint: Complaint) -> float | None:
     """Return the wait that a body asks for, in fields or words, in seconds, at most an hour."""
     seconds = complaint.delay_s
     if seconds is None:

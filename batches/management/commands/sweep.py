@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, connection
 
 from batches.stop_signal import StopSignal
-from batches.tasks import ring
+from batches.tasks import enqueue
 from batches.workers.sweeper import sweep
 
 
@@ -31,9 +31,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if not options["loop"]:
-            report = sweep(ring)
+            report = sweep(enqueue)
             self.stdout.write(
-                f"notified workers {report.rung} times, ended {report.ended}, "
+                f"notified workers {report.enqueued} times, ended {report.ended}, "
                 f"purged {report.purged}"
             )
             return
@@ -46,7 +46,7 @@ class Command(BaseCommand):
 
     def sweep_once(self) -> None:
         try:
-            sweep(ring)
+            sweep(enqueue)
         except OperationalError as error:
             # The database is unavailable; the next sweep tries again.
             self.stderr.write(f"Could not sweep: {error}")

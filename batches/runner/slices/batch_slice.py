@@ -82,7 +82,7 @@ class BatchSlice:
         loop = asyncio.get_running_loop()
         async with (
             provider_client(self._batch.provider, connections=self._batch.batch_size) as client,
-            parts.share.governor,
+            parts.share.limiter,
         ):
             with self._stop.heard_by(lambda: loop.call_soon_threadsafe(self._end, sending)):
                 try:
@@ -141,5 +141,5 @@ def _end_of(parts: SliceParts) -> SliceEnd:
         paused=leaving.paused,
         over_budget=leaving.over_budget,
         probed_well=leaving.probed_well,
-        announced=parts.share.governor.announced(),
+        announced=parts.share.limiter.announced(),
     )

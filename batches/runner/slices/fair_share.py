@@ -8,7 +8,7 @@ from django.conf import settings
 from batches.engine.records import Exchange, Usage
 from batches.lifecycle import PauseKind
 from batches.limits.budget import ZERO, Budget
-from batches.limits.governor import RateGovernor, share_of
+from batches.limits.limiter import RateLimiter, share_of
 from batches.limits.prices import price_list_of
 from batches.limits.rate_limits import limits_at, per_minute
 from batches.models import Batch
@@ -23,7 +23,7 @@ class FairShare:
         self._batch = batch
         self._budget = Budget(batch.max_tokens_total, batch.max_cost)
         self._prices = price_list_of(provider)
-        self.governor = RateGovernor(
+        self.limiter = RateLimiter(
             limits_at(settings.RATE_LIMIT_REDIS_URL),
             provider=provider.limits_name,
             cap=batch.batch_size,
@@ -38,10 +38,10 @@ class FairShare:
 
     def look(self, around: Surroundings) -> str:
         """Update the share. Return why the batch must pause; "" if it need not."""
-        self.governor.keep_to(per_minute(around.requests_per_minute, around.tokens_per_minute))
-        self.governor.share_with(around.processes)
+        self.limiter.keep_to(per_minute(around.requests_per_minute, around.tokens_per_minute))
+        self.limiter.share_with(around.processes)
         size, most = self._batch.batch_size, around.max_in_flight
-        self.governor.limit_to(share_of(size, most, around.runners, around.rank))
+        self.limiter.limit_to(share_of(size, most, around.runners, around.rank))
         self._budget.look(around.spent, mine=around.mine, runners=around.batch_runners)
         return f"{PauseKind.BUDGET}: {self._budget.reason}" if self._budget.reason else ""
 

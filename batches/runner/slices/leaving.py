@@ -36,19 +36,19 @@ class Leaving:
         """Send nothing more; the stronger of two requests counts."""
         self.stop = max(how, self.stop or how)
 
-    def heed(self, batch: BatchState) -> None:
+    def apply_shared(self, batch: BatchState) -> None:
         """Leave if the batch must not run any more, or if other work waits."""
         self.makes_room = batch.makes_room
         if batch.stop is not None:
             self.request(batch.stop)
 
-    def heed_budget(self, spent: str) -> None:
+    def apply_budget(self, spent: str) -> None:
         """Leave if a budget is spent."""
         if spent and self.stop is None:
             self.request(Stop.LEAVE)
             self.over_budget = spent
 
-    def heed_answer(self, exchange: Exchange) -> None:
+    def apply_answer(self, exchange: Exchange) -> None:
         """Record whether a probe shows that the provider may be called again.
 
         A provider that refuses a prompt for its content accepts the key and the account.
@@ -56,7 +56,7 @@ class Leaving:
         accepted = exchange.error is None or breaker.shows_it_open(exchange.error)
         self.probed_well = self._probing and accepted
 
-    async def heed_pause(self, error: ProviderError | None) -> None:
+    async def apply_pause(self, error: ProviderError | None) -> None:
         """Pause the provider or the batch at once, without waiting for the last call."""
         if error is None or self._paused_for is not None:
             return

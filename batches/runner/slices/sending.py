@@ -65,7 +65,7 @@ class Sending:
 
     def state(self, clock: Clock) -> SliceState:
         """Return the state of the slice."""
-        announced = self._parts.share.governor.announced()
+        announced = self._parts.share.limiter.announced()
         if self._execution is None:
             return SliceState(announced=announced)
         return SliceState(
@@ -75,13 +75,13 @@ class Sending:
             is_undecided=self._execution.is_undecided,
         )
 
-    def heed_outages(self, outages: SharedOutages) -> None:
+    def apply_outages(self, outages: SharedOutages) -> None:
         """Apply what other runners have found out about the targets; a probe is sent anyway."""
         self._outages = outages
         if self._execution is not None and not self._probing:
-            self._execution.heed(outages)
+            self._execution.apply_shared(outages)
 
-    def heed_leaving(self) -> None:
+    def apply_leaving(self) -> None:
         """Stop sending if the slice must stop, or make room for other work."""
         if self._execution is None:
             return
@@ -125,14 +125,14 @@ class Sending:
             admit=self._admit,
             drop=self._parts.memory.release,
             judge=partial(judge_reply, options=_ladder_of(self._batch)),
-            governor=self._parts.share.governor,
+            limiter=self._parts.share.limiter,
             board=self._board,
         )
         if self._outages is not None:
-            self.heed_outages(self._outages)
+            self.apply_outages(self._outages)
         if self._parts.leaving.stop is None:
             await self._execution.run(requests)
-            await self._parts.leaving.heed_pause(self._execution.pause)
+            await self._parts.leaving.apply_pause(self._execution.pause)
 
     def _options(self, window: int) -> ExecutionOptions:
         return ExecutionOptions(
@@ -163,7 +163,7 @@ class Sending:
 
     async def _deliver(self, exchange: Exchange) -> None:
         """Accept an exchange. Wait while too many are unstored; then nothing is sent either."""
-        self._parts.leaving.heed_answer(exchange)
+        self._parts.leaving.apply_answer(exchange)
         self._parts.backlog.add(exchange, window=self._window)
         if not self._has_room():
             self._parts.backlog.flush_now()
@@ -174,7 +174,7 @@ class Sending:
         return backlog.has_room and (backlog.is_stored or not memory.is_full)
 
     def _waiting(self, execution: Execution, clock: Clock) -> WaitingNow | None:
-        held = self._parts.share.governor.held()
+        held = self._parts.share.limiter.held()
         return waiting_of(execution, held, clock, now=time.monotonic())
 
 

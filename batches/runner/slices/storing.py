@@ -26,7 +26,7 @@ class Storing:
         self._counted_until: float | None = None
         self._looked_at = time.monotonic()
         self._clock = around.clock
-        self._heed(around)
+        self._apply_shared(around)
 
     async def run(self) -> None:
         """Flush until all calls are made and stored."""
@@ -55,8 +55,8 @@ class Storing:
             parts.memory.release(exchange.request)
         if renewing:
             parts.held.renewed(now)
-        await parts.leaving.heed_pause(self._sending.pause)
-        self._sending.heed_leaving()
+        await parts.leaving.apply_pause(self._sending.pause)
+        self._sending.apply_leaving()
         await parts.backlog.flushed()
 
     async def _look(self, state: SliceState) -> None:
@@ -66,14 +66,14 @@ class Storing:
         self._looked_at = time.monotonic()
         batch = await self._sure.look(state)
         if batch is not None:
-            self._parts.leaving.heed(batch)
-            self._heed(batch.surroundings)
+            self._parts.leaving.apply_shared(batch)
+            self._apply_shared(batch.surroundings)
 
-    def _heed(self, around: Surroundings) -> None:
+    def _apply_shared(self, around: Surroundings) -> None:
         """Update this runner's share, and leave the batch when its budget is spent."""
         self._clock = around.clock
-        self._sending.heed_outages(around.outages)
-        self._parts.leaving.heed_budget(self._parts.share.look(around))
+        self._sending.apply_outages(around.outages)
+        self._parts.leaving.apply_budget(self._parts.share.look(around))
 
     def _activity(self, exchanges: Sequence[Exchange]) -> Activity:
         if not exchanges:

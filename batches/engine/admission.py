@@ -1,4 +1,4 @@
-"""The governor decides when each call is sent."""
+"""The limiter decides when each call is sent."""
 
 from typing import Protocol, TypeVar
 
@@ -8,7 +8,7 @@ from batches.engine.records import PreparedRequest, Reply
 Turn = TypeVar("Turn")
 
 
-class Governor(Protocol[Turn]):
+class CallLimiter(Protocol[Turn]):
     """Lets each call wait for its turn, and records the result."""
 
     async def enter(self, request: PreparedRequest) -> Turn:
@@ -24,8 +24,8 @@ class Governor(Protocol[Turn]):
         """Release all calls that wait; later calls do not wait either."""
 
 
-class Anarchy:
-    """A governor without limits: every call is sent at once."""
+class Unlimited:
+    """A limiter without limits: every call is sent at once."""
 
     async def enter(self, request: PreparedRequest) -> None:
         """Return at once."""

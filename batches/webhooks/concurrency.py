@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Couriers:
+class DeliverySlots:
     """Limits on concurrent deliveries: in all, for one owner, and one for an endpoint."""
 
     def __init__(self, *, at_most: int, for_owner: int) -> None:

@@ -13,7 +13,7 @@ from batches.engine.rates.announced import announced_limits
 from batches.engine.rates.window import SMALL
 from batches.engine.records import PreparedRequest, Usage
 from batches.limits.budget import Budget
-from batches.limits.governor import MOST_MODELS, RateGovernor, rank_of, share_of
+from batches.limits.limiter import MOST_MODELS, RateLimiter, rank_of, share_of
 from batches.limits.model_calls import CallTurn
 from batches.limits.rate_limits import Admission, LocalLimits, per_minute
 from tests.engine.makers import reply, request
@@ -24,11 +24,11 @@ _providers = count()
 
 
 @asynccontextmanager
-async def governor(cap: int = 4, budget: Budget | None = None) -> AsyncIterator[RateGovernor]:
-    """A governor of a provider that nobody else calls."""
+async def limiter(cap: int = 4, budget: Budget | None = None) -> AsyncIterator[RateLimiter]:
+    """A limiter of a provider that nobody else calls."""
     name = f"provider {next(_providers)} of these tests"
     price = None if budget is None else (lambda _model, _usage: Decimal(1))
-    async with RateGovernor(
+    async with RateLimiter(
         LocalLimits(), provider=name, cap=cap, budget=budget, price=price
     ) as made:
         yield made
@@ -37,14 +37,14 @@ async def governor(cap: int = 4, budget: Budget | None = None) -> AsyncIterator[
 class Lanes:
     """Calls that wait for their turn, and those that were let out."""
 
-    def __init__(self, governor: RateGovernor, requests: Iterable[PreparedRequest]) -> None:
+    def __init__(self, limiter: RateLimiter, requests: Iterable[PreparedRequest]) -> None:
         self.out: list[int] = []
         self.turns: dict[int, CallTurn] = {}
-        self._governor = governor
+        self._limiter = limiter
         self.tasks = [asyncio.create_task(self._enter(each)) for each in requests]
 
     async def _enter(self, of: PreparedRequest) -> None:
-        self.turns[of.index] = await self._governor.enter(of)
+        self.turns[of.index] = await self._limiter.enter(of)
         self.out.append(of.index)
 
     async def settle(self, calls: int) -> list[int]:
@@ -60,14 +60,14 @@ class Lanes:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-async def known(governor: RateGovernor) -> Admission:
+async def known(limiter: RateLimiter) -> Admission:
     """What the limits say, without asking for a place."""
-    model = governor._model("")
-    return await governor._ask(model, [])
+    model = limiter._model("")
+    return await limiter._ask(model, [])
 
 
 async def test_no_more_calls_go_out_than_the_window_has_places() -> None:
-    async with governor(cap=3) as it:
+    async with limiter(cap=3) as it:
         lanes = Lanes(it, map(request, range(10)))
         assert await lanes.settle(3) == [0, 1, 2]
         it.leave(lanes.turns[1], reply(), 0.1)
@@ -77,14 +77,14 @@ async def test_no_more_calls_go_out_than_the_window_has_places() -> None:
 
 async def test_a_window_whose_calls_take_long_opens_to_its_cap_all_the_same() -> None:
     cap = 3 * SMALL
-    async with governor(cap=cap) as it:
+    async with limiter(cap=cap) as it:
         lanes = Lanes(it, map(request, range(2 * cap)))
         assert await lanes.settle(cap) == list(range(cap))
         await lanes.end()
 
 
 async def test_nobody_goes_out_while_there_is_a_pause() -> None:
-    async with governor() as it:
+    async with limiter() as it:
         for index in range(5):
             refusal = RateLimited("slow", retry_after_s=3600.0)
             it.leave(await it.enter(request(index)), refusal, 0.1)
@@ -102,7 +102,7 @@ async def test_nobody_goes_out_while_there_is_a_pause() -> None:
 
 
 async def test_a_refusal_alone_holds_nobody_else_up() -> None:
-    async with governor(cap=20) as it:
+    async with limiter(cap=20) as it:
         it.leave(await it.enter(request(0)), RateLimited("slow", retry_after_s=3600.0), 0.1)
         lanes = Lanes(it, map(request, range(1, 20)))
         await lanes.settle(19)
@@ -111,7 +111,7 @@ async def test_a_refusal_alone_holds_nobody_else_up() -> None:
 
 
 async def test_what_holds_calls_is_told_in_words() -> None:
-    async with governor() as it:
+    async with limiter() as it:
         it.keep_to(per_minute(60, None))
         lanes = Lanes(it, map(request, range(4)))
         await lanes.settle(1)
@@ -121,7 +121,7 @@ async def test_what_holds_calls_is_told_in_words() -> None:
 
 
 async def test_whoever_waits_when_it_closes_waits_no_more() -> None:
-    async with governor(cap=1) as it:
+    async with limiter(cap=1) as it:
         lanes = Lanes(it, map(request, range(5)))
         await lanes.settle(1)
         it.close()
@@ -129,7 +129,7 @@ async def test_whoever_waits_when_it_closes_waits_no_more() -> None:
 
 
 async def test_a_place_that_was_given_up_is_given_to_the_next() -> None:
-    async with governor(cap=1) as it:
+    async with limiter(cap=1) as it:
         lanes = Lanes(it, map(request, range(3)))
         await lanes.settle(1)
         lanes.tasks[1].cancel()
@@ -139,7 +139,7 @@ async def test_a_place_that_was_given_up_is_given_to_the_next() -> None:
 
 
 async def test_refusals_that_go_on_cut_the_window_and_faults_of_the_server_do_not() -> None:
-    async with governor(cap=8) as it:
+    async with limiter(cap=8) as it:
         for index in range(8):
             it.leave(await it.enter(request(index)), ServerError("broken"), 0.1)
         assert it.window.size == 8
@@ -150,7 +150,7 @@ async def test_refusals_that_go_on_cut_the_window_and_faults_of_the_server_do_no
 
 @virtually
 async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
-    async with governor() as it:
+    async with limiter() as it:
         it.keep_to(per_minute(None, 600_000))
         big = request(0, content=b"x" * 4 * 9_000)
         used = reply(usage=Usage(input_tokens=10, output_tokens=5))
@@ -162,7 +162,7 @@ async def test_tokens_that_were_reserved_and_not_used_are_given_back() -> None:
 
 
 async def test_how_much_an_answer_takes_is_learned_from_the_first_one_on() -> None:
-    async with governor() as it:
+    async with limiter() as it:
         answer = reply(usage=Usage(input_tokens=1, output_tokens=10))
         it.leave(await it.enter(request(0, content=b"")), answer, 0.1)
         assert it._model("").tokens_of(request(1, content=b"")) == 15
@@ -174,7 +174,7 @@ async def test_how_much_an_answer_takes_is_learned_from_the_first_one_on() -> No
 
 
 async def test_what_a_provider_announces_is_kept_to_and_shown() -> None:
-    async with governor() as it:
+    async with limiter() as it:
         headers = {
             "x-ratelimit-limit-requests": "100",
             "x-ratelimit-remaining-requests": "99",
@@ -189,7 +189,7 @@ async def test_what_a_provider_announces_is_kept_to_and_shown() -> None:
     "budget", [Budget(10, None), Budget(None, Decimal(1))], ids=["tokens", "dollars"]
 )
 async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Budget) -> None:
-    async with governor(budget=budget) as it:
+    async with limiter(budget=budget) as it:
         it.leave(await it.enter(request(0)), reply(), 0.1)
         lanes = Lanes(it, [request(1)])
         await eventually(lambda: it._models[""].asker is not None)
@@ -200,7 +200,7 @@ async def test_when_its_share_of_the_budget_is_spent_no_call_is_begun(budget: Bu
 
 @virtually
 async def test_what_was_never_booked_is_not_given_back() -> None:
-    async with governor(cap=50) as it:
+    async with limiter(cap=50) as it:
         it.keep_to(per_minute(60, None))
         lanes = Lanes(it, map(request, range(50)))
         await lanes.settle(1)
@@ -217,7 +217,7 @@ async def test_what_was_never_booked_is_not_given_back() -> None:
 
 @virtually
 async def test_a_call_that_is_made_after_the_end_counts_all_the_same() -> None:
-    async with governor() as it:
+    async with limiter() as it:
         it.keep_to(per_minute(60, None))
         it.close()
         turn = await it.enter(request(0))
@@ -230,7 +230,7 @@ async def test_a_call_that_is_made_after_the_end_counts_all_the_same() -> None:
 
 
 async def test_a_cap_that_was_nothing_lets_calls_out_when_it_grows() -> None:
-    async with governor(cap=4) as it:
+    async with limiter(cap=4) as it:
         it.limit_to(0)
         lanes = Lanes(it, map(request, range(6)))
         await asyncio.sleep(0)
@@ -241,7 +241,7 @@ async def test_a_cap_that_was_nothing_lets_calls_out_when_it_grows() -> None:
 
 
 async def test_a_batch_that_names_a_model_a_prompt_does_not_fill_the_memory() -> None:
-    async with governor() as it:
+    async with limiter() as it:
         for index in range(MOST_MODELS + 10):
             it._model(f"model {index}")
         assert len(it._models) == MOST_MODELS + 1

@@ -57,7 +57,7 @@ LOOK_AGAIN_S = 0.1
 MOST_MODELS = 1000
 
 
-class RateGovernor:
+class RateLimiter:
     """Release the calls of a runner one by one; created and closed inside its event loop.
 
     `provider` identifies the provider of the limits. `price` returns the cost of a reply of a
@@ -87,7 +87,7 @@ class RateGovernor:
         self._closed = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> "RateGovernor":
+    async def __aenter__(self) -> "RateLimiter":
         return self
 
     async def __aexit__(
@@ -317,7 +317,7 @@ class RateGovernor:
             release(model, waiter.future)
 
     async def _ask(self, model: ModelCalls, calls: Sequence[Amounts]) -> Admission:
-        answer = await self._limits.ask(model.key, self._configured, model.told(), calls)
+        answer = await self._limits.ask(model.key, self._configured, model.take_news(), calls)
         model.limits, model.last_call = answer.limits, answer.calls
         model.free_until = moment() + FREE_S if answer.free else 0.0
         return answer
