@@ -1,10 +1,7 @@
 """Output of the commands on stderr: progress while a batch runs, and its summary."""
 
-import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -23,25 +20,16 @@ from rich.table import Table
 from rich.text import Text
 
 from batches.ending.summary import BatchSummary
+from batches.formats import dollars
 from batches.leases.waiting import in_words
+from batches.management.terminal import excerpt, print_line
 from batches.runner.store import Progress as RunProgress
 
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 5.0
-SHOWN_MESSAGE_CHARS = 200
-
-
-class Terminal(Console):
-    """Standard error. A broken pipe silences it; the batch continues to run."""
-
-    def __init__(self) -> None:
-        super().__init__(stderr=True)
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stderr.fileno())
+# The most kinds of failure that are shown with a message.
+SHOWN_KINDS = 5
 
 
 class CountsBar(Progress):
@@ -123,10 +111,6 @@ class ProgressDisplay:
         if not self._quiet:
             print_line(self._bar.console, message)
 
-    def fail(self, message: str) -> None:
-        """Print a message that must be seen, even if quiet."""
-        print_line(self._bar.console, message, style="bold red")
-
     def _line(self, message: str) -> None:
         if self._quiet or self._live or time.monotonic() < self._next_line:
             return
@@ -134,38 +118,25 @@ class ProgressDisplay:
         print_line(self._console, message)
 
 
-def print_line(console: Console, message: str, *, style: str = "") -> None:
-    """Print a line without wrapping it: a wrapped line cannot be copied or searched."""
-    console.print(Text(message, style=style), soft_wrap=True)
-
-
-def print_failures(
-    console: Console, failures: Mapping[str, int], messages: Mapping[str, str]
-) -> None:
-    """Print each kind of failure with its count and the message of one failed prompt."""
+def failure_lines(failures: Mapping[str, int], messages: Mapping[str, str]) -> Iterator[str]:
+    """Yield each kind of failure with its count and the message of one failed prompt."""
     for kind, message in messages.items():
-        print_line(console, f"{kind} {failures[kind]:,}: {excerpt(message)}")
-
-
-def excerpt(text: str) -> str:
-    """Return the beginning of an untrusted text in one line, without terminal control codes."""
-    line = " ".join(text.split())
-    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
-    over = len(plain) > SHOWN_MESSAGE_CHARS
-    return plain[: SHOWN_MESSAGE_CHARS - 1] + "…" if over else plain
+        yield f"{kind} {failures[kind]:,}: {excerpt(message)}"
 
 
 def print_summary(console: Console, summary: BatchSummary) -> None:
     """Print a table with the counts and timing of a batch."""
-    table = Table(title=f"{summary.batch_id}: {summary.status}", show_header=False)
+    print_line(console, f"{summary.batch_id}: {excerpt(str(summary.state))}", style="bold")
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
-    for name, value in _rows(summary):
+    for name, value in summary_rows(summary):
         table.add_row(name, value)
     console.print(table)
 
 
-def _rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
+def summary_rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of the figures of a batch."""
     timing = summary.timing
     yield "prompts", f"{summary.total:,}"
     yield "succeeded", f"{summary.succeeded:,}"
@@ -176,6 +147,7 @@ def _rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
         yield f"  answers {rung.replace('_', ' ')}", f"{count:,}"
     yield "calls", f"{summary.calls:,}"
     yield "tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"
+    yield "cost", dollars(summary.cost) if summary.cost is not None else "price unknown"
     yield "first result", _seconds(timing.first_result_s)
     yield "total", _seconds(timing.total_s)
     yield "average per request", _seconds(timing.average_s)

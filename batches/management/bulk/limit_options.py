@@ -23,6 +23,11 @@ def add_limit_options(parser: CommandParser) -> None:
     )
     add("--rpm", type=whole_number(1, MOST), metavar="N", help=f"requests per minute, {shared}")
     add("--tpm", type=whole_number(1, MOST), metavar="N", help=f"tokens per minute, {shared}")
+    add_budget_options(parser)
+
+
+def add_budget_options(parser: CommandParser) -> None:
+    """Add the spending limits to a parser; an option that is not given is None."""
     add_run_option(parser, "--max-cost", "max_cost", "DOLLARS")
     add_run_option(parser, "--max-tokens-total", "max_tokens_total", "N")
 
