@@ -22,7 +22,7 @@ from batches.management.bulk.answer_options import answer_options, warning_text
 from batches.management.bulk.console import ProgressDisplay
 from batches.management.bulk.first_line import endpoint_named_in
 from batches.management.bulk.interrupts import interruptible, until_interrupted
-from batches.management.bulk.limit_options import budget, rates
+from batches.management.bulk.limit_options import budget, priced, rates
 from batches.management.bulk.provider_check import check_provider
 from batches.management.bulk.reader import reading
 from batches.management.bulk.usage import UsageError
@@ -155,7 +155,8 @@ def provider_of(options: dict[str, Any]) -> Provider:
 def stored_provider(options: dict[str, Any]) -> Provider:
     if options["base_url"]:
         key = options["api_key_env"] or ""
-        return provider_actions.provider_at(options["base_url"], key, **rates(options))
+        provider = provider_actions.provider_at(options["base_url"], key, **rates(options))
+        return priced(provider, options)
     return provider_of(options)
 
 

@@ -68,7 +68,7 @@ examples:
       --model some-model --output out.jsonl
   process_batch questions.txt --provider vllm --model llama --output out.jsonl --batch-size 250
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
-      --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25
+      --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25 --price 0.5,1.5
   process_batch --resume batch_0123 --output out.jsonl
   process_batch --retry batch_0123 --output out.jsonl
 
@@ -108,7 +108,8 @@ class Command(BaseCommand):
                 check_database()
                 status = self.work(console, options)
         except (NotPossible, ProviderMisconfigured) as error:
-            raise UsageError(in_flags(str(error))) from error
+            may_set_price = options["base_url"] is not None
+            raise UsageError(in_flags(str(error), may_set_price=may_set_price)) from error
         except Interrupted as interrupt:
             there = self.saved(options)
             with handled_by(partial(leave, there)):
