@@ -46,7 +46,7 @@ from batches.runner.quarantine import take_blamed
 from batches.runner.results import Activity, ChunkOutcomes
 from batches.runner.store import SliceStore
 from batches.runner.sure_store import SureStore
-from batches.runner.waiting import waiting_of
+from batches.runner.waiting import notes_of, waiting_of
 from batches.stop_signal import StopSignal
 
 logger = logging.getLogger(__name__)
@@ -436,6 +436,9 @@ class BatchSlice:
         renewing = now - self._renewed_at > settings.LEASE_SECONDS / RENEWALS_PER_LEASE
         costs = await in_database(self._share.costs, exchanges)
         chunks = self._held.close(outcomes, costs, renewing=renewing)
+        if self._execution is not None:
+            held = self._share.governor.held()
+            self._store.notes = notes_of(self._execution, held, self._store.clock)
         await self._store_surely(chunks, self._activity(exchanges), renewing=renewing)
         self._unstored -= len(exchanges)
         for exchange in exchanges:

@@ -6,8 +6,9 @@ Nothing here is async; it all runs in the one thread that has the connection.
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -58,12 +59,16 @@ MOST_MODELS_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The work of a slice so far."""
+    """The work of a slice so far: counts, failed prompts by kind, tokens and cost. `notes` are the
+    rate limit in force and what is retried, in words."""
 
     succeeded: int = 0
     failed: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
     calls: int = 0
+    spent: Spent = field(default_factory=Spent)
     in_flight: int = 0
+    notes: tuple[str, ...] = ()
     waiting: WaitingNow | None = None
 
 
@@ -105,6 +110,7 @@ class SliceStore:
         self.progress = Progress()
         self.surroundings: Surroundings | None = None
         self.announced: dict[str, Any] = {}
+        self.notes: tuple[str, ...] = ()
         self._probing = probing
         self._mine = Spent()
         self._announced: dict[str, Any] = {}
@@ -356,8 +362,12 @@ class SliceStore:
         self.progress = Progress(
             succeeded=self.progress.succeeded + succeeded,
             failed=self.progress.failed + len(stored) - succeeded,
+            failures=Counter(self.progress.failures)
+            + Counter(str(outcome.kind) for outcome in stored if outcome.kind),
             calls=self.progress.calls + sum(outcome.calls for outcome in stored),
+            spent=self._mine,
             in_flight=in_flight,
+            notes=self.notes,
             waiting=self._waiting,
         )
         self._on_progress(self.progress)

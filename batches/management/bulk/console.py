@@ -1,47 +1,68 @@
 """Output of the commands on stderr: progress while a batch runs, and its summary."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeVar
 
-from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from batches.ending.report import failures_by_kind
 from batches.ending.summary import BatchSummary
 from batches.formats import dollars
 from batches.leases.waiting import in_words
+from batches.management.bulk.progress import RecentRate, RunView, flow, parts_of, plain_line
 from batches.management.terminal import excerpt, print_line
+from batches.models import Batch
 from batches.runner.store import Progress as RunProgress
 
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 5.0
+LEAST_BAR_CHARS = 10
+# The spinner, and the spaces behind it and behind the bar.
+SPINNER_CHARS = 3
 # The most kinds of failure that are shown with a message.
 SHOWN_KINDS = 5
 
 
-class CountsBar(Progress):
-    """A progress bar, and below it the reason for waiting, wrapped to fit the terminal."""
+class LiveProgress:
+    """The progress as a terminal shows it: a bar that fills the first line, all figures, and the
+    reason for waiting, wrapped to fit the terminal."""
 
-    wait = ""
+    def __init__(self) -> None:
+        self.read: int | None = None
+        self.view: RunView | None = None
+        self._spinner = Spinner("dots")
 
-    def get_renderables(self) -> Iterator[RenderableType]:
-        """Yield the bar, then the reason for waiting, if any."""
-        yield self.make_tasks_table(self.tasks)
-        if self.wait:
-            yield Text(self.wait, style="yellow")
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.view is not None:
+            yield from self._lines(self.view, options.max_width)
+        elif self.read is not None:
+            yield self._spun(Text(f"Reading: {self.read:,} prompts"))
+
+    def _lines(self, view: RunView, width: int) -> Iterator[RenderableType]:
+        room = width - SPINNER_CHARS
+        first, *others = flow(parts_of(view), width, first=room - LEAST_BAR_CHARS)
+        bar_chars = max(room - len(first), LEAST_BAR_CHARS)
+        bar = ProgressBar(total=max(view.total, 1), completed=view.done, width=bar_chars)
+        yield self._spun(bar, Text(first, no_wrap=True))
+        yield from map(Text, others)
+        if view.waiting:
+            yield Text(view.waiting, style="yellow")
+
+    def _spun(self, *cells: RenderableType) -> Table:
+        row = Table.grid(padding=(0, 1, 0, 0))
+        row.add_row(self._spinner, *cells)
+        return row
 
 
 class ProgressDisplay:
@@ -50,25 +71,19 @@ class ProgressDisplay:
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console = console
         self._quiet = quiet
-        self._live = console.is_terminal and not quiet
+        self._is_live = console.is_terminal and not quiet
+        self._progress = LiveProgress()
+        # Results may be written to standard output meanwhile.
+        self._live = Live(self._progress, console=console, redirect_stdout=False)
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        self._before = 0
-        self._total = 0
-        self._task: TaskID | None = None
-        self._bar = CountsBar(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not self._live,
-        )
+        self._rate = RecentRate()
+        self._began_at: float | None = None
+        self._before = RunView(total=0)
+        self._view = self._before
 
     def __enter__(self) -> "ProgressDisplay":
-        self._bar.start()
+        if self._is_live:
+            self._live.start()
         return self
 
     def __exit__(
@@ -77,45 +92,69 @@ class ProgressDisplay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._progress.view is not None:
+            # The last picture stays on the screen.
+            self._progress.view = replace(self._progress.view, notes=(), waiting="")
+        self._live.stop()
 
     def reading(self, items: Iterable[T]) -> Iterator[T]:
         """Yield the items and show how many were read."""
-        task = self._bar.add_task("Reading", total=None, note="")
+        self._progress.read = 0
         for number, item in enumerate(items, start=1):
             yield item
             if number % 500 == 0:
-                self._bar.update(task, completed=number)
-                self._line(f"Read {number} prompts")
-        self._bar.remove_task(task)
+                self._progress.read = number
+                self._line(f"Read {number:,} prompts")
+        self._progress.read = None
 
-    def begin(self, *, total: int, before: int) -> None:
-        """Show a run of `total` prompts, of which `before` already have a result."""
-        self._total, self._before = total, before
-        if self._task is None:
-            self._task = self._bar.add_task("Running", total=total, completed=before, note="")
+    def begin(self, batch: Batch) -> None:
+        """Show a run of a batch, parts of which may have a result already."""
+        if self._began_at is None:
+            self._began_at = time.monotonic()
+            failures = failures_by_kind(batch) if batch.failed else {}
+        else:
+            failures = dict(self._view.failures)
+        self._before = self._view = RunView(
+            total=batch.total,
+            done=batch.succeeded + batch.failed,
+            failures=failures,
+            tokens=batch.input_tokens + batch.output_tokens,
+            cost=batch.cost,
+        )
+        self._progress.view = self._view
+        self._rate.see(self._before.done, now=time.monotonic())
 
     def update(self, progress: RunProgress) -> None:
         """Show the progress of a run."""
-        done = self._before + progress.succeeded + progress.failed
-        note = f"{progress.failed} failed, {progress.in_flight} in flight"
-        if self._task is not None:
-            self._bar.wait = excerpt(in_words(progress.waiting)) if progress.waiting else ""
-            self._bar.update(self._task, completed=done, note=note)
-        if progress.waiting:
-            note += f"; {excerpt(in_words(progress.waiting))}"
-        self._line(f"{done} of {self._total} prompts, {note}")
+        before, now = self._before, time.monotonic()
+        done = before.done + progress.succeeded + progress.failed
+        waiting = progress.waiting
+        self._view = self._progress.view = RunView(
+            total=before.total,
+            done=done,
+            failures=Counter(before.failures) + Counter(progress.failures),
+            in_flight=progress.in_flight,
+            tokens=before.tokens + progress.spent.tokens,
+            cost=before.cost + progress.spent.cost,
+            per_s=self._rate.see(done, now=now),
+            elapsed_s=now - (self._began_at or now),
+            notes=[excerpt(note.rstrip(".")) for note in progress.notes],
+            waiting=excerpt(in_words(waiting)) if waiting else "",
+        )
+        if self._is_live:
+            self._live.refresh()
+        self._line(plain_line(self._view))
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""
         if not self._quiet:
-            print_line(self._bar.console, message)
+            print_line(self._console, message)
 
     def _line(self, message: str) -> None:
-        if self._quiet or self._live or time.monotonic() < self._next_line:
+        if self._quiet or self._is_live or time.monotonic() < self._next_line:
             return
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        print_line(self._console, message)
+        print_line(self._console, f"{datetime.now(UTC):%H:%M:%S} UTC {message}")
 
 
 def failure_lines(failures: Mapping[str, int], messages: Mapping[str, str]) -> Iterator[str]:

@@ -30,7 +30,7 @@ def run(batch: Batch, display: ProgressDisplay, hint: str) -> RunEnd:
     with stopped_by_signals(stop, display, hint) as received:
         while True:
             batch.refresh_from_db()
-            display.begin(total=batch.total, before=batch.succeeded + batch.failed)
+            display.begin(batch)
             report = run_slice(batch.pk, stop=stop, on_progress=display.update)
             if report.ended:
                 return RunEnd()
