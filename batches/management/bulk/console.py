@@ -79,7 +79,6 @@ class ProgressDisplay:
         self._rate = RecentRate()
         self._began_at: float | None = None
         self._before = RunView(total=0)
-        self._view = self._before
 
     def __enter__(self) -> "ProgressDisplay":
         if self._is_live:
@@ -109,27 +108,30 @@ class ProgressDisplay:
 
     def begin(self, batch: Batch) -> None:
         """Show a run of a batch, parts of which may have a result already."""
+        now = time.monotonic()
         if self._began_at is None:
-            self._began_at = time.monotonic()
-            failures = failures_by_kind(batch) if batch.failed else {}
-        else:
-            failures = dict(self._view.failures)
-        self._before = self._view = RunView(
+            self._began_at = now
+        self._before = self._progress.view = RunView(
             total=batch.total,
             done=batch.succeeded + batch.failed,
-            failures=failures,
+            failures=self._failures_of(batch),
             tokens=batch.input_tokens + batch.output_tokens,
             cost=batch.cost,
         )
-        self._progress.view = self._view
-        self._rate.see(self._before.done, now=time.monotonic())
+        self._rate.see(self._before.done, now=now)
+
+    def _failures_of(self, batch: Batch) -> Mapping[str, int]:
+        """Return the failures so far; count them only at the beginning of the first slice."""
+        if self._progress.view is not None:
+            return self._progress.view.failures
+        return failures_by_kind(batch) if batch.failed else {}
 
     def update(self, progress: RunProgress) -> None:
         """Show the progress of a run."""
         before, now = self._before, time.monotonic()
         done = before.done + progress.succeeded + progress.failed
         waiting = progress.waiting
-        self._view = self._progress.view = RunView(
+        view = self._progress.view = RunView(
             total=before.total,
             done=done,
             failures=Counter(before.failures) + Counter(progress.failures),
@@ -143,7 +145,7 @@ class ProgressDisplay:
         )
         if self._is_live:
             self._live.refresh()
-        self._line(plain_line(self._view))
+        self._line(plain_line(view))
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""

@@ -80,6 +80,9 @@ exit status:
   130, 143  stopped by Ctrl-C or SIGTERM
   141       the reader closed the output pipe
 
+A batch ID may be shortened as long as it is unique. List, show and change batches, and write their
+results: python manage.py batches --help
+
 The key is read from the environment and is never stored.
 If the provider cannot be reached, the prompts wait up to PROVIDER_PATIENCE seconds (an environment
 variable, default 900); 0 pauses the batch immediately.
