@@ -140,6 +140,30 @@ def test_a_batch_is_shown_with_what_failed_and_what_can_be_done(cli: Commands) -
     assert figures["timing"]["answered"] == 2
 
 
+def test_what_can_be_done_with_a_batch_depends_on_its_state(
+    cli: Commands, provider: Provider
+) -> None:
+    batch = batch_of(provider, 2, max_tokens_total=5)
+    name = batch.public_id
+    assert f"process_batch --resume {name}" in batches(cli, "show", name).stdout
+    Batch.objects.update(pause_reason="budget: reached", pause_kind="budget", input_tokens=7)
+    spent = batches(cli, "show", name).stdout
+    assert f"batches resume {name} --max-tokens-total 12" in spent
+    Batch.objects.update(pause_reason="", pause_kind="", in_background=False)
+    stopped = batches(cli, "show", name).stdout
+    assert f"{name}: stopped\n" in stopped
+    assert f"batches cancel {name}" in stopped
+    Provider.objects.update(pause_reason="quota: empty", pause_kind="quota")
+    empty = batches(cli, "show", name).stdout
+    # Workers would find the provider paused; a command tries it again.
+    assert f"process_batch --resume {name}" in empty
+    assert "batches resume" not in empty
+    Provider.objects.update(pause_reason="", pause_kind="")
+    ended = run_batch(cli, ["a"])
+    Batch.objects.filter(pk=ended.pk).update(pause_reason="left from before")
+    assert "resume" not in batches(cli, "show", ended.public_id).stdout
+
+
 def test_a_refused_input_is_shown_with_its_errors(cli: Commands, provider: Provider) -> None:
     batch = batch_of(provider, 1)
     errors = [{"line": 3, "code": "invalid", "message": "bad\x1bline", "param": None}]

@@ -6,10 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from batches.actions import providers as provider_actions
 from batches.limits.prices import MAX_PRICE
 from batches.management.bulk.usage import add_run_option, whole_number
-from batches.models import Provider
 
 MOST = 10**15
 
@@ -46,14 +44,6 @@ def price(text: str) -> tuple[float, float]:
     if not (0 <= given <= MAX_PRICE and 0 <= made <= MAX_PRICE):
         raise ArgumentTypeError(f"a price must be between 0 and {MAX_PRICE:,f}")
     return given, made
-
-
-def priced(provider: Provider, options: Mapping[str, Any]) -> Provider:
-    """Store the price of the model on its provider, if one is given."""
-    if options["price"] is None:
-        return provider
-    given, made = options["price"]
-    return provider_actions.set_price(provider, options["model"], given=given, made=made)
 
 
 def add_budget_options(parser: CommandParser) -> None:

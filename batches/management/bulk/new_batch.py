@@ -22,7 +22,7 @@ from batches.management.bulk.answer_options import answer_options, warning_text
 from batches.management.bulk.console import ProgressDisplay
 from batches.management.bulk.first_line import endpoint_named_in
 from batches.management.bulk.interrupts import interruptible, until_interrupted
-from batches.management.bulk.limit_options import budget, priced, rates
+from batches.management.bulk.limit_options import budget, rates
 from batches.management.bulk.provider_check import check_provider
 from batches.management.bulk.reader import reading
 from batches.management.bulk.usage import UsageError
@@ -158,6 +158,14 @@ def stored_provider(options: dict[str, Any]) -> Provider:
         provider = provider_actions.provider_at(options["base_url"], key, **rates(options))
         return priced(provider, options)
     return provider_of(options)
+
+
+def priced(provider: Provider, options: dict[str, Any]) -> Provider:
+    """Store the price of the model on its provider, if one is given."""
+    if options["price"] is None:
+        return provider
+    given, made = options["price"]
+    return provider_actions.set_price(provider, options["model"], given=given, made=made)
 
 
 def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -> None:

@@ -5,26 +5,29 @@ from typing import Any, TextIO
 
 from batches.formats import dollars
 from batches.leases.state import current_state, state_of, with_state
-from batches.limits.prices import cost_of
 from batches.management.subcommands.tables import write_json
 from batches.models import Batch
 
-COLUMNS = ("ID", "STATUS", ">DONE", ">FAILED", ">COST", "MODEL", "PROVIDER", "CREATED (UTC)")
-COLUMNS_WITH_REASON = (*COLUMNS, "REASON")
+COLUMNS = (
+    *("ID", "STATUS", ">DONE", ">FAILED", ">COST"),
+    *("MODEL", "PROVIDER", "CREATED (UTC)", "REASON"),
+)
 # The beginning of an ID that is unique among many thousands.
 SHORT_ID_CHARS = len("batch_") + 10
-UNKNOWN_PRICE = "unknown"
 
 
 def row_of(batch: Batch, *, whole_id: bool) -> tuple[str, ...]:
-    """Return the cells of a batch from `with_state`, for COLUMNS_WITH_REASON."""
-    state, cost = state_of(batch), cost_of(batch)
+    """Return the cells of a batch from `with_state`, for COLUMNS.
+
+    A cost of zero is left out: looking up whether a price is known would take long.
+    """
+    state = state_of(batch)
     return (
         batch.public_id if whole_id else batch.public_id[:SHORT_ID_CHARS],
         state.word,
         f"{batch.succeeded + batch.failed:,} of {batch.total:,}",
         f"{batch.failed:,}",
-        UNKNOWN_PRICE if cost is None else dollars(cost),
+        dollars(batch.cost or None),
         batch.model,
         batch.provider.name,
         f"{batch.created_at.astimezone(UTC):%Y-%m-%d %H:%M}",
@@ -33,8 +36,8 @@ def row_of(batch: Batch, *, whole_id: bool) -> tuple[str, ...]:
 
 
 def object_of(batch: Batch) -> dict[str, Any]:
-    """Return a batch from `with_state` as JSON has it."""
-    state, cost = state_of(batch), cost_of(batch)
+    """Return a batch from `with_state` as JSON has it, without a cost of zero."""
+    state = state_of(batch)
     return {
         "batch_id": batch.public_id,
         "status": state.word,
@@ -42,7 +45,7 @@ def object_of(batch: Batch) -> dict[str, Any]:
         "total": batch.total,
         "succeeded": batch.succeeded,
         "failed": batch.failed,
-        "cost": None if cost is None else float(cost),
+        "cost": float(batch.cost) or None,
         "model": batch.model,
         "provider": batch.provider.name,
         "created_at": batch.created_at.astimezone(UTC).isoformat(timespec="seconds"),

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from batches.leases.state import STATES, in_states, with_state
 from batches.management.bulk.usage import whole_number
-from batches.management.subcommands.batch_rows import COLUMNS_WITH_REASON, object_of, row_of
+from batches.management.subcommands.batch_rows import COLUMNS, object_of, row_of
 from batches.management.subcommands.subcommand import Options, Subcommand
 from batches.management.subcommands.tables import is_spacious, write_json, write_table
 from batches.models import Batch
@@ -48,7 +48,7 @@ def run(options: Options, out: TextIO) -> None:
         return
     whole_id = is_spacious(out)
     rows = [row_of(batch, whole_id=whole_id) for batch in shown]
-    write_table(out, COLUMNS_WITH_REASON, rows)
+    write_table(out, COLUMNS, rows)
     if len(found) > limit:
         out.write(f"There are older batches; --limit {10 * limit} shows more.\n")
 

@@ -13,6 +13,7 @@ from batches.management.bulk.console import (
     failure_lines,
     summary_rows,
 )
+from batches.management.bulk.next_steps import more_budget
 from batches.management.pasting import command_line
 from batches.management.subcommands.batch_rows import object_of
 from batches.management.subcommands.subcommand import Options, Subcommand, add_id
@@ -64,11 +65,14 @@ def _errors(batch: Batch) -> Iterator[str]:
 def next_lines(batch: Batch) -> Iterator[str]:
     """Yield what can be done with a batch from `with_state`, each with its command."""
     word, name = state_of(batch).word, batch.public_id
-    if word in {PAUSED, STOPPED}:
-        yield f"To let the workers continue it: {command_line('batches', 'resume', name)}"
-    if word in {STOPPED, WAITING}:
-        here = command_line("process_batch", "--resume", name, "--output", "out.jsonl")
-        yield f"To continue it here: {here}"
+    more = more_budget(batch) if word == PAUSED else ()
+    # Only a command tries a paused provider again.
+    if word == STOPPED or (word == PAUSED and batch.pause_reason):
+        resume = command_line("batches", "resume", name, *more)
+        yield f"To let the workers continue it: {resume}"
+    if word in {PAUSED, STOPPED, WAITING}:
+        here = command_line("process_batch", "--resume", name, "--output", "out.jsonl", *more)
+        yield f"To run it here: {here}"
     if word in {PAUSED, RUNNING, STOPPED, WAITING}:
         yield f"To cancel it: {command_line('batches', 'cancel', name)}"
     if batch.status in RETRYABLE and batch.succeeded < batch.total:
