@@ -196,12 +196,12 @@ def export(batch: Batch, options: dict[str, Any], end: RunEnd) -> str:
     done = batch.succeeded + batch.failed
     if end.status and not done:
         return ""
-    if end.status and not all(map(is_file, names)):
-        return how_to_write(commands)
     advice = [how_to_write(commands)]
     if end.status:
         advice += [end.reason, how_to_continue(batch, commands)]
     with written_to(names, "".join(f"\n{line}" for line in advice)):
+        if end.status and not all(map(is_file, names)):
+            return how_to_write(commands)
         write_outputs(batch, options["output"], options["errors"])
     verb = "hold" if len(names) > 1 else "holds"
     return f"{' and '.join(names)} {verb} the {done:,} results so far, of {batch.total:,}."
