@@ -57,8 +57,10 @@ def lines_of(screen: str) -> list[str]:
 
 
 def prompts(path: Path) -> None:
-    texts = [f"prompt {n}" for n in range(28)] + ["[simulate: status=400] a"]
-    texts.append("[simulate: status=503 times=3] b")
+    """Write prompts of which some are retried, while others are answered before and after them."""
+    good = [f"prompt {n}" for n in range(24)]
+    again = [f"[simulate: status=503 times=3] {n}" for n in range(5)]
+    texts = [*good[:10], *again, "[simulate: status=400] bad", *good[10:]]
     path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
 
 
@@ -87,7 +89,7 @@ def test_the_progress_fills_the_terminal_and_is_not_wider(
         r"elapsed \d+",
         r"left \d+",
         r"held to 5/s, configured on the provider",
-        r"retrying 1 prompt: HTTP 503",
+        r"retrying \d prompts?: HTTP 503",
     ):
         assert re.search(part, "\n".join(lines)), part
     has_all = [line for line in bars if "tokens" in line and "elapsed" in line and "held" in line]
