@@ -12,7 +12,7 @@ from batches.ending.report import (
     stored_report,
 )
 from batches.engine.timing import TimingStats
-from batches.leases.state import BatchState, current_state
+from batches.leases.state import ShownState, current_state
 from batches.limits.prices import cost_of
 from batches.models import Batch, Result
 
@@ -24,7 +24,7 @@ class BatchSummary:
     dollars, None if no price is known."""
 
     batch_id: str
-    state: BatchState
+    state: ShownState
     total: int
     succeeded: int
     failed: int

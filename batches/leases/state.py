@@ -20,7 +20,7 @@ STATES = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class BatchState:
+class ShownState:
     """A word, and the reason if the batch is in progress and makes none."""
 
     word: str
@@ -49,17 +49,17 @@ def in_states(batches: QuerySet[Batch], words: Collection[str]) -> QuerySet[Batc
     return batches.filter(Q(("state__in", words)))
 
 
-def state_of(batch: Batch) -> BatchState:
+def state_of(batch: Batch) -> ShownState:
     """Return the state of a batch from `with_state`."""
     word = str(vars(batch)["state"])
     if word == PAUSED:
-        return BatchState(word, batch.standstill)
+        return ShownState(word, batch.standstill)
     if word == WAITING:
-        return BatchState(word, "for a worker")
+        return ShownState(word, "for a worker")
     waiting = waiting_of(batch) if word == RUNNING else None
-    return BatchState(word, in_words(waiting) if waiting else "")
+    return ShownState(word, in_words(waiting) if waiting else "")
 
 
-def current_state(batch: Batch) -> BatchState:
+def current_state(batch: Batch) -> ShownState:
     """Read the state of a batch from the database."""
     return state_of(with_state(Batch.objects.filter(pk=batch.pk)).get())
