@@ -308,21 +308,3 @@ def delete_batch(batch: Batch) -> None:
             )
     if batch.total <= FINISHED_AT_ONCE:
         purge(batch.pk)
-
-
-def find_batch(public_id: str) -> Batch:
-    """Return the batch with this ID, which is running or has run. Raise NotPossible."""
-    there = Batch.objects.filter(deleted_at=None)
-    # The total is set only when all prompts are stored.
-    runs = there.exclude(total=0)
-    batch = there.select_related("provider").filter(public_id=public_id).first()
-    if batch is None:
-        newest = runs.order_by("-pk").values_list("public_id", flat=True).first()
-        hint = f"; the newest is {newest}" if newest else ""
-        raise NotPossible(f"there is no batch {public_id!r}{hint}")
-    if not batch.total:
-        raise NotPossible(
-            f"{public_id} has nothing to run: its status is '{batch.status}', and its input was "
-            "not read to its end"
-        )
-    return batch

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from batches.actions.batches import ring_for
 from batches.errors import NotPossible
 from batches.lifecycle import PauseKind
+from batches.limits.prices import check_prices
 from batches.limits.rate_limits import UNREACHABLE, forget_limits
 from batches.models import Batch, Provider
 from batches.providers import breaker
@@ -76,6 +77,20 @@ def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
             provider = provider_draft(base_url, api_key_env)
     if limits:
         Provider.objects.filter(pk=provider.pk).update(**limits)
+    return Provider.objects.get(pk=provider.pk)
+
+
+def set_price(provider: Provider, model: str, *, given: float, made: float) -> Provider:
+    """Set the price of a model, in dollars per million tokens in and out. Raise NotPossible."""
+    price = {model: {"input": given, "output": made}}
+    try:
+        check_prices(price)
+    except ValueError as error:
+        raise NotPossible(str(error)) from error
+    with transaction.atomic():
+        # Another process may set the price of another model.
+        locked = Provider.objects.select_for_update().get(pk=provider.pk)
+        Provider.objects.filter(pk=provider.pk).update(prices={**locked.prices, **price})
     return Provider.objects.get(pk=provider.pk)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from batches.ending.report import (
     Report,
@@ -11,16 +12,19 @@ from batches.ending.report import (
     stored_report,
 )
 from batches.engine.timing import TimingStats
+from batches.leases.state import ShownState, current_state
+from batches.limits.prices import cost_of
 from batches.models import Batch, Result
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSummary:
     """The figures of a batch; `failures` counts the failed prompts by kind, most frequent first,
-    and `rungs` counts the valid answers by the rung of the ladder that found them."""
+    and `rungs` counts the valid answers by the rung of the ladder that found them. The cost is in
+    dollars, None if no price is known."""
 
     batch_id: str
-    status: str
+    state: ShownState
     total: int
     succeeded: int
     failed: int
@@ -29,12 +33,14 @@ class BatchSummary:
     calls: int
     input_tokens: int
     output_tokens: int
+    cost: Decimal | None
     timing: TimingStats
 
     def as_dict(self) -> dict[str, object]:
         return {
             "batch_id": self.batch_id,
-            "status": self.status,
+            "status": self.state.word,
+            "reason": self.state.reason,
             "total": self.total,
             "succeeded": self.succeeded,
             "failed": self.failed,
@@ -43,6 +49,7 @@ class BatchSummary:
             "calls": self.calls,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
+            "cost": None if self.cost is None else float(self.cost),
             "timing": self.timing.as_dict(),
         }
 
@@ -62,7 +69,7 @@ def summarise(batch: Batch) -> BatchSummary:
     )
     return BatchSummary(
         batch_id=batch.public_id,
-        status=batch.status,
+        state=current_state(batch),
         total=batch.total,
         succeeded=batch.succeeded,
         failed=batch.failed,
@@ -71,5 +78,6 @@ def summarise(batch: Batch) -> BatchSummary:
         calls=batch.calls,
         input_tokens=batch.input_tokens,
         output_tokens=batch.output_tokens,
+        cost=cost_of(batch),
         timing=report.timing,
     )

@@ -4,7 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from batches.formats import dollars
+
 ZERO = Decimal(0)
+# The end of the reason of a pause: what is in flight is paid for.
+KEPT = ": calls in flight are kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,10 @@ class Budget:
         if self._unpriced:
             return "no price is known for a model of this batch: set its price on the provider"
         if self._max_cost is not None and self._taken.cost >= self._max_cost:
-            return f"spending limit of ${self._max_cost.normalize():f} reached"
+            spent = dollars(self._taken.cost)
+            return f"spending limit of ${self._max_cost.normalize():f} reached at {spent}{KEPT}"
         if self._max_tokens is not None and self._taken.tokens >= self._max_tokens:
-            return f"token limit of {self._max_tokens} reached"
+            return f"token limit of {self._max_tokens} reached at {self._taken.tokens}{KEPT}"
         return ""
 
     def is_spent(self) -> bool:

@@ -178,19 +178,26 @@ SOURCES: Mapping[Source, str] = {
 }
 
 
+UNITS_IN_WORDS: Mapping[Unit, str] = {"requests": "", "tokens": " tokens"}
+
+
 def held_by(name: str, model: ModelCalls, now: float) -> Held:
     wait_s = max(model.held_until - now, 0.0)
     if not wait_s:
         return Held(name, model.limits)
-    return Held(name, model.limits, model.reason or _held_to(model.limits), wait_s)
+    return Held(name, model.limits, model.reason or held_to(model.limits), wait_s)
 
 
-def _held_to(limits: Limits) -> str:
-    """Describe the active limit, such as "held to 4.3 requests/s, learned from 429s"."""
+def held_to(limits: Limits) -> str:
+    """Describe the active limit, such as "held to 4.3/s, learned from 429s"."""
     return " and ".join(
-        f"held to {limit.rate:.3g} {unit}/s, {SOURCES[limit.source]}"
+        f"held to {_amount(limit.rate)}{UNITS_IN_WORDS[unit]}/s, {SOURCES[limit.source]}"
         for unit, limit in limits.items()
     )
+
+
+def _amount(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def give_back(turn: CallTurn) -> None:

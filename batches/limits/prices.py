@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batches.engine.records import Usage
-from batches.models import Provider
+from batches.models import Batch, Provider
 from batches.models.bounds import MAX_COST
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,16 @@ class PriceList:
 def price_list_of(provider: Provider) -> PriceList:
     """Return the prices of the models of a provider."""
     return PriceList(provider.base_url, provider.prices)
+
+
+def cost_of(batch: Batch) -> Decimal | None:
+    """Return the cost of a batch in dollars, or None if no price is known."""
+    return batch.cost if batch.cost or is_priced(batch.provider, batch.model) else None
+
+
+def is_priced(provider: Provider, model: str) -> bool:
+    """Return True if the price of a model is known."""
+    return price_list_of(provider).cost(model, Usage()) is not None
 
 
 def check_prices(overrides: object) -> None:

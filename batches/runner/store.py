@@ -6,6 +6,7 @@ Nothing here is async; it all runs in the one thread that has the connection.
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -51,22 +52,28 @@ MOST_MODELS_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The work of a slice so far."""
+    """The work of a slice so far: counts, failed prompts by kind, tokens and cost. `notes` are the
+    rate limit in force and what is retried, in words."""
 
     succeeded: int = 0
     failed: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
     calls: int = 0
+    spent: Spent = field(default_factory=Spent)
     in_flight: int = 0
+    notes: tuple[str, ...] = ()
     waiting: WaitingNow | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SliceState:
-    """The state of a slice, for its store: its calls in flight, what it waits for, the limits that
-    the provider advertises, and whether failures are held back whose cause is not known yet."""
+    """The state of a slice, for its store: its calls in flight, what it waits for, the notes of
+    `Progress`, the limits that the provider advertises, and whether failures are held back whose
+    cause is not known yet."""
 
     in_flight: int = 0
     waiting: WaitingNow | None = None
+    notes: tuple[str, ...] = ()
     announced: Mapping[str, Any] = field(default_factory=dict)
     is_undecided: bool = False
 
@@ -241,8 +248,12 @@ class SliceStore:
         self._progress = Progress(
             succeeded=self._progress.succeeded + succeeded,
             failed=self._progress.failed + len(outcomes) - succeeded,
+            failures=Counter(self._progress.failures)
+            + Counter(str(outcome.kind) for outcome in outcomes if outcome.kind),
             calls=self._progress.calls + sum(outcome.calls for outcome in outcomes),
+            spent=self._mine,
             in_flight=state.in_flight,
+            notes=state.notes,
             waiting=state.waiting,
         )
         self._on_progress(self._progress)

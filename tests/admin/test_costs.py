@@ -6,7 +6,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from batches.admin.batches.costs import cost_of, unpriced
+from batches.admin.batches.costs import unpriced
+from batches.limits.prices import cost_of
 from batches.models import Batch, Provider
 from tests.makers import MODEL, batch_of
 

@@ -46,7 +46,10 @@ def test_a_batch_whose_tokens_are_spent_goes_on_with_a_larger_budget(client: Cli
     run(batch)
     paused = read(client, batch)
     assert paused["status"] == "in_progress"
-    assert paused["pause_reason"] == "budget: token limit of 30 reached"
+    reason, kept = paused["pause_reason"].rsplit(": ", 1)
+    limit, spent = reason.rsplit(" at ", 1)
+    assert (limit, kept) == ("budget: token limit of 30 reached", "calls in flight are kept")
+    assert 30 <= int(spent) <= paused["usage"]["total_tokens"]
     assert 0 < paused["request_counts"]["completed"] < 20
     assert paused["timing"]["eta_s"] is None
     resumed = post(client, f"batches/{batch['id']}/resume", max_tokens_total=10**6)

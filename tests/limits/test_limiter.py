@@ -116,7 +116,7 @@ async def test_what_holds_calls_is_told_in_words() -> None:
         lanes = Lanes(it, map(request, range(4)))
         await lanes.settle(1)
         await eventually(lambda: bool(it.held()) and it.held()[0].wait_s > 0)
-        assert it.held()[0].reason == "held to 1 requests/s, configured on the provider"
+        assert it.held()[0].reason == "held to 1/s, configured on the provider"
         await lanes.end()
 
 

@@ -68,7 +68,7 @@ def test_a_disk_that_is_full_is_named(cli: Commands, errors: list[str]) -> None:
     assert ended.status == 2
     assert "error: cannot write /dev/full" in ended.stderr
     assert "No space left on device" in ended.stderr
-    assert f"--resume {batch_id()}" in ended.stderr
+    assert f"batches results {batch_id()} --output /dev/full" in ended.stderr
 
 
 def test_help_begins_with_what_is_of_the_command(cli: Commands) -> None:

@@ -1,6 +1,7 @@
 """`process_batch` with limits and budgets, and with providers that are paused."""
 
 import json
+import re
 
 import pytest
 
@@ -56,16 +57,62 @@ def test_a_batch_pauses_when_its_tokens_are_spent_and_goes_on_with_more(
 def test_a_batch_pauses_when_its_dollars_are_spent(
     cli: Commands, simulator: SimulatedProvider
 ) -> None:
-    cli.path("prompts.jsonl", prompt_lines(2))
-    assert cli.process_batch().status == 0
-    # A thousand dollars for a million tokens.
-    Provider.objects.update(prices=PRICES)
     cli.path("prompts.jsonl", prompt_lines(60))
-    ended = cli.process_batch("--batch-size", "4", "--max-cost", "0.5")
+    # A thousand dollars for a million tokens.
+    ended = cli.process_batch(
+        "--batch-size", "4", "--max-cost", "0.5", "--price", "1000,1000", "--json"
+    )
     assert ended.status == 2
-    assert "spending limit of $0.5 reached" in ended.stderr
-    cost = float(Batch.objects.latest("id").cost)
+    reached = r"spending limit of \$0\.5 reached at \$\d\.\d+: calls in flight are kept"
+    assert re.search(f"^Paused: budget: {reached}$", ended.stderr, re.MULTILINE)
+    cost = float(Batch.objects.get().cost)
     assert 0.5 <= cost <= 0.5 + 4 * tokens_of_largest_call() / 1000
+    assert json.loads(ended.stdout)["cost"] == cost
+    assert Provider.objects.get().prices == PRICES
+
+
+def test_the_cost_is_a_row_of_the_summary_and_an_unknown_price_is_no_zero(cli: Commands) -> None:
+    cli.path("prompts.jsonl", prompt_lines(2))
+    unknown = cli.process_batch("--json")
+    assert json.loads(unknown.stdout)["cost"] is None
+    assert re.search(r"cost .* price unknown", cli.process_batch().stderr)
+    ended = cli.process_batch("--price", "100,200")
+    shown = re.search(r"cost .* \$(\d\.\d{4}) ", ended.stderr)
+    batch = Batch.objects.latest("pk")
+    assert shown
+    assert float(shown[1]) == float(f"{batch.cost:.4f}")
+    assert batch.cost * 10**6 == 100 * batch.input_tokens + 200 * batch.output_tokens
+
+
+def test_a_price_of_one_model_leaves_the_prices_of_others(cli: Commands) -> None:
+    cli.path("prompts.jsonl", prompt_lines(1))
+    assert cli.process_batch().status == 0
+    Provider.objects.update(prices={"other": {"input": 1, "output": 2}})
+    assert cli.process_batch("--price", "0.5,1.5").status == 0
+    assert Provider.objects.get().prices == {
+        "other": {"input": 1, "output": 2},
+        "simulated-small": {"input": 0.5, "output": 1.5},
+    }
+
+
+@pytest.mark.parametrize("text", ["1", "1,2,3", "a,b", "-1,2", "nan,1", "1,inf", "1e9,1"])
+def test_a_price_that_is_none_is_refused(cli: Commands, text: str) -> None:
+    cli.path("prompts.jsonl", prompt_lines(1))
+    ended = cli.process_batch(f"--price={text}")
+    assert ended.status == 2
+    assert "argument --price" in ended.stderr
+
+
+def test_a_price_needs_its_model_and_its_address(cli: Commands) -> None:
+    cli.path("prompts.jsonl", prompt_lines(1))
+    without_model = ("--base-url", cli.to_simulator[1], "--price", "1,2")
+    for ended in (
+        cli.process_batch(*without_model),
+        cli.run(*cli.arguments("--resume", "batch_1", "--price", "1,2", name=None)),
+    ):
+        assert ended.status == 2
+        assert "--price" in ended.stderr
+    assert not Provider.objects.exists()
 
 
 def test_a_budget_in_dollars_for_a_model_without_a_price_is_refused(
@@ -75,6 +122,7 @@ def test_a_budget_in_dollars_for_a_model_without_a_price_is_refused(
     ended = cli.process_batch("--max-cost", "1")
     assert ended.status == 2
     assert "--max-cost cannot be used: the price of 'simulated-small' at provider" in ended.stderr
+    assert "Give it with --price" in ended.stderr
     assert simulator.calls.total() == 0
     assert not Batch.objects.exists()
 

@@ -64,7 +64,8 @@ def test_a_batch_that_waits_for_another_model_is_said_to_once(
     assert ended.status == 2
     paused, how, or_else = ended.stderr.splitlines()
     assert paused.startswith("Paused: config: HTTP 404: ")
-    assert how.endswith(f"--resume {batch_id()}")
+    out = cli.path("out.jsonl")
+    assert how.endswith(f"process_batch --resume {batch_id()} --output {out} --quiet")
     assert "another --model" in or_else
     # There is nothing that a table could tell.
     assert "succeeded" not in cli.process_batch("--resume", batch_id(), name=None).stderr

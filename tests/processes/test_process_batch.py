@@ -107,7 +107,7 @@ def test_a_full_standard_output_is_named(cli: CommandLine) -> None:
     assert ended.status == 2
     first, second = ended.stderr.splitlines()
     assert first == "error: cannot write standard output: No space left on device"
-    assert f"--resume {batch_id(cli)}" in second
+    assert second.endswith(f"batches results {batch_id(cli)} --output -")
 
 
 def test_a_first_use_makes_its_database_itself(cli: CommandLine) -> None:
@@ -125,10 +125,14 @@ def test_ctrl_c_stores_what_is_in_flight_and_resume_repeats_nothing(
     wait_until(lambda: simulator.calls.total() > 15, "the second round of calls")
     ended = cli.interrupt(process)
     assert ended.status == 130
-    assert f"--resume {batch_id(cli)}" in ended.stderr
-    assert not Path(cli.path("out.jsonl")).exists()
     results = stored(cli, "SELECT COUNT(*) FROM batches_result")[0][0]
     assert results == simulator.calls.total() < 100
+    assert len(lines_of(cli.path("out.jsonl"))) == results
+    assert f"{batch_id(cli)}: stopped\n" in ended.stderr
+    stopped, held, how = ended.stderr.splitlines()[-3:]
+    assert stopped == "Stopped."
+    assert held == f"{cli.path('out.jsonl')} holds the {results} results so far, of 100."
+    assert how.endswith(f"process_batch --resume {batch_id(cli)} --output {cli.path('out.jsonl')}")
     simulator.behaviour = Behaviour()
     assert cli.process_batch("--resume", batch_id(cli), name=None).status == 0
     assert set(simulator.calls.values()) == {1}

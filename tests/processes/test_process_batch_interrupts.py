@@ -15,7 +15,7 @@ from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until
 
 AT_ONCE = "Stopped immediately. "
-ALL_STORED = "Results so far are saved. To continue"
+ALL_STORED = "Results so far are saved. To write them: "
 
 both_signals = pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name
@@ -116,4 +116,8 @@ def test_the_second_time_it_leaves_at_once_with_a_line(
         if line.startswith("Stopping"):
             break
     ended = cli.interrupt(process, number)
-    assert_interrupted(ended, number, f"{AT_ONCE}{ALL_STORED}: --resume {batch_id(cli)}")
+    assert_interrupted(ended, number, f"{AT_ONCE}{ALL_STORED}")
+    written, continued = ended.stderr.splitlines()[-2:]
+    outputs = f"{batch_id(cli)} --output {cli.path('out.jsonl')}"
+    assert written.endswith(f"batches results {outputs}")
+    assert continued.endswith(f"process_batch --resume {outputs}")

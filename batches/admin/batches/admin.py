@@ -15,12 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from batches.admin.base import MachineMade, small_number
 from batches.admin.batches import batch_views, result_views
-from batches.admin.batches.costs import cost_of
 from batches.admin.batches.graphs import SHOWN_ID_CHARS
 from batches.admin.batches.page import colour_of, progress_of
 from batches.formats import NOTHING, dollars, duration, rate
 from batches.leases.waiting import with_waiting
 from batches.lifecycle import BatchStatus
+from batches.limits.prices import cost_of
 from batches.models import Batch, Prompt
 
 View = Callable[..., HttpResponseBase]

@@ -5,7 +5,6 @@ from decimal import Decimal
 
 from django.http import HttpRequest
 
-from batches.admin.batches.costs import cost_of
 from batches.admin.batches.failures import Failures, failures_of
 from batches.admin.batches.graphs import charts_of
 from batches.admin.batches.result_rows import Filter, ShownRow, rows_of
@@ -16,6 +15,7 @@ from batches.admin.samples import samples_of
 from batches.formats import share
 from batches.leases.waiting import WaitingNow, waiting_of
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
+from batches.limits.prices import cost_of
 from batches.models import Batch
 
 FIRST_RESULTS = 10

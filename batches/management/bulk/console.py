@@ -1,59 +1,68 @@
 """Output of the commands on stderr: progress while a batch runs, and its summary."""
 
-import os
-import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeVar
 
-from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from batches.ending.report import failures_by_kind
 from batches.ending.summary import BatchSummary
+from batches.formats import dollars
 from batches.leases.waiting import in_words
+from batches.management.bulk.progress import RecentRate, RunView, flow, parts_of, plain_line
+from batches.management.terminal import excerpt, print_line
+from batches.models import Batch
 from batches.runner.store import Progress as RunProgress
 
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 5.0
-SHOWN_MESSAGE_CHARS = 200
+LEAST_BAR_CHARS = 10
+# The spinner, and the spaces behind it and behind the bar.
+SPINNER_CHARS = 3
+# The most kinds of failure that are shown with a message.
+SHOWN_KINDS = 5
 
 
-class Terminal(Console):
-    """Standard error. A broken pipe silences it; the batch continues to run."""
+class LiveProgress:
+    """The progress as a terminal shows it: a bar that fills the first line, all figures, and the
+    reason for waiting, wrapped to fit the terminal."""
 
     def __init__(self) -> None:
-        super().__init__(stderr=True)
+        self.read: int | None = None
+        self.view: RunView | None = None
+        self._spinner = Spinner("dots")
 
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stderr.fileno())
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.view is not None:
+            yield from self._lines(self.view, options.max_width)
+        elif self.read is not None:
+            yield self._spun(Text(f"Reading: {self.read:,} prompts"))
 
+    def _lines(self, view: RunView, width: int) -> Iterator[RenderableType]:
+        room = width - SPINNER_CHARS
+        first, *others = flow(parts_of(view), width, first=room - LEAST_BAR_CHARS)
+        bar_chars = max(room - len(first), LEAST_BAR_CHARS)
+        bar = ProgressBar(total=max(view.total, 1), completed=view.done, width=bar_chars)
+        yield self._spun(bar, Text(first, no_wrap=True))
+        yield from map(Text, others)
+        if view.waiting:
+            yield Text(view.waiting, style="yellow")
 
-class CountsBar(Progress):
-    """A progress bar, and below it the reason for waiting, wrapped to fit the terminal."""
-
-    wait = ""
-
-    def get_renderables(self) -> Iterator[RenderableType]:
-        """Yield the bar, then the reason for waiting, if any."""
-        yield self.make_tasks_table(self.tasks)
-        if self.wait:
-            yield Text(self.wait, style="yellow")
+    def _spun(self, *cells: RenderableType) -> Table:
+        row = Table.grid(padding=(0, 1, 0, 0))
+        row.add_row(self._spinner, *cells)
+        return row
 
 
 class ProgressDisplay:
@@ -62,25 +71,18 @@ class ProgressDisplay:
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console = console
         self._quiet = quiet
-        self._live = console.is_terminal and not quiet
+        self._is_live = console.is_terminal and not quiet
+        self._progress = LiveProgress()
+        # Results may be written to standard output meanwhile.
+        self._live = Live(self._progress, console=console, redirect_stdout=False)
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        self._before = 0
-        self._total = 0
-        self._task: TaskID | None = None
-        self._bar = CountsBar(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not self._live,
-        )
+        self._rate = RecentRate()
+        self._began_at: float | None = None
+        self._before = RunView(total=0)
 
     def __enter__(self) -> "ProgressDisplay":
-        self._bar.start()
+        if self._is_live:
+            self._live.start()
         return self
 
     def __exit__(
@@ -89,83 +91,93 @@ class ProgressDisplay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._progress.view is not None:
+            # The last picture stays on the screen.
+            self._progress.view = replace(self._progress.view, notes=(), waiting="")
+        self._live.stop()
 
     def reading(self, items: Iterable[T]) -> Iterator[T]:
         """Yield the items and show how many were read."""
-        task = self._bar.add_task("Reading", total=None, note="")
+        self._progress.read = 0
         for number, item in enumerate(items, start=1):
             yield item
             if number % 500 == 0:
-                self._bar.update(task, completed=number)
-                self._line(f"Read {number} prompts")
-        self._bar.remove_task(task)
+                self._progress.read = number
+                self._line(f"Read {number:,} prompts")
+        self._progress.read = None
 
-    def begin(self, *, total: int, before: int) -> None:
-        """Show a run of `total` prompts, of which `before` already have a result."""
-        self._total, self._before = total, before
-        if self._task is None:
-            self._task = self._bar.add_task("Running", total=total, completed=before, note="")
+    def begin(self, batch: Batch) -> None:
+        """Show a run of a batch, parts of which may have a result already."""
+        now = time.monotonic()
+        if self._began_at is None:
+            self._began_at = now
+        self._before = self._progress.view = RunView(
+            total=batch.total,
+            done=batch.succeeded + batch.failed,
+            failures=self._failures_of(batch),
+            tokens=batch.input_tokens + batch.output_tokens,
+            cost=batch.cost,
+        )
+        self._rate.see(self._before.done, now=now)
+
+    def _failures_of(self, batch: Batch) -> Mapping[str, int]:
+        """Return the failures so far; count them only at the beginning of the first slice."""
+        if self._progress.view is not None:
+            return self._progress.view.failures
+        return failures_by_kind(batch) if batch.failed else {}
 
     def update(self, progress: RunProgress) -> None:
         """Show the progress of a run."""
-        done = self._before + progress.succeeded + progress.failed
-        note = f"{progress.failed} failed, {progress.in_flight} in flight"
-        if self._task is not None:
-            self._bar.wait = excerpt(in_words(progress.waiting)) if progress.waiting else ""
-            self._bar.update(self._task, completed=done, note=note)
-        if progress.waiting:
-            note += f"; {excerpt(in_words(progress.waiting))}"
-        self._line(f"{done} of {self._total} prompts, {note}")
+        before, now = self._before, time.monotonic()
+        done = before.done + progress.succeeded + progress.failed
+        waiting = progress.waiting
+        view = self._progress.view = RunView(
+            total=before.total,
+            done=done,
+            failures=Counter(before.failures) + Counter(progress.failures),
+            in_flight=progress.in_flight,
+            tokens=before.tokens + progress.spent.tokens,
+            cost=before.cost + progress.spent.cost,
+            per_s=self._rate.see(done, now=now),
+            elapsed_s=now - (self._began_at or now),
+            notes=[excerpt(note.rstrip(".")) for note in progress.notes],
+            waiting=excerpt(in_words(waiting)) if waiting else "",
+        )
+        if self._is_live:
+            self._live.refresh()
+        self._line(plain_line(view))
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""
         if not self._quiet:
-            print_line(self._bar.console, message)
-
-    def fail(self, message: str) -> None:
-        """Print a message that must be seen, even if quiet."""
-        print_line(self._bar.console, message, style="bold red")
+            print_line(self._console, message)
 
     def _line(self, message: str) -> None:
-        if self._quiet or self._live or time.monotonic() < self._next_line:
+        if self._quiet or self._is_live or time.monotonic() < self._next_line:
             return
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        print_line(self._console, message)
+        print_line(self._console, f"{datetime.now(UTC):%H:%M:%S} UTC {message}")
 
 
-def print_line(console: Console, message: str, *, style: str = "") -> None:
-    """Print a line without wrapping it: a wrapped line cannot be copied or searched."""
-    console.print(Text(message, style=style), soft_wrap=True)
-
-
-def print_failures(
-    console: Console, failures: Mapping[str, int], messages: Mapping[str, str]
-) -> None:
-    """Print each kind of failure with its count and the message of one failed prompt."""
+def failure_lines(failures: Mapping[str, int], messages: Mapping[str, str]) -> Iterator[str]:
+    """Yield each kind of failure with its count and the message of one failed prompt."""
     for kind, message in messages.items():
-        print_line(console, f"{kind} {failures[kind]:,}: {excerpt(message)}")
-
-
-def excerpt(text: str) -> str:
-    """Return the beginning of an untrusted text in one line, without terminal control codes."""
-    line = " ".join(text.split())
-    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
-    over = len(plain) > SHOWN_MESSAGE_CHARS
-    return plain[: SHOWN_MESSAGE_CHARS - 1] + "…" if over else plain
+        yield f"{kind} {failures[kind]:,}: {excerpt(message)}"
 
 
 def print_summary(console: Console, summary: BatchSummary) -> None:
     """Print a table with the counts and timing of a batch."""
-    table = Table(title=f"{summary.batch_id}: {summary.status}", show_header=False)
+    print_line(console, f"{summary.batch_id}: {excerpt(str(summary.state))}", style="bold")
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
-    for name, value in _rows(summary):
+    for name, value in summary_rows(summary):
         table.add_row(name, value)
     console.print(table)
 
 
-def _rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
+def summary_rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of the figures of a batch."""
     timing = summary.timing
     yield "prompts", f"{summary.total:,}"
     yield "succeeded", f"{summary.succeeded:,}"
@@ -176,6 +188,7 @@ def _rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
         yield f"  answers {rung.replace('_', ' ')}", f"{count:,}"
     yield "calls", f"{summary.calls:,}"
     yield "tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"
+    yield "cost", dollars(summary.cost) if summary.cost is not None else "price unknown"
     yield "first result", _seconds(timing.first_result_s)
     yield "total", _seconds(timing.total_s)
     yield "average per request", _seconds(timing.average_s)

@@ -1,10 +1,12 @@
 """Options of the bulk command for rate limits and spending limits."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from batches.limits.prices import MAX_PRICE
 from batches.management.bulk.usage import add_run_option, whole_number
 
 MOST = 10**15
@@ -23,6 +25,29 @@ def add_limit_options(parser: CommandParser) -> None:
     )
     add("--rpm", type=whole_number(1, MOST), metavar="N", help=f"requests per minute, {shared}")
     add("--tpm", type=whole_number(1, MOST), metavar="N", help=f"tokens per minute, {shared}")
+    add(
+        "--price",
+        type=price,
+        metavar="IN,OUT",
+        help="price of --model at --base-url, in USD per million tokens in and out, such as "
+        "0.5,1.5 (default: the published price)",
+    )
+    add_budget_options(parser)
+
+
+def price(text: str) -> tuple[float, float]:
+    """Return a price in and out. Raises ArgumentTypeError for anything else."""
+    try:
+        given, made = map(float, text.split(","))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not two numbers, such as 0.5,1.5") from None
+    if not (0 <= given <= MAX_PRICE and 0 <= made <= MAX_PRICE):
+        raise ArgumentTypeError(f"a price must be between 0 and {MAX_PRICE:,f}")
+    return given, made
+
+
+def add_budget_options(parser: CommandParser) -> None:
+    """Add the spending limits to a parser; an option that is not given is None."""
     add_run_option(parser, "--max-cost", "max_cost", "DOLLARS")
     add_run_option(parser, "--max-tokens-total", "max_tokens_total", "N")
 
@@ -32,10 +57,12 @@ def rates(options: Mapping[str, Any]) -> dict[str, int]:
     return {column: options[name] for name, column in RATES.items() if options[name] is not None}
 
 
-def in_flags(message: str) -> str:
+def in_flags(message: str, *, may_set_price: bool = False) -> str:
     """Replace the names of spending limits in a message by the flags of this command."""
     for name in BUDGETS:
         message = message.replace(name, f"--{name.replace('_', '-')}")
+    if may_set_price:
+        message = message.replace("Set it there", "Give it with --price")
     return message
 
 

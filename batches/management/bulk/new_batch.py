@@ -142,8 +142,17 @@ def provider_of(options: dict[str, Any]) -> Provider:
 def stored_provider(options: dict[str, Any]) -> Provider:
     if options["base_url"]:
         key = options["api_key_env"] or ""
-        return provider_actions.provider_at(options["base_url"], key, **rates(options))
+        provider = provider_actions.provider_at(options["base_url"], key, **rates(options))
+        return priced(provider, options)
     return provider_of(options)
+
+
+def priced(provider: Provider, options: dict[str, Any]) -> Provider:
+    """Store the price of the model on its provider, if one is given."""
+    if options["price"] is None:
+        return provider
+    given, made = options["price"]
+    return provider_actions.set_price(provider, options["model"], given=given, made=made)
 
 
 def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ NEW_BATCH_OPTIONS = (
     "column",
     *ANSWER_OPTIONS,
     *RATES,
+    "price",
 )
 
 RESUME_HELP = (
@@ -109,6 +110,10 @@ def check_usage(options: dict[str, Any]) -> None:
     if rates(options) and not options["base_url"]:
         raise UsageError(
             "--rpm and --tpm require --base-url; set the limits of a provider in the admin"
+        )
+    if options["price"] and not (options["base_url"] and options["model"]):
+        raise UsageError(
+            "--price requires --base-url and --model; set the prices of a provider in the admin"
         )
     if options["json"] and options["output"] == STANDARD_OUTPUT:
         raise UsageError("--json and --output - both write to standard output; name a file")

@@ -5,11 +5,12 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from batches.management.bulk.usage import UsageError
 from batches.models import Batch
 from batches.output.jsonl import write_results
 
@@ -53,6 +54,18 @@ def ended_by_reader() -> Iterator[None]:
         sys.exit(EXIT_NO_READER)
 
 
+@contextmanager
+def written_to(names: Sequence[str], advice: str = "") -> Iterator[None]:
+    """Raise UsageError with the advice if the block cannot write the outputs of these names."""
+    try:
+        with ended_by_reader():
+            yield
+    except OSError as error:
+        discard_standard_output()
+        reason = f"cannot write {' or '.join(map(name_of, names))}: {error.strerror or error}"
+        raise UsageError(reason + advice) from error
+
+
 def discard_standard_output() -> None:
     """Discard buffered output, since writing it at exit would fail again."""
     with Path(os.devnull).open("w") as nowhere:
@@ -66,6 +79,11 @@ def is_special(name: str) -> bool:
     except FileNotFoundError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def is_file(name: str) -> bool:
+    """Return True for a file, which exists or can be written; not for a pipe. Raises OSError."""
+    return name != STANDARD_OUTPUT and not is_special(name)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from batches.engine.errors import (
 )
 from batches.engine.retry import RetryPolicy, decide
 from batches.formats import duration
-from batches.management.bulk.console import excerpt
 from batches.management.bulk.usage import UsageError
+from batches.management.terminal import excerpt
 from batches.models import Provider
 from batches.providers.client import Look
 from batches.providers.probing import DEADLINE_S, look

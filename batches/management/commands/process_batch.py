@@ -11,14 +11,14 @@ from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
 
 from batches.actions import batches as batch_actions
+from batches.actions.finding import find_stored_batch
 from batches.ending.summary import first_messages, summarise
 from batches.errors import NotPossible
 from batches.intake.reading import remove_abandoned
 from batches.management.bulk.console import (
+    SHOWN_KINDS,
     ProgressDisplay,
-    Terminal,
-    print_failures,
-    print_line,
+    failure_lines,
     print_summary,
 )
 from batches.management.bulk.interrupts import (
@@ -30,23 +30,29 @@ from batches.management.bulk.interrupts import (
 )
 from batches.management.bulk.limit_options import budget, in_flags
 from batches.management.bulk.new_batch import create
+from batches.management.bulk.next_steps import (
+    NextCommands,
+    how_to_continue,
+    how_to_retry,
+    how_to_write,
+)
 from batches.management.bulk.options import add_bulk_options, check_usage
 from batches.management.bulk.output import (
-    discard_standard_output,
     ended_by_reader,
-    name_of,
+    is_file,
     write_outputs,
+    written_to,
 )
 from batches.management.bulk.provider_check import check_provider
-from batches.management.bulk.run import how_to_resume, resume_hint, run
+from batches.management.bulk.run import RunEnd, run
 from batches.management.bulk.usage import HelpFormatter, UsageError
 from batches.management.database import check_database
+from batches.management.terminal import Terminal, print_line
 from batches.models import Batch
 from batches.providers.configured import ProviderMisconfigured
 
 EXIT_SOME_FAILED = 1
 OUTPUTS = ("output", "errors")
-SHOWN_KINDS = 5
 
 EPILOG = """\
 input formats:
@@ -62,7 +68,7 @@ examples:
       --model some-model --output out.jsonl
   process_batch questions.txt --provider vllm --model llama --output out.jsonl --batch-size 250
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
-      --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25
+      --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25 --price 0.5,1.5
   process_batch --resume batch_0123 --output out.jsonl
   process_batch --retry batch_0123 --output out.jsonl
 
@@ -73,6 +79,9 @@ exit status:
             quota left, spending limit reached, wrong model or address, provider unreachable
   130, 143  stopped by Ctrl-C or SIGTERM
   141       the reader closed the output pipe
+
+A batch ID may be shortened as long as it is unique. List, show and change batches, and write their
+results: python manage.py batches --help
 
 The key is read from the environment and is never stored.
 If the provider cannot be reached, the prompts wait up to PROVIDER_PATIENCE seconds (an environment
@@ -102,9 +111,10 @@ class Command(BaseCommand):
                 check_database()
                 status = self.work(console, options)
         except (NotPossible, ProviderMisconfigured) as error:
-            raise UsageError(in_flags(str(error))) from error
+            may_set_price = options["base_url"] is not None
+            raise UsageError(in_flags(str(error), may_set_price=may_set_price)) from error
         except Interrupted as interrupt:
-            there = resume_hint(self.batch) if self.batch else "No batch was created."
+            there = self.saved(options)
             with handled_by(partial(leave, there)):
                 print_line(console, f"Interrupted. {there}", style="bold red")
             sys.exit(interrupt.status)
@@ -119,11 +129,23 @@ class Command(BaseCommand):
         with ProgressDisplay(console, quiet=options["quiet"]) as display:
             begin = self.find if options["resume"] or options["retry"] else self.make
             batch = begin(options, display)
-            status = run(batch, display)
-            if status == 0:
-                export(batch, options)
+            end = run(batch, display, self.saved(options))
+            written = export(batch, options, end)
         self.present(batch, console, options)
-        return status or (EXIT_SOME_FAILED if batch.succeeded < batch.total else 0)
+        commands = NextCommands.of(batch, options)
+        if end.status:
+            left = filter(None, (end.reason, written, how_to_continue(batch, commands)))
+            print_line(console, "\n".join(left), style="bold red")
+        elif (hint := how_to_retry(batch, commands)) and not options["quiet"]:
+            print_line(console, hint)
+        return end.status or (EXIT_SOME_FAILED if batch.succeeded < batch.total else 0)
+
+    def saved(self, options: dict[str, Any]) -> str:
+        """Return what is stored at any moment, and the commands for it."""
+        if self.batch is None:
+            return "No batch was created."
+        commands = NextCommands.of(self.batch, options)
+        return f"{how_to_write(commands)}\nTo continue: {commands.resume()}"
 
     def make(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
         if removed := remove_abandoned():
@@ -133,7 +155,7 @@ class Command(BaseCommand):
         return batch
 
     def find(self, options: dict[str, Any], display: ProgressDisplay) -> Batch:
-        self.batch = batch = batch_actions.find_batch(options["resume"] or options["retry"])
+        self.batch = batch = find_stored_batch(options["resume"] or options["retry"])
         if options["resume"] and batch.status not in batch_actions.RESUMABLE:
             return batch
         if warning := check_provider(batch.provider, batch.timeout_s):
@@ -151,7 +173,8 @@ class Command(BaseCommand):
         elif not options["quiet"] and (summary.succeeded or summary.failures):
             print_summary(console, summary)
             kinds = list(summary.failures)[:SHOWN_KINDS]
-            print_failures(console, summary.failures, first_messages(batch, kinds))
+            for line in failure_lines(summary.failures, first_messages(batch, kinds)):
+                print_line(console, line)
 
 
 def calm_collector() -> None:
@@ -161,13 +184,24 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def export(batch: Batch, options: dict[str, Any]) -> None:
-    """Write the results to the output files. Raises UsageError if a file cannot be written."""
-    try:
-        with ended_by_reader():
-            write_outputs(batch, options["output"], options["errors"])
-    except OSError as error:
-        discard_standard_output()
-        names = " or ".join(name_of(options[name]) for name in OUTPUTS if options[name])
-        reason = error.strerror or str(error)
-        raise UsageError(f"cannot write {names}: {reason}\n{how_to_resume(batch)}") from error
+def export(batch: Batch, options: dict[str, Any], end: RunEnd) -> str:
+    """Write the results to the output files; return what they hold of a batch that has not ended.
+
+    The reader of a pipe would take a part for all of it, so only files get the results of a run
+    that has not ended. Raises UsageError if a file cannot be written.
+    """
+    names = [options[name] for name in OUTPUTS if options[name]]
+    commands = NextCommands.of(batch, options)
+    batch.refresh_from_db()
+    done = batch.succeeded + batch.failed
+    if end.status and not done:
+        return ""
+    advice = [how_to_write(commands)]
+    if end.status:
+        advice += [end.reason, how_to_continue(batch, commands)]
+    with written_to(names, "".join(f"\n{line}" for line in advice)):
+        if end.status and not all(map(is_file, names)):
+            return how_to_write(commands)
+        write_outputs(batch, options["output"], options["errors"])
+    verb = "hold" if len(names) > 1 else "holds"
+    return f"{' and '.join(names)} {verb} the {done:,} results so far, of {batch.total:,}."

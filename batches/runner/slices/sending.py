@@ -21,7 +21,7 @@ from batches.runner.board import ProviderBoard
 from batches.runner.results import Clock
 from batches.runner.slices.claiming import Claiming, Requests
 from batches.runner.slices.parts import SliceParts
-from batches.runner.slices.waiting import waiting_of
+from batches.runner.slices.waiting import notes_of, waiting_of
 from batches.runner.store import SliceState
 
 
@@ -71,6 +71,7 @@ class Sending:
         return SliceState(
             in_flight=self._execution.in_flight,
             waiting=self._waiting(self._execution, clock),
+            notes=notes_of(self._execution, self._parts.share.limiter.held(), clock),
             announced=announced,
             is_undecided=self._execution.is_undecided,
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from batches.engine.execute import Execution
 from batches.leases.waiting import WaitingNow
-from batches.limits.model_calls import Held
+from batches.limits.model_calls import Held, held_to
 from batches.runner.results import Clock
 
 # Shorter waits for a limit are not shown.
@@ -17,6 +17,23 @@ def waiting_of(
 ) -> WaitingNow | None:
     """Return what a run waits for: an unavailable target, a rate limit, or retries."""
     return _away(execution, clock) or _held(held, clock, now) or _retrying(execution, clock)
+
+
+def notes_of(execution: Execution, held: Sequence[Held], clock: Clock) -> tuple[str, ...]:
+    """Return what shapes the pace of a run: the limit in force, and what is retried and why."""
+    retrying = _retrying(execution, clock)
+    notes = (_limit_in_force(held), retrying.reason if retrying else "")
+    return tuple(note for note in notes if note)
+
+
+def _limit_in_force(held: Sequence[Held]) -> str:
+    """Return the limit that holds the calls back most; "" if there is none."""
+    limited = [each for each in held if each.limits]
+    if not limited:
+        return ""
+    slowest = max(limited, key=lambda each: each.wait_s)
+    more = f" and {len(limited) - 1} more" if len(limited) > 1 else ""
+    return held_to(slowest.limits) + (f" ({slowest.model}{more})" if more else "")
 
 
 def _away(execution: Execution, clock: Clock) -> WaitingNow | None:

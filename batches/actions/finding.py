@@ -1,0 +1,42 @@
+"""Find a batch by its ID or by the beginning of its ID."""
+
+from batches.errors import NotPossible
+from batches.models import Batch, BatchQuerySet
+
+PREFIX = "batch_"
+SHOWN_CANDIDATES = 5
+
+
+def find_batch(text: str) -> Batch:
+    """Return the batch whose ID begins with this text, `batch_` optional. Raise NotPossible.
+
+    A text that fits several batches is refused with their IDs, newest first.
+    """
+    start = text if text.startswith(PREFIX) else PREFIX + text
+    there = Batch.objects.filter(deleted_at=None)
+    fitting = there.select_related("provider").filter(public_id__startswith=start)
+    found = list(fitting.order_by("-pk")[: SHOWN_CANDIDATES + 1])
+    if not found:
+        raise NotPossible(f"there is no batch {text!r}{_newest(there)}")
+    if len(found) > 1:
+        names = [batch.public_id for batch in found[:SHOWN_CANDIDATES]]
+        more = " and more" if len(found) > SHOWN_CANDIDATES else ""
+        raise NotPossible(f"{text!r} fits several batches: {', '.join(names)}{more}; add a letter")
+    return found[0]
+
+
+def find_stored_batch(text: str) -> Batch:
+    """Return the batch that `find_batch` finds, if its prompts are stored. Raise NotPossible."""
+    batch = find_batch(text)
+    # The total is set only when all prompts are stored.
+    if not batch.total:
+        raise NotPossible(
+            f"{batch.public_id} has nothing to run: its status is '{batch.status}', and its input "
+            "was not read to its end"
+        )
+    return batch
+
+
+def _newest(batches: BatchQuerySet) -> str:
+    newest = batches.exclude(total=0).order_by("-pk").values_list("public_id", flat=True).first()
+    return f"; the newest is {newest}" if newest else ""

@@ -1,0 +1,91 @@
+"""Whole commands that a user can run next on a batch, with the outputs of this run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from batches.lifecycle import PauseKind
+from batches.management.pasting import command_line
+from batches.models import Batch, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class NextCommands:
+    """The commands for a batch that a user may type next."""
+
+    batch_id: str
+    outputs: tuple[str, ...]
+    display: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, batch: Batch, options: Mapping[str, Any]) -> "NextCommands":
+        """Return the commands that keep the outputs and the display options of this run."""
+        names = [name for name in ("output", "errors") if options[name] is not None]
+        return cls(
+            batch.public_id,
+            outputs=tuple(part for name in names for part in (f"--{name}", options[name])),
+            display=tuple(f"--{name}" for name in ("json", "quiet") if options[name]),
+        )
+
+    def resume(self, *more: str) -> str:
+        return self._process_batch("--resume", *more)
+
+    def retry(self) -> str:
+        return self._process_batch("--retry")
+
+    def results(self) -> str:
+        return command_line("batches", "results", self.batch_id, *self.outputs)
+
+    def _process_batch(self, flag: str, *more: str) -> str:
+        given = (*self.outputs, *more, *self.display)
+        return command_line("process_batch", flag, self.batch_id, *given)
+
+
+def how_to_continue(batch: Batch, commands: NextCommands) -> str:
+    """Return how to continue a batch that has not ended, with what must be changed for it."""
+    batch.refresh_from_db()
+    kind = batch.standstill_kind
+    if kind == PauseKind.AUTH and not has_key(batch.provider):
+        return "The provider was called without a key. Start again with --api-key-env."
+    if kind == PauseKind.BUDGET and (more := more_budget(batch)):
+        return f"To spend as much again: {commands.resume(*more)}"
+    hint = f"To continue: {commands.resume()}"
+    if kind == PauseKind.CONFIG:
+        hint += "\nIf the name is wrong, start a new batch with another --model or --base-url."
+    return hint
+
+
+def how_to_write(commands: NextCommands) -> str:
+    """Return how to write the results that are stored."""
+    return f"Results so far are saved. To write them: {commands.results()}"
+
+
+def how_to_retry(batch: Batch, commands: NextCommands) -> str:
+    """Return how to run again the prompts that have no answer; "" if all have one."""
+    left = batch.total - batch.succeeded
+    if not left:
+        return ""
+    prompts = "1 prompt has" if left == 1 else f"{left:,} prompts have"
+    return f"{prompts} no answer. To run what failed again: {commands.retry()}"
+
+
+def more_budget(batch: Batch) -> tuple[str, ...]:
+    """Return the options that let a batch spend its budget once more."""
+    flags: list[str] = []
+    tokens = batch.input_tokens + batch.output_tokens
+    if batch.max_cost is not None and batch.cost >= batch.max_cost:
+        flags += ["--max-cost", _plain(batch.cost + batch.max_cost)]
+    if batch.max_tokens_total is not None and tokens >= batch.max_tokens_total:
+        flags += ["--max-tokens-total", str(tokens + batch.max_tokens_total)]
+    return tuple(flags)
+
+
+def has_key(provider: Provider) -> bool:
+    """Return True if calls to a provider carry a key."""
+    return bool(provider.api_key_env or provider.api_key_encrypted)
+
+
+def _plain(dollars: Decimal) -> str:
+    """Return an amount without an exponent, with the digits that a budget may have."""
+    return f"{dollars:.6f}".rstrip("0").rstrip(".")
