@@ -87,7 +87,7 @@ def create_batch(
         _discard(batch)
         raise
     batch.refresh_from_db()
-    ring_for(batch)
+    enqueue_batch(batch)
     return batch
 
 
@@ -111,7 +111,7 @@ def create_inline_batch(
         add_callback(batch)
         store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
         batch.refresh_from_db(from_queryset=Batch.objects.whole())
-    ring_for(batch)
+    enqueue_batch(batch)
     return batch
 
 
@@ -197,7 +197,7 @@ def _fault_of(file: File | None, file_id: str) -> LineError | None:
     return LineError(0, "invalid_request", message, "file_id")
 
 
-def ring_for(batch: Batch) -> None:
+def enqueue_batch(batch: Batch) -> None:
     """Enqueue a batch for the workers, once for each runner that it may have."""
     if not batch.in_background:
         return
@@ -232,7 +232,7 @@ def resume_batch(
         batch.refresh_from_db()
         raise NotPossible(f"Cannot resume a batch with status '{batch.status}'.")
     batch.refresh_from_db()
-    ring_for(batch)
+    enqueue_batch(batch)
     return batch
 
 
@@ -290,7 +290,7 @@ def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False
         again._raw_delete(again.db)
         make_outputs(batch)
     batch.refresh_from_db()
-    ring_for(batch)
+    enqueue_batch(batch)
     return batch
 
 

@@ -5,7 +5,7 @@ from itertools import chain, count
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from batches.actions.batches import ring_for
+from batches.actions.batches import enqueue_batch
 from batches.errors import NotPossible
 from batches.lifecycle import PauseKind
 from batches.limits.prices import check_prices
@@ -28,7 +28,7 @@ def resume_provider(provider: Provider, *, paused_by_staff: bool = True) -> None
     """
     if breaker.reset(provider.pk, paused_by_staff=paused_by_staff):
         for batch in Batch.objects.waiting().filter(provider=provider):
-            ring_for(batch)
+            enqueue_batch(batch)
     provider.refresh_from_db()
 
 

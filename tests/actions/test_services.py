@@ -20,8 +20,8 @@ from tests.checker import check_batch
 from tests.makers import batch_of
 
 
-def not_rung(_: int) -> None:
-    raise AssertionError("nothing waits, so nothing is rung for")
+def not_enqueued(_: int) -> None:
+    raise AssertionError("nothing waits, so nothing is enqueued")
 
 
 def test_retry_runs_only_what_failed(provider: Provider, simulator: SimulatedProvider) -> None:
@@ -50,7 +50,7 @@ def test_retry_runs_what_was_cancelled_or_expired(provider: Provider) -> None:
     batch = batch_of(provider, 4, batch_size=2, completion_window=timedelta(hours=1))
     now = timezone.now()
     Batch.objects.update(created_at=now - timedelta(hours=1), expires_at=now)
-    sweep(not_rung)
+    sweep(not_enqueued)
     check_batch(batch, status="expired")
     batch_actions.retry_batch(batch)
     assert batch.expires_at
@@ -138,7 +138,7 @@ def test_a_purge_that_was_interrupted_is_finished_by_the_sweeper(provider: Provi
     batch_actions.cancel_batch(batch)
     Batch.objects.update(deleted_at=timezone.now())
     Result.objects.filter(index=0).delete()
-    assert sweep(not_rung).purged == 1
+    assert sweep(not_enqueued).purged == 1
     assert not Prompt.objects.exists()
     assert not Batch.objects.exists()
 
@@ -155,9 +155,9 @@ def test_the_sweeper_rings_for_what_waits_and_for_nothing_else(provider: Provide
     Batch.objects.filter(pk=mine.pk).update(in_background=False)
     soon = timezone.now() + timedelta(minutes=1)
     Slot.objects.filter(batch=taken).update(lease_expires_at=soon)
-    rung: list[int] = []
-    assert sweep(rung.append).enqueued == 1
-    assert rung == [waiting.pk]
+    enqueued: list[int] = []
+    assert sweep(enqueued.append).enqueued == 1
+    assert enqueued == [waiting.pk]
 
 
 def test_the_sweeper_rings_for_every_runner_that_finds_work(provider: Provider) -> None:
@@ -165,9 +165,9 @@ def test_the_sweeper_rings_for_every_runner_that_finds_work(provider: Provider) 
     small = batch_of(provider, 2, batch_size=1, parallelism=4)
     soon = timezone.now() + timedelta(minutes=1)
     Slot.objects.filter(batch=busy, number=0).update(lease_expires_at=soon)
-    rung: list[int] = []
-    sweep(rung.append)
-    assert Counter(rung) == {busy.pk: 3, small.pk: 2}
+    enqueued: list[int] = []
+    sweep(enqueued.append)
+    assert Counter(enqueued) == {busy.pk: 3, small.pk: 2}
 
 
 def test_the_sweeper_removes_what_a_creator_that_vanished_has_stored(provider: Provider) -> None:
@@ -176,7 +176,7 @@ def test_the_sweeper_removes_what_a_creator_that_vanished_has_stored(provider: P
     for batch, age in ((vanished, 1), (reading, -1)):
         end = timezone.now() - timedelta(seconds=age * 60)
         Batch.objects.filter(pk=batch.pk).update(ingest_expires_at=end)
-    assert sweep(not_rung).purged == 1
+    assert sweep(not_enqueued).purged == 1
     assert set(Prompt.objects.values_list("batch", flat=True)) == {reading.pk}
     assert list(Batch.objects.all()) == [reading]
 
