@@ -44,7 +44,9 @@ def read_rows(
 
     Stop at a row whose end cannot be found. Only one row is in memory at a time.
     """
-    csv.field_size_limit(max_bytes)
+    # The limit belongs to the whole process, so it is never lowered for other readers. The
+    # limit of a row is kept by _Texts.
+    csv.field_size_limit(max(csv.field_size_limit(), max_bytes))
     texts = _Texts(lines, max_bytes)
     header = _header(texts, column, delimiters)
     if texts.fault:

@@ -211,3 +211,10 @@ def test_any_text_survives_in_a_table(rows: list[str], end: str) -> None:
     got = read(file.getvalue())
     assert asked(got) == rows
     assert [p.custom_id for p in prompts(got)] == [f"row {number}" for number in range(len(rows))]
+
+
+def test_reading_short_rows_lowers_no_limit_of_other_readers_in_this_process() -> None:
+    long = "x" * 1_000
+    assert asked(read(f"prompt\n{long}\n")) == [long]
+    assert faults(read(f"prompt\n{long}\n", max_line_bytes=30))
+    assert list(csv.reader([long])) == [[long]]
