@@ -88,7 +88,8 @@ def test_a_chunk_that_is_prepared_for_longer_than_its_lease_is_claimed_once(
         for query in queries.captured_queries
         if query["sql"].startswith('UPDATE "batches_chunk"') and "'done'" not in query["sql"]
     ]
-    assert len(renewals) >= leases
+    # How often is a matter of the machine; without renewals between pieces there was one at most.
+    assert len(renewals) >= min(leases, 2)
 
 
 @pytest.mark.usefixtures("by_one")
