@@ -1,13 +1,13 @@
 """A throw-away PgBouncer in transaction mode, before a PostgreSQL of the tests."""
 
 import os
-import shutil
 
 import psycopg
 
 from tests.owned_process import OwnedProcess
 from tests.server_process import Server
 from tests.servers import NOBODY, PostgresServer
+from tests.system_tools import system_tool
 
 # Few, so that clients really share them.
 SESSIONS = 3
@@ -26,14 +26,6 @@ default_pool_size = {sessions}
 """
 
 
-def is_installed() -> bool:
-    return _binary() is not None
-
-
-def _binary() -> str | None:
-    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-
-
 class PgBouncerServer(Server):
     """It refuses to run as root; then it runs as nobody."""
 
@@ -48,8 +40,7 @@ class PgBouncerServer(Server):
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
 
     def launch(self) -> OwnedProcess:
-        binary = _binary()
-        assert binary
+        binary = system_tool("pgbouncer", package="pgbouncer")
         path = self.folder / "pgbouncer.ini"
         path.write_text(
             CONFIG.format(server=self._postgres.port, port=self.port, sessions=SESSIONS)

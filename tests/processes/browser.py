@@ -1,6 +1,5 @@
 """A browser for the tests: the system's Chromium, driven in a process of its own thread."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
+from tests.system_tools import system_tool
+
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"),
     *("--disable-component-update", "--no-first-run"),
@@ -17,7 +18,6 @@ FLAGS = (
 NARROW = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 860}
 SERIOUS = {"serious", "critical"}
-NO_CHROMIUM = "there is no Chromium; on Debian: apt-get install chromium"
 
 # Cells whose text does not fit, and tables that have to be moved sideways.
 CLIPPED = """
@@ -35,12 +35,6 @@ LABELS = """
 )].filter((one) => one.checkVisibility() && !one.closest(".tp-way"))
   .map((one) => one.innerText.trim().replace(/\\s+/g, " ")).filter(Boolean)
 """
-
-
-def chromium() -> str | None:
-    """Where the system's Chromium is, if there is one."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @dataclass
@@ -110,8 +104,9 @@ class Visitor:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A running browser."""
+    chromium = system_tool("chromium", "chromium-browser", "google-chrome", package="chromium")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        running = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         try:
             yield running
         finally:

@@ -6,7 +6,6 @@ as it likes. Nothing of the machine's own network is touched.
 
 import fcntl
 import os
-import shutil
 import socket
 import struct
 import subprocess
@@ -16,9 +15,9 @@ from pathlib import Path
 from tests.environment import unmeasured
 from tests.owned_process import OwnedProcess
 from tests.server_process import Server
+from tests.system_tools import system_tool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TOOLS = ("unshare", "nft")
 
 GET_FLAGS, SET_FLAGS, IFF_UP = 0x8913, 0x8914, 1
 ESTABLISHED = "01"
@@ -35,17 +34,14 @@ table inet cut {
 """
 
 
-def missing_tools() -> list[str]:
-    """Return the tools that the system lacks."""
-    return [tool for tool in TOOLS if not (shutil.which(tool) or shutil.which(tool, path="/sbin"))]
-
-
 def run_alone(module: str, *, seconds: float) -> tuple[int, str]:
     """Run a module in a network of its own; return its exit status and its output."""
     # Others than root become master of a network by a user namespace, in which they stay who they
     # are, since PostgreSQL does not run as root.
     as_user = () if os.geteuid() == 0 else ("--user", "--map-current-user", "--keep-caps")
-    command = ["unshare", *as_user, "--net", sys.executable, "-m", module]
+    unshare = system_tool("unshare", package="util-linux")
+    _nft_path()
+    command = [unshare, *as_user, "--net", sys.executable, "-m", module]
     with OwnedProcess(command, env=unmeasured(), cwd=ROOT) as process:
         try:
             return process.wait(seconds), process.output
@@ -89,5 +85,8 @@ def _port(address: str) -> int:
 
 
 def _nft(rules: str) -> None:
-    nft = shutil.which("nft") or "/sbin/nft"
-    subprocess.run([nft, "-f", "-"], input=rules, text=True, check=True)
+    subprocess.run([_nft_path(), "-f", "-"], input=rules, text=True, check=True)
+
+
+def _nft_path() -> str:
+    return system_tool("nft", package="nftables")

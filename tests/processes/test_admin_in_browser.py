@@ -3,17 +3,14 @@
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.processes.admin_visits import ABOUT, picture, start_batch, wait_completed
 from tests.processes.api_stack import MODEL, ApiStack
-from tests.processes.browser import NO_CHROMIUM, Visitor, chromium
+from tests.processes.browser import Visitor
 
 # Not the end of "50 of 100".
 NONE_DONE = re.compile(r"(?<!\d)0 of 100")
-
-pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
 
 
 def look_at_dashboard(visitor: Visitor) -> None:

@@ -6,12 +6,10 @@ import pytest
 from django.urls import reverse
 
 from tests.processes.admin_visits import ended_batch, first_of, preview_batch, start_batch
-from tests.processes.browser import NARROW, NO_CHROMIUM, Visitor, chromium
+from tests.processes.browser import NARROW, Visitor
 
 # What does not fit into a cell in one piece.
 LONG = f"Of great length, with a word like {'Donaudampfschiff' * 5}"
-
-pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
 
 PAGES = (
     *("index", "batches_batch_changelist", "batches_batch_add", "batches_provider_changelist"),

@@ -15,7 +15,7 @@ from pytest_django import DjangoDbBlocker
 
 from batches.models.database_sessions import limit_transaction, restore_limits
 from config.settings import database
-from tests.pgbouncer import PgBouncerServer, is_installed
+from tests.pgbouncer import PgBouncerServer
 from tests.processes.stack import Servers
 
 ALIAS = "tried"
@@ -65,8 +65,6 @@ def direct(postgres_servers: Servers, monkeypatch: pytest.MonkeyPatch) -> BaseDa
 def pooled(
     postgres_servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[BaseDatabaseWrapper]:
-    if not is_installed():
-        pytest.skip("not installed: pgbouncer")
     assert postgres_servers.postgres
     with PgBouncerServer(postgres_servers.postgres) as pooler:
         yield through(pooler.url_of("postgres"), monkeypatch)

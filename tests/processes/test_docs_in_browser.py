@@ -1,10 +1,6 @@
 """The page /v1/docs in a browser that follows the page's policy."""
 
-import pytest
-
-from tests.processes.browser import NO_CHROMIUM, Visitor, chromium
-
-pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
+from tests.processes.browser import Visitor
 
 
 def test_the_page_shows_an_operation_with_its_example(visitor: Visitor) -> None:

@@ -10,10 +10,8 @@ from playwright.sync_api import Browser, expect
 from tests.admin.hostile import HOSTILE
 from tests.processes.admin_visits import start_batch, wait_completed
 from tests.processes.api_stack import ApiServer
-from tests.processes.browser import NO_CHROMIUM, Visitor, chromium
+from tests.processes.browser import Visitor
 from tests.processes.conftest import make_staff, serving_empty, visiting
-
-pytestmark = pytest.mark.skipif(chromium() is None, reason=NO_CHROMIUM)
 
 # Elements that only hostile text could have made, and what it does if it ever runs. Scripts that
 # the content policy forbids are complaints of the visitor besides.

@@ -8,13 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.pgbouncer import SESSIONS, PgBouncerServer, is_installed
+from tests.pgbouncer import SESSIONS, PgBouncerServer
 from tests.processes.api_stack import ApiStack, api_stack_on
 from tests.processes.stack import MANAGE, Servers
 from tests.processes.test_openai_client_batches import User, line
 from tests.servers import run_quietly
-
-pytestmark = pytest.mark.skipif(not is_installed(), reason="not installed: pgbouncer")
 
 # More than a page, and more than one COPY.
 LINES = 1_500
