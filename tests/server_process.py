@@ -5,12 +5,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
 from tests.owned_process import OwnedProcess
+from tests.waiting import comes_true
 
 # Below the ports that the system gives to outgoing connections, so that none gets in between.
 PORTS = range(15000, 32000)
@@ -96,12 +96,8 @@ class Server(ABC):
     def answers(self) -> bool: ...
 
     def _answers_in_time(self) -> bool:
-        deadline = time.monotonic() + START_SECONDS
-        while self.running and time.monotonic() < deadline:
-            if self.answers():
-                return True
-            time.sleep(0.02)
-        return False
+        is_decided = comes_true(lambda: not self.running or self.answers(), seconds=START_SECONDS)
+        return is_decided and self.running
 
     def _throw_away(self) -> None:
         if self.running:

@@ -21,7 +21,14 @@ def wait_until(
     condition: Callable[[], object], what: str = "a condition", *, seconds: float = PATIENCE_S
 ) -> None:
     """Wait for a condition outside of an event loop; fail with the name of what did not happen."""
+    assert comes_true(condition, seconds=seconds), f"{what} did not happen within {seconds:g} s"
+
+
+def comes_true(condition: Callable[[], object], *, seconds: float) -> bool:
+    """Wait for a condition; return False if it did not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(POLL_S)
+    return True

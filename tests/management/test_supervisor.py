@@ -15,14 +15,15 @@ from tests.owned_process import OwnedProcess
 from tests.process_table import alive, children_of
 from tests.waiting import wait_until
 
-# A child that says when it begins and when it is told to end, and where it is.
+# A child that says when it begins and when it is told to end, and where it is. If there is a pipe
+# "may-end", it ends when the test has written to it.
 POLITE = """
-import os, signal, sys, time
+import os, signal, sys
 name = sys.argv[1]
 def end(*_):
     print("bye", flush=True)
-    # Long enough for the next rank to end first, if it is told to end too early.
-    time.sleep(0.1)
+    if os.path.exists("may-end"):
+        open("may-end").read()
     open("ended", "a").write(name + "\\n")
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
@@ -120,7 +121,13 @@ def test_a_stop_ends_the_highest_rank_first_and_leaves_nobody(start: Start) -> N
     one.wait_for("serve|ready")
     pids = [*one.pids("broker"), *one.pids("worker"), *one.pids("web")]
     assert len(pids) == 3
+    may_end = one.folder / "may-end"
+    os.mkfifo(may_end)
     one.process.terminate()
+    for number, name in enumerate(["web", "worker", "broker"], start=1):
+        one.wait_for(f"{name}|bye")
+        assert one.process.output.count("|bye") == number
+        may_end.write_text("now")
     assert one.process.wait() == 0
     assert one.ended() == ["web", "worker", "broker"]
     assert not any(alive(pid) for pid in pids)
@@ -135,15 +142,15 @@ def test_each_stop_signal_stops_it(start: Start, number: int) -> None:
     assert one.ended() == ["web"]
 
 
-def test_a_rank_starts_when_the_one_below_is_ready(start: Start) -> None:
+def test_a_rank_starts_when_the_one_below_is_ready(start: Start, tmp_path: Path) -> None:
     # The broker counts as ready when its file is there, which it makes only when it is told to.
-    code = POLITE.replace(
-        "open(name", "while not os.path.exists('go'): time.sleep(0.01)\nopen(name"
-    )
+    code = POLITE.replace("open(name", "open('go').read()\nopen(name")
+    go = tmp_path / "go"
+    os.mkfifo(go)
     one = start(("broker", code, "0", "30"), polite("worker", rank=1))
     one.wait_for("broker|hello")
     assert not one.said("worker|")
-    (one.folder / "go").touch()
+    go.write_text("now")
     one.wait_for("worker|hello")
     one.wait_for("serve|ready")
 

@@ -31,7 +31,6 @@ GRACE_SECONDS = 6
 # Long enough for the slowest machine; nothing is concluded from it.
 DEADLINE_S = 60.0
 ANSWER_S = 30.0
-FREEZE_ATTEMPTS = 50
 
 DatabaseKind = Literal["postgres", "sqlite"]
 
@@ -221,13 +220,15 @@ class Stack:
 
     def freeze(self, worker: OwnedProcess) -> None:
         """SIGSTOP a worker between two transactions: within one it would hold locks as well."""
-        for _ in range(FREEZE_ATTEMPTS):
+
+        def is_frozen() -> bool:
             worker.pause()
-            if not self._in_transaction():
-                return
-            worker.resume()
-            time.sleep(0.02)
-        raise AssertionError("the worker is never outside of a transaction")
+            if self._in_transaction():
+                worker.resume()
+                return False
+            return True
+
+        self.wait_until(is_frozen, "a moment outside of a transaction")
 
     def _in_transaction(self) -> bool:
         """Whether anybody is; the only worker and nobody else should be at work."""
