@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from contextlib import suppress
-from types import TracebackType
 from urllib.parse import urlsplit
 
 
@@ -31,12 +30,7 @@ class ForwardProxy:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for task in self._tasks:
             task.cancel()

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
-from types import TracebackType
 from typing import Any
 
 from batches.engine.errors import DeadlineExceeded, Overloaded, ProviderError, RateLimited
@@ -90,12 +89,7 @@ class RateLimiter:
     async def __aenter__(self) -> "RateLimiter":
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Send the last news to the limits."""
         self.close()
         askers = [model.asker for model in self._models.values() if model.asker]

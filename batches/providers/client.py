@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import dataclass, replace
-from types import TracebackType
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -138,12 +137,7 @@ class ProviderClient:
     async def __aenter__(self) -> "ProviderClient":
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._transport.aclose()
 
     async def send(self, request: PreparedRequest, *, take: Take | None = None) -> Reply:
