@@ -55,6 +55,8 @@ def main() -> int:
     # Some of the prompts are made to fail, which is what a status of 1 says.
     if status not in {0, 1}:
         return status
+    folder = DATA_DIR.relative_to(ROOT)
+    print(f"The demo keeps its batches in {folder}: put DATA_DIR={folder} before such a command.")
     print(f"Results: {OUTPUT.relative_to(ROOT)}   Failed prompts: {ERRORS.relative_to(ROOT)}")
     return 0
 
