@@ -25,7 +25,7 @@ _providers = count()
 
 @asynccontextmanager
 async def limiter(cap: int = 4, budget: Budget | None = None) -> AsyncIterator[RateLimiter]:
-    """A limiter of a provider that nobody else calls."""
+    """Yield the only limiter of a provider."""
     name = f"provider {next(_providers)} of these tests"
     price = None if budget is None else (lambda _model, _usage: Decimal(1))
     async with RateLimiter(

@@ -1,4 +1,4 @@
-"""`process_batch` is killed while it reads: a later run begins anew and leaves nothing of it."""
+"""Kill `process_batch` while it reads: a later run starts over and removes what was stored."""
 
 import signal
 import subprocess
