@@ -81,16 +81,20 @@ def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
 
 
 def set_price(provider: Provider, model: str, *, given: float, made: float) -> Provider:
-    """Set the price of a model, in dollars per million tokens in and out. Raise NotPossible."""
-    price = {model: {"input": given, "output": made}}
+    """Set the price of a model, in dollars per million tokens in and out. Raise NotPossible.
+
+    Its price of cached tokens stays.
+    """
+    price = {"input": given, "output": made}
     try:
-        check_prices(price)
+        check_prices({model: price})
     except ValueError as error:
         raise NotPossible(str(error)) from error
     with transaction.atomic():
         # Another process may set the price of another model.
         locked = Provider.objects.select_for_update().get(pk=provider.pk)
-        Provider.objects.filter(pk=provider.pk).update(prices={**locked.prices, **price})
+        own = {**locked.prices.get(model, {}), **price}
+        Provider.objects.filter(pk=provider.pk).update(prices={**locked.prices, model: own})
     return Provider.objects.get(pk=provider.pk)
 
 

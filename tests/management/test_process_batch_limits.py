@@ -84,14 +84,15 @@ def test_the_cost_is_a_row_of_the_summary_and_an_unknown_price_is_no_zero(cli: C
     assert batch.cost * 10**6 == 100 * batch.input_tokens + 200 * batch.output_tokens
 
 
-def test_a_price_of_one_model_leaves_the_prices_of_others(cli: Commands) -> None:
+def test_a_price_of_one_model_leaves_all_other_prices(cli: Commands) -> None:
     cli.path("prompts.jsonl", prompt_lines(1))
     assert cli.process_batch().status == 0
-    Provider.objects.update(prices={"other": {"input": 1, "output": 2}})
+    own = {"input": 3, "output": 4, "cached": 0.1}
+    Provider.objects.update(prices={"other": {"input": 1, "output": 2}, "simulated-small": own})
     assert cli.process_batch("--price", "0.5,1.5").status == 0
     assert Provider.objects.get().prices == {
         "other": {"input": 1, "output": 2},
-        "simulated-small": {"input": 0.5, "output": 1.5},
+        "simulated-small": {"input": 0.5, "output": 1.5, "cached": 0.1},
     }
 
 

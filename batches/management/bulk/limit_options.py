@@ -30,7 +30,7 @@ def add_limit_options(parser: CommandParser) -> None:
         type=price,
         metavar="IN,OUT",
         help="price of --model at --base-url, in USD per million tokens in and out, such as "
-        "0.5,1.5 (default: the published price)",
+        "0.5,1.5; kept for later batches there (default: the kept price, else the published one)",
     )
     add_budget_options(parser)
 
