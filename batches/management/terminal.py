@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 SHOWN_MESSAGE_CHARS = 200
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class Terminal(Console):
@@ -23,13 +24,18 @@ class Terminal(Console):
 
 
 def print_line(console: Console, message: str, *, style: str = "") -> None:
-    """Print a line without wrapping it: a wrapped line cannot be copied or searched."""
-    console.print(Text(message, style=style), soft_wrap=True)
+    """Print lines without wrapping them: a wrapped line cannot be copied or searched."""
+    console.print(Text(printable(message), style=style), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Return an untrusted text without terminal control codes; line feeds stay."""
+    marked = (char if char.isprintable() or char == "\n" else REPLACEMENT for char in text)
+    return "".join(marked)
 
 
 def excerpt(text: str) -> str:
     """Return the beginning of an untrusted text in one line, without terminal control codes."""
-    line = " ".join(text.split())
-    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    plain = printable(" ".join(text.split()))
     over = len(plain) > SHOWN_MESSAGE_CHARS
     return plain[: SHOWN_MESSAGE_CHARS - 1] + "…" if over else plain

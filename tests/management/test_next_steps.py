@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from batches.management.bulk.next_steps import NextCommands
 from batches.models import Batch
 from simulator import Behaviour, SimulatedProvider
 from tests.command_line import Commands, Finished, prompt_lines
@@ -82,9 +83,25 @@ def test_without_a_result_no_file_is_touched(cli: Commands, simulator: Simulated
     assert lines_of(cli.path("out.jsonl")) == ["what was here before"]
 
 
-@pytest.mark.parametrize("part", [6, 14, 38])
+@pytest.mark.parametrize("part", [7, 14, 38])
 def test_an_id_may_be_shortened(cli: Commands, part: int) -> None:
     cli.path("prompts.jsonl", prompt_lines(2))
     assert cli.process_batch().status == 0
     for text in (batch_id()[:part], batch_id().removeprefix("batch_")[:part]):
         assert cli.process_batch("--resume", text, name=None).status == 0
+
+
+@pytest.mark.parametrize("name", ["-x.jsonl", "--out", "a b.jsonl"])
+def test_a_hint_can_be_pasted_whatever_an_output_is_called(
+    cli: Commands, simulator: SimulatedProvider, name: str
+) -> None:
+    cli.path("prompts.jsonl", prompt_lines(2, text="[simulate: status=400 times=1] {n}"))
+    arguments = [part for part in cli.arguments("--output", "-") if part not in {"--output", "-"}]
+    how = cli.run(*arguments, f"--output={name}").stderr.splitlines()[-1]
+    assert paste(cli, how).status == 0
+    assert len(lines_of(cli.path(name))) == 2
+
+
+def test_a_hint_names_no_pipe_of_this_shell() -> None:
+    options = {"output": "out.jsonl", "errors": "/dev/fd/63", "json": False, "quiet": False}
+    assert "/dev/fd" not in NextCommands.of(Batch(public_id="batch_1"), options).resume()

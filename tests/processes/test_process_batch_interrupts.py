@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM at any time: what there is by then is said in a line."""
 
+import json
 import signal
 import socket
 from collections.abc import Iterator
@@ -121,3 +122,21 @@ def test_the_second_time_it_leaves_at_once_with_a_line(
     outputs = f"{batch_id(cli)} --output {cli.path('out.jsonl')}"
     assert written.endswith(f"batches results {outputs}")
     assert continued.endswith(f"process_batch --resume {outputs}")
+
+
+@both_signals
+def test_a_stop_keeps_its_status_and_summary_if_the_output_cannot_be_written(
+    cli: CommandLine, simulator: SimulatedProvider, number: signal.Signals
+) -> None:
+    simulator.behaviour = Behaviour(latency="fixed:0.3")
+    cli.path("prompts.jsonl", prompt_lines(500))
+    folder = Path(cli.path("gone"))
+    folder.mkdir()
+    output = str(folder / "out.jsonl")
+    process = cli.start(*cli.arguments("--output", output, "--batch-size", "4", "--json"))
+    wait_until(lambda: stored(cli, "SELECT * FROM batches_result"), "the first results")
+    folder.rmdir()
+    ended = cli.interrupt(process, number)
+    assert_interrupted(ended, number, f"cannot write {output}")
+    assert json.loads(ended.stdout)["status"] == "stopped"
+    assert f"--resume {batch_id(cli)}" in ended.stderr

@@ -1,11 +1,12 @@
 """Whole commands that a user can run next on a batch, with the outputs of this run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from batches.lifecycle import PauseKind
+from batches.management.bulk.output import STANDARD_OUTPUT
 from batches.management.pasting import command_line
 from batches.models import Batch, Provider
 
@@ -21,10 +22,9 @@ class NextCommands:
     @classmethod
     def of(cls, batch: Batch, options: Mapping[str, Any]) -> "NextCommands":
         """Return the commands that keep the outputs and the display options of this run."""
-        names = [name for name in ("output", "errors") if options[name] is not None]
         return cls(
             batch.public_id,
-            outputs=tuple(part for name in names for part in (f"--{name}", options[name])),
+            outputs=tuple(_outputs_of(options)),
             display=tuple(f"--{name}" for name in ("json", "quiet") if options[name]),
         )
 
@@ -84,6 +84,18 @@ def more_budget(batch: Batch) -> tuple[str, ...]:
 def has_key(provider: Provider) -> bool:
     """Return True if calls to a provider carry a key."""
     return bool(provider.api_key_env or provider.api_key_encrypted)
+
+
+def _outputs_of(options: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("output", "errors"):
+        file = options[name]
+        # A later shell does not have the pipes of this one.
+        if file is None or file.startswith("/dev/fd/"):
+            continue
+        if file.startswith("-") and file != STANDARD_OUTPUT:
+            yield f"--{name}={file}"
+        else:
+            yield from (f"--{name}", file)
 
 
 def _plain(dollars: Decimal) -> str:

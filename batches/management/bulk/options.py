@@ -1,6 +1,5 @@
 """Options of the bulk command, and the check of their combinations."""
 
-import os
 from argparse import ArgumentTypeError
 from typing import Any
 
@@ -12,7 +11,7 @@ from batches.inputs.prompt_files import INPUT_FORMATS
 from batches.inputs.request_lines import endpoint_of
 from batches.management.bulk.answer_options import ANSWER_OPTIONS, add_answer_options
 from batches.management.bulk.limit_options import RATES, add_limit_options, rates
-from batches.management.bulk.output import STANDARD_OUTPUT, check_writable, is_special
+from batches.management.bulk.output import STANDARD_OUTPUT, check_outputs
 from batches.management.bulk.usage import UsageError, add_run_option
 
 # Options of a new batch; a resumed batch keeps its own values.
@@ -118,22 +117,3 @@ def check_usage(options: dict[str, Any]) -> None:
     if options["json"] and options["output"] == STANDARD_OUTPUT:
         raise UsageError("--json and --output - both write to standard output; name a file")
     check_outputs(options)
-
-
-def check_outputs(options: dict[str, Any]) -> None:
-    taken: dict[str, str] = {}
-    for name in ("input", "output", "errors"):
-        file = options[name]
-        if file is None or file == STANDARD_OUTPUT:
-            continue
-        try:
-            if name != "input":
-                check_writable(file)
-            if is_special(file):
-                continue
-        except OSError as error:
-            raise UsageError(str(error)) from error
-        path = os.path.realpath(file)
-        if path in taken:
-            raise UsageError(f"{taken[path]} and {name} are the same file, {file}")
-        taken[path] = name

@@ -1,14 +1,15 @@
 """Write results to files, which appear complete or not at all, and to pipes and devices."""
 
+import io
 import os
 import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from batches.management.bulk.usage import UsageError
 from batches.models import Batch
@@ -24,6 +25,26 @@ def write_outputs(batch: Batch, output: str, errors: str | None) -> None:
         good = stack.enter_context(opened_output(output))
         bad = stack.enter_context(opened_output(errors)) if errors else None
         write_results(batch, good, bad)
+
+
+def check_outputs(options: Mapping[str, Any]) -> None:
+    """Raise UsageError for an output that cannot be written, or that another name stands for."""
+    taken: dict[str, str] = {}
+    for name in ("input", "output", "errors"):
+        file = options.get(name)
+        if file is None or file == STANDARD_OUTPUT:
+            continue
+        try:
+            if name != "input":
+                check_writable(file)
+            if is_special(file):
+                continue
+        except OSError as error:
+            raise UsageError(str(error)) from error
+        path = os.path.realpath(file)
+        if path in taken:
+            raise UsageError(f"{taken[path]} and {name} are the same file, {file}")
+        taken[path] = name
 
 
 def check_writable(name: str) -> None:
@@ -61,7 +82,8 @@ def written_to(names: Sequence[str], advice: str = "") -> Iterator[None]:
         with ended_by_reader():
             yield
     except OSError as error:
-        discard_standard_output()
+        if STANDARD_OUTPUT in names:
+            discard_standard_output()
         reason = f"cannot write {' or '.join(map(name_of, names))}: {error.strerror or error}"
         raise UsageError(reason + advice) from error
 
@@ -90,6 +112,9 @@ def is_file(name: str) -> bool:
 def opened_output(name: str) -> Iterator[TextIO]:
     """Open an output: a file is written atomically, a pipe or device directly."""
     if name == STANDARD_OUTPUT:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # As in files, whatever the locale has.
+            sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
         sys.stdout.flush()
     elif is_special(name):

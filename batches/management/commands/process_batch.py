@@ -188,7 +188,8 @@ def export(batch: Batch, options: dict[str, Any], end: RunEnd) -> str:
     """Write the results to the output files; return what they hold of a batch that has not ended.
 
     The reader of a pipe would take a part for all of it, so only files get the results of a run
-    that has not ended. Raises UsageError if a file cannot be written.
+    that has not ended. Raises UsageError if a file cannot be written after the end of a batch; the
+    status of a run that was stopped stays that of its signal.
     """
     names = [options[name] for name in OUTPUTS if options[name]]
     commands = NextCommands.of(batch, options)
@@ -196,12 +197,14 @@ def export(batch: Batch, options: dict[str, Any], end: RunEnd) -> str:
     done = batch.succeeded + batch.failed
     if end.status and not done:
         return ""
-    advice = [how_to_write(commands)]
-    if end.status:
-        advice += [end.reason, how_to_continue(batch, commands)]
-    with written_to(names, "".join(f"\n{line}" for line in advice)):
-        if end.status and not all(map(is_file, names)):
-            return how_to_write(commands)
-        write_outputs(batch, options["output"], options["errors"])
+    try:
+        with written_to(names, f"\n{how_to_write(commands)}"):
+            if end.status and not all(map(is_file, names)):
+                return how_to_write(commands)
+            write_outputs(batch, options["output"], options["errors"])
+    except UsageError as error:
+        if not end.status:
+            raise
+        return str(error)
     verb = "hold" if len(names) > 1 else "holds"
     return f"{' and '.join(names)} {verb} the {done:,} results so far, of {batch.total:,}."
