@@ -96,16 +96,18 @@ DELIVERY_TRANSITIONS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     DeliveryStatus.FAILED: frozenset(),
 }
 
+
+def sources_of(transitions: Mapping[S, Collection[S]], target: S) -> list[S]:
+    """Return the statuses from which a status can be reached."""
+    return [source for source, targets in transitions.items() if target in targets]
+
+
 # In these statuses a batch no longer changes by itself.
 TERMINAL = frozenset(
     {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
 )
 RETRYABLE = TERMINAL - {BatchStatus.FAILED}
-
-
-def sources_of(transitions: Mapping[S, Collection[S]], target: S) -> list[S]:
-    """Return the statuses from which a status can be reached."""
-    return [source for source, targets in transitions.items() if target in targets]
+CANCELLABLE = frozenset(sources_of(TRANSITIONS, BatchStatus.CANCELLING))
 
 
 def check_transition(source: BatchStatus, target: BatchStatus) -> None:

@@ -31,7 +31,7 @@ from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.leases.batches import insert_leased
 from batches.leases.chunks import begin_again
 from batches.leases.renewal import renewed
-from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, PauseKind
+from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
 from batches.output.files import drop_outputs, make_outputs
@@ -242,8 +242,7 @@ def cancel_batch(batch: Batch) -> Batch:
     Cancelling it again changes nothing. Raise NotPossible for a batch that has ended otherwise.
     """
     this = Batch.objects.filter(pk=batch.pk)
-    cancellable = {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
-    if this.move(BatchStatus.CANCELLING, sources=cancellable):
+    if this.move(BatchStatus.CANCELLING, sources=CANCELLABLE):
         batch.refresh_from_db()
         if batch.total <= FINISHED_AT_ONCE:
             finish_batch(batch.pk)

@@ -14,6 +14,9 @@ def find_batch(text: str) -> Batch:
     """
     start = text if text.startswith(PREFIX) else PREFIX + text
     there = Batch.objects.filter(deleted_at=None)
+    if start == PREFIX:
+        # An unset variable of a script must not select the only batch there is.
+        raise NotPossible(f"give the ID of a batch{_newest(there)}")
     fitting = there.select_related("provider").filter(public_id__startswith=start)
     found = list(fitting.order_by("-pk")[: SHOWN_CANDIDATES + 1])
     if not found:

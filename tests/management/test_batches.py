@@ -7,10 +7,12 @@ import os
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from batches.leases.state import STATES
+from batches.management.subcommands import listing
 from batches.management.subcommands.listing import LIST
 from batches.models import Batch, Provider, Result
 from simulator import SimulatedProvider
@@ -109,8 +111,12 @@ def test_a_list_is_one_query_whatever_there_is(cli: Commands, provider: Provider
 def test_hostile_text_reaches_no_terminal(cli: Commands, provider: Provider) -> None:
     batch_of(provider, 1)
     Batch.objects.update(model="\x1b[31mred", pause_reason="a\x1b]0;title\x07\nb [bold]")
-    for arguments in (["list"], ["show", Batch.objects.get().public_id]):
+    # A resume clears the reason of the batch and leaves that of its provider.
+    Provider.objects.update(pause_reason=Batch.objects.get().pause_reason)
+    name = Batch.objects.get().public_id
+    for arguments in (["list"], ["show", name], ["resume", name]):
         shown = batches(cli, *arguments).stdout
+        assert shown.count("title") == 1
         assert "\x1b" not in shown
         assert "[bold]" in shown
 
@@ -124,6 +130,11 @@ def test_an_id_may_be_shortened_and_an_ambiguous_one_names_the_candidates(
     assert said_in_json(cli, "show", "batch_abd")["batch_id"] == "batch_abd2"
     several = batches(cli, "show", "ab", status=2).stderr
     assert several == ("error: 'ab' fits several batches: batch_abd2, batch_abc1; add a letter\n")
+    for nothing in ("", "batch_"):
+        refused = batches(cli, "delete", nothing, "--yes", status=2).stderr
+        assert refused == "error: give the ID of a batch; the newest is batch_abd2\n"
+    Batch.objects.get(public_id="batch_abc1").delete()
+    assert batches(cli, "cancel", "", status=2).stderr.startswith("error: give the ID")
     unknown = batches(cli, "cancel", "%", status=2).stderr
     assert unknown == "error: there is no batch '%'; the newest is batch_abd2\n"
 
@@ -146,6 +157,9 @@ def test_what_can_be_done_with_a_batch_depends_on_its_state(
     batch = batch_of(provider, 2, max_tokens_total=5)
     name = batch.public_id
     assert f"process_batch --resume {name}" in batches(cli, "show", name).stdout
+    Batch.objects.update(status="validating")
+    assert f"batches cancel {name}" in batches(cli, "show", name).stdout
+    Batch.objects.update(status="in_progress")
     Batch.objects.update(pause_reason="budget: reached", pause_kind="budget", input_tokens=7)
     spent = batches(cli, "show", name).stdout
     assert f"batches resume {name} --max-tokens-total 12" in spent
@@ -194,6 +208,7 @@ def test_results_are_written_as_lines_and_as_a_table(cli: Commands) -> None:
         (["--output", "no/such/out.jsonl"], "no/such"),
         (["--output", "/dev/full"], "/dev/full: No space left on device"),
         (["--format", "csv", "--output", "/dev/full"], "No space left on device"),
+        (["--output", "e.jsonl", "--errors", "./e.jsonl"], "output and errors are the same file"),
         (["--format", "csv", "--errors", "e.jsonl"], "--format csv cannot"),
         (["--format", "csv", "--json"], "--format csv cannot"),
     ],
@@ -205,6 +220,14 @@ def test_results_that_cannot_be_written_are_named(
     ended = batches(cli, "results", batch.public_id, *arguments, status=2)
     assert part in ended.stderr
     assert not os.path.exists(cli.path("e.jsonl"))  # noqa: PTH110 - a name
+
+
+def test_a_table_is_utf8_in_any_locale(cli: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = run_batch(cli, ["a"])
+    latin = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", latin)
+    call_command("batches", "results", batch.public_id, "--format", "csv")
+    assert latin.buffer.getvalue().decode().startswith("\ufeff")
 
 
 def test_a_batch_is_cancelled_once(cli: Commands, provider: Provider) -> None:
@@ -234,6 +257,16 @@ def test_a_paused_batch_is_resumed_with_a_larger_budget(cli: Commands, provider:
     assert (resumed["status"], resumed["reason"]) == ("waiting", "for a worker")
     batch.refresh_from_db()
     assert batch.max_tokens_total == 50
+
+
+def test_a_resume_does_not_promise_workers_for_a_paused_provider(
+    cli: Commands, provider: Provider
+) -> None:
+    batch = batch_of(provider, 2)
+    Provider.objects.update(pause_reason="quota: empty", pause_kind="quota")
+    state, how = batches(cli, "resume", batch.public_id).stdout.splitlines()
+    assert state == f"{batch.public_id}: paused: quota: empty"
+    assert how.startswith("To try its provider again here: ")
 
 
 def test_a_batch_is_deleted_only_if_that_is_confirmed(cli: Commands, provider: Provider) -> None:
@@ -269,6 +302,7 @@ def test_usage_sums_up_by_provider_and_model_and_knows_what_it_does_not_know(
         run_batch(cli, ["a", "b"])
     usage = said_in_json(cli, "usage")
     [row] = usage["models"]
+    assert "unknown" in batches(cli, "usage").stdout
     assert (row["model"], row["batches"], row["prompts"]) == ("simulated-small", 2, 4)
     assert (row["priced"], usage["total"]["cost"]) == (False, 0)
     text = batches(cli, "usage", "--days", "7").stdout
@@ -277,6 +311,21 @@ def test_usage_sums_up_by_provider_and_model_and_knows_what_it_does_not_know(
     Provider.objects.update(prices={"simulated-small": {"input": 1000, "output": 1000}})
     run_batch(cli, ["a"])
     assert said_in_json(cli, "usage")["total"]["cost"] > 0
+
+
+def test_what_was_never_called_has_no_unknown_cost(cli: Commands, provider: Provider) -> None:
+    batch_of(provider, 2, defaults={"model": "never-heard-of"})
+    assert "unknown" not in batches(cli, "usage").stdout
+
+
+def test_a_hint_of_a_list_is_within_the_bound_of_its_option(
+    cli: Commands, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MOST_ROWS", 2)
+    for _ in range(3):
+        batch_of(provider, 1)
+    assert "--limit 2 shows more" in batches(cli, "list", "--limit", "1").stdout
+    assert "older" not in batches(cli, "list", "--limit", "2").stdout
 
 
 @pytest.mark.parametrize(

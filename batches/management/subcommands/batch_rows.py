@@ -6,6 +6,7 @@ from typing import Any, TextIO
 from batches.formats import dollars
 from batches.leases.state import current_state, state_of, with_state
 from batches.management.subcommands.tables import write_json
+from batches.management.terminal import excerpt
 from batches.models import Batch
 
 COLUMNS = (
@@ -57,4 +58,4 @@ def write_state(out: TextIO, batch: Batch, *, as_json: bool) -> None:
     if as_json:
         write_json(out, object_of(with_state(Batch.objects.filter(pk=batch.pk)).get()))
     else:
-        out.write(f"{batch.public_id}: {current_state(batch)}\n")
+        out.write(f"{batch.public_id}: {excerpt(str(current_state(batch)))}\n")

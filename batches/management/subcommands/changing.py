@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from batches.actions import batches as batch_actions
 from batches.actions.finding import find_batch
 from batches.engine.errors import FailureKind
+from batches.leases.state import PAUSED, current_state
 from batches.management.bulk.limit_options import add_budget_options, budget
 from batches.management.bulk.usage import UsageError
 from batches.management.pasting import command_line
@@ -56,7 +57,12 @@ def _write_handed_over(out: TextIO, batch: Batch, options: Options) -> None:
     write_state(out, batch, as_json=options["json"])
     if not options["json"]:
         here = command_line("process_batch", "--resume", batch.public_id, "--output", "out.jsonl")
-        out.write(f"The workers run it. To run it here instead: {here}\n")
+        # The workers leave a paused provider alone, until it is probed or resumed.
+        if current_state(batch).word == PAUSED:
+            lead = "To try its provider again here"
+        else:
+            lead = "The workers run it. To run it here instead"
+        out.write(f"{lead}: {here}\n")
 
 
 def add_delete_arguments(parser: CommandParser) -> None:

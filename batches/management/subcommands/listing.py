@@ -49,8 +49,9 @@ def run(options: Options, out: TextIO) -> None:
     whole_id = is_spacious(out)
     rows = [row_of(batch, whole_id=whole_id) for batch in shown]
     write_table(out, COLUMNS, rows)
-    if len(found) > limit:
-        out.write(f"There are older batches; --limit {10 * limit} shows more.\n")
+    if len(found) > limit < MOST_ROWS:
+        more = min(10 * limit, MOST_ROWS)
+        out.write(f"There are older batches; --limit {more} shows more.\n")
 
 
 LIST = Subcommand(

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from batches.actions.finding import find_batch
 from batches.management.bulk.output import (
     STANDARD_OUTPUT,
-    check_writable,
+    check_outputs,
     opened_output,
     write_outputs,
     written_to,
@@ -33,11 +33,10 @@ def run(options: Options, _out: TextIO) -> None:
     as_csv = options["format"] == CSV
     if as_csv and (options["json"] or options["errors"]):
         raise UsageError("--format csv cannot be combined with --json or --errors")
+    check_outputs(options)
     batch = find_batch(options["id"])
     names = [options[name] for name in ("output", "errors") if options[name]]
     with written_to(names):
-        for name in names:
-            check_writable(name)
         if as_csv:
             _write_csv(batch, options["output"])
         else:

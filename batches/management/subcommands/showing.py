@@ -6,8 +6,8 @@ from typing import TextIO
 
 from batches.actions.finding import find_batch
 from batches.ending.summary import first_messages, summarise
-from batches.leases.state import PAUSED, RUNNING, STOPPED, WAITING, state_of, with_state
-from batches.lifecycle import RETRYABLE, TERMINAL
+from batches.leases.state import PAUSED, STOPPED, WAITING, state_of, with_state
+from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL
 from batches.management.bulk.console import (
     SHOWN_KINDS,
     failure_lines,
@@ -73,7 +73,7 @@ def next_lines(batch: Batch) -> Iterator[str]:
     if word in {PAUSED, STOPPED, WAITING}:
         here = command_line("process_batch", "--resume", name, "--output", "out.jsonl", *more)
         yield f"To run it here: {here}"
-    if word in {PAUSED, RUNNING, STOPPED, WAITING}:
+    if batch.status in CANCELLABLE:
         yield f"To cancel it: {command_line('batches', 'cancel', name)}"
     if batch.status in RETRYABLE and batch.succeeded < batch.total:
         yield f"To run what failed again: {command_line('batches', 'retry', name)}"

@@ -66,7 +66,9 @@ def _rows(days: int) -> list[dict[str, Any]]:
         {
             **row,
             "provider": providers[row["provider"]].name,
-            "priced": bool(row["cost"]) or is_priced(providers[row["provider"]], row["model"]),
+            "priced": not row["input_tokens"] + row["output_tokens"]
+            or bool(row["cost"])
+            or is_priced(providers[row["provider"]], row["model"]),
         }
         for row in rows
     ]
