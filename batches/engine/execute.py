@@ -235,7 +235,11 @@ class Execution:
         if not admitted or self._stopped:
             # The run was stopped while the request waited for its turn or for admission.
             self._limiter.drop(turn)
-            self._leave_undone(queue, call)
+            if self._stopped:
+                # The queue is closed: it keeps a request that has a reply, and drops any other.
+                queue.put_back(call, 0.0)
+            else:
+                self._leave_undone(queue, call)
             return
         if self._watch.must_wait(call):
             self._limiter.drop(turn)

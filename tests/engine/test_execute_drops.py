@@ -1,5 +1,6 @@
 """Each request that a run has drawn is delivered, kept or dropped, once."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -99,3 +100,27 @@ async def test_a_failure_that_is_held_back_is_not_dropped() -> None:
     assert run.done == []
     assert run.execution.is_undecided
     assert sorted(run.dropped) == source.drawn[1:]
+
+
+async def test_a_reply_is_delivered_though_its_retry_waits_to_be_admitted() -> None:
+    waits, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def admit(_: PreparedRequest) -> bool:
+        # The first answer was asked about again, and that call has failed: this is its retry.
+        if run.doors.begun == [0, 0]:
+            waits.set()
+            await may_go_on.wait()
+        return True
+
+    run = Run(1, window=1, judge=never_content, admit=admit)
+    await run.inside(0)
+    run.doors.let(0)
+    await eventually(lambda: run.doors.begun == [0, 0])
+    run.doors.fail(0, ServerError("HTTP 500"))
+    await eventually(waits.is_set)
+    run.execution.stop(Stop.SETTLE)
+    may_go_on.set()
+    await run.end()
+    [exchange] = run.delivered
+    assert exchange.reply is not None
+    assert run.dropped == []
