@@ -25,7 +25,7 @@ from batches.engine.structured.schema_bill import SchemaBill
 from batches.errors import NotPossible
 from batches.files.files import BATCH
 from batches.inputs.prompt_files import InputFormat, LineError, NewPrompt
-from batches.intake.reading import READING
+from batches.intake.reading import PATIENT_LEASES, READING
 from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.leases.batches import insert_leased
@@ -70,7 +70,7 @@ def create_batch(
     """Create a batch of these prompts and start it. On an error, nothing is left behind.
 
     This process holds the lease of a reader meanwhile. If it is killed, `remove_abandoned` deletes
-    the batch when the lease has run out.
+    the batch some time after the lease has run out.
     """
     batch = _draft(provider, options, origin or Origin())
     lease = insert_leased(batch, statuses=READING)
@@ -81,7 +81,7 @@ def create_batch(
         _discard(batch)
         raise NotPossible(
             "the batch was cancelled while its prompts were read, or this process stood still for "
-            f"longer than {settings.LEASE_SECONDS} s (LEASE_SECONDS)"
+            f"longer than {PATIENT_LEASES * settings.LEASE_SECONDS} s"
         ) from lost
     except BaseException:
         _discard(batch)

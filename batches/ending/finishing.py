@@ -1,23 +1,21 @@
 """End batches: completed when all chunks are done, cancelled or expired when no runner is left."""
 
-import time
 from collections.abc import Mapping, Sequence
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from batches.ending.report import Report, make_report
 from batches.engine.errors import FailureKind
-from batches.leases.batches import BatchLease, claim_batch, hold_batch, leased, release_batch
+from batches.leases.batches import BatchLease, claim_batch, leased, release_batch
 from batches.leases.chunks import close_unheld
+from batches.leases.renewal import renewed
 from batches.lifecycle import RETRYABLE, BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
 from batches.output.files import close_outputs
 from batches.webhooks.deliveries import end_batch
 
 CHUNKS_AT_ONCE = 100
-BEATS_PER_LEASE = 4
 
 # The final status of a batch without open chunks. If it is in progress, it has expired prompts.
 _ENDS = {
@@ -91,7 +89,9 @@ def _report_and_end(due: BatchQuerySet, lease: BatchLease) -> None:
     ended = False
     try:
         if batch is not None:
-            ended = _end_with_report(batch, make_report(batch, _Heartbeat(lease)), lease)
+            with renewed(lease):
+                report = make_report(batch)
+            ended = _end_with_report(batch, report, lease)
     finally:
         if not ended:
             release_batch(lease)
@@ -106,19 +106,6 @@ def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:
         if ended:
             close_outputs(batch, **sizes)
     return ended
-
-
-class _Heartbeat:
-    """Renew a lease when it is due; may be called at any rate."""
-
-    def __init__(self, lease: BatchLease) -> None:
-        self._lease = lease
-        self._renewed_at = time.monotonic()
-
-    def __call__(self) -> None:
-        if time.monotonic() - self._renewed_at > settings.LEASE_SECONDS / BEATS_PER_LEASE:
-            hold_batch(self._lease)
-            self._renewed_at = time.monotonic()
 
 
 def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:

@@ -1,6 +1,6 @@
 """The report of a batch: figures that need every result, stored once when the batch ends."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ from batches.engine.timing import TimingStats, timing_stats
 from batches.models import Batch, Result
 from batches.output.jsonl import LINE_FORMAT, file_line, result_rows
 
-ROWS_BETWEEN_BEATS = 1000
 LATENCIES_AT_ONCE = 10_000
 
 
@@ -30,14 +29,14 @@ class Report:
         return asdict(self)
 
 
-def make_report(batch: Batch, beat: Callable[[], object]) -> Report:
-    """Read every result and return the report; call `beat` repeatedly meanwhile."""
+def make_report(batch: Batch) -> Report:
+    """Read every result and return the report."""
     return Report(
-        timing=batch_timing(batch, beat),
+        timing=batch_timing(batch),
         failures=failures_by_kind(batch),
         rungs=answers_by_rung(batch),
-        output_bytes=_bytes_of(batch, Result.SUCCEEDED, beat),
-        error_bytes=_bytes_of(batch, Result.FAILED, beat),
+        output_bytes=_bytes_of(batch, Result.SUCCEEDED),
+        error_bytes=_bytes_of(batch, Result.FAILED),
         line_format=LINE_FORMAT,
     )
 
@@ -70,10 +69,10 @@ def answers_by_rung(batch: Batch) -> dict[str, int]:
     return dict(answered.order_by("rung").values_list("rung").annotate(n=Count("pk")))
 
 
-def batch_timing(batch: Batch, beat: Callable[[], object] = lambda: None) -> TimingStats:
+def batch_timing(batch: Batch) -> TimingStats:
     """Return the timing of a batch; its total is the time in which the batch was running."""
     return timing_stats(
-        (latency for latency in _beating(_latencies(batch), beat) if latency is not None),
+        (latency for latency in _latencies(batch) if latency is not None),
         busy_s=batch.busy_s,
         total_s=batch.active_s,
         first_result_s=batch.first_result_s,
@@ -95,16 +94,9 @@ def _latencies(batch: Batch) -> Iterator[float | None]:
             yield from (latency for _, latency in page)
 
 
-def _bytes_of(batch: Batch, status: str, beat: Callable[[], object]) -> int:
-    rows = _beating(result_rows(batch, status=status), beat)
+def _bytes_of(batch: Batch, status: str) -> int:
+    rows = result_rows(batch, status=status)
     return sum(len(file_line(row).encode()) + 1 for row in rows)
-
-
-def _beating(items: Iterable[Any], beat: Callable[[], object]) -> Iterable[Any]:
-    for number, item in enumerate(items, start=1):
-        if number % ROWS_BETWEEN_BEATS == 0:
-            beat()
-        yield item
 
 
 def _most_first(entry: tuple[str, int]) -> tuple[int, str]:

@@ -4,10 +4,12 @@ If a reader vanishes, another one starts from the beginning; after three readers
 """
 
 import logging
+import time
+from threading import Event
 from typing import BinaryIO, cast
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from batches.ending.finishing import fail_input
@@ -26,12 +28,15 @@ from batches.leases.batches import (
 )
 from batches.leases.renewal import renewed
 from batches.lifecycle import BatchStatus
-from batches.models import Batch, BatchQuerySet, File
+from batches.models import Batch, BatchQuerySet, File, Prompt, lease_end
 from batches.stop_signal import StopSignal
 
 logger = logging.getLogger(__name__)
 
 READERS = 3
+# After this number of leases without progress, an input is given up: a read that hangs leaves it to
+# another reader, and the batch of a creator that is gone is deleted.
+PATIENT_LEASES = 10
 READING = frozenset({BatchStatus.VALIDATING})
 OVER = frozenset({BatchStatus.FAILED, BatchStatus.CANCELLED})
 
@@ -78,10 +83,12 @@ def to_read() -> BatchQuerySet:
 def remove_abandoned() -> int:
     """Delete batches whose creator vanished while it stored their prompts; return their number.
 
-    No other process can read them to the end, since only their creator had the input.
+    No other process can read them to the end, since only their creator had the input. So there is
+    no hurry: a creator whose database was away for longer than a lease keeps its batch.
     """
     unread = Batch.objects.filter(status__in=READING, input_file_public_id="")
-    mark_deleted(unread.filter(ingest_expires_at__lt=Now(), deleted_at=None))
+    long_ago = lease_end(-PATIENT_LEASES * settings.LEASE_SECONDS)
+    mark_deleted(unread.filter(ingest_expires_at__lt=long_ago, deleted_at=None))
     marked = list(unread.filter(deleted_at__isnull=False).values_list("pk", flat=True))
     for pk in marked:
         purge(pk)
@@ -90,15 +97,15 @@ def remove_abandoned() -> int:
 
 def left_over() -> BatchQuerySet:
     """Return the batches that never ran and may have stored prompts."""
-    # The lease was never released. A total means that the whole input was read.
-    return Batch.objects.filter(status__in=OVER, total=0, ingest_expires_at__isnull=False)
+    # A total means that the whole input was read.
+    some = Prompt.objects.filter(batch_id=OuterRef("pk"))
+    return Batch.objects.filter(Exists(some), status__in=OVER, total=0)
 
 
 def clear_leftovers(batch_id: int) -> None:
     """Delete the stored prompts of an input that was refused or cancelled."""
     if left_over().filter(pk=batch_id).exists():
         clear(batch_id)
-        left_over().filter(pk=batch_id).update(ingest_expires_at=None)
 
 
 def _named(batch: Batch) -> str:
@@ -129,27 +136,42 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
     except FileNotFoundError as error:
         message = f"The content of {_named(batch)} is gone. Upload it again."
         raise InputRefused([_fault(message)]) from error
-    with stream, renewed(lease):
-        stoppable = _Stoppable(cast("BinaryIO", stream), stop)
-        items = read_prompts(cast("BinaryIO", stoppable), options)
+    reader = _WatchedStream(cast("BinaryIO", stream), stop)
+    with stream, renewed(lease, is_alive=reader.is_alive, on_loss=reader.lose):
+        items = read_prompts(cast("BinaryIO", reader), options)
         store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
 
 
-class _Stoppable:
-    """A stream that stops with _Stopped when this process is asked to stop.
+class _WatchedStream:
+    """A stream that stops with _Stopped when this process is asked to stop, and with LeaseLost when
+    the lease is lost.
 
     Storing pages is not enough for that, since blank and invalid lines fill no page.
     """
 
     def __init__(self, stream: BinaryIO, stop: StopSignal) -> None:
+        self._is_lost = Event()
         self._read = stream.read
         self._stop = stop
+        self._read_at = time.monotonic()
+
+    def is_alive(self) -> bool:
+        """Return False if reading and storing have hung for many leases."""
+        return time.monotonic() - self._read_at < PATIENT_LEASES * settings.LEASE_SECONDS
+
+    def lose(self) -> None:
+        """Let the next read raise LeaseLost."""
+        self._is_lost.set()
 
     def read(self, size: int) -> bytes:
         """Return the next bytes. Readers ask for few bytes at a time."""
         if self._stop.requested:
             raise _Stopped
-        return self._read(size)
+        if self._is_lost.is_set():
+            raise LeaseLost
+        data = self._read(size)
+        self._read_at = time.monotonic()
+        return data
 
 
 def model_of(file: File) -> str | None:

@@ -68,7 +68,7 @@ def test_answers_are_counted_by_rung(root: Client, provider: Provider) -> None:
     found = rungs_of(batch).counts
     assert [(one.rung, one.count) for one in found] == counts
     assert "<strong>re-asked</strong> 1" in shown(root, batch, "live")
-    report = make_report(batch, lambda: None).as_dict()
+    report = make_report(batch).as_dict()
     Batch.objects.filter(pk=batch.pk).update(status=BatchStatus.COMPLETED, report=report)
     batch.refresh_from_db()
     assert rungs_of(batch).counts == found

@@ -129,7 +129,9 @@ def test_a_batch_that_is_cancelled_while_its_prompts_are_stored_is_not_created(
 def test_no_worker_reads_a_batch_whose_creator_vanished(provider: Provider) -> None:
     def vanished() -> Iterator[NewPrompt]:
         yield from prompts(pages.PAGE_ROWS)
-        Batch.objects.update(ingest_expires_at=timezone.now() - timedelta(seconds=1))
+        Batch.objects.update(ingest_expires_at=timezone.now() - timedelta(seconds=100))
+        assert remove_abandoned() == 0
+        Batch.objects.update(ingest_expires_at=timezone.now() - timedelta(hours=1))
         assert not to_read().exists()
         assert remove_abandoned() == 1
         yield from prompts(1, start=pages.PAGE_ROWS)

@@ -1,16 +1,20 @@
 """An input file is read once, whoever vanishes, comes late, or is told to stop meanwhile."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Any
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from batches.actions import batches as batch_actions
 from batches.inputs.prompt_files import NewPrompt
@@ -24,6 +28,7 @@ from batches.stop_signal import StopSignal
 from batches.workers.sweeper import sweep
 from tests.checker import check_batch
 from tests.makers import MODEL, options
+from tests.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -189,7 +194,7 @@ def test_a_batch_that_is_cancelled_while_it_is_read_ends_and_leaves_nothing(batc
     assert not read(batch)
     check_batch(batch, status="cancelled")
     assert not Prompt.objects.exists()
-    assert (batch.total, batch.ingest_expires_at) == (0, None)
+    assert batch.total == 0
 
 
 def test_the_sweeper_removes_what_was_stored_of_an_input_that_failed(batch: Batch) -> None:
@@ -197,8 +202,6 @@ def test_the_sweeper_removes_what_was_stored_of_an_input_that_failed(batch: Batc
     Batch.objects.update(status="failed")
     sweep(lambda _: None)
     assert not Prompt.objects.exists()
-    batch.refresh_from_db()
-    assert batch.ingest_expires_at is None
 
 
 def test_what_a_batch_that_ran_has_is_no_leftover(batch: Batch) -> None:
@@ -390,3 +393,94 @@ def test_hostile_texts_in_a_line_are_read_or_refused(
     single = batch_of_file(provider, json.dumps(line).encode())
     read(single)
     assert single.status in ("failed", "in_progress")
+
+
+@pytest.fixture
+def piped(provider: Provider, settings: Settings) -> Iterator[tuple[Batch, Path]]:
+    """A batch whose input file is a pipe, so that a test decides when a read returns."""
+    settings.LEASE_SECONDS = 1
+    batch = batch_of_file(provider, content(LINES))
+    assert batch.input_file
+    path = Path(batch.input_file.content.path)
+    path.unlink()
+    os.mkfifo(path)
+    yield batch, path
+    path.unlink()
+
+
+def lease_end_of(batch: Batch) -> datetime | None:
+    return Batch.objects.values_list("ingest_expires_at", flat=True).get(pk=batch.pk)
+
+
+@contextmanager
+def reading(batch: Batch) -> Iterator[list[bool]]:
+    """Read the input in a thread; yield what it returned."""
+    returned: list[bool] = []
+
+    def attempt() -> None:
+        try:
+            returned.append(read_input(batch.pk, stop=StopSignal()))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    try:
+        yield returned
+    finally:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_lease_is_renewed_while_a_read_lasts(piped: tuple[Batch, Path]) -> None:
+    batch, path = piped
+    with reading(batch) as returned, path.open("wb") as pipe:
+        wait_until(lambda: lease_end_of(batch), "the lease")
+        first = lease_end_of(batch)
+        assert first
+        second = timedelta(seconds=1)
+        wait_until(lambda: (lease_end_of(batch) or first) > first + second, "two renewals")
+        assert not claim_batch(batch.pk, statuses=READING)
+        pipe.write(content(LINES))
+    assert returned == [True]
+    check_read(batch)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_read_that_hangs_leaves_its_input_to_another_reader(
+    piped: tuple[Batch, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batches.intake.reading.PATIENT_LEASES", 1)
+    batch, path = piped
+    with reading(batch) as returned, path.open("wb") as pipe:
+        wait_until(lambda: claim_batch(batch.pk, statuses=READING), "another reader")
+        pipe.write(content(1))
+    assert returned == [False]
+    assert not Prompt.objects.exists()
+
+
+def write_without_end(pipe: IO[bytes]) -> None:
+    while True:
+        pipe.write(b"\n" * 65_536)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_whose_batch_is_cancelled_reads_no_further(piped: tuple[Batch, Path]) -> None:
+    batch, path = piped
+    with reading(batch), path.open("wb") as pipe:
+        wait_until(lambda: lease_end_of(batch), "the lease")
+        batch_actions.cancel_batch(batch)
+        # Blank lines make no pages, at whose end a lost lease is found.
+        with pytest.raises(BrokenPipeError):
+            write_without_end(pipe)
+
+
+def test_what_an_orderly_stop_has_left_goes_when_the_batch_is_cancelled(batch: Batch) -> None:
+    vanish_after_a_page(batch)
+    lease = claim_batch(batch.pk, statuses=READING)
+    assert lease
+    release_batch(lease)
+    batch_actions.cancel_batch(batch)
+    sweep(lambda _: None)
+    assert not Prompt.objects.exists()

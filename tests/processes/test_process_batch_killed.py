@@ -14,6 +14,7 @@ LINES = 1500
 PROMPTS = "SELECT COUNT(*), COUNT(DISTINCT custom_id) FROM batches_prompt"
 NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 LAPSED = f"SELECT 1 FROM batches_batch WHERE ingest_expires_at < {NOW}"  # noqa: S608 - a constant
+LONG_AGO = "UPDATE batches_batch SET ingest_expires_at = '2026-01-01 00:00:00'"
 REMOVED = "Removed incomplete batches of killed runs: 1."
 
 
@@ -28,10 +29,13 @@ def begun(cli: CommandLine) -> subprocess.Popen[str]:
 
 
 def killed(cli: CommandLine) -> str:
-    """The batch of a run that was killed and whose lease has run out."""
+    """The batch of a run that was killed, and whose lease ran out long ago."""
     cli.interrupt(begun(cli), signal.SIGKILL)
     assert stored(cli, "SELECT status, total FROM batches_batch") == [("validating", 0)]
     wait_until(lambda: stored(cli, LAPSED), "the end of the lease")
+    # Its database might have been away; nobody else can read its input, so there is no hurry.
+    assert "purged 0" in cli.run("sweep").stdout
+    stored(cli, LONG_AGO)
     return batch_id(cli)
 
 
@@ -79,10 +83,10 @@ def test_one_that_waits_for_its_input_is_left_alone(
 def test_one_that_stood_still_until_its_batch_was_removed_says_so(cli: CommandLine) -> None:
     frozen = begun(cli)
     frozen.send_signal(signal.SIGSTOP)
-    wait_until(lambda: stored(cli, LAPSED), "the end of the lease")
+    stored(cli, LONG_AGO)
     assert "purged 1" in cli.run("sweep").stdout
     frozen.send_signal(signal.SIGCONT)
     ended = cli.finish(frozen)
     assert ended.status == 2
-    assert "stood still for longer than 2 s" in ended.stderr
+    assert "stood still for longer than 20 s" in ended.stderr
     assert stored(cli, PROMPTS) == [(0, 0)]
