@@ -20,6 +20,7 @@ from batches.engine.text.json_text import storable
 from batches.leases.chunks import Lease, complete, hold, is_done, reopen
 from batches.models import Batch, Result
 from batches.models.bounds import (
+    IDS_IN_A_QUERY,
     Unstorable,
     added,
     added_cost,
@@ -33,7 +34,6 @@ from batches.models.bounds import (
 
 logger = logging.getLogger(__name__)
 
-IDS_IN_A_QUERY = 500
 ZERO = Decimal(0)
 
 # A warning of a batch, in the same form as a warning about its input.

@@ -118,7 +118,6 @@ class SliceStore:
         self._probing = probing
         self._progress = Progress()
         self._mine = Spent()
-        self._makes_room = False
         self._waiting: WaitingNow | None = None
         self._announced: Mapping[str, Any] = {}
         self._announced_at = float("-inf")
@@ -133,8 +132,6 @@ class SliceStore:
 
     def claim(self, *, quarantined: bool) -> HeldChunk | None:
         """Lease the next chunk, and find its prompts without a result."""
-        if self._makes_room:
-            return None
         # One transaction, so that a chunk that cannot be read is not leased.
         with transaction.atomic():
             lease = claim_chunk(
@@ -183,10 +180,10 @@ class SliceStore:
     def look(self, state: SliceState) -> BatchState:
         """Check whether the batch may still run, and look around."""
         stop = self._stop()
-        self._makes_room = self._makes_room or self._must_make_room(state)
+        makes_room = self._must_make_room(state)
         around = self.look_around()
         self._show(state)
-        return BatchState(around, stop, self._makes_room)
+        return BatchState(around, stop, makes_room)
 
     def _stop(self) -> Stop | None:
         runnable = Batch.objects.runnable(probing=self._probing)

@@ -12,7 +12,10 @@ SOURCES = sorted(ROOT.glob("batches/runner/**/*.py"))
 # A class may change itself in methods of these names; `cls` is the class of the owner.
 OWNERS = {"self", "cls"}
 # Methods that change a list, a set, a dict or a deque.
-CHANGING = {"append", "appendleft", "clear", "discard", "extend", "pop", "popleft", "setdefault"}
+CHANGING = {
+    *("append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft"),
+    *("remove", "reverse", "setdefault", "sort"),
+}
 
 
 def changed(tree: ast.AST) -> Iterator[ast.expr]:

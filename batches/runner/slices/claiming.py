@@ -26,7 +26,7 @@ class Claiming:
         """Lease the next chunk. Renew held leases first, so that we do not claim our own chunk."""
         parts = self._parts
         await parts.until_trusted()
-        if parts.leaving.stop is not None:
+        if parts.leaving.is_decided:
             return None
         chunk = await parts.database.call(parts.store.claim, quarantined=quarantined)
         if chunk is not None:

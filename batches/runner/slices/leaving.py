@@ -38,7 +38,7 @@ class Leaving:
 
     def apply_shared(self, batch: BatchState) -> None:
         """Leave if the batch must not run any more, or if other work waits."""
-        self.makes_room = batch.makes_room
+        self.makes_room = self.makes_room or batch.makes_room
         if batch.stop is not None:
             self.request(batch.stop)
 
