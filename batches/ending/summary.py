@@ -12,7 +12,7 @@ from batches.ending.report import (
     stored_report,
 )
 from batches.engine.timing import TimingStats
-from batches.leases.state import ShownState, current_state
+from batches.leases.state import ShownState
 from batches.limits.prices import cost_of
 from batches.models import Batch, Result
 
@@ -24,7 +24,6 @@ class BatchSummary:
     dollars, None if no price is known."""
 
     batch_id: str
-    state: ShownState
     total: int
     succeeded: int
     failed: int
@@ -36,11 +35,12 @@ class BatchSummary:
     cost: Decimal | None
     timing: TimingStats
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self, state: ShownState) -> dict[str, object]:
+        """Return the figures with the state of the batch, for JSON."""
         return {
             "batch_id": self.batch_id,
-            "status": self.state.word,
-            "reason": self.state.reason,
+            "status": state.word,
+            "reason": state.reason,
             "total": self.total,
             "succeeded": self.succeeded,
             "failed": self.failed,
@@ -69,7 +69,6 @@ def summarise(batch: Batch) -> BatchSummary:
     )
     return BatchSummary(
         batch_id=batch.public_id,
-        state=current_state(batch),
         total=batch.total,
         succeeded=batch.succeeded,
         failed=batch.failed,

@@ -17,6 +17,7 @@ from rich.text import Text
 from batches.ending.report import failures_by_kind
 from batches.ending.summary import BatchSummary
 from batches.formats import dollars
+from batches.leases.state import ShownState
 from batches.leases.waiting import in_words
 from batches.management.bulk.progress import RecentRate, RunView, flow, parts_of, plain_line
 from batches.management.terminal import excerpt, print_line
@@ -159,9 +160,9 @@ def failure_lines(failures: Mapping[str, int], messages: Mapping[str, str]) -> I
         yield f"{kind} {failures[kind]:,}: {excerpt(message)}"
 
 
-def print_summary(console: Console, summary: BatchSummary) -> None:
-    """Print a table with the counts and timing of a batch."""
-    print_line(console, f"{summary.batch_id}: {excerpt(str(summary.state))}", style="bold")
+def print_summary(console: Console, summary: BatchSummary, state: ShownState) -> None:
+    """Print the state of a batch, and a table with its counts and timing."""
+    print_line(console, f"{summary.batch_id}: {excerpt(str(state))}", style="bold")
     table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")

@@ -15,6 +15,7 @@ from batches.actions.finding import find_stored_batch
 from batches.ending.summary import first_messages, summarise
 from batches.errors import NotPossible
 from batches.intake.reading import remove_abandoned
+from batches.leases.state import current_state
 from batches.management.bulk.console import (
     SHOWN_KINDS,
     ProgressDisplay,
@@ -168,10 +169,10 @@ class Command(BaseCommand):
         summary = summarise(batch)
         if options["json"]:
             with ended_by_reader():
-                self.stdout.write(json.dumps(summary.as_dict()))
+                self.stdout.write(json.dumps(summary.as_dict(current_state(batch))))
                 self.stdout.flush()
         elif not options["quiet"] and (summary.succeeded or summary.failures):
-            print_summary(console, summary)
+            print_summary(console, summary, current_state(batch))
             kinds = list(summary.failures)[:SHOWN_KINDS]
             for line in failure_lines(summary.failures, first_messages(batch, kinds)):
                 print_line(console, line)

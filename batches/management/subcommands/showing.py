@@ -26,11 +26,13 @@ def run(options: Options, out: TextIO) -> None:
     """Write the figures of a batch; of one that has not ended, this reads every result."""
     found = find_batch(options["id"])
     batch = with_state(Batch.objects.filter(pk=found.pk)).get()
-    summary = summarise(found)
+    summary, state = summarise(found), state_of(batch)
     if options["json"]:
-        write_json(out, {**object_of(batch), **_options_of(batch), **summary.as_dict()})
+        write_json(
+            out, {**object_of(batch), **_options_of(batch), **summary.as_dict(state_of(batch))}
+        )
         return
-    out.write(f"{batch.public_id}: {excerpt(str(state_of(batch)))}\n")
+    out.write(f"{batch.public_id}: {excerpt(str(state))}\n")
     write_pairs(out, [*_head(batch), *summary_rows(summary)])
     messages = first_messages(batch, list(summary.failures)[:SHOWN_KINDS])
     for line in [*failure_lines(summary.failures, messages), *_errors(batch), *next_lines(batch)]:
