@@ -2,6 +2,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from batches.actions import batches as batch_actions
@@ -10,6 +11,7 @@ from batches.ending.purging import purge
 from batches.engine.errors import FailureKind
 from batches.errors import NotPossible
 from batches.inputs.prompt_files import LineError
+from batches.intake.reading import PATIENT_LEASES
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Prompt, Provider, Result, Slot
 from batches.runner.run import run_slice
@@ -171,14 +173,18 @@ def test_the_sweeper_rings_for_every_runner_that_finds_work(provider: Provider) 
 
 
 def test_the_sweeper_removes_what_a_creator_that_vanished_has_stored(provider: Provider) -> None:
-    vanished, reading = batch_of(provider, 1), batch_of(provider, 1)
+    vanished, silent, reading = (batch_of(provider, 1) for _ in range(3))
     Batch.objects.update(status="validating", total=0)
-    for batch, age in ((vanished, 1), (reading, -1)):
-        end = timezone.now() - timedelta(seconds=age * 60)
+    for batch, leases in (
+        (vanished, PATIENT_LEASES + 1),
+        (silent, PATIENT_LEASES - 1),
+        (reading, -1),
+    ):
+        end = timezone.now() - timedelta(seconds=leases * settings.LEASE_SECONDS)
         Batch.objects.filter(pk=batch.pk).update(ingest_expires_at=end)
     assert sweep(not_enqueued).purged == 1
-    assert set(Prompt.objects.values_list("batch", flat=True)) == {reading.pk}
-    assert list(Batch.objects.all()) == [reading]
+    assert set(Prompt.objects.values_list("batch", flat=True)) == {silent.pk, reading.pk}
+    assert set(Batch.objects.all()) == {silent, reading}
 
 
 def test_an_input_that_is_refused_leaves_nothing(provider: Provider) -> None:
