@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.waiting import wait_until
+from tests.warm_python import start_python
 
 STOP_SECONDS = 30.0
 LOG_LINES_SHOWN = 60
@@ -36,7 +37,7 @@ class OwnedProcess:
         self._log, name = tempfile.mkstemp()
         Path(name).unlink()
         weakref.finalize(self, os.close, self._log)
-        self.popen = subprocess.Popen(
+        self.popen = start_python(
             command,
             env=env,
             cwd=cwd,

@@ -18,6 +18,7 @@ from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
 from tests.processes.browser import WIDE, Visitor, browser
 from tests.processes.stack import DatabaseKind, Servers, Stack, servers, stack_on
 from tests.servers import redis_binary, run_quietly, valkey_binary
+from tests.warm_python import start_python
 
 # Long enough for the slowest machine; nothing is concluded from it.
 DEADLINE_S = 60.0
@@ -43,7 +44,7 @@ class CommandLine(Commands):
         self, *arguments: str, stdin: int = subprocess.DEVNULL, within: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
         """Start a command; `within` is what it is an argument of."""
-        return subprocess.Popen(
+        return start_python(
             [*within, sys.executable, str(MANAGE), *arguments],
             env=self.env,
             cwd=self.folder,

@@ -20,6 +20,7 @@ from tests.owned_process import OwnedProcess
 from tests.pgbouncer import PgBouncerServer
 from tests.servers import PostgresServer, RedisServer, run_quietly
 from tests.waiting import wait_until
+from tests.warm_python import start_python
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
@@ -55,7 +56,7 @@ class Driver:
     """Our end of the driver process."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
+        self._process = start_python(
             [sys.executable, "-m", "tests.processes.driver"],
             env=env,
             cwd=ROOT,
