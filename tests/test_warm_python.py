@@ -105,3 +105,9 @@ def test_other_values_of_what_an_interpreter_reads_start_a_new_one(program: Path
         [sys.executable, str(program)], env=env, stdout=subprocess.PIPE, text=True
     )
     assert process.communicate(timeout=60)[0] == "1 False\n"
+
+
+def test_a_program_on_the_command_line_starts_a_new_one() -> None:
+    text = "import sys; print('django.db.models' in sys.modules)"
+    process = start_python([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)
+    assert process.communicate(timeout=60)[0] == "False\n"

@@ -67,7 +67,7 @@ def start_python(command: Sequence[str], **options: Any) -> "subprocess.Popen[An
 
 
 def _can_fork(command: Sequence[str], options: Mapping[str, Any]) -> bool:
-    if sys.platform != "linux" or command[0] != sys.executable:
+    if sys.platform != "linux" or command[0] != sys.executable or command[1] == "-c":
         return False
     known = {"env", "cwd", "stdin", "stdout", "stderr", "text", "start_new_session"}
     if any(value is not None for name, value in options.items() if name not in known):

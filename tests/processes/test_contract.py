@@ -22,7 +22,13 @@ DEADLINE_S = 240.0
 Faults = dict[str, str | None]
 
 
-@pytest.fixture(scope="module", params=CLIENTS)
+# Each client goes through all rows at once, and is to do so once.
+EACH_CLIENT = [
+    pytest.param(name, marks=pytest.mark.xdist_group(f"client {name}")) for name in CLIENTS
+]
+
+
+@pytest.fixture(scope="module", params=EACH_CLIENT)
 def faults(request: pytest.FixtureRequest, api_stack: ApiStack) -> Faults:
     """What is wrong with each row, as this client sees it."""
     python = CLIENTS[request.param]

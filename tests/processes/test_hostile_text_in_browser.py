@@ -23,6 +23,9 @@ INJECTED = """
 ].map((one) => one.outerHTML).concat(window.hacked ? ["it ran"] : [])
 """
 
+# They share a server and a browser.
+pytestmark = pytest.mark.xdist_group("hostile text")
+
 
 @pytest.fixture(scope="module")
 def server(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:

@@ -27,7 +27,8 @@ from tests.owned_process import OwnedProcess
 from tests.processes.llama_server import CALLS_AT_ONCE
 from tests.server_process import Server
 
-pytestmark = pytest.mark.timeout(900)
+# One server, since each of them computes.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("real model")]
 
 HERE = Path(__file__).resolve()
 PYTHON = HERE.parent.parent.parent / ".venv-model" / "bin" / "python"
