@@ -9,6 +9,7 @@ class BatchesConfig(AppConfig):
 
     def ready(self) -> None:
         from batches.models import database_sessions as sessions  # noqa: PLC0415 - it uses the settings
+        from batches.workers import messages  # noqa: PLC0415, F401 - it listens to due deliveries
 
         connection_created.connect(sessions.limit_session, dispatch_uid="limit_session")
         pre_migrate.connect(sessions.lift_limits, sender=self, dispatch_uid="lift_limits")

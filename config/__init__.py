@@ -1,3 +1,1 @@
-from config.celery import app as celery
-
-__all__ = ["celery"]
+"""The project: settings, URLs, and the apps of the web server and of Celery."""

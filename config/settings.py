@@ -318,6 +318,8 @@ SWEEP_SECONDS = at_least("SWEEP_SECONDS", lowest=1, default=30)
 
 # --- Celery: messages only. The state is in the database (docs/adr/0001) ---
 
+# The Celery app that sends messages to the workers.
+TASKS_APP = "config.celery.app"
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", broker_url(DATA_DIR))
 
 

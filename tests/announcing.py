@@ -10,7 +10,8 @@ from django.utils import timezone
 from batches.lifecycle import EVENT_TYPES, BatchStatus
 from batches.models import Batch, Provider, WebhookDelivery, WebhookEndpoint
 from batches.webhooks import endpoints as webhook_endpoints
-from batches.webhooks.deliveries import delivery_due, end_batch
+from batches.webhooks.deliveries import end_batch
+from batches.webhooks.signals import delivery_due
 from tests.makers import batch_of
 from tests.scripted_server import closed_port
 

@@ -18,7 +18,7 @@ from typing import IO, TextIO
 import pytest
 
 from batches.management.bulk.interrupts import SIGNALS
-from batches.tasks import ENQUEUING
+from batches.workers.messages import ENQUEUING
 from manage import main
 from simulator import SimulatedProvider
 from tests.waiting import wait_until

@@ -13,7 +13,7 @@ from typing import Self
 from tests.waiting import wait_until
 from tests.warm_python import start_python
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = 60.0
 LOG_LINES_SHOWN = 60
 MOST_OUTPUT = 2**24
 

@@ -35,8 +35,8 @@ from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, Pau
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
 from batches.output.files import drop_outputs, make_outputs
-from batches.tasks import enqueue, runners_of
 from batches.webhooks.deliveries import add_callback
+from batches.workers.messages import enqueue
 
 RESUMABLE = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
 # Pauses for refusals by a provider that affect only one batch.
@@ -201,7 +201,7 @@ def enqueue_batch(batch: Batch) -> None:
     """Enqueue a batch for the workers, once for each runner that it may have."""
     if not batch.in_background:
         return
-    for _ in range(runners_of(batch)):
+    for _ in range(batch.most_runners):
         transaction.on_commit(partial(enqueue, batch.pk), robust=True)
 
 

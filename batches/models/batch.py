@@ -199,6 +199,11 @@ class Batch(models.Model):
         return self.public_id
 
     @property
+    def most_runners(self) -> int:
+        """Return the number of runners that find work on the batch."""
+        return min(self.parallelism, -(-self.total // self.batch_size))
+
+    @property
     def standstill(self) -> str:
         """Return why nothing is sent although it is in progress: its or its provider's reason."""
         return self.pause_reason or self.provider.pause_reason

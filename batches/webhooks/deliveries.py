@@ -15,7 +15,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, F, Min, Q, Value, When
 from django.db.models.functions import Now
-from django.dispatch import Signal
 from django.utils import timezone
 
 from batches.lifecycle import EVENT_TYPES, BatchStatus, DeliveryStatus
@@ -32,12 +31,10 @@ from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
 from batches.webhooks.client import DEADLINE_S, ReceiverReply, post
 from batches.webhooks.concurrency import DeliverySlots
 from batches.webhooks.events import WebhookEvent, new_secret
+from batches.webhooks.signals import delivery_due
 
 logger = logging.getLogger(__name__)
 
-# Sent with the id of a delivery that is due. The tasks listen to this signal, since code that
-# announces events lies below them and cannot import them.
-delivery_due = Signal()
 
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 6 * 3600.0

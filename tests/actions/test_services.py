@@ -15,7 +15,7 @@ from batches.intake.reading import PATIENT_LEASES
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Prompt, Provider, Result, Slot
 from batches.runner.run import run_slice
-from batches.tasks import next_turn
+from batches.runner.turns import next_turn
 from batches.workers.sweeper import sweep
 from simulator import SimulatedProvider
 from tests.checker import check_batch

@@ -11,7 +11,10 @@ from batches import tasks
 from batches.actions import batches as batch_actions
 from batches.leases.chunks import claim_chunk, claim_slot
 from batches.models import Batch, Provider, Result
+from batches.runner import turns
 from batches.runner.run import SliceLimits, run_slice
+from batches.runner.turns import next_turn
+from batches.stop_signal import StopSignal
 from batches.workers import sweeper
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
@@ -39,10 +42,10 @@ def test_the_batch_that_has_waited_longest_is_next(provider: Provider) -> None:
     first, second, third = (batch_of(provider, 2) for _ in range(3))
     Batch.objects.filter(pk=first.pk).update(active_until=2_000.0)
     Batch.objects.filter(pk=second.pk).update(active_until=1_000.0)
-    assert tasks.next_turn() == third.pk
-    assert tasks.next_turn(besides={third.pk}) == second.pk
-    assert tasks.next_turn(besides={third.pk, second.pk}) == first.pk
-    assert tasks.next_turn(besides={third.pk, second.pk, first.pk}) is None
+    assert next_turn() == third.pk
+    assert next_turn(besides={third.pk}) == second.pk
+    assert next_turn(besides={third.pk, second.pk}) == first.pk
+    assert next_turn(besides={third.pk, second.pk, first.pk}) is None
 
 
 def test_owners_take_turns_however_many_batches_they_have(provider: Provider) -> None:
@@ -52,7 +55,7 @@ def test_owners_take_turns_however_many_batches_they_have(provider: Provider) ->
     single = batch_of(provider, 2)
     Batch.objects.filter(pk=single.pk).update(owner=few)
     begin(batches[0])
-    assert tasks.next_turn() == single.pk
+    assert next_turn() == single.pk
 
 
 @pytest.mark.parametrize("make_unready", [begin, take_all])
@@ -61,15 +64,15 @@ def test_a_batch_without_a_place_or_without_work_has_no_turn(
 ) -> None:
     full, waiting = (batch_of(provider, 2, parallelism=1) for _ in range(2))
     give_priority(full)
-    assert tasks.next_turn() == full.pk
+    assert next_turn() == full.pk
     make_unready(full)
-    assert tasks.next_turn() == waiting.pk
+    assert next_turn() == waiting.pk
 
 
 def test_who_is_too_late_for_one_batch_goes_on_to_the_next(provider: Provider) -> None:
     taken, waiting = (batch_of(provider, 2, parallelism=1) for _ in range(2))
     begin(taken)
-    assert tasks._work(taken.pk)
+    assert turns._work(taken.pk, StopSignal())
     check_batch(waiting)
 
 
@@ -107,7 +110,7 @@ def test_a_batch_that_is_gone_is_nobody_s_turn(provider: Provider) -> None:
     gone, waiting = batch_of(provider, 2), batch_of(provider, 2)
     pk = gone.pk
     gone.delete()
-    assert tasks._work(pk)
+    assert turns._work(pk, StopSignal())
     check_batch(waiting)
 
 

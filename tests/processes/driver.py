@@ -24,11 +24,11 @@ from django.db.models import Max
 from django.db.models.functions import Now
 from django.test import Client
 
-from batches import tasks
 from batches.actions import batches as batch_actions
 from batches.actions import providers as provider_actions
 from batches.models import Batch, Chunk, File, Prompt, Provider, Result, Slot, Worker
 from batches.secrets.tokens import create_token
+from batches.workers import messages
 from batches.workers.sweeper import sweep as sweep_once
 from tests.admin.hostile import make_hostile
 from tests.checker import check_batch
@@ -138,11 +138,11 @@ def expire(batch: str) -> None:
 
 def enqueue(batch: int, times: int) -> None:
     for _ in range(times):
-        tasks.run_batch.apply_async((batch,), retry=False)
+        messages.enqueue(batch)
 
 
 def sweep() -> int:
-    return sweep_once(tasks.enqueue).enqueued
+    return sweep_once(messages.enqueue).enqueued
 
 
 def provider(name: str, base_url: str, model_names: list[str]) -> None:

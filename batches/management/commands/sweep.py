@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, connection
 
 from batches.stop_signal import StopSignal
-from batches.tasks import enqueue
+from batches.workers.messages import enqueue
 from batches.workers.sweeper import sweep
 
 

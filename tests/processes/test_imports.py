@@ -1,0 +1,39 @@
+"""What a command loads before it begins: nothing that it does not need."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.command_line import ROOT
+from tests.processes.conftest import CommandLine
+
+LOADED = """
+import importlib, sys, django
+django.setup()
+importlib.import_module(sys.argv[1])
+print(*sorted(set(sys.modules) & set(sys.argv[2:])))
+"""
+UNNEEDED = ("amqp", "batches.admin", "batches.api", "batches.tasks", "celery", "kombu", "uvicorn")
+
+
+# What runs batches takes longer to load than everything that a list needs.
+OF_RUNS = ("aiohttp", "batches.runner", "genai_prices")
+COMMANDS = {
+    "batches.management.commands.process_batch": UNNEEDED,
+    "batches.management.commands.batches": (*UNNEEDED, *OF_RUNS),
+    "batches.management.subcommands.listing": (*UNNEEDED, *OF_RUNS),
+}
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_command_loads_nothing_that_it_does_not_need(cli: CommandLine, module: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADED, module, *COMMANDS[module]],
+        env=cli.env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "\n"), ended.stderr + ended.stdout
