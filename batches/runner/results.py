@@ -139,7 +139,7 @@ def store_outcomes(
 def _check_complete(batch_id: int, leases: Sequence[Lease], lost: Sequence[Lease]) -> None:
     """Reopen a completed chunk that lacks results: no runner would ever claim it again."""
     for lease in leases:
-        stored = Result.objects.filter(batch_id=batch_id, index__gte=lease.lo, index__lt=lease.hi)
+        stored = Result.objects.between(batch_id, lease.lo, lease.hi)
         if lease not in lost and stored.count() != lease.hi - lease.lo:
             logger.error("Chunk %d was reported done but lacks results; rerunning", lease.chunk_id)
             reopen(lease)
