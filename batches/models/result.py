@@ -1,5 +1,7 @@
 """Results: the outcome of each prompt."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 
@@ -11,7 +13,7 @@ from batches.models.work import Prompt
 
 
 class ResultQuerySet(models.QuerySet["Result"]):
-    def between(self, batch_id: int, lo: int, hi: int) -> "ResultQuerySet":
+    def between(self, batch_id: Any, lo: Any, hi: Any) -> "ResultQuerySet":
         """Select the results of the prompts from `lo` up to but not including `hi`.
 
         The index has the status before the index of the prompt. Without the statuses, SQLite would

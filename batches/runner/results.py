@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Value
+from django.db.models import Count, DecimalField, F, FloatField, IntegerField, Value
 from django.db.models.functions import Coalesce, Greatest
 
 from batches.bulk import insert_rows
@@ -28,9 +29,11 @@ from batches.models.bounds import (
     bounded_count,
     bounded_seconds,
     bounded_sum,
+    bounded_total,
     long_text,
     short_text,
 )
+from batches.models.statements import Compiled, Statement, hole, query_of, update_of
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +142,10 @@ def store_outcomes(
 def _check_complete(batch_id: int, leases: Sequence[Lease], lost: Sequence[Lease]) -> None:
     """Reopen a completed chunk that lacks results: no runner would ever claim it again."""
     for lease in leases:
-        stored = Result.objects.between(batch_id, lease.lo, lease.hi)
-        if lease not in lost and stored.count() != lease.hi - lease.lo:
+        if lease in lost:
+            continue
+        [(stored,)] = _STORED.rows(batch=batch_id, lo=lease.lo, hi=lease.hi) or [(0,)]
+        if stored != lease.hi - lease.lo:
             logger.error("Chunk %d was reported done but lacks results; rerunning", lease.chunk_id)
             reopen(lease)
 
@@ -205,22 +210,57 @@ def parsed_text(outcome: Outcome) -> str | None:
 def _count(
     batch_id: int, outcomes: Sequence[Outcome], costs: Mapping[int, Decimal], activity: Activity
 ) -> None:
+    usages = [outcome.usage for outcome in outcomes]
     succeeded = sum(outcome.succeeded for outcome in outcomes)
     cost = sum((bounded_cost(costs.get(o.index, ZERO)) for o in outcomes), ZERO)
-    Batch.objects.filter(pk=batch_id).update(
-        succeeded=F("succeeded") + succeeded,
-        failed=F("failed") + len(outcomes) - succeeded,
-        calls=added("calls", sum(outcome.calls for outcome in outcomes)),
-        input_tokens=added("input_tokens", sum(o.usage.input_tokens for o in outcomes)),
-        output_tokens=added("output_tokens", sum(o.usage.output_tokens for o in outcomes)),
-        cached_tokens=added("cached_tokens", sum(o.usage.cached_tokens for o in outcomes)),
-        reasoning_tokens=added("reasoning_tokens", sum(o.usage.reasoning_tokens for o in outcomes)),
-        cost=added_cost("cost", cost),
-        busy_s=bounded_sum(F("busy_s") + sum(bounded_seconds(o.busy_s) for o in outcomes)),
-        first_result_s=Coalesce(F("first_result_s"), _first_result(activity)),
-        active_s=bounded_sum(F("active_s") + _added(activity.since, activity.until)),
-        active_until=Greatest(F("active_until"), Value(activity.until)),
+    statement = _COUNT if activity.first_answer is None else _COUNT_ANSWERED
+    statement.run(
+        batch=batch_id,
+        succeeded=succeeded,
+        failed=len(outcomes) - succeeded,
+        calls=bounded_total(outcome.calls for outcome in outcomes),
+        input_tokens=bounded_total(usage.input_tokens for usage in usages),
+        output_tokens=bounded_total(usage.output_tokens for usage in usages),
+        cached_tokens=bounded_total(usage.cached_tokens for usage in usages),
+        reasoning_tokens=bounded_total(usage.reasoning_tokens for usage in usages),
+        cost=connection.ops.adapt_decimalfield_value(bounded_cost(cost)),
+        busy_s=sum(bounded_seconds(outcome.busy_s) for outcome in outcomes),
+        since=activity.since,
+        until=activity.until,
+        first_answer=activity.first_answer,
     )
+
+
+def _counted(*, answered: bool) -> Compiled:
+    """Compile the update that adds to the counts of a batch."""
+    first_result = Coalesce(F("first_result_s"), F("active_s") + _added("first_answer"))
+    changes = {"first_result_s": first_result} if answered else {}
+    sums = ("calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+    return update_of(
+        Batch.objects.filter(pk=hole("batch")),
+        succeeded=F("succeeded") + hole("succeeded", IntegerField()),
+        failed=F("failed") + hole("failed", IntegerField()),
+        **{name: added(name, hole(name, IntegerField())) for name in sums},
+        cost=added_cost("cost", hole("cost", DecimalField(), sql="CAST(%s AS NUMERIC)")),
+        busy_s=bounded_sum(F("busy_s") + hole("busy_s", FloatField())),
+        active_s=bounded_sum(F("active_s") + _added("until")),
+        active_until=Greatest(F("active_until"), hole("until", FloatField())),
+        **changes,
+    )
+
+
+_COUNT = Statement(partial(_counted, answered=False))
+# With the time of the first answer, unless the batch has one.
+_COUNT_ANSWERED = Statement(partial(_counted, answered=True))
+# The number of results of a chunk.
+_STORED = Statement(
+    lambda: query_of(
+        Result.objects.between(hole("batch"), hole("lo"), hole("hi"))
+        .values("batch_id")
+        .annotate(stored=Count("pk"))
+        .values_list("stored")
+    )
+)
 
 
 def _warn_of_estimates(batch_id: int) -> None:
@@ -234,13 +274,8 @@ def _warn_of_estimates(batch_id: int) -> None:
         this.update(warnings=[*warnings, ESTIMATED])
 
 
-def _first_result(activity: Activity) -> Any:
-    """Return the active time of the batch at the first answer of this period."""
-    if activity.first_answer is None:
-        return Value(None)
-    return F("active_s") + _added(activity.since, activity.first_answer)
-
-
-def _added(since: float, until: float) -> Any:
-    """Return the active time that a period adds, without time that others have counted."""
-    return Greatest(Value(0.0), Value(until) - Greatest(F("active_until"), Value(since)))
+def _added(until: str) -> Any:
+    """Return the active time that a period adds until the time in this hole, without time that
+    others have counted."""
+    counted = Greatest(F("active_until"), hole("since", FloatField()))
+    return Greatest(Value(0.0), hole(until, FloatField()) - counted)

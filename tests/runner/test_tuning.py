@@ -17,5 +17,7 @@ print(async_to_sync(loop_of_a_slice)(), gc.get_freeze_count() > 0)
 
 
 def test_a_slice_runs_on_uvloop_and_what_is_loaded_is_not_scanned_again() -> None:
-    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
     assert ran.stdout.split() == ["uvloop", "True"]
