@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, DecimalField, F, FloatField, IntegerField, Value
+from django.db.models import Case, Count, DecimalField, F, FloatField, IntegerField, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
 from batches.bulk import insert_rows
@@ -34,6 +34,7 @@ from batches.models.bounds import (
     short_text,
 )
 from batches.models.statements import Compiled, Statement, hole, query_of, update_of
+from batches.output.jsonl import LINE_FORMAT, ResultRow, line_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -130,9 +131,9 @@ def store_outcomes(
         if again:
             kept = _not_stored(kept)
         if kept:
-            _insert(batch_id, kept, clock)
+            size = _insert(batch_id, kept, clock)
             costs = {index: cost for chunk in chunks for index, cost in chunk.costs.items()}
-            _count(batch_id, [outcome for outcome, _ in kept], costs, activity)
+            _count(batch_id, [outcome for outcome, _ in kept], costs, activity, output_bytes=size)
             if any(outcome.usage.is_estimated for outcome, _ in kept):
                 _warn_of_estimates(batch_id)
         _check_complete(batch_id, [chunk.lease for chunk in chunks if chunk.done], lost)
@@ -159,12 +160,20 @@ def _not_stored(kept: Sequence[tuple[Outcome, int]]) -> list[tuple[Outcome, int]
     return [(outcome, prompt_id) for outcome, prompt_id in kept if prompt_id not in stored]
 
 
-def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) -> None:
-    insert_rows(
-        Result._meta.db_table,
-        COLUMNS,
-        (_row(batch_id, prompt_id, outcome, clock) for outcome, prompt_id in kept),
+def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) -> int:
+    """Insert results; return the bytes that they add to the output file."""
+    rows = [_row(batch_id, prompt_id, outcome, clock) for outcome, prompt_id in kept]
+    insert_rows(Result._meta.db_table, COLUMNS, rows)
+    return sum(
+        line_bytes(_line_row(outcome.custom_id, row))
+        for (outcome, _), row in zip(kept, rows, strict=True)
+        if outcome.succeeded
     )
+
+
+def _line_row(custom_id: str, row: Sequence[Any]) -> ResultRow:
+    prompt_id, _, index, *line = row[: COLUMNS.index("rung") + 1]
+    return ResultRow(prompt_id, index, custom_id, *line)
 
 
 def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple[Any, ...]:
@@ -208,7 +217,12 @@ def parsed_text(outcome: Outcome) -> str | None:
 
 
 def _count(
-    batch_id: int, outcomes: Sequence[Outcome], costs: Mapping[int, Decimal], activity: Activity
+    batch_id: int,
+    outcomes: Sequence[Outcome],
+    costs: Mapping[int, Decimal],
+    activity: Activity,
+    *,
+    output_bytes: int,
 ) -> None:
     usages = [outcome.usage for outcome in outcomes]
     succeeded = sum(outcome.succeeded for outcome in outcomes)
@@ -225,6 +239,7 @@ def _count(
         reasoning_tokens=bounded_total(usage.reasoning_tokens for usage in usages),
         cost=connection.ops.adapt_decimalfield_value(bounded_cost(cost)),
         busy_s=sum(bounded_seconds(outcome.busy_s) for outcome in outcomes),
+        output_bytes=output_bytes,
         since=activity.since,
         until=activity.until,
         first_answer=activity.first_answer,
@@ -235,6 +250,7 @@ def _counted(*, answered: bool) -> Compiled:
     """Compile the update that adds to the counts of a batch."""
     first_result = Coalesce(F("first_result_s"), F("active_s") + _added("first_answer"))
     changes = {"first_result_s": first_result} if answered else {}
+    output_bytes = F("output_bytes") + hole("output_bytes", IntegerField())
     sums = ("calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
     return update_of(
         Batch.objects.filter(pk=hole("batch")),
@@ -245,6 +261,7 @@ def _counted(*, answered: bool) -> Compiled:
         busy_s=bounded_sum(F("busy_s") + hole("busy_s", FloatField())),
         active_s=bounded_sum(F("active_s") + _added("until")),
         active_until=Greatest(F("active_until"), hole("until", FloatField())),
+        output_bytes=Case(When(output_format=LINE_FORMAT, then=output_bytes), default=None),
         **changes,
     )
 
