@@ -8,7 +8,7 @@ from django.db.models import Count
 
 from batches.engine.timing import TimingStats, timing_stats
 from batches.models import Batch, Result
-from batches.output.jsonl import LINE_FORMAT, file_line, result_rows
+from batches.output.jsonl import LINE_FORMAT, line_bytes, result_rows
 
 LATENCIES_AT_ONCE = 10_000
 
@@ -35,7 +35,7 @@ def make_report(batch: Batch) -> Report:
         timing=batch_timing(batch),
         failures=failures_by_kind(batch),
         rungs=answers_by_rung(batch),
-        output_bytes=_bytes_of(batch, Result.SUCCEEDED),
+        output_bytes=_output_bytes(batch),
         error_bytes=_bytes_of(batch, Result.FAILED),
         line_format=LINE_FORMAT,
     )
@@ -94,9 +94,16 @@ def _latencies(batch: Batch) -> Iterator[float | None]:
             yield from (latency for _, latency in page)
 
 
+def _output_bytes(batch: Batch) -> int:
+    """Return the bytes of the output file, as counted when the results were stored."""
+    if batch.output_bytes is not None and batch.output_format == LINE_FORMAT:
+        return batch.output_bytes
+    # A batch of an earlier version, or with results of one.
+    return _bytes_of(batch, Result.SUCCEEDED)
+
+
 def _bytes_of(batch: Batch, status: str) -> int:
-    rows = result_rows(batch, status=status)
-    return sum(len(file_line(row).encode()) + 1 for row in rows)
+    return sum(map(line_bytes, result_rows(batch, status=status)))
 
 
 def _most_first(entry: tuple[str, int]) -> tuple[int, str]:

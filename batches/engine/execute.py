@@ -24,7 +24,7 @@ from enum import IntEnum
 from typing import Any
 
 from batches.engine.admission import CallLimiter, Unlimited
-from batches.engine.deadlines import CallClock, call_begins
+from batches.engine.deadlines import Deadlines
 from batches.engine.errors import (
     AnswerRejected,
     DeadlineExceeded,
@@ -137,6 +137,7 @@ class Execution:
             trusting=options.trusting, answered_before=options.answered_before
         )
         self._watch = OutageWatch(board, options.retry.patience)
+        self._deadlines = Deadlines()
 
     async def run(self, chunks: Chunks) -> None:
         """Send all requests of these chunks, as the schedule in the options says."""
@@ -214,7 +215,10 @@ class Execution:
         if self._stopped:
             queue.close()
         lanes = (self._lane(queue) for _ in range(self._options.batch_size))
-        await gather_all(queue.fill(chunks), *lanes, self._watch.tend())
+        try:
+            await gather_all(queue.fill(chunks), *lanes, self._watch.tend())
+        finally:
+            self._deadlines.close()
 
     async def _lane(self, queue: RequestQueue) -> None:
         while (call := await queue.take()) is not None:
@@ -296,16 +300,16 @@ class Execution:
         self._watch.began(call)
         timeout_s = self._watch.time_limit(call, self._options.timeout_s)
         self.in_flight += 1
-        clock: CallClock | None = None
+        clock = self._deadlines.begin(timeout_s)
         try:
-            async with asyncio.timeout(timeout_s) as limit:
-                clock = call_begins(limit)
-                return await self._send(call.request)
+            return await self._send(call.request)
         except ProviderError as error:
             return error
         except TimeoutError:
-            return DeadlineExceeded(f"timed out: no complete reply within {timeout_s:g} s")
+            return _timed_out(timeout_s)
         except asyncio.CancelledError:
+            if clock.forgive():
+                return _timed_out(timeout_s)
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -318,8 +322,8 @@ class Execution:
         finally:
             self.in_flight -= 1
             call.done_at = time.monotonic()
-            waited_s = clock.not_counted_s if clock else 0.0
-            call.latency_s = call.done_at - call.began_at - waited_s
+            self._deadlines.end(clock)
+            call.latency_s = call.done_at - call.began_at - clock.not_counted_s
             call.busy_s += call.latency_s
             call.calls += 1
 
@@ -433,6 +437,10 @@ class Execution:
         """Stop, if room is to be made and no request in progress has cost anything."""
         if self._makes_room and not self._paid and not self.in_flight:
             self.stop()
+
+
+def _timed_out(limit_s: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"timed out: no complete reply within {limit_s:g} s")
 
 
 def _accept(_request: PreparedRequest, reply: Reply) -> Judgement:

@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
 from batches.engine.errors import ProviderError
 from batches.engine.records import Exchange, Judgement, PreparedRequest, Reply, Usage
@@ -130,8 +129,10 @@ class RequestQueue:
         self._shelved = 0
         self._benched: dict[Call, None] = {}
         # Requests that were sent before come first, since they may need the most time to finish.
-        self._ready: asyncio.PriorityQueue[tuple[bool, int, Call | None]] = asyncio.PriorityQueue()
-        self._numbers = count()
+        self._again: deque[Call] = deque()
+        self._fresh: deque[Call] = deque()
+        # Lanes that wait for a request.
+        self._takers: deque[asyncio.Future[None]] = deque()
         self._room = asyncio.Event()
         self._waiting: dict[Call, asyncio.TimerHandle] = {}
         self._unfinished = 0
@@ -159,10 +160,33 @@ class RequestQueue:
 
     async def take(self) -> Call | None:
         """Return the next request to send; None when the queue has ended."""
-        *_, call = await self._ready.get()
+        while not (self._again or self._fresh):
+            if self._closed:
+                return None
+            await self._until_put()
+        call = (self._again or self._fresh).popleft()
         if self._has_room():
             self._room.set()
         return call
+
+    async def _until_put(self) -> None:
+        taker = asyncio.get_running_loop().create_future()
+        self._takers.append(taker)
+        try:
+            await taker
+        except asyncio.CancelledError:
+            if taker.done() and not taker.cancelled():
+                # Another lane takes the request for which this one was woken.
+                self._wake()
+            raise
+
+    def _wake(self) -> None:
+        """Wake the lane that has waited longest."""
+        while self._takers:
+            taker = self._takers.popleft()
+            if not taker.done():
+                taker.set_result(None)
+                return
 
     def put_back(self, call: Call, delay_s: float) -> None:
         """Return a request to the queue after a delay."""
@@ -282,8 +306,8 @@ class RequestQueue:
         self._closed = True
         for call in self._left():
             self._leave(call)
-        for _ in range(self._lanes):
-            self._put(None)
+        while self._takers:
+            self._wake()
         self._room.set()
         self.on_close()
 
@@ -299,8 +323,10 @@ class RequestQueue:
         return left
 
     def _take_ready(self) -> list[Call]:
-        taken = [self._ready.get_nowait() for _ in range(self._ready.qsize())]
-        return [call for *_, call in taken if call is not None]
+        taken = [*self._again, *self._fresh]
+        self._again.clear()
+        self._fresh.clear()
+        return taken
 
     def _give_up(self, call: Call) -> None:
         self._drop(call.request)
@@ -317,13 +343,13 @@ class RequestQueue:
         del self._waiting[call]
         self._put(call)
 
-    def _put(self, call: Call | None) -> None:
-        is_fresh = call is None or not call.calls
-        self._ready.put_nowait((is_fresh, next(self._numbers), call))
+    def _put(self, call: Call) -> None:
+        (self._again if call.calls else self._fresh).append(call)
+        self._wake()
 
     def _has_room(self) -> bool:
         return self._closed or (
-            self._ready.qsize() < self._lanes
+            len(self._again) + len(self._fresh) < self._lanes
             and len(self._waiting) + self._shelved < self._lanes * WAITING_PER_LANE
         )
 

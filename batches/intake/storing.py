@@ -17,6 +17,7 @@ from batches.leases.batches import BatchLease, hold_batch, leased
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
 from batches.output.files import make_outputs
+from batches.output.jsonl import LINE_FORMAT
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +144,8 @@ def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
             BatchStatus.IN_PROGRESS,
             sources={BatchStatus.VALIDATING},
             ingest_expires_at=None,
+            output_bytes=0,
+            output_format=LINE_FORMAT,
             **tally.values(),
         ):
             raise LeaseLost

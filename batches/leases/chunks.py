@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from django.db import transaction
-from django.db.models import F, Q
+from django.db import connection, transaction
+from django.db.models import DurationField, F, IntegerField, Q
+from django.db.models.functions import Now
 
 from batches.lifecycle import ChunkState
 from batches.models import Batch, BatchQuerySet, Chunk, ChunkQuerySet, Slot, lease_end
+from batches.models.statements import Compiled, Statement, hole, query_of, update_of
 
 # After losing this many runners, a chunk is run one prompt at a time.
 CRASHES_TO_QUARANTINE = 2
@@ -41,51 +45,83 @@ class SlotLease:
 def claim_chunk(
     batch_id: int, *, seconds: float, quarantined: bool = False, probing: bool = False
 ) -> Lease | None:
-    """Lease the first claimable chunk of a batch that may run; return None if there is none.
+    """Lease the first claimable chunk of a batch that may run; return None if there is none."""
+    leases = claim_chunks(
+        batch_id, most=1, seconds=seconds, quarantined=quarantined, probing=probing
+    )
+    return leases[0] if leases else None
+
+
+def claim_chunks(
+    batch_id: int, *, most: int, seconds: float, quarantined: bool = False, probing: bool = False
+) -> list[Lease]:
+    """Lease up to `most` claimable chunks of a batch that may run, the first ones, in order.
 
     Chunks whose runners keep vanishing are in quarantine, and are leased only with `quarantined`.
     PostgreSQL skips rows that other runners are claiming. SQLite has no row locks, so the
     compare-and-set on the token decides: the first runner to update gets the chunk.
     """
+    find = _claimable(most, quarantined, probing)
+    while True:
+        with transaction.atomic():
+            chunks = [_Found(*row) for row in find.rows(batch=batch_id)]
+            leases = [lease for chunk in chunks if (lease := _claim(chunk, seconds))]
+        if leases or not chunks:
+            return leases
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A claimable chunk, as read from the database."""
+
+    pk: int
+    lo: int
+    hi: int
+    state: str
+    token: int
+    crashes: int
+    suspect: int | None
+    suspect_crashes: int
+
+
+@cache
+def _claimable(most: int, quarantined: bool, probing: bool) -> Statement:  # noqa: FBT001 - a key
+    """Return the query for the first claimable chunks of a batch."""
     # Claiming an expired lease is itself a crash.
     trusted = Q(state=ChunkState.READY, crashes__lt=CRASHES_TO_QUARANTINE) | Q(
         state=ChunkState.LEASED, crashes__lt=CRASHES_TO_QUARANTINE - 1
     )
-    while True:
-        with transaction.atomic():
-            chunk = (
-                Chunk.objects.claimable()
-                .filter(~trusted if quarantined else trusted, batch_id=batch_id)
-                .filter(batch__in=Batch.objects.runnable(probing=probing).filter(pk=batch_id))
-                .order_by("lo")
-                .select_for_update(skip_locked=True, of=("self",))
-                .first()
-            )
-            if chunk is None:
-                return None
-            if lease := _claim(chunk, seconds):
-                return lease
+
+    def build() -> Compiled:
+        runnable = Batch.objects.runnable(probing=probing).filter(pk=hole("batch"))
+        found = (
+            Chunk.objects.claimable()
+            .filter(~trusted if quarantined else trusted, batch_id=hole("batch"))
+            .filter(batch__in=runnable)
+            .order_by("lo")
+            .select_for_update(skip_locked=True, of=("self",))
+        )
+        names = ("pk", "lo", "hi", "state", "lease_token", "crashes", "suspect", "suspect_crashes")
+        return query_of(found.values_list(*names)[:most])
+
+    return Statement(build)
 
 
-def _claim(chunk: Chunk, seconds: float) -> Lease | None:
+def _claim(chunk: _Found, seconds: float) -> Lease | None:
     crashed = int(chunk.state == ChunkState.LEASED)
     over_suspect = crashed if chunk.suspect is not None else 0
-    claimed = (
-        Chunk.objects.claimable()
-        .filter(pk=chunk.pk, lease_token=chunk.lease_token)
-        .update(
-            state=ChunkState.LEASED,
-            lease_token=F("lease_token") + 1,
-            lease_expires_at=lease_end(seconds),
-            crashes=F("crashes") + crashed,
-            suspect_crashes=F("suspect_crashes") + over_suspect,
-        )
+    claimed = _CLAIM.run(
+        chunk=chunk.pk,
+        token=chunk.token,
+        length=_length(seconds),
+        crashed=crashed,
+        over_suspect=over_suspect,
     )
     if not claimed:
         return None
     return Lease(
         chunk_id=chunk.pk,
-        token=chunk.lease_token + 1,
+        token=chunk.token + 1,
         lo=chunk.lo,
         hi=chunk.hi,
         suspect=chunk.suspect,
@@ -106,12 +142,12 @@ def mark_suspect(lease: Lease, index: int) -> bool:
 
 def hold(lease: Lease, *, seconds: float) -> bool:
     """Renew a lease; return False if it is lost."""
-    return _update(lease, lease_expires_at=lease_end(seconds))
+    return bool(_RENEW.run(chunk=lease.chunk_id, token=lease.token, length=_length(seconds)))
 
 
 def complete(lease: Lease) -> bool:
     """Mark a chunk as done; return False if its lease is lost."""
-    return _update(lease, state=ChunkState.DONE, lease_expires_at=None)
+    return bool(_COMPLETE.run(chunk=lease.chunk_id, token=lease.token))
 
 
 def is_done(lease: Lease) -> bool:
@@ -172,6 +208,38 @@ def release(leases: Iterable[Lease]) -> None:
 def _update(lease: Lease, **values: object) -> bool:
     held = Chunk.objects.filter(pk=lease.chunk_id, lease_token=lease.token, state=ChunkState.LEASED)
     return bool(held.update(**values))
+
+
+def _length(seconds: float) -> Any:
+    """Return the length of a lease as the database takes it."""
+    return _LENGTH.get_db_prep_value(timedelta(seconds=seconds), connection)
+
+
+def _held_chunk() -> ChunkQuerySet:
+    """Select the chunk in the hole, if its lease is still held."""
+    return Chunk.objects.filter(
+        pk=hole("chunk"), lease_token=hole("token"), state=ChunkState.LEASED
+    )
+
+
+# What a runner does with each chunk, compiled once.
+_LENGTH = DurationField()
+_CLAIM = Statement(
+    lambda: update_of(
+        Chunk.objects.claimable().filter(pk=hole("chunk"), lease_token=hole("token")),
+        state=ChunkState.LEASED,
+        lease_token=F("lease_token") + 1,
+        lease_expires_at=Now() + hole("length", _LENGTH),
+        crashes=F("crashes") + hole("crashed", IntegerField()),
+        suspect_crashes=F("suspect_crashes") + hole("over_suspect", IntegerField()),
+    )
+)
+_RENEW = Statement(
+    lambda: update_of(_held_chunk(), lease_expires_at=Now() + hole("length", _LENGTH))
+)
+_COMPLETE = Statement(
+    lambda: update_of(_held_chunk(), state=ChunkState.DONE, lease_expires_at=None)
+)
 
 
 def claim_slot(batch_id: int, *, seconds: float, runner: str) -> SlotLease | None:

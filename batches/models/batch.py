@@ -152,6 +152,9 @@ class Batch(models.Model):
     active_until = models.FloatField(default=0.0, help_text="Unix time up to which it is counted")
     busy_s = models.FloatField(default=0.0)
     first_result_s = models.FloatField(null=True, help_text="active time until the first answer")
+    # The bytes of the output file so far, for lines in this format; null if they are not counted.
+    output_bytes = models.PositiveBigIntegerField(null=True)
+    output_format = models.PositiveSmallIntegerField(null=True)
     # Figures that need all results: stored when the batch ends.
     report = models.JSONField(null=True, help_text="latency, failures by kind, rungs of answers")
 

@@ -4,6 +4,7 @@ SQLite stores values that PostgreSQL refuses, and fails when it reads them; henc
 """
 
 import math
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -72,14 +73,19 @@ def long_text(column: str, text: str | None) -> str | None:
     return text
 
 
-def added(column: str, amount: int) -> Any:
-    """Return the SQL expression that adds to a sum and stays within its bound."""
-    return Least(F(column) + min(max(amount, 0), MAX_SUM), Value(MAX_SUM))
+def bounded_total(counts: Iterable[int]) -> int:
+    """Return a sum of counts that can be stored and added up."""
+    return min(max(sum(counts), 0), MAX_SUM)
 
 
-def added_cost(column: str, amount: Decimal) -> Any:
+def added(column: str, amount: Any) -> Any:
+    """Return the SQL expression that adds a number to a sum and stays within its bound."""
+    return Least(F(column) + amount, Value(MAX_SUM))
+
+
+def added_cost(column: str, amount: Any) -> Any:
     """Return the SQL expression that adds dollars to a sum and stays within its bound."""
-    return Least(F(column) + bounded_cost(amount), Value(MAX_COST))
+    return Least(F(column) + amount, Value(MAX_COST))
 
 
 def bounded_sum(seconds: Any) -> Any:

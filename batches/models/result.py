@@ -1,5 +1,7 @@
 """Results: the outcome of each prompt."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 
@@ -8,6 +10,17 @@ from batches.engine.records import Rung
 from batches.models.batch import Batch
 from batches.models.fields import choices
 from batches.models.work import Prompt
+
+
+class ResultQuerySet(models.QuerySet["Result"]):
+    def between(self, batch_id: Any, lo: Any, hi: Any) -> "ResultQuerySet":
+        """Select the results of the prompts from `lo` up to but not including `hi`.
+
+        The index has the status before the index of the prompt. Without the statuses, SQLite would
+        read the whole batch.
+        """
+        statuses = (Result.SUCCEEDED, Result.FAILED)
+        return self.filter(batch_id=batch_id, status__in=statuses, index__gte=lo, index__lt=hi)
 
 
 class Result(models.Model):
@@ -42,6 +55,8 @@ class Result(models.Model):
     latency_s = models.FloatField(null=True, help_text="of the last call; null if none was made")
     elapsed_s = models.FloatField(help_text="from the first call to the outcome")
     done_at = models.DateTimeField()
+
+    objects = ResultQuerySet.as_manager()
 
     class Meta:
         constraints = (

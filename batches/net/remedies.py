@@ -148,10 +148,12 @@ def _of_connection(cause: BaseException, base_url: str, way_out: WayOut) -> Trou
     if plain and isinstance(cause, aiohttp.ServerDisconnectedError):
         hint = "if this port speaks TLS, write https://"
         return Trouble(f"the connection was closed without an answer ({hint})", of_setup=False)
-    # Servers that ask for client certificates usually have a private authority.
-    private = way_out.authorities and not way_out.client_certificate
+    # Servers that ask for client certificates usually have a private authority. Their alert may
+    # come too late to be read: uvloop reports only that the connection is closed.
+    private = way_out.authorities or way_out.client_certificate
     if private and isinstance(cause, ConnectionResetError):
-        hint = f"if it asks for a client certificate, {IDENTIFY}"
+        doubt = "refuses our" if way_out.client_certificate else "asks for a"
+        hint = f"if it {doubt} client certificate, {IDENTIFY}"
         return Trouble(f"the connection was reset ({hint})", of_setup=False)
     return None
 

@@ -117,6 +117,11 @@ def file_line(row: ResultRow) -> str:
     return one_line(line)
 
 
+def line_bytes(row: ResultRow) -> int:
+    """Return the bytes of the line of a result, with its line end."""
+    return len(file_line(row).encode()) + 1
+
+
 def _line(row: ResultRow) -> str:
     # Stored bodies are already JSON without line feeds, so they are not parsed again.
     response = "null"
@@ -151,5 +156,5 @@ def _error(row: ResultRow) -> str:
     return f'{{"code":{_text(code)},"message":{_text(message)}}}'
 
 
-def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+# Made once, since json.dumps would make one for each text.
+_text = json.JSONEncoder(ensure_ascii=False).encode

@@ -47,6 +47,7 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 THIS_MACHINE = AddressPolicy(["localhost", "127.0.0.0/8", "::1"])
 LIMIT_HEADERS = ("x-ratelimit-", "ratelimit-")
 READ_HEADERS = ("x-request-id", "retry-after", "retry-after-ms", *ANNOUNCING_HEADERS)
+_READ_RAW = {name.encode(): name for name in READ_HEADERS}
 
 _BASE_URL = re.compile(
     rf"https?://{HOST_PATTERN}(?::(?P<port>\d{{1,5}}))?(?:/[\w.~/-]*)?", re.ASCII
@@ -232,10 +233,10 @@ class ProviderClient:
 
     def _read_headers(self, response: httpx.Response) -> dict[str, str]:
         """Return the headers that are needed, without the key."""
-        headers = response.headers
-        return {
-            name: self._scrubber.text(headers[name]) for name in READ_HEADERS if name in headers
-        }
+        # In one pass over the raw headers, since each look-up in httpx's headers reads all of them.
+        sent = _READ_RAW.keys() & {raw.lower() for raw, _ in response.headers.raw}
+        names = [_READ_RAW[raw] for raw in sent]
+        return {name: self._scrubber.text(response.headers[name]) for name in names}
 
     def _url(self, path: str) -> httpx.URL:
         if path not in self._urls:

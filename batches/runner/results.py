@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Value
+from django.db.models import Case, Count, DecimalField, F, FloatField, IntegerField, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
 from batches.bulk import insert_rows
@@ -28,9 +29,12 @@ from batches.models.bounds import (
     bounded_count,
     bounded_seconds,
     bounded_sum,
+    bounded_total,
     long_text,
     short_text,
 )
+from batches.models.statements import Compiled, Statement, hole, query_of, update_of
+from batches.output.jsonl import LINE_FORMAT, ResultRow, line_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -127,9 +131,9 @@ def store_outcomes(
         if again:
             kept = _not_stored(kept)
         if kept:
-            _insert(batch_id, kept, clock)
+            size = _insert(batch_id, kept, clock)
             costs = {index: cost for chunk in chunks for index, cost in chunk.costs.items()}
-            _count(batch_id, [outcome for outcome, _ in kept], costs, activity)
+            _count(batch_id, [outcome for outcome, _ in kept], costs, activity, output_bytes=size)
             if any(outcome.usage.is_estimated for outcome, _ in kept):
                 _warn_of_estimates(batch_id)
         _check_complete(batch_id, [chunk.lease for chunk in chunks if chunk.done], lost)
@@ -139,8 +143,10 @@ def store_outcomes(
 def _check_complete(batch_id: int, leases: Sequence[Lease], lost: Sequence[Lease]) -> None:
     """Reopen a completed chunk that lacks results: no runner would ever claim it again."""
     for lease in leases:
-        stored = Result.objects.filter(batch_id=batch_id, index__gte=lease.lo, index__lt=lease.hi)
-        if lease not in lost and stored.count() != lease.hi - lease.lo:
+        if lease in lost:
+            continue
+        [(stored,)] = _STORED.rows(batch=batch_id, lo=lease.lo, hi=lease.hi) or [(0,)]
+        if stored != lease.hi - lease.lo:
             logger.error("Chunk %d was reported done but lacks results; rerunning", lease.chunk_id)
             reopen(lease)
 
@@ -154,12 +160,20 @@ def _not_stored(kept: Sequence[tuple[Outcome, int]]) -> list[tuple[Outcome, int]
     return [(outcome, prompt_id) for outcome, prompt_id in kept if prompt_id not in stored]
 
 
-def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) -> None:
-    insert_rows(
-        Result._meta.db_table,
-        COLUMNS,
-        (_row(batch_id, prompt_id, outcome, clock) for outcome, prompt_id in kept),
+def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) -> int:
+    """Insert results; return the bytes that they add to the output file."""
+    rows = [_row(batch_id, prompt_id, outcome, clock) for outcome, prompt_id in kept]
+    insert_rows(Result._meta.db_table, COLUMNS, rows)
+    return sum(
+        line_bytes(_line_row(outcome.custom_id, row))
+        for (outcome, _), row in zip(kept, rows, strict=True)
+        if outcome.succeeded
     )
+
+
+def _line_row(custom_id: str, row: Sequence[Any]) -> ResultRow:
+    prompt_id, _, index, *line = row[: COLUMNS.index("rung") + 1]
+    return ResultRow(prompt_id, index, custom_id, *line)
 
 
 def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple[Any, ...]:
@@ -203,24 +217,67 @@ def parsed_text(outcome: Outcome) -> str | None:
 
 
 def _count(
-    batch_id: int, outcomes: Sequence[Outcome], costs: Mapping[int, Decimal], activity: Activity
+    batch_id: int,
+    outcomes: Sequence[Outcome],
+    costs: Mapping[int, Decimal],
+    activity: Activity,
+    *,
+    output_bytes: int,
 ) -> None:
+    usages = [outcome.usage for outcome in outcomes]
     succeeded = sum(outcome.succeeded for outcome in outcomes)
     cost = sum((bounded_cost(costs.get(o.index, ZERO)) for o in outcomes), ZERO)
-    Batch.objects.filter(pk=batch_id).update(
-        succeeded=F("succeeded") + succeeded,
-        failed=F("failed") + len(outcomes) - succeeded,
-        calls=added("calls", sum(outcome.calls for outcome in outcomes)),
-        input_tokens=added("input_tokens", sum(o.usage.input_tokens for o in outcomes)),
-        output_tokens=added("output_tokens", sum(o.usage.output_tokens for o in outcomes)),
-        cached_tokens=added("cached_tokens", sum(o.usage.cached_tokens for o in outcomes)),
-        reasoning_tokens=added("reasoning_tokens", sum(o.usage.reasoning_tokens for o in outcomes)),
-        cost=added_cost("cost", cost),
-        busy_s=bounded_sum(F("busy_s") + sum(bounded_seconds(o.busy_s) for o in outcomes)),
-        first_result_s=Coalesce(F("first_result_s"), _first_result(activity)),
-        active_s=bounded_sum(F("active_s") + _added(activity.since, activity.until)),
-        active_until=Greatest(F("active_until"), Value(activity.until)),
+    statement = _COUNT if activity.first_answer is None else _COUNT_ANSWERED
+    statement.run(
+        batch=batch_id,
+        succeeded=succeeded,
+        failed=len(outcomes) - succeeded,
+        calls=bounded_total(outcome.calls for outcome in outcomes),
+        input_tokens=bounded_total(usage.input_tokens for usage in usages),
+        output_tokens=bounded_total(usage.output_tokens for usage in usages),
+        cached_tokens=bounded_total(usage.cached_tokens for usage in usages),
+        reasoning_tokens=bounded_total(usage.reasoning_tokens for usage in usages),
+        cost=connection.ops.adapt_decimalfield_value(bounded_cost(cost)),
+        busy_s=sum(bounded_seconds(outcome.busy_s) for outcome in outcomes),
+        output_bytes=output_bytes,
+        since=activity.since,
+        until=activity.until,
+        first_answer=activity.first_answer,
     )
+
+
+def _counted(*, answered: bool) -> Compiled:
+    """Compile the update that adds to the counts of a batch."""
+    first_result = Coalesce(F("first_result_s"), F("active_s") + _added("first_answer"))
+    changes = {"first_result_s": first_result} if answered else {}
+    output_bytes = F("output_bytes") + hole("output_bytes", IntegerField())
+    sums = ("calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+    return update_of(
+        Batch.objects.filter(pk=hole("batch")),
+        succeeded=F("succeeded") + hole("succeeded", IntegerField()),
+        failed=F("failed") + hole("failed", IntegerField()),
+        **{name: added(name, hole(name, IntegerField())) for name in sums},
+        cost=added_cost("cost", hole("cost", DecimalField(), sql="CAST(%s AS NUMERIC)")),
+        busy_s=bounded_sum(F("busy_s") + hole("busy_s", FloatField())),
+        active_s=bounded_sum(F("active_s") + _added("until")),
+        active_until=Greatest(F("active_until"), hole("until", FloatField())),
+        output_bytes=Case(When(output_format=LINE_FORMAT, then=output_bytes), default=None),
+        **changes,
+    )
+
+
+_COUNT = Statement(partial(_counted, answered=False))
+# With the time of the first answer, unless the batch has one.
+_COUNT_ANSWERED = Statement(partial(_counted, answered=True))
+# The number of results of a chunk.
+_STORED = Statement(
+    lambda: query_of(
+        Result.objects.between(hole("batch"), hole("lo"), hole("hi"))
+        .values("batch_id")
+        .annotate(stored=Count("pk"))
+        .values_list("stored")
+    )
+)
 
 
 def _warn_of_estimates(batch_id: int) -> None:
@@ -234,13 +291,8 @@ def _warn_of_estimates(batch_id: int) -> None:
         this.update(warnings=[*warnings, ESTIMATED])
 
 
-def _first_result(activity: Activity) -> Any:
-    """Return the active time of the batch at the first answer of this period."""
-    if activity.first_answer is None:
-        return Value(None)
-    return F("active_s") + _added(activity.since, activity.first_answer)
-
-
-def _added(since: float, until: float) -> Any:
-    """Return the active time that a period adds, without time that others have counted."""
-    return Greatest(Value(0.0), Value(until) - Greatest(F("active_until"), Value(since)))
+def _added(until: str) -> Any:
+    """Return the active time that a period adds until the time in this hole, without time that
+    others have counted."""
+    counted = Greatest(F("active_until"), hole("since", FloatField()))
+    return Greatest(Value(0.0), hole(until, FloatField()) - counted)

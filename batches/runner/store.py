@@ -6,15 +6,15 @@ Nothing here is async; it all runs in the one thread that has the connection.
 import json
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.db import Error, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, When
 
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
@@ -22,7 +22,7 @@ from batches.engine.plain_text import storable_text
 from batches.leases.chunks import (
     Lease,
     SlotLease,
-    claim_chunk,
+    claim_chunks,
     claim_slot,
     hold_slot,
     mark_suspect,
@@ -35,6 +35,7 @@ from batches.lifecycle import BatchStatus, PauseKind
 from batches.limits.budget import Spent
 from batches.models import Batch, Chunk, Prompt, Provider
 from batches.models.bounds import short_text
+from batches.models.statements import Compiled, Statement, hole, query_of
 from batches.output.pages import TextBytes
 from batches.providers import breaker
 from batches.runner.database import is_absent
@@ -46,6 +47,8 @@ from batches.workers.heartbeats import process_name
 
 logger = logging.getLogger(__name__)
 
+# The most bytes of prompts that are read in the query that claims their chunks.
+SMALL_BYTES = 1024 * 1024
 SECONDS_BETWEEN_ANNOUNCEMENTS = 5.0
 MOST_MODELS_SHOWN = 50
 
@@ -130,31 +133,43 @@ class SliceStore:
     def progress(self) -> Progress:
         return self._progress
 
-    def claim(self, *, quarantined: bool) -> HeldChunk | None:
-        """Lease the next chunk, and find its prompts without a result."""
+    def claim(self, *, most: int, quarantined: bool) -> list[HeldChunk]:
+        """Lease up to `most` chunks, the next ones, and find their prompts without a result."""
         # One transaction, so that a chunk that cannot be read is not leased.
         with transaction.atomic():
-            lease = claim_chunk(
+            leases = claim_chunks(
                 self._batch.pk,
+                most=most,
                 seconds=settings.LEASE_SECONDS,
                 quarantined=quarantined,
                 probing=self._probing,
             )
-            rows = self._open_prompts(lease) if lease else []
-        if lease is None:
-            return None
-        return HeldChunk(
-            lease,
-            prompt_ids={index: pk for pk, index, _ in rows},
-            # A request consists of the defaults and the prompt.
-            unread={index: size + self._defaults_bytes for _, index, size in rows},
-            open={index for _, index, _ in rows},
-        )
+            # A probe or a quarantine decides which prompts to read.
+            most_bytes = 0 if quarantined or self._probing else SMALL_BYTES
+            runs = _adjacent(leases)
+            return [chunk for run in runs for chunk in self._open_chunks(run, most_bytes)]
 
-    def _open_prompts(self, lease: Lease) -> list[tuple[int, int, int]]:
-        prompts = Prompt.objects.filter(batch_id=self._batch.pk, result=None)
-        mine = prompts.filter(index__gte=lease.lo, index__lt=lease.hi).order_by("index")
-        return list(mine.values_list("pk", "index", TextBytes("body")))
+    def _open_chunks(self, leases: Sequence[Lease], most_bytes: int) -> Iterator[HeldChunk]:
+        """Yield adjacent chunks with their prompts that have no result; if all prompts of a chunk
+        are small, they are read now."""
+        lo, hi = leases[0].lo, leases[-1].hi
+        small = most_bytes // (hi - lo) - self._defaults_bytes
+        rows = deque(_OPEN_PROMPTS.rows(batch=self._batch.pk, lo=lo, hi=hi, small=small))
+        for lease in leases:
+            mine = []
+            while rows and rows[0][1] < lease.hi:
+                mine.append(rows.popleft())
+            chunk = HeldChunk(
+                lease,
+                prompt_ids={index: pk for pk, index, *_ in mine},
+                # A request consists of the defaults and the prompt.
+                unread={index: size + self._defaults_bytes for _, index, size, *_ in mine},
+                open={index for _, index, *_ in mine},
+            )
+            if all(body is not None for *_, body in mine):
+                prompts = (StoredPrompt(index, name, body) for _, index, _, name, body in mine)
+                chunk.read(list(chunk.unread), prompts)
+            yield chunk
 
     def read(self, chunk: HeldChunk, indexes: Sequence[int]) -> list[StoredPrompt]:
         """Read some prompts of a chunk, in the order of these indexes."""
@@ -328,6 +343,32 @@ class SliceStore:
         known = provider.announced_limits or {}
         newest = dict(list({**known, **seen}.items())[-MOST_MODELS_SHOWN:])
         Provider.objects.filter(pk=provider.pk).update(announced_limits=newest)
+
+
+def _open_prompts() -> Compiled:
+    """Return the query for prompts without a result, with the body of each small one."""
+    small = Case(When(size__lte=hole("small", IntegerField()), then=F("body")), default=None)
+    return query_of(
+        Prompt.objects.filter(batch_id=hole("batch"), result=None)
+        .filter(index__gte=hole("lo"), index__lt=hole("hi"))
+        .annotate(size=TextBytes("body"), small=small)
+        .order_by("index")
+        .values_list("pk", "index", "size", "custom_id", "small")
+    )
+
+
+_OPEN_PROMPTS = Statement(_open_prompts)
+
+
+def _adjacent(leases: Iterable[Lease]) -> list[list[Lease]]:
+    """Group leases, in order, whose chunks follow each other."""
+    runs: list[list[Lease]] = []
+    for lease in leases:
+        if runs and runs[-1][-1].hi == lease.lo:
+            runs[-1].append(lease)
+        else:
+            runs.append([lease])
+    return runs
 
 
 def _spent(chunk: ChunkOutcomes) -> Spent:

@@ -132,6 +132,29 @@ def test_the_end_brings_a_report_that_needs_no_further_look_at_the_results(batch
     assert summarise(batch).timing == report.timing
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"output_bytes": None, "output_format": None}, {"output_bytes": 7, "output_format": 1}],
+    ids=["counted", "of an earlier version", "counted for other lines"],
+)
+def test_the_size_of_the_output_is_right_whoever_counted_it(
+    batch: Batch, change: dict[str, Any]
+) -> None:
+    Batch.objects.filter(pk=batch.pk).update(**change)
+    store_first_chunk(batch)
+    end(batch)
+    batch.refresh_from_db()
+    assert (batch.output_bytes is None) == bool(change)
+    assert finish_batch(batch.pk)
+    batch.refresh_from_db()
+    report = stored_report(batch)
+    assert report
+    assert batch.output_file
+    lines = output_lines(batch.output_file)
+    assert lines is not None
+    assert report.output_bytes == batch.output_file.bytes == len(b"".join(lines)) > 0
+
+
 def test_while_one_looks_at_the_results_no_other_does(batch: Batch) -> None:
     store_first_chunk(batch)
     end(batch)

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from batches.leases.chunks import (
     claim_chunk,
+    claim_chunks,
     claim_slot,
     complete,
     hold,
@@ -61,6 +62,14 @@ def test_an_expired_lease_that_nobody_claimed_can_still_be_renewed(batch: Batch)
     expire_leases()
     assert hold(lease, seconds=60)
     assert claim_chunk(batch.pk, seconds=60) != lease
+
+
+def test_several_chunks_are_claimed_at_once_the_first_ones_in_order(batch: Batch) -> None:
+    first = claim_chunks(batch.pk, most=2, seconds=60)
+    assert [(lease.lo, lease.token) for lease in first] == [(0, 1), (2, 1)]
+    assert [lease.lo for lease in claim_chunks(batch.pk, most=2, seconds=60)] == [4]
+    assert claim_chunks(batch.pk, most=2, seconds=60) == []
+    assert all(hold(lease, seconds=60) for lease in first)
 
 
 def test_whoever_lost_a_chunk_can_do_nothing_to_it(batch: Batch) -> None:

@@ -22,8 +22,8 @@ from config.celery import app
 
 # point: where the function is, its name, and whether the worker ends after it or before it
 POINTS: dict[str, tuple[Any, str, bool]] = {
-    "before_claim": (store, "claim_chunk", False),
-    "after_claim": (store, "claim_chunk", True),
+    "before_claim": (store, "claim_chunks", False),
+    "after_claim": (store, "claim_chunks", True),
     "before_prepare": (preparing, "prepare_prompt_request", False),
     "before_send": (ProviderClient, "_exchange", False),
     "after_reply": (execute.Execution, "_finish", False),

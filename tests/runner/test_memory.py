@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from math import inf
 
 import pytest
 from pytest_django.fixtures import Settings
 
-from batches.engine.deadlines import call_begins
+from batches.engine.deadlines import CallClock, Deadlines
 from batches.models import Batch, Provider, Result
 from batches.runner.holdings import HeldChunk, StoredPrompt
 from batches.runner.run import SliceLimits, run_slice
@@ -102,7 +103,7 @@ async def test_requests_wait_for_room_unless_a_slice_holds_nothing() -> None:
 
 async def test_the_wait_for_room_is_not_taken_from_the_time_of_a_call() -> None:
     budget, room = ByteBudget(), Room()
-    limits: list[asyncio.Timeout] = []
+    clocks: list[CallClock] = []
     waits = asyncio.Event()
 
     async def wait(condition: Callable[[], bool]) -> None:
@@ -112,13 +113,12 @@ async def test_the_wait_for_room_is_not_taken_from_the_time_of_a_call() -> None:
     memory = Memory(wait, most=MOST, budget=budget)
 
     async def call() -> None:
-        async with asyncio.timeout(3600) as limit:
-            limits.append(limit)
-            clock = call_begins(limit)
-            with memory.reading() as reading:
-                await reading.take(MOST)
-                assert limit.when() == pytest.approx(ends_at, abs=60)
-            assert clock.not_counted_s > 0
+        clock = Deadlines().begin(3600)
+        clocks.append(clock)
+        with memory.reading() as reading:
+            await reading.take(MOST)
+            assert clock.ends_at == pytest.approx(ends_at, abs=60)
+        assert clock.not_counted_s > 0
 
     with memory.reading() as before:
         await before.take(MOST)
@@ -127,7 +127,7 @@ async def test_the_wait_for_room_is_not_taken_from_the_time_of_a_call() -> None:
         waits.clear()
         calling = asyncio.create_task(call())
         await waits.wait()
-        assert limits[0].when() is None
+        assert clocks[0].ends_at == inf
     await room.made()
     await calling
 

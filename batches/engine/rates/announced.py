@@ -25,6 +25,7 @@ ANNOUNCING_HEADERS = tuple(
     for name in names
     for part in ("limit", "remaining", "reset")
 )
+_ANNOUNCING = frozenset(ANNOUNCING_HEADERS)
 # A limit whose bucket takes longer to refill is ignored, since no run could follow it.
 MAX_RESET_S = 32 * 86400.0
 MAX_LIMIT = 1e12
@@ -58,6 +59,9 @@ def announced_limits(
     headers: Mapping[str, str], *, now: datetime | None = None
 ) -> AnnouncedLimits | None:
     """Return the limits in these headers; None if there are none, or none that make sense."""
+    if _ANNOUNCING.isdisjoint(headers):
+        # Most replies announce nothing.
+        return None
     found = {}
     for unit in UNITS:
         for name in NAMES[unit]:

@@ -1,6 +1,5 @@
 """Run a file of prompts through a provider, from the command line."""
 
-import gc
 import json
 import logging
 import sys
@@ -51,6 +50,7 @@ from batches.management.database import check_database
 from batches.management.terminal import Terminal, print_line
 from batches.models import Batch
 from batches.providers.configured import ProviderMisconfigured
+from batches.runner.tuning import tune_process
 
 EXIT_SOME_FAILED = 1
 OUTPUTS = ("output", "errors")
@@ -124,7 +124,7 @@ class Command(BaseCommand):
 
     def work(self, console: Console, options: dict[str, Any]) -> int:
         """Create or find the batch, run it and write its results; return the exit status."""
-        calm_collector()
+        tune_process()
         # The display already shows that a batch pauses, so do not log it too.
         logging.getLogger("batches.runner.store").setLevel(logging.ERROR)
         with ProgressDisplay(console, quiet=options["quiet"]) as display:
@@ -176,13 +176,6 @@ class Command(BaseCommand):
             kinds = list(summary.failures)[:SHOWN_KINDS]
             for line in failure_lines(summary.failures, first_messages(batch, kinds)):
                 print_line(console, line)
-
-
-def calm_collector() -> None:
-    """Freeze the objects loaded so far, so that the garbage collector does not scan them again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def export(batch: Batch, options: dict[str, Any], end: RunEnd) -> str:

@@ -1,5 +1,6 @@
 """Phase 1 of a slice: lease chunks, read their prompts as there is room, and prepare them."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
@@ -10,6 +11,18 @@ from batches.runner.slices.preparing import Preparation
 from batches.runner.slices.quarantine import take_blamed
 
 Requests = AsyncIterator[Sequence[PreparedRequest]]
+
+# Chunks for this time of work are claimed together, up to a number: other runners get none of them,
+# and each of them counts a crash if this runner vanishes.
+CLAIM_S = 0.5
+MOST_CLAIMED = 64
+
+
+def next_most(claimed: int, lasted_s: float) -> int:
+    """Return the number of chunks to claim next, since the last ones lasted for this time."""
+    wanted = claimed * CLAIM_S / max(lasted_s, 0.001)
+    allowed = [1, *(most for most in (2, 4, 8, 16, 32, MOST_CLAIMED) if most <= 2 * claimed)]
+    return max(most for most in allowed if most <= max(wanted, 1))
 
 
 class Claiming:
@@ -23,21 +36,31 @@ class Claiming:
         self._is_idle = is_idle
 
     async def claim(self, *, quarantined: bool) -> HeldChunk | None:
-        """Lease the next chunk. Renew held leases first, so that we do not claim our own chunk."""
+        """Lease the next chunk."""
+        chunks = await self._claim(1, quarantined=quarantined)
+        return chunks[0] if chunks else None
+
+    async def _claim(self, most: int, *, quarantined: bool) -> list[HeldChunk]:
+        """Lease the next chunks. Renew held leases first, so that we do not claim our own chunk."""
         parts = self._parts
         await parts.until_trusted()
         if parts.leaving.is_decided:
-            return None
-        chunk = await parts.database.call(parts.store.claim, quarantined=quarantined)
-        if chunk is not None:
+            return []
+        claim = parts.store.claim
+        chunks = await parts.database.call(claim, most=most, quarantined=quarantined)
+        for chunk in chunks:
             parts.held.add(chunk)
-        return chunk
+        return chunks
 
     async def chunks(self) -> Requests:
         """Yield the requests of all chunks that can be claimed, in the order of prompts."""
-        while chunk := await self.claim(quarantined=False):
-            async for requests in self._requests_of(chunk):
-                yield requests
+        most, claimed_at = 1, time.monotonic()
+        while chunks := await self._claim(most, quarantined=False):
+            for chunk in chunks:
+                async for requests in self._requests_of(chunk):
+                    yield requests
+            lasted_s = time.monotonic() - claimed_at
+            most, claimed_at = next_most(len(chunks), lasted_s), claimed_at + lasted_s
 
     async def quarantine(self, chunk: HeldChunk) -> Requests:
         """Yield the requests of a quarantined chunk one by one, without prompts that are to blame.

@@ -23,6 +23,7 @@ class FairShare:
         self._batch = batch
         self._budget = Budget(batch.max_tokens_total, batch.max_cost)
         self._prices = price_list_of(provider)
+        self._priced: set[str] = set()
         self.limiter = RateLimiter(
             limits_at(settings.RATE_LIMIT_REDIS_URL),
             provider=provider.limits_name,
@@ -46,11 +47,19 @@ class FairShare:
         return f"{PauseKind.BUDGET}: {self._budget.reason}" if self._budget.reason else ""
 
     def costs(self, exchanges: Sequence[Exchange]) -> dict[int, Decimal]:
-        """Return the cost of each exchange in dollars, by the index of its prompt."""
+        """Return the cost of each exchange in dollars, by the index of its prompt.
+
+        This is slow for a model whose price has not been read before.
+        """
         costs = {}
         for exchange in exchanges:
             if exchange.reply is not None:
                 usage = exchange.spent + exchange.reply.usage
                 request = exchange.request
                 costs[request.index] = self._prices.cost(request.model, usage) or ZERO
+                self._priced.add(request.model)
         return costs
+
+    def knows_costs(self, exchanges: Sequence[Exchange]) -> bool:
+        """Return True if the prices for these exchanges have been read."""
+        return self._priced.issuperset(exchange.request.model for exchange in exchanges)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.records import Exchange
@@ -45,8 +46,7 @@ class Storing:
         outcomes += [(e.request.ticket, postprocess_exchange(e)) for e in exchanges]
         # Count from the time the renewal is sent, not from its confirmation.
         now = time.monotonic()
-        costs = await in_database(parts.share.costs, exchanges) if exchanges else {}
-        chunks = parts.held.close(outcomes, costs, renewing=renewing)
+        chunks = parts.held.close(outcomes, await self._costs(exchanges), renewing=renewing)
         pieces = await self._sure.store(chunks, self._activity(exchanges), state, renewing=renewing)
         refused = {chunk.lease for chunk in pieces.refused}
         parts.held.let_go([c for c in chunks if c.lease not in refused], pieces.lost)
@@ -74,6 +74,13 @@ class Storing:
         self._clock = around.clock
         self._sending.apply_outages(around.outages)
         self._parts.leaving.apply_budget(self._parts.share.look(around))
+
+    async def _costs(self, exchanges: Sequence[Exchange]) -> dict[int, Decimal]:
+        """Return the cost of each exchange; read new prices in the other thread."""
+        share = self._parts.share
+        if share.knows_costs(exchanges):
+            return share.costs(exchanges)
+        return await in_database(share.costs, exchanges)
 
     def _activity(self, exchanges: Sequence[Exchange]) -> Activity:
         if not exchanges:
