@@ -64,6 +64,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             max_line_bytes=settings.MAX_LINE_BYTES,
             format=form,
             column=options["column"] or "prompt",
+            system=options["system"] or "",
             strict_schemas=batch_options.strict_schemas,
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
         )

@@ -21,6 +21,7 @@ NEW_BATCH_OPTIONS = (
     "base_url",
     "api_key_env",
     "model",
+    "system",
     "endpoint",
     "batch_size",
     "schedule",
@@ -57,6 +58,7 @@ def add_bulk_options(parser: CommandParser) -> None:
         "with a stored key",
     )
     add("--model", help="model of the prompts that do not name one")
+    add("--system", metavar="TEXT", help="system prompt of every request")
     add(
         "--endpoint",
         type=endpoint,
