@@ -1,5 +1,6 @@
 """Read files of prompts line by line: JSONL, tables or plain text become NewPrompt or LineError."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
@@ -25,7 +26,7 @@ from batches.inputs.request_lines import (
     request_of,
     strict_request_of,
 )
-from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, TableRow, read_rows
+from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, EmptyRow, TableRow, read_rows
 from batches.inputs.text_lines import BadLine, TextLines
 
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
@@ -52,8 +53,12 @@ _BY_SUFFIX: dict[str, InputFormat] = {
 
 def format_of(name: str, *, otherwise: InputFormat) -> InputFormat:
     """Return the format of a file by the suffix of its name, ignoring .gz."""
-    path = PurePath(name.lower().removesuffix(".gz"))
-    return _BY_SUFFIX.get(path.suffix, otherwise)
+    return named_format(name) or otherwise
+
+
+def named_format(name: str) -> InputFormat | None:
+    """Return the format that the name of a file tells, ignoring .gz; None if it tells none."""
+    return _BY_SUFFIX.get(PurePath(name.lower().removesuffix(".gz")).suffix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,8 @@ class InputOptions:
     strict_schemas: bool = False
     max_schema_bytes: int = 32 * 1024 * 1024
     checked_schema_bytes: int | None = None
+    # Counts rows of a table without any text, which are skipped.
+    empty_rows: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
     known: KnownSchemas = field(init=False, repr=False, compare=False)
     bill: SchemaBill = field(init=False, repr=False, compare=False)
 
@@ -274,7 +281,9 @@ def _read_table(
         max_bytes=options.max_line_bytes,
     )
     for row in rows:
-        if isinstance(row, TableRow):
+        if isinstance(row, EmptyRow):
+            options.empty_rows["row"] += 1
+        elif isinstance(row, TableRow):
             yield from _made(row.number, options, _of_row, row.cells, unit="row")
         elif row.number is None:
             yield LineError(1, row.code, row.message, row.param)
