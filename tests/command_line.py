@@ -73,7 +73,8 @@ class Commands(ABC):
         given = [] if name is None else [name if name == "-" else self.path(name)]
         own = {"--base-url", "--resume", "--retry"} & set(arguments)
         target = [] if own else self.to_simulator
-        output = [] if "--output" in arguments else ["--output", self.path("out.jsonl")]
+        output = ["--output", self.path("out.jsonl"), "--overwrite"]
+        output = [] if "--output" in arguments else output
         return ["process_batch", *given, *target, *output, *arguments]
 
 

@@ -37,6 +37,7 @@ class EndpointRules:
     texts           fields whose text the model reads; None: all fields
     kinds           JSON types that fields may have; other fields may have any type
     schema          place of the response schema and the tools; None: not supported
+    system_in       field that holds the system prompt; None: the endpoint takes none
     answers_in_text a model writes text, whose tokens are estimated if the provider counts none
     counts_tokens   usage is in tokens; else only tokens that a reply reports are counted
     needs_model     a body must name a model
@@ -49,6 +50,7 @@ class EndpointRules:
     texts: tuple[str, ...] | None
     kinds: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
     schema: SchemaPlace | None = None
+    system_in: str | None = None
     answers_in_text: bool = False
     counts_tokens: bool = True
     needs_model: bool = False
@@ -65,6 +67,7 @@ RULES: Mapping[str, EndpointRules] = {
         texts=("messages",),
         kinds={"messages": (list,)},
         schema=SchemaPlace(("response_format",), is_nested=True),
+        system_in="messages",
         answers_in_text=True,
         needs_model=True,
     ),
@@ -73,6 +76,7 @@ RULES: Mapping[str, EndpointRules] = {
         reply="response",
         texts=("input", "instructions"),
         schema=SchemaPlace(("text", "format"), is_nested=False),
+        system_in="instructions",
         answers_in_text=True,
         needs_model=True,
     ),

@@ -83,7 +83,7 @@ async def process_prompt_batch(
     pydantic's TypeAdapter takes. `parsed` of the outcome is then an instance of the type. Raise
     PromptRejected for any other type. `ladder` says how answers that do not fit are repaired.
     """
-    specs = [prompt_spec(index, prompt, endpoint) for index, prompt in enumerate(prompts)]
+    specs = [prompt_spec(index, prompt, endpoint, defaults) for index, prompt in enumerate(prompts)]
     prepared = prepare_prompts(specs, endpoint, defaults or {}, response_model)
     options = ExecutionOptions(
         batch_size=batch_size, schedule=schedule, timeout_s=timeout_s, retry=retry or RetryPolicy()
@@ -100,14 +100,17 @@ async def process_prompt_batch(
 
 
 def prompt_spec(
-    index: int, prompt: PromptSpec | Mapping[str, Any] | str, endpoint: str
+    index: int,
+    prompt: PromptSpec | Mapping[str, Any] | str,
+    endpoint: str,
+    defaults: Mapping[str, Any] | None = None,
 ) -> PromptSpec:
     """Return a prompt of any form as a PromptSpec with this index."""
     if isinstance(prompt, PromptSpec):
         return PromptSpec(index, prompt.custom_id, prompt.body)
     if not isinstance(prompt, str):
         return PromptSpec(index, f"request-{index}", prompt)
-    return PromptSpec(index, f"request-{index}", prompt_body(prompt, endpoint))
+    return PromptSpec(index, f"request-{index}", prompt_body(prompt, endpoint, defaults))
 
 
 def prepare_prompts(

@@ -7,7 +7,13 @@ that the configuration is.
 
 from enum import Enum, auto
 
-from batches.engine.errors import AccessRefused, ConfigError, ProviderError, RequestRefused
+from batches.engine.errors import (
+    AccessRefused,
+    ConfigError,
+    ProviderError,
+    RequestRefused,
+    WebPage,
+)
 from batches.engine.records import Exchange
 
 # After this many calls to a model are refused in a row for the same reason, the configuration is
@@ -93,7 +99,8 @@ class Refusals:
         if isinstance(held.error, AccessRefused):
             return not self._trusting
         # A wrong model or address is wrong for all prompts, even if there are only a few.
-        return isinstance(held.error, ConfigError) and not (self._answered or self._answered_before)
+        of_address = isinstance(held.error, ConfigError | WebPage)
+        return of_address and not (self._answered or self._answered_before)
 
     def settle(self) -> None:
         """Blame the prompts for all held failures; no later call will decide."""
@@ -106,7 +113,7 @@ class Refusals:
         if isinstance(exchange.error, ConfigError):
             return REFUSALS_TO_PAUSE
         known = self._trusting or exchange.request.model in self._answered
-        if isinstance(exchange.error, RequestRefused) and not known:
+        if isinstance(exchange.error, RequestRefused | WebPage) and not known:
             return REFUSALS_TO_PAUSE
         return None
 

@@ -1,12 +1,13 @@
 """Read files of prompts line by line: JSONL, tables or plain text become NewPrompt or LineError."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import check_body, prompt_body, strict_warnings
+from batches.engine.prepare import SET_TWICE, check_body, prompt_body, strict_warnings, with_system
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.structured.asked import AskedSchema
 from batches.engine.structured.known_schemas import KnownSchemas
@@ -25,7 +26,7 @@ from batches.inputs.request_lines import (
     request_of,
     strict_request_of,
 )
-from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, TableRow, read_rows
+from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, EmptyRow, TableRow, read_rows
 from batches.inputs.text_lines import BadLine, TextLines
 
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
@@ -52,8 +53,12 @@ _BY_SUFFIX: dict[str, InputFormat] = {
 
 def format_of(name: str, *, otherwise: InputFormat) -> InputFormat:
     """Return the format of a file by the suffix of its name, ignoring .gz."""
-    path = PurePath(name.lower().removesuffix(".gz"))
-    return _BY_SUFFIX.get(path.suffix, otherwise)
+    return named_format(name) or otherwise
+
+
+def named_format(name: str) -> InputFormat | None:
+    """Return the format that the name of a file tells, ignoring .gz; None if it tells none."""
+    return _BY_SUFFIX.get(PurePath(name.lower().removesuffix(".gz")).suffix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,8 @@ ASSUMED_ENCODING = "assumed_encoding"
 # The most models named in an error; a provider may have hundreds.
 MAX_NAMED = 20
 
+# Errors that all lines may have; each is reported once.
+OF_ALL_LINES = frozenset({WRONG_ENDPOINT, TOO_MANY_SCHEMAS, SET_TWICE})
 WHOLE_FILE = frozenset({"empty_file", "invalid_file"})
 
 
@@ -106,8 +113,9 @@ class InputOptions:
     """Options for reading an input.
 
     `defaults` are the default fields of each body; `column` is the column with the prompts of a
-    CSV. `strict` accepts only lines of the OpenAI Batch API with all fields. `models` are the
-    allowed models; if empty, any. `strict_schemas`: schemas will be sent in strict form.
+    CSV. `system` is the system prompt of every request. `strict` accepts only lines of the OpenAI
+    Batch API with all fields. `models` are the allowed models; if empty, any.
+    `strict_schemas`: schemas will be sent in strict form.
     `max_schema_bytes` bounds the large schemas of all prompts together; `checked_schema_bytes`
     bounds the schemas that are checked here instead of when their prompts are prepared.
     """
@@ -117,11 +125,14 @@ class InputOptions:
     max_line_bytes: int
     format: InputFormat = "jsonl"
     column: str = "prompt"
+    system: str = ""
     strict: bool = False
     models: frozenset[str] = frozenset()
     strict_schemas: bool = False
     max_schema_bytes: int = 32 * 1024 * 1024
     checked_schema_bytes: int | None = None
+    # Counts rows of a table without any text, which are skipped.
+    empty_rows: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
     known: KnownSchemas = field(init=False, repr=False, compare=False)
     bill: SchemaBill = field(init=False, repr=False, compare=False)
 
@@ -151,8 +162,7 @@ def twin(prompt: NewPrompt) -> LineError:
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
     """Yield the prompts of a file in order, and an error for each invalid line.
 
-    A wrong endpoint is reported only once, since usually all lines have it, and so are too many
-    schemas.
+    An error that usually all lines have, such as a wrong endpoint, is reported only once.
     Only one line is in memory at a time. Blank lines are skipped. A prompt without a custom_id
     gets one from its number.
     """
@@ -190,7 +200,7 @@ def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewProm
     """Yield the items, but only the first error of each kind that all lines may have."""
     reported: set[str] = set()
     for item in items:
-        if isinstance(item, LineError) and item.code in (WRONG_ENDPOINT, TOO_MANY_SCHEMAS):
+        if isinstance(item, LineError) and item.code in OF_ALL_LINES:
             # There may be several wrong endpoints; report each once.
             kind = item.message if item.code == WRONG_ENDPOINT else item.code
             if kind in reported:
@@ -271,7 +281,9 @@ def _read_table(
         max_bytes=options.max_line_bytes,
     )
     for row in rows:
-        if isinstance(row, TableRow):
+        if isinstance(row, EmptyRow):
+            options.empty_rows["row"] += 1
+        elif isinstance(row, TableRow):
             yield from _made(row.number, options, _of_row, row.cells, unit="row")
         elif row.number is None:
             yield LineError(1, row.code, row.message, row.param)
@@ -290,6 +302,8 @@ def _made(
     """Yield the prompt that `make` finds in the content of a line, or its errors."""
     try:
         custom_id, body = make(content, options)
+        if options.system:
+            body = with_system(body, options.system, options.endpoint, options.defaults)
         whole = {**options.defaults, **body}
         asked = check_body(whole, options.endpoint)
         model = whole.get("model")
@@ -338,7 +352,7 @@ def check_model(model: str | None, models: frozenset[str]) -> None:
 def _of_json(text: str, options: InputOptions) -> Request:
     if options.strict:
         return strict_request_of(parse_strict_line(text), options.endpoint)
-    return request_of(parse_line(text), options.endpoint)
+    return request_of(parse_line(text), options.endpoint, options.defaults)
 
 
 def _of_parsed(line: Mapping[str, Any], options: InputOptions) -> Request:
@@ -346,7 +360,7 @@ def _of_parsed(line: Mapping[str, Any], options: InputOptions) -> Request:
     if "body" in line:
         # All lines have the same endpoint, so they need not repeat it.
         line = {"method": "POST", "url": options.endpoint, **line}
-    custom_id, body = request_of(dict(line), options.endpoint)
+    custom_id, body = request_of(dict(line), options.endpoint, options.defaults)
     _check_size(body, options)
     return custom_id, body
 
@@ -366,7 +380,7 @@ def _check_size(body: dict[str, Any], options: InputOptions) -> None:
 
 
 def _of_text(text: str, options: InputOptions) -> Request:
-    return None, prompt_body(text, options.endpoint)
+    return None, prompt_body(text, options.endpoint, options.defaults)
 
 
 def _of_line(text: str, options: InputOptions) -> Request:
@@ -384,4 +398,5 @@ def _of_row(cells: Mapping[str, str], options: InputOptions) -> Request:
     fault = text_fault(text, allow_nul=False)
     if fault:
         raise PromptRejected(f"The cell in the column '{column}' {fault}", param=column)
-    return cells.get("custom_id") or None, prompt_body(text, options.endpoint)
+    body = prompt_body(text, options.endpoint, options.defaults)
+    return cells.get("custom_id") or None, body

@@ -5,6 +5,7 @@ An invalid line raises LineRefused, with error codes of the OpenAI Batch API.
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -119,7 +120,9 @@ def storable_value(text: str) -> Any:
     return value
 
 
-def request_of(line: dict[str, Any], endpoint: str) -> Request:
+def request_of(
+    line: dict[str, Any], endpoint: str, defaults: Mapping[str, Any] | None = None
+) -> Request:
     """Return the request of a line: in the OpenAI form, as a body, or as a prompt."""
     if "body" in line or "url" in line:
         return strict_request_of(line, endpoint)
@@ -136,7 +139,7 @@ def request_of(line: dict[str, Any], endpoint: str) -> Request:
     prompt = line.pop("prompt")
     if not isinstance(prompt, str):
         raise wrong_type("prompt", prompt, "a string")
-    return custom_id, {**line, **prompt_body(prompt, endpoint)}
+    return custom_id, {**line, **prompt_body(prompt, endpoint, defaults)}
 
 
 def _check_has_payload(line: dict[str, Any], payload: str) -> None:

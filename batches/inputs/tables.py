@@ -28,6 +28,11 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EmptyRow:
+    """A row without any text."""
+
+
+@dataclass(frozen=True, slots=True)
 class BadRow:
     """An error in a row, or in the header (number None)."""
 
@@ -39,8 +44,8 @@ class BadRow:
 
 def read_rows(
     lines: Iterator[Line], *, column: str, delimiters: str, max_bytes: int
-) -> Iterator[TableRow | BadRow]:
-    """Yield the rows of a table with this column; empty rows are numbered but skipped.
+) -> Iterator[TableRow | EmptyRow | BadRow]:
+    """Yield the rows of a table with this column; empty rows are numbered too.
 
     Stop at a row whose end cannot be found. Only one row is in memory at a time.
     """
@@ -153,15 +158,14 @@ def _fault_of(names: Sequence[str], column: str) -> BadRow | None:
     return BadRow(None, "missing_column", message, "column")
 
 
-def _rows(texts: _Texts, header: _Header) -> Iterator[TableRow | BadRow]:
+def _rows(texts: _Texts, header: _Header) -> Iterator[TableRow | EmptyRow | BadRow]:
     number = 1
     texts.begin_row()
     try:
         for cells in csv.reader(texts, delimiter=header.delimiter, strict=True):
             if texts.fault:
                 break
-            if any(map(str.strip, cells)):
-                yield _row(number, cells, header)
+            yield _row(number, cells, header) if any(map(str.strip, cells)) else EmptyRow()
             texts.begin_row()
             number += 1
     except csv.Error as error:

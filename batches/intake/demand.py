@@ -59,6 +59,11 @@ class Demand:
                 self.count(item)
             yield item
 
+    @property
+    def models(self) -> list[str]:
+        """Return the models of the prompts."""
+        return list(dict.fromkeys(model for model, _ in self._volumes if model))
+
     def estimate(self, prices: PriceList) -> Estimate:
         """Return the estimated cost of the prompts at a provider."""
         total = Estimate()

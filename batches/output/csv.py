@@ -21,11 +21,16 @@ _FIELDS = (*_STORED, "body", "parsed")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def csv_lines(batch: Batch) -> Iterator[bytes]:
-    """Yield a header and a line for each result, with one page in memory at a time."""
+def csv_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[bytes]:
+    """Yield a header and a line for each result, with one page in memory at a time.
+
+    With `failed`, only the failed prompts have a line, or only the others.
+    """
     # The mark by which Excel recognises UTF-8.
     yield b"\xef\xbb\xbf" + _line(HEADER)
     for _, index, custom_id, *stored, body, parsed in result_rows_of(batch, _FIELDS):
+        if failed is not None and failed != (stored[0] == Result.FAILED):
+            continue
         answer = parsed
         if parsed is None:
             succeeded = stored[0] == Result.SUCCEEDED

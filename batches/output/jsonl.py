@@ -80,6 +80,13 @@ def write_results(batch: Batch, output: TextIO, errors: TextIO | None = None) ->
     return written
 
 
+def json_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[str]:
+    """Yield a line for each result; with `failed`, only for the failed ones or the others."""
+    for row in result_rows(batch):
+        if failed is None or failed == (row.status == Result.FAILED):
+            yield file_line(row) + "\n"
+
+
 def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
     """Yield the results of a batch in the order of its prompts, with one page in memory."""
     for row in result_rows_of(batch, _LINE_FIELDS, status=status):

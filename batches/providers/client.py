@@ -63,8 +63,8 @@ def checked_base_url(text: str) -> str:
     match = _BASE_URL.fullmatch(text)
     if not match or int(match["port"] or 0) > 65535:
         raise ValueError(
-            f"{text!r} is not a valid base URL; give one such as https://api.example.com/v1, "
-            "without user, query or fragment"
+            f"{_shown_url(text)!r} is not a valid base URL; give one such as "
+            "https://api.example.com/v1, without user, query or fragment"
         )
     try:
         # Read the host, since only that reveals an invalid international name.
@@ -72,6 +72,11 @@ def checked_base_url(text: str) -> str:
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(f"{text!r} is not a valid base URL: {error}") from error
     return text.rstrip("/")
+
+
+def _shown_url(text: str) -> str:
+    """Return a URL without its user and its query, which may have a password or a key."""
+    return re.sub(r"//[^/@]*@", "//...@", re.sub(r"[?#].*", "?...", text, flags=re.DOTALL))
 
 
 def origin_of(base_url: str) -> tuple[str, str, int]:

@@ -8,6 +8,7 @@ from batches.engine.errors import (
     ProviderError,
     RequestRefused,
     ServerError,
+    WebPage,
 )
 from batches.engine.records import Exchange
 from batches.engine.refusals import (
@@ -152,3 +153,14 @@ def test_at_the_end_a_few_refusals_are_the_prompts() -> None:
         refusals.weigh(failure)
     assert refusals.end() is None
     assert refusals.release() == failures
+
+
+@pytest.mark.parametrize("answered_before", [False, True])
+def test_at_the_end_web_pages_are_the_address_if_no_prompt_was_answered(
+    *, answered_before: bool
+) -> None:
+    refusals = Refusals(answered_before=answered_before)
+    page = refused(WebPage("HTTP 200 with a web page"))
+    assert refusals.weigh(page) is Ruling.HELD
+    assert refusals.end() is (None if answered_before else page.error)
+    assert refusals.release() == ([page] if answered_before else [])

@@ -288,3 +288,16 @@ def test_any_text_survives_in_jsonl(text: str, end: str, *, ascii_only: bool) ->
 def test_any_text_of_one_line_survives_in_a_text_file(text: str) -> None:
     [prompt] = prompts(read(f"{text}\n".encode(), form="text"))
     assert json.loads(prompt.body) == prompt_body(text, CHAT)
+
+
+@pytest.mark.parametrize(("form", "content"), [("csv", "prompt\na\nb\n"), ("text", "a\nb\n")])
+@pytest.mark.parametrize(("endpoint", "field"), [(CHAT, "messages"), ("/v1/responses", "input")])
+def test_a_field_that_each_prompt_sets_is_refused_once_among_the_defaults(
+    form: Any, content: str, endpoint: str, field: str
+) -> None:
+    defaults = {"model": "m", field: [{"role": "system", "content": "Be brief."}]}
+    options = InputOptions(endpoint=endpoint, defaults=defaults, max_line_bytes=1000, format=form)
+    [error] = read_prompts(io.BytesIO(content.encode()), options)
+    assert isinstance(error, LineError)
+    assert f"'body.{field}' of the batch would be replaced by each prompt" in error.message
+    assert error.param == f"body.{field}"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.text_lines import BadLine, TextLines
-from batches.management.bulk.first_line import endpoint_named_in
+from batches.management.bulk.first_line import endpoint_named_in, first_line_of
 
 
 def named(url: object) -> bytes:
@@ -48,8 +48,8 @@ def named(url: object) -> bytes:
     ],
 )
 def test_the_endpoint_is_the_url_of_the_first_line(content: bytes, endpoint: str | None) -> None:
-    whole, found = endpoint_named_in(io.BytesIO(content), most_bytes=1_000_000)
-    assert found == endpoint
+    whole, line = first_line_of(io.BytesIO(content), most_bytes=1_000_000)
+    assert endpoint_named_in(line) == endpoint
     assert lines_of(whole) == lines_of(io.BytesIO(content))
 
 
@@ -61,7 +61,7 @@ def test_the_endpoint_is_the_url_of_the_first_line(content: bytes, endpoint: str
     st.integers(1, 50),
 )
 def test_nothing_of_the_input_is_lost(content: bytes, most: int) -> None:
-    whole, _ = endpoint_named_in(io.BytesIO(content), most_bytes=most)
+    whole, _ = first_line_of(io.BytesIO(content), most_bytes=most)
     assert lines_of(whole, most) == lines_of(io.BytesIO(content), most)
 
 
@@ -74,6 +74,6 @@ def test_a_pipe_is_read_to_its_end() -> None:
     with os.fdopen(read_end, "rb") as source:
         with os.fdopen(write_end, "wb", 0) as target:
             target.write(named("/v1/embeddings") + b"\nsecond\n")
-        whole, found = endpoint_named_in(cast("BinaryIO", source), most_bytes=1000)
-        assert found == "/v1/embeddings"
+        whole, line = first_line_of(cast("BinaryIO", source), most_bytes=1000)
+        assert endpoint_named_in(line) == "/v1/embeddings"
         assert lines_of(whole)[1:] == [(2, "second\n")]

@@ -62,7 +62,7 @@ def test_a_provider_that_lists_no_models_is_warned_of_and_not_refused(
 ) -> None:
     with scripted(step) as base_url:
         provider = Provider(base_url=base_url, api_key_encrypted="")
-        warning = check_provider(provider, 10)
+        warning = check_provider(provider, 10).warning
         found = probe(provider)
     assert warning.startswith(f"Warning: {base_url}/models answered ")
     assert says in warning
@@ -75,19 +75,20 @@ def test_a_provider_that_lists_no_models_is_warned_of_and_not_refused(
 def test_a_refusal_that_passes_is_no_reason_to_warn(status: int) -> None:
     refused = answer(refusal("try again"), status=status)
     with scripted(refused, refused, answer({"data": [{"id": "a"}]})) as base_url:
-        assert check_provider(Provider(base_url=base_url, api_key_encrypted=""), 10) == ""
+        assert check_provider(Provider(base_url=base_url, api_key_encrypted=""), 10).warning == ""
 
 
 def test_an_empty_list_of_models_is_warned_of() -> None:
     with scripted(answer({"object": "list", "data": []})) as base_url:
         provider = Provider(base_url=base_url, api_key_encrypted="")
-        assert check_provider(provider, 10) == f"Warning: {base_url}/models lists no models."
+        warning = check_provider(provider, 10).warning
+        assert warning == f"Warning: {base_url}/models lists no models."
         assert (probe(provider).error, probe(provider).doubt) == ("", "")
 
 
 def test_a_provider_that_lists_its_models_is_not_warned_of() -> None:
     with scripted(answer({"data": [{"id": "a"}]})) as base_url:
-        assert check_provider(Provider(base_url=base_url, api_key_encrypted=""), 10) == ""
+        assert check_provider(Provider(base_url=base_url, api_key_encrypted=""), 10).warning == ""
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,8 @@ def test_the_warning_names_the_key(
     monkeypatch.setenv("SOME_KEY", "sk-canary-0123456789")
     echo = "bad key sk-canary-0123456789" if key else "no key"
     with scripted(answer(refusal(echo), status=401)) as base_url:
-        warning = check_provider(Provider(base_url=base_url, api_key_encrypted="", **key), 10)
+        provider = Provider(base_url=base_url, api_key_encrypted="", **key)
+        warning = check_provider(provider, 10).warning
     assert names in warning
     assert "canary" not in warning
 

@@ -392,8 +392,8 @@ ROWS: tuple[ErrorRow, ...] = (
     ),
     ErrorRow(
         ConfigError,
-        "RFC 9110",
-        statuses=((404, 404),),
+        "RFC 9110: the path is unknown, takes no POST, or is gone",
+        statuses=((404, 405), (410, 410), (501, 501)),
     ),
     ErrorRow(
         ServerError,

@@ -16,6 +16,7 @@ from batches.engine.errors import (
     RateLimited,
     RequestRefused,
     ServerError,
+    WebPage,
 )
 from batches.engine.rates.announced import announced_limits
 from batches.engine.replies.envelopes import MAX_CODE_CHARS, Complaint, complaint_in
@@ -26,6 +27,9 @@ from batches.engine.text.json_text import Document, read_document
 
 MAX_MESSAGE_CHARS = 500
 MAX_REQUEST_ID_CHARS = 200
+# The most bytes before the first character of a page.
+MOST_BLANKS = 200
+A_PAGE = "a web page instead of JSON: is this the address of an API? Most base URLs end in /v1"
 MAX_ERROR_BODY_BYTES = 16_384
 # JSON may need two characters for one character of the body.
 _EXCERPT_BYTES = MAX_ERROR_BODY_BYTES - 1024
@@ -122,8 +126,10 @@ def malformed(
     reason: str, *, status_code: int, headers: Mapping[str, str], raw: bytes
 ) -> MalformedReply:
     """Return the error for a reply that cannot be read, with an excerpt of its body."""
-    message = f"HTTP {status_code} with an invalid body: {reason}"[:MAX_MESSAGE_CHARS]
-    return MalformedReply(
+    is_page = raw[:MOST_BLANKS].lstrip().startswith(b"<")
+    message = f"HTTP {status_code} with {A_PAGE if is_page else f'an invalid body: {reason}'}"
+    message = message[:MAX_MESSAGE_CHARS]
+    return (WebPage if is_page else MalformedReply)(
         message,
         status_code=status_code,
         request_id=request_id_of(headers),

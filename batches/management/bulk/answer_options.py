@@ -51,11 +51,9 @@ def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:
     """Return a warning of a batch in one line, with the remedy if there is one."""
-    if not warning["param"]:
+    if not warning["param"] or warning["code"] == ASSUMED_ENCODING:
         return f"Warning: {warning['message']}"
     line = f"line {warning['line']}: " if warning["line"] else ""
-    if warning["code"] == ASSUMED_ENCODING:
-        return f"Warning: {line}{warning['message']}"
     text = f"Warning: {line}{warning['param']}: {warning['message']} ({warning['code']})"
     if strict_schemas:
         return f"{text}."

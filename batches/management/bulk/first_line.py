@@ -1,4 +1,4 @@
-"""Peek at the first line of an input, since it may name the endpoint of the batch."""
+"""Peek at the first line of an input, which shows its format and may name the endpoint."""
 
 import io
 import json
@@ -43,12 +43,9 @@ class _Broken:
         raise self._error
 
 
-def endpoint_named_in(stream: BinaryIO, *, most_bytes: int) -> tuple[BinaryIO, str | None]:
-    """Return a stream with the whole JSONL file, and the endpoint that its first request names.
-
-    The endpoint is None if the first request names none of the usual endpoints.
-    """
-    text: Any = utf8_stream(stream)
+def first_line_of(stream: BinaryIO, *, most_bytes: int) -> tuple[BinaryIO, str]:
+    """Return a stream with the whole input, and its first line with any text."""
+    text: Any = utf8_stream(stream, in_lines=False)
     beginning = line = b""
     try:
         while len(beginning) < most_bytes:
@@ -59,12 +56,13 @@ def endpoint_named_in(stream: BinaryIO, *, most_bytes: int) -> tuple[BinaryIO, s
     except UnreadableFile as error:
         text = _Broken(error)
     whole = io.BufferedReader(_Rewound(beginning, text), buffer_size=BUFFER_BYTES)
-    return cast("BinaryIO", whole), _endpoint_of(line)
+    return cast("BinaryIO", whole), line.decode("utf-8-sig", "replace").strip()
 
 
-def _endpoint_of(line: bytes) -> str | None:
+def endpoint_named_in(line: str) -> str | None:
+    """Return the endpoint that a request names; None if it names none of the usual ones."""
     try:
-        path = endpoint_of(json.loads(line.decode("utf-8-sig"))["url"])
+        path = endpoint_of(json.loads(line)["url"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     # Any other path may be a typo, so it must be given as an option.

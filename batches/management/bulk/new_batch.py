@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,13 +15,15 @@ from batches.actions.batches import create_batch
 from batches.actions.options import BatchOptions
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
-from batches.inputs.prompt_files import InputOptions, format_of, read_prompts
+from batches.engine.text.wording import quoted
+from batches.inputs.prompt_files import InputFormat, InputOptions, named_format, read_prompts
+from batches.inputs.recognition import format_in
 from batches.intake.demand import Demand
-from batches.intake.tally import InputRefused
+from batches.intake.tally import MAX_WARNINGS, InputRefused
 from batches.limits.prices import price_list_of
 from batches.management.bulk.answer_options import answer_options, warning_text
 from batches.management.bulk.console import ProgressDisplay
-from batches.management.bulk.first_line import endpoint_named_in
+from batches.management.bulk.first_line import endpoint_named_in, first_line_of
 from batches.management.bulk.interrupts import interruptible, until_interrupted
 from batches.management.bulk.limit_options import budget, rates
 from batches.management.bulk.provider_check import check_provider
@@ -29,6 +32,7 @@ from batches.models import Batch, Provider
 from batches.providers.routing import NoProvider, check_allowed
 
 SHOWN_INPUT_ERRORS = 10
+FORMAT_NAMES = {"jsonl": "JSONL", "csv": "CSV", "tsv": "TSV", "text": "text, a prompt a line"}
 
 # The option of the command that fixes an error, by the code and place of the error.
 REMEDIES = {
@@ -43,19 +47,21 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     Until the last prompt is read, a signal raises Interrupted and nothing is created; after that
     the batch exists.
     """
-    form = options["format"] or format_of(options["input"], otherwise="jsonl")
     # Read the schema only once: the file may be a pipe.
     schema = read_schema(options["response_schema"]) if options["response_schema"] else None
     batch_options = batch_options_of(options, schema)
     with ExitStack() as stack:
         with interruptible():
             stream = stack.enter_context(opened(options["input"]))
-            warning = check_provider(provider_of(options), batch_options.timeout_s)
-            if warning:
-                display.say(warning)
+            check = check_provider(provider_of(options), batch_options.timeout_s)
+            if check.warning:
+                display.say(check.warning)
+            stream, line = first_line_of(stream, most_bytes=settings.MAX_LINE_BYTES)
+            form = format_for(options, line)
+            display.say(how_read(options, form, line))
             provider = stored_provider(options)
             if form == "jsonl" and options["endpoint"] is None:
-                stream, named = endpoint_named_in(stream, most_bytes=settings.MAX_LINE_BYTES)
+                named = endpoint_named_in(line)
                 batch_options = batch_options_of({**options, "endpoint": named}, schema)
             check_endpoint(provider, batch_options.endpoint, options)
         input_options = InputOptions(
@@ -64,6 +70,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             max_line_bytes=settings.MAX_LINE_BYTES,
             format=form,
             column=options["column"] or "prompt",
+            system=options["system"] or "",
             strict_schemas=batch_options.strict_schemas,
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
         )
@@ -76,11 +83,45 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             raise UsageError(refusal(options["input"], error)) from error
         except PromptRejected as error:
             raise UsageError(error.message) from error
-    display.say(f"{batch.public_id}: {batch.total} prompts for {provider.base_url}")
+    display.say(f"{batch.public_id}: {batch.total:,} prompts for {provider.base_url}")
+    if empty := input_options.empty_rows["row"]:
+        display.say(f"Skipped {empty:,} empty row{'s' * (empty > 1)}.")
+    for warning in islice(check.unlisted(demand.models), MAX_WARNINGS):
+        display.say(warning)
     display.say(str(demand.estimate(price_list_of(provider))).capitalize())
     for warning in batch.warnings:
         display.say(warning_text(warning, strict_schemas=batch.strict_schemas))
     return batch
+
+
+def format_for(options: dict[str, Any], line: str) -> InputFormat:
+    """Return the format of the input: by option, name or first line. Raise UsageError."""
+    given: InputFormat | None = options["format"] or named_format(options["input"])
+    if given or not line:
+        return given or "jsonl"
+    column = options["column"]
+    form = format_in(line, column=column or "prompt", is_table=column is not None)
+    if form is None:
+        raise UsageError(
+            f"{shown_name(options['input'])} may be a table or a text: give --column to name the "
+            f"column with the prompts, or --format text. Its first line is {quoted(line)}"
+        )
+    return form
+
+
+def how_read(options: dict[str, Any], form: InputFormat, line: str) -> str:
+    """Return the format in which the input is read, and a doubt if it looks like another."""
+    text = f"Reading {shown_name(options['input'])} as {FORMAT_NAMES[form]}."
+    if not line or options["format"]:
+        return text
+    seems = format_in(line, column=options["column"] or "prompt")
+    if seems in (None, "text", form) or {seems, form} == {"csv", "tsv"}:
+        return text
+    return f"{text} It looks like {FORMAT_NAMES[seems]}: --format {seems} reads it so."
+
+
+def shown_name(name: str) -> str:
+    return "standard input" if name == "-" else name
 
 
 def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
@@ -172,7 +213,6 @@ def refusal(name: str, error: InputRefused) -> str:
     shown = [str(line) for line in error.errors[:SHOWN_INPUT_ERRORS]]
     if len(error.errors) > SHOWN_INPUT_ERRORS:
         shown.append(f"and {len(error.errors) - SHOWN_INPUT_ERRORS} more")
-    lead = "standard input" if name == "-" else name
     faults = {(line.code, line.param) for line in error.errors}
     remedies = [remedy for fault, remedy in REMEDIES.items() if fault in faults]
-    return f"{lead}: " + "\n".join([*shown, *remedies, "No batch was created."])
+    return f"{shown_name(name)}: " + "\n".join([*shown, *remedies, "No batch was created."])

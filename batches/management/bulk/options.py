@@ -1,5 +1,7 @@
 """Options of the bulk command, and the check of their combinations."""
 
+import os
+import re
 from argparse import ArgumentTypeError
 from typing import Any
 
@@ -21,6 +23,7 @@ NEW_BATCH_OPTIONS = (
     "base_url",
     "api_key_env",
     "model",
+    "system",
     "endpoint",
     "batch_size",
     "schedule",
@@ -47,16 +50,23 @@ def add_bulk_options(parser: CommandParser) -> None:
     """Add the options of the bulk command to a parser; an option that is not given is None."""
     add = parser.add_argument
     add("input", nargs="?", help="file of prompts, or - for standard input")
-    add("--output", required=True, help="file for the results, or - for standard output")
+    add(
+        "--output",
+        required=True,
+        help="file for the results (.csv: a table), or - for standard output",
+    )
     add("--errors", help="separate file for the failed prompts")
+    add("--overwrite", action="store_true", help="replace files that exist already")
     add("--provider", help="name of a configured provider")
     add("--base-url", help="URL of any OpenAI-compatible endpoint, such as https://api.example/v1")
     add(
         "--api-key-env",
+        type=variable,
         help="environment variable with the API key for --base-url; use --provider for a provider "
         "with a stored key",
     )
     add("--model", help="model of the prompts that do not name one")
+    add("--system", metavar="TEXT", help="system prompt of every request")
     add(
         "--endpoint",
         type=endpoint,
@@ -65,7 +75,7 @@ def add_bulk_options(parser: CommandParser) -> None:
         f"{CHAT}): {', '.join(ENDPOINTS[1:])}, or with --base-url any other path such as "
         "/v1/rerank, whose replies are stored as JSON",
     )
-    add("--format", choices=INPUT_FORMATS, help="default: by the file name, else jsonl")
+    add("--format", choices=INPUT_FORMATS, help="default: by the file name, else by the first line")
     add("--column", help="column with the prompts in a CSV or TSV file (default prompt)")
     add_run_option(parser, "--batch-size", "batch_size", "N")
     schedule = RUN_OPTIONS["schedule"]
@@ -92,6 +102,16 @@ def endpoint(text: str) -> str:
     return path
 
 
+def variable(name: str) -> str:
+    """Return the name of a variable that is set, or written like one: a key is not echoed."""
+    if name not in os.environ and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
+        raise ArgumentTypeError(
+            "give the name of an environment variable, not the key: "
+            "export MY_KEY=..., then --api-key-env MY_KEY"
+        )
+    return name
+
+
 def check_usage(options: dict[str, Any]) -> None:
     """Raise UsageError for options that cannot be combined, before anything is created."""
     earlier = next((name for name in ("resume", "retry") if options[name]), None)
@@ -116,4 +136,5 @@ def check_usage(options: dict[str, Any]) -> None:
         )
     if options["json"] and options["output"] == STANDARD_OUTPUT:
         raise UsageError("--json and --output - both write to standard output; name a file")
-    check_outputs(options)
+    # A batch that goes on replaces its own results so far.
+    check_outputs({**options, "overwrite": options["overwrite"] or earlier is not None})

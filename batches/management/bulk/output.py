@@ -13,18 +13,33 @@ from typing import Any, TextIO
 
 from batches.management.bulk.usage import UsageError
 from batches.models import Batch
-from batches.output.jsonl import write_results
+from batches.output.csv import csv_lines
+from batches.output.jsonl import json_lines, write_results
 
 STANDARD_OUTPUT = "-"
+CSV_ENDING = ".csv"
 EXIT_NO_READER = 128 + signal.SIGPIPE
 
 
-def write_outputs(batch: Batch, output: str, errors: str | None) -> None:
-    """Write the results of a batch, failed ones to `errors` if it is given. Raises OSError."""
+def write_outputs(batch: Batch, output: str, errors: str | None, *, as_csv: bool = False) -> None:
+    """Write the results of a batch, failed ones to `errors` if it is given. Raises OSError.
+
+    A file with the ending .csv is a table for spreadsheets; `as_csv` makes all outputs tables.
+    """
+    names = [output, errors] if errors else [output]
     with ExitStack() as stack:
-        good = stack.enter_context(opened_output(output))
-        bad = stack.enter_context(opened_output(errors)) if errors else None
-        write_results(batch, good, bad)
+        files = [stack.enter_context(opened_output(name)) for name in names]
+        tables = [as_csv or name.lower().endswith(CSV_ENDING) for name in names]
+        if not any(tables):
+            write_results(batch, *files)
+            return
+        for number, (file, is_table) in enumerate(zip(files, tables, strict=True)):
+            # Without a file of errors, all results are in one.
+            failed = bool(number) if errors else None
+            if is_table:
+                file.writelines(line.decode() for line in csv_lines(batch, failed=failed))
+            else:
+                file.writelines(json_lines(batch, failed=failed))
 
 
 def check_outputs(options: Mapping[str, Any]) -> None:
@@ -39,6 +54,8 @@ def check_outputs(options: Mapping[str, Any]) -> None:
                 check_writable(file)
             if is_special(file):
                 continue
+            if name != "input" and options.get("overwrite") is False and Path(file).exists():
+                raise FileExistsError(f"{file} exists; name another file, or add --overwrite")
         except OSError as error:
             raise UsageError(str(error)) from error
         path = os.path.realpath(file)

@@ -2,6 +2,8 @@
 
 import random
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from django.conf import settings
 
@@ -15,6 +17,7 @@ from batches.engine.errors import (
     ProviderError,
 )
 from batches.engine.retry import RetryPolicy, decide
+from batches.engine.text.wording import did_you_mean, named, quoted
 from batches.formats import duration
 from batches.management.bulk.usage import UsageError
 from batches.management.terminal import excerpt
@@ -27,18 +30,35 @@ FIRST_CALL = "the first call decides."
 MAX_LOOKS = 3
 
 
-def check_provider(provider: Provider, timeout_s: float) -> str:
+@dataclass(frozen=True, slots=True)
+class ProviderCheck:
+    """The models that a provider lists, and a warning, or ""."""
+
+    warning: str = ""
+    models: Sequence[str] = ()
+
+    def unlisted(self, models: Iterable[str]) -> Iterator[str]:
+        """Yield a warning for each of these models that is not in the list of the provider."""
+        for model in models if self.models else ():
+            if model not in self.models:
+                hint = did_you_mean(model, self.models) or f" It lists {named(self.models)}."
+                yield f"Warning: the provider lists no model {quoted(model)}.{hint}"
+
+
+def check_provider(provider: Provider, timeout_s: float) -> ProviderCheck:
     """Ask a provider for its models, to find a wrong address before a prompt is read.
 
-    Return a warning, or "". The request has the timeout of a call and is retried like a call. A
+    The request has the timeout of a call and is retried like a call. A
     provider may not list its models, or not for this key, and may be unavailable for a while; only
     the first call shows whether it works. If that call's key is rejected, the batch pauses and no
     prompt fails. Resume a provider that was paused by errors, since the user who starts a run wants
     to try it again. Raises UsageError for an address that can never be called.
     """
     warning = ""
+    models: Sequence[str] = ()
     try:
-        if not _retried_look(provider, min(timeout_s, DEADLINE_S)).models:
+        models = _retried_look(provider, min(timeout_s, DEADLINE_S)).models
+        if not models:
             warning = f"Warning: {provider.base_url}/models lists no models."
     except (NetworkError, DeadlineExceeded) as error:
         warning = _waiting(error)
@@ -48,7 +68,7 @@ def check_provider(provider: Provider, timeout_s: float) -> str:
         warning = _warning(provider, error)
     if provider.pk:
         provider_actions.try_again(provider)
-    return warning
+    return ProviderCheck(warning, models)
 
 
 def _retried_look(provider: Provider, deadline_s: float) -> Look:

@@ -1,13 +1,27 @@
 """Types, help and errors of command-line options; a usage error exits with 2."""
 
 import argparse
+import re
+import sys
 from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
 
-from django.core.management.base import CommandError, CommandParser, DjangoHelpFormatter
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
 
 from batches.actions.options import RUN_OPTIONS, Option
+from batches.engine.text.wording import did_you_mean, quoted
+from batches.management.bulk.pasted_keys import ADVICE, has_key
 
 EXIT_USAGE = 2
+# A choice that argparse refuses, and those it offers.
+_CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
+_CHOSEN = re.compile(r"'(.*?)'")
 
 
 class UsageError(CommandError):
@@ -25,11 +39,50 @@ class HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Show a command's own options before Django's; keep the line breaks of the epilog."""
 
 
+class UsageCommand(BaseCommand):
+    """A command whose usage errors are short, name a remedy, and never echo a key."""
+
+    epilog = ""
+    # True if arguments without an option are IDs of batches.
+    takes_ids = False
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        kwargs.update(epilog=self.epilog, formatter_class=HelpFormatter)
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.error = partial(refuse, parser)  # type: ignore[method-assign]  # Django makes it
+        return parser
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        if has_key(argv[2:], takes_ids=self.takes_ids):
+            self.stderr.write(f"error: {ADVICE}")
+            sys.exit(EXIT_USAGE)
+        super().run_from_argv(argv)
+
+
+def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """End the command with a usage error, which suggests the option that was meant."""
+    unknown = message.removeprefix("unrecognized arguments: ")
+    if unknown != message:
+        # Values are left out: a value may be a secret.
+        names = [word.partition("=")[0] for word in unknown.split() if word.startswith("-")]
+        known = [flag for action in parser._actions for flag in action.option_strings]
+        hints = [f"there is no option {name}.{did_you_mean(name, known)}" for name in names]
+        message = " ".join(hints) or f"there is an argument too many: {quoted(unknown)}"
+    elif choice := _CHOICE.search(message):
+        message += did_you_mean(choice[1], _CHOSEN.findall(choice[2]))
+    if not getattr(parser, "called_from_command_line", True):
+        raise UsageError(message)
+    parser.exit(EXIT_USAGE, f"error: {message}\nAll options: {parser.prog} --help\n")
+
+
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """Return an argparse type for a whole number within these bounds."""
 
     def number(text: str) -> int:
-        value = int(text)
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"must be between {least} and {most}")
         return value

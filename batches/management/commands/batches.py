@@ -3,13 +3,13 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from batches.errors import NotPossible
 from batches.management.bulk.interrupts import Interrupted, interruptible
 from batches.management.bulk.limit_options import in_flags
 from batches.management.bulk.output import ended_by_reader
-from batches.management.bulk.usage import HelpFormatter, UsageError
+from batches.management.bulk.usage import HelpFormatter, UsageCommand, UsageError
 from batches.management.database import check_database
 from batches.management.subcommands.subcommand import SubcommandParser
 
@@ -42,14 +42,12 @@ exit status: 0, or 2 if what was asked is not possible; 130 and 143 if stopped b
 """
 
 
-class Command(BaseCommand):
+class Command(UsageCommand):
     help = "List, show and change batches, and write their results."
+    epilog = EPILOG
+    takes_ids = True
     # They load every page of the server.
     requires_system_checks = ()
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.update(epilog=EPILOG, formatter_class=HelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parsers = parser.add_subparsers(

@@ -1,16 +1,15 @@
 """manage.py create_token: create an API token for a user."""
 
-import argparse
 from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from batches.management.bulk.usage import UsageError, whole_number
+from batches.management.bulk.usage import UsageCommand, UsageError, whole_number
 from batches.management.database import check_database
 from batches.secrets.tokens import create_token
 
@@ -27,12 +26,9 @@ exit status: 0, or 2 if the user cannot have a token or the database cannot be u
 """
 
 
-class Command(BaseCommand):
+class Command(UsageCommand):
     help = "Create an API token and print it."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.update(epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    epilog = EPILOG
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument

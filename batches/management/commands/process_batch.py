@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from rich.console import Console
 
 from batches.actions import batches as batch_actions
@@ -45,7 +45,7 @@ from batches.management.bulk.output import (
 )
 from batches.management.bulk.provider_check import check_provider
 from batches.management.bulk.run import RunEnd, run
-from batches.management.bulk.usage import HelpFormatter, UsageError
+from batches.management.bulk.usage import UsageCommand, UsageError
 from batches.management.database import check_database
 from batches.management.terminal import Terminal, print_line
 from batches.models import Batch
@@ -90,16 +90,13 @@ variable, default 900); 0 pauses the batch immediately.
 """
 
 
-class Command(BaseCommand):
+class Command(UsageCommand):
     help = "Run a file of prompts through a provider and write the results in input order."
+    epilog = EPILOG
     requires_migrations_checks = False
 
     # The current batch; set as soon as it exists.
     batch: Batch | None = None
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.update(epilog=EPILOG, formatter_class=HelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_bulk_options(parser)
@@ -159,7 +156,7 @@ class Command(BaseCommand):
         self.batch = batch = find_stored_batch(options["resume"] or options["retry"])
         if options["resume"] and batch.status not in batch_actions.RESUMABLE:
             return batch
-        if warning := check_provider(batch.provider, batch.timeout_s):
+        if warning := check_provider(batch.provider, batch.timeout_s).warning:
             display.say(warning)
         if options["retry"]:
             batch_actions.retry_batch(batch, here=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import connection
 
 from batches.actions import providers as provider_actions
-from batches.management.bulk.usage import HelpFormatter, UsageError, whole_number
+from batches.management.bulk.usage import UsageCommand, UsageError, whole_number
 from batches.management.database import check_database
 from batches.management.embedded import message_broker
 from batches.management.embedded.child import Program
@@ -46,12 +46,9 @@ killed, 2 if a port or the data folder is in use, 130 or 143 after a second sign
 """
 
 
-class Command(BaseCommand):
+class Command(UsageCommand):
     help = "Run web server, workers, sweeper and broker on this machine; restart them if they die."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.update(epilog=EPILOG, formatter_class=HelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    epilog = EPILOG
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument

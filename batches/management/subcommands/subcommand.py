@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from django.core.management.base import CommandParser
+
+from batches.management.bulk.usage import refuse
 
 Options = Mapping[str, Any]
 
@@ -19,6 +21,9 @@ class SubcommandParser(CommandParser):
     module = ""
     name = ""
 
+    def error(self, message: str) -> NoReturn:
+        refuse(self, message)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         module = import_module(f"{__package__}.{self.module}")
         subcommand: Subcommand = getattr(module, self.name.upper())
@@ -26,7 +31,11 @@ class SubcommandParser(CommandParser):
         subcommand.add_arguments(self)
         self.add_argument("--json", action="store_true", help="write JSON")
         self.set_defaults(run=subcommand.run)
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            # Here, since only this parser knows the options that may have been meant.
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
 
 @dataclass(frozen=True, slots=True)
