@@ -33,6 +33,7 @@ class EndpointRules:
     """The rules of an endpoint.
 
     asked_in        field that holds the prompt; None: any JSON object is a valid request
+    system_in       field that holds the system prompt; None: there is none
     reply           format of a reply
     texts           fields whose text the model reads; None: all fields
     kinds           JSON types that fields may have; other fields may have any type
@@ -47,6 +48,7 @@ class EndpointRules:
     asked_in: str | None
     reply: ReplyForm
     texts: tuple[str, ...] | None
+    system_in: str | None = None
     kinds: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
     schema: SchemaPlace | None = None
     answers_in_text: bool = False
@@ -61,6 +63,7 @@ _TEXT_OR_LIST = (str, list)
 RULES: Mapping[str, EndpointRules] = {
     "/v1/chat/completions": EndpointRules(
         asked_in="messages",
+        system_in="messages",
         reply="chat",
         texts=("messages",),
         kinds={"messages": (list,)},
@@ -70,6 +73,7 @@ RULES: Mapping[str, EndpointRules] = {
     ),
     "/v1/responses": EndpointRules(
         asked_in="input",
+        system_in="instructions",
         reply="response",
         texts=("input", "instructions"),
         schema=SchemaPlace(("text", "format"), is_nested=False),

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from batches.engine.defaults import whole_body
 from batches.engine.endpoints import EndpointRules, rules_of
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.records import MAX_TOKENS, Outcome, PreparedRequest, PromptSpec
@@ -47,7 +48,7 @@ def prepare_prompt_request(
     the form that the provider's strict mode requires; answers are still checked against the
     original schema. `known` holds the schemas of the defaults; pass it when there are many prompts.
     """
-    body = {**defaults, **prompt.body}
+    body = whole_body(defaults, prompt.body)
     known = known or KnownSchemas(defaults, endpoint)
     try:
         asked = check_body(body, endpoint)

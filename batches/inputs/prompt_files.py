@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
+from batches.engine.defaults import whole_body
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import check_body, prompt_body, strict_warnings
 from batches.engine.schemas.strict import StrictProblem
@@ -290,7 +291,7 @@ def _made(
     """Yield the prompt that `make` finds in the content of a line, or its errors."""
     try:
         custom_id, body = make(content, options)
-        whole = {**options.defaults, **body}
+        whole = whole_body(options.defaults, body)
         asked = check_body(whole, options.endpoint)
         model = whole.get("model")
         check_model(model, options.models)
