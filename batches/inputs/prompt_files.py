@@ -26,13 +26,22 @@ from batches.inputs.request_lines import (
     request_of,
     strict_request_of,
 )
-from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, TableRow, read_rows
+from batches.inputs.tables import (
+    CSV_DELIMITERS,
+    TSV_DELIMITERS,
+    TableRow,
+    column_names,
+    read_rows,
+)
 from batches.inputs.text_lines import BadLine, TextLines
 
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
 # The unit that prompts are numbered by: lines of a file, or rows of a table.
 Unit = Literal["line", "row"]
+
+# The formats of tables, with the delimiters in the order in which they are tried.
+TABLES: Mapping[InputFormat, str] = {"csv": CSV_DELIMITERS, "tsv": TSV_DELIMITERS}
 
 NO_PROMPTS = "The input has no prompts: all of its lines are blank, or there are none."
 NOT_LINES = (
@@ -200,6 +209,14 @@ def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewProm
         yield item
 
 
+def columns_of(
+    stream: BinaryIO, form: InputFormat, *, column: str, max_line_bytes: int
+) -> list[str]:
+    """Return the names of the columns of a table; none if its header cannot be read."""
+    lines = iter(TextLines(stream, max_line_bytes))
+    return column_names(lines, column=column, delimiters=TABLES[form], max_bytes=max_line_bytes)
+
+
 def prompts_of_objects(
     objects: Iterable[Mapping[str, Any]], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
@@ -268,7 +285,7 @@ def _read_table(
     rows = read_rows(
         iter(lines),
         column=options.column,
-        delimiters=TSV_DELIMITERS if options.format == "tsv" else CSV_DELIMITERS,
+        delimiters=TABLES[options.format],
         max_bytes=options.max_line_bytes,
     )
     for row in rows:

@@ -203,7 +203,7 @@ def test_what_is_changed_after_a_preview_is_what_runs(root: Client, provider: Pr
     ("fields", "field"),
     [
         ({"batch_size": "0"}, "batch_size"),
-        ({"column": "typo"}, "file"),
+        ({"column": "typo"}, "column"),
         ({"schema": "{"}, "schema"),
     ],
 )
@@ -285,9 +285,9 @@ def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: P
         ({}, "prompts", "Paste prompts or choose a file."),
         ({"prompts": " \n "}, "prompts", "Paste prompts"),
         (
-            {"prompts": "a", "model": ""},
-            "prompts",
-            "line 1: Missing required parameter: 'body.model'. Name a model",
+            {"prompts": "a\nb", "model": ""},
+            "model",
+            "Name a model: lines of text",
         ),
         (
             {"prompts": '{"prompt": "a"}\n{"prompt": 5}\nnonsense', "format": "jsonl"},
@@ -417,8 +417,8 @@ def test_a_path_that_staff_allow_can_be_chosen_where_it_is_allowed(
     provider.save()
     schema = errors(post(root, provider, "start", **fields, schema='{"type": "object"}'))["schema"]
     assert "/v1/rerank, since its answers are not JSON" in schema[0]
-    text = errors(post(root, provider, "start", **fields | {"format": "text"}))["prompts"]
-    assert "a text alone is not a request to /v1/rerank" in text[0]
+    text = errors(post(root, provider, "start", **fields | {"format": "text"}))["format"]
+    assert "A text alone is not a request to /v1/rerank" in text[0]
     post(root, provider, "start", **fields)
     assert prompts_of(Batch.objects.get()) == [("line-1", json.loads(line))]
 

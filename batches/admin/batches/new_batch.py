@@ -1,13 +1,9 @@
 """Preview and start a new batch from the form."""
 
 import hashlib
-import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, cast
 
 from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
@@ -95,7 +91,7 @@ def start(form: BatchForm, user: User) -> Started:
 
 
 def _identity_of(form: BatchForm, user: User) -> Identity:
-    with _source(form) as stream:
+    with form.source() as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto()
     said = {name: form.data.get(name, "") for name in form.fields if name not in NOT_SAID}
     digest = digest_of({**said, "content": content})
@@ -107,7 +103,7 @@ def _input_of(form: BatchForm, user: User) -> File:
 
     The file expires unless a batch is created from it, also if this process is killed before that.
     """
-    with _source(form) as stream:
+    with form.source() as stream:
         return store_file(_kept(user, form.filename or PASTED), Bytes(stream, name=PASTED))
 
 
@@ -147,21 +143,8 @@ def _kept(user: User, name: str) -> NewFile:
 
 
 def _checked(form: BatchForm) -> Checked:
-    with _source(form) as stream:
+    with form.source() as stream:
         return check_prompts(stream, form.reading())
-
-
-@contextmanager
-def _source(form: BatchForm) -> Iterator[BinaryIO]:
-    """Open the pasted or uploaded prompts at their beginning."""
-    if form.upload is not None:
-        form.upload.seek(0)
-        yield cast(BinaryIO, form.upload.file)
-    elif form.kept is not None:
-        with form.kept.content.open("rb") as stream:
-            yield cast(BinaryIO, stream)
-    else:
-        yield io.BytesIO(form.pasted.encode(errors="replace"))
 
 
 def _samples(found: Checked) -> list[PromptSpec]:
