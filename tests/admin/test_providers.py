@@ -114,7 +114,7 @@ def test_learned_limits_are_shown_with_their_time_and_can_be_forgotten(root: Cli
     page = reverse("admin:batches_provider_change", args=[Provider.objects.get().pk])
     shown = root.get(page).content.decode()
     assert "limited to 258 requests per minute, learned from 429s" in shown
-    assert "2026-09-21 14:13" in shown
+    assert "2026-09-21 14:13:20 UTC" in shown
     forget = reverse("admin:batches_provider_forget_limits", args=[Provider.objects.get().pk])
     assert "Learned limits forgotten." in root.post(forget, follow=True).content.decode()
     assert Provider.objects.get().announced_limits is None
