@@ -13,4 +13,9 @@ class Migration(migrations.Migration):
             name='answered_at',
             field=models.FloatField(db_default=0.0, default=0.0, editable=False),
         ),
+        migrations.AddField(
+            model_name='webhookendpoint',
+            name='disabled_at',
+            field=models.DateTimeField(editable=False, null=True),
+        ),
     ]
