@@ -34,7 +34,7 @@ from batches.engine.prepare import (
     with_response_schema,
 )
 from batches.engine.structured.schema_bill import CHECKED_BYTES
-from batches.files.files import unexpired
+from batches.files.files import BATCH, unexpired
 from batches.inputs.prompt_files import (
     TABLES,
     InputFormat,
@@ -278,7 +278,8 @@ class BatchForm(forms.Form):
         name = data.get("stored")
         if not name or self.upload or data.get("drop_stored"):
             return
-        mine = unexpired().filter(owner=self._user, purpose=KEPT)
+        # Once a batch was started, the file is its input.
+        mine = unexpired().filter(owner=self._user, purpose__in=(KEPT, BATCH))
         self.kept = mine.filter(public_id=name).first()
         if self.kept is None:
             self.add_error("file", GONE)
