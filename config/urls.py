@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("batches.api.urls")),
 ]
 
-handler400 = "batches.api.errors.handler400"
-handler404 = "batches.api.errors.handler404"
-handler500 = "batches.api.errors.handler500"
+handler400 = "batches.admin.error_pages.handler400"
+handler403 = "batches.admin.error_pages.handler403"
+handler404 = "batches.admin.error_pages.handler404"
+handler500 = "batches.admin.error_pages.handler500"

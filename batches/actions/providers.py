@@ -11,6 +11,7 @@ from batches.lifecycle import PauseKind
 from batches.limits.prices import check_prices
 from batches.limits.rate_limits import UNREACHABLE, forget_limits
 from batches.models import Batch, Provider
+from batches.models.provider import AD_HOC_NAME_CHARS
 from batches.providers import breaker
 from batches.providers.client import checked_base_url
 
@@ -123,7 +124,8 @@ def provider_draft(base_url: str, api_key_env: str) -> Provider:
 
 def _free_name(wanted: str) -> str:
     """Return a free name: a renamed or moved provider may have the wanted name."""
-    names = chain([wanted[:100]], (f"{wanted[:90]} {number}" for number in count(2)))
+    cut = wanted[:AD_HOC_NAME_CHARS]
+    names = chain([wanted[:100]], (f"{cut} {number}" for number in count(2)))
     return next(name for name in names if not Provider.objects.filter(name=name).exists())
 
 

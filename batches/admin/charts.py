@@ -4,7 +4,7 @@ Coordinates are per cent of the plot, y downwards. Labels are HTML beside the dr
 have the same size on every screen.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from batches.admin.samples import Sample, Samples
@@ -157,6 +157,23 @@ def in_flight(course: Course, *, window: int, until: float | None = None) -> Cha
         cuts=_cuts(course, span),
         x=_time_ticks(span.seconds),
         y=_value_ticks(most),
+    )
+
+
+def columns(
+    title: str, summary: str, values: Sequence[float], most: str, times: Iterable[str]
+) -> Chart:
+    """Draw values as columns over time; `most` is the label of the highest one."""
+    top = max(values) or 1.0
+    width = 100 / len(values)
+    places = [0.0, 50.0, 100.0]
+    return Chart(
+        title=title,
+        summary=summary,
+        bars=[Bar(n * width, width, 100 * value / top) for n, value in enumerate(values)],
+        x=[Tick(at, label) for at, label in zip(places, times, strict=True)],
+        # A zero at the top as well would be no scale.
+        y=[Tick(0.0, most if any(values) else ""), Tick(100.0, "0")],
     )
 
 

@@ -3,18 +3,21 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from batches.admin.base import MachineMade, allowed
 from batches.admin.batches.downloads import bytes_of, download
+from batches.admin.batches.graphs import SHOWN_ID_CHARS
 from batches.files.files import FileConflict, delete_file
-from batches.formats import size
-from batches.models import File
+from batches.formats import NOTHING, size
+from batches.models import Batch, File
 from batches.output.files import visible_files
 
 
@@ -23,14 +26,15 @@ class FileAdmin(MachineMade[File]):
     """All files of all users."""
 
     list_display = (
-        *("public_id", "filename", "download_link", "purpose", "owner", "length", "created_at"),
+        *("public_id", "filename", "download_link", "batch_links", "purpose", "owner", "length"),
+        *("created_at", "expires_at"),
     )
     list_filter = ("purpose",)
     list_select_related = ("owner", "output_of", "errors_of")
     search_fields = ("public_id", "filename")
     fields = (
-        *("public_id", "filename", "purpose", "owner", "length", "created_at", "expires_at"),
-        "download_link",
+        *("id_to_copy", "filename", "purpose", "owner", "length", "created_at", "expires_at"),
+        *("download_link", "batch_links"),
     )
     ordering = ("-pk",)
     date_hierarchy = "created_at"
@@ -38,7 +42,30 @@ class FileAdmin(MachineMade[File]):
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[File]:
-        return visible_files(super().get_queryset(request))
+        using = Batch.objects.filter(input_file=OuterRef("pk"), deleted_at=None).order_by("-pk")
+        latest = using.values(batch=JSONObject(pk="pk", public_id="public_id"))[:1]
+        return visible_files(super().get_queryset(request)).annotate(input_of=Subquery(latest))
+
+    @admin.display(description="ID")
+    def id_to_copy(self, file: File) -> SafeString:
+        context = {"text": file.public_id, "what": "the ID"}
+        button = render_to_string("admin/batches/copy.html", context)
+        return format_html("{} {}", file.public_id, button)
+
+    @admin.display(description="Batch")
+    def batch_links(self, file: File) -> SafeString:
+        """Link to the batch that wrote the file, or the latest one that was made of it."""
+        writers = (getattr(file, name, None) for name in ("output_of", "errors_of"))
+        writer = next(filter(None, writers), None)
+        read_by = vars(file)["input_of"]
+        if not writer and not read_by:
+            return format_html("{}", NOTHING)
+        pk, name = (
+            (writer.pk, writer.public_id) if writer else (read_by["pk"], read_by["public_id"])
+        )
+        page = reverse("admin:batches_batch_change", args=[pk])
+        shown = f"{name[:SHOWN_ID_CHARS]}…"
+        return format_html('<a class="tp-link" href="{}" title="{}">{}</a>', page, name, shown)
 
     @admin.display(description="Size", ordering="bytes")
     def length(self, file: File) -> str:

@@ -16,10 +16,8 @@ from typing import Any, Literal
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, JsonResponse
 from django.http.multipartparser import MultiPartParserError
-from django.shortcuts import render
-from django.views import defaults
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from rest_framework import exceptions
@@ -160,31 +158,6 @@ def no_such_path(path: str) -> ApiError:
     return ApiError(404, f"There is nothing at {path}{hint}.", code="unknown_url")
 
 
-def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not is_ours(request.path):
-        if isinstance(exception, RequestDataTooBig):
-            return _form_too_large(request)
-        return defaults.bad_request(request, exception)
-    return error_response(ApiError(400, "The request cannot be understood."))
-
-
-def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not is_ours(request.path):
-        return defaults.page_not_found(request, exception)
-    return error_response(no_such_path(request.path))
-
-
-def handler500(request: HttpRequest) -> HttpResponse:
-    if not is_ours(request.path):
-        return defaults.server_error(request)
-    return error_response(_server_error())
-
-
-def _form_too_large(request: HttpRequest) -> HttpResponse:
-    context = {"most": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
-    return render(request, "413.html", context, status=413)
-
-
 def is_ours(path: str) -> bool:
     """Return True if a path belongs to the API, whose errors are envelopes."""
     return path == "/v1" or path.startswith("/v1/")
@@ -230,10 +203,11 @@ def _unexpected(exc: Exception) -> ApiError:
     logger.error("Request %s failed", current_request_id(), exc_info=exc)
     if isinstance(exc, OperationalError):
         return ApiError(503, "The database does not answer; try again.", type="server_error")
-    return _server_error()
+    return server_error()
 
 
-def _server_error() -> ApiError:
+def server_error() -> ApiError:
+    """Return the 500 for an error inside the server; its reason is in the log."""
     message = f"The server failed on this request; its id is {current_request_id()}."
     return ApiError(500, message, type="server_error")
 

@@ -33,11 +33,11 @@ class EndpointRules:
     """The rules of an endpoint.
 
     asked_in        field that holds the prompt; None: any JSON object is a valid request
+    system_in       field that holds the system prompt; None: there is none
     reply           format of a reply
     texts           fields whose text the model reads; None: all fields
     kinds           JSON types that fields may have; other fields may have any type
     schema          place of the response schema and the tools; None: not supported
-    system_in       field that holds the system prompt; None: the endpoint takes none
     answers_in_text a model writes text, whose tokens are estimated if the provider counts none
     counts_tokens   usage is in tokens; else only tokens that a reply reports are counted
     needs_model     a body must name a model
@@ -48,9 +48,9 @@ class EndpointRules:
     asked_in: str | None
     reply: ReplyForm
     texts: tuple[str, ...] | None
+    system_in: str | None = None
     kinds: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
     schema: SchemaPlace | None = None
-    system_in: str | None = None
     answers_in_text: bool = False
     counts_tokens: bool = True
     needs_model: bool = False
@@ -63,20 +63,20 @@ _TEXT_OR_LIST = (str, list)
 RULES: Mapping[str, EndpointRules] = {
     "/v1/chat/completions": EndpointRules(
         asked_in="messages",
+        system_in="messages",
         reply="chat",
         texts=("messages",),
         kinds={"messages": (list,)},
         schema=SchemaPlace(("response_format",), is_nested=True),
-        system_in="messages",
         answers_in_text=True,
         needs_model=True,
     ),
     "/v1/responses": EndpointRules(
         asked_in="input",
+        system_in="instructions",
         reply="response",
         texts=("input", "instructions"),
         schema=SchemaPlace(("text", "format"), is_nested=False),
-        system_in="instructions",
         answers_in_text=True,
         needs_model=True,
     ),

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from pydantic import BaseModel
 
+from batches.engine.defaults import check_prompt_free, whole_body
 from batches.engine.endpoints import EndpointRules, rules_of
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.records import MAX_TOKENS, Outcome, PreparedRequest, PromptSpec
@@ -47,7 +48,7 @@ def prepare_prompt_request(
     the form that the provider's strict mode requires; answers are still checked against the
     original schema. `known` holds the schemas of the defaults; pass it when there are many prompts.
     """
-    body = {**defaults, **prompt.body}
+    body = whole_body(defaults, prompt.body)
     known = known or KnownSchemas(defaults, endpoint)
     try:
         asked = check_body(body, endpoint)
@@ -96,11 +97,6 @@ def _strict_body(
     return body
 
 
-# The code of an error that all prompts of a batch have, since its fields are at fault.
-SET_TWICE = "field_set_twice"
-_SYSTEM_ROLES = ("system", "developer")
-
-
 def prompt_body(
     prompt: str, endpoint: str, defaults: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -114,37 +110,10 @@ def prompt_body(
             f"a text alone is not a request to {endpoint}: give each request as a JSON object",
             param="body",
         )
-    if field in (defaults or {}):
-        raise PromptRejected(
-            f"'body.{field}' of the batch would be replaced by each prompt: leave it out, or give "
-            f"requests with their own '{field}' instead of prompts.",
-            param=f"body.{field}",
-            code=SET_TWICE,
-        )
+    check_prompt_free(defaults or {}, endpoint)
     if field == "messages":
         return {"messages": [{"role": "user", "content": prompt}]}
     return {field: prompt}
-
-
-def with_system(
-    body: Mapping[str, Any], system: str, endpoint: str, defaults: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return a body with this system prompt. Raise PromptRejected if it has one or takes none."""
-    field = rules_of(endpoint).system_in
-    if field is None:
-        message = f"{endpoint} takes no system prompt: write it into each prompt."
-        raise PromptRejected(message, param="system", code=SET_TWICE)
-    given = {**defaults, **body}.get(field)
-    messages = given if field == "messages" and _are_messages(given) else None
-    twice = any(message.get("role") in _SYSTEM_ROLES for message in messages or ())
-    if twice or (field != "messages" and given):
-        message = f"The request has a system prompt in '{field}', and the batch has one. Give one."
-        raise PromptRejected(message, param=f"body.{field}")
-    if field != "messages":
-        return {**body, field: system}
-    # Anything but messages gets its own error later.
-    first = {"role": "system", "content": system}
-    return {**body, field: [first, *messages]} if messages else dict(body)
 
 
 def rejected(prompt: PromptSpec, error: PromptRejected) -> Outcome:
@@ -231,7 +200,7 @@ def _is_empty(value: object) -> bool:
     return isinstance(value, str | list | dict) and not value
 
 
-def _are_messages(value: object) -> TypeGuard[list[dict[str, Any]]]:
+def _are_messages(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(message, dict) for message in value)
 
 

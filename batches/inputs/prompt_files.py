@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
+from batches.engine.defaults import SET_TWICE, whole_body
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import SET_TWICE, check_body, prompt_body, strict_warnings, with_system
+from batches.engine.prepare import check_body, prompt_body, strict_warnings
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.structured.asked import AskedSchema
 from batches.engine.structured.known_schemas import KnownSchemas
@@ -26,13 +27,23 @@ from batches.inputs.request_lines import (
     request_of,
     strict_request_of,
 )
-from batches.inputs.tables import CSV_DELIMITERS, TSV_DELIMITERS, EmptyRow, TableRow, read_rows
+from batches.inputs.tables import (
+    CSV_DELIMITERS,
+    TSV_DELIMITERS,
+    EmptyRow,
+    TableRow,
+    column_names,
+    read_rows,
+)
 from batches.inputs.text_lines import BadLine, TextLines
 
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
 # The unit that prompts are numbered by: lines of a file, or rows of a table.
 Unit = Literal["line", "row"]
+
+# The formats of tables, with the delimiters in the order in which they are tried.
+TABLES: Mapping[InputFormat, str] = {"csv": CSV_DELIMITERS, "tsv": TSV_DELIMITERS}
 
 NO_PROMPTS = "The input has no prompts: all of its lines are blank, or there are none."
 NOT_LINES = (
@@ -113,7 +124,7 @@ class InputOptions:
     """Options for reading an input.
 
     `defaults` are the default fields of each body; `column` is the column with the prompts of a
-    CSV. `system` is the system prompt of every request. `strict` accepts only lines of the OpenAI
+    CSV. `strict` accepts only lines of the OpenAI
     Batch API with all fields. `models` are the allowed models; if empty, any.
     `strict_schemas`: schemas will be sent in strict form.
     `max_schema_bytes` bounds the large schemas of all prompts together; `checked_schema_bytes`
@@ -125,7 +136,6 @@ class InputOptions:
     max_line_bytes: int
     format: InputFormat = "jsonl"
     column: str = "prompt"
-    system: str = ""
     strict: bool = False
     models: frozenset[str] = frozenset()
     strict_schemas: bool = False
@@ -209,6 +219,14 @@ def _without_repeats(items: Iterable[NewPrompt | LineError]) -> Iterator[NewProm
         yield item
 
 
+def columns_of(
+    stream: BinaryIO, form: InputFormat, *, column: str, max_line_bytes: int
+) -> list[str]:
+    """Return the names of the columns of a table; none if its header cannot be read."""
+    lines = iter(TextLines(stream, max_line_bytes))
+    return column_names(lines, column=column, delimiters=TABLES[form], max_bytes=max_line_bytes)
+
+
 def prompts_of_objects(
     objects: Iterable[Mapping[str, Any]], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
@@ -277,7 +295,7 @@ def _read_table(
     rows = read_rows(
         iter(lines),
         column=options.column,
-        delimiters=TSV_DELIMITERS if options.format == "tsv" else CSV_DELIMITERS,
+        delimiters=TABLES[options.format],
         max_bytes=options.max_line_bytes,
     )
     for row in rows:
@@ -302,9 +320,7 @@ def _made(
     """Yield the prompt that `make` finds in the content of a line, or its errors."""
     try:
         custom_id, body = make(content, options)
-        if options.system:
-            body = with_system(body, options.system, options.endpoint, options.defaults)
-        whole = {**options.defaults, **body}
+        whole = whole_body(options.defaults, body)
         asked = check_body(whole, options.endpoint)
         model = whole.get("model")
         check_model(model, options.models)

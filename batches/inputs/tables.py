@@ -62,6 +62,14 @@ def read_rows(
         yield from _rows(texts, header)
 
 
+def column_names(
+    lines: Iterator[Line], *, column: str, delimiters: str, max_bytes: int
+) -> list[str]:
+    """Return the names in the header of a table, as `read_rows` finds them for this column."""
+    header = _header(_Texts(lines, max_bytes), column, delimiters)
+    return [name for name in dict.fromkeys(header.names) if name]
+
+
 @dataclass(frozen=True, slots=True)
 class _Header:
     names: Sequence[str]

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
+from batches.engine.defaults import own_fields
 from batches.engine.endpoints import rules_of
 from batches.engine.records import Usage
 from batches.engine.text.volume import CHARS_PER_TOKEN, chars_by_field
@@ -46,7 +47,7 @@ class Demand:
         self._volumes: dict[tuple[str, int | None], tuple[int, int]] = {}
 
     def count(self, prompt: NewPrompt) -> None:
-        own = from_json(prompt.body)
+        own = own_fields(self._defaults, from_json(prompt.body))
         kind = _kind_of({**self._defaults, **own})
         prompts, chars = self._volumes.get(kind, (0, 0))
         chars += sum({**self._shared, **chars_by_field(own, self._endpoint)}.values())

@@ -7,6 +7,7 @@ that are only inserted. A run changes only its Batch row and its Chunk rows.
 from batches.models.batch import Batch, BatchQuerySet
 from batches.models.fields import lease_end, public_id
 from batches.models.file import File, Upload, UploadPart, UploadQuerySet
+from batches.models.hour import BatchHour
 from batches.models.outage import Outage
 from batches.models.provider import Provider
 from batches.models.result import Result
@@ -18,6 +19,7 @@ from batches.models.worker import Worker
 __all__ = [
     "ApiToken",
     "Batch",
+    "BatchHour",
     "BatchQuerySet",
     "Chunk",
     "ChunkQuerySet",

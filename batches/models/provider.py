@@ -10,6 +10,8 @@ from batches.models.bounds import MAX_REASON_CHARS
 from batches.models.fields import pause_kind_field
 
 MAX_EXTRA_ENDPOINTS = 100
+# A command names a provider after its base URL; this much of the name stays when it is numbered.
+AD_HOC_NAME_CHARS = 90
 
 
 def checked_extra_endpoints(paths: object) -> list[str]:
@@ -93,6 +95,9 @@ class Provider(models.Model):
         "batches.Batch", models.SET_NULL, null=True, editable=False, related_name="+"
     )
 
+    # The Unix time of the last connection test that it answered; answers to prompts are counted on
+    # batches.
+    answered_at = models.FloatField(default=0.0, db_default=0.0, editable=False)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -112,6 +117,11 @@ class Provider(models.Model):
     def allows(self, endpoint: str) -> bool:
         """Return True if batches may call this endpoint of the provider."""
         return endpoint in ENDPOINTS or endpoint in self.extra_endpoints
+
+    @property
+    def is_ad_hoc(self) -> bool:
+        """Return True if a command created it for --base-url, and no staff has named it since."""
+        return self.name.startswith(f"{self.base_url} ("[:AD_HOC_NAME_CHARS])
 
     @property
     def limits_name(self) -> str:

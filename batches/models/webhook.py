@@ -38,6 +38,8 @@ class WebhookEndpoint(models.Model):
     # Valid for a day after a rotation, if the user asked for that.
     old_secret = models.TextField(blank=True, help_text="encrypted")
     old_secret_expires_at = models.DateTimeField(null=True)
+    # While it is set, no event is announced to the endpoint.
+    disabled_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 

@@ -20,6 +20,7 @@ PARTS = {
     "results": "Results",
     "result": "Results",
     "compare": "Compare timings",
+    "rotate": "New signing secret",
 }
 
 

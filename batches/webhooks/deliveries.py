@@ -78,8 +78,9 @@ def announce(batch_id: int, status: BatchStatus) -> None:
         return
     # Exclude the callbacks of other batches.
     mine = Q(batch=None) | Q(batch=batch_id)
-    endpoints = WebhookEndpoint.objects.filter(mine, owner=batch.owner_id).order_by("pk")
-    # Lock the endpoints, so that none is deleted before its delivery is stored.
+    enabled = WebhookEndpoint.objects.filter(mine, owner=batch.owner_id, disabled_at=None)
+    endpoints = enabled.order_by("pk")
+    # Lock the endpoints, so that none is deleted or disabled before its delivery is stored.
     subscribed = [
         endpoint
         for endpoint in endpoints.select_for_update(no_key=True)

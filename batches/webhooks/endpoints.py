@@ -12,7 +12,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.errors import NotPossible
-from batches.models import Batch, WebhookEndpoint, lease_end, public_id
+from batches.lifecycle import DeliveryStatus
+from batches.models import Batch, WebhookDelivery, WebhookEndpoint, lease_end, public_id
 from batches.net.addresses import AddressPolicy
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
 from batches.webhooks.client import ReceiverReply, check_webhook_url
@@ -97,6 +98,26 @@ def rotate_secret(endpoint: WebhookEndpoint, *, keep_old: bool) -> WithSecret:
         )
     endpoint.refresh_from_db()
     return WithSecret(endpoint, secret)
+
+
+def disable_endpoint(endpoint: WebhookEndpoint) -> None:
+    """Send no more events to an endpoint; its pending deliveries fail."""
+    with transaction.atomic():
+        # Lock it first, so that no event is announced to it meanwhile.
+        this = WebhookEndpoint.objects.filter(pk=endpoint.pk)
+        list(this.select_for_update(no_key=True).values_list("pk"))
+        this.update(disabled_at=Now(), updated_at=Now())
+        WebhookDelivery.objects.filter(endpoint=endpoint).move(
+            DeliveryStatus.FAILED, error="the endpoint was disabled"
+        )
+    endpoint.refresh_from_db()
+
+
+def enable_endpoint(endpoint: WebhookEndpoint) -> None:
+    """Send the events of batches that end from now on."""
+    this = WebhookEndpoint.objects.filter(pk=endpoint.pk)
+    this.update(disabled_at=None, updated_at=Now())
+    endpoint.refresh_from_db()
 
 
 def delete_endpoint(endpoint: WebhookEndpoint) -> None:

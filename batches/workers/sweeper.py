@@ -21,6 +21,7 @@ from batches.models import Batch, Chunk, Slot
 from batches.providers.breaker import batches_to_probe
 from batches.webhooks.deliveries import MAX_MESSAGES, sweep_deliveries
 from batches.workers.heartbeats import forget_workers
+from batches.workers.hours import record_hours
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def sweep(enqueue: Callable[[int], object]) -> SweepReport:
     for pk in list(left_over().values_list("pk", flat=True)):
         _surely(clear_leftovers, pk)
     files = (delete_expired_files, expire_uploads, remove_leftovers)
-    for step in (sweep_deliveries, *files, forget_workers):
+    for step in (sweep_deliveries, *files, forget_workers, record_hours):
         _surely(step)
     report = SweepReport(enqueued=len(enqueued), ended=ended, purged=removed + len(deleted))
     logger.debug("Swept: %s", report)

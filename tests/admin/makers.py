@@ -1,6 +1,7 @@
 """Batches with results, for pages to show."""
 
 import json
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -49,6 +50,7 @@ def ended_batch(
         active_s=2.0,
         busy_s=8.0,
         first_result_s=0.25,
+        active_until=time.time(),
     )
     batch.refresh_from_db()
     return batch

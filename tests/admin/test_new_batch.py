@@ -139,6 +139,9 @@ def test_a_preview_starts_nothing_and_keeps_the_file(root: Client, provider: Pro
     assert len(prompts_of(batch)) == 4000
     assert batch.input_file is not None
     assert (batch.input_file.filename, batch.input_file.expires_at) == ("why.txt", None)
+    # The file of the preview has become the input.
+    assert File.objects.exclude(purpose="batch_output").get() == batch.input_file
+    assert batch.input_file.purpose == "batch"
 
 
 def test_a_second_press_makes_no_second_batch(root: Client, provider: Provider) -> None:
@@ -203,7 +206,7 @@ def test_what_is_changed_after_a_preview_is_what_runs(root: Client, provider: Pr
     ("fields", "field"),
     [
         ({"batch_size": "0"}, "batch_size"),
-        ({"column": "typo"}, "file"),
+        ({"column": "typo"}, "column"),
         ({"schema": "{"}, "schema"),
     ],
 )
@@ -223,12 +226,34 @@ def test_a_file_is_not_chosen_again_because_of_a_fault_elsewhere(
     assert body["messages"][0]["content"] == "no"
 
 
+def test_a_second_press_after_a_preview_makes_no_second_batch(
+    root: Client, provider: Provider
+) -> None:
+    post(root, provider, "preview", file=SimpleUploadedFile("a.csv", TABLE), once="x")
+    fields = {"stored": File.objects.get().public_id, "once": "x"}
+    first, again = (post(root, provider, "start", **fields) for _ in range(2))
+    assert again.headers["Location"] == first.headers["Location"]
+    changed = post(root, provider, "start", **fields, priority="5")
+    nonce = changed.context["form"].nonce  # type: ignore[attr-defined]  # of the test client
+    post(root, provider, "start", **{**fields, "once": nonce}, priority="5")
+    assert [batch.input_file for batch in Batch.objects.all()] == [File.objects.get()] * 2
+
+
+def test_a_file_that_is_removed_from_the_form_goes_away(root: Client, provider: Provider) -> None:
+    post(root, provider, "preview", file=SimpleUploadedFile("a.csv", TABLE))
+    stored = File.objects.get().public_id
+    post(root, provider, "preview", stored=stored, drop_stored="on", prompts="pasted")
+    assert not File.objects.exists()
+
+
 def test_another_file_replaces_the_one_that_is_kept(root: Client, provider: Provider) -> None:
     post(root, provider, "preview", file=SimpleUploadedFile("a.csv", TABLE))
     stored, other = File.objects.get().public_id, SimpleUploadedFile("b.txt", b"other\n")
     post(root, provider, "start", stored=stored, file=other)
-    [(_, body)] = prompts_of(Batch.objects.get())
+    batch = Batch.objects.get()
+    [(_, body)] = prompts_of(batch)
     assert body["messages"][0]["content"] == "other"
+    assert File.objects.exclude(purpose="batch_output").get() == batch.input_file
 
 
 def test_a_kept_file_can_be_done_without(root: Client, provider: Provider) -> None:
@@ -285,9 +310,9 @@ def test_a_preview_that_has_expired_is_asked_for_again(root: Client, provider: P
         ({}, "prompts", "Paste prompts or choose a file."),
         ({"prompts": " \n "}, "prompts", "Paste prompts"),
         (
-            {"prompts": "a", "model": ""},
-            "prompts",
-            "line 1: Missing required parameter: 'body.model'. Name a model",
+            {"prompts": "a\nb", "model": ""},
+            "model",
+            "Name a model: lines of text",
         ),
         (
             {"prompts": '{"prompt": "a"}\n{"prompt": 5}\nnonsense', "format": "jsonl"},
@@ -417,8 +442,8 @@ def test_a_path_that_staff_allow_can_be_chosen_where_it_is_allowed(
     provider.save()
     schema = errors(post(root, provider, "start", **fields, schema='{"type": "object"}'))["schema"]
     assert "/v1/rerank, since its answers are not JSON" in schema[0]
-    text = errors(post(root, provider, "start", **fields | {"format": "text"}))["prompts"]
-    assert "a text alone is not a request to /v1/rerank" in text[0]
+    text = errors(post(root, provider, "start", **fields | {"format": "text"}))["format"]
+    assert "A text alone is not a request to /v1/rerank" in text[0]
     post(root, provider, "start", **fields)
     assert prompts_of(Batch.objects.get()) == [("line-1", json.loads(line))]
 

@@ -1,5 +1,6 @@
 """Staff add providers: a key goes in and never comes out, and the connection can be tested."""
 
+import re
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ def test_learned_limits_are_shown_with_their_time_and_can_be_forgotten(root: Cli
     page = reverse("admin:batches_provider_change", args=[Provider.objects.get().pk])
     shown = root.get(page).content.decode()
     assert "limited to 258 requests per minute, learned from 429s" in shown
-    assert "2026-09-21 14:13" in shown
+    assert "2026-09-21 14:13:20 UTC" in shown
     forget = reverse("admin:batches_provider_forget_limits", args=[Provider.objects.get().pk])
     assert "Learned limits forgotten." in root.post(forget, follow=True).content.decode()
     assert Provider.objects.get().announced_limits is None
@@ -139,6 +140,41 @@ def test_the_connection_is_tested_with_the_stored_key(root: Client) -> None:
     gone = probe_of(root, Provider.objects.get())
     assert "Connection failed." in gone
     assert KEY not in refused + gone
+
+
+def state_of(client: Client) -> str:
+    """The state of the only provider in the list, which is that of its page too."""
+    listed = client.get(reverse("admin:batches_provider_changelist")).content.decode()
+    page = reverse("admin:batches_provider_change", args=[Provider.objects.get().pk])
+    [state] = re.findall(r'class="field-state[^>]*>(.*?)</td>', listed, re.DOTALL)
+    words = " ".join(re.sub(r"<[^>]+>", " ", state).split())
+    assert state.strip() in client.get(page).content.decode()
+    return words
+
+
+def test_a_provider_that_never_answered_is_not_tried(root: Client) -> None:
+    with SimulatedProvider() as simulator:
+        save(root, base_url=simulator.base_url, api_key=KEY)
+        assert state_of(root) == "not tried"
+        probe_of(root, Provider.objects.get())
+        assert state_of(root) == "answering"
+    probe_of(root, Provider.objects.get())
+    assert state_of(root) == "answering"
+
+
+def test_a_provider_that_answered_a_prompt_is_tried(
+    root: Client, provider: Provider, simulator: SimulatedProvider
+) -> None:
+    assert state_of(root) == "not tried"
+    run_slice(batch_of(provider, 3).pk)
+    assert state_of(root) == "answering"
+
+
+def test_a_provider_of_a_command_is_ad_hoc_until_staff_name_it(root: Client) -> None:
+    provider = provider_actions.provider_at("https://api.example.com/v1", "")
+    assert state_of(root) == "not tried ad hoc"
+    save(root, provider, name="ours")
+    assert state_of(root) == "not tried"
 
 
 ELSEWHERE = (

@@ -295,9 +295,10 @@ def test_any_text_of_one_line_survives_in_a_text_file(text: str) -> None:
 def test_a_field_that_each_prompt_sets_is_refused_once_among_the_defaults(
     form: Any, content: str, endpoint: str, field: str
 ) -> None:
-    defaults = {"model": "m", field: [{"role": "system", "content": "Be brief."}]}
+    defaults = {"model": "m", field: [{"role": "user", "content": "Be brief."}]}
     options = InputOptions(endpoint=endpoint, defaults=defaults, max_line_bytes=1000, format=form)
     [error] = read_prompts(io.BytesIO(content.encode()), options)
     assert isinstance(error, LineError)
-    assert f"'body.{field}' of the batch would be replaced by each prompt" in error.message
+    assert f"'body.{field}' is set by each prompt" in error.message
+    assert "Use the system prompt" in error.message
     assert error.param == f"body.{field}"

@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from batches.engine.defaults import with_system_prompt
 from batches.engine.endpoints import CHAT, RULES
 from batches.inputs.prompt_files import NewPrompt
 from batches.intake.demand import USUAL_ANSWER_TOKENS, Demand, Estimate
@@ -62,6 +63,11 @@ def test_what_is_shared_counts_for_each_prompt_that_brings_none_of_its_own() -> 
     shared = {"tools": tools, "messages": [{"role": "user", "content": "x" * 4000}]}
     found = estimate(shared, prompt(), asked(""), prompt(messages=[]))
     assert found.input_tokens == (3 * size + 4000 + 2 * 16) // 4
+
+
+def test_the_system_prompt_of_a_batch_counts_for_each_prompt() -> None:
+    defaults = with_system_prompt({"model": "cheap"}, "x" * 4000, endpoint=CHAT)
+    assert estimate(defaults, asked(""), asked("")).input_tokens == 2 * (4000 + 2 * 16) // 4
 
 
 def test_a_prompt_may_ask_another_model_and_for_a_shorter_answer() -> None:

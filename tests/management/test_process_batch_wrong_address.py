@@ -1,11 +1,12 @@
-"""A wrong model or address pauses a batch of few prompts as it pauses one of many."""
+"""A few prompts: a wrong address pauses them as it pauses many; they get the system prompt."""
 
 import json
-from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django.fixtures import Settings
 
+from batches.engine.defaults import whole_body
 from batches.models import Batch, Result
 from tests.command_line import Commands, prompt_lines
 from tests.scripted_server import Step, answer
@@ -46,8 +47,15 @@ def test_nothing_fails_and_the_remedy_is_told(
     assert not Result.objects.exists()
 
 
-def messages_sent(cli: Commands) -> list[object]:
-    return [json.loads(prompt.body) for prompt in Batch.objects.get().prompts.order_by("index")]
+HELLO = {"role": "user", "content": "hi"}
+
+
+def sent(cli: Commands) -> dict[str, Any]:
+    """Return the body of the only request, without its model."""
+    batch = Batch.objects.get()
+    body = whole_body(batch.defaults, json.loads(batch.prompts.get().body))
+    del body["model"]
+    return body
 
 
 @pytest.mark.parametrize(
@@ -62,38 +70,34 @@ def messages_sent(cli: Commands) -> list[object]:
 def test_a_system_prompt_comes_before_every_prompt(cli: Commands, name: str, content: str) -> None:
     cli.path(name, content)
     assert cli.process_batch("--system", "Be brief.", name=name).status == 0
-    [body] = messages_sent(cli)
     system, user = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}
-    assert body == {"messages": [system, user]}
+    assert sent(cli) == {"messages": [system, user]}
 
 
 def test_a_system_prompt_of_the_responses_endpoint_is_its_instructions(cli: Commands) -> None:
     cli.path("p.txt", "hi\n")
     ended = cli.process_batch("--system", "Be brief.", "--endpoint", "/v1/responses", name="p.txt")
     assert ended.status == 0, ended.stderr
-    assert messages_sent(cli) == [{"input": "hi", "instructions": "Be brief."}]
+    assert sent(cli) == {"input": "hi", "instructions": "Be brief."}
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "line", "message"),
+    ("endpoint", "line"),
     [
-        (
-            "/v1/chat/completions",
-            {"messages": [{"role": "developer", "content": "x"}]},
-            "line 1: The request has a system prompt in 'messages', and the batch has one.",
-        ),
-        (
-            "/v1/responses",
-            {"input": "hi", "instructions": "x"},
-            "line 1: The request has a system prompt in 'instructions', and the batch has one.",
-        ),
-        ("/v1/embeddings", {"input": "hi"}, "/v1/embeddings takes no system prompt"),
+        ("/v1/chat/completions", {"messages": [{"role": "system", "content": "x"}, HELLO]}),
+        ("/v1/chat/completions", {"messages": [{"role": "developer", "content": "x"}, HELLO]}),
+        ("/v1/responses", {"input": "hi", "instructions": "x"}),
     ],
 )
-def test_a_system_prompt_that_would_be_lost_is_refused(
-    cli: Commands, endpoint: str, line: object, message: str
-) -> None:
-    Path(cli.path("prompts.jsonl")).write_text(json.dumps(line))
+def test_a_request_keeps_its_own_system_prompt(cli: Commands, endpoint: str, line: object) -> None:
+    cli.path("prompts.jsonl", json.dumps(line))
     ended = cli.process_batch("--system", "Be brief.", "--endpoint", endpoint)
+    assert ended.status == 0, ended.stderr
+    assert sent(cli) == line
+
+
+def test_an_endpoint_without_a_system_prompt_refuses_one(cli: Commands) -> None:
+    cli.path("prompts.jsonl", '{"input": "hi"}')
+    ended = cli.process_batch("--system", "Be brief.", "--endpoint", "/v1/embeddings")
     assert ended.status == 2
-    assert message in ended.stderr
+    assert "--system: A system prompt cannot be used with /v1/embeddings." in ended.stderr

@@ -158,6 +158,32 @@ def test_a_batch_is_made_of_a_csv_file(visitor: Visitor) -> None:
     )
 
 
+def test_the_form_offers_columns_and_models(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/admin/batches/batch/add/")
+    rows = b"id;question\n1;Why?\n"
+    page.set_input_files("[name=file]", {"name": "why.csv", "mimeType": "text/csv", "buffer": rows})
+    column = page.locator("select[name=column]")
+    expect(column).to_have_value("question")
+    expect(column.locator("option")).to_have_text(["question", "id"])
+    page.fill("[name=system]", "Answer in one word.")
+    page.fill("[name=model]", MODEL)
+    page.click("text=Preview")
+    expect(page.locator("#preview")).to_contain_text("Answer in one word.")
+    expect(page.locator("[name=system]")).to_have_value("Answer in one word.")
+    expect(column).to_have_value("question")
+    # Of another provider other models are suggested.
+    visitor.open("/admin/batches/provider/add/")
+    page.fill("[name=name]", "with models of its own")
+    page.fill("[name=base_url]", "http://localhost:9/v1")
+    page.fill("[name=model_names]", "own-model")
+    page.click("[name=_save]")
+    visitor.open("/admin/batches/batch/add/")
+    page.select_option("[name=provider]", label="with models of its own (not tried)")
+    suggested = "[...document.querySelector('[name=model]').list.options].map((one) => one.value)"
+    assert page.evaluate(suggested) == ["own-model"]
+
+
 def focused(visitor: Visitor) -> str:
     return str(visitor.page.evaluate("document.activeElement.textContent"))
 

@@ -175,6 +175,7 @@ class BatchAdmin(MachineMade[Batch]):
     def get_urls(self) -> list[URLPattern]:
         views: tuple[tuple[str, str, View], ...] = (
             ("compare/", "compare", require_safe(batch_views.compare)),
+            ("columns/", "columns", require_POST(batch_views.columns)),
             ("<int:pk>/live/", "live", require_safe(batch_views.live)),
             ("<int:pk>/cancel/", "cancel", require_POST(batch_views.cancel)),
             ("<int:pk>/retry/", "retry", require_POST(batch_views.retry)),

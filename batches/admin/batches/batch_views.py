@@ -21,7 +21,7 @@ from batches.admin.batches.page import batch_page
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.errors import NotPossible
 from batches.intake.tally import InputRefused
-from batches.models import Batch, Provider
+from batches.models import Batch
 
 MOST_COMPARED = 4
 
@@ -45,10 +45,19 @@ def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
         "New batch",
         form=form,
         preview=shown,
-        model_names=_model_names(),
         may_add_provider=request.user.has_perm("batches.add_provider"),
     )
     return render(request, "admin/batches/new_batch.html", context)
+
+
+def columns(request: HttpRequest, admin: ModelAdmin[Batch]) -> HttpResponse:
+    """Render the field for the column, after the beginning of a table was chosen or pasted."""
+    if not admin.has_add_permission(request):
+        raise PermissionDenied
+    form = BatchForm(cast(User, request.user), request.POST, request.FILES)
+    form.full_clean()
+    form.offer_columns()
+    return HttpResponse(str(form["column"]))
 
 
 def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> HttpResponse:
@@ -73,15 +82,10 @@ def _made(form: BatchForm, request: HttpRequest) -> Started | Preview | None:
     except InputRefused as error:
         form.refuse_lines(error.errors)
     except PromptRejected as error:
-        form.add_error("parameters", error.message)
+        form.refuse(error)
     except KeyReused:
         form.refuse_repetition()
     return None
-
-
-def _model_names() -> list[str]:
-    names = Provider.objects.values_list("model_names", flat=True)
-    return sorted({name for of_one in names for name in of_one})
 
 
 def detail(admin: ModelAdmin[Batch], request: HttpRequest, pk: int) -> HttpResponse:

@@ -1,9 +1,12 @@
 """The form for a new batch."""
 
+import io
 import secrets
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from django import forms
 from django.conf import settings
@@ -12,15 +15,37 @@ from django.core.files.uploadedfile import UploadedFile
 
 from batches.actions.batches import NoPrice, check_price
 from batches.actions.options import RUN_OPTIONS, BatchOptions
+from batches.admin.batches.fields import (
+    ProviderChoice,
+    endpoint_choices,
+    models_by_provider,
+    number,
+    switch,
+)
 from batches.admin.widgets import FileInput, JsonText, Number, SelectInput, Text, TextArea, Toggle
+from batches.engine.defaults import check_prompt_free, with_system_prompt
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import check_body, check_schemas, prompt_body, with_response_schema
+from batches.engine.prepare import (
+    asks_for_schema,
+    check_body,
+    check_schemas,
+    prompt_body,
+    with_response_schema,
+)
 from batches.engine.structured.schema_bill import CHECKED_BYTES
-from batches.files.files import unexpired
-from batches.inputs.prompt_files import InputOptions, LineError, format_of
-from batches.models import File, Provider
-from batches.providers.routing import NoProvider, check_allowed, known_endpoints
+from batches.files.files import BATCH, unexpired
+from batches.inputs.prompt_files import (
+    TABLES,
+    InputFormat,
+    InputOptions,
+    LineError,
+    check_model,
+    columns_of,
+    format_of,
+)
+from batches.models import File
+from batches.providers.routing import NoProvider, check_allowed
 
 # Further errors are left out: a user fixes a few at a time.
 SHOWN_ERRORS = 20
@@ -31,6 +56,17 @@ NOT_BOTH = "Paste prompts or choose a file, not both."
 NOT_BOTH_KEPT = "There are both pasted prompts and an uploaded file. Remove one of them."
 MADE_ANOTHER = "This form already started a batch. Press again to start another with these values."
 NOTHING_GIVEN = "Paste prompts or choose a file."
+NO_MODEL = "Name a model: lines of text and rows of a table have none of their own."
+NO_TEXT = "A text alone is not a request to {}. Give each request as a JSON object (JSONL)."
+TWICE = "is given here and in its own field. Remove one of them."
+
+USUAL_COLUMN = "prompt"
+# Columns that do not hold prompts.
+ID_COLUMNS = {"custom_id", "id"}
+# The fields for errors of the default fields of a batch, by the place of the error.
+FIELDS = {name: name for name in ("schema", "system", "format")} | {"body.model": "model"}
+# Of the errors of these fields, which all lines may have, the first is shown.
+ONCE = ("model", "column")
 
 FORMATS = (
     ("", "Detect from the file name, else text"),
@@ -39,49 +75,6 @@ FORMATS = (
     ("csv", "CSV: a header, then one prompt per row"),
     ("tsv", "TSV: like CSV, with tabs between columns"),
 )
-
-
-def endpoint_choices() -> list[tuple[str, str]]:
-    """Return the endpoints of every provider, then the paths that staff allow on some."""
-    return [(path, path) for path in known_endpoints()]
-
-
-def number(name: str, field: type[forms.IntegerField] = forms.IntegerField) -> forms.Field:
-    """Return the field of a run option that is a number."""
-    option = RUN_OPTIONS[name]
-    bounds: dict[str, Any] = {"min_value": option.least, "max_value": option.most}
-    if option.above is not None:
-        bounds["validators"] = [above_validator(option.above)]
-    return field(
-        label=option.label,
-        help_text=option.help,
-        initial=option.default,
-        required=option.default is not None,
-        widget=Number(step="any" if field is forms.FloatField else "1"),
-        **bounds,
-    )
-
-
-def switch(name: str) -> forms.BooleanField:
-    """Return the field of a run option that is on or off."""
-    option = RUN_OPTIONS[name]
-    return forms.BooleanField(
-        label=option.label,
-        help_text=option.help,
-        initial=option.default,
-        required=False,
-        widget=Toggle(),
-    )
-
-
-def above_validator(bound: float) -> Callable[[float], None]:
-    """Return a validator that refuses this number and smaller ones."""
-
-    def check(value: float) -> None:
-        if value <= bound:
-            raise forms.ValidationError(f"Ensure this value is greater than {bound:g}.")
-
-    return check
 
 
 class BatchForm(forms.Form):
@@ -109,18 +102,23 @@ class BatchForm(forms.Form):
     format = forms.ChoiceField(choices=FORMATS, required=False, widget=SelectInput())
     column = forms.CharField(
         label="CSV column",
-        initial="prompt",
+        initial=USUAL_COLUMN,
         required=False,
         widget=Text(),
         help_text="The column with the prompts. A custom_id column, if present, is used as the ID.",
     )
-
-    provider = forms.ModelChoiceField(
-        Provider.objects.order_by("-is_default", "name"), widget=SelectInput(), empty_label=None
+    system = forms.CharField(
+        label="System prompt",
+        required=False,
+        strip=False,
+        widget=TextArea(rows=3, placeholder="You are a helpful assistant."),
+        help_text="Sent before each prompt that has no system prompt of its own.",
     )
+
+    provider = ProviderChoice()
     model = forms.CharField(
         required=False,
-        widget=Text(list="models", autocomplete="off"),
+        widget=Text(autocomplete="off"),
         help_text="Leave empty if every prompt of a JSONL file names its own model.",
     )
     endpoint = forms.ChoiceField(choices=endpoint_choices, widget=SelectInput())
@@ -145,6 +143,7 @@ class BatchForm(forms.Form):
     parallelism = number("parallelism")
     schedule = forms.ChoiceField(
         choices=[(name, name) for name in RUN_OPTIONS["schedule"].choices],
+        initial=RUN_OPTIONS["schedule"].default,
         help_text=RUN_OPTIONS["schedule"].help,
         widget=SelectInput(),
     )
@@ -166,7 +165,7 @@ class BatchForm(forms.Form):
     )
 
     SECTIONS = (
-        ("Prompts", ("prompts", "file", "format", "column")),
+        ("Prompts", ("prompts", "file", "format", "column", "system")),
         ("Model", ("provider", "model", "endpoint", "parameters")),
         (
             "Answers",
@@ -189,6 +188,13 @@ class BatchForm(forms.Form):
         self.upload: UploadedFile[bytes] | None = None
         self.kept: File | None = None
         self.nonce: str = self.data.get("once") or secrets.token_urlsafe()
+        providers = cast(ProviderChoice, self.fields["provider"])
+        self.models = models_by_provider(providers.queryset or ())
+        if "provider" not in self.initial:
+            self.initial["provider"] = providers.choose()
+        if self.initial["provider"]:
+            providers.empty_label = None
+        self.fields["model"].widget.attrs["list"] = f"models-{self['provider'].value()}"
 
     def refuse_repetition(self) -> None:
         """Report that this form already created a batch; let the next press create another."""
@@ -196,16 +202,51 @@ class BatchForm(forms.Form):
         self.add_error(None, MADE_ANOTHER)
 
     def sections(self) -> list[dict[str, Any]]:
-        """Return the fields grouped by section; a section with an error is open."""
+        """Return the fields grouped by section.
+
+        A section is open if something was set in it, or is wrong in it.
+        """
+        self.offer_columns()
+        noteworthy = {*self.errors, *self.changed_data}
         return [
             {
                 "title": title,
                 "fields": [self[name] for name in names],
-                "folded": title in self.FOLDED and not any(name in self.errors for name in names),
+                "folded": title in self.FOLDED and noteworthy.isdisjoint(names),
                 "foldable": title in self.FOLDED,
             }
             for title, names in self.SECTIONS
         ]
+
+    def offer_columns(self) -> None:
+        """Let the user choose among the columns of the table, if there is one."""
+        names = self._columns()
+        if not names:
+            return
+        others = [name for name in names if name not in ID_COLUMNS]
+        if self["column"].value() not in names and len(others) == 1:
+            # The only column that can hold the prompts is chosen, since it comes first.
+            names = [*others, *ID_COLUMNS & set(names)]
+        elif self["column"].value() not in names:
+            names = ["", *names]
+        widget = SelectInput()
+        widget.choices = [(name, name or "Choose a column") for name in names]
+        self.fields["column"].widget = widget
+
+    def _columns(self) -> list[str]:
+        """Return the columns of the given table; none if there is none."""
+        if not self.is_bound or self._format() not in TABLES or not self._is_given():
+            return []
+        with self.source() as stream:
+            most = settings.MAX_LINE_BYTES
+            return columns_of(stream, self._format(), column=USUAL_COLUMN, max_line_bytes=most)
+
+    def _is_given(self) -> bool:
+        return bool(self.upload or self.kept or self.pasted)
+
+    def _format(self) -> InputFormat:
+        given: InputFormat | None = self.cleaned_data.get("format") or None
+        return given or format_of(self.filename, otherwise="text")
 
     def clean_parameters(self) -> dict[str, Any]:
         given = self.cleaned_data["parameters"] or {}
@@ -237,7 +278,8 @@ class BatchForm(forms.Form):
         name = data.get("stored")
         if not name or self.upload or data.get("drop_stored"):
             return
-        mine = unexpired().filter(owner=self._user, purpose=KEPT)
+        # Once a batch was started, the file is its input.
+        mine = unexpired().filter(owner=self._user, purpose__in=(KEPT, BATCH))
         self.kept = mine.filter(public_id=name).first()
         if self.kept is None:
             self.add_error("file", GONE)
@@ -266,17 +308,40 @@ class BatchForm(forms.Form):
 
     def _check_defaults(self) -> None:
         try:
+            self._check_given_once()
             defaults = self.defaults()
+            check_schemas(check_body(self._sample_of(defaults), self.cleaned_data["endpoint"]))
         except PromptRejected as error:
-            self.add_error("schema", error.message)
-            return
-        endpoint = self.cleaned_data["endpoint"]
-        try:
-            # Check with a valid prompt, so that any error comes from the defaults.
+            self.refuse(error)
+
+    def _check_given_once(self) -> None:
+        """Raise PromptRejected for a field of the parameters that another field replaces."""
+        data, endpoint = self.cleaned_data, self.cleaned_data["endpoint"]
+        given = data["parameters"]
+        if data["model"] and given.get("model", data["model"]) != data["model"]:
+            raise PromptRejected(f"'model' {TWICE}", param="body.parameters")
+        if data["schema"] is not None and asks_for_schema(given, endpoint):
+            raise PromptRejected(f"The schema of the answers {TWICE}", param="body.parameters")
+        if self._format() != "jsonl":
+            check_prompt_free(given, endpoint)
+
+    def _sample_of(self, defaults: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a valid prompt, so that any error comes from the form."""
+        endpoint, models = self.cleaned_data["endpoint"], self.cleaned_data["provider"].model_names
+        check_model(defaults.get("model"), frozenset(models))
+        if self._format() == "jsonl":
             asked = prompt_body("any", endpoint) if rules_of(endpoint).asked_in else {}
-            check_schemas(check_body({"model": "any", **asked, **defaults}, endpoint))
-        except PromptRejected as error:
-            self.add_error("parameters", error.message)
+            return {"model": "any", **asked, **defaults}
+        if rules_of(endpoint).asked_in is None:
+            raise PromptRejected(NO_TEXT.format(endpoint), param="format")
+        return {**prompt_body("any", endpoint), **defaults}
+
+    def refuse(self, error: PromptRejected) -> None:
+        """Add the error of a default field to the form's field that it comes from."""
+        if self.cleaned_data.get("model", "") == "" and error.param == "body.model":
+            self.add_error("model", NO_MODEL)
+        else:
+            self.add_error(FIELDS.get(error.param or "", "parameters"), error.message)
 
     def _check_price(self) -> None:
         try:
@@ -285,12 +350,17 @@ class BatchForm(forms.Form):
             self.add_error("max_cost", str(error))
 
     def defaults(self) -> dict[str, Any]:
-        """Return the default fields of every request. Raises PromptRejected for a bad schema."""
-        data = self.cleaned_data
+        """Return the default fields of every request. Raises PromptRejected for a bad one."""
+        data, endpoint = self.cleaned_data, self.cleaned_data["endpoint"]
         body = {**data["parameters"], **({"model": data["model"]} if data["model"] else {})}
+        if data["system"].strip():
+            body = with_system_prompt(body, data["system"], endpoint=endpoint)
         if data["schema"] is None:
             return body
-        return with_response_schema(body, endpoint=data["endpoint"], schema=data["schema"])
+        try:
+            return with_response_schema(body, endpoint=endpoint, schema=data["schema"])
+        except PromptRejected as error:
+            raise PromptRejected(error.message, param="schema") from error
 
     def options(self) -> BatchOptions:
         """Return the options of the batch."""
@@ -311,8 +381,8 @@ class BatchForm(forms.Form):
             endpoint=data["endpoint"],
             defaults=self.defaults(),
             max_line_bytes=settings.MAX_LINE_BYTES,
-            format=data["format"] or format_of(self.filename, otherwise="text"),
-            column=data["column"] or "prompt",
+            format=self._format(),
+            column=data["column"] or USUAL_COLUMN,
             models=frozenset(data["provider"].model_names),
             strict_schemas=data["strict_schemas"],
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
@@ -327,10 +397,31 @@ class BatchForm(forms.Form):
             return self.upload.name or ""
         return self.kept.filename if self.kept else ""
 
+    @contextmanager
+    def source(self) -> Iterator[BinaryIO]:
+        """Open the pasted or uploaded prompts at their beginning."""
+        if self.upload is not None:
+            self.upload.seek(0)
+            yield cast(BinaryIO, self.upload.file)
+        elif self.kept is not None:
+            with self.kept.content.open("rb") as stream:
+                yield cast(BinaryIO, stream)
+        else:
+            yield io.BytesIO(self.pasted.encode(errors="replace"))
+
     def refuse_lines(self, errors: Iterable[LineError]) -> None:
-        """Add the errors of input lines to the field that the lines came from."""
-        found = list(errors)
-        shown = [str(error) for error in found[:SHOWN_ERRORS]]
-        if len(found) > SHOWN_ERRORS:
-            shown.append("… and more.")
-        self.add_error("prompts" if self.pasted else "file", shown)
+        """Add the errors of input lines to the fields that they come from."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for error in errors:
+            found[self._field_of(error)].append(str(error))
+        for field, texts in found.items():
+            shown = texts[:1] if field in ONCE else texts[:SHOWN_ERRORS]
+            self.add_error(field, [*shown, *(["… and more."] if len(texts) > len(shown) else [])])
+
+    def _field_of(self, error: LineError) -> str:
+        """Return the field for an error: the one that is to be filled, or the one of the lines."""
+        if error.code == "missing_required_parameter" and error.param == "body.model":
+            return "model"
+        if error.code == "missing_column":
+            return "column"
+        return "prompts" if self.pasted else "file"

@@ -1,13 +1,8 @@
 """Preview and start a new batch from the form."""
 
 import hashlib
-import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import BinaryIO, cast
 
 from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
@@ -15,7 +10,7 @@ from django.db import transaction
 
 from batches.actions.batches import Origin, create_batch_of_file
 from batches.actions.idempotency import Identity, create_once, digest_of, earlier
-from batches.admin.batches.form import KEPT, BatchForm
+from batches.admin.batches.form import GONE, KEPT, BatchForm
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
 from batches.files.files import (
@@ -26,9 +21,12 @@ from batches.files.files import (
     delete_file,
     safe_filename,
     store_file,
+    unexpired,
 )
+from batches.inputs.prompt_files import LineError
 from batches.intake.checking import Checked, check_prompts
 from batches.intake.demand import Estimate
+from batches.intake.tally import InputRefused
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File
 
@@ -83,19 +81,24 @@ def start(form: BatchForm, user: User) -> Started:
     if found := earlier(identity):
         return Started(found, before=True)
     _checked(form)
-    file = _input_of(form, user)
-    used = False
+    file = form.kept or _input_of(form, user)
+    created: list[Batch] = []
+
+    def create() -> Batch:
+        created.append(_batch_of(form, file, identity))
+        return created[0]
+
     try:
-        batch = create_once(identity, partial(_batch_of, form, file, identity))
-        used = batch.input_file_id == file.pk
+        batch = create_once(identity, create)
     finally:
-        if not used:
+        if not created and file != form.kept:
             delete_file(file)
-    return Started(batch, before=not used)
+    forget_kept(form, user)
+    return Started(batch, before=not created)
 
 
 def _identity_of(form: BatchForm, user: User) -> Identity:
-    with _source(form) as stream:
+    with form.source() as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto()
     said = {name: form.data.get(name, "") for name in form.fields if name not in NOT_SAID}
     digest = digest_of({**said, "content": content})
@@ -107,14 +110,15 @@ def _input_of(form: BatchForm, user: User) -> File:
 
     The file expires unless a batch is created from it, also if this process is killed before that.
     """
-    with _source(form) as stream:
+    with form.source() as stream:
         return store_file(_kept(user, form.filename or PASTED), Bytes(stream, name=PASTED))
 
 
 @transaction.atomic
 def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
-    """Create the batch and keep its input file from expiring."""
-    File.objects.filter(pk=file.pk).update(purpose=BATCH, expires_at=None)
+    """Create the batch and keep its input file from expiring. Raises InputRefused if it has."""
+    if not unexpired().filter(pk=file.pk).update(purpose=BATCH, expires_at=None):
+        raise InputRefused([LineError(0, "invalid_file", GONE)])
     file.refresh_from_db()
     reading = form.reading()
     return create_batch_of_file(
@@ -133,9 +137,18 @@ def keep_upload(form: BatchForm, user: User) -> None:
 
     It is stored unchanged: its format may be changed in the form until the batch is started.
     """
+    forget_kept(form, user)
     if form.upload is None:
         return
     form.kept, form.upload = store_file(_kept(user, form.filename), form.upload), None
+
+
+def forget_kept(form: BatchForm, user: User) -> None:
+    """Delete an uploaded file that the user has replaced or removed, unless a batch uses it."""
+    if form.kept is None:
+        kept = File.objects.filter(owner=user, purpose=KEPT)
+        for file in kept.filter(public_id=form.data.get("stored", "")):
+            delete_file(file)
 
 
 def _kept(user: User, name: str) -> NewFile:
@@ -147,21 +160,8 @@ def _kept(user: User, name: str) -> NewFile:
 
 
 def _checked(form: BatchForm) -> Checked:
-    with _source(form) as stream:
+    with form.source() as stream:
         return check_prompts(stream, form.reading())
-
-
-@contextmanager
-def _source(form: BatchForm) -> Iterator[BinaryIO]:
-    """Open the pasted or uploaded prompts at their beginning."""
-    if form.upload is not None:
-        form.upload.seek(0)
-        yield cast(BinaryIO, form.upload.file)
-    elif form.kept is not None:
-        with form.kept.content.open("rb") as stream:
-            yield cast(BinaryIO, stream)
-    else:
-        yield io.BytesIO(form.pasted.encode(errors="replace"))
 
 
 def _samples(found: Checked) -> list[PromptSpec]:

@@ -14,6 +14,7 @@ from batches.admin.batches.conversation import Part, ShownTurn, answered, asked,
 from batches.admin.batches.downloads import download, jsonl_of
 from batches.admin.batches.result_rows import Filter, indexes_after, indexes_before, rows_of
 from batches.admin.json_lines import Line, faults_of, marked_lines
+from batches.engine.defaults import whole_body
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.replies.replies import answer_in
@@ -120,7 +121,7 @@ def _neighbours(batch: Batch, wanted: Filter, index: int) -> tuple[int | None, i
 
 def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> ResultReading:
     """Prepare a prompt and its result for display; a very long reply is cut."""
-    body = {**batch.defaults, **json.loads(prompt.body)}
+    body = whole_body(batch.defaults, json.loads(prompt.body))
     said = (found.body or "") if found else ""
     turns = _said(said, batch.endpoint)
     cut = bool(said) and not turns

@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
@@ -22,6 +23,7 @@ from batches.limits.prices import check_prices
 from batches.models import Provider
 from batches.models.provider import checked_extra_endpoints
 from batches.net.ways_out import Proxy, checked_authorities, checked_client_certificate
+from batches.providers.answers import note_answer, with_last_answer
 from batches.providers.client import ProviderClient, checked_base_url, origin_of
 from batches.providers.configured import NO_PROXY
 from batches.providers.key_variables import VariableRefused, check_variable_of_staff
@@ -282,10 +284,12 @@ class ProviderAdmin(ModelAdmin[Provider]):
     search_fields = ("name", "base_url")
     change_form_outer_before_template = "admin/batches/provider_state.html"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
+        return with_last_answer(super().get_queryset(request))
+
     @admin.display(description="State")
     def state(self, provider: Provider) -> SafeString:
-        colour, word = ("warn", "paused") if provider.pause_reason else ("good", "accepting calls")
-        return format_html('<span class="tp-badge tp-{}">{}</span>', colour, word)
+        return render_to_string("admin/batches/provider_badge.html", {"provider": provider})
 
     @admin.display(description="Key")
     def key(self, provider: Provider) -> str:
@@ -391,6 +395,8 @@ class ProviderAdmin(ModelAdmin[Provider]):
         """Test the connection and render the result as a part of the page."""
         provider = allowed(self, request, pk, to="change")
         found = probe(provider)
+        if not (found.error or found.doubt):
+            note_answer(provider)
         note(
             request,
             provider,

@@ -1,13 +1,16 @@
-"""The providers on the dashboard: open or paused, and how much of their limits is used."""
+"""The providers on the dashboard: their health, and how much of their limits is used."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
-from django.db.models import Case, Exists, OuterRef, Q, When
+from django.db.models import Case, Exists, F, OuterRef, Q, When
 
+from batches.admin.activity import failed_shares
 from batches.admin.batches.timing import Timing
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Provider
+from batches.providers.answers import last_answer, with_last_answer
 
 SHOWN = 20
 
@@ -23,10 +26,25 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """A provider, and the use of its limits by the running batches on the dashboard."""
+    """A provider, when it last answered, and its failures of the last day in per cent.
+
+    `uses` covers the running batches on the dashboard.
+    """
 
     provider: Provider
     uses: list[LimitUse]
+    last_answer: datetime | None = None
+    failed_share: float | None = None
+
+    @property
+    def has_learned(self) -> bool:
+        """Return True if a limit was learned from 429s, which staff may forget."""
+        seen = (self.provider.announced_limits or {}).values()
+        return any(
+            (limits.get(unit) or {}).get("learned_per_minute")
+            for limits in seen
+            for unit in ("requests", "tokens")
+        )
 
 
 def provider_states(running: Iterable[tuple[Batch, Timing]]) -> list[ProviderState]:
@@ -35,11 +53,15 @@ def provider_states(running: Iterable[tuple[Batch, Timing]]) -> list[ProviderSta
         provider=OuterRef("pk"), status=BatchStatus.IN_PROGRESS, deleted_at=None
     )
     paused_first = Case(When(~Q(pause_reason=""), then=0), When(Exists(at_work), then=1), default=2)
-    found = Provider.objects.order_by(paused_first, "name")[:SHOWN]
-    timings = list(running)
+    known = with_last_answer(Provider.objects.all())
+    found = known.order_by(paused_first, F("answered").desc(), "name")[:SHOWN]
+    timings, failed = list(running), failed_shares()
     return [
         ProviderState(
-            one, list(_uses(one, [pair for pair in timings if pair[0].provider_id == one.pk]))
+            one,
+            list(_uses(one, [pair for pair in timings if pair[0].provider_id == one.pk])),
+            last_answer(one),
+            failed.get(one.pk),
         )
         for one in found
     ]

@@ -13,6 +13,7 @@ from django.conf import settings
 from batches.actions import providers as provider_actions
 from batches.actions.batches import create_batch
 from batches.actions.options import BatchOptions
+from batches.engine.defaults import with_system_prompt
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
 from batches.engine.text.wording import quoted
@@ -70,7 +71,6 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             max_line_bytes=settings.MAX_LINE_BYTES,
             format=form,
             column=options["column"] or "prompt",
-            system=options["system"] or "",
             strict_schemas=batch_options.strict_schemas,
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
         )
@@ -139,12 +139,17 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
     defaults = {"model": options["model"]} if options["model"] else {}
     # This process runs the batch; workers must not claim it.
     batch_options = BatchOptions(**chosen, defaults=defaults, in_background=False)
-    if not options["response_schema"]:
-        return batch_options
-    try:
-        defaults = with_response_schema(defaults, endpoint=batch_options.endpoint, schema=schema)
-    except PromptRejected as error:
-        raise UsageError(f"{options['response_schema']}: {error.message}") from error
+    endpoint = batch_options.endpoint
+    if options["system"]:
+        try:
+            defaults = with_system_prompt(defaults, options["system"], endpoint=endpoint)
+        except PromptRejected as error:
+            raise UsageError(f"--system: {error.message}") from error
+    if options["response_schema"]:
+        try:
+            defaults = with_response_schema(defaults, endpoint=endpoint, schema=schema)
+        except PromptRejected as error:
+            raise UsageError(f"{options['response_schema']}: {error.message}") from error
     return batch_options.model_copy(update={"defaults": defaults})
 
 

@@ -71,3 +71,67 @@ document.addEventListener("formdata", ({ target, formData }) => {
   formData.set("prompts", "");
   formData.set("file", new File([pasted], "pasted.txt"));
 });
+
+// The form of a new batch: suggest the models of the chosen provider, and offer the columns of the
+// table that is chosen or pasted; the server reads its beginning.
+const BEGINNING = 65_536;
+document.addEventListener("change", ({ target }) => {
+  const form = target.closest("#new-batch");
+  if (!form) return;
+  if (target.name === "provider") form.model.setAttribute("list", `models-${target.value}`);
+  if (["file", "format", "prompts"].includes(target.name)) offerColumns(form);
+});
+async function offerColumns(form) {
+  const { column, file, format, prompts } = form.elements;
+  const beginning = new FormData();
+  for (const name of ["csrfmiddlewaretoken", "stored", "provider", "endpoint"])
+    if (form.elements[name]) beginning.set(name, form.elements[name].value);
+  beginning.set("format", format.value);
+  beginning.set("column", column.value);
+  beginning.set("prompts", prompts.value.slice(0, BEGINNING));
+  const [chosen] = file.files;
+  if (chosen) beginning.set("file", new File([chosen.slice(0, BEGINNING)], chosen.name));
+  const answer = await fetch(form.dataset.columns, { method: "POST", body: beginning });
+  // The page works without: the name of the column is typed then.
+  if (answer.ok && !answer.redirected) form.elements.column.outerHTML = await answer.text();
+}
+
+// <button class="copy" data-copy="text">: copy the text, and say so for a moment.
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest(".copy");
+  if (!button) return;
+  button.textContent = (await copied(button)) ? "Copied" : "Press Ctrl+C";
+  tell(button.textContent);
+  setTimeout(() => (button.textContent = "Copy"), 2000);
+});
+// Browsers have no clipboard for pages of plain HTTP from another machine; they still copy what is
+// selected. A text that even then is not copied stays selected.
+async function copied(button) {
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    return true;
+  } catch {
+    const field = document.createElement("textarea");
+    field.value = button.dataset.copy;
+    field.setAttribute("aria-label", button.ariaLabel);
+    button.after(field);
+    field.select();
+    const done = document.execCommand("copy");
+    if (done) {
+      field.remove();
+      button.focus();
+    } else {
+      field.addEventListener("blur", () => field.remove());
+    }
+    return done;
+  }
+}
+// Say something to users of a screen reader.
+function tell(text) {
+  const status = document.getElementById("tp-told") || document.createElement("p");
+  status.id = "tp-told";
+  status.className = "tp-unseen";
+  status.setAttribute("role", "status");
+  document.body.append(status);
+  status.textContent = text;
+}

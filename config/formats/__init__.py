@@ -1,0 +1,1 @@
+"""How pages write dates (Django's FORMAT_MODULE_PATH)."""
