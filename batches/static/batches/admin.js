@@ -71,3 +71,43 @@ document.addEventListener("formdata", ({ target, formData }) => {
   formData.set("prompts", "");
   formData.set("file", new File([pasted], "pasted.txt"));
 });
+
+// <button class="copy" data-copy="text">: copy the text, and say so for a moment.
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest(".copy");
+  if (!button) return;
+  button.textContent = (await copied(button)) ? "Copied" : "Press Ctrl+C";
+  tell(button.textContent);
+  setTimeout(() => (button.textContent = "Copy"), 2000);
+});
+// Browsers have no clipboard for pages of plain HTTP from another machine; they still copy what is
+// selected. A text that even then is not copied stays selected.
+async function copied(button) {
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    return true;
+  } catch {
+    const field = document.createElement("textarea");
+    field.value = button.dataset.copy;
+    field.setAttribute("aria-label", button.ariaLabel);
+    button.after(field);
+    field.select();
+    const done = document.execCommand("copy");
+    if (done) {
+      field.remove();
+      button.focus();
+    } else {
+      field.addEventListener("blur", () => field.remove());
+    }
+    return done;
+  }
+}
+// Say something to users of a screen reader.
+function tell(text) {
+  const status = document.getElementById("tp-told") || document.createElement("p");
+  status.id = "tp-told";
+  status.className = "tp-unseen";
+  status.setAttribute("role", "status");
+  document.body.append(status);
+  status.textContent = text;
+}
