@@ -45,7 +45,7 @@ def test_pasted_prompts_run_and_what_failed_is_retried(visitor: Visitor, tmp_pat
     page = visitor.page
     slow = [f"Capital number {n}? [simulate: latency=lognormal:0.4,0.6]" for n in range(96)]
     failing = [f"Bad {n} [simulate: status=422 times=1]" for n in range(4)]
-    start_batch(visitor, slow + failing, batch_size="8", description=ABOUT)
+    start_batch(visitor, slow + failing, batch_size="8", name=ABOUT)
     page.evaluate("window.neverReloaded = true")
     look_at_dashboard(visitor)
     wait_completed(visitor)

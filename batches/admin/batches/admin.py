@@ -44,8 +44,8 @@ class BatchAdmin(MachineMade[Batch]):
     )
     list_per_page = 50
     list_fullwidth = True
-    search_fields = ("public_id",)
-    search_help_text = "Search by batch ID or custom_id"
+    search_fields = ("name",)
+    search_help_text = "Search by name, batch ID or custom_id"
     date_hierarchy = "created_at"
     ordering = ("-pk",)
     show_full_result_count = False
@@ -57,13 +57,14 @@ class BatchAdmin(MachineMade[Batch]):
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[Batch], search_term: str
     ) -> tuple[QuerySet[Batch], bool]:
-        """Search by the beginning of the batch ID, or by the whole custom_id of a prompt."""
+        """Search by a part of the name, the beginning of the ID, or the custom_id of a prompt."""
         term = search_term.strip().replace("\0", "")
         if not term:
             return queryset, False
         # An index lookup for each batch instead of a scan of all prompts.
         asked = Exists(Prompt.objects.filter(batch=OuterRef("pk"), custom_id=term))
-        return queryset.filter(Q(public_id__startswith=term) | asked), False
+        found = Q(name__icontains=term) | Q(public_id__startswith=term) | asked
+        return queryset.filter(found), False
 
     # -- columns
 
@@ -178,7 +179,10 @@ class BatchAdmin(MachineMade[Batch]):
             ("<int:pk>/live/", "live", require_safe(batch_views.live)),
             ("<int:pk>/cancel/", "cancel", require_POST(batch_views.cancel)),
             ("<int:pk>/retry/", "retry", require_POST(batch_views.retry)),
+            ("<int:pk>/pause/", "pause", require_POST(batch_views.pause)),
             ("<int:pk>/resume/", "resume", require_POST(batch_views.resume)),
+            ("<int:pk>/rename/", "rename", require_POST(batch_views.rename)),
+            ("<int:pk>/again/", "again", require_POST(batch_views.again)),
             ("<int:pk>/remove/", "remove", require_POST(batch_views.remove)),
             ("<int:pk>/results/", "results", require_safe(result_views.results)),
             ("<int:pk>/results.jsonl", "jsonl", require_safe(result_views.jsonl)),

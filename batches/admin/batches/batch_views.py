@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import cast
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -11,9 +12,17 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
-from batches.actions.batches import cancel_batch, delete_batch, resume_batch, retry_batch
+from batches.actions.batches import (
+    cancel_batch,
+    delete_batch,
+    pause_batch,
+    rename_batch,
+    resume_batch,
+    retry_batch,
+)
 from batches.actions.idempotency import KeyReused
 from batches.admin.base import ModelAdmin, allowed, note, page_context, small_number
+from batches.admin.batches.again import initial_of, keep_prompts, kept_file, pasted_text
 from batches.admin.batches.comparison import comparison_of
 from batches.admin.batches.form import BatchForm
 from batches.admin.batches.new_batch import Preview, Started, keep_upload, preview, start
@@ -32,6 +41,8 @@ def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     user = cast(User, request.user)
     form = BatchForm(user, request.POST or None, request.FILES or None)
+    if request.method != "POST" and "like" in request.GET:
+        form = _form_like(admin, request, user)
     shown = None
     if request.method == "POST":
         made = _made(form, request) if form.is_valid() else None
@@ -49,6 +60,40 @@ def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
         may_add_provider=request.user.has_perm("batches.add_provider"),
     )
     return render(request, "admin/batches/new_batch.html", context)
+
+
+def _form_like(admin: ModelAdmin[Batch], request: HttpRequest, user: User) -> BatchForm:
+    """Return the form filled in from the batch `like`, with the prompts of the file `stored`."""
+    pk = small_number(request.GET["like"])
+    if pk is None:
+        raise Http404
+    initial = initial_of(allowed(admin, request, pk, to="results"))
+    kept = kept_file(user, request.GET.get("stored", ""))
+    pasted = pasted_text(kept) if kept else ""
+    form = BatchForm(user, initial={**initial, "prompts": pasted})
+    form.kept = None if pasted else kept
+    return form
+
+
+def again(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
+    """Show the form for a new batch with the prompts and the options of this one."""
+    batch = allowed(admin, request, pk, to="results")
+    if not admin.has_add_permission(request):
+        raise PermissionDenied
+    try:
+        kept = keep_prompts(batch, cast(User, request.user))
+    except NotPossible as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(_page_of(batch))
+    query = urlencode({"like": batch.pk, "stored": kept.public_id})
+    return HttpResponseRedirect(f"{reverse('admin:batches_batch_add')}?{query}")
+
+
+def rename(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
+    """Give a batch another name."""
+    batch = allowed(admin, request, pk, to="act")
+    name = request.POST.get("name", "")
+    return _done(request, batch, lambda batch: rename_batch(batch, name), "Batch renamed.")
 
 
 def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> HttpResponse:
@@ -89,9 +134,7 @@ def detail(admin: ModelAdmin[Batch], request: HttpRequest, pk: int) -> HttpRespo
     batch = allowed(admin, request, pk, to="view")
     page = batch_page(batch, request)
     defaults = json.dumps(batch.defaults, indent=2, ensure_ascii=False)
-    context = page_context(
-        admin, request, batch.public_id, page=page, batch=batch, defaults=defaults
-    )
+    context = page_context(admin, request, batch.title, page=page, batch=batch, defaults=defaults)
     return render(request, "admin/batches/batch.html", context)
 
 
@@ -125,6 +168,14 @@ def retry(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpRespon
         raise Http404
     what = f"Retry started{' for ' + ', '.join(kinds) if kinds else ''}."
     return _done(request, batch, lambda batch: retry_batch(batch, kinds=kinds), what)
+
+
+def pause(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
+    """Pause a batch until it is resumed."""
+    batch = allowed(admin, request, pk, to="act")
+    reason = f"paused by {request.user.get_username()}"
+    what = "Batch paused. Calls in flight finish; no further calls are sent."
+    return _done(request, batch, lambda batch: pause_batch(batch, reason), what)
 
 
 def resume(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:

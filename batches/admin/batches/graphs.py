@@ -38,9 +38,8 @@ def course_of(batch: Batch, samples: Samples) -> Course:
 
 
 def short_name(batch: Batch) -> str:
-    """Return the description of a batch, or the beginning of its ID."""
-    about = str(batch.metadata.get("description", ""))
-    return about[:SHOWN_NAME_CHARS] or f"{batch.public_id[:SHOWN_ID_CHARS]}…"
+    """Return the beginning of the name of a batch, or of its ID."""
+    return batch.name[:SHOWN_NAME_CHARS] or f"{batch.public_id[:SHOWN_ID_CHARS]}…"
 
 
 def _known_until(course: Course) -> float:

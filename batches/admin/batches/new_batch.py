@@ -108,7 +108,8 @@ def _input_of(form: BatchForm, user: User) -> File:
     The file expires unless a batch is created from it, also if this process is killed before that.
     """
     with _source(form) as stream:
-        return store_file(_kept(user, form.filename or PASTED), Bytes(stream, name=PASTED))
+        new = kept_for_an_hour(user, form.filename or PASTED)
+        return store_file(new, Bytes(stream, name=PASTED))
 
 
 @transaction.atomic
@@ -135,10 +136,11 @@ def keep_upload(form: BatchForm, user: User) -> None:
     """
     if form.upload is None:
         return
-    form.kept, form.upload = store_file(_kept(user, form.filename), form.upload), None
+    form.kept, form.upload = store_file(kept_for_an_hour(user, form.filename), form.upload), None
 
 
-def _kept(user: User, name: str) -> NewFile:
+def kept_for_an_hour(user: User, name: str) -> NewFile:
+    """Return a file for the form of this user, still without content."""
     try:
         shown = safe_filename(name)
     except FileRefused:

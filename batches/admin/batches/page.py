@@ -49,8 +49,11 @@ class ShownProgress:
 class Allowed:
     """Actions that the user may take on the batch in its current state."""
 
+    rename: bool
+    again: bool
     cancel: bool
     retry: bool
+    pause: bool
     resume: bool
     delete: bool
     results: bool
@@ -125,10 +128,14 @@ def allowed_to(batch: Batch, request: HttpRequest, *, left: bool) -> Allowed:
     may_change = request.user.has_perm("batches.change_batch")
     running = batch.status in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
     never_ran = batch.total - batch.succeeded - batch.failed
+    may_read = request.user.has_perm("batches.view_result")
     return Allowed(
+        rename=may_change,
+        again=may_read and request.user.has_perm("batches.add_batch") and batch.total > 0,
         cancel=may_change and running,
+        pause=may_change and running and not left and not batch.pause_reason,
         retry=may_change and batch.status in RETRYABLE and batch.failed + never_ran > 0,
         resume=may_change and running and (left or bool(batch.pause_reason)),
         delete=request.user.has_perm("batches.delete_batch") and batch.status in TERMINAL,
-        results=request.user.has_perm("batches.view_result"),
+        results=may_read,
     )

@@ -86,6 +86,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
 def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
     """Return the options of a batch; `schema` is what --response-schema holds."""
     given = {
+        "name": None if options["input"] == "-" else Path(options["input"]).name,
         "endpoint": options["endpoint"],
         "batch_size": options["batch_size"],
         "schedule": options["schedule"],
