@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 from urllib.parse import urlencode
 
@@ -23,16 +24,22 @@ from batches.actions.batches import (
 from batches.actions.idempotency import KeyReused
 from batches.admin.base import ModelAdmin, allowed, note, page_context, small_number
 from batches.admin.batches.again import initial_of, keep_prompts, kept_file, pasted_text
+from batches.admin.batches.bulk import MOST_COMPARED
 from batches.admin.batches.comparison import comparison_of
 from batches.admin.batches.form import BatchForm
 from batches.admin.batches.new_batch import Preview, Started, keep_upload, preview, start
 from batches.admin.batches.page import batch_page
+from batches.admin.batches.timeline import CREATED
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.errors import NotPossible
 from batches.intake.tally import InputRefused
-from batches.models import Batch, Provider
+from batches.models import Batch, Provider, Result
 
-MOST_COMPARED = 4
+# The kinds of failure that a button for several kinds stands for.
+ONLY = {
+    "failed": [kind for kind in FailureKind if kind not in Result.NEVER_RAN],
+    "rest": list(Result.NEVER_RAN),
+}
 
 
 def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
@@ -102,7 +109,7 @@ def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> H
     if made.before:
         messages.info(request, f"This form already started {batch}. It was not started again.")
     else:
-        note(request, batch, "Created.")
+        note(request, batch, CREATED)
         messages.success(request, f"Batch started: {batch}.")
     if admin.has_view_permission(request, batch):
         return HttpResponseRedirect(_page_of(batch))
@@ -161,13 +168,30 @@ def cancel(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpRespo
 
 
 def retry(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
-    """Retry the failed prompts of a batch, all of them or one kind."""
+    """Retry prompts of a batch: of some kinds of failure, or a single one, or all."""
     batch = allowed(admin, request, pk, to="act")
-    kinds = [kind for kind in request.POST.getlist("kind") if kind]
-    if not set(kinds) <= set(FailureKind):
+    kinds, index = _kinds_of(request), small_number(request.POST.get("index", ""))
+    service = partial(retry_batch, kinds=kinds, index=index)
+    return _done(request, batch, service, f"{_what_of(request)}.")
+
+
+def _kinds_of(request: HttpRequest) -> list[str]:
+    """Return the kinds of failure to retry; an empty list stands for all."""
+    only = request.POST.get("only", "")
+    kinds = [*(kind for kind in request.POST.getlist("kind") if kind), *ONLY.get(only, ())]
+    if not set(kinds) <= set(FailureKind) or (only and only not in ONLY):
         raise Http404
-    what = f"Retry started{' for ' + ', '.join(kinds) if kinds else ''}."
-    return _done(request, batch, lambda batch: retry_batch(batch, kinds=kinds), what)
+    return kinds
+
+
+def _what_of(request: HttpRequest) -> str:
+    """Return what a retry does, for its message and the history."""
+    if "index" in request.POST:
+        return "Retry started for one prompt"
+    kinds = ", ".join(filter(None, request.POST.getlist("kind")))
+    named = {"failed": "failed prompts", "rest": "prompts that never ran"}
+    what = named.get(request.POST.get("only", ""), kinds)
+    return f"Retry started for {what}" if what else "Retry started"
 
 
 def pause(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
