@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from batches.admin.batches.bulk import MOST_CHOSEN
+from batches.admin.batches.searching import MOST_SEARCHED
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch, Provider, Slot
 from tests.admin.conftest import Login
@@ -196,9 +197,17 @@ def crowd(provider: Provider) -> list[Batch]:
     return [*batches, large]
 
 
-def test_the_list_of_very_many_batches_costs_as_much_as_a_short_one(
+def test_pages_of_very_many_batches_and_results_cost_as_much_as_short_ones(
     root: Client, crowd: list[Batch]
 ) -> None:
     for query in ("", "?state=waiting", "?q=letters 77", "?q=row-999999", "?p=100"):
         assert queries(root, f"{CHANGELIST}{query}") <= MOST_QUERIES["changelist"], query
     assert listed(root, q="row-999999") == [crowd[-1]]
+    results = f"{CHANGELIST}{crowd[-1].pk}/results/"
+    for query in ("", "?status=succeeded", "?after=999990", "?kind=server"):
+        assert queries(root, f"{results}{query}") <= MOST_QUERIES["results"], query
+    # A search reads a bounded number of results, however many there are.
+    searched = root.get(results, {"text": "nothing like this"}).context["found"]
+    assert searched.next_after is not None
+    assert searched.next_after < MOST_SEARCHED
+    assert f"up to number {searched.next_after + 1:,} of 1.0 M" in searched.words

@@ -171,6 +171,8 @@ def retry(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpRespon
     """Retry prompts of a batch: of some kinds of failure, or a single one, or all."""
     batch = allowed(admin, request, pk, to="act")
     kinds, index = _kinds_of(request), small_number(request.POST.get("index", ""))
+    if index is None and "index" in request.POST:
+        raise Http404
     service = partial(retry_batch, kinds=kinds, index=index)
     return _done(request, batch, service, f"{_what_of(request)}.")
 
