@@ -34,7 +34,7 @@ from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
-from batches.models.bounds import MAX_NAME_CHARS, short_text
+from batches.models.bounds import MAX_NAME_CHARS
 from batches.output.files import drop_outputs, make_outputs
 from batches.tasks import enqueue, runners_of
 from batches.webhooks.deliveries import add_callback
@@ -226,15 +226,13 @@ def enqueue_batch(batch: Batch) -> None:
         transaction.on_commit(partial(enqueue, batch.pk), robust=True)
 
 
-def pause_batch(batch: Batch, reason: str) -> Batch:
+def pause_batch(batch: Batch) -> Batch:
     """Pause a batch until it is resumed: nothing more is sent, calls in flight finish.
 
     A batch that is already paused keeps its reason. Raise NotPossible for one that has ended.
     """
     batches = Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE)
-    batches.filter(pause_reason="").update(
-        pause_kind=PauseKind.STAFF, pause_reason=short_text(Batch, "pause_reason", reason)
-    )
+    batches.filter(pause_reason="").update(pause_kind=PauseKind.STAFF, pause_reason="by staff")
     batch.refresh_from_db()
     if batch.status not in RESUMABLE:
         raise NotPossible(f"Cannot pause a batch with status '{batch.status}'.")

@@ -219,15 +219,14 @@ def test_turns_go_by_priority_and_then_to_who_has_fewest_runners(
 
 def test_a_pause_holds_until_somebody_resumes(provider: Provider) -> None:
     batch = batch_of(provider, 2)
-    batch_actions.pause_batch(batch, "paused by ada")
-    batch_actions.pause_batch(batch, "paused by bob")
-    assert (batch.pause_kind, batch.pause_reason) == (PauseKind.STAFF, "paused by ada")
+    batch_actions.pause_batch(batch)
+    assert (batch.pause_kind, batch.pause_reason) == (PauseKind.STAFF, "by staff")
     assert not Batch.objects.waiting().exists()
     batch_actions.resume_batch(batch)
     assert list(Batch.objects.waiting()) == [batch]
     batch_actions.cancel_batch(batch)
     with pytest.raises(NotPossible, match="Cannot pause a batch with status 'cancelled'"):
-        batch_actions.pause_batch(batch, "too late")
+        batch_actions.pause_batch(batch)
 
 
 def test_one_prompt_is_retried_alone(provider: Provider) -> None:
@@ -239,3 +238,11 @@ def test_one_prompt_is_retried_alone(provider: Provider) -> None:
     other = ended_batch(provider, ["a", "b"], failed={0: "x"})
     with pytest.raises(NotPossible, match="no prompt of this batch has failed"):
         batch_actions.retry_batch(other, index=1)
+
+
+def test_a_pause_keeps_the_reason_of_an_earlier_one(provider: Provider) -> None:
+    batch = batch_of(provider, 2)
+    budget = {"pause_kind": PauseKind.BUDGET, "pause_reason": "spending limit reached"}
+    Batch.objects.filter(pk=batch.pk).update(**budget)
+    batch_actions.pause_batch(batch)
+    assert (batch.pause_kind, batch.pause_reason) == tuple(budget.values())

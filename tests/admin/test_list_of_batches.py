@@ -113,7 +113,7 @@ def test_several_are_cancelled_after_a_question(root: Client, provider: Provider
     ended = ended_batch(provider, ["a"])
     question = run(root, "cancel", *running, ended).content.decode()
     assert "Cancel 3 batches?" in question
-    assert question.count("2 prompts are not sent") == 2
+    assert question.count("2 prompts not sent") == 2
     assert "is completed: stays as it is" in question
     assert not Batch.objects.filter(status=BatchStatus.CANCELLED).exists()
     shown = run(root, "cancel", *running, confirmed="1").content.decode()
@@ -126,7 +126,7 @@ def test_several_are_retried_after_their_cost_is_told(root: Client, provider: Pr
     Batch.objects.filter(pk=failed.pk).update(cost=Decimal(1))
     fine = ended_batch(provider, ["a"])
     question = run(root, "retry", failed, fine).content.decode()
-    assert "1 prompts, about $0.5000" in question
+    assert "1 prompt, about $0.5000" in question
     assert "has nothing to retry: stays as it is" in question
     shown = run(root, "retry", failed, fine, confirmed="1").content.decode()
     assert "Retry started: 1 batch." in shown

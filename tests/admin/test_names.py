@@ -173,3 +173,17 @@ def test_a_lost_file_is_said(root: Client, provider: Provider) -> None:
     Batch.objects.filter(pk=batch.pk).update(input_file=lost)
     answer = root.post(page(batch, "again"), follow=True)
     assert "no prompts that could be run again" in answer.content.decode()
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_more_than_a_form_can_take_is_refused(
+    root: Client, provider: Provider, settings: Any, *, has_file: bool
+) -> None:
+    settings.MAX_FILE_BYTES = 20
+    batch = ended_batch(provider, ["Why?"])
+    if has_file:
+        file = File.objects.create(purpose="batch", filename="large.txt", bytes=21)
+        Batch.objects.filter(pk=batch.pk).update(input_file=file)
+    shown = root.post(page(batch, "again"), follow=True).content.decode()
+    assert "The prompts have more than 20 bytes (MAX_FILE_BYTES)." in shown
+    assert not File.objects.filter(purpose="user_data").exists()

@@ -29,7 +29,7 @@ def pages(visitor: Visitor) -> list[str]:
     batches = [ended_batch(visitor, name=LONG[: 20 + 200 * n]) for n in range(2)]
     make_token(visitor)
     plain = [reverse(f"admin:{name}") for name in PAGES]
-    ends = ("change/", "results/", "results/0/", "history/")
+    ends = ("change/", "results/", "results/?text=well", "results/0/", "history/")
     numbers = ",".join(batch.rstrip("/").rpartition("/")[2] for batch in batches)
     return [
         *plain,

@@ -18,7 +18,7 @@ from batches.admin.base import MachineMade, small_number
 from batches.admin.batches import batch_views, result_views
 from batches.admin.batches.bulk import ACTIONS, MOST_CHOSEN
 from batches.admin.batches.graphs import SHOWN_ID_CHARS
-from batches.admin.batches.page import colour_of, progress_of
+from batches.admin.batches.page import colour_of_state, progress_of
 from batches.formats import dollars, rate
 from batches.leases.state import STATES, in_states, label_of, state_of, with_state
 from batches.limits.prices import cost_of
@@ -118,7 +118,7 @@ class BatchAdmin(MachineMade[Batch]):
     def state(self, batch: Batch) -> SafeString:
         state = state_of(batch)
         badge = '<span class="tp-badge tp-{}" title="{}" data-status="{}">{}</span>'
-        return format_html(badge, colour_of(batch), state, batch.status, state.label)
+        return format_html(badge, colour_of_state(batch), state, batch.status, state.label)
 
     @admin.display(description="Progress")
     def progress(self, batch: Batch) -> SafeString:

@@ -32,19 +32,28 @@ def keep_prompts(batch: Batch, user: User) -> File:
     """
     try:
         if batch.input_file is not None:
+            _check_size(batch.input_file.bytes)
             with batch.input_file.content.open("rb") as content:
                 return store_file(kept_for_an_hour(user, batch.input_file.filename), content)
         # Without a name, so that nothing is left of it if this process is killed.
         with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as target:
             for line in _lines(batch):
                 target.write(line)
-                if target.tell() > settings.MAX_FILE_BYTES:
-                    raise NotPossible("The prompts are larger than a file may be (MAX_FILE_BYTES).")
+                _check_size(target.tell())
             target.flush()
             name = f"{batch.public_id}.jsonl"
             return store_file(kept_for_an_hour(user, name), Bytes(target, name=name))
     except (FileRefused, FileNotFoundError) as error:
         raise NotPossible("The batch has no prompts that could be run again.") from error
+
+
+def _check_size(size: int) -> None:
+    """Raise NotPossible if the form could not take so large a file."""
+    if size > settings.MAX_FILE_BYTES:
+        raise NotPossible(
+            f"The prompts have more than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES). Run "
+            "them again from the API or the command line."
+        )
 
 
 def _lines(batch: Batch) -> Iterator[bytes]:

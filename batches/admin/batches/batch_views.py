@@ -199,9 +199,8 @@ def _what_of(request: HttpRequest) -> str:
 def pause(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """Pause a batch until it is resumed."""
     batch = allowed(admin, request, pk, to="act")
-    reason = f"paused by {request.user.get_username()}"
     what = "Batch paused. Calls in flight finish; no further calls are sent."
-    return _done(request, batch, lambda batch: pause_batch(batch, reason), what)
+    return _done(request, batch, pause_batch, what)
 
 
 def resume(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:

@@ -1,5 +1,6 @@
 """Actions on several batches of the list: cancel, pause, resume, retry, export and compare them."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from batches.output.csv import csv_lines
 # As many as a page of the list has; the browser waits until all are done.
 MOST_CHOSEN = 50
 MOST_COMPARED = 4
+# Very large batches take seconds each; a browser does not wait for many of them.
+LONGEST_WAIT_S = 20.0
 # More refusals than this say nothing new.
 SHOWN_REFUSALS = 5
 
@@ -34,7 +37,7 @@ Answer = HttpResponseBase | None
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked before an action that cannot be undone, with a line for each batch."""
+    """A question before an action that cannot be undone, with a line for each batch."""
 
     action: str
     title: str
@@ -56,15 +59,19 @@ def _apply(
     request: HttpRequest, batches: list[Batch], service: Callable[[Batch], object], what: str
 ) -> None:
     """Call a service for each batch, and say how many it accepted and why it refused others."""
-    refused = []
+    refused, done = [], 0
+    deadline = time.monotonic() + LONGEST_WAIT_S
     for batch in batches:
+        if time.monotonic() > deadline:
+            refused.append(f"{batch.title}: there was no time left. Choose it again.")
+            continue
         try:
             service(batch)
         except NotPossible as error:
             refused.append(f"{batch.title}: {error}")
         else:
+            done += 1
             note(request, batch, f"{what}.")
-    done = len(batches) - len(refused)
     if done:
         messages.success(request, f"{what}: {done} batch{'es' if done > 1 else ''}.")
     for text in refused[:SHOWN_REFUSALS]:
@@ -83,8 +90,7 @@ def _asked(admin: ModelAdmin[Batch], request: HttpRequest, question: Question) -
 @django_admin.action(description="Pause", permissions=["act"])
 def pause(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> None:
     """Pause the chosen batches until they are resumed."""
-    reason = f"paused by {request.user.get_username()}"
-    _apply(request, _chosen(request, queryset), lambda one: pause_batch(one, reason), "Paused")
+    _apply(request, _chosen(request, queryset), pause_batch, "Paused")
 
 
 @django_admin.action(description="Resume", permissions=["act"])
@@ -121,14 +127,18 @@ def _what_cancels(batch: Batch) -> str:
     if batch.status not in CANCELLABLE:
         return f"is {batch.status}: stays as it is"
     left = batch.total - batch.succeeded - batch.failed
-    return f"{count(left)} prompts are not sent"
+    return f"{_prompts(left)} not sent"
+
+
+def _prompts(number: int) -> str:
+    return f"{count(number)} prompt{'' if number == 1 else 's'}"
 
 
 def _what_retries(batch: Batch) -> str:
     left = batch.total - batch.succeeded
     if batch.status not in RETRYABLE or not left:
         return "has nothing to retry: stays as it is"
-    return f"{count(left)} prompts, {likely_cost(batch, left) or 'cost unknown'}"
+    return f"{_prompts(left)}, {likely_cost(batch, left) or 'cost unknown'}"
 
 
 @django_admin.action(description="Export as JSONL", permissions=["results"])

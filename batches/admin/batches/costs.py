@@ -1,4 +1,4 @@
-"""What prompts will cost, and batches without a known price, which are not reported as free."""
+"""Estimate the cost of prompts; batches without a known price are reported, not called free."""
 
 from decimal import Decimal
 

@@ -15,7 +15,7 @@ from batches.admin.batches.timing import Timing, is_left, timing_of
 from batches.admin.charts import Chart
 from batches.admin.samples import samples_of
 from batches.formats import count, share
-from batches.leases.state import ShownState, state_of
+from batches.leases.state import STOPPED, ShownState, state_of
 from batches.leases.waiting import WaitingNow, waiting_of
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
 from batches.limits.prices import cost_of
@@ -106,7 +106,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
     return ShownBatch(
         batch=batch,
         state=state_of(batch),
-        colour=colour_of(batch),
+        colour=colour_of_state(batch),
         live=batch.status not in TERMINAL,
         left=left,
         waiting=None if left else waiting_of(batch),
@@ -162,6 +162,11 @@ def colour_of(batch: Batch) -> str:
     if (batch.pause_reason or batch.provider.pause_reason) and batch.status not in TERMINAL:
         return "warn"
     return COLOURS.get(BatchStatus(batch.status), "busy")
+
+
+def colour_of_state(batch: Batch) -> str:
+    """Return the colour of the state of a batch from `with_state`."""
+    return "warn" if state_of(batch).word == STOPPED else colour_of(batch)
 
 
 def allowed_to(batch: Batch, request: HttpRequest, *, left: bool) -> Allowed:

@@ -29,7 +29,7 @@ MOST_READ_CHARS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a prompt or an answer must contain, and the value that a field of the answer must have.
+    """A text that a prompt or an answer must contain, and the value of a field of the answer.
 
     An empty value matches any value of the field.
     """
@@ -135,7 +135,7 @@ def _has_value(wanted: Wanted, endpoint: str, body: str | None, parsed: str | No
 
 
 def _values(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Yield the values at a path; in a list, those of every item."""
+    """Yield the values at a path; in a list, the values of every item."""
     if isinstance(value, list):
         for item in value:
             yield from _values(item, steps)

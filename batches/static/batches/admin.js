@@ -128,7 +128,8 @@ document.addEventListener("htmx:afterSettle", () => {
   const list = document.getElementById("result_list");
   if (!list || !rows || rows === rowsOf(list)) return;
   rows = rowsOf(list);
-  window.Actions(list.querySelectorAll(".action-select"));
+  const parent = list.closest(".result-list-wrapper");
+  window.Actions(list.querySelectorAll(".action-select"), { parent });
 });
 function rowsOf(list) {
   return [...list.querySelectorAll(".action-select")].map((one) => one.value).join();
