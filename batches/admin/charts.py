@@ -4,7 +4,7 @@ Coordinates are per cent of the plot, y downwards. Labels are HTML beside the dr
 have the same size on every screen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from batches.admin.samples import Sample, Samples
@@ -83,7 +83,7 @@ class TimeSpan:
 
 
 # Latencies in seconds by their name, such as p50.
-Percentiles = Mapping[str, float]
+Percentiles = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)

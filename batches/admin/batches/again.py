@@ -10,12 +10,12 @@ from django.core.files.base import File as Bytes
 
 from batches.actions.options import RUN_OPTIONS
 from batches.admin.batches.form import KEPT
-from batches.admin.batches.new_batch import PASTED, kept_for_an_hour
+from batches.admin.batches.new_batch import PASTED, keep_for_an_hour
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema
 from batches.errors import NotPossible
-from batches.files.files import FileRefused, store_file, unexpired
+from batches.files.files import FileRefused, unexpired
 from batches.models import Batch, File
 from batches.output.jsonl import prompt_line
 
@@ -34,7 +34,7 @@ def keep_prompts(batch: Batch, user: User) -> File:
         if batch.input_file is not None:
             _check_size(batch.input_file.bytes)
             with batch.input_file.content.open("rb") as content:
-                return store_file(kept_for_an_hour(user, batch.input_file.filename), content)
+                return keep_for_an_hour(user, batch.input_file.filename, content)
         # Without a name, so that nothing is left of it if this process is killed.
         with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as target:
             for line in _lines(batch):
@@ -42,7 +42,7 @@ def keep_prompts(batch: Batch, user: User) -> File:
                 _check_size(target.tell())
             target.flush()
             name = f"{batch.public_id}.jsonl"
-            return store_file(kept_for_an_hour(user, name), Bytes(target, name=name))
+            return keep_for_an_hour(user, name, Bytes(target, name=name))
     except (FileRefused, FileNotFoundError) as error:
         raise NotPossible("The batch has no prompts that could be run again.") from error
 

@@ -108,8 +108,7 @@ def _input_of(form: BatchForm, user: User) -> File:
     The file expires unless a batch is created from it, also if this process is killed before that.
     """
     with _source(form) as stream:
-        new = kept_for_an_hour(user, form.filename or PASTED)
-        return store_file(new, Bytes(stream, name=PASTED))
+        return store_file(_kept(user, form.filename or PASTED), Bytes(stream, name=PASTED))
 
 
 @transaction.atomic
@@ -136,16 +135,20 @@ def keep_upload(form: BatchForm, user: User) -> None:
     """
     if form.upload is None:
         return
-    form.kept, form.upload = store_file(kept_for_an_hour(user, form.filename), form.upload), None
+    form.kept, form.upload = store_file(_kept(user, form.filename), form.upload), None
 
 
-def kept_for_an_hour(user: User, name: str) -> NewFile:
-    """Return a file for the form of this user, still without content."""
+def _kept(user: User, name: str) -> NewFile:
     try:
         shown = safe_filename(name)
     except FileRefused:
         shown = "upload"
     return NewFile(owner=user, purpose=KEPT, filename=shown, expires_after_s=SHORTEST_LIFE_S)
+
+
+def keep_for_an_hour(user: User, name: str, content: "Bytes[bytes]") -> File:
+    """Store a file for the form of this user. Raise FileRefused."""
+    return store_file(_kept(user, name), content)
 
 
 def _checked(form: BatchForm) -> Checked:
