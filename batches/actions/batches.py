@@ -11,7 +11,7 @@ from typing import Any, Literal
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from batches.actions.options import BatchOptions, stored_cost
@@ -34,6 +34,7 @@ from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File, Provider, Result
+from batches.models.bounds import MAX_NAME_CHARS
 from batches.output.files import drop_outputs, make_outputs
 from batches.webhooks.deliveries import add_callback
 from batches.workers.messages import enqueue
@@ -153,7 +154,8 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
     problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
     # Each option has the name of its column.
-    given = {**dict(options), "max_cost": stored_cost(options.max_cost)}
+    name = _name_of(options, values.get("input_file"))
+    given = {**dict(options), "name": name, "max_cost": stored_cost(options.max_cost)}
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
@@ -166,6 +168,25 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
         request_digest=origin.request_digest,
         expires_at=timezone.now() + window if window else None,
     )
+
+
+def _name_of(options: BatchOptions, file: File | None) -> str:
+    """Return the name of a new batch: given, else described in its metadata, else of its file."""
+    described = options.metadata.get("description", "")
+    return short_name(options.name or described or (file.filename if file else ""))
+
+
+def rename_batch(batch: Batch, name: str) -> Batch:
+    """Give a batch another name; an empty one leaves it with its ID alone."""
+    Batch.objects.filter(pk=batch.pk).update(name=short_name(name))
+    batch.refresh_from_db()
+    return batch
+
+
+def short_name(text: str) -> str:
+    """Return a name in one line, without invisible characters, as long as its column."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:MAX_NAME_CHARS]
 
 
 def check_price(provider: Provider, options: BatchOptions) -> None:
@@ -203,6 +224,19 @@ def enqueue_batch(batch: Batch) -> None:
         return
     for _ in range(batch.most_runners):
         transaction.on_commit(partial(enqueue, batch.pk), robust=True)
+
+
+def pause_batch(batch: Batch) -> Batch:
+    """Pause a batch until it is resumed: nothing more is sent, calls in flight finish.
+
+    A batch that is already paused keeps its reason. Raise NotPossible for one that has ended.
+    """
+    batches = Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE)
+    batches.filter(pause_reason="").update(pause_kind=PauseKind.STAFF, pause_reason="by staff")
+    batch.refresh_from_db()
+    if batch.status not in RESUMABLE:
+        raise NotPossible(f"Cannot pause a batch with status '{batch.status}'.")
+    return batch
 
 
 def resume_batch(
@@ -254,23 +288,29 @@ def cancel_batch(batch: Batch) -> Batch:
     return batch
 
 
-def retry_batch(batch: Batch, *, kinds: Collection[str] = (), here: bool = False) -> Batch:
+def retry_batch(
+    batch: Batch, *, kinds: Collection[str] = (), index: int | None = None, here: bool = False
+) -> Batch:
     """Run failed, cancelled and expired prompts again; successful results stay.
 
-    With `kinds`, only prompts that failed in these kinds are run. The completion window starts
-    again. The workers run them, even if a command ran the batch; with `here`, the caller runs them.
+    With `kinds`, only prompts that failed in these kinds are run; with `index`, only the prompt
+    of this index. The completion window starts again. The workers run them, even if a command ran
+    the batch; with `here`, the caller runs them.
     Raise NotPossible if the batch has not ended, its input was refused, or no prompt failed.
     """
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
-    again = failed.filter(kind__in=kinds) if kinds else failed
-    stays_failed = failed.exclude(kind__in=[*kinds, *Result.NEVER_RAN])
+    chosen = Q(kind__in=kinds) if kinds else Q()
+    if index is not None:
+        chosen &= Q(index=index)
+    again = failed.filter(chosen)
+    stays_failed = failed.exclude(chosen).exclude(kind__in=Result.NEVER_RAN)
     with transaction.atomic():
         batch.refresh_from_db()
         window = batch.completion_window
         reset = {
             **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
             **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
-            "failed": stays_failed.count() if kinds else 0,
+            "failed": stays_failed.count() if chosen else 0,
             "expires_at": timezone.now() + window if window else None,
             "pause_kind": "",
             "pause_reason": "",

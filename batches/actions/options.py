@@ -126,6 +126,8 @@ class BatchOptions(RunOptions):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # Empty for the name of the input file.
+    name: str = ""
     endpoint: str = CHAT
     defaults: Mapping[str, Any] = Field(default_factory=dict)
     completion_window: timedelta | None = None

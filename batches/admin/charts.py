@@ -82,13 +82,22 @@ class TimeSpan:
         return share(max(0.0, moment - self.begin), self.seconds)
 
 
+# Latencies in seconds by their name, such as p50.
+Percentiles = dict[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A batch in a chart: its name, its results, and the idle time that was cut out."""
+    """A batch in a chart: its name, its results, and the idle time that was cut out.
+
+    `done` and `percentiles` are its figures, which samples only approximate.
+    """
 
     name: str
     samples: Samples
     span: TimeSpan
+    done: int
+    percentiles: Percentiles
     cuts: Sequence[float] = ()
     idle_s: float = 0.0
 
@@ -131,7 +140,7 @@ def latencies(courses: Sequence[Course]) -> Chart:
             Bar(100 * n / BINS, 100 / BINS, 100 * value / highest) for n, value in enumerate(first)
         ],
         lines=[_path(_outline(one, highest)) for one in shares[1:]],
-        marks=_percentile_marks(ordered[0], top) if len(ordered) == 1 else [],
+        marks=_marks(courses[0].percentiles, top) if len(courses) == 1 else [],
         legend=_legend(courses),
         x=_time_ticks(top),
         y=[Tick(0.0, _percent(highest)), Tick(50.0, _percent(highest / 2)), Tick(100.0, "0")],
@@ -188,8 +197,7 @@ def _words(courses: Sequence[Course], words_of: Callable[[Course], str]) -> str:
 
 
 def _done_words(course: Course) -> str:
-    done = len(course.samples.results) * course.samples.weight
-    words = f"{count(done)} in {duration(course.span.seconds)}"
+    words = f"{count(course.done)} in {duration(course.span.seconds)}"
     return f"{words}, excluding {duration(course.idle_s)} idle" if course.idle_s else words
 
 
@@ -201,10 +209,11 @@ def _curve(course: Course, longest: float, total: int) -> list[tuple[float, floa
     """Return the points of the curve, no more than can be seen."""
     results = course.samples.results
     step = max(1, len(results) // BUCKETS)
+    weight = course.done / len(results) if results else 0.0
     points = [(0.0, 100.0)]
     for n in [*range(0, len(results), step), len(results) - 1] if results else []:
         x = share(max(0.0, results[n].done_at - course.span.begin), longest)
-        points.append((x, 100 - share((n + 1) * course.samples.weight, total)))
+        points.append((x, 100 - share((n + 1) * weight, total)))
     return points
 
 
@@ -224,23 +233,13 @@ def _outline(shares: Sequence[float], highest: float) -> list[tuple[float, float
     return points
 
 
-def _percentile_marks(ordered: Sequence[float], top: float) -> list[Tick]:
-    if not ordered:
-        return []
-    return [
-        Tick(share(percentile(ordered, part), top), name)
-        for name, part in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
-    ]
+def _marks(percentiles: Percentiles, top: float) -> list[Tick]:
+    return [Tick(share(seconds, top), name) for name, seconds in percentiles.items()]
 
 
 def _latency_words(course: Course) -> str:
-    ordered = course.samples.latencies
-    if not ordered:
-        return "no calls completed yet"
-    return ", ".join(
-        f"{name} {duration(percentile(ordered, part))}"
-        for name, part in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
-    )
+    words = ", ".join(f"{name} {duration(value)}" for name, value in course.percentiles.items())
+    return words or "no calls completed yet"
 
 
 def _levels(samples: Samples, span: TimeSpan) -> list[float]:

@@ -6,28 +6,55 @@ from dataclasses import dataclass
 from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from batches.leases.waiting import in_words, waiting_of, with_waiting
-from batches.lifecycle import BatchStatus
+from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch
 
 PAUSED = "paused"
 RUNNING = "running"
 STOPPED = "stopped"
 WAITING = "waiting"
+FOR_A_WORKER = "for a worker"
 # Every status, with these words for the batches in progress.
 STATES = tuple(
     sorted({*map(str, BatchStatus), PAUSED, RUNNING, STOPPED, WAITING} - {BatchStatus.IN_PROGRESS})
 )
 
+CAUSES: dict[str, str] = {
+    PauseKind.AUTH: "key refused",
+    PauseKind.QUOTA: "quota",
+    PauseKind.CONFIG: "configuration",
+    PauseKind.REQUEST: "requests refused",
+    PauseKind.AWAY: "no answer",
+    PauseKind.BUDGET: "budget",
+    PauseKind.UNSTORABLE: "results not stored",
+    PauseKind.STAFF: "by staff",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ShownState:
-    """A word, and the reason if the batch is in progress and makes none."""
+    """A word, and the reason if the batch is in progress and makes none.
+
+    `cause` is the reason of a pause in a word or two.
+    """
 
     word: str
     reason: str = ""
+    cause: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return a short heading, such as "Paused: budget" or "Waiting for a worker"."""
+        word = label_of(self.word)
+        return f"{word}: {self.cause}" if self.cause else word
 
     def __str__(self) -> str:
         return f"{self.word}: {self.reason}" if self.reason else self.word
+
+
+def label_of(word: str) -> str:
+    """Return a word of STATES as a heading."""
+    return f"Waiting {FOR_A_WORKER}" if word == WAITING else word.capitalize()
 
 
 def with_state(batches: QuerySet[Batch]) -> QuerySet[Batch]:
@@ -53,9 +80,9 @@ def state_of(batch: Batch) -> ShownState:
     """Return the state of a batch from `with_state`."""
     word = str(vars(batch)["state"])
     if word == PAUSED:
-        return ShownState(word, batch.standstill)
+        return ShownState(word, batch.standstill, CAUSES.get(batch.standstill_kind, ""))
     if word == WAITING:
-        return ShownState(word, "for a worker")
+        return ShownState(word, FOR_A_WORKER)
     waiting = waiting_of(batch) if word == RUNNING else None
     return ShownState(word, in_words(waiting) if waiting else "")
 

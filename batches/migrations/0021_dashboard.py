@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('batches', '0019_input_form'),
+        ('batches', '0020_batch_name'),
     ]
 
     operations = [

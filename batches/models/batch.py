@@ -17,7 +17,7 @@ from batches.engine.records import SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.inputs.prompt_files import INPUT_FORMATS
 from batches.lifecycle import BatchStatus, check_transition
-from batches.models.bounds import MAX_MODEL_CHARS
+from batches.models.bounds import MAX_MODEL_CHARS, MAX_NAME_CHARS
 from batches.models.fields import choices, one_of, pause_kind_field, public_id
 from batches.models.file import File
 from batches.models.provider import Provider
@@ -68,6 +68,8 @@ class Batch(models.Model):
     public_id = models.CharField(
         max_length=64, unique=True, default=partial(public_id, "batch_"), editable=False
     )
+    # For people, who find it by that; by default the name of the input file.
+    name = models.CharField(max_length=MAX_NAME_CHARS, blank=True, default="", db_default="")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="batches")
     input_file = models.ForeignKey(File, models.SET_NULL, null=True, related_name="+")
@@ -205,6 +207,11 @@ class Batch(models.Model):
     def most_runners(self) -> int:
         """Return the number of runners that find work on the batch."""
         return min(self.parallelism, -(-self.total // self.batch_size))
+
+    @property
+    def title(self) -> str:
+        """Return the name of the batch, or its ID if it has none."""
+        return self.name or self.public_id
 
     @property
     def standstill(self) -> str:

@@ -27,6 +27,8 @@ ZERO = Decimal(0)
 
 # Longer names are not shown as the model of a batch.
 MAX_MODEL_CHARS = 255
+# The name of a batch or a file.
+MAX_NAME_CHARS = 255
 # The reason of a pause or an outage.
 MAX_REASON_CHARS = 1000
 # Databases take a limited number of parameters in a query.

@@ -113,6 +113,13 @@ def result_line(row: ResultRow) -> str:
     return one_line(_line(row))
 
 
+def prompt_line(custom_id: str, endpoint: str, body: str) -> str:
+    """Return a stored prompt as a line of input, without its line end."""
+    return one_line(
+        f'{{"custom_id":{_text(custom_id)},"method":"POST","url":{_text(endpoint)},"body":{body}}}'
+    )
+
+
 def file_line(row: ResultRow) -> str:
     """Return the line of a result with the parsed answer, if a schema was requested.
 

@@ -10,6 +10,8 @@ from django.template import RequestContext
 from django.urls import reverse
 from django.utils.text import capfirst
 
+from batches.models import Batch
+
 register = template.Library()
 
 # Titles of the parts of a row, by the last word of the URL name.
@@ -43,7 +45,8 @@ def crumbs(context: RequestContext) -> list[Crumb]:
         (context.get(name) for name in ("original", "object", "batch") if name in context), None
     )
     if isinstance(row, Model):
-        way.append(Crumb(str(row), _address(row._meta, "change", row.pk)))
+        named = row.title if isinstance(row, Batch) else str(row)
+        way.append(Crumb(named, _address(row._meta, "change", row.pk)))
     way += _parts(context, opts, row)
     return [*way[:-1], Crumb(way[-1].title)]
 

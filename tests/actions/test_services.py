@@ -12,12 +12,13 @@ from batches.engine.errors import FailureKind
 from batches.errors import NotPossible
 from batches.inputs.prompt_files import LineError
 from batches.intake.reading import PATIENT_LEASES
-from batches.lifecycle import BatchStatus
+from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch, Chunk, Prompt, Provider, Result, Slot
 from batches.runner.run import run_slice
 from batches.runner.turns import next_turn
 from batches.workers.sweeper import sweep
 from simulator import SimulatedProvider
+from tests.admin.makers import ended_batch
 from tests.checker import check_batch
 from tests.makers import batch_of
 
@@ -214,3 +215,34 @@ def test_turns_go_by_priority_and_then_to_who_has_fewest_runners(
         order.append(turn)
         Chunk.objects.filter(batch=turn).update(state="done")
     assert order == [urgent.pk, third.pk, second.pk, running.pk]
+
+
+def test_a_pause_holds_until_somebody_resumes(provider: Provider) -> None:
+    batch = batch_of(provider, 2)
+    batch_actions.pause_batch(batch)
+    assert (batch.pause_kind, batch.pause_reason) == (PauseKind.STAFF, "by staff")
+    assert not Batch.objects.waiting().exists()
+    batch_actions.resume_batch(batch)
+    assert list(Batch.objects.waiting()) == [batch]
+    batch_actions.cancel_batch(batch)
+    with pytest.raises(NotPossible, match="Cannot pause a batch with status 'cancelled'"):
+        batch_actions.pause_batch(batch)
+
+
+def test_one_prompt_is_retried_alone(provider: Provider) -> None:
+    batch = ended_batch(provider, ["a", "b", "c"], failed={0: "x", 2: "y"})
+    batch_actions.retry_batch(batch, index=2)
+    assert (batch.status, batch.failed) == (BatchStatus.IN_PROGRESS, 1)
+    left = batch.results.order_by("index").values_list("index", "status")
+    assert list(left) == [(0, "failed"), (1, "succeeded")]
+    other = ended_batch(provider, ["a", "b"], failed={0: "x"})
+    with pytest.raises(NotPossible, match="no prompt of this batch has failed"):
+        batch_actions.retry_batch(other, index=1)
+
+
+def test_a_pause_keeps_the_reason_of_an_earlier_one(provider: Provider) -> None:
+    batch = batch_of(provider, 2)
+    budget = {"pause_kind": PauseKind.BUDGET, "pause_reason": "spending limit reached"}
+    Batch.objects.filter(pk=batch.pk).update(**budget)
+    batch_actions.pause_batch(batch)
+    assert (batch.pause_kind, batch.pause_reason) == tuple(budget.values())

@@ -77,7 +77,8 @@ def hostile_batch(provider: Provider, owner: User, *, status: str) -> Batch:
     Batch.objects.filter(pk=batch.pk).update(
         status=status,
         owner=owner,
-        metadata={"description": HOSTILE, HOSTILE: HOSTILE},
+        name=HOSTILE[:255],
+        metadata={HOSTILE: HOSTILE},
         defaults={"model": HOSTILE, "response_format": shape},
         errors=[{"line": 1, "code": "x", "message": HOSTILE, "param": HOSTILE}],
         warnings=[{"message": HOSTILE}],

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from django.db import connection
 from django.db.models.functions import Now
 
 from batches.lifecycle import BatchStatus
@@ -54,3 +55,22 @@ def ended_batch(
     )
     batch.refresh_from_db()
     return batch
+
+
+def fill(batch: Batch, rows: int) -> None:
+    """Give a batch results like its first, up to this number, as fast as a database can."""
+    first = Result.objects.get(batch=batch).prompt_id
+    columns = [str(field.column) for field in Result._meta.concrete_fields]
+    names = ", ".join(name for name in columns if name not in {"prompt_id", "index"})
+    with connection.cursor() as cursor:
+        cursor.execute(_PROMPTS, [rows, first, batch.pk, first])
+        cursor.execute(_RESULTS.replace("COLUMNS", names), [rows, first, first])
+    Batch.objects.filter(pk=batch.pk).update(total=rows, succeeded=rows)
+
+
+_PROMPTS = """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < %s)
+    INSERT INTO batches_prompt (id, batch_id, "index", custom_id, body)
+    SELECT %s + i, %s, i, 'row-' || i, body FROM n, batches_prompt WHERE id = %s"""
+_RESULTS = """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < %s)
+    INSERT INTO batches_result (prompt_id, "index", COLUMNS)
+    SELECT %s + i, i, COLUMNS FROM n, batches_result WHERE prompt_id = %s"""

@@ -14,13 +14,16 @@ from batches.admin.charts import (
 )
 from batches.admin.json_lines import marked_lines
 from batches.admin.samples import Sample, Samples
+from batches.engine.timing import percentile
 from batches.formats import count, dollars, duration, rate, size
 
 
 def course(*results: tuple[float, float], weight: int = 1) -> Course:
     """Results by the time at which they came and how long their calls took."""
     samples = Samples([Sample(done, latency) for done, latency in sorted(results)], weight)
-    return Course("b", samples, span_of(samples))
+    ordered = samples.latencies
+    percentiles = {f"p{n}": percentile(ordered, n / 100) for n in (50, 95, 99) if ordered}
+    return Course("b", samples, span_of(samples), len(results) * weight, percentiles)
 
 
 def points(path: str) -> list[tuple[float, float]]:

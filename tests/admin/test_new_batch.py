@@ -70,7 +70,7 @@ def test_pasted_prompts_become_a_batch(root: Client, provider: Provider) -> None
         provider,
         "start",
         prompts="one\r\n\r\ntwo",
-        description="a try",
+        name="a try",
         completion_hours="2",
         max_cost="1.5",
         parameters='{"temperature": 0}',
@@ -79,7 +79,7 @@ def test_pasted_prompts_become_a_batch(root: Client, provider: Provider) -> None
     assert answer.headers["Location"] == reverse("admin:batches_batch_change", args=[batch.pk])
     asked = [{"messages": [{"role": "user", "content": text}]} for text in ("one", "two")]
     assert prompts_of(batch) == list(zip(("line-1", "line-3"), asked, strict=True))
-    assert (batch.metadata, batch.batch_size) == ({"description": "a try"}, 10)
+    assert (batch.name, batch.batch_size) == ("a try", 10)
     assert batch.defaults == {"temperature": 0, "model": MODEL}
     assert batch.completion_window is not None
     assert float(batch.max_cost or 0) == 1.5

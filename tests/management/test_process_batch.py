@@ -29,6 +29,7 @@ def test_all_prompts_succeed_in_input_order(cli: Commands, simulator: SimulatedP
     assert "succeeded" in ended.stderr
     assert "speed-up" in ended.stderr
     assert ended.stdout == ""
+    assert Batch.objects.get().name == "prompts.jsonl"
 
 
 def test_a_message_of_each_kind_of_failure_is_shown(cli: Commands) -> None:

@@ -30,7 +30,7 @@ def preview_batch(visitor: Visitor, prompts: list[str], **fields: str) -> None:
 def start_batch(visitor: Visitor, prompts: list[str], **fields: str) -> None:
     """Preview and start; ends on the page of the batch."""
     preview_batch(visitor, prompts, **fields)
-    if fields.get("description") == ABOUT:
+    if fields.get("name") == ABOUT:
         picture(visitor, "create")
     visitor.page.click("text=Start the batch")
     visitor.page.wait_for_selector("#live")

@@ -49,7 +49,7 @@ def test_pasted_prompts_run_and_what_failed_is_retried(visitor: Visitor, tmp_pat
     page = visitor.page
     slow = [f"Capital number {n}? [simulate: latency=lognormal:0.4,0.6]" for n in range(96)]
     failing = [f"Bad {n} [simulate: status=422 times=1]" for n in range(4)]
-    start_batch(visitor, slow + failing, batch_size="8", description=ABOUT)
+    start_batch(visitor, slow + failing, batch_size="8", name=ABOUT)
     page.evaluate("window.neverReloaded = true")
     look_at_dashboard(visitor)
     wait_completed(visitor)
@@ -205,14 +205,16 @@ def test_a_question_is_answered_with_the_keyboard(visitor: Visitor) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-status=cancelled]")
-    page.focus("#retry button")
+    page.focus("#retry-rest button")
+    button = focused(visitor)
+    assert button.startswith("Run the other")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog", name="again? You will be charged again")).to_be_visible()
+    expect(page.get_by_role("dialog", name="never ran? You will be charged")).to_be_visible()
     page.keyboard.press("Tab")
-    assert focused(visitor) == "Retry failed"
+    assert focused(visitor) == button
     # Beyond the last answer nothing of the page below is reached.
     page.keyboard.press("Tab")
     assert focused(visitor) not in {"JSONL", "Cancel batch"}
     page.keyboard.press("Escape")
     expect(page.locator("[data-status=cancelled]")).to_be_visible()
-    assert focused(visitor) == "Retry failed"
+    assert focused(visitor) == button

@@ -26,10 +26,10 @@ OF_ONE = ("batches_provider_changelist", "batches_file_changelist", "auth_user_c
 @pytest.fixture
 def pages(visitor: Visitor) -> list[str]:
     """The addresses of all pages, those of a batch that has ended with a failure among them."""
-    batches = [ended_batch(visitor, description=LONG[: 20 + 200 * n]) for n in range(2)]
+    batches = [ended_batch(visitor, name=LONG[: 20 + 200 * n]) for n in range(2)]
     make_token(visitor)
     plain = [reverse(f"admin:{name}") for name in PAGES]
-    ends = ("change/", "results/", "results/0/", "history/")
+    ends = ("change/", "results/", "results/?text=well", "results/0/", "history/")
     numbers = ",".join(batch.rstrip("/").rpartition("/")[2] for batch in batches)
     return [
         *plain,
@@ -76,7 +76,7 @@ def test_a_preview_fits_a_telephone(visitor: Visitor) -> None:
 
 
 def test_the_list_of_batches_fits_a_laptop(visitor: Visitor) -> None:
-    ended_batch(visitor, description=LONG)
+    ended_batch(visitor, name=LONG)
     visitor.open(reverse("admin:batches_batch_changelist"))
     right = "document.querySelector('td.field-spent').getBoundingClientRect().right"
     assert visitor.page.evaluate(right) <= visitor.page.evaluate("window.innerWidth")

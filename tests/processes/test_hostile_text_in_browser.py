@@ -84,7 +84,7 @@ def test_a_question_before_a_click_is_text(reader: Visitor) -> None:
 
 def test_prompts_and_answers_that_came_all_the_way(visitor: Visitor) -> None:
     page = visitor.page
-    start_batch(visitor, [HOSTILE], description=HOSTILE)
+    start_batch(visitor, [HOSTILE], name=HOSTILE[:255])
     wait_completed(visitor)
     assert injected(visitor) == []
     page.click("#live tbody a")

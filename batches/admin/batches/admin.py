@@ -3,91 +3,122 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from batches.admin.base import MachineMade, small_number
 from batches.admin.batches import batch_views, result_views
+from batches.admin.batches.bulk import ACTIONS, MOST_CHOSEN
 from batches.admin.batches.graphs import SHOWN_ID_CHARS
-from batches.admin.batches.page import colour_of, progress_of
-from batches.formats import NOTHING, dollars, duration, rate
-from batches.leases.waiting import with_waiting
-from batches.lifecycle import BatchStatus
+from batches.admin.batches.page import colour_of_state, progress_of
+from batches.formats import dollars, rate
+from batches.leases.state import STATES, in_states, label_of, state_of, with_state
 from batches.limits.prices import cost_of
 from batches.models import Batch, Prompt
 
 View = Callable[..., HttpResponseBase]
 
-RUNNING = {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
+# Long, and not shown in the list.
+UNLISTED = ("defaults", "errors", "warnings", "report")
+
+
+class StateFilter(admin.SimpleListFilter):
+    """The states of the list, in the words of the list."""
+
+    title = "status"
+    parameter_name = "state"
+
+    def lookups(
+        self, _request: HttpRequest, _model_admin: "admin.ModelAdmin[Any]"
+    ) -> list[tuple[str, str]]:
+        return [(word, label_of(word)) for word in STATES]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Batch]) -> QuerySet[Batch]:
+        return in_states(queryset, [self.value() or ""]) if self.value() else queryset
+
+
+class BatchList(ChangeList):
+    """A page of the list, without the long columns of its batches."""
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[Batch]:
+        return super().get_queryset(request, exclude_parameters).defer(*UNLISTED)
 
 
 @admin.register(Batch)
 class BatchAdmin(MachineMade[Batch]):
     """Staff create batches in a form, watch, cancel, retry and delete them; workers run them."""
 
-    list_display = (
-        *("id_and_description", "state", "progress", "where", "first_result", "took", "speed"),
-        "spent",
-    )
-    list_select_related = ("provider", "owner")
+    list_display = ("titled", "ident", "state", "progress", "where", "speed", "spent")
+    list_select_related = ("provider", "owner", "input_file", "output_file", "error_file")
     list_filter = (
-        "status",
+        StateFilter,
         ("provider", admin.RelatedOnlyFieldListFilter),
         ("owner", admin.RelatedOnlyFieldListFilter),
+        "created_at",
     )
-    list_per_page = 50
+    list_per_page = MOST_CHOSEN
     list_fullwidth = True
-    search_fields = ("public_id",)
-    search_help_text = "Search by batch ID or custom_id"
-    date_hierarchy = "created_at"
+    list_disable_select_all = True
+    list_before_template = "admin/batches/live_list.html"
+    search_fields = ("name",)
+    search_help_text = "Search by name, batch ID or custom_id"
     ordering = ("-pk",)
     show_full_result_count = False
-    actions = ("compare",)
+    actions = ACTIONS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
-        return with_waiting(super().get_queryset(request).filter(deleted_at=None))
+        return with_state(super().get_queryset(request).filter(deleted_at=None))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+        return BatchList
 
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[Batch], search_term: str
     ) -> tuple[QuerySet[Batch], bool]:
-        """Search by the beginning of the batch ID, or by the whole custom_id of a prompt."""
+        """Search by a part of the name, the beginning of the ID, or the custom_id of a prompt."""
         term = search_term.strip().replace("\0", "")
         if not term:
             return queryset, False
         # An index lookup for each batch instead of a scan of all prompts.
         asked = Exists(Prompt.objects.filter(batch=OuterRef("pk"), custom_id=term))
-        return queryset.filter(Q(public_id__startswith=term) | asked), False
+        found = Q(name__icontains=term) | Q(public_id__startswith=term) | asked
+        return queryset.filter(found), False
 
     # -- columns
 
-    @admin.display(description="Batch", ordering="pk")
-    def id_and_description(self, batch: Batch) -> SafeString:
-        about = str(batch.metadata.get("description", ""))[:80]
+    @admin.display(description="Name", ordering="name")
+    def titled(self, batch: Batch) -> SafeString:
         return format_html(
-            '<div class="tp-cell"><span class="tp-id">{}…</span>'
-            '<span class="tp-about" title="{}">{}</span><span class="tp-about">{}</span></div>',
-            batch.public_id[:SHOWN_ID_CHARS],
-            about,
-            about,
+            '<div class="tp-cell" id="batch-{}"><span class="tp-about tp-id" title="{}">{}</span>'
+            '<span class="tp-about">{} UTC</span></div>',
+            batch.pk,
+            batch.title,
+            batch.title,
             f"{batch.created_at:%Y-%m-%d %H:%M}",
         )
 
+    @admin.display(description="ID", ordering="pk")
+    def ident(self, batch: Batch) -> SafeString:
+        copied = {"text": batch.public_id, "what": f"the ID of {batch.title}"}
+        button = render_to_string("admin/batches/copy.html", copied)
+        short = batch.public_id[:SHOWN_ID_CHARS]
+        return format_html('<div class="tp-cell"><code>{}…</code> {}</div>', short, button)
+
     @admin.display(description="Status", ordering="status")
     def state(self, batch: Batch) -> SafeString:
-        paused = ", paused" if colour_of(batch) == "warn" and batch.status in RUNNING else ""
-        return format_html(
-            '<span class="tp-badge tp-{}">{}{}</span>',
-            colour_of(batch),
-            batch.status,
-            paused,
-        )
+        state = state_of(batch)
+        badge = '<span class="tp-badge tp-{}" title="{}" data-status="{}">{}</span>'
+        return format_html(badge, colour_of_state(batch), state, batch.status, state.label)
 
     @admin.display(description="Progress")
     def progress(self, batch: Batch) -> SafeString:
@@ -95,25 +126,20 @@ class BatchAdmin(MachineMade[Batch]):
         shown = render_to_string("admin/batches/progress.html", context)
         return format_html('<div class="tp-cell">{}</div>', shown)
 
-    @admin.display(description="Provider, owner", ordering="provider__name")
+    @admin.display(description="Model, provider", ordering="model")
     def where(self, batch: Batch) -> SafeString:
+        model = batch.model or "several models"
+        place = f"{batch.provider} · {batch.owner}" if batch.owner else str(batch.provider)
         return format_html(
             '<div class="tp-cell"><span class="tp-about tp-strong" title="{}">{}</span>'
-            '<span class="tp-about">{}</span></div>',
-            batch.provider,
-            batch.provider,
-            batch.owner or NOTHING,
+            '<span class="tp-about" title="{}">{}</span></div>',
+            model,
+            model,
+            place,
+            place,
         )
 
-    @admin.display(description="First result", ordering="first_result_s")
-    def first_result(self, batch: Batch) -> str:
-        return duration(batch.first_result_s)
-
-    @admin.display(description="Total", ordering="active_s")
-    def took(self, batch: Batch) -> str:
-        return duration(batch.active_s or None)
-
-    @admin.display(description="Speed")
+    @admin.display(description="Rate")
     def speed(self, batch: Batch) -> str:
         done = batch.succeeded + batch.failed
         return rate(done / batch.active_s if done and batch.active_s else None)
@@ -139,19 +165,6 @@ class BatchAdmin(MachineMade[Batch]):
 
     def has_results_permission(self, request: HttpRequest, _obj: Batch | None = None) -> bool:
         return request.user.has_perm("batches.view_result")
-
-    @admin.action(description="Compare timings", permissions=["view"])
-    def compare(
-        self, request: HttpRequest, queryset: QuerySet[Batch]
-    ) -> HttpResponseRedirect | None:
-        """Redirect to the page that compares the chosen batches."""
-        chosen = [str(pk) for pk in queryset.order_by("pk").values_list("pk", flat=True)]
-        if not 2 <= len(chosen) <= batch_views.MOST_COMPARED:
-            messages.error(request, f"Choose 2 to {batch_views.MOST_COMPARED} batches.")
-            return None
-        return HttpResponseRedirect(
-            f"{reverse('admin:batches_batch_compare')}?ids={','.join(chosen)}"
-        )
 
     # -- pages
 
@@ -179,7 +192,10 @@ class BatchAdmin(MachineMade[Batch]):
             ("<int:pk>/live/", "live", require_safe(batch_views.live)),
             ("<int:pk>/cancel/", "cancel", require_POST(batch_views.cancel)),
             ("<int:pk>/retry/", "retry", require_POST(batch_views.retry)),
+            ("<int:pk>/pause/", "pause", require_POST(batch_views.pause)),
             ("<int:pk>/resume/", "resume", require_POST(batch_views.resume)),
+            ("<int:pk>/rename/", "rename", require_POST(batch_views.rename)),
+            ("<int:pk>/again/", "again", require_POST(batch_views.again)),
             ("<int:pk>/remove/", "remove", require_POST(batch_views.remove)),
             ("<int:pk>/results/", "results", require_safe(result_views.results)),
             ("<int:pk>/results.jsonl", "jsonl", require_safe(result_views.jsonl)),

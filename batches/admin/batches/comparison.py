@@ -31,11 +31,14 @@ def comparison_of(batches: Sequence[Batch]) -> Comparison:
     """Compare the timings of batches, each counted from its own start."""
     samples = [samples_of(batch) for batch in batches]
     pairs = list(zip(batches, samples, strict=True))
-    courses = [course_of(batch, some) for batch, some in pairs if some.results]
+    compared = [Compared(batch, short_name(batch), timing_of(batch, some)) for batch, some in pairs]
+    courses = [
+        course_of(one.batch, some, one.timing.percentiles)
+        for one, some in zip(compared, samples, strict=True)
+        if some.results
+    ]
     total = max((batch.total for batch in batches), default=0)
     return Comparison(
-        batches=[
-            Compared(batch, short_name(batch), timing_of(batch, some)) for batch, some in pairs
-        ],
+        batches=compared,
         charts=[completions(courses, total=total), latencies(courses)] if courses else [],
     )

@@ -1,7 +1,10 @@
-"""Batches without a known price, which are reported as such instead of as free."""
+"""Estimate the cost of prompts; batches without a known price are reported, not called free."""
+
+from decimal import Decimal
 
 from django.db.models import Count, F, QuerySet
 
+from batches.formats import dollars
 from batches.limits.prices import is_priced
 from batches.models import Batch, Provider
 
@@ -20,3 +23,14 @@ def unpriced(batches: QuerySet[Batch]) -> int:
     found = list(models.values_list("provider", "model", "n"))
     providers = Provider.objects.in_bulk({provider for provider, _, _ in found})
     return sum(n for pk, model, n in found if not is_priced(providers[pk], model))
+
+
+def likely_cost(batch: Batch, prompts: int) -> str:
+    """Return the likely cost of more prompts of a batch in words; empty if it is unknown."""
+    cost = _cost_of_more(batch, prompts)
+    return "" if cost is None else f"about {dollars(cost)}"
+
+
+def _cost_of_more(batch: Batch, prompts: int) -> Decimal | None:
+    """Estimate the cost of more prompts of a batch from the answered ones; None if unknown."""
+    return batch.cost * prompts / batch.succeeded if batch.cost and batch.succeeded else None

@@ -45,6 +45,7 @@ from batches.inputs.prompt_files import (
     format_of,
 )
 from batches.models import File
+from batches.models.bounds import MAX_NAME_CHARS
 from batches.providers.routing import NoProvider, check_allowed
 
 # Further errors are left out: a user fixes a few at a time.
@@ -160,8 +161,11 @@ class BatchForm(forms.Form):
     )
     max_cost = number("max_cost", forms.FloatField)
     max_tokens_total = number("max_tokens_total")
-    description = forms.CharField(
-        required=False, max_length=512, widget=Text(), help_text="Stored in the metadata."
+    name = forms.CharField(
+        required=False,
+        max_length=MAX_NAME_CHARS,
+        widget=Text(),
+        help_text="Leave empty for the name of the file.",
     )
 
     SECTIONS = (
@@ -175,7 +179,7 @@ class BatchForm(forms.Form):
             "Options",
             (
                 *("batch_size", "parallelism", "schedule", "priority", "max_attempts"),
-                *("timeout_s", "completion_hours", "max_cost", "max_tokens_total", "description"),
+                *("timeout_s", "completion_hours", "max_cost", "max_tokens_total", "name"),
             ),
         ),
     )
@@ -365,13 +369,13 @@ class BatchForm(forms.Form):
     def options(self) -> BatchOptions:
         """Return the options of the batch."""
         data = self.cleaned_data
-        hours, description = data["completion_hours"], data["description"]
+        hours = data["completion_hours"]
         return BatchOptions(
             **{name: data[name] for name in RUN_OPTIONS},
+            name=data["name"],
             endpoint=data["endpoint"],
             defaults=self.defaults(),
             completion_window=timedelta(hours=hours) if hours else None,
-            metadata={"description": description} if description else {},
         )
 
     def reading(self) -> InputOptions:

@@ -1,6 +1,14 @@
 """The charts of a batch, running or ended."""
 
-from batches.admin.charts import Chart, Course, completions, in_flight, latencies, span_of
+from batches.admin.charts import (
+    Chart,
+    Course,
+    Percentiles,
+    completions,
+    in_flight,
+    latencies,
+    span_of,
+)
 from batches.admin.idle import cut_s, idle_cuts, without
 from batches.admin.samples import Samples
 from batches.engine.timing import percentile
@@ -11,11 +19,11 @@ SHOWN_ID_CHARS = 14
 SHOWN_NAME_CHARS = 40
 
 
-def charts_of(batch: Batch, samples: Samples) -> list[Chart]:
+def charts_of(batch: Batch, samples: Samples, percentiles: Percentiles) -> list[Chart]:
     """Return the charts on the page of a batch; none before there are results."""
     if not samples.results:
         return []
-    course = course_of(batch, samples)
+    course = course_of(batch, samples, percentiles)
     charts = [completions([course], total=batch.total), latencies([course])]
     until = None if batch.status in TERMINAL else _known_until(course)
     if until is None or until > course.span.begin:
@@ -24,7 +32,7 @@ def charts_of(batch: Batch, samples: Samples) -> list[Chart]:
     return charts
 
 
-def course_of(batch: Batch, samples: Samples) -> Course:
+def course_of(batch: Batch, samples: Samples, percentiles: Percentiles) -> Course:
     """Return a batch for the charts, without its idle time."""
     cuts = idle_cuts(samples, batch.active_s)
     moved = without(cuts, samples)
@@ -32,15 +40,16 @@ def course_of(batch: Batch, samples: Samples) -> Course:
         name=short_name(batch),
         samples=moved,
         span=span_of(moved),
+        done=batch.succeeded + batch.failed,
+        percentiles=percentiles,
         cuts=[cut.before - cut_s(cuts, cut.before) for cut in cuts],
         idle_s=sum(cut.seconds for cut in cuts),
     )
 
 
 def short_name(batch: Batch) -> str:
-    """Return the description of a batch, or the beginning of its ID."""
-    about = str(batch.metadata.get("description", ""))
-    return about[:SHOWN_NAME_CHARS] or f"{batch.public_id[:SHOWN_ID_CHARS]}…"
+    """Return the beginning of the name of a batch, or of its ID."""
+    return batch.name[:SHOWN_NAME_CHARS] or f"{batch.public_id[:SHOWN_ID_CHARS]}…"
 
 
 def _known_until(course: Course) -> float:

@@ -159,6 +159,11 @@ def _kept(user: User, name: str) -> NewFile:
     return NewFile(owner=user, purpose=KEPT, filename=shown, expires_after_s=SHORTEST_LIFE_S)
 
 
+def keep_for_an_hour(user: User, name: str, content: "Bytes[bytes]") -> File:
+    """Store a file for the form of this user. Raise FileRefused."""
+    return store_file(_kept(user, name), content)
+
+
 def _checked(form: BatchForm) -> Checked:
     with form.source() as stream:
         return check_prompts(stream, form.reading())

@@ -5,18 +5,22 @@ from decimal import Decimal
 
 from django.http import HttpRequest
 
+from batches.admin.batches.costs import likely_cost
 from batches.admin.batches.failures import Failures, failures_of
 from batches.admin.batches.graphs import charts_of
 from batches.admin.batches.result_rows import Filter, ShownRow, rows_of
 from batches.admin.batches.rungs import Rungs, rungs_of
+from batches.admin.batches.timeline import Step, timeline_of
 from batches.admin.batches.timing import Timing, is_left, timing_of
 from batches.admin.charts import Chart
 from batches.admin.samples import samples_of
-from batches.formats import share
+from batches.formats import count, share
+from batches.leases.state import STOPPED, ShownState, state_of
 from batches.leases.waiting import WaitingNow, waiting_of
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
 from batches.limits.prices import cost_of
 from batches.models import Batch
+from batches.output.files import error_id, output_id
 
 FIRST_RESULTS = 10
 
@@ -37,8 +41,6 @@ class ShownProgress:
     failed: float
     done: int
     total: int
-    # Prompts that failed or never ran: a retry sends them.
-    unanswered: int
 
     @property
     def percent(self) -> float:
@@ -49,11 +51,24 @@ class ShownProgress:
 class Allowed:
     """Actions that the user may take on the batch in its current state."""
 
+    rename: bool
+    again: bool
     cancel: bool
     retry: bool
+    pause: bool
     resume: bool
     delete: bool
     results: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """A button that runs prompts again: the failed ones, or the others that never ran."""
+
+    only: str
+    label: str
+    prompts: int
+    cost: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,7 @@ class ShownBatch:
     """The changing parts of the page of a batch."""
 
     batch: Batch
+    state: ShownState
     colour: str
     live: bool
     # Started by a command that is not running now; workers do not claim the batch.
@@ -70,7 +86,11 @@ class ShownBatch:
     timing: Timing
     cost: Decimal | None
     charts: list[Chart]
-    sampled: bool
+    # The number of results that charts are drawn from, if that is not all of them.
+    sampled: int
+    timeline: list[Step]
+    files: list[tuple[str, str]]
+    reruns: list[Rerun]
     failures: Failures
     rungs: Rungs
     results: list[ShownRow]
@@ -82,17 +102,22 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
     samples = samples_of(batch)
     left = is_left(batch)
     permitted = allowed_to(batch, request, left=left)
+    timing = timing_of(batch, samples)
     return ShownBatch(
         batch=batch,
-        colour=colour_of(batch),
+        state=state_of(batch),
+        colour=colour_of_state(batch),
         live=batch.status not in TERMINAL,
         left=left,
         waiting=None if left else waiting_of(batch),
         progress=progress_of(batch),
-        timing=timing_of(batch, samples),
+        timing=timing,
         cost=cost_of(batch),
-        charts=charts_of(batch, samples),
-        sampled=samples.weight > 1,
+        charts=charts_of(batch, samples, timing.percentiles),
+        sampled=len(samples.results) if samples.weight > 1 else 0,
+        timeline=timeline_of(batch),
+        files=files_of(batch),
+        reruns=reruns_of(batch) if permitted.retry else [],
         failures=failures_of(batch),
         rungs=rungs_of(batch),
         results=rows_of(batch, Filter(), after=-1, limit=FIRST_RESULTS)
@@ -102,6 +127,26 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
     )
 
 
+def files_of(batch: Batch) -> list[tuple[str, str]]:
+    """Return the IDs of the output files of a batch, by their name."""
+    found = {"Output": output_id(batch), "Errors": error_id(batch)}
+    return [(name, file_id) for name, file_id in found.items() if file_id]
+
+
+def reruns_of(batch: Batch) -> list[Rerun]:
+    """Return the ways to run prompts of an ended batch again, with their likely cost."""
+    never_ran = batch.total - batch.succeeded - batch.failed
+    ways = (
+        ("failed", f"Retry {count(batch.failed)} failed", batch.failed),
+        ("rest", f"Run the other {count(never_ran)}", never_ran),
+    )
+    return [
+        Rerun(only, label, prompts, likely_cost(batch, prompts))
+        for only, label, prompts in ways
+        if prompts
+    ]
+
+
 def progress_of(batch: Batch) -> ShownProgress:
     """Compute the progress of a batch from the counts in its row."""
     return ShownProgress(
@@ -109,7 +154,6 @@ def progress_of(batch: Batch) -> ShownProgress:
         failed=share(batch.failed, batch.total),
         done=batch.succeeded + batch.failed,
         total=batch.total,
-        unanswered=batch.total - batch.succeeded,
     )
 
 
@@ -120,15 +164,24 @@ def colour_of(batch: Batch) -> str:
     return COLOURS.get(BatchStatus(batch.status), "busy")
 
 
+def colour_of_state(batch: Batch) -> str:
+    """Return the colour of the state of a batch from `with_state`."""
+    return "warn" if state_of(batch).word == STOPPED else colour_of(batch)
+
+
 def allowed_to(batch: Batch, request: HttpRequest, *, left: bool) -> Allowed:
     """Return the actions that a user may take on a batch in its current state."""
     may_change = request.user.has_perm("batches.change_batch")
     running = batch.status in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
     never_ran = batch.total - batch.succeeded - batch.failed
+    may_read = request.user.has_perm("batches.view_result")
     return Allowed(
+        rename=may_change,
+        again=may_read and request.user.has_perm("batches.add_batch") and batch.total > 0,
         cancel=may_change and running,
+        pause=may_change and running and not left and not batch.pause_reason,
         retry=may_change and batch.status in RETRYABLE and batch.failed + never_ran > 0,
         resume=may_change and running and (left or bool(batch.pause_reason)),
         delete=request.user.has_perm("batches.delete_batch") and batch.status in TERMINAL,
-        results=request.user.has_perm("batches.view_result"),
+        results=may_read,
     )

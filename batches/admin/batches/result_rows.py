@@ -11,6 +11,8 @@ from django.db.models.functions import Length
 from django.db.models.lookups import GreaterThan
 
 from batches.admin.batches.conversation import answered, asked, snippet
+from batches.admin.batches.searching import Search, Wanted, search
+from batches.admin.samples import LOOKED_AT
 from batches.models import Batch, Result
 
 # Longer bodies get no snippet: a page of long bodies would load megabytes.
@@ -25,6 +27,9 @@ class Filter:
     status: str = ""
     kind: str = ""
     custom_id: str = ""
+    text: str = ""
+    field: str = ""
+    value: str = ""
 
     @property
     def statuses(self) -> list[str]:
@@ -32,6 +37,13 @@ class Filter:
         if self.kind:
             return [Result.FAILED] if self.status != Result.SUCCEEDED else []
         return [self.status] if self.status else [Result.SUCCEEDED, Result.FAILED]
+
+    @property
+    def searched(self) -> Wanted | None:
+        """Return what is to be searched for in prompts and answers, if anything."""
+        if not (self.text or self.field):
+            return None
+        return Wanted(self.text, self.field, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +78,64 @@ def rows_of(batch: Batch, wanted: Filter, *, after: int, limit: int) -> list[Sho
     found = [
         columns
         for status in wanted.statuses
-        for columns in _matching(batch, status, wanted)
+        for columns in _with_snippets(_matching(batch, status, wanted))
         .filter(index__gt=after)
-        .order_by("index")
-        .annotate(asked=_short("prompt__body"), said=_short("body"))
-        .values_list(*_COLUMNS, "asked", "said")[:limit]
+        .order_by("index")[:limit]
     ]
     found.sort(key=itemgetter(0))
     return [_row(batch, columns) for columns in found[:limit]]
 
 
+def found_rows(
+    batch: Batch, wanted: Filter, *, after: int, limit: int
+) -> tuple[list[ShownRow], Search]:
+    """Search for up to `limit` results after an index; return them and how far it went."""
+    found = _search(batch, wanted, start=after, limit=limit)
+    rows = [
+        columns
+        for status in wanted.statuses
+        for columns in _with_snippets(_matching(batch, status, wanted)).filter(
+            index__in=found.indexes
+        )
+    ]
+    return [_row(batch, columns) for columns in sorted(rows, key=itemgetter(0))], found
+
+
+def count_of(batch: Batch, wanted: Filter) -> tuple[int, bool]:
+    """Count the results that match without a search; True if there are more than this number."""
+    if wanted == Filter(status=Result.SUCCEEDED):
+        return batch.succeeded, False
+    found = 0
+    for status in wanted.statuses:
+        if wanted == Filter() and status == Result.SUCCEEDED:
+            found += batch.succeeded
+            continue
+        some = _matching(batch, status, wanted)[: LOOKED_AT + 1].count()
+        found += min(some, LOOKED_AT)
+        if some > LOOKED_AT:
+            return found, True
+    return found, False
+
+
+def _search(
+    batch: Batch, wanted: Filter, *, start: int, limit: int, backward: bool = False
+) -> Search:
+    each = [_matching(batch, status, wanted) for status in wanted.statuses]
+    what = wanted.searched or Wanted()
+    return search(batch, each, what, start=start, limit=limit, backward=backward)
+
+
 def indexes_before(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
     """Return up to `limit` indexes of results before an index, the nearest first."""
+    if wanted.searched:
+        return _search(batch, wanted, start=index, limit=limit, backward=True).indexes
     return sorted(_indexes(batch, wanted, "-index", limit, index__lt=index), reverse=True)[:limit]
 
 
 def indexes_after(batch: Batch, wanted: Filter, index: int, *, limit: int) -> list[int]:
     """Return up to `limit` indexes of results after an index, the nearest first."""
+    if wanted.searched:
+        return _search(batch, wanted, start=index, limit=limit).indexes
     return sorted(_indexes(batch, wanted, "index", limit, index__gt=index))[:limit]
 
 
@@ -101,6 +154,11 @@ def _matching(batch: Batch, status: str, wanted: Filter) -> QuerySet[Result]:
     if wanted.custom_id:
         found = found.filter(prompt__batch=batch, prompt__custom_id=wanted.custom_id)
     return found
+
+
+def _with_snippets(results: QuerySet[Result]) -> QuerySet[Result, Any]:
+    shown = results.annotate(asked=_short("prompt__body"), said=_short("body"))
+    return shown.values_list(*_COLUMNS, "asked", "said")
 
 
 def _short(column: str) -> Case:

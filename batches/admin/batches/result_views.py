@@ -12,13 +12,24 @@ from django.shortcuts import render
 from batches.admin.base import ModelAdmin, allowed, page_context, small_number
 from batches.admin.batches.conversation import Part, ShownTurn, answered, asked, parameters
 from batches.admin.batches.downloads import download, jsonl_of
-from batches.admin.batches.result_rows import Filter, indexes_after, indexes_before, rows_of
+from batches.admin.batches.result_rows import (
+    Filter,
+    ShownRow,
+    count_of,
+    found_rows,
+    indexes_after,
+    indexes_before,
+    rows_of,
+)
+from batches.admin.batches.searching import text_of
 from batches.admin.json_lines import Line, faults_of, marked_lines
 from batches.engine.defaults import whole_body
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.replies.replies import answer_in
 from batches.engine.structured.asked import answer_schema
+from batches.formats import count
+from batches.lifecycle import RETRYABLE
 from batches.models import Batch, Prompt, Result
 from batches.output.csv import csv_lines
 
@@ -26,30 +37,66 @@ PAGE = 50
 # Before the first index.
 FROM_THE_START = -1
 LONGEST_SHOWN = 200_000
+MOST_FIELDS = 100
+LONGEST_SEARCHED = 500
 
 
 def results(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
     """Show a page of the table of results."""
     batch = _readable(request, admin, pk)
     wanted, after = _filter_of(request), _after_of(request)
-    rows = rows_of(batch, wanted, after=after, limit=PAGE + 1)
-    more = len(rows) > PAGE
+    found = _found(batch, wanted, after)
     context = page_context(
         admin,
         request,
         f"Results of {batch.public_id}",
         batch=batch,
-        rows=rows[:PAGE],
+        rows=found.rows,
+        found=found,
         wanted=wanted,
+        fields=_fields_of(batch),
         faults=_faults_of(request, wanted),
         kinds=list(FailureKind),
         after=after,
         query=_query(wanted, after),
-        next_page=_query(wanted, rows[PAGE - 1].index) if more else "",
+        next_page="" if found.next_after is None else _query(wanted, found.next_after),
         previous_page=_query(wanted, _page_before(batch, wanted, after)),
         first_page=_query(wanted, FROM_THE_START),
     )
     return render(request, "admin/batches/results.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """A page of results, and in words how many there are or how far the search has looked."""
+
+    rows: list[ShownRow]
+    words: str
+    next_after: int | None
+
+
+def _found(batch: Batch, wanted: Filter, after: int) -> FoundPage:
+    if wanted.searched:
+        rows, searched = found_rows(batch, wanted, after=after, limit=PAGE)
+        words = f"{count(len(rows))} found among {count(searched.looked_at)} results searched"
+        if searched.through is not None:
+            words += f", up to number {count(searched.through + 1)} of {count(batch.total)}"
+        return FoundPage(rows, f"{words}.", searched.through)
+    rows = rows_of(batch, wanted, after=after, limit=PAGE + 1)
+    number, is_more = count_of(batch, wanted)
+    words = f"{'More than ' if is_more else ''}{count(number)} result{'' if number == 1 else 's'}."
+    return FoundPage(rows[:PAGE], words, rows[PAGE - 1].index if len(rows) > PAGE else None)
+
+
+def _fields_of(batch: Batch) -> list[str]:
+    """Return the names of the fields of the answers, if the batch has a schema of an object."""
+    try:
+        asked_for = answer_schema(batch.defaults, batch.endpoint)
+    except PromptRejected:
+        return []
+    schema = asked_for.schema if asked_for else None
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return list(properties)[:MOST_FIELDS] if isinstance(properties, dict) else []
 
 
 def _page_before(batch: Batch, wanted: Filter, after: int) -> int:
@@ -84,6 +131,18 @@ class ResultReading:
     faults: int
     cut: bool
 
+    @property
+    def asked_text(self) -> str:
+        """Return the request as text, to be copied."""
+        return text_of(self.asked)
+
+    @property
+    def answered_text(self) -> str:
+        """Return the answer as text, to be copied: the JSON that fits the schema, or the reply."""
+        if self.parsed:
+            return "\n".join(line.text for line in self.parsed)
+        return text_of(self.answered)
+
 
 def result(request: HttpRequest, admin: ModelAdmin[Batch], pk: int, index: int) -> HttpResponse:
     """Show a prompt and its result side by side."""
@@ -106,8 +165,14 @@ def result(request: HttpRequest, admin: ModelAdmin[Batch], pk: int, index: int) 
         next=following,
         query=_query(wanted, _after_of(request)),
         filtered=wanted != Filter(),
+        may_retry=_may_retry(request, batch, found),
     )
     return render(request, "admin/batches/result.html", context)
+
+
+def _may_retry(request: HttpRequest, batch: Batch, found: Result | None) -> bool:
+    failed = found is not None and found.status == Result.FAILED
+    return failed and batch.status in RETRYABLE and request.user.has_perm("batches.change_batch")
 
 
 def _neighbours(batch: Batch, wanted: Filter, index: int) -> tuple[int | None, int | None]:
@@ -172,10 +237,15 @@ def _readable(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> Batch:
 CHOICES = {"status": (Result.SUCCEEDED, Result.FAILED), "kind": tuple(FailureKind)}
 NO_KIND = "Successful results have no kind of failure. Clear one of the two filters."
 
+NO_FIELD = "Name the field that has this value."
+
 
 def _filter_of(request: HttpRequest) -> Filter:
     """Return the filter in the URL without invalid values."""
-    given = {name: request.GET.get(name, "").replace("\0", "") for name in Filter.__slots__}
+    given = {
+        name: request.GET.get(name, "").replace("\0", "")[:LONGEST_SEARCHED]
+        for name in Filter.__slots__
+    }
     return Filter(**{**given, **dict.fromkeys(_not_chosen(request), "")})
 
 
@@ -192,6 +262,8 @@ def _faults_of(request: HttpRequest, wanted: Filter) -> dict[str, str]:
     }
     if wanted.kind and wanted.status == Result.SUCCEEDED:
         faults["kind"] = NO_KIND
+    if wanted.value and not wanted.field:
+        faults["field"] = NO_FIELD
     return faults
 
 

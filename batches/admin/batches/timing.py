@@ -29,6 +29,12 @@ class Timing:
     speed_up: float | None = None
     one_at_a_time_s: float | None = None
 
+    @property
+    def percentiles(self) -> dict[str, float]:
+        """Return the percentiles that are known, by name."""
+        found = {"p50": self.p50_s, "p95": self.p95_s, "p99": self.p99_s}
+        return {name: seconds for name, seconds in found.items() if seconds is not None}
+
 
 def timing_of(batch: Batch, samples: Samples) -> Timing:
     """Compute the timing of a batch; an estimate while it runs, exact once it has ended."""

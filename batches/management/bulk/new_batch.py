@@ -127,6 +127,7 @@ def shown_name(name: str) -> str:
 def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
     """Return the options of a batch; `schema` is what --response-schema holds."""
     given = {
+        "name": None if options["input"] == "-" else Path(options["input"]).name,
         "endpoint": options["endpoint"],
         "batch_size": options["batch_size"],
         "schedule": options["schedule"],

@@ -13,6 +13,29 @@ document.addEventListener("htmx:afterRequest", ({ target, detail }) => {
   target.classList.toggle("tp-stale", !detail.successful);
 });
 
+// The list of batches that refreshes itself stays as it is while rows are chosen. A list that became
+// empty is a new page.
+let rows = "";
+document.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
+  if (target.id !== "result_list" || !detail.shouldSwap) return;
+  rows = rowsOf(target);
+  detail.shouldSwap = !target.querySelector("input:checked");
+  if (!detail.shouldSwap || detail.xhr.response.includes('id="result_list"')) return;
+  detail.shouldSwap = false;
+  window.location.reload();
+});
+// Django's script counts only the rows that it knows, so it learns of new ones.
+document.addEventListener("htmx:afterSettle", () => {
+  const list = document.getElementById("result_list");
+  if (!list || !rows || rows === rowsOf(list)) return;
+  rows = rowsOf(list);
+  const parent = list.closest(".result-list-wrapper");
+  window.Actions(list.querySelectorAll(".action-select"), { parent });
+});
+function rowsOf(list) {
+  return [...list.querySelectorAll(".action-select")].map((one) => one.value).join();
+}
+
 // <form data-confirm="Sure?" data-dismiss="No">: ask first; the confirming button has the text of
 // the button that was pressed, the other one says "Cancel" unless data-dismiss is set.
 document.addEventListener("submit", (event) => {

@@ -1,0 +1,119 @@
+"""Run a batch again with changes: the form for a new batch, filled in from an earlier one."""
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.files.base import File as Bytes
+
+from batches.actions.options import RUN_OPTIONS
+from batches.admin.batches.form import KEPT
+from batches.admin.batches.new_batch import PASTED, keep_for_an_hour
+from batches.engine.endpoints import rules_of
+from batches.engine.errors import PromptRejected
+from batches.engine.prepare import with_response_schema
+from batches.errors import NotPossible
+from batches.files.files import FileRefused, unexpired
+from batches.models import Batch, File
+from batches.output.jsonl import prompt_line
+
+# Longer pasted prompts come back as a file.
+MOST_PASTED_BYTES = 64 * 1024
+PROMPTS_AT_ONCE = 1000
+
+
+def keep_prompts(batch: Batch, user: User) -> File:
+    """Store the prompts of a batch as a file that the form of this user can use for an hour.
+
+    They are copied from its input file, or from its rows if that file is gone. Raise NotPossible
+    if there are no prompts, or more than a file may hold.
+    """
+    try:
+        if batch.input_file is not None:
+            _check_size(batch.input_file.bytes)
+            with batch.input_file.content.open("rb") as content:
+                return keep_for_an_hour(user, batch.input_file.filename, content)
+        # Without a name, so that nothing is left of it if this process is killed.
+        with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as target:
+            for line in _lines(batch):
+                target.write(line)
+                _check_size(target.tell())
+            target.flush()
+            name = f"{batch.public_id}.jsonl"
+            return keep_for_an_hour(user, name, Bytes(target, name=name))
+    except (FileRefused, FileNotFoundError) as error:
+        raise NotPossible("The batch has no prompts that could be run again.") from error
+
+
+def _check_size(size: int) -> None:
+    """Raise NotPossible if the form could not take so large a file."""
+    if size > settings.MAX_FILE_BYTES:
+        raise NotPossible(
+            f"The prompts have more than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES). Run "
+            "them again from the API or the command line."
+        )
+
+
+def _lines(batch: Batch) -> Iterator[bytes]:
+    prompts, after = batch.prompts.order_by("index"), -1
+    columns = prompts.values_list("index", "custom_id", "body")
+    while page := list(columns.filter(index__gt=after)[:PROMPTS_AT_ONCE]):
+        after = page[-1][0]
+        for _, custom_id, body in page:
+            yield f"{prompt_line(custom_id, batch.endpoint, body)}\n".encode()
+
+
+def kept_file(user: User, file_id: str) -> File | None:
+    """Return a file that was kept for the form of this user, if it has not expired."""
+    return unexpired().filter(owner=user, purpose=KEPT, public_id=file_id).first()
+
+
+def pasted_text(file: File) -> str:
+    """Return the prompts that were pasted as this file; empty if they are long, or a real file."""
+    if file.filename != PASTED or file.bytes > MOST_PASTED_BYTES:
+        return ""
+    with file.content.open("rb") as content:
+        return bytes(content.read()).decode("utf-8", "replace")
+
+
+def initial_of(batch: Batch) -> dict[str, Any]:
+    """Return the fields of the form that describe a batch, apart from its prompts."""
+    window = batch.completion_window
+    rows = {"format": batch.input_format or "jsonl", "column": batch.input_column or "prompt"}
+    return {
+        **{name: getattr(batch, name) for name in RUN_OPTIONS},
+        # Prompts that never were in a file come from their rows.
+        **(rows if batch.input_file else {"format": "jsonl"}),
+        **_defaults_of(batch),
+        "name": batch.name,
+        "provider": batch.provider_id,
+        "endpoint": batch.endpoint,
+        "completion_hours": round(window.total_seconds() / 3600) if window else None,
+    }
+
+
+def _defaults_of(batch: Batch) -> dict[str, Any]:
+    """Return the default request fields as the form has them: model, schema, and the others."""
+    others = dict(batch.defaults)
+    model = others.pop("model") if isinstance(others.get("model"), str) else ""
+    schema, rest = _schema_of(others, batch.endpoint)
+    return {"model": model, "schema": schema, "parameters": rest or None}
+
+
+def _schema_of(defaults: dict[str, Any], endpoint: str) -> tuple[Any, dict[str, Any]]:
+    """Return the schema in the defaults and the rest, if the form makes the same of both again."""
+    place = rules_of(endpoint).schema
+    rest = dict(defaults)
+    found = rest.pop(place.at[0], None) if place else None
+    for step in place.at[1:] if place else ():
+        found = found.get(step) if isinstance(found, dict) else None
+    if place and place.is_nested and isinstance(found, dict):
+        found = found.get("json_schema")
+    try:
+        if found and with_response_schema(rest, endpoint=endpoint, schema=found) == defaults:
+            return found, rest
+    except PromptRejected:
+        pass
+    return None, defaults

@@ -1,0 +1,173 @@
+"""Actions on several batches of the list: cancel, pause, resume, retry, export and compare them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib import admin as django_admin
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+
+from batches.actions.batches import cancel_batch, pause_batch, resume_batch, retry_batch
+from batches.admin.base import ModelAdmin, note, page_context
+from batches.admin.batches.costs import likely_cost
+from batches.admin.batches.downloads import LinesOf, download, jsonl_of, zip_of
+from batches.errors import NotPossible
+from batches.formats import count
+from batches.lifecycle import CANCELLABLE, RETRYABLE
+from batches.models import Batch
+from batches.output.csv import csv_lines
+
+# As many as a page of the list has; the browser waits until all are done.
+MOST_CHOSEN = 50
+MOST_COMPARED = 4
+# Very large batches take seconds each; a browser does not wait for many of them.
+LONGEST_WAIT_S = 20.0
+# More refusals than this say nothing new.
+SHOWN_REFUSALS = 5
+
+Chosen = QuerySet[Batch]
+Answer = HttpResponseBase | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question before an action that cannot be undone, with a line for each batch."""
+
+    action: str
+    title: str
+    warning: str
+    button: str
+    lines: list[tuple[Batch, str]]
+
+
+def _chosen(request: HttpRequest, queryset: Chosen) -> list[Batch]:
+    """Return the chosen batches in the order of their creation; none if they are too many."""
+    batches = list(queryset.order_by("pk")[: MOST_CHOSEN + 1])
+    if len(batches) > MOST_CHOSEN:
+        messages.error(request, f"Choose up to {MOST_CHOSEN} batches.")
+        return []
+    return batches
+
+
+def _apply(
+    request: HttpRequest, batches: list[Batch], service: Callable[[Batch], object], what: str
+) -> None:
+    """Call a service for each batch, and say how many it accepted and why it refused others."""
+    refused, done = [], 0
+    deadline = time.monotonic() + LONGEST_WAIT_S
+    for batch in batches:
+        if time.monotonic() > deadline:
+            refused.append(f"{batch.title}: there was no time left. Choose it again.")
+            continue
+        try:
+            service(batch)
+        except NotPossible as error:
+            refused.append(f"{batch.title}: {error}")
+        else:
+            done += 1
+            note(request, batch, f"{what}.")
+    if done:
+        messages.success(request, f"{what}: {done} batch{'es' if done > 1 else ''}.")
+    for text in refused[:SHOWN_REFUSALS]:
+        messages.error(request, text)
+    if len(refused) > SHOWN_REFUSALS:
+        messages.error(request, f"{len(refused) - SHOWN_REFUSALS} more were refused.")
+
+
+def _asked(admin: ModelAdmin[Batch], request: HttpRequest, question: Question) -> HttpResponse:
+    context = page_context(
+        admin, request, question.title, question=question, checkbox=ACTION_CHECKBOX_NAME
+    )
+    return render(request, "admin/batches/question.html", context)
+
+
+@django_admin.action(description="Pause", permissions=["act"])
+def pause(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> None:
+    """Pause the chosen batches until they are resumed."""
+    _apply(request, _chosen(request, queryset), pause_batch, "Paused")
+
+
+@django_admin.action(description="Resume", permissions=["act"])
+def resume(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> None:
+    """Resume the chosen batches."""
+    _apply(request, _chosen(request, queryset), resume_batch, "Resumed")
+
+
+@django_admin.action(description="Cancel…", permissions=["act"])
+def cancel(admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
+    """Cancel the chosen batches, after a question."""
+    batches = _chosen(request, queryset)
+    if "confirmed" in request.POST or not batches:
+        _apply(request, batches, cancel_batch, "Cancelled")
+        return None
+    lines = [(one, _what_cancels(one)) for one in batches]
+    warning = "No further calls are sent; results so far are kept."
+    return _asked(admin, request, Question("cancel", "Cancel", warning, "Cancel batches", lines))
+
+
+@django_admin.action(description="Retry failed…", permissions=["act"])
+def retry(admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
+    """Run the failed prompts of the chosen batches again, after a question."""
+    batches = _chosen(request, queryset)
+    if "confirmed" in request.POST or not batches:
+        _apply(request, batches, retry_batch, "Retry started")
+        return None
+    lines = [(one, _what_retries(one)) for one in batches]
+    warning = "You will be charged again for these prompts."
+    return _asked(admin, request, Question("retry", "Retry", warning, "Retry failed", lines))
+
+
+def _what_cancels(batch: Batch) -> str:
+    if batch.status not in CANCELLABLE:
+        return f"is {batch.status}: stays as it is"
+    left = batch.total - batch.succeeded - batch.failed
+    return f"{_prompts(left)} not sent"
+
+
+def _prompts(number: int) -> str:
+    return f"{count(number)} prompt{'' if number == 1 else 's'}"
+
+
+def _what_retries(batch: Batch) -> str:
+    left = batch.total - batch.succeeded
+    if batch.status not in RETRYABLE or not left:
+        return "has nothing to retry: stays as it is"
+    return f"{_prompts(left)}, {likely_cost(batch, left) or 'cost unknown'}"
+
+
+@django_admin.action(description="Export as JSONL", permissions=["results"])
+def export_jsonl(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
+    """Download the results of the chosen batches, a JSONL file for each."""
+    return _exported(request, queryset, jsonl_of, "jsonl")
+
+
+@django_admin.action(description="Export as CSV", permissions=["results"])
+def export_csv(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
+    """Download the results of the chosen batches, a CSV file for each."""
+    return _exported(request, queryset, csv_lines, "csv")
+
+
+def _exported(request: HttpRequest, queryset: Chosen, lines_of: LinesOf, ending: str) -> Answer:
+    batches = _chosen(request, queryset)
+    if not batches:
+        return None
+    return download(request, zip_of(batches, lines_of, ending), name=f"results-{ending}.zip")
+
+
+@django_admin.action(description="Compare timings", permissions=["view"])
+def compare(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
+    """Redirect to the page that compares the chosen batches."""
+    chosen = [str(pk) for pk in queryset.order_by("pk").values_list("pk", flat=True)]
+    if not 2 <= len(chosen) <= MOST_COMPARED:
+        messages.error(request, f"Choose 2 to {MOST_COMPARED} batches.")
+        return None
+    return HttpResponseRedirect(f"{reverse('admin:batches_batch_compare')}?ids={','.join(chosen)}")
+
+
+ACTIONS = (cancel, retry, pause, resume, export_jsonl, export_csv, compare)

@@ -1,0 +1,213 @@
+"""The list of batches says in words how each is, finds it, and acts on several at once."""
+
+import io
+import json
+import zipfile
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from batches.admin.batches.bulk import MOST_CHOSEN
+from batches.admin.batches.searching import MOST_SEARCHED
+from batches.lifecycle import BatchStatus, PauseKind
+from batches.models import Batch, Provider, Slot
+from tests.admin.conftest import Login
+from tests.admin.makers import ended_batch, fill
+from tests.admin.test_cost_of_pages import MOST_QUERIES, queries
+from tests.makers import batch_of
+
+CHANGELIST = "/admin/batches/batch/"
+ROWS = 1_000_000
+
+
+def listed(client: Client, **query: str) -> list[Batch]:
+    return list(client.get(CHANGELIST, query).context["cl"].result_list)
+
+
+def run(client: Client, action: str, *batches: Batch, **more: str) -> Any:
+    chosen = {"action": action, "_selected_action": [batch.pk for batch in batches], **more}
+    return client.post(CHANGELIST, chosen, follow=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "word", "said"),
+    [
+        ({}, "waiting", "Waiting for a worker"),
+        ({"in_background": False}, "stopped", "Stopped"),
+        (
+            {"pause_kind": PauseKind.BUDGET, "pause_reason": "spending limit of $1 reached"},
+            "paused",
+            "Paused: budget",
+        ),
+        ({"pause_kind": PauseKind.STAFF, "pause_reason": "x"}, "paused", "Paused: by staff"),
+        ({"pause_reason": "of old"}, "paused", "Paused"),
+        ({"status": BatchStatus.CANCELLED}, "cancelled", "Cancelled"),
+        ({"status": BatchStatus.VALIDATING}, "validating", "Validating"),
+    ],
+)
+def test_the_list_says_in_words_how_a_batch_is_and_filters_by_it(
+    root: Client, provider: Provider, columns: dict[str, Any], word: str, said: str
+) -> None:
+    batch = batch_of(provider, ["a"])
+    other = ended_batch(provider, ["a"])
+    Batch.objects.filter(pk=batch.pk).update(**columns)
+    page = root.get(CHANGELIST, {"state": word})
+    assert f">{said}</span>" in page.content.decode()
+    assert list(page.context["cl"].result_list) == [batch]
+    assert listed(root, state="completed") == [other]
+    assert f">{said}</span>" in root.get(f"{CHANGELIST}{batch.pk}/change/").content.decode()
+
+
+def test_a_batch_that_runs_is_said_to(root: Client, provider: Provider) -> None:
+    batch = batch_of(provider, ["a"])
+    Slot.objects.filter(batch=batch).update(lease_expires_at=timezone.now() + timedelta(minutes=1))
+    assert ">Running</span>" in root.get(CHANGELIST).content.decode()
+    assert listed(root, state="running") == [batch]
+
+
+def test_the_list_filters_by_provider_owner_and_time(root: Client, provider: Provider) -> None:
+    batch, other = batch_of(provider, ["a"]), batch_of(provider, ["a"])
+    another = Provider.objects.create(name="another", base_url="http://127.0.0.1:9/v1")
+    Batch.objects.filter(pk=other.pk).update(
+        provider=another, created_at=timezone.now() - timedelta(days=9)
+    )
+    since = (timezone.now() - timedelta(days=1)).isoformat(sep=" ")
+    assert listed(root, provider__id__exact=str(another.pk)) == [other]
+    assert listed(root, created_at__gte=since) == [batch]
+
+
+def test_the_columns_of_the_list(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, ["a", "b"])
+    Batch.objects.filter(pk=batch.pk).update(name="Letters", cost=Decimal("1.5"))
+    page = root.get(CHANGELIST).content.decode()
+    for text in ("Letters", "simulated-small", "simulated", "2 of 2", "1.0/s", "$1.50"):
+        assert text in page, text
+    assert f'data-copy="{batch.public_id}"' in page
+    assert 'hx-target="#result_list"' in page
+
+
+def test_an_empty_list_is_not_refreshed(root: Client, provider: Provider) -> None:
+    assert "live-list" not in root.get(CHANGELIST).content.decode()
+
+
+# -- several at once
+
+
+def test_several_are_paused_and_resumed(root: Client, provider: Provider) -> None:
+    running = [batch_of(provider, ["a"]) for _ in range(2)]
+    ended = ended_batch(provider, ["a"])
+    shown = run(root, "pause", *running, ended).content.decode()
+    assert "Paused: 2 batches." in shown
+    assert f"{ended.public_id}: Cannot pause a batch with status" in shown
+    assert set(Batch.objects.exclude(pause_reason="")) == set(running)
+    assert "Resumed: 1 batch." in run(root, "resume", running[0]).content.decode()
+    assert list(Batch.objects.waiting()) == [running[0]]
+
+
+def test_several_are_cancelled_after_a_question(root: Client, provider: Provider) -> None:
+    running = [batch_of(provider, ["a", "b"]) for _ in range(2)]
+    ended = ended_batch(provider, ["a"])
+    question = run(root, "cancel", *running, ended).content.decode()
+    assert "Cancel 3 batches?" in question
+    assert question.count("2 prompts not sent") == 2
+    assert "is completed: stays as it is" in question
+    assert not Batch.objects.filter(status=BatchStatus.CANCELLED).exists()
+    shown = run(root, "cancel", *running, confirmed="1").content.decode()
+    assert "Cancelled: 2 batches." in shown
+    assert Batch.objects.filter(status=BatchStatus.CANCELLED).count() == 2
+
+
+def test_several_are_retried_after_their_cost_is_told(root: Client, provider: Provider) -> None:
+    failed = ended_batch(provider, ["a", "b", "c"], failed={1: "x"})
+    Batch.objects.filter(pk=failed.pk).update(cost=Decimal(1))
+    fine = ended_batch(provider, ["a"])
+    question = run(root, "retry", failed, fine).content.decode()
+    assert "1 prompt, about $0.5000" in question
+    assert "has nothing to retry: stays as it is" in question
+    shown = run(root, "retry", failed, fine, confirmed="1").content.decode()
+    assert "Retry started: 1 batch." in shown
+    assert "no prompt of this batch has failed" in shown
+    failed.refresh_from_db()
+    assert failed.status == BatchStatus.IN_PROGRESS
+
+
+def test_several_are_exported_as_files_of_an_archive(root: Client, provider: Provider) -> None:
+    batches = [
+        ended_batch(provider, ["a", "b"], answers={0: "=1+1"}, failed={1: "x"}) for _ in range(2)
+    ]
+    for kind, lines in (("jsonl", 2), ("csv", 3)):
+        chosen = {"action": f"export_{kind}", "_selected_action": [one.pk for one in batches]}
+        answer = root.post(CHANGELIST, chosen)
+        assert "attachment" in answer.headers["Content-Disposition"]
+        with zipfile.ZipFile(io.BytesIO(answer.getvalue())) as archive:
+            names = [f"{batch.public_id}.{kind}" for batch in batches]
+            assert archive.namelist() == names
+            files = [archive.read(name).decode() for name in names]
+        assert [len(file.splitlines()) for file in files] == [lines, lines]
+        if kind == "csv":
+            assert all(",'=1+1," in file for file in files)
+        else:
+            assert json.loads(files[0].splitlines()[0])["custom_id"] == "line-1"
+
+
+def test_more_than_a_page_is_refused(root: Client, provider: Provider) -> None:
+    batches = Batch.objects.bulk_create(
+        Batch(provider=provider, endpoint="/v1/chat/completions") for _ in range(MOST_CHOSEN + 1)
+    )
+    for action in ("pause", "cancel", "export_jsonl"):
+        shown = run(root, action, *batches).content.decode()
+        assert f"Choose up to {MOST_CHOSEN} batches." in shown
+    assert not Batch.objects.exclude(pause_reason="").exists()
+
+
+def test_acting_on_several_needs_the_permission(login: Login, provider: Provider) -> None:
+    batch = batch_of(provider, ["a"])
+    viewer = login("view_batch")
+    for action in ("pause", "cancel", "retry", "export_jsonl", "export_csv"):
+        run(viewer, action, batch, confirmed="1")
+    batch.refresh_from_db()
+    assert (batch.status, batch.pause_reason) == (BatchStatus.IN_PROGRESS, "")
+    run(login("view_batch", "change_batch"), "cancel", batch, confirmed="1")
+    batch.refresh_from_db()
+    assert batch.status == BatchStatus.CANCELLED
+
+
+# -- at 10,000 batches and a million results
+
+
+@pytest.fixture
+def crowd(provider: Provider) -> list[Batch]:
+    """As many batches as an installation has after years, one of them with a million results."""
+    batches = Batch.objects.bulk_create(
+        Batch(
+            provider=provider,
+            name=f"letters {n}",
+            endpoint="/v1/chat/completions",
+            status=(BatchStatus.COMPLETED, BatchStatus.IN_PROGRESS)[n % 2],
+            total=1,
+        )
+        for n in range(10_000)
+    )
+    large = ended_batch(provider, ["a"])
+    fill(large, ROWS)
+    return [*batches, large]
+
+
+def test_pages_of_very_many_batches_and_results_cost_as_much_as_short_ones(
+    root: Client, crowd: list[Batch]
+) -> None:
+    for query in ("", "?state=waiting", "?q=letters 77", "?q=row-999999", "?p=100"):
+        assert queries(root, f"{CHANGELIST}{query}") <= MOST_QUERIES["changelist"], query
+    assert listed(root, q="row-999999") == [crowd[-1]]
+    results = f"{CHANGELIST}{crowd[-1].pk}/results/"
+    for query in ("", "?status=succeeded", "?after=999990", "?kind=server"):
+        assert queries(root, f"{results}{query}") <= MOST_QUERIES["results"], query
+    # A search reads a bounded number of results, however many there are.
+    searched = root.get(results, {"text": "nothing like this"}).context["found"]
+    assert searched.next_after is not None
+    assert searched.next_after < MOST_SEARCHED
+    assert f"up to number {searched.next_after + 1:,} of 1.0 M" in searched.words
