@@ -1,4 +1,4 @@
-"""What all batches did over the last day or week: charts, and the share of failures by provider."""
+"""Activity of all batches over the last day or week: charts, and failures by provider."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def activity_charts(period: Period) -> list[Chart]:
     return [
         _chart(period, "Prompts done", [row["done"] for row in rows], count),
         _chart(period, "Failures", [row["failed"] for row in rows], count),
-        _chart(period, "Cost", [row["cost"] for row in rows], dollars),
+        _chart(period, "Cost (known prices)", [row["cost"] for row in rows], dollars),
     ]
 
 

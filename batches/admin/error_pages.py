@@ -1,4 +1,4 @@
-"""Error pages in the look of the admin, with a way back. Under /v1 errors are those of the API."""
+"""Error pages in the look of the admin, with a way back. Under /v1 the API answers."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from batches.formats import size
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What the page says; `details` is for the operator of the server."""
+    """The text of an error page; `details` is for the operator of the server."""
 
     status: int
     title: str

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
-from batches.engine.defaults import SET_TWICE, whole_body
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import check_body, prompt_body, strict_warnings
+from batches.engine.prepare import SET_TWICE, check_body, prompt_body, strict_warnings, whole_body
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.structured.asked import AskedSchema
 from batches.engine.structured.known_schemas import KnownSchemas

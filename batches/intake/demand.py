@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
-from batches.engine.defaults import own_fields
 from batches.engine.endpoints import rules_of
+from batches.engine.prepare import own_fields
 from batches.engine.records import Usage
 from batches.engine.text.volume import CHARS_PER_TOKEN, chars_by_field
 from batches.inputs.prompt_files import NewPrompt

@@ -1,4 +1,4 @@
-"""What batches did in each hour, for the charts of the dashboard."""
+"""Counts of batches by hour, for the charts of the dashboard."""
 
 from django.db import models
 

@@ -1,1 +1,1 @@
-"""How pages write dates (Django's FORMAT_MODULE_PATH)."""
+"""Formats of dates on pages (Django's FORMAT_MODULE_PATH)."""

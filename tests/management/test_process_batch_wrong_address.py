@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from batches.engine.defaults import whole_body
+from batches.engine.prepare import whole_body
 from batches.models import Batch, Result
 from tests.command_line import Commands, prompt_lines
 from tests.scripted_server import Step, answer

@@ -13,7 +13,7 @@ from batches.models import Batch, Provider
 from batches.providers.answers import last_answer, state_of, with_last_answer
 from batches.providers.routing import known_endpoints
 
-# The models of this many batches are suggested, besides those of the providers' rows.
+# The models of this many batches are suggested for providers that list none.
 RECENT_BATCHES = 500
 
 

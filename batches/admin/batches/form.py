@@ -23,15 +23,16 @@ from batches.admin.batches.fields import (
     switch,
 )
 from batches.admin.widgets import FileInput, JsonText, Number, SelectInput, Text, TextArea, Toggle
-from batches.engine.defaults import check_prompt_free, with_system_prompt
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import (
     asks_for_schema,
     check_body,
+    check_prompt_free,
     check_schemas,
     prompt_body,
     with_response_schema,
+    with_system_prompt,
 )
 from batches.engine.structured.schema_bill import CHECKED_BYTES
 from batches.files.files import BATCH, unexpired

@@ -23,9 +23,9 @@ from batches.admin.batches.result_rows import (
 )
 from batches.admin.batches.searching import text_of
 from batches.admin.json_lines import Line, faults_of, marked_lines
-from batches.engine.defaults import whole_body
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import FailureKind, PromptRejected
+from batches.engine.prepare import whole_body
 from batches.engine.replies.replies import answer_in
 from batches.engine.structured.asked import answer_schema
 from batches.formats import count

@@ -13,9 +13,8 @@ from django.conf import settings
 from batches.actions import providers as provider_actions
 from batches.actions.batches import create_batch
 from batches.actions.options import BatchOptions
-from batches.engine.defaults import with_system_prompt
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import with_response_schema
+from batches.engine.prepare import with_response_schema, with_system_prompt
 from batches.engine.text.wording import quoted
 from batches.inputs.prompt_files import InputFormat, InputOptions, named_format, read_prompts
 from batches.inputs.recognition import format_in

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
-from batches.engine.defaults import (
+from batches.engine.errors import PromptRejected
+from batches.engine.prepare import (
     check_prompt_free,
     own_fields,
+    prepare_prompt_request,
+    prompt_body,
     whole_body,
     with_system_prompt,
     without_system_prompt,
 )
-from batches.engine.errors import PromptRejected
-from batches.engine.prepare import prepare_prompt_request, prompt_body
 from batches.engine.records import Outcome, PreparedRequest, PromptSpec
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
