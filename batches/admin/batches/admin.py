@@ -79,7 +79,7 @@ class BatchAdmin(MachineMade[Batch]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
         return with_state(super().get_queryset(request).filter(deleted_at=None))
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django names it
         return BatchList
 
     def get_search_results(

@@ -19,7 +19,7 @@ from batches.engine.text.wording import did_you_mean, quoted
 from batches.management.bulk.pasted_keys import ADVICE, has_key
 
 EXIT_USAGE = 2
-# A choice that argparse refuses, and those it offers.
+# A choice that argparse refuses, and the ones it offers.
 _CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _CHOSEN = re.compile(r"'(.*?)'")
 
