@@ -31,12 +31,13 @@ class Report:
 
 def make_report(batch: Batch) -> Report:
     """Read every result and return the report."""
+    failures = failures_by_kind(batch)
     return Report(
         timing=batch_timing(batch),
-        failures=failures_by_kind(batch),
+        failures=failures,
         rungs=answers_by_rung(batch),
         output_bytes=_output_bytes(batch),
-        error_bytes=_bytes_of(batch, Result.FAILED),
+        error_bytes=_bytes_of(batch, Result.FAILED) if failures else 0,
         line_format=LINE_FORMAT,
     )
 

@@ -83,7 +83,7 @@ class CallClock:
         self._task.cancel()
 
     def forgive(self) -> bool:
-        """Take back the cancellation by `expire`; return True if it was the only one."""
+        """Take back the cancellation by `expire`; return True if no other code did."""
         if not self._expired:
             return False
         self._expired = False

@@ -63,7 +63,8 @@ def claim_chunks(
     """
     find = _claimable(most, quarantined, probing)
     while True:
-        with transaction.atomic():
+        # All or nothing with the transaction around it, so a savepoint is of no use.
+        with transaction.atomic(savepoint=False):
             chunks = [_Found(*row) for row in find.rows(batch=batch_id)]
             leases = [lease for chunk in chunks if (lease := _claim(chunk, seconds))]
         if leases or not chunks:

@@ -1,6 +1,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from batches.leases.chunks import Lease, claim_chunk
@@ -49,6 +51,19 @@ def test_outcomes_are_stored_with_the_counts_of_their_batch(batch: Batch) -> Non
     assert batch.busy_s == pytest.approx(0.5)
     assert results[0].done_at.timestamp() == pytest.approx(1_700_000_100.0)
     assert Chunk.objects.get(batch=batch, lo=0).state == "done"
+
+
+def test_a_flush_takes_one_statement_for_each_chunk_and_three_for_all(batch: Batch) -> None:
+    done = chunk_outcomes(batch, claim(batch))
+    begun = chunk_outcomes(batch, claim(batch), done=False)
+    with CaptureQueriesContext(connection) as queries:
+        store_outcomes(
+            batch.pk, [done, begun], activity=ACTIVITY, clock=Clock(0.0), lease_seconds=60
+        )
+    verbs = [query["sql"].split(" ", 1)[0] for query in queries]
+    # The insert is a COPY on PostgreSQL, which is not captured. The last one checks the done chunk.
+    made = [verb for verb in verbs if verb in {"UPDATE", "SELECT"}]
+    assert made == ["UPDATE", "UPDATE", "UPDATE", "SELECT"]
 
 
 def test_a_chunk_that_is_not_done_stays_leased_and_is_renewed(batch: Batch) -> None:

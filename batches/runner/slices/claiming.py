@@ -16,6 +16,8 @@ Requests = AsyncIterator[Sequence[PreparedRequest]]
 # and each of them counts a crash if this runner vanishes.
 CLAIM_S = 0.5
 MOST_CLAIMED = 64
+# The first chunks only fill the window and the queue, so they do not show the pace.
+FILLING_ROUNDS = 2
 
 
 def next_most(claimed: int, lasted_s: float) -> int:
@@ -54,13 +56,15 @@ class Claiming:
 
     async def chunks(self) -> Requests:
         """Yield the requests of all chunks that can be claimed, in the order of prompts."""
-        most, claimed_at = 1, time.monotonic()
+        most, claimed_at, rounds = 1, time.monotonic(), 0
         while chunks := await self._claim(most, quarantined=False):
             for chunk in chunks:
                 async for requests in self._requests_of(chunk):
                     yield requests
             lasted_s = time.monotonic() - claimed_at
-            most, claimed_at = next_most(len(chunks), lasted_s), claimed_at + lasted_s
+            rounds, claimed_at = rounds + 1, claimed_at + lasted_s
+            if rounds > FILLING_ROUNDS:
+                most = next_most(len(chunks), lasted_s)
 
     async def quarantine(self, chunk: HeldChunk) -> Requests:
         """Yield the requests of a quarantined chunk one by one, without prompts that are to blame.
