@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import Error
 from rich.console import Console
 
 from batches.actions import batches as batch_actions
@@ -46,7 +47,12 @@ from batches.management.bulk.output import (
 )
 from batches.management.bulk.provider_check import check_provider
 from batches.management.bulk.run import RunEnd, run
-from batches.management.bulk.usage import UsageCommand, UsageError
+from batches.management.bulk.usage import (
+    UsageCommand,
+    UsageError,
+    database_fault,
+    is_unusable,
+)
 from batches.management.database import check_database
 from batches.management.terminal import Terminal, print_line
 from batches.models import Batch
@@ -111,6 +117,10 @@ class Command(UsageCommand):
         except (NotPossible, ProviderMisconfigured) as error:
             may_set_price = options["base_url"] is not None
             raise UsageError(in_flags(str(error), may_set_price=may_set_price)) from error
+        except Error as error:
+            if self.batch is None or not is_unusable(error):
+                raise
+            raise UsageError(f"{database_fault(error)}\n{self.saved(options)}") from error
         except Interrupted as interrupt:
             there = self.saved(options)
             with handled_by(partial(leave, there)):
