@@ -136,7 +136,7 @@ def test_a_data_folder_of_another_user_is_named(tmp_path: Path, mode: int) -> No
     folder.mkdir(mode=mode)
     os.chown(folder, NOBODY, NOBODY)
     # A root that the kernel treats like any user.
-    plain = (system_tool("setpriv", package="util-linux"), "--bounding-set")
+    plain: tuple[str, ...] = (system_tool("setpriv", package="util-linux"), "--bounding-set")
     plain += ("-dac_override,-dac_read_search,-chown,-fowner",)
     assert_told(manage(folder, "batches", "list", program=plain), folder, "Permission denied")
 

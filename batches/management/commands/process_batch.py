@@ -180,6 +180,8 @@ class Command(UsageCommand):
                 self.stdout.flush()
         elif not options["quiet"] and (summary.succeeded or summary.failures):
             print_summary(console, summary, current_state(batch))
+            if summary.failures:
+                print_line(console, "Failed prompts, by kind, with the message of one:")
             kinds = list(summary.failures)[:SHOWN_KINDS]
             for line in failure_lines(summary.failures, first_messages(batch, kinds)):
                 print_line(console, line)
