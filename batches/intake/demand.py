@@ -29,7 +29,7 @@ _LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 class Estimate:
     """The estimated tokens and cost of prompts, in dollars; `cost` is None without a price.
 
-    `unlimited` counts the answers that nothing limits, `assumed` those of them whose model has not
+    `unlimited` counts the answers that nothing limits, `assumed` the ones whose model has not
     answered before.
     """
 
