@@ -42,6 +42,7 @@ $(VENV)-model/.installed: requirements/model.txt | $(VENV)/.python
 	@touch $@
 
 install: $(VENV)/.installed ## make the virtual environment and the database
+	@echo "Preparing the database ..."
 	@$(BIN)/python manage.py migrate --verbosity 0
 
 demo: install ## run examples/prompts.jsonl against a simulated provider

@@ -23,6 +23,7 @@ MEASUREMENTS = (
     "workers",
     "limits",
     "api",
+    "batches_list",
     "uploads",
     "faults",
 )

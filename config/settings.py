@@ -3,6 +3,8 @@
 import os
 import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,28 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def data_dir() -> Path:
-    path = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+@contextmanager
+def data_folder_used(path: Path) -> Iterator[None]:
+    """Raise ImproperlyConfigured for an error of the data folder or of a file in it."""
     try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        place = getattr(error, "filename", None) or path
+        within = "" if str(place) == str(path) else f"{place}: "
+        raise ImproperlyConfigured(
+            f"DATA_DIR={path} cannot be used: {within}{reason}. "
+            "Name a folder in which you may write and that has room"
+        ) from error
+
+
+def data_dir() -> Path:
+    path = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
+    with data_folder_used(path):
+        path = path.resolve()
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImproperlyConfigured(f"DATA_DIR={path}: {error.strerror}; name a folder") from error
+        # Not only a missing folder: a dead mount shows itself when it is read.
+        (path / "incoming").mkdir(exist_ok=True)
     return path
 
 
@@ -58,7 +76,8 @@ def secret_key() -> str:
         raise ImproperlyConfigured(
             "SECRET_KEY is required with a DATABASE_URL; make one with: openssl rand -hex 32"
         )
-    return given or embedded_secret_key()
+    with data_folder_used(DATA_DIR):
+        return given or embedded_secret_key()
 
 
 def long_secrets(name: str) -> list[str]:
@@ -84,17 +103,21 @@ def embedded_secret_key() -> str:
     Creating a hard link is atomic, so that two concurrent first uses agree on one key.
     """
     path = DATA_DIR / "secret_key"
-    if not path.exists():
+    if not path.is_file():
         descriptor, draft = tempfile.mkstemp(dir=DATA_DIR)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(50))
         try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(50))
             Path(path).hardlink_to(draft)
         except FileExistsError:
             pass
         finally:
             Path(draft).unlink()
-    return path.read_text()
+    # Not a pipe, which would be waited for.
+    key = path.read_text() if path.is_file() else ""
+    if len(key) < SHORTEST_SECRET:
+        raise ValueError(f"{path} holds no key; remove it, and enter stored API keys again")
+    return key
 
 
 # Seconds that a worker may be silent before its chunks go to another worker.
@@ -295,7 +318,6 @@ UNFOLD: dict[str, Any] = {
 MEDIA_ROOT = DATA_DIR / "files"
 # Beside the files, so that an upload is renamed into place and not copied.
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
-FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
 # All request bodies except uploaded files are read into memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
 

@@ -1,13 +1,16 @@
 """`make demo`: start a simulated provider and run examples/prompts.jsonl against it."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPTS = ROOT / "examples" / "prompts.jsonl"
@@ -43,11 +46,11 @@ def main() -> int:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     os.environ["DATA_DIR"] = str(DATA_DIR)
     with simulated_provider() as base_url:
-        print("The prompts named fail-... fail on purpose.", flush=True)
+        print("Its answers are made up. The prompts named fail-... fail on purpose.", flush=True)
         command = [
             *(*MANAGE, "process_batch", str(PROMPTS), "--base-url", base_url),
             *("--model", "simulated-small", "--max-attempts", "3"),
-            *("--output", str(OUTPUT), "--errors", str(ERRORS)),
+            *("--output", str(OUTPUT), "--errors", str(ERRORS), "--overwrite"),
         ]
         # Ctrl-C is for the batch; it stops cleanly and says how to go on.
         signal.signal(signal.SIGINT, lambda *_: None)
@@ -55,10 +58,44 @@ def main() -> int:
     # Some of the prompts are made to fail, which is what a status of 1 says.
     if status not in {0, 1}:
         return status
+    print("\nOne prompt of each kind, with its made-up answer:")
+    print("\n".join(shown()))
     folder = DATA_DIR.relative_to(ROOT)
+    print(f"\nResults: {OUTPUT.relative_to(ROOT)}   Failed prompts: {ERRORS.relative_to(ROOT)}")
     print(f"The demo keeps its batches in {folder}: put DATA_DIR={folder} before such a command.")
-    print(f"Results: {OUTPUT.relative_to(ROOT)}   Failed prompts: {ERRORS.relative_to(ROOT)}")
+    print("Next: run your own prompts, as docs/first-hour.md shows, or start a server: make serve")
     return 0
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def shown() -> Iterator[str]:
+    """Yield a prompt with its answer: in text, as JSON, and one without an answer."""
+    prompts = {line["custom_id"]: line.get("body", line) for line in lines_of(PROMPTS)}
+    good, bad = lines_of(OUTPUT), lines_of(ERRORS)
+    kinds = {
+        "text": [line for line in good if "parsed" not in line],
+        "JSON": [line for line in good if "parsed" in line],
+        "failed": [line for line in bad if line["error"]],
+    }
+    for kind, lines in kinds.items():
+        for line in lines[:1]:
+            question = prompts[line["custom_id"]]["messages"][-1]["content"]
+            yield f"  {kind:<8}{line['custom_id']}: {shortened(question)}"
+            yield f"          {shortened(answer_of(line))}"
+
+
+def answer_of(line: dict[str, Any]) -> str:
+    if line["error"]:
+        return f"{line['error']['code']}: {line['error']['message']}"
+    text: str = line["response"]["body"]["choices"][0]["message"]["content"]
+    return json.dumps(line["parsed"]) if "parsed" in line else text
+
+
+def shortened(text: str) -> str:
+    return textwrap.shorten(text, 80, placeholder=" ...")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Estimate the tokens and the cost of prompts before they are sent."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -13,28 +13,43 @@ from batches.engine.records import Usage
 from batches.engine.text.volume import CHARS_PER_TOKEN, chars_by_field
 from batches.inputs.prompt_files import NewPrompt
 from batches.limits.prices import PriceList
+from batches.models import Batch, Provider
 
 T = TypeVar("T")
 
 # The assumed length of an answer without a limit, and the largest limit that is used.
 USUAL_ANSWER_TOKENS = 500
 LONGEST_ANSWER_TOKENS = 10**9
+# The batches whose answers show how long the next ones are.
+LATEST_BATCHES = 20
 
 _LONGEST = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The estimated tokens and cost of prompts, in dollars; `cost` is None without a price."""
+    """The estimated tokens and cost of prompts, in dollars; `cost` is None without a price.
+
+    `unlimited` counts the answers that nothing limits, `assumed` the ones whose model has not
+    answered before.
+    """
 
     prompts: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost: Decimal | None = Decimal(0)
+    unlimited: int = 0
+    assumed: int = 0
 
     def __str__(self) -> str:
-        tokens = f"about {self.input_tokens:,} input and {self.output_tokens:,} output tokens"
-        return tokens if self.cost is None else f"{tokens}, about ${self.cost:.2f}"
+        bound = "about" if self.unlimited else "at most"
+        text = f"about {self.input_tokens:,} input and {bound} {self.output_tokens:,} output tokens"
+        if self.cost is not None:
+            text += f", {bound} ${self.cost:.2f}"
+        if self.assumed:
+            length = f"{USUAL_ANSWER_TOKENS} tokens for each of {self.assumed:,} answers"
+            return f"{text}, if {length} are right: nothing limits them (max_tokens would)"
+        return f"{text}, by earlier answers of the model" if self.unlimited else text
 
 
 class Demand:
@@ -65,22 +80,41 @@ class Demand:
         """Return the models of the prompts."""
         return list(dict.fromkeys(model for model, _ in self._volumes if model))
 
-    def estimate(self, prices: PriceList) -> Estimate:
-        """Return the estimated cost of the prompts at a provider."""
+    def estimate(self, prices: PriceList, earlier: Mapping[str, int] | None = None) -> Estimate:
+        """Return the estimated cost of the prompts at a provider.
+
+        `earlier` has the average length of earlier answers by model.
+        """
         total = Estimate()
         usual = USUAL_ANSWER_TOKENS if rules_of(self._endpoint).answers_in_text else 0
         for (model, longest), (prompts, chars) in self._volumes.items():
-            answer = min(longest or usual, LONGEST_ANSWER_TOKENS)
+            known = (earlier or {}).get(model)
+            answer = min(longest or known or usual, LONGEST_ANSWER_TOKENS)
+            unlimited = prompts if usual and not longest else 0
             usage = Usage(chars // CHARS_PER_TOKEN, prompts * answer)
             cost = prices.cost(model, usage)
             total = replace(
                 total,
                 prompts=total.prompts + prompts,
+                unlimited=total.unlimited + unlimited,
+                assumed=total.assumed + (0 if known else unlimited),
                 input_tokens=total.input_tokens + usage.input_tokens,
                 output_tokens=total.output_tokens + usage.output_tokens,
                 cost=None if cost is None or total.cost is None else total.cost + cost,
             )
         return total
+
+
+def earlier_answers(provider: Provider, models: Sequence[str]) -> dict[str, int]:
+    """Return the average tokens of an answer by model, of the latest batches that have some."""
+    latest = Batch.objects.filter(provider=provider, model__in=models, succeeded__gt=0)
+    sums: dict[str, tuple[int, int]] = {}
+    for model, tokens, answers in latest.order_by("-pk").values_list(
+        "model", "output_tokens", "succeeded"
+    )[:LATEST_BATCHES]:
+        before = sums.get(model, (0, 0))
+        sums[model] = before[0] + tokens, before[1] + answers
+    return {model: max(tokens // answers, 1) for model, (tokens, answers) in sums.items()}
 
 
 def _kind_of(body: Mapping[str, Any]) -> tuple[str, int | None]:

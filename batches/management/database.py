@@ -5,7 +5,7 @@ from django.core.management import call_command
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from batches.management.bulk.usage import UsageError
+from batches.management.bulk.usage import UsageError, database_fault
 
 
 def check_database() -> None:
@@ -16,9 +16,7 @@ def check_database() -> None:
     try:
         _bring_up_to_date()
     except Error as error:
-        name = connection.settings_dict["NAME"] if settings.EMBEDDED else "of DATABASE_URL"
-        reason = " ".join(str(error).split())
-        raise UsageError(f"the database {name} cannot be used: {reason}") from error
+        raise UsageError(database_fault(error)) from error
 
 
 def _bring_up_to_date() -> None:

@@ -5,14 +5,17 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 
 from batches.management.embedded.first_login import make_first_login
+from batches.secrets.tokens import authenticate as authenticate_token
 
 pytestmark = pytest.mark.django_db
 
 
 def test_the_first_user_may_log_in_with_the_password_that_is_returned() -> None:
-    password = make_first_login()
-    assert password is not None
+    login = make_first_login()
+    assert login is not None
+    password = login.password
     assert len(password) >= 16
+    assert authenticate_token(login.token) == User.objects.get()
     user = authenticate(username="admin", password=password)
     assert user is not None
     assert user.is_superuser

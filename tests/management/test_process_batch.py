@@ -164,7 +164,7 @@ def test_outputs_may_be_links_and_pipes_which_stay(cli: Commands) -> None:
     # Opened for both, so that neither end waits for the other.
     reader = os.open(pipe, os.O_RDWR)
     try:
-        ended = cli.process_batch("--output", str(link), "--errors", str(pipe))
+        ended = cli.process_batch("--output", str(link), "--errors", str(pipe), "--overwrite")
         assert ended.status == 1, ended.stderr
         assert json.loads(os.read(reader, 10_000))["custom_id"] == "line-2"
         assert ids_of(cli.path("real.jsonl")) == ["line-1"]

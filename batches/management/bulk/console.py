@@ -155,9 +155,10 @@ class ProgressDisplay:
 
 
 def failure_lines(failures: Mapping[str, int], messages: Mapping[str, str]) -> Iterator[str]:
-    """Yield each kind of failure with its count and the message of one failed prompt."""
-    for kind, message in messages.items():
-        yield f"{kind} {failures[kind]:,}: {excerpt(message)}"
+    """Yield each kind of failure with its count and, if given, the message of one prompt."""
+    for kind, count in failures.items():
+        message = messages.get(kind)
+        yield f"{kind} {count:,}: {excerpt(message)}" if message else f"{kind} {count:,}"
 
 
 def print_summary(console: Console, summary: BatchSummary, state: ShownState) -> None:
@@ -177,8 +178,6 @@ def summary_rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     yield "prompts", f"{summary.total:,}"
     yield "succeeded", f"{summary.succeeded:,}"
     yield "failed", f"{summary.failed:,}"
-    for kind, count in summary.failures.items():
-        yield f"  {kind}", f"{count:,}"
     for rung, count in summary.rungs.items():
         yield f"  answers {rung.replace('_', ' ')}", f"{count:,}"
     yield "calls", f"{summary.calls:,}"

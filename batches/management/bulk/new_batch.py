@@ -18,7 +18,7 @@ from batches.engine.prepare import with_response_schema, with_system_prompt
 from batches.engine.text.wording import quoted
 from batches.inputs.prompt_files import InputFormat, InputOptions, named_format, read_prompts
 from batches.inputs.recognition import format_in
-from batches.intake.demand import Demand
+from batches.intake.demand import Demand, earlier_answers
 from batches.intake.tally import MAX_WARNINGS, InputRefused
 from batches.limits.prices import price_list_of
 from batches.management.bulk.answer_options import answer_options, warning_text
@@ -87,7 +87,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         display.say(f"Skipped {empty:,} empty row{'s' * (empty > 1)}.")
     for warning in islice(check.unlisted(demand.models), MAX_WARNINGS):
         display.say(warning)
-    display.say(str(demand.estimate(price_list_of(provider))).capitalize())
+    earlier = earlier_answers(provider, demand.models)
+    display.say(f"Estimate: {demand.estimate(price_list_of(provider), earlier)}")
     for warning in batch.warnings:
         display.say(warning_text(warning, strict_schemas=batch.strict_schemas))
     return batch

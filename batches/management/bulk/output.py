@@ -54,13 +54,13 @@ def check_outputs(options: Mapping[str, Any]) -> None:
                 check_writable(file)
             if is_special(file):
                 continue
-            if name != "input" and options.get("overwrite") is False and Path(file).exists():
-                raise FileExistsError(f"{file} exists; name another file, or add --overwrite")
         except OSError as error:
             raise UsageError(str(error)) from error
         path = os.path.realpath(file)
         if path in taken:
             raise UsageError(f"{taken[path]} and {name} are the same file, {file}")
+        if name != "input" and options.get("overwrite") is False and Path(path).exists():
+            raise UsageError(f"{file} exists; name another file, or add --overwrite")
         taken[path] = name
 
 

@@ -7,19 +7,30 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.core.management.base import (
     BaseCommand,
     CommandError,
     CommandParser,
     DjangoHelpFormatter,
 )
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 
 from batches.actions.options import RUN_OPTIONS, Option
 from batches.engine.text.wording import did_you_mean, quoted
 from batches.management.bulk.pasted_keys import ADVICE, has_key
 
 EXIT_USAGE = 2
-# A choice that argparse refuses, and the ones it offers.
+# Remedies by the words of SQLite.
+_REMEDIES = {
+    "full": "free some space on its disk",
+    "readonly": "name a folder with DATA_DIR in which you may write",
+    "unable to open": "name a folder with DATA_DIR in which you may write",
+    "not a database": "name another folder with DATA_DIR, or restore a copy of this file",
+    "malformed": "name another folder with DATA_DIR, or restore a copy of this file",
+    "disk I/O error": "check its disk or mount",
+}
+# A choice that argparse refuses, and the choices that it offers.
 _CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _CHOSEN = re.compile(r"'(.*?)'")
 
@@ -33,6 +44,19 @@ class UsageError(CommandError):
 
 # Django prints the name of the class in front of the message.
 UsageError.__name__ = "error"
+
+
+def is_unusable(error: Error) -> bool:
+    """Return True for an error of the database itself: full, read-only, damaged or away."""
+    return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+
+
+def database_fault(error: Error) -> str:
+    """Return why the database cannot be used, with the remedy if it is known."""
+    name = connection.settings_dict["NAME"] if settings.EMBEDDED else "of DATABASE_URL"
+    reason = " ".join(str(error).split())
+    remedies = [remedy for words, remedy in _REMEDIES.items() if words in reason]
+    return "; ".join([f"the database {name} cannot be used: {reason}", *remedies])
 
 
 class HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -51,6 +75,18 @@ class UsageCommand(BaseCommand):
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.error = partial(refuse, parser)  # type: ignore[method-assign]  # Django makes it
         return parser
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except Error as error:
+            if not is_unusable(error):
+                raise
+            raise UsageError(database_fault(error)) from error
+        except OSError as error:
+            if not str(error.filename).startswith(f"{settings.DATA_DIR}"):
+                raise
+            raise UsageError(f"{error.filename} cannot be used: {error.strerror}") from error
 
     def run_from_argv(self, argv: list[str]) -> None:
         if has_key(argv[2:], takes_ids=self.takes_ids):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import Error
 from rich.console import Console
 
 from batches.actions import batches as batch_actions
@@ -45,7 +46,12 @@ from batches.management.bulk.output import (
 )
 from batches.management.bulk.provider_check import check_provider
 from batches.management.bulk.run import RunEnd, run
-from batches.management.bulk.usage import UsageCommand, UsageError
+from batches.management.bulk.usage import (
+    UsageCommand,
+    UsageError,
+    database_fault,
+    is_unusable,
+)
 from batches.management.database import check_database
 from batches.management.terminal import Terminal, print_line
 from batches.models import Batch
@@ -111,6 +117,10 @@ class Command(UsageCommand):
         except (NotPossible, ProviderMisconfigured) as error:
             may_set_price = options["base_url"] is not None
             raise UsageError(in_flags(str(error), may_set_price=may_set_price)) from error
+        except Error as error:
+            if self.batch is None or not is_unusable(error):
+                raise
+            raise UsageError(f"{database_fault(error)}\n{self.saved(options)}") from error
         except Interrupted as interrupt:
             there = self.saved(options)
             with handled_by(partial(leave, there)):
@@ -170,6 +180,8 @@ class Command(UsageCommand):
                 self.stdout.flush()
         elif not options["quiet"] and (summary.succeeded or summary.failures):
             print_summary(console, summary, current_state(batch))
+            if summary.failures:
+                print_line(console, "Failed prompts, by kind, with the message of one:")
             kinds = list(summary.failures)[:SHOWN_KINDS]
             for line in failure_lines(summary.failures, first_messages(batch, kinds)):
                 print_line(console, line)

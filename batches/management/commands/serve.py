@@ -1,6 +1,7 @@
 """Run broker, workers, sweeper and web server on one machine, and restart them if they die."""
 
 import os
+import re
 import socket
 import sys
 import time
@@ -32,6 +33,9 @@ MOST_WORKERS = 1000
 THREADS = 32
 # In a container or on a private machine, running as root is normal: hide Celery's warning.
 NOT_OF_ROOT = "ignore:You're running the worker with superuser privileges"
+
+# The broker asks for kernel settings that matter only to large servers.
+BROKER_ADVICE = re.compile(r"# WARNING.*(?:overcommit|Transparent Huge|TCP backlog)")
 
 # Time for a worker to store received replies after GRACE_SECONDS.
 SECONDS_TO_FLUSH = 5
@@ -79,6 +83,7 @@ class Command(UsageCommand):
         with ExitStack() as stack:
             lock = stack.enter_context(data_folder_locked(settings.DATA_DIR))
             listener = stack.enter_context(listening(options["host"], options["port"]))
+            say_first(address(listener))
             check_database()
             programs = [
                 *broker(),
@@ -213,15 +218,25 @@ def web(listener: socket.socket) -> Program:
     )
 
 
+def say_first(address: str) -> None:
+    """Say at once that the command works: the programs take seconds until they are ready."""
+    print(f"Starting Threephase at {address} ...", flush=True)  # noqa: T201 - before any program
+
+
 def welcome(say: Callable[[str, str], None], address: str) -> None:
-    """Print the URLs and, at the first start of the embedded mode, the login."""
-    say("serve", f"Admin: {address}/admin/   API: {address}/v1   API docs: {address}/v1/docs")
+    """Print the address, the login, the token, and how to stop, in one block."""
     # Create the login only now, when the password is sure to be shown: only a hash is stored.
-    password = make_first_login() if settings.EMBEDDED else None
-    if password is not None:
-        say("serve", f"Log in as {LOGIN} with the password {password}")
-        say("serve", f"Shown only once. To reset: manage.py changepassword {LOGIN}")
-    say("serve", f"{address} - press Ctrl-C to stop")
+    login = make_first_login() if settings.EMBEDDED else None
+    shown_login = "reset a forgotten password with: manage.py changepassword USER"
+    shown_token = "make one with: manage.py create_token USER"  # noqa: S105 - how to make one
+    if login is not None:
+        shown_login = f"{LOGIN}, password {login.password} (shown only once)"
+        shown_token = f"{login.token} (shown only once)"
+    say("serve", f"Admin  {address}/admin/")
+    say("serve", f"Login  {shown_login}")
+    say("serve", f"API    {address}/v1 (reference: {address}/v1/docs)")
+    say("serve", f"Token  {shown_token}")
+    say("serve", "Stop   press Ctrl-C")
 
 
 def address(listener: socket.socket) -> str:
@@ -231,6 +246,8 @@ def address(listener: socket.socket) -> str:
 
 def print_line(width: int, name: str, line: str) -> None:
     """Print a line of a child's output after the name of the child."""
+    if BROKER_ADVICE.search(line):
+        return
     # Ignore a broken pipe: the programs keep running without a reader of their output.
     with suppress(BrokenPipeError):
         print(f"{name:<{width}} | {line}", flush=True)  # noqa: T201 - a row of many programs
