@@ -16,8 +16,10 @@ from batches.admin.batches.searching import MOST_SEARCHED
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch, Provider, Slot
 from tests.admin.conftest import Login
+from tests.admin.hostile import HOSTILE
 from tests.admin.makers import ended_batch, fill
 from tests.admin.test_cost_of_pages import MOST_QUERIES, queries
+from tests.admin.test_hostile_text import assert_is_text
 from tests.makers import batch_of
 
 CHANGELIST = "/admin/batches/batch/"
@@ -162,6 +164,15 @@ def test_more_than_a_page_is_refused(root: Client, provider: Provider) -> None:
         shown = run(root, action, *batches).content.decode()
         assert f"Choose up to {MOST_CHOSEN} batches." in shown
     assert not Batch.objects.exclude(pause_reason="").exists()
+
+
+def test_names_are_text_in_questions_and_messages(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, ["a"])
+    Batch.objects.filter(pk=batch.pk).update(name=HOSTILE[:255])
+    for more in ({}, {"confirmed": "1"}):
+        shown = run(root, "retry", batch, **more).content.decode()
+        assert "&lt;script&gt;hacked=1" in shown
+        assert_is_text(shown, "retry")
 
 
 def test_acting_on_several_needs_the_permission(login: Login, provider: Provider) -> None:
