@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from batches.admin.batches.searching import MOST_SEARCHED
+from batches.admin.batches.results.searching import MOST_SEARCHED
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Provider
 from tests.admin.makers import ended_batch, fill
