@@ -12,6 +12,9 @@ from tests.servers import PostgresServer
 
 FILES = (
     "tests/admin/test_cost_of_pages.py",
+    "tests/admin/test_finding_results.py",
+    "tests/admin/test_list_of_batches.py",
+    "tests/admin/test_names.py",
     "tests/admin/test_new_batch.py",
     "tests/admin/test_permissions.py",
     "tests/api/test_batches.py",

@@ -104,11 +104,13 @@ def pages_of_batch(batch: Batch) -> list[str]:
     search = (
         f"{reverse('admin:batches_batch_results', args=[batch.pk])}?custom_id=%22%3E%3Cscript%3E"
     )
+    found = f"{search}&text=hacked&field=%22%3E%3Cscript%3E&value=%22%3E%3Cscript%3E"
+    filled = f"{reverse('admin:batches_batch_add')}?like={batch.pk}"
     results = [reverse("admin:batches_batch_result", args=[batch.pk, n]) for n in range(3)]
     add_history(batch)
     return [
         *(reverse(f"admin:batches_batch_{name}", args=[batch.pk]) for name in names),
-        search,
+        *(search, found, filled),
         *results,
     ]
 

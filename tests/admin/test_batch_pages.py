@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from batches.admin.batches.result_views import NO_KIND
+from batches.admin.batches.results.result_views import NO_KIND
 from batches.admin.batches.rungs import rungs_of
 from batches.ending.report import make_report
 from batches.lifecycle import TERMINAL, BatchStatus

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from batches.admin.batches import result_rows, searching
-from batches.admin.batches.result_views import NO_FIELD
+from batches.admin.batches.results import result_rows, searching
+from batches.admin.batches.results.result_views import NO_FIELD
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Prompt, Provider, Result
 from tests.admin.conftest import Login

@@ -12,16 +12,15 @@ from django.test import Client
 from django.utils import timezone
 
 from batches.admin.batches.bulk import MOST_CHOSEN
-from batches.admin.batches.searching import MOST_SEARCHED
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch, Provider, Slot
 from tests.admin.conftest import Login
-from tests.admin.makers import ended_batch, fill
-from tests.admin.test_cost_of_pages import MOST_QUERIES, queries
+from tests.admin.hostile import HOSTILE
+from tests.admin.makers import ended_batch
+from tests.admin.test_hostile_text import assert_is_text
 from tests.makers import batch_of
 
 CHANGELIST = "/admin/batches/batch/"
-ROWS = 1_000_000
 
 
 def listed(client: Client, **query: str) -> list[Batch]:
@@ -164,6 +163,15 @@ def test_more_than_a_page_is_refused(root: Client, provider: Provider) -> None:
     assert not Batch.objects.exclude(pause_reason="").exists()
 
 
+def test_names_are_text_in_questions_and_messages(root: Client, provider: Provider) -> None:
+    batch = ended_batch(provider, ["a"])
+    Batch.objects.filter(pk=batch.pk).update(name=HOSTILE[:255])
+    for more in ({}, {"confirmed": "1"}):
+        shown = run(root, "retry", batch, **more).content.decode()
+        assert "&lt;script&gt;hacked=1" in shown
+        assert_is_text(shown, "retry")
+
+
 def test_acting_on_several_needs_the_permission(login: Login, provider: Provider) -> None:
     batch = batch_of(provider, ["a"])
     viewer = login("view_batch")
@@ -174,40 +182,3 @@ def test_acting_on_several_needs_the_permission(login: Login, provider: Provider
     run(login("view_batch", "change_batch"), "cancel", batch, confirmed="1")
     batch.refresh_from_db()
     assert batch.status == BatchStatus.CANCELLED
-
-
-# -- at 10,000 batches and a million results
-
-
-@pytest.fixture
-def crowd(provider: Provider) -> list[Batch]:
-    """As many batches as an installation has after years, one of them with a million results."""
-    batches = Batch.objects.bulk_create(
-        Batch(
-            provider=provider,
-            name=f"letters {n}",
-            endpoint="/v1/chat/completions",
-            status=(BatchStatus.COMPLETED, BatchStatus.IN_PROGRESS)[n % 2],
-            total=1,
-        )
-        for n in range(10_000)
-    )
-    large = ended_batch(provider, ["a"])
-    fill(large, ROWS)
-    return [*batches, large]
-
-
-def test_pages_of_very_many_batches_and_results_cost_as_much_as_short_ones(
-    root: Client, crowd: list[Batch]
-) -> None:
-    for query in ("", "?state=waiting", "?q=letters 77", "?q=row-999999", "?p=100"):
-        assert queries(root, f"{CHANGELIST}{query}") <= MOST_QUERIES["changelist"], query
-    assert listed(root, q="row-999999") == [crowd[-1]]
-    results = f"{CHANGELIST}{crowd[-1].pk}/results/"
-    for query in ("", "?status=succeeded", "?after=999990", "?kind=server"):
-        assert queries(root, f"{results}{query}") <= MOST_QUERIES["results"], query
-    # A search reads a bounded number of results, however many there are.
-    searched = root.get(results, {"text": "nothing like this"}).context["found"]
-    assert searched.next_after is not None
-    assert searched.next_after < MOST_SEARCHED
-    assert f"up to number {searched.next_after + 1:,} of 1.0 M" in searched.words

@@ -19,7 +19,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from batches.admin.batches.result_views import reading_of
+from batches.admin.batches.results.result_views import reading_of
 from batches.models import Batch, File, Provider, Result
 from batches.models.bounds import MAX_COST, MAX_SUM
 from batches.runner.run import run_slice

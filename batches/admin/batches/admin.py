@@ -15,10 +15,11 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from batches.admin.base import MachineMade, small_number
-from batches.admin.batches import batch_views, result_views
+from batches.admin.batches import batch_views
 from batches.admin.batches.bulk import ACTIONS, MOST_CHOSEN
 from batches.admin.batches.graphs import SHOWN_ID_CHARS
 from batches.admin.batches.page import colour_of_state, progress_of
+from batches.admin.batches.results import result_views
 from batches.formats import dollars, rate
 from batches.leases.state import STATES, in_states, label_of, state_of, with_state
 from batches.limits.prices import cost_of
@@ -79,7 +80,7 @@ class BatchAdmin(MachineMade[Batch]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Batch]:
         return with_state(super().get_queryset(request).filter(deleted_at=None))
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django names it
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - named as Django's
         return BatchList
 
     def get_search_results(

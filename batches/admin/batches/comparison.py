@@ -7,6 +7,7 @@ from batches.admin.batches.graphs import course_of, short_name
 from batches.admin.batches.timing import Timing, timing_of
 from batches.admin.charts import Chart, completions, latencies
 from batches.admin.samples import samples_of
+from batches.leases.state import ShownState, state_of
 from batches.models import Batch
 
 
@@ -17,6 +18,10 @@ class Compared:
     batch: Batch
     name: str
     timing: Timing
+
+    @property
+    def state(self) -> ShownState:
+        return state_of(self.batch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from batches.admin.batches.costs import likely_cost
 from batches.admin.batches.failures import Failures, failures_of
 from batches.admin.batches.graphs import charts_of
-from batches.admin.batches.result_rows import Filter, ShownRow, rows_of
+from batches.admin.batches.results.result_rows import Filter, ShownRow, rows_of
 from batches.admin.batches.rungs import Rungs, rungs_of
 from batches.admin.batches.timeline import Step, timeline_of
 from batches.admin.batches.timing import Timing, is_left, timing_of

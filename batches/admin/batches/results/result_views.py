@@ -10,9 +10,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from batches.admin.base import ModelAdmin, allowed, page_context, small_number
-from batches.admin.batches.conversation import Part, ShownTurn, answered, asked, parameters
 from batches.admin.batches.downloads import download, jsonl_of
-from batches.admin.batches.result_rows import (
+from batches.admin.batches.results.conversation import Part, ShownTurn, answered, asked, parameters
+from batches.admin.batches.results.result_rows import (
     Filter,
     ShownRow,
     count_of,
@@ -21,7 +21,7 @@ from batches.admin.batches.result_rows import (
     indexes_before,
     rows_of,
 )
-from batches.admin.batches.searching import text_of
+from batches.admin.batches.results.searching import text_of
 from batches.admin.json_lines import Line, faults_of, marked_lines
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import FailureKind, PromptRejected

@@ -10,8 +10,8 @@ from django.db.models import Case, F, QuerySet, TextField, Value, When
 from django.db.models.functions import Length
 from django.db.models.lookups import GreaterThan
 
-from batches.admin.batches.conversation import answered, asked, snippet
-from batches.admin.batches.searching import Search, Wanted, search
+from batches.admin.batches.results.conversation import answered, asked, snippet
+from batches.admin.batches.results.searching import Search, Wanted, search
 from batches.admin.samples import LOOKED_AT
 from batches.models import Batch, Result
 

@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 
-from batches.admin.batches.conversation import ShownTurn, answered, asked
+from batches.admin.batches.results.conversation import ShownTurn, answered, asked
 from batches.engine.replies.replies import answer_in
 from batches.models import Batch, Result
 

@@ -1,0 +1,1 @@
+"""The results of a batch: the table, a search, a single one."""
