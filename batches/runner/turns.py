@@ -32,7 +32,7 @@ def take_turn(batch_id: int, stop: StopSignal) -> None:
         _attend(batch_id, stop)
         _probe(batch_id, stop)
     if _work(next_turn(), stop):
-        _sweep_now_and_then()
+        _spare_sweeper.sweep_if_due()
     else:
         logger.debug("Message for batch %d: nothing to do", batch_id)
 
@@ -110,12 +110,16 @@ def _attend(batch_id: int, stop: StopSignal) -> None:
             enqueue(batch_id)
 
 
-class _LastSweep:
-    at = 0.0
+class _SpareSweeper:
+    """Sweeps after a slice, in case no sweeper is running."""
+
+    def __init__(self) -> None:
+        self._swept_at = 0.0
+
+    def sweep_if_due(self) -> None:
+        if time.monotonic() - self._swept_at > settings.SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            sweep(enqueue)
 
 
-def _sweep_now_and_then() -> None:
-    """Sweep after a slice, in case no sweeper is running."""
-    if time.monotonic() - _LastSweep.at > settings.SWEEP_SECONDS:
-        _LastSweep.at = time.monotonic()
-        sweep(enqueue)
+_spare_sweeper = _SpareSweeper()

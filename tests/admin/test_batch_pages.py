@@ -235,7 +235,7 @@ def test_the_dashboard_counts_what_runs(root: Client, provider: Provider) -> Non
     batch_of(provider, ["a", "b"])
     ended_batch(provider, ["a", "b"], failed={1: "why"})
     dashboard = root.get(reverse("admin:index")).context["dashboard"]
-    assert (dashboard.running_in_all, dashboard.waiting) == (1, 1)
+    assert (dashboard.running, dashboard.waiting) == (0, 1)
     assert (dashboard.batches_today, dashboard.prompts_today) == (2, 2)
     assert [one.provider.name for one in dashboard.providers] == ["simulated"]
 

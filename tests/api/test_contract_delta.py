@@ -179,7 +179,7 @@ ENDS: dict[str, Step] = {
     "refused": answer({"error": {"message": "no", "code": "bad"}}, status=400),
     "unprocessable": answer({"error": {"message": "temperature is out of range"}}, status=422),
     "paid and unreadable": answer(chat(choices=[])),
-    "no JSON": answer(b"<html>", status=200),
+    "no JSON": answer(b"no JSON", status=200),
     "empty": answer(b"", status=200),
     "an error in a 200": answer({"error": {"message": "x", "type": "invalid_request_error"}}),
 }

@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,15 @@ def standard_input(provider: Provider, raw: bytes, folder: Path) -> Batch:
     with path.open("r") as stream:
         sys.stdin = stream
         try:
-            return run_command(provider, "-")
+            return run_command(provider, "-", "--format", "jsonl")
         finally:
             sys.stdin = before
 
 
-def run_command(provider: Provider, name: str) -> Batch:
+def run_command(provider: Provider, *arguments: str) -> Batch:
     parser = Command().create_parser("manage.py", "process_batch")
-    arguments = [name, "--provider", provider.name, "--output", "-"]
-    options = vars(parser.parse_args(arguments))
+    given = [*arguments, "--provider", provider.name, "--output", "-"]
+    options = vars(parser.parse_args(given))
     try:
         return create(options, ProgressDisplay(Console(stderr=True), quiet=True))
     except UsageError as error:
@@ -78,7 +79,7 @@ def admin(provider: Provider, raw: bytes, folder: Path) -> Batch:
     upload = SimpleUploadedFile("prompts.jsonl", raw)
     answer = post(client, provider, "start", file=upload, model="")
     if answer.status_code != 302:
-        raise Refused("\n".join(form_errors(answer)["file"]))
+        raise Refused("\n".join(chain.from_iterable(form_errors(answer).values())))
     return was_read(Batch.objects.get())
 
 
