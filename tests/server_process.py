@@ -11,6 +11,7 @@ from typing import Self
 
 from tests.owned_process import OwnedProcess
 from tests.waiting import comes_true
+from tests.warm_python import start_python
 
 # Below the ports that the system gives to outgoing connections, so that none gets in between.
 PORTS = range(15000, 32000)
@@ -107,6 +108,9 @@ class Server(ABC):
 
 def run_quietly(*command: str, env: dict[str, str]) -> None:
     """Run a command that should say nothing; raise with what it said if it fails."""
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ServerNotStarted(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+    process = start_python(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    output, _ = process.communicate()
+    if process.returncode:
+        raise ServerNotStarted(f"{' '.join(command)}:\n{output}")

@@ -16,7 +16,7 @@ from simulator import SimulatedProvider
 from tests.command_line import MANAGE, Commands, Finished
 from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
 from tests.processes.browser import WIDE, Visitor, browser
-from tests.processes.stack import DatabaseKind, Servers, Stack, servers, stack_on
+from tests.processes.stack import DatabaseKind, Servers, Stack, migrated_folder, servers, stack_on
 from tests.servers import redis_binary, run_quietly, valkey_binary
 from tests.warm_python import start_python
 
@@ -75,18 +75,9 @@ class CommandLine(Commands):
         return self.finish(process)
 
 
-@pytest.fixture(scope="session")
-def migrated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with an empty database, to copy."""
-    folder = tmp_path_factory.mktemp("migrated") / "var"
-    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", "DATA_DIR": str(folder)}
-    subprocess.run([sys.executable, str(MANAGE), "migrate", "-v0"], env=env, check=True)
-    return folder
-
-
 @pytest.fixture
-def cli(tmp_path: Path, migrated_folder: Path, simulator: SimulatedProvider) -> CommandLine:
-    shutil.copytree(migrated_folder, tmp_path / "var")
+def cli(tmp_path: Path, simulator: SimulatedProvider) -> CommandLine:
+    shutil.copytree(migrated_folder(), tmp_path / "var")
     return CommandLine(tmp_path, simulator)
 
 
@@ -128,9 +119,9 @@ def postgres_stack(
 
 
 @contextmanager
-def serving_empty(migrated_folder: Path, folder: Path) -> Iterator[ApiServer]:
+def serving_empty(folder: Path) -> Iterator[ApiServer]:
     """A web server over an empty database; nobody works on batches."""
-    shutil.copytree(migrated_folder, folder)
+    shutil.copytree(migrated_folder(), folder)
     env = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -143,11 +134,9 @@ def serving_empty(migrated_folder: Path, folder: Path) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
-def api_server(
-    migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ApiServer]:
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """The REST API over an empty database; see tests/processes/api_stack.py."""
-    with serving_empty(migrated_folder, tmp_path_factory.mktemp("api") / "var") as server:
+    with serving_empty(tmp_path_factory.mktemp("api") / "var") as server:
         yield server
 
 

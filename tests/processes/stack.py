@@ -1,14 +1,17 @@
 """A whole installation for one test: database, broker, simulated provider, real processes."""
 
+import atexit
 import json
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, LiteralString
 
@@ -268,27 +271,35 @@ class Stack:
 def servers(kind: DatabaseKind, folder: Path, broker: Path) -> Iterator[Servers]:
     """Servers with an empty, migrated database to copy; `broker` is the binary."""
     with RedisServer(broker) as redis:
-        template = folder / f"template-{kind}"
         if kind == "sqlite":
-            migrate(environment(template, redis, database=None))
-            yield Servers(kind, redis, None, template)
+            yield Servers(kind, redis, None, migrated_folder())
             return
         with PostgresServer() as postgres:
-            migrate(environment(template, redis, database=postgres.create_database(TEMPLATE)))
-            yield Servers(kind, redis, postgres, template)
+            migrate(folder / "template", database=postgres.create_database(TEMPLATE))
+            yield Servers(kind, redis, postgres, folder)
 
 
-def migrate(env: dict[str, str]) -> None:
-    run_quietly(*MANAGE, "migrate", "-v0", env=env)
+@cache
+def migrated_folder() -> Path:
+    """The data folder of an installation with an empty database, to copy; made once a process."""
+    folder = Path(tempfile.mkdtemp(prefix="threephase-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    migrate(folder / "var", database=None)
+    return folder / "var"
 
 
-def environment(data: Path, broker: RedisServer, *, database: str | None) -> dict[str, str]:
+def migrate(data: Path, *, database: str | None) -> None:
+    """Make the tables of an installation; without a database in its data folder."""
+    run_quietly(*MANAGE, "migrate", "-v0", env=environment(data, "memory://", database=database))
+
+
+def environment(data: Path, broker: str, *, database: str | None) -> dict[str, str]:
     """The environment of an installation; without a database it is embedded."""
     env = {
         **unmeasured(),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATA_DIR": str(data),
-        "CELERY_BROKER_URL": broker.url,
+        "CELERY_BROKER_URL": broker,
         "SECRET_KEY": "only for tests",
         "PROVIDER_PRIVATE_HOSTS": "127.0.0.0/8",
         "WEBHOOK_PRIVATE_HOSTS": "127.0.0.0/8",
@@ -318,7 +329,7 @@ def stack_on(
         data.mkdir()
     else:
         shutil.copytree(shared.template, data)
-    variables = {**environment(data, shared.broker, database=url), **env}
+    variables = {**environment(data, shared.broker.url, database=url), **env}
     stack = Stack(shared, simulator, folder, name, variables, Driver(variables))
     try:
         yield stack

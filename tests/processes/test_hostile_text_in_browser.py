@@ -1,7 +1,6 @@
 """What people and models write stays text in a browser, where pieces of pages come and go."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.urls import reverse
@@ -28,9 +27,9 @@ pytestmark = pytest.mark.xdist_group("hostile text")
 
 
 @pytest.fixture(scope="module")
-def server(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """Nobody works on its batches, so that what is stored stays as it is."""
-    with serving_empty(migrated_folder, tmp_path_factory.mktemp("hostile") / "var") as server:
+    with serving_empty(tmp_path_factory.mktemp("hostile") / "var") as server:
         make_staff(server)
         yield server
 
