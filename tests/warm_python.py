@@ -6,6 +6,7 @@ comes of it is a process like any other: with its own pid, memory, signals, desc
 environment, a child of the tests, and every module of this project is imported in it alone.
 """
 
+import atexit
 import ctypes
 import faulthandler
 import gc
@@ -98,14 +99,14 @@ class Start(NamedTuple):
         while arguments[0] == "-W":
             warnings.filterwarnings("ignore", message=arguments[1].removeprefix("ignore:"))
             del arguments[:2]
-        if arguments[0] == "-m":
-            sys.path[0] = self.cwd
-            sys.argv = arguments[1:]
-            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.path[0] = str(Path(arguments[0]).parent)
-            sys.argv = arguments
-            runpy.run_path(arguments[0], run_name="__main__")
+        status = 0
+        try:
+            _run(arguments, self.cwd)
+        except SystemExit as end:
+            if not isinstance(end.code, int | None):
+                raise
+            status = end.code or 0
+        _end(status)
 
     def _prepare(self, streams: Sequence[int]) -> None:
         if self.new_session:
@@ -121,6 +122,26 @@ class Start(NamedTuple):
             setattr(sys, name, _opened_like(getattr(sys, name), number))
         if self.env.get("PYTHONFAULTHANDLER"):
             faulthandler.enable()
+
+
+def _run(arguments: Sequence[str], cwd: str) -> None:
+    if arguments[0] == "-m":
+        sys.path[0] = cwd
+        sys.argv = list(arguments[1:])
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = str(Path(arguments[0]).parent)
+        sys.argv = list(arguments)
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+def _end(status: int) -> None:
+    """End as an interpreter does, but without taking every object apart, most of which it shares."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as at any end
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _opened_like(stream: io.TextIOWrapper, descriptor: int) -> io.TextIOWrapper:

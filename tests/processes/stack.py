@@ -306,6 +306,8 @@ def environment(data: Path, broker: str, *, database: str | None) -> dict[str, s
         "LEASE_SECONDS": str(LEASE_SECONDS),
         "GRACE_SECONDS": str(GRACE_SECONDS),
         "SWEEP_SECONDS": "1",
+        # As the workers of `serve`: Django's checks load every page of the server.
+        "CELERY_SKIP_CHECKS": "1",
     }
     env.pop("DATABASE_URL", None)
     return {**env, "DATABASE_URL": database} if database else env

@@ -100,6 +100,8 @@ class Command(UsageCommand):
     help = "Run a file of prompts through a provider and write the results in input order."
     epilog = EPILOG
     requires_migrations_checks = False
+    # They load every page of the server.
+    requires_system_checks = ()
 
     # The current batch; set as soon as it exists.
     batch: Batch | None = None

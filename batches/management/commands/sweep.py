@@ -18,6 +18,9 @@ class Command(BaseCommand):
         "Needed if neither Celery beat nor `serve` runs; several sweepers at once are safe."
     )
 
+    # They load every page of the server.
+    requires_system_checks = ()
+
     def add_arguments(self, parser: CommandParser) -> None:
         every = settings.SWEEP_SECONDS
         parser.add_argument("--loop", action="store_true", help="repeat until stopped")
