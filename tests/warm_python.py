@@ -136,7 +136,7 @@ def _run(arguments: Sequence[str], cwd: str) -> None:
 
 
 def _end(status: int) -> None:
-    """End as an interpreter does, but without taking every object apart, most of which it shares."""
+    """End as an interpreter does, but without taking every object apart: most are shared."""
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as at any end
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -12,12 +12,16 @@ from django.test import Client
 from django.urls import reverse
 
 from batches.actions.batches import Origin, create_batch_of_file
+from batches.engine.prepare import with_system_prompt
 from batches.models import Batch, File, Provider
 from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
 from tests.makers import batch_of, options
 
-SHOWN_FIELDS = ("parameters", "schema", "model", "name", "batch_size", "completion_hours")
+SHOWN_FIELDS = (
+    *("parameters", "schema", "system", "model", "name", "batch_size"),
+    "completion_hours",
+)
 
 
 def page(batch: Batch, name: str = "change") -> str:
@@ -99,7 +103,11 @@ def test_the_form_is_filled_in_from_a_batch(root: Client, provider: Provider) ->
         "prompt,custom_id\nWhy?,one\n",
         "why.csv",
         input_format="csv",
-        defaults={"model": "m", "temperature": 0.5, "response_format": shape},
+        defaults=with_system_prompt(
+            {"model": "m", "temperature": 0.5, "response_format": shape},
+            "Be brief.",
+            endpoint="/v1/chat/completions",
+        ),
         batch_size=7,
         completion_window=timedelta(hours=36),
     )
@@ -108,6 +116,7 @@ def test_the_form_is_filled_in_from_a_batch(root: Client, provider: Provider) ->
     assert {name: form.initial[name] for name in SHOWN_FIELDS} == {
         "parameters": {"temperature": 0.5},
         "schema": {"name": "x", "schema": schema},
+        "system": "Be brief.",
         "model": "m",
         "name": "why.csv",
         "batch_size": 7,

@@ -13,7 +13,7 @@ from batches.admin.batches.form import KEPT
 from batches.admin.batches.new_batch import PASTED, keep_for_an_hour
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import with_response_schema
+from batches.engine.prepare import with_response_schema, without_system_prompt
 from batches.errors import NotPossible
 from batches.files.files import FileRefused, unexpired
 from batches.models import Batch, File
@@ -95,11 +95,12 @@ def initial_of(batch: Batch) -> dict[str, Any]:
 
 
 def _defaults_of(batch: Batch) -> dict[str, Any]:
-    """Return the default request fields as the form has them: model, schema, and the others."""
+    """Return the default request fields as the form has them: model, system prompt, schema, rest."""
     others = dict(batch.defaults)
     model = others.pop("model") if isinstance(others.get("model"), str) else ""
+    others, system = without_system_prompt(others, endpoint=batch.endpoint)
     schema, rest = _schema_of(others, batch.endpoint)
-    return {"model": model, "schema": schema, "parameters": rest or None}
+    return {"model": model, "system": system, "schema": schema, "parameters": rest or None}
 
 
 def _schema_of(defaults: dict[str, Any], endpoint: str) -> tuple[Any, dict[str, Any]]:
