@@ -13,14 +13,13 @@ from django.utils import timezone
 from batches.admin.activity import DAY, PERIODS, Period, activity_charts
 from batches.admin.batches.costs import unpriced
 from batches.admin.batches.failures import failures_of
-from batches.admin.batches.graphs import short_name
 from batches.admin.batches.page import ShownProgress, colour_of, progress_of
 from batches.admin.batches.timing import Timing, timing_of
 from batches.admin.charts import Chart
 from batches.admin.providers.state import ProviderState, provider_states
 from batches.admin.samples import Samples, samples_of
 from batches.admin.workers import WorkerState, worker_states
-from batches.leases.state import PAUSED, RUNNING, STOPPED, WAITING, state_of, with_state
+from batches.leases.state import PAUSED, RUNNING, STOPPED, WAITING, ShownState, state_of, with_state
 from batches.lifecycle import TERMINAL
 from batches.limits.prices import cost_of
 from batches.models import Batch, Provider
@@ -36,8 +35,7 @@ class RecentBatch:
     """A row of the table of recent batches; `state` is its status or why it makes no progress."""
 
     batch: Batch
-    name: str
-    state: str
+    state: ShownState
     colour: str
     progress: ShownProgress
     timing: Timing
@@ -125,19 +123,18 @@ def _states(unended: Any) -> dict[str, int]:
 def _ended(alive: QuerySet[Batch], most: int) -> list[RecentBatch]:
     """Return the latest batches that have ended; their figures are in their rows."""
     ended = alive.filter(status__in=TERMINAL).select_related("provider").order_by("-pk")
-    return [_recent(batch, batch.status, Samples([], 1)) for batch in ended[:most]]
+    return [_recent(batch, ShownState(batch.status), Samples([], 1)) for batch in ended[:most]]
 
 
 def _running(batch: Batch) -> RecentBatch:
-    return _recent(batch, state_of(batch).word, samples_of(batch, most=SAMPLES))
+    return _recent(batch, state_of(batch), samples_of(batch, most=SAMPLES))
 
 
-def _recent(batch: Batch, state: str, samples: Samples) -> RecentBatch:
+def _recent(batch: Batch, state: ShownState, samples: Samples) -> RecentBatch:
     return RecentBatch(
         batch=batch,
-        name=short_name(batch),
         state=state,
-        colour="warn" if state in {PAUSED, STOPPED, WAITING} else colour_of(batch),
+        colour="warn" if state.word in {PAUSED, STOPPED, WAITING} else colour_of(batch),
         progress=progress_of(batch),
         timing=timing_of(batch, samples),
         cost=cost_of(batch),

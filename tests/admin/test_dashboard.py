@@ -8,7 +8,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from batches.admin.batches.graphs import short_name
 from batches.admin.batches.timing import Timing
 from batches.admin.providers.state import SHOWN, provider_states
 from batches.models import Batch, Provider, Worker
@@ -69,7 +68,7 @@ def test_more_providers_than_are_shown_are_told_of(root: Client, provider: Provi
 def rows(client: Client) -> list[tuple[str, str]]:
     """The names and states of the batches in the table."""
     found = client.get(reverse("admin:index")).context["dashboard"].recent
-    return [(one.name, one.state) for one in found]
+    return [(one.batch.title, one.state.word) for one in found]
 
 
 def test_an_empty_dashboard_leads_to_the_next_step(root: Client, db: None) -> None:
@@ -81,10 +80,10 @@ def test_an_empty_dashboard_leads_to_the_next_step(root: Client, db: None) -> No
 
 def test_an_idle_dashboard_shows_the_latest_batches(root: Client, provider: Provider) -> None:
     made = [ended_batch(provider, ["a"]) for _ in range(10)]
-    names = [short_name(batch) for batch in reversed(made)]
+    names = [batch.title for batch in reversed(made)]
     assert rows(root) == [(name, "completed") for name in names[:8]]
     going_on = batch_of(provider, ["a"])
-    assert rows(root)[0] == (short_name(going_on), "waiting")
+    assert rows(root)[0] == (going_on.title, "waiting")
     assert rows(root)[1:] == [(name, "completed") for name in names[:7]]
 
 
@@ -96,7 +95,7 @@ def test_only_what_makes_progress_counts_as_running(root: Client, provider: Prov
     shown = root.get(reverse("admin:index")).context["dashboard"]
     assert shown.running == 1
     assert shown.others == [("paused", 1), ("stopped", 1), ("waiting", 1)]
-    assert [one.state for one in shown.recent] == ["paused", "stopped", "waiting", "running"]
+    assert [one.state.word for one in shown.recent] == ["paused", "stopped", "waiting", "running"]
     assert waiting.pk
     text = page(root)
     for part in ("1 paused", "1 stopped", "1 waiting"):

@@ -95,7 +95,7 @@ def initial_of(batch: Batch) -> dict[str, Any]:
 
 
 def _defaults_of(batch: Batch) -> dict[str, Any]:
-    """Return the default request fields as the form has them: model, system prompt, schema, rest."""
+    """Return the default fields as the form has them: model, system prompt, schema, the rest."""
     others = dict(batch.defaults)
     model = others.pop("model") if isinstance(others.get("model"), str) else ""
     others, system = without_system_prompt(others, endpoint=batch.endpoint)
