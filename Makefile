@@ -60,7 +60,7 @@ test: $(VENV)/.dev-installed ## run the tests that need no servers, browsers or 
 	@$(PYTEST) --ignore tests/processes $(COVERAGE) $(ARGS)
 
 test-all: test $(TEST_NEEDS) ## run all tests, those of storage also on PostgreSQL
-	@$(PYTEST) --dist loadgroup tests/processes $(if $(COVERAGE),$(COVERAGE) --cov-append)
+	@$(PYTEST) --dist loadfile tests/processes $(if $(COVERAGE),$(COVERAGE) --cov-append)
 	@$(BIN)/python -m tests.on_postgresql -n 3 --dist worksteal --maxfail 40
 
 # Apart from the checks of every change, since tracing doubles the time of the tests.

@@ -3,15 +3,11 @@
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.processes.admin_visits import ABOUT, picture, start_batch, wait_completed
 from tests.processes.api_stack import MODEL, ApiStack
 from tests.processes.browser import Visitor
-
-# They share a browser.
-pytestmark = pytest.mark.xdist_group("admin")
 
 # Not the end of "50 of 100".
 NONE_DONE = re.compile(r"(?<!\d)0 of 100")

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
 from tests.processes import contract
-from tests.processes.api_stack import ApiStack
+from tests.processes.api_stack import ApiServer, ApiStack
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLIENTS = {
@@ -19,23 +21,21 @@ CLIENTS = {
 }
 DEADLINE_S = 240.0
 
+
 Faults = dict[str, str | None]
 
 
-# Each client goes through all rows at once, and is to do so once.
-EACH_CLIENT = [
-    pytest.param(name, marks=pytest.mark.xdist_group(f"client {name}")) for name in CLIENTS
-]
+@pytest.fixture(scope="session")
+def faults(api_stack: ApiStack) -> Callable[[str], Faults]:
+    """What is wrong with each row, as a client sees it, which goes through all of them at once."""
+    return cache(partial(_faults, api_stack.server))
 
 
-@pytest.fixture(scope="module", params=EACH_CLIENT)
-def faults(request: pytest.FixtureRequest, api_stack: ApiStack) -> Faults:
-    """What is wrong with each row, as this client sees it."""
-    python = CLIENTS[request.param]
+def _faults(server: ApiServer, client: str) -> Faults:
+    python = CLIENTS[client]
     assert python.exists(), f"there is no {python}; `make test-all` installs it"
-    command = [str(python), contract.__file__, api_stack.server.base_url, api_stack.server.token()]
     ended = subprocess.run(
-        command,
+        [str(python), contract.__file__, server.base_url, server.token()],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -48,8 +48,11 @@ def faults(request: pytest.FixtureRequest, api_stack: ApiStack) -> Faults:
 
 
 @pytest.mark.parametrize("row", contract.ROWS)
-def test_a_row_of_the_contract_holds(faults: Faults, row: str) -> None:
-    assert faults[row] is None, faults[row]
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_row_of_the_contract_holds(
+    faults: Callable[[str], Faults], client: str, row: str
+) -> None:
+    assert faults(client)[row] is None, faults(client)[row]
 
 
 def test_the_clients_are_of_three_lines() -> None:

@@ -154,9 +154,9 @@ def test_a_disk_that_fills_up_while_prompts_are_stored_is_named(tmp_path: Path) 
     folder = tmp_path / "var"
     folder.mkdir()
     prompts = tmp_path / "prompts.txt"
-    prompts.write_text("".join(f"prompt {n} {'x' * 400}\n" for n in range(5_000)))
+    prompts.write_text("".join(f"prompt {n} {'x' * 400}\n" for n in range(20_000)))
     target = ["--base-url", "http://127.0.0.1:1/v1", "--model", "m"]
-    with mounted(folder, "2M"):
+    with mounted(folder, "8M"):
         assert manage(folder, "batches", "list").returncode == 0
         ended = manage(folder, "process_batch", str(prompts), *target, "--output", "/dev/null")
     assert ended.returncode == 2

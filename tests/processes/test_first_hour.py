@@ -12,7 +12,7 @@ import pytest
 
 from simulator import Behaviour, SimulatedProvider
 from tests.command_line import MANAGE, ROOT, Finished
-from tests.processes.api_stack import ApiServer
+from tests.processes.api_stack import ApiStack
 from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until
 
@@ -116,11 +116,11 @@ def test_the_walk_of_a_newcomer(newcomer: Newcomer, simulator: SimulatedProvider
     assert (folder / "results.csv").exists()
 
 
-def test_the_official_client_makes_a_batch(api_server: ApiServer, tmp_path: Path) -> None:
+def test_the_official_client_makes_a_batch(api_stack: ApiStack, tmp_path: Path) -> None:
     env = {
         **os.environ,
-        "OPENAI_BASE_URL": api_server.base_url,
-        "OPENAI_API_KEY": api_server.token(),
+        "OPENAI_BASE_URL": api_stack.server.base_url,
+        "OPENAI_API_KEY": api_stack.server.token(),
     }
     command = [sys.executable, "-c", CLIENT]
     said = subprocess.run(

@@ -22,9 +22,6 @@ INJECTED = """
 ].map((one) => one.outerHTML).concat(window.hacked ? ["it ran"] : [])
 """
 
-# They share a server and a browser.
-pytestmark = pytest.mark.xdist_group("hostile text")
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:

@@ -27,9 +27,6 @@ TIMEOUT_S = 20.0
 HANGING_S = 4.0
 # The outage ends when the batch has announced this many probes.
 PROBES = 3
-# They share a broker.
-pytestmark = pytest.mark.xdist_group("outages")
-
 Where = Literal["start", "middle"]
 WHERES: tuple[Where, ...] = get_args(Where)
 

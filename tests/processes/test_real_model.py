@@ -27,8 +27,7 @@ from tests.owned_process import OwnedProcess
 from tests.processes.llama_server import CALLS_AT_ONCE
 from tests.server_process import Server
 
-# One server, since each of them computes.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("real model")]
+pytestmark = pytest.mark.timeout(900)
 
 HERE = Path(__file__).resolve()
 PYTHON = HERE.parent.parent.parent / ".venv-model" / "bin" / "python"

@@ -199,6 +199,7 @@ def test_a_port_in_use_is_named_in_one_line(serve: Serve) -> None:
         for arguments in (["--port", port], ["--simulate", "--simulator-port", port]):
             served = serve(*arguments)
             assert served.process.wait() == 2
-            [line] = served.process.output.splitlines()
+            [*start, line] = served.process.output.splitlines()
+            assert all(one.startswith("Starting Threephase") for one in start)
             assert port in line
             assert "in use" in line

@@ -175,9 +175,10 @@ def allowed_to(batch: Batch, request: HttpRequest, *, left: bool) -> Allowed:
     running = batch.status in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
     never_ran = batch.total - batch.succeeded - batch.failed
     may_read = request.user.has_perm("batches.view_result")
+    has_prompts = batch.total > 0 or batch.input_file is not None
     return Allowed(
         rename=may_change,
-        again=may_read and request.user.has_perm("batches.add_batch") and batch.total > 0,
+        again=may_read and request.user.has_perm("batches.add_batch") and has_prompts,
         cancel=may_change and running,
         pause=may_change and running and not left and not batch.pause_reason,
         retry=may_change and batch.status in RETRYABLE and batch.failed + never_ran > 0,
