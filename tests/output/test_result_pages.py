@@ -104,9 +104,9 @@ def test_a_page_is_found_by_indexes_alone(
 def plan_of(sql: str) -> str:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # What it would do with a million rows; with a few it rightly reads the table.
-            cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute("SET LOCAL enable_bitmapscan = off")
+            # What it would do with a million rows; with a few it rightly reads and sorts the table.
+            for costly in ("seqscan", "bitmapscan", "sort"):
+                cursor.execute(f"SET LOCAL enable_{costly} = off")
             cursor.execute(f"EXPLAIN {sql}")
         else:
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
