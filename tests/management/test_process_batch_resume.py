@@ -28,7 +28,7 @@ def test_a_batch_whose_input_was_not_stored_is_refused(cli: Commands, status: st
     assert ended.status == 2
     assert f"status is '{status}'" in ended.stderr
     assert "Traceback" not in ended.stderr
-    hint = cli.process_batch("--resume", "batch_1", name=None).stderr
+    hint = cli.process_batch("--resume", "batch_none", name=None).stderr
     assert batch_id() not in hint
 
 
