@@ -403,7 +403,9 @@ async def test_what_was_answered_is_not_lost_when_the_run_is_stopped_in_an_outag
     async def deliver(exchange: Exchange) -> None:
         delivered.append(exchange)
 
-    options = ExecutionOptions(batch_size=5, retry=RetryPolicy(patience=Patience(first_s=60.0)))
+    # More attempts than there can be before it is known that the target is away.
+    retry = RetryPolicy(max_attempts=1000, patience=Patience(first_s=60.0))
+    options = ExecutionOptions(batch_size=5, retry=retry)
     execution = Execution(send, deliver, options, judge=judge)
     task = asyncio.create_task(execution.run(in_chunks(map(request, range(5)), 5)))
     await eventually(lambda: bool(execution.away))
