@@ -54,7 +54,14 @@ def of_lines() -> tuple[float, int]:
 
 
 def peak_of(folder: Path, path: Path, base_url: str) -> float:
-    command = [*MANAGE, "process_batch", str(path), "--output", str(output_file(folder))]
+    command = [
+        *MANAGE,
+        "process_batch",
+        str(path),
+        "--output",
+        str(output_file(folder)),
+        "--overwrite",
+    ]
     options = ["--base-url", base_url, "--model", "simulated-small", "--quiet"]
     return run_process([*command, *options], folder).peak_mib
 

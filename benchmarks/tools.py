@@ -110,7 +110,7 @@ def process_batch(
         [
             *(*MANAGE, "process_batch", str(prompts_file(folder, count))),
             *("--base-url", base_url, "--model", "simulated-small", "--json", "--quiet"),
-            *("--output", str(output_file(folder)), *options),
+            *("--output", str(output_file(folder)), "--overwrite", *options),
         ],
         folder,
         ends=ends,
