@@ -24,7 +24,7 @@ def owner(db: None) -> User:
 
 @pytest.fixture
 def endpoint(owner: User) -> WebhookEndpoint:
-    """An endpoint at which nobody listens."""
+    """An endpoint without a server."""
     return subscribed(owner, URL).endpoint
 
 

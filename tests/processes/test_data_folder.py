@@ -12,9 +12,9 @@ import pytest
 
 from tests.command_line import MANAGE, ROOT
 from tests.environment import unmeasured
+from tests.servers import NOBODY
 from tests.system_tools import system_tool
 
-NOBODY = 65534
 COMMANDS = (["batches", "list"], ["serve", "--port", "0"])
 
 State = Callable[[Path, ExitStack], object]

@@ -13,7 +13,7 @@ from batches.models import Batch
 # What staff did last; the history has it all.
 SHOWN_ENTRIES = 20
 CREATED = "Created."
-# The times of these states are stored; a retry begins them anew.
+# The times of these states are stored; a retry replaces them.
 STAMPED = [status for status in BatchStatus if status != BatchStatus.VALIDATING]
 
 
