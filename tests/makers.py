@@ -9,7 +9,7 @@ from batches.actions.options import BatchOptions
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome, Usage
 from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, read_prompts
-from batches.leases.chunks import Lease
+from batches.leases.chunks import Lease, claim_chunks
 from batches.models import Batch, Prompt, Provider
 from batches.runner.results import ChunkOutcomes
 
@@ -37,6 +37,12 @@ def batch_of(provider: Provider, texts: Sequence[str] | int, **changes: Any) -> 
     if isinstance(texts, int):
         texts = [f"prompt {number}" for number in range(texts)]
     return batch_actions.create_batch(provider, prompts_of(texts), options(**changes))
+
+
+def claim_chunk(batch_id: int, **options: Any) -> Lease | None:
+    """Lease the first claimable chunk of a batch, as a runner does; None if there is none."""
+    leases = claim_chunks(batch_id, most=1, **options)
+    return leases[0] if leases else None
 
 
 def outcomes_of(lease: Lease, *, failed: Sequence[int] = ()) -> list[Outcome]:

@@ -42,16 +42,6 @@ class SlotLease:
     token: int
 
 
-def claim_chunk(
-    batch_id: int, *, seconds: float, quarantined: bool = False, probing: bool = False
-) -> Lease | None:
-    """Lease the first claimable chunk of a batch that may run; return None if there is none."""
-    leases = claim_chunks(
-        batch_id, most=1, seconds=seconds, quarantined=quarantined, probing=probing
-    )
-    return leases[0] if leases else None
-
-
 def claim_chunks(
     batch_id: int, *, most: int, seconds: float, quarantined: bool = False, probing: bool = False
 ) -> list[Lease]:

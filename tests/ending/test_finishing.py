@@ -12,13 +12,13 @@ from batches.ending.finishing import finish_batch
 from batches.ending.report import stored_report
 from batches.ending.summary import summarise
 from batches.leases.batches import claim_batch, hold_batch
-from batches.leases.chunks import claim_chunk, hold
+from batches.leases.chunks import hold
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, File, Provider, Result
 from batches.output.files import is_incomplete, output_lines, visible_files
 from batches.runner.results import Activity, Clock, store_outcomes
 from tests.checker import check_batch
-from tests.makers import batch_of, chunk_outcomes
+from tests.makers import batch_of, chunk_outcomes, claim_chunk
 
 LONG_AGO = timezone.now() - timedelta(days=1)
 

@@ -4,7 +4,6 @@ import pytest
 from django.utils import timezone
 
 from batches.leases.chunks import (
-    claim_chunk,
     claim_chunks,
     claim_slot,
     complete,
@@ -16,7 +15,7 @@ from batches.leases.chunks import (
 )
 from batches.lifecycle import ChunkState
 from batches.models import Batch, Chunk, Provider, Slot
-from tests.makers import batch_of
+from tests.makers import batch_of, claim_chunk
 
 
 @pytest.fixture

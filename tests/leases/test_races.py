@@ -9,12 +9,12 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from batches.leases.chunks import Lease, claim_chunk, claim_slot
+from batches.leases.chunks import Lease, claim_slot
 from batches.lifecycle import PauseKind
 from batches.models import Batch, Chunk, Provider, Result
 from batches.providers import breaker
 from batches.runner.results import Activity, ChunkOutcomes, Clock, store_outcomes
-from tests.makers import batch_of, chunk_outcomes
+from tests.makers import batch_of, chunk_outcomes, claim_chunk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,7 +9,7 @@ from django.db import connection
 
 from batches import tasks
 from batches.actions import batches as batch_actions
-from batches.leases.chunks import claim_chunk, claim_slot
+from batches.leases.chunks import claim_slot
 from batches.models import Batch, Provider, Result
 from batches.runner import turns
 from batches.runner.run import SliceLimits, run_slice
@@ -18,7 +18,7 @@ from batches.stop_signal import StopSignal
 from batches.workers import sweeper
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
-from tests.makers import batch_of
+from tests.makers import batch_of, claim_chunk
 from tests.waiting import wait_until
 
 LONG_S = 600.0

@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from batches.engine.records import SCHEDULES
-from batches.leases.chunks import CRASHES_TO_QUARANTINE, claim_chunk, mark_suspect
+from batches.leases.chunks import CRASHES_TO_QUARANTINE, mark_suspect
 from batches.models import Batch, Chunk, Prompt, Provider, Result
 from batches.runner.run import run_slice
 from batches.runner.slices import preparing
@@ -21,7 +21,7 @@ from batches.runner.slices.quarantine import CRASHES_TO_BLAME, CRASHES_TO_GIVE_U
 from simulator import SimulatedProvider
 from tests.checker import check_batch
 from tests.large_schemas import batch_of_schemas
-from tests.makers import batch_of
+from tests.makers import batch_of, claim_chunk
 from tests.scripted_server import Step, Visit
 from tests.scripted_thread import scripted
 

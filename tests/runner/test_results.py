@@ -5,10 +5,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from batches.leases.chunks import Lease, claim_chunk
+from batches.leases.chunks import Lease
 from batches.models import Batch, Chunk, Provider, Result
 from batches.runner.results import Activity, ChunkOutcomes, Clock, store_outcomes
-from tests.makers import batch_of, chunk_outcomes
+from tests.makers import batch_of, chunk_outcomes, claim_chunk
 
 ACTIVITY = Activity(since=1000.0, until=1010.0, first_answer=1002.0)
 

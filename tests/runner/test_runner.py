@@ -14,7 +14,6 @@ from batches.ending.finishing import finish_batch
 from batches.ending.summary import summarise
 from batches.engine.errors import AuthError, ConfigError
 from batches.engine.records import SCHEDULES
-from batches.leases.chunks import claim_chunk
 from batches.models import Batch, Chunk, Prompt, Provider, Result
 from batches.providers.configured import ProviderMisconfigured
 from batches.runner.run import run_slice
@@ -22,7 +21,7 @@ from batches.runner.store import Progress
 from batches.stop_signal import StopSignal
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
-from tests.makers import batch_of
+from tests.makers import batch_of, claim_chunk
 
 FORGET_LEASES = {"lease_expires_at": timezone.now() - timedelta(days=1)}
 

@@ -8,7 +8,7 @@ from django.contrib import admin as django_admin
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -43,7 +43,10 @@ class Question:
     title: str
     warning: str
     button: str
-    lines: list[tuple[Batch, str]]
+    # What is said when it is done.
+    done: str
+    # What happens to a batch.
+    about: Callable[[Batch], str]
 
 
 def _chosen(request: HttpRequest, queryset: Chosen) -> list[Batch]:
@@ -80,10 +83,21 @@ def _apply(
         messages.error(request, f"{len(refused) - SHOWN_REFUSALS} more were refused.")
 
 
-def _asked(admin: ModelAdmin[Batch], request: HttpRequest, question: Question) -> HttpResponse:
-    context = page_context(
-        admin, request, question.title, question=question, checkbox=ACTION_CHECKBOX_NAME
-    )
+def _apply_after(
+    question: Question,
+    admin: ModelAdmin[Batch],
+    request: HttpRequest,
+    queryset: Chosen,
+    service: Callable[[Batch], object],
+) -> Answer:
+    """Show the question, or call the service for each batch if it was confirmed."""
+    batches = _chosen(request, queryset)
+    if "confirmed" in request.POST or not batches:
+        _apply(request, batches, service, question.done)
+        return None
+    lines = [(one, question.about(one)) for one in batches]
+    asked = {"question": question, "lines": lines, "checkbox": ACTION_CHECKBOX_NAME}
+    context = page_context(admin, request, question.title, **asked)
     return render(request, "admin/batches/question.html", context)
 
 
@@ -102,25 +116,17 @@ def resume(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) ->
 @django_admin.action(description="Cancel…", permissions=["act"])
 def cancel(admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
     """Cancel the chosen batches, after a question."""
-    batches = _chosen(request, queryset)
-    if "confirmed" in request.POST or not batches:
-        _apply(request, batches, cancel_batch, "Cancelled")
-        return None
-    lines = [(one, _what_cancels(one)) for one in batches]
     warning = "No further calls are sent; results so far are kept."
-    return _asked(admin, request, Question("cancel", "Cancel", warning, "Cancel batches", lines))
+    question = Question("cancel", "Cancel", warning, "Cancel batches", "Cancelled", _what_cancels)
+    return _apply_after(question, admin, request, queryset, cancel_batch)
 
 
 @django_admin.action(description="Retry failed…", permissions=["act"])
 def retry(admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
     """Run the failed prompts of the chosen batches again, after a question."""
-    batches = _chosen(request, queryset)
-    if "confirmed" in request.POST or not batches:
-        _apply(request, batches, retry_batch, "Retry started")
-        return None
-    lines = [(one, _what_retries(one)) for one in batches]
     warning = "You will be charged again for these prompts."
-    return _asked(admin, request, Question("retry", "Retry", warning, "Retry failed", lines))
+    question = Question("retry", "Retry", warning, "Retry failed", "Retry started", _what_retries)
+    return _apply_after(question, admin, request, queryset, retry_batch)
 
 
 def _what_cancels(batch: Batch) -> str:

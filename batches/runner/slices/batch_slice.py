@@ -1,8 +1,8 @@
 """One slice of work on one batch: lease chunks, feed the engine, store the outcomes.
 
-    claim_chunk -> prepare -> Execution -> postprocess -> store_outcomes
-    claiming.py    (phase 1)  (phase 2)    (phase 3)      storing.py
-                              sending.py
+    claim_chunks -> prepare -> Execution -> postprocess -> store_outcomes
+    claiming.py     (phase 1)  (phase 2)    (phase 3)      storing.py
+                               sending.py
 
 It runs in an event loop; what it does in the database is done in the thread that has the
 connection. The jobs share parts that change only themselves, and the store answers each call with

@@ -22,9 +22,10 @@ FILLING_ROUNDS = 2
 
 def next_most(claimed: int, lasted_s: float) -> int:
     """Return the number of chunks to claim next, since the last ones lasted for this time."""
-    wanted = claimed * CLAIM_S / max(lasted_s, 0.001)
-    allowed = [1, *(most for most in (2, 4, 8, 16, 32, MOST_CLAIMED) if most <= 2 * claimed)]
-    return max(most for most in allowed if most <= max(wanted, 1))
+    wanted = int(claimed * CLAIM_S / max(lasted_s, 0.001))
+    most = max(1, min(wanted, 2 * claimed, MOST_CLAIMED))
+    # A power of two, since a statement is compiled for each number.
+    return 1 << (most.bit_length() - 1)
 
 
 class Claiming:
