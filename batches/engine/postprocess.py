@@ -7,7 +7,7 @@ import logging
 
 from batches.engine.errors import AnswerRejected, InternalError, ProviderError
 from batches.engine.plain_text import storable_text
-from batches.engine.records import Exchange, Judgement, Outcome, Reply
+from batches.engine.records import Exchange, Judgement, Outcome, RejectedAnswer, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def _answered(exchange: Exchange, reply: Reply, judgement: Judgement) -> Outcome
         answer=reply.answer,
         parsed=judgement.parsed,
         rung=judgement.rung,
+        rejected=_rejected(exchange),
         finish_reason=reply.finish_reason,
         usage=exchange.spent + reply.usage,
         calls=exchange.calls,
@@ -58,6 +59,13 @@ def _answered(exchange: Exchange, reply: Reply, judgement: Judgement) -> Outcome
         elapsed_s=exchange.elapsed_s,
         done_at=exchange.done_at,
     )
+
+
+def _rejected(exchange: Exchange) -> tuple[RejectedAnswer, ...]:
+    """Return the answers before the one in the reply."""
+    rejected = exchange.request.rejected
+    # The call that asked again has failed: the reply is the last answer that was sent back.
+    return rejected[:-1] if exchange.error else rejected
 
 
 def _message(fault: AnswerRejected, error: ProviderError | None) -> str:

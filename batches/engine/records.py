@@ -50,13 +50,21 @@ class ToolDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedAnswer:
+    """An answer that was sent back to the model, as it was quoted, with its errors."""
+
+    answer: str
+    errors: str
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedRequest:
     """A prompt that is ready to send; nothing is left to look up.
 
     `tool_models` maps the name of each tool to the model of its arguments; None allows any
     arguments. `optional_as_null` says that the schema was sent in its strict form, in which an
-    omitted property is null. `asked_again` counts the answers that were sent back with their
-    errors. `ticket` is opaque: the caller sets it and gets it back.
+    omitted property is null. `rejected` are the answers that were sent back with their errors.
+    `ticket` is opaque: the caller sets it and gets it back.
     """
 
     index: int
@@ -66,7 +74,7 @@ class PreparedRequest:
     response_model: type[BaseModel] | None = None
     tool_models: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
     optional_as_null: bool = False
-    asked_again: int = 0
+    rejected: tuple[RejectedAnswer, ...] = ()
     ticket: int = 0
     model: str = ""
     # The most output tokens that the body allows.
@@ -181,7 +189,8 @@ class Exchange:
 class Outcome:
     """The result of one prompt. A failed outcome has a kind, a code and a message.
 
-    `parsed` and `rung` are set for an answer that fits the requested schema.
+    `parsed` and `rung` are set for an answer that fits the requested schema. `rejected` are the
+    answers before the last one, each with the errors that it was sent back with.
     """
 
     index: int
@@ -203,6 +212,7 @@ class Outcome:
     busy_s: float = 0.0
     elapsed_s: float = 0.0
     done_at: float | None = None
+    rejected: tuple[RejectedAnswer, ...] = ()
 
     @property
     def succeeded(self) -> bool:

@@ -48,6 +48,9 @@ class Result(models.Model):
     # The answer as JSON text that fits its schema, and the rung of the ladder that found it.
     parsed = models.TextField(null=True)  # noqa: DJ001 - null where no schema was asked for
     rung = models.CharField(max_length=16, blank=True, db_default="", choices=choices(Rung))
+    # The answers before the last one, as JSON: pairs of an answer and the errors it was sent back
+    # with. Null if the model was not asked again.
+    rejected = models.TextField(null=True)  # noqa: DJ001 - null means that there are none
     finish_reason = models.CharField(max_length=64, blank=True)
     input_tokens = models.PositiveIntegerField()
     output_tokens = models.PositiveIntegerField()

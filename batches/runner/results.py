@@ -62,6 +62,7 @@ COLUMNS = (
     "body",
     "parsed",
     "rung",
+    "rejected",
     "finish_reason",
     "input_tokens",
     "output_tokens",
@@ -192,6 +193,7 @@ def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple
         long_text("body", outcome.body),
         parsed_text(outcome),
         outcome.rung.value if outcome.rung else "",
+        rejected_text(outcome),
         short_text(Result, "finish_reason", outcome.finish_reason),
         bounded_count(outcome.usage.input_tokens),
         bounded_count(outcome.usage.output_tokens),
@@ -214,6 +216,14 @@ def parsed_text(outcome: Outcome) -> str | None:
         return long_text("parsed", storable(storable_text(text).encode()))
     except (TypeError, ValueError, RecursionError) as error:
         raise Unstorable(f"parsed cannot be written as JSON: {error}") from error
+
+
+def rejected_text(outcome: Outcome) -> str | None:
+    """Return the answers that were sent back with their errors, as JSON; None if there are none."""
+    if not outcome.rejected:
+        return None
+    pairs = [[storable_text(one.answer), storable_text(one.errors)] for one in outcome.rejected]
+    return json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
 
 
 def _count(

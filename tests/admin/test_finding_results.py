@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 
 from batches.admin.batches.results import result_rows, searching
 from batches.admin.batches.results.result_views import NO_FIELD
@@ -198,10 +199,18 @@ def test_request_and_answer_can_be_copied(root: Client, letters: Batch) -> None:
     assert 'aria-label="Copy the response"' not in unanswered
 
 
-def test_an_answer_that_was_asked_for_again_says_so(root: Client, letters: Batch) -> None:
-    Result.objects.filter(batch=letters, index=0).update(rung="asked_again", calls=2)
+def test_the_answers_before_the_last_one_are_shown_with_their_errors(
+    root: Client, letters: Batch
+) -> None:
+    pairs = [["<b>no</b> JSON", "not JSON: <i>"], ['{"kind": 1}', "kind: not a string"]]
+    Result.objects.filter(batch=letters, index=0).update(rejected=json.dumps(pairs), calls=3)
     page = root.get(address(letters, "result", 0)).content.decode()
-    assert "asked again with the validation errors" in page
+    assert "This is the last answer. The answers before it" in page
+    for number, (said, errors) in enumerate(pairs, 1):
+        assert f"Answer {number}, sent back" in page
+        assert escape(said) in page
+        assert escape(errors) in page
+    assert "sent back" not in root.get(address(letters, "result", 1)).content.decode()
 
 
 def test_an_unfinished_prompt_has_a_page(root: Client, provider: Provider) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from batches.engine.errors import ProviderError
-from batches.engine.records import Exchange, PreparedRequest, Reply, Usage
+from batches.engine.records import Exchange, PreparedRequest, RejectedAnswer, Reply, Usage
 from batches.engine.schemas.keywords import Schema
 from batches.engine.schemas.schemas import response_model
 from batches.engine.structured.ladder import judge_reply
 
 MODEL = "test-model"
+REJECTED = RejectedAnswer("no", "not JSON")
 
 
 def request(index: int = 0, *, schema: Schema | None = None, **changes: Any) -> PreparedRequest:

@@ -27,7 +27,7 @@ from batches.engine.records import (
 )
 from batches.engine.retry import RetryPolicy
 from tests.engine.doors import Doors, Run, ended, settle
-from tests.engine.makers import in_chunks, request
+from tests.engine.makers import REJECTED, in_chunks, request
 from tests.waiting import eventually
 
 
@@ -280,12 +280,12 @@ async def test_gather_all_cancels_the_others_and_tells_the_first_error() -> None
 
 def never_content(request: PreparedRequest, reply: Reply) -> Judgement:
     """The judge who asks again as often as he may."""
-    again = replace(request, asked_again=request.asked_again + 1)
+    again = replace(request, rejected=(*request.rejected, REJECTED))
     return Judgement(fault=AnswerRejected(FailureKind.NOT_JSON, "no"), follow_up=again)
 
 
 def content_with_the_second(request: PreparedRequest, reply: Reply) -> Judgement:
-    return Judgement(parsed=1) if request.asked_again else never_content(request, reply)
+    return Judgement(parsed=1) if request.rejected else never_content(request, reply)
 
 
 async def test_a_stop_lets_a_second_question_be_answered() -> None:
@@ -342,10 +342,10 @@ async def test_a_stop_lets_a_second_question_be_asked_that_waits_to_be_admitted(
     asked = asyncio.Event()
 
     async def admit(request: PreparedRequest) -> bool:
-        if request.asked_again:
+        if request.rejected:
             asked.set()
             await eventually(lambda: bool(run.execution._stopped))
-        return not request.asked_again
+        return not request.rejected
 
     run = Run(9, window=1, judge=content_with_the_second, admit=admit)
     await run.inside(0)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batches.engine.errors import AnswerRejected, FailureKind
-from batches.engine.records import Reply, ToolCall, ToolDemand
+from batches.engine.records import RejectedAnswer, Reply, ToolCall, ToolDemand
 from batches.engine.structured.follow_up import MAX_QUOTED_CHARS, follow_up
 from tests.engine.makers import MODEL, reply, request
 
@@ -24,7 +24,7 @@ def asked(
 ) -> dict[str, Any]:
     content = json.dumps({"model": MODEL, "top_p": 0.5, **body}).encode()
     again = follow_up(request(3, endpoint=endpoint, content=content, tools=tools), to, FAULT)
-    assert (again.index, again.endpoint, again.asked_again) == (3, endpoint, 1)
+    assert (again.index, again.endpoint, len(again.rejected)) == (3, endpoint, 1)
     sent: dict[str, Any] = json.loads(again.content)
     assert (sent.pop("model"), sent.pop("top_p")) == (MODEL, 0.5)
     return sent
@@ -36,6 +36,16 @@ def test_a_chat_goes_on_with_the_answer_and_its_faults() -> None:
     [complaint] = sent["messages"][3:]
     assert complaint["role"] == "user"
     assert FAULT.message in complaint["content"]
+
+
+def test_each_answer_that_was_sent_back_is_kept_with_its_errors() -> None:
+    first = follow_up(request(content=b'{"messages": []}', tools=OFFERED), reply("one"), FAULT)
+    calls = (ToolCall("c", "add", '{"n": "é"}'),)
+    second = follow_up(first, reply(None, tool_calls=calls), FAULT)
+    assert second.rejected == (
+        RejectedAnswer("one", FAULT.message),
+        RejectedAnswer('add({"n": "é"})', FAULT.message),
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from batches.engine.errors import FailureKind
 from batches.engine.records import Judgement, LadderOptions, PreparedRequest, Rung, ToolCall
 from batches.engine.schemas.schemas import response_model
 from batches.engine.structured.ladder import judge_reply
-from tests.engine.makers import reply, request
+from tests.engine.makers import REJECTED, reply, request
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -146,12 +146,12 @@ def test_it_is_asked_for_again_so_often_and_no_more() -> None:
         judgement = judge_reply(asked, reply("no"), LadderOptions(max_repair_attempts=3))
         assert judgement.follow_up is not None
         asked = judgement.follow_up
-        assert asked.asked_again == number
+        assert len(asked.rejected) == number
     assert judge_reply(asked, reply("no"), LadderOptions(max_repair_attempts=3)).follow_up is None
 
 
 def test_an_answer_that_was_asked_for_again_says_so_whatever_it_looks_like() -> None:
-    asked = request(schema=SCHEMA, asked_again=1)
+    asked = request(schema=SCHEMA, rejected=(REJECTED,))
     for answer in (TEXT, SOUND_WITHIN[0], BROKEN[0]):
         assert judge_reply(asked, reply(answer), ALL) == Judgement(VALUE, Rung.ASKED_AGAIN)
 

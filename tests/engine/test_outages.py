@@ -32,7 +32,7 @@ from batches.engine.liveness import (
 from batches.engine.outages import SharedOutages
 from batches.engine.records import Exchange, Judgement, PreparedRequest, Reply
 from batches.engine.retry import RetryPolicy
-from tests.engine.makers import in_chunks, reply, request
+from tests.engine.makers import REJECTED, in_chunks, reply, request
 from tests.waiting import eventually
 
 HASTY = Patience(first_s=0.001, longest_s=0.01)
@@ -396,7 +396,7 @@ async def test_what_was_answered_is_not_lost_when_the_run_is_stopped_in_an_outag
 
     def judge(request: PreparedRequest, reply: Reply) -> Judgement:
         fault = AnswerRejected(FailureKind.NOT_JSON, "no JSON")
-        return Judgement(fault=fault, follow_up=replace(request, asked_again=1))
+        return Judgement(fault=fault, follow_up=replace(request, rejected=(REJECTED,)))
 
     delivered: list[Exchange] = []
 

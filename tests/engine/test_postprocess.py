@@ -13,7 +13,7 @@ from batches.engine.errors import (
     ServerError,
 )
 from batches.engine.postprocess import MAX_MESSAGE_CHARS, postprocess_exchange
-from batches.engine.records import Outcome, Rung, Usage
+from batches.engine.records import Outcome, RejectedAnswer, Rung, Usage
 from batches.engine.structured.ladder import MAX_NAMED_VIOLATIONS
 from tests.engine.makers import exchange, reply, request
 
@@ -212,3 +212,12 @@ def test_a_mistake_of_ours_is_an_outcome_too_for_the_call_is_paid() -> None:
     outcome = postprocess_exchange(exchange())
     assert outcome.kind == FailureKind.INTERNAL
     assert "a reply with its judgement, or an error" in outcome.message
+
+
+def test_the_answers_before_the_one_in_the_reply_are_kept() -> None:
+    sent_back = (RejectedAnswer("first", "a"), RejectedAnswer("second", "b"))
+    asked = request(4, schema=SCHEMA, rejected=sent_back)
+    assert postprocess_exchange(exchange(asked, reply=reply("third"))).rejected == sent_back
+    # The third call failed: the reply is the second answer.
+    failed = exchange(asked, reply=reply("second"), error=ServerError("HTTP 500"))
+    assert postprocess_exchange(failed).rejected == sent_back[:1]

@@ -127,7 +127,7 @@ class Recorder:
         self.errors: list[ProviderError] = []
 
     async def send(self, request: PreparedRequest) -> Reply:
-        self.asked_again += request.asked_again
+        self.asked_again += len(request.rejected)
         try:
             return await self._client.send(request)
         except ProviderError as error:

@@ -122,6 +122,20 @@ def test_a_question_that_was_asked_again_is_in_the_counts(provider: Provider) ->
     assert Result.objects.get(batch=twice).input_tokens == twice.input_tokens
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_the_answers_before_the_last_one_are_kept(provider: Provider, endpoint: str) -> None:
+    texts = ["[simulate: answer=not_json turn=1]", "[simulate: answer=not_json]", "good at once"]
+    batch = structured(provider, texts, endpoint=endpoint, max_repair_attempts=2)
+    results = Result.objects.filter(batch=batch).order_by("index")
+    rejected = [json.loads(result.rejected or "[]") for result in results]
+    assert [len(one) for one in rejected] == [1, 2, 0]
+    for said, errors in [pair for one in rejected for pair in one]:
+        assert said
+        with pytest.raises(ValueError, match=r"."):
+            json.loads(said)
+        assert "JSON" in errors
+
+
 def test_a_question_that_was_asked_again_costs_what_both_answers_cost(provider: Provider) -> None:
     provider.prices = {MODEL: {"input": 10, "output": 20}}
     provider.save()

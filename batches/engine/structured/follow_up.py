@@ -11,7 +11,7 @@ from typing import Any
 
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import AnswerRejected
-from batches.engine.records import PreparedRequest, Reply, ToolCall
+from batches.engine.records import PreparedRequest, RejectedAnswer, Reply, ToolCall
 from batches.engine.structured.excerpts import MAX_SEARCHED_CHARS
 from batches.engine.structured.thoughts import spoken_part
 
@@ -25,7 +25,8 @@ Item = dict[str, Any]
 def follow_up(request: PreparedRequest, reply: Reply, fault: AnswerRejected) -> PreparedRequest:
     """Return the request that asks the model for a better answer than this one."""
     body: Item = json.loads(request.content)
-    complaint = f"That cannot be used: {fault.message[:MAX_REASON_CHARS]}\n{_wish(request, reply)}"
+    errors = fault.message[:MAX_REASON_CHARS]
+    complaint = f"That cannot be used: {errors}\n{_wish(request, reply)}"
     calls = _answerable(request, reply.tool_calls)
     if rules_of(request.endpoint).asked_in == "messages":
         added = _messages(calls, reply, complaint) if calls else _turns(reply, complaint)
@@ -34,8 +35,11 @@ def follow_up(request: PreparedRequest, reply: Reply, fault: AnswerRejected) -> 
         added = _call_items(calls, reply, complaint) if calls else _turns(reply, complaint)
         body["input"] = _items([*_as_list(body.get("input", ())), *added])
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    rejected = RejectedAnswer(_quoted(reply), errors)
     return replace(
-        request, content=text.encode("utf-8", "replace"), asked_again=request.asked_again + 1
+        request,
+        content=text.encode("utf-8", "replace"),
+        rejected=(*request.rejected, rejected),
     )
 
 
@@ -107,11 +111,16 @@ def _on_call(complaint: str, given: ToolCall, sent: ToolCall) -> str:
 
 def _turns(reply: Reply, complaint: str) -> list[Item]:
     # Never two user messages in a row: the templates of many models require alternating turns.
+    said = {"role": "assistant", "content": _quoted(reply)}
+    return [said, {"role": "user", "content": complaint}]
+
+
+def _quoted(reply: Reply) -> str:
+    """Return the answer and its tool calls as one text, shortened."""
     called = "\n".join(
         f"{call.name}({call.arguments[:MAX_QUOTED_CALL_CHARS]})" for call in reply.tool_calls[:20]
     )
-    said = "\n".join(filter(None, (_said(reply), called))) or "(no answer)"
-    return [{"role": "assistant", "content": said}, {"role": "user", "content": complaint}]
+    return "\n".join(filter(None, (_said(reply), called))) or "(no answer)"
 
 
 def _said(reply: Reply) -> str:

@@ -43,9 +43,9 @@ def judge_reply(
     try:
         parsed, rung = climb(request, reply, options)
     except AnswerRejected as fault:
-        again = fault.kind in MENDABLE and request.asked_again < options.max_repair_attempts
+        again = fault.kind in MENDABLE and len(request.rejected) < options.max_repair_attempts
         return Judgement(fault=fault, follow_up=follow_up(request, reply, fault) if again else None)
-    if rung is not None and request.asked_again:
+    if rung is not None and request.rejected:
         rung = Rung.ASKED_AGAIN
     return Judgement(parsed=parsed, rung=rung)
 

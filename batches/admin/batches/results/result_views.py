@@ -130,6 +130,8 @@ class ResultReading:
     parsed: list[Line]
     faults: int
     cut: bool
+    # The answers before the last one, each with the errors that the model was asked again with.
+    rejected: list[tuple[str, str]]
 
     @property
     def asked_text(self) -> str:
@@ -198,6 +200,7 @@ def reading_of(batch: Batch, prompt: Prompt, found: Result | None) -> ResultRead
         parsed=parsed,
         faults=sum(len(line.faults) for line in parsed),
         cut=cut,
+        rejected=json.loads(found.rejected) if found and found.rejected else [],
     )
 
 
