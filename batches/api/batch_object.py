@@ -96,6 +96,7 @@ class BatchObject(BaseModel):
 
     id: BatchId
     object: Literal["batch"] = "batch"
+    name: str | None = shown("Greetings")
     endpoint: str = shown("/v1/chat/completions")
     model: ModelName | None
     errors: BatchErrors | None = shown(None)
@@ -203,6 +204,7 @@ def _object(batch: Batch, *, errors: BatchErrors | None) -> BatchObject:
     report = stored_report(batch)
     return BatchObject(
         id=batch.public_id,
+        name=batch.name or None,
         model=batch.model or None,
         errors=errors,
         input_file_id=batch.input_file_public_id or None,

@@ -14,6 +14,7 @@ from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS
 from batches.engine.text.wording import named
 from batches.files.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
 from batches.inputs.request_lines import LineRefused, check_depth, endpoint_of
+from batches.models.bounds import MAX_NAME_CHARS
 
 LONGEST_WINDOW = timedelta(days=30)
 MAX_KEY_CHARS = 255
@@ -88,6 +89,10 @@ class CreateBatch(RunOptions, RequestModel):
     prompts: Annotated[list[str], Field(min_length=1)] | None = None
     endpoint: Annotated[Endpoint, BeforeValidator(_with_version)] = CHAT
     completion_window: Window | None = None
+    name: Annotated[
+        str | None,
+        Field(max_length=MAX_NAME_CHARS, description="For people; by default the input file's."),
+    ] = None
     metadata: Metadata | None = None
     output_expires_after: OutputExpiresAfter | None = None
     callback_url: Annotated[
@@ -133,6 +138,7 @@ class CreateBatch(RunOptions, RequestModel):
             defaults=self.body,
             completion_window=window_of(window) if window else None,
             output_expires_after_s=expiry.seconds if expiry else None,
+            name=self.name or "",
             metadata=self.metadata or {},
             callback_url=self.callback_url or "",
         )

@@ -39,11 +39,13 @@ class NewWebhookEndpoint(RequestModel):
 
 
 class WebhookEndpointChanges(RequestModel):
-    """Changes to an endpoint; omitted fields stay as they are."""
+    """Changes to an endpoint; omitted fields stay as they are. A disabled endpoint receives no
+    events; the events of that time are not sent later."""
 
     name: Name | None = None
     url: Url | None = None
     event_types: EventTypes | None = None
+    disabled: bool | None = None
 
 
 class Rotation(RequestModel):
@@ -69,6 +71,7 @@ class WebhookEndpointObject(BaseModel):
     created_at: Time
     updated_at: Time
     signing_secret_hint: str | None = shown("whsec_...x4Y=")
+    disabled_at: RareTime
 
 
 class WebhookEndpointWithSecret(WebhookEndpointObject):
@@ -149,6 +152,7 @@ class WebhookEventObject(BaseModel):
 
 def endpoint_object(endpoint: WebhookEndpoint) -> WebhookEndpointObject:
     """Return the API object of an endpoint."""
+    disabled_at = endpoint.disabled_at
     return WebhookEndpointObject(
         id=endpoint.public_id,
         name=endpoint.name,
@@ -157,6 +161,7 @@ def endpoint_object(endpoint: WebhookEndpoint) -> WebhookEndpointObject:
         created_at=int(endpoint.created_at.timestamp()),
         updated_at=int(endpoint.updated_at.timestamp()),
         signing_secret_hint=secret_hint(endpoint),
+        disabled_at=int(disabled_at.timestamp()) if disabled_at else None,
     )
 
 

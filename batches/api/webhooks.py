@@ -34,6 +34,8 @@ from batches.webhooks.endpoints import (
     UrlRefused,
     create_endpoint,
     delete_endpoint,
+    disable_endpoint,
+    enable_endpoint,
     rotate_secret,
     send_sample,
     update_endpoint,
@@ -131,7 +133,8 @@ class WebhookEndpointView(ApiView):
         responses={200: WebhookEndpointObject},
     )
     def post(self, request: Request, endpoint_id: str) -> Response:
-        """Change the name, the URL or the events. Omitted fields stay as they are."""
+        """Change the name, the URL or the events, or disable the endpoint. Omitted fields stay as
+        they are."""
         endpoint = found(request, endpoint_id)
         body = parse_body(request, WebhookEndpointChanges)
         try:
@@ -140,6 +143,8 @@ class WebhookEndpointView(ApiView):
             )
         except UrlRefused as error:
             raise url_refused(error, body.url or "") from error
+        if body.disabled is not None:
+            (disable_endpoint if body.disabled else enable_endpoint)(changed)
         return reply(endpoint_object(changed))
 
     @extend_schema(

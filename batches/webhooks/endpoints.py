@@ -102,6 +102,8 @@ def rotate_secret(endpoint: WebhookEndpoint, *, keep_old: bool) -> WithSecret:
 
 def disable_endpoint(endpoint: WebhookEndpoint) -> None:
     """Send no more events to an endpoint; its pending deliveries fail."""
+    if endpoint.disabled_at:
+        return
     with transaction.atomic():
         # Lock it first, so that no event is announced to it meanwhile.
         this = WebhookEndpoint.objects.filter(pk=endpoint.pk)
@@ -115,6 +117,8 @@ def disable_endpoint(endpoint: WebhookEndpoint) -> None:
 
 def enable_endpoint(endpoint: WebhookEndpoint) -> None:
     """Send the events of batches that end from now on."""
+    if not endpoint.disabled_at:
+        return
     this = WebhookEndpoint.objects.filter(pk=endpoint.pk)
     this.update(disabled_at=None, updated_at=Now())
     endpoint.refresh_from_db()

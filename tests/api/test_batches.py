@@ -707,3 +707,27 @@ def test_staff_see_the_batches_of_all(client: Client) -> None:
     batch = created(client, inline(1))
     staff = client_of(user_named(is_staff=True))
     assert get(staff, f"batches/{batch['id']}")["id"] == batch["id"]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"name": " Reviews\nof May "}, "Reviews of May"),
+        ({"metadata": {"description": "nightly"}}, "nightly"),
+        ({"name": "a", "metadata": {"description": "b"}}, "a"),
+        ({}, None),
+    ],
+)
+def test_a_batch_has_a_name_for_people(client: Client, given: Any, name: str | None) -> None:
+    batch = created(client, inline(**given))
+    assert batch["name"] == name
+    assert get(client, f"batches/{batch['id']}")["name"] == name
+
+
+def test_a_batch_of_a_file_has_the_name_of_the_file(client: Client, user: User) -> None:
+    file = file_of(user, json.dumps(line()))
+    assert created(client, of_file(file.public_id))["name"] == "in.jsonl"
+
+
+def test_a_name_that_is_too_long_is_refused(client: Client) -> None:
+    assert error_of(post(client, inline(name="x" * 256)), 400)["param"] == "name"

@@ -102,7 +102,7 @@ def test_d1_a_webhook_endpoint_has_its_fields_and_a_test_changes_none(client: Cl
         assert tested.status_code == 200, tested.content
     assert client.get(f"/v1/{path}").json() == made
     fields = {"id", "object", "created_at", "updated_at", "name", "url", "event_types"}
-    assert set(made) == fields | {"signing_secret_hint"}
+    assert set(made) == fields | {"signing_secret_hint", "disabled_at"}
     assert made["object"] == "webhook_endpoint"
     rotated = post(client, f"{path}/rotate_secret").json()
     assert rotated.pop("signing_secret") not in ("", secret)

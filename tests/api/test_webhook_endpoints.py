@@ -80,6 +80,19 @@ def test_an_endpoint_is_changed_in_what_is_given(ann: Caller) -> None:
     assert ann.post(path) == (200, changed)
 
 
+def test_a_disabled_endpoint_says_so_until_it_is_enabled(ann: Caller) -> None:
+    made = ann.made()
+    path = f"webhook_endpoints/{made['id']}"
+    assert made["disabled_at"] is None
+    status, disabled = ann.post(path, {"disabled": True})
+    assert (status, disabled["disabled_at"]) == (200, disabled["updated_at"])
+    assert ann.post(path, {"disabled": True}) == (200, disabled)
+    assert ann.post(path, {"name": "renamed"})[1]["disabled_at"] == disabled["disabled_at"]
+    assert ann.get(path)[1]["disabled_at"] == disabled["disabled_at"]
+    status, enabled = ann.post(path, {"disabled": False})
+    assert (status, enabled["disabled_at"]) == (200, None)
+
+
 def test_a_type_that_is_named_twice_is_kept_once(ann: Caller) -> None:
     made = ann.made(event_types=["batch.failed", "batch.completed", "batch.failed"])
     assert made["event_types"] == ["batch.failed", "batch.completed"]
