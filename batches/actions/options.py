@@ -12,8 +12,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from batches.engine.endpoints import CHAT
-from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.records import LadderOptions, Schedule
+from batches.engine.records import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_TIMEOUT_S,
+    LadderOptions,
+    Schedule,
+)
 from batches.engine.retry import RetryPolicy
 
 _LADDER = LadderOptions()

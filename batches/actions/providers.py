@@ -8,8 +8,8 @@ from django.db import IntegrityError, transaction
 from batches.actions.batches import enqueue_batch
 from batches.errors import NotPossible
 from batches.lifecycle import PauseKind
+from batches.limits.limit_stores import forget_limits
 from batches.limits.prices import check_prices
-from batches.limits.rate_limits import UNREACHABLE, forget_limits
 from batches.models import Batch, Provider
 from batches.models.provider import AD_HOC_NAME_CHARS
 from batches.providers import breaker
@@ -133,7 +133,7 @@ def forget_learned_limits(provider: Provider) -> None:
     """Forget the learned limits of a provider. Raise NotPossible if Redis is unavailable."""
     try:
         forget_limits(settings.RATE_LIMIT_REDIS_URL, provider.limits_name)
-    except UNREACHABLE as error:
+    except OSError as error:
         raise NotPossible(
             f"the learned limits could not be forgotten, because Redis is unavailable: {error}. "
             "Try again when it is back"

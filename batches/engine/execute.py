@@ -39,6 +39,8 @@ from batches.engine.errors import (
 from batches.engine.liveness import Blame, Suspicion, suspicion_of
 from batches.engine.outages import Board, OutageWatch, SharedOutages, Target
 from batches.engine.records import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_TIMEOUT_S,
     Exchange,
     Judgement,
     PreparedRequest,
@@ -55,9 +57,6 @@ Send = Callable[[PreparedRequest], Awaitable[Reply]]
 Deliver = Callable[[Exchange], Awaitable[None]]
 Admit = Callable[[PreparedRequest], Awaitable[bool]]
 Judge = Callable[[PreparedRequest, Reply], Judgement]
-
-DEFAULT_BATCH_SIZE = 100
-DEFAULT_TIMEOUT_S = 600.0
 
 
 class Stop(IntEnum):

@@ -12,13 +12,7 @@ from pydantic import BaseModel
 
 from batches.engine.endpoints import CHAT
 from batches.engine.errors import ConfigError, ProviderError
-from batches.engine.execute import (
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_TIMEOUT_S,
-    Execution,
-    ExecutionOptions,
-    Send,
-)
+from batches.engine.execute import Execution, ExecutionOptions, Send
 from batches.engine.postprocess import postprocess_exchange
 from batches.engine.prepare import (
     asks_for_schema,
@@ -27,6 +21,8 @@ from batches.engine.prepare import (
     with_response_class,
 )
 from batches.engine.records import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_TIMEOUT_S,
     Exchange,
     LadderOptions,
     Outcome,

@@ -15,6 +15,9 @@ OutcomeStatus = Literal["succeeded", "failed"]
 
 SCHEDULES: tuple[Schedule, ...] = ("rolling", "lockstep")
 
+DEFAULT_BATCH_SIZE = 100
+DEFAULT_TIMEOUT_S = 600.0
+MAX_CUSTOM_ID_CHARS = 512
 # The largest number that the database columns for counts can hold.
 MAX_TOKENS = 2**31 - 1
 

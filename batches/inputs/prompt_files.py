@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
 from batches.engine.errors import PromptRejected
@@ -14,6 +13,7 @@ from batches.engine.structured.known_schemas import KnownSchemas
 from batches.engine.structured.schema_bill import TOO_MANY_SCHEMAS, SchemaBill
 from batches.engine.text.sendable import text_fault
 from batches.engine.text.wording import did_you_mean, missing, quoted, supported, wrong_value
+from batches.inputs.input_formats import InputFormat
 from batches.inputs.request_lines import (
     WRONG_ENDPOINT,
     LineRefused,
@@ -36,8 +36,6 @@ from batches.inputs.tables import (
 )
 from batches.inputs.text_lines import BadLine, TextLines
 
-InputFormat = Literal["jsonl", "csv", "tsv", "text"]
-INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
 # The unit that prompts are numbered by: lines of a file, or rows of a table.
 Unit = Literal["line", "row"]
 
@@ -53,22 +51,6 @@ TABLE = (
     "The file is not a text with a prompt on each line: its first line is the header of a table, "
     "with tabs and the column {}. Read it in the format tsv, or give it the ending .tsv."
 )
-_BY_SUFFIX: dict[str, InputFormat] = {
-    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
-    ".csv": "csv",
-    **dict.fromkeys((".tsv", ".tab"), "tsv"),
-    ".txt": "text",
-}
-
-
-def format_of(name: str, *, otherwise: InputFormat) -> InputFormat:
-    """Return the format of a file by the suffix of its name, ignoring .gz."""
-    return named_format(name) or otherwise
-
-
-def named_format(name: str) -> InputFormat | None:
-    """Return the format that the name of a file tells, ignoring .gz; None if it tells none."""
-    return _BY_SUFFIX.get(PurePath(name.lower().removesuffix(".gz")).suffix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import csv
 import re
 
-from batches.inputs.prompt_files import InputFormat
+from batches.inputs.input_formats import InputFormat
 
 _DELIMITERS = "\t,;|"
 _SEP = re.compile(r'"?sep=.', re.IGNORECASE)

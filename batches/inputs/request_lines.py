@@ -14,11 +14,11 @@ from pydantic_core import ErrorDetails
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import prompt_body
+from batches.engine.records import MAX_CUSTOM_ID_CHARS
 from batches.engine.text.sendable import NUL, fault_of, text_fault, unsendable
 from batches.engine.text.wording import described, missing, named, quoted, wrong_type, wrong_value
 from batches.inputs.explanations import explained
 
-MAX_CUSTOM_ID_CHARS = 512
 WRONG_ENDPOINT = "invalid_url"
 # Accepted JSON is parsed again elsewhere, where the stack may be deeper.
 MAX_DEPTH = 100

@@ -15,7 +15,8 @@ from django.db.models.functions import Now
 from batches.ending.finishing import fail_input
 from batches.ending.purging import mark_deleted, purge
 from batches.files.files import BATCH
-from batches.inputs.prompt_files import InputFormat, InputOptions, LineError, read_prompts
+from batches.inputs.input_formats import InputFormat
+from batches.inputs.prompt_files import InputOptions, LineError, read_prompts
 from batches.inputs.request_lines import LineRefused, parse_line
 from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.intake.storing import LeaseLost, as_error, clear, store_prompts

@@ -12,10 +12,9 @@ from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
 from batches.engine.endpoints import MAX_PATH_CHARS
-from batches.engine.execute import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S
-from batches.engine.records import SCHEDULES
+from batches.engine.records import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S, SCHEDULES
 from batches.engine.retry import RetryPolicy
-from batches.inputs.prompt_files import INPUT_FORMATS
+from batches.inputs.input_formats import INPUT_FORMATS
 from batches.lifecycle import BatchStatus, check_transition
 from batches.models.bounds import MAX_MODEL_CHARS, MAX_NAME_CHARS
 from batches.models.fields import choices, one_of, pause_kind_field, public_id

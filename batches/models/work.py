@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from batches.inputs.request_lines import MAX_CUSTOM_ID_CHARS
+from batches.engine.records import MAX_CUSTOM_ID_CHARS
 from batches.lifecycle import ChunkState
 from batches.models.fields import choices, one_of
 

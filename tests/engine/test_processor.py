@@ -12,9 +12,16 @@ import pytest
 
 from batches.engine.endpoints import ENDPOINTS
 from batches.engine.errors import AuthError, ConfigError, FailureKind, QuotaError, ServerError
-from batches.engine.execute import DEFAULT_BATCH_SIZE, ExecutionOptions
+from batches.engine.execute import ExecutionOptions
 from batches.engine.processor import ProcessedBatch, process_prompt_batch
-from batches.engine.records import SCHEDULES, PreparedRequest, PromptSpec, Reply, Schedule
+from batches.engine.records import (
+    DEFAULT_BATCH_SIZE,
+    SCHEDULES,
+    PreparedRequest,
+    PromptSpec,
+    Reply,
+    Schedule,
+)
 from batches.engine.retry import RetryPolicy
 from tests.engine.doors import Doors, settle
 from tests.engine.makers import MODEL, reply

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from batches.engine.endpoints import ENDPOINTS
 from batches.engine.prepare import prompt_body
+from batches.engine.records import MAX_CUSTOM_ID_CHARS
+from batches.inputs.input_formats import InputFormat
 from batches.inputs.prompt_files import (
-    InputFormat,
     InputOptions,
     LineError,
     NewPrompt,
     read_prompts,
 )
-from batches.inputs.request_lines import MAX_CUSTOM_ID_CHARS, checked_id
+from batches.inputs.request_lines import checked_id
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batches.inputs.input_formats import InputFormat
 from batches.inputs.prompt_files import (
-    InputFormat,
     InputOptions,
     LineError,
     NewPrompt,

@@ -12,14 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.file_kinds import KINDS, kind_of
+from batches.inputs.input_formats import INPUT_FORMATS, InputFormat, format_of
 from batches.inputs.prompt_files import (
     ASSUMED_ENCODING,
-    INPUT_FORMATS,
-    InputFormat,
     InputOptions,
     LineError,
     NewPrompt,
-    format_of,
     read_prompts,
 )
 from batches.inputs.text_lines import HEAD_BYTES, SMALL_BYTES

@@ -36,14 +36,13 @@ from batches.engine.prepare import (
 )
 from batches.engine.structured.schema_bill import CHECKED_BYTES
 from batches.files.files import BATCH, unexpired
+from batches.inputs.input_formats import InputFormat, format_of
 from batches.inputs.prompt_files import (
     TABLES,
-    InputFormat,
     InputOptions,
     LineError,
     check_model,
     columns_of,
-    format_of,
 )
 from batches.models import File
 from batches.models.bounds import MAX_NAME_CHARS

@@ -6,7 +6,7 @@ A single refusal delays only its own prompt. Only when calls sent after it are r
 the provider accepted (`meter.py`). `pace_rules.py` holds every number.
 
 A pace is a small value that can be written as text, so that the same rules serve a single process
-and a Redis that many processes share (`batches/limits/rate_limits.py`).
+and a Redis that many processes share (`batches/limits/redis_limits.py`).
 """
 
 import json

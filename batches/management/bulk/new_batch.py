@@ -16,7 +16,8 @@ from batches.actions.options import BatchOptions
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema, with_system_prompt
 from batches.engine.text.wording import quoted
-from batches.inputs.prompt_files import InputFormat, InputOptions, named_format, read_prompts
+from batches.inputs.input_formats import InputFormat, named_format
+from batches.inputs.prompt_files import InputOptions, read_prompts
 from batches.inputs.recognition import format_in
 from batches.intake.demand import Demand, earlier_answers
 from batches.intake.tally import MAX_WARNINGS, InputRefused

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 
 from batches.actions.options import RUN_OPTIONS
 from batches.engine.endpoints import CHAT, ENDPOINTS, check_path
-from batches.inputs.prompt_files import INPUT_FORMATS
+from batches.inputs.input_formats import INPUT_FORMATS
 from batches.inputs.request_lines import endpoint_of
 from batches.management.bulk.answer_options import ANSWER_OPTIONS, add_answer_options
 from batches.management.bulk.limit_options import RATES, add_limit_options, rates

@@ -8,9 +8,10 @@ from django.conf import settings
 from batches.engine.records import Exchange, Usage
 from batches.lifecycle import PauseKind
 from batches.limits.budget import ZERO, Budget
+from batches.limits.limit_stores import limits_at
 from batches.limits.limiter import RateLimiter, share_of
 from batches.limits.prices import price_list_of
-from batches.limits.rate_limits import limits_at, per_minute
+from batches.limits.rate_limits import per_minute
 from batches.models import Batch
 from batches.runner.surroundings import Surroundings
 

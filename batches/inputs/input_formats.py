@@ -1,0 +1,24 @@
+"""The formats of input files, as the names of files tell them."""
+
+from pathlib import PurePath
+from typing import Literal
+
+InputFormat = Literal["jsonl", "csv", "tsv", "text"]
+INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
+
+_BY_SUFFIX: dict[str, InputFormat] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    ".csv": "csv",
+    **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    ".txt": "text",
+}
+
+
+def format_of(name: str, *, otherwise: InputFormat) -> InputFormat:
+    """Return the format of a file by the suffix of its name, ignoring .gz."""
+    return named_format(name) or otherwise
+
+
+def named_format(name: str) -> InputFormat | None:
+    """Return the format that the name of a file tells, ignoring .gz; None if it tells none."""
+    return _BY_SUFFIX.get(PurePath(name.lower().removesuffix(".gz")).suffix)
