@@ -10,10 +10,10 @@ from batches.api.errors import ApiError
 from batches.api.fields import shown
 from batches.api.http.view import RequestModel
 from batches.api.webhook_objects import Url
-from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS
+from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS, endpoint_of
 from batches.engine.text.wording import named
 from batches.files.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
-from batches.inputs.request_lines import LineRefused, check_depth, endpoint_of
+from batches.inputs.request_lines import LineRefused, check_depth
 from batches.models.bounds import MAX_NAME_CHARS
 
 LONGEST_WINDOW = timedelta(days=30)

@@ -149,3 +149,9 @@ def check_path(path: str) -> None:
             "then letters, digits, '.', '_' and '-' between slashes, "
             f"at most {MAX_PATH_CHARS} characters"
         )
+
+
+def endpoint_of(path: str) -> str:
+    """Return the endpoint of a path; the version may be missing, as on Azure."""
+    name = "/" + path.strip().strip("/").removeprefix("openai/")
+    return name if name.startswith("/v1/") else f"/v1{name}"

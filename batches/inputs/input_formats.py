@@ -3,6 +3,9 @@
 from pathlib import PurePath
 from typing import Literal
 
+# The code of the warning that the encoding of a file was assumed.
+ASSUMED_ENCODING = "assumed_encoding"
+
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
 

@@ -13,7 +13,7 @@ from batches.engine.structured.known_schemas import KnownSchemas
 from batches.engine.structured.schema_bill import TOO_MANY_SCHEMAS, SchemaBill
 from batches.engine.text.sendable import text_fault
 from batches.engine.text.wording import did_you_mean, missing, quoted, supported, wrong_value
-from batches.inputs.input_formats import InputFormat
+from batches.inputs.input_formats import ASSUMED_ENCODING, InputFormat
 from batches.inputs.request_lines import (
     WRONG_ENDPOINT,
     LineRefused,
@@ -91,7 +91,6 @@ class LineError:
 
 
 # The warning for a file that is not UTF-8, but has a clear encoding.
-ASSUMED_ENCODING = "assumed_encoding"
 # The most models named in an error; a provider may have hundreds.
 MAX_NAMED = 20
 

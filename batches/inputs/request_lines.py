@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from batches.engine.endpoints import rules_of
+from batches.engine.endpoints import endpoint_of, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import prompt_body
 from batches.engine.records import MAX_CUSTOM_ID_CHARS
@@ -162,12 +162,6 @@ def strict_request_of(line: dict[str, Any], endpoint: str) -> Request:
         expected = f"The url of each line must be the endpoint of the batch, '{endpoint}'."
         raise wrong_value("url", request.url, expected, code=WRONG_ENDPOINT)
     return request.custom_id, request.body
-
-
-def endpoint_of(path: str) -> str:
-    """Return the endpoint of a path; the version may be missing, as on Azure."""
-    name = "/" + path.strip().strip("/").removeprefix("openai/")
-    return name if name.startswith("/v1/") else f"/v1{name}"
 
 
 def _fault(error: ErrorDetails) -> tuple[str, str, str | None]:

@@ -1,4 +1,4 @@
-"""Where the state of rate limits is kept: in Redis, if there is one, else in this process."""
+"""The stores of rate limits: Redis, if there is one, else this process."""
 
 from pathlib import Path
 

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.file_kinds import KINDS, kind_of
-from batches.inputs.input_formats import INPUT_FORMATS, InputFormat, format_of
+from batches.inputs.input_formats import ASSUMED_ENCODING, INPUT_FORMATS, InputFormat, format_of
 from batches.inputs.prompt_files import (
-    ASSUMED_ENCODING,
     InputOptions,
     LineError,
     NewPrompt,

@@ -17,13 +17,15 @@ if hasattr(module, "Command"):
     assert not module.Command.requires_system_checks
 print(*sorted(set(sys.modules) & set(sys.argv[2:])))
 """
-UNNEEDED = ("amqp", "batches.admin", "batches.api", "batches.tasks", "celery", "kombu", "uvicorn")
-
-
+SERVERS = ("amqp", "batches.admin", "batches.api", "batches.tasks", "celery", "kombu", "uvicorn")
+# Redis has its place beside workers; a run on its own has no limits to share.
+UNNEEDED = (*SERVERS, "redis")
 # What runs batches takes longer to load than everything that a list needs.
 OF_RUNS = ("aiohttp", "batches.runner", "genai_prices")
 COMMANDS = {
-    "batches.management.commands.process_batch": UNNEEDED,
+    # With --help, a command loads its options alone.
+    "batches.management.commands.process_batch": (*UNNEEDED, *OF_RUNS, "httpx", "rich"),
+    "batches.management.work": UNNEEDED,
     "batches.management.commands.sweep": UNNEEDED,
     "batches.management.commands.batches": (*UNNEEDED, *OF_RUNS),
     "batches.management.subcommands.listing": (*UNNEEDED, *OF_RUNS),

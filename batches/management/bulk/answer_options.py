@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from batches.actions.options import RUN_OPTIONS
-from batches.inputs.prompt_files import ASSUMED_ENCODING
+from batches.inputs.input_formats import ASSUMED_ENCODING
 from batches.management.bulk.usage import add_run_option, phrase
 
 ANSWER_OPTIONS = (

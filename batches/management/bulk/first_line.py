@@ -4,8 +4,7 @@ import io
 import json
 from typing import Any, BinaryIO, cast
 
-from batches.engine.endpoints import ENDPOINTS
-from batches.inputs.request_lines import endpoint_of
+from batches.engine.endpoints import ENDPOINTS, endpoint_of
 from batches.inputs.text_lines import UnreadableFile, utf8_stream
 
 BUFFER_BYTES = 64 * 1024

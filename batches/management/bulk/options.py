@@ -1,40 +1,17 @@
-"""Options of the bulk command, and the check of their combinations."""
+"""Options of the bulk command."""
 
 import os
 import re
 from argparse import ArgumentTypeError
-from typing import Any
 
 from django.core.management.base import CommandParser
 
 from batches.actions.options import RUN_OPTIONS
-from batches.engine.endpoints import CHAT, ENDPOINTS, check_path
+from batches.engine.endpoints import CHAT, ENDPOINTS, check_path, endpoint_of
 from batches.inputs.input_formats import INPUT_FORMATS
-from batches.inputs.request_lines import endpoint_of
-from batches.management.bulk.answer_options import ANSWER_OPTIONS, add_answer_options
-from batches.management.bulk.limit_options import RATES, add_limit_options, rates
-from batches.management.bulk.output import STANDARD_OUTPUT, check_outputs
-from batches.management.bulk.usage import UsageError, add_run_option
-
-# Options of a new batch; a resumed batch keeps its own values.
-NEW_BATCH_OPTIONS = (
-    "input",
-    "provider",
-    "base_url",
-    "api_key_env",
-    "model",
-    "system",
-    "endpoint",
-    "batch_size",
-    "schedule",
-    "max_attempts",
-    "timeout",
-    "format",
-    "column",
-    *ANSWER_OPTIONS,
-    *RATES,
-    "price",
-)
+from batches.management.bulk.answer_options import add_answer_options
+from batches.management.bulk.limit_options import add_limit_options
+from batches.management.bulk.usage import add_run_option
 
 RESUME_HELP = (
     "continue a batch that was stopped or paused; combine with --output and optionally --errors, "
@@ -110,31 +87,3 @@ def variable(name: str) -> str:
             "export MY_KEY=..., then --api-key-env MY_KEY"
         )
     return name
-
-
-def check_usage(options: dict[str, Any]) -> None:
-    """Raise UsageError for options that cannot be combined, before anything is created."""
-    earlier = next((name for name in ("resume", "retry") if options[name]), None)
-    if earlier:
-        for name in NEW_BATCH_OPTIONS:
-            if options[name] is not None:
-                flag = "INPUT" if name == "input" else "--" + name.replace("_", "-")
-                raise UsageError(f"{flag} cannot be used with --{earlier}: the batch has its own")
-    elif options["input"] is None:
-        raise UsageError("no input given; name a file of prompts, or - for standard input")
-    if options["provider"] and options["base_url"]:
-        raise UsageError("--provider and --base-url cannot be combined; give one of them")
-    if options["api_key_env"] and not options["base_url"]:
-        raise UsageError("--api-key-env requires --base-url; a provider has its own key")
-    if rates(options) and not options["base_url"]:
-        raise UsageError(
-            "--rpm and --tpm require --base-url; set the limits of a provider in the admin"
-        )
-    if options["price"] and not (options["base_url"] and options["model"]):
-        raise UsageError(
-            "--price requires --base-url and --model; set the prices of a provider in the admin"
-        )
-    if options["json"] and options["output"] == STANDARD_OUTPUT:
-        raise UsageError("--json and --output - both write to standard output; name a file")
-    # A batch that goes on replaces its own results so far.
-    check_outputs({**options, "overwrite": options["overwrite"] or earlier is not None})
