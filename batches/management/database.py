@@ -1,9 +1,14 @@
 """Check that the database of a command exists and is up to date."""
 
+from pathlib import Path
+from pkgutil import iter_modules
+
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 
 from batches.management.bulk.usage import UsageError, database_fault
 
@@ -20,9 +25,21 @@ def check_database() -> None:
 
 
 def _bring_up_to_date() -> None:
+    # Building the plan loads every migration, which takes longer than a small batch.
+    if _migrations() <= MigrationRecorder(connection).applied_migrations().keys():
+        return
     executor = MigrationExecutor(connection)
     if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return
     if not settings.EMBEDDED:
         raise UsageError("the database is not up to date; run `manage.py migrate` first")
     call_command("migrate", verbosity=0)
+
+
+def _migrations() -> set[tuple[str, str]]:
+    """Return the app and the name of every migration there is."""
+    return {
+        (app.label, module.name)
+        for app in apps.get_app_configs()
+        for module in iter_modules([str(Path(app.path) / "migrations")])
+    }

@@ -15,6 +15,5 @@ def tune_process() -> None:
 
         # asgiref starts the event loops, and takes them from this policy.
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
