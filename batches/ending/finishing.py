@@ -1,9 +1,11 @@
 """End batches: completed when all chunks are done, cancelled or expired when no runner is left."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models.functions import Now
 
 from batches.ending.report import Report, make_report
 from batches.engine.errors import FailureKind
@@ -12,6 +14,7 @@ from batches.leases.chunks import close_unheld
 from batches.leases.renewal import renewed
 from batches.lifecycle import RETRYABLE, BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
+from batches.models.statements import Statement, hole, query_of
 from batches.output.files import close_outputs
 from batches.webhooks.deliveries import end_batch
 
@@ -24,6 +27,7 @@ _ENDS = {
     BatchStatus.CANCELLING: BatchStatus.CANCELLED,
 }
 
+_OPEN = Q(Exists(Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))))
 _SOME_EXPIRED = Q(Exists(Result.objects.filter(batch_id=OuterRef("pk"), kind=FailureKind.EXPIRED)))
 
 _MESSAGES = {
@@ -35,6 +39,33 @@ _MESSAGES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class EndState:
+    """The status of a batch, and whether it is overdue and has open chunks."""
+
+    status: str = ""
+    is_overdue: bool = False
+    is_open: bool = False
+
+
+_STATE = Statement(
+    lambda: query_of(
+        Batch.objects.filter(pk=hole("batch"))
+        .annotate(is_overdue=ExpressionWrapper(Q(expires_at__lte=Now()), BooleanField()))
+        .annotate(is_open=ExpressionWrapper(_OPEN, BooleanField()))
+        .values_list("status", "is_overdue", "is_open")
+    )
+)
+
+
+def _state_of(batch_id: int) -> EndState:
+    """Return the state of a batch; an empty one if it is gone."""
+    rows = _STATE.rows(batch=batch_id)
+    return next(
+        (EndState(status, bool(late), bool(open_)) for status, late, open_ in rows), EndState()
+    )
+
+
 def finish_batch(batch_id: int) -> bool:
     """End a batch if nothing is left to do; return True if it has ended.
 
@@ -42,28 +73,33 @@ def finish_batch(batch_id: int) -> bool:
     vanishes loses nothing: the next one starts at the top.
     """
     this = Batch.objects.filter(pk=batch_id)
+    state = _state_of(batch_id)
     # 1. A batch that was cancelled or has expired: close the open prompts, except in chunks that a
     #    runner still holds. The last runner to leave finishes.
-    for kind, over in {
-        FailureKind.CANCELLED: this.filter(status=BatchStatus.CANCELLING),
-        FailureKind.EXPIRED: this.overdue(),
-    }.items():
-        if over.exists():
-            _close_open_chunks(over, kind)
+    if state.is_open and state.status == BatchStatus.CANCELLING:
+        _close_open_chunks(this.filter(status=BatchStatus.CANCELLING), FailureKind.CANCELLED)
+        state = _state_of(batch_id)
+    elif state.is_open and state.is_overdue:
+        _close_open_chunks(this.overdue(), FailureKind.EXPIRED)
+        state = _state_of(batch_id)
     # From here on, only a batch that has a result for every prompt.
-    ready = this.filter(~Exists(Chunk.objects.unfinished().filter(batch_id=OuterRef("pk"))))
+    if state.is_open or state.status not in _ENDS:
+        return state.status in RETRYABLE
+    ready = this.filter(~_OPEN)
     # 2. A batch that was cancelled while its input was read: end it, there is nothing to report.
-    unread = ready.filter(status=BatchStatus.CANCELLING, total=0)
-    if unread.exists():
+    if state.status == BatchStatus.CANCELLING:
+        unread = ready.filter(total=0)
         end_batch(batch_id, unread, BatchStatus.CANCELLED, sources={BatchStatus.CANCELLING})
     # 3. A batch that was done in time: finalize it, so that it can be neither cancelled nor expire.
-    ready.exclude(_SOME_EXPIRED).move(BatchStatus.FINALIZING, sources={BatchStatus.IN_PROGRESS})
+    if state.status == BatchStatus.IN_PROGRESS:
+        ready.exclude(_SOME_EXPIRED).move(BatchStatus.FINALIZING, sources={BatchStatus.IN_PROGRESS})
     # 4. Report on the batch and end it, one caller at a time. If it was cancelled meanwhile, the
     #    report is not stored: start again. If it is in progress and its last chunk was completed
     #    just now, it has not expired, and the runner of that chunk finalizes it.
     due = ready.filter(~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED, status__in=_ENDS)
-    while due.exists() and (lease := claim_batch(batch_id, statuses=_ENDS)):
-        _report_and_end(due, lease)
+    while lease := claim_batch(batch_id, statuses=_ENDS, among=due):
+        if _report_and_end(due, lease):
+            return True
     # 5. Say how it stands, whichever caller ended it.
     return this.filter(status__in=RETRYABLE).exists()
 
@@ -81,8 +117,8 @@ def fail_input(
     )
 
 
-def _report_and_end(due: BatchQuerySet, lease: BatchLease) -> None:
-    """Read all results of a batch and end it, unless its status changes meanwhile."""
+def _report_and_end(due: BatchQuerySet, lease: BatchLease) -> bool:
+    """Read all results of a batch and end it; return False if its status changed meanwhile."""
     # Reload it under the lease: an earlier holder may have ended the batch, and a user may have
     # retried it.
     batch = due.first()
@@ -95,6 +131,7 @@ def _report_and_end(due: BatchQuerySet, lease: BatchLease) -> None:
     finally:
         if not ended:
             release_batch(lease)
+    return ended
 
 
 def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:

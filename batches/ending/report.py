@@ -93,6 +93,8 @@ def _latencies(batch: Batch) -> Iterator[float | None]:
         while page := list(places.filter(index__gt=after)[:LATENCIES_AT_ONCE]):
             after = page[-1][0]
             yield from (latency for _, latency in page)
+            if len(page) < LATENCIES_AT_ONCE:
+                break
 
 
 def _output_bytes(batch: Batch) -> int:

@@ -31,10 +31,13 @@ def insert_leased(batch: Batch, *, statuses: Collection[BatchStatus]) -> BatchLe
     return BatchLease(batch.pk, 1, statuses)
 
 
-def claim_batch(batch_id: int, *, statuses: Collection[BatchStatus]) -> BatchLease | None:
-    """Lease a batch; return None if it is leased already or is in another status."""
+def claim_batch(
+    batch_id: int, *, statuses: Collection[BatchStatus], among: BatchQuerySet | None = None
+) -> BatchLease | None:
+    """Lease a batch; return None if it is leased already, in another status, or not `among`."""
     free = Q(ingest_expires_at=None) | Q(ingest_expires_at__lt=Now())
-    batches = Batch.objects.filter(free, pk=batch_id, status__in=statuses, deleted_at=None)
+    chosen = Batch.objects.all() if among is None else among
+    batches = chosen.filter(free, pk=batch_id, status__in=statuses, deleted_at=None)
     token = batches.values_list("ingest_token", flat=True).first()
     if token is None:
         return None

@@ -27,6 +27,7 @@ from batches.engine.errors import (
 from batches.lifecycle import PauseKind
 from batches.models import Batch, Outage, Provider
 from batches.models.bounds import MAX_REASON_CHARS
+from batches.models.statements import Statement, hole, query_of
 
 FIRST_PROBE_S = 30.0
 LONGEST_PROBE_S = 600.0
@@ -125,13 +126,21 @@ def answered_probe(batch: Batch) -> bool:
 
 def claim_probe(batch_id: int) -> bool:
     """Claim the next probe for a prompt of this batch; return True if the caller may send it."""
-    batch = Batch.objects.waiting(probing=True).select_related("provider").filter(pk=batch_id)
-    provider = next((each.provider for each in batch), None)
-    if provider is None or not provider.pause_reason:
-        return False
-    wait_s = min(FIRST_PROBE_S * 2 ** min(provider.probes + 1, 10), LONGEST_PROBE_S)
-    due = Provider.objects.filter(pk=provider.pk, probe_at__lte=Now(), probes=provider.probes)
-    return bool(due.update(probe_at=Now() + timedelta(seconds=wait_s), probes=F("probes") + 1))
+    for provider_id, probes in _PROBED.rows(batch=batch_id):
+        wait_s = min(FIRST_PROBE_S * 2 ** min(probes + 1, 10), LONGEST_PROBE_S)
+        due = Provider.objects.filter(pk=provider_id, probe_at__lte=Now(), probes=probes)
+        return bool(due.update(probe_at=Now() + timedelta(seconds=wait_s), probes=F("probes") + 1))
+    return False
+
+
+# The paused provider of a batch that waits for it, and the number of its probes.
+_PROBED = Statement(
+    lambda: query_of(
+        Batch.objects.waiting(probing=True)
+        .filter(pk=hole("batch"))
+        .values_list("provider_id", "provider__probes")
+    )
+)
 
 
 def batches_to_probe() -> list[int]:

@@ -5,13 +5,14 @@ import time
 from collections.abc import Collection
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from batches.ending.finishing import finish_batch
-from batches.intake.reading import read_input, to_read
+from batches.intake.reading import READING, read_input, to_read
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch, Slot
+from batches.models.statements import Statement, query_of
 from batches.providers import breaker
 from batches.providers.configured import ProviderMisconfigured
 from batches.runner.run import SliceLimits, SliceReport, run_slice
@@ -40,17 +41,25 @@ def take_turn(batch_id: int, stop: StopSignal) -> None:
 def next_turn(*, besides: Collection[int] = ()) -> int | None:
     """Return the next waiting batch: by priority, then by the fewest runners of the owner and of
     the batch, then by the longest wait."""
+    if not besides:
+        return next((pk for (pk,) in _NEXT_TURN.rows()), None)
+    return _turns().exclude(pk__in=besides).first()
+
+
+def _turns() -> "QuerySet[Batch, int]":
+    """Return the waiting batches in the order of their turns."""
     mine = Slot.objects.taken().filter(batch__owner=OuterRef("owner"))
     runners = Count("slots", filter=Q(slots__in=Slot.objects.taken()))
     of_owner = mine.order_by().values("batch__owner").annotate(n=Count("pk")).values("n")
     return (
         Batch.objects.waiting()
         .annotate(runners=runners, runners_of_owner=Coalesce(Subquery(of_owner), 0))
-        .exclude(pk__in=besides)
         .order_by("-priority", "runners_of_owner", "runners", "active_until", "pk")
         .values_list("pk", flat=True)
-        .first()
     )
+
+
+_NEXT_TURN = Statement(lambda: query_of(_turns()[:1]))
 
 
 def _work(turn: int | None, stop: StopSignal) -> bool:
@@ -98,15 +107,17 @@ def _probe(batch_id: int, stop: StopSignal) -> None:
 
 def _attend(batch_id: int, stop: StopSignal) -> None:
     """Read the input of a batch, or end a cancelled one."""
-    batch = Batch.objects.filter(pk=batch_id).first()
-    if batch is None:
-        return
-    if batch.status == BatchStatus.CANCELLING:
+    this = Batch.objects.filter(pk=batch_id)
+    status = this.values_list("status", flat=True).first()
+    if status == BatchStatus.CANCELLING:
         finish_batch(batch_id)
-    elif to_read().filter(pk=batch_id).exists() and read_input(batch_id, stop=stop):
-        batch.refresh_from_db()
+    elif (
+        status in READING
+        and to_read().filter(pk=batch_id).exists()
+        and read_input(batch_id, stop=stop)
+    ):
         # This worker runs it next; enqueue it for the other runners.
-        for _ in range(batch.most_runners - 1):
+        for _ in range(this.get().most_runners - 1):
             enqueue(batch_id)
 
 

@@ -258,7 +258,7 @@ class DoneMeanwhile:
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 - as Django calls it
         found = execute(sql, params, many, context)
-        if sql.startswith("UPDATE") and "finalizing_at" in sql and not self.done:
+        if sql.startswith("SELECT") and "is_open" in sql and not self.done:
             self.done = True
             end(self._batch)
         return found
