@@ -28,6 +28,23 @@ CLIPPED = """
   .map((one) => one.outerHTML.slice(0, 200))
 """
 
+# Marks all that can be clicked or filled and is to be seen, and counts it.
+MARK_CONTROLS = """
+() => {
+  const all = document.querySelectorAll(
+    "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
+  );
+  const seen = [...all].filter((one) => !one.disabled && one.checkVisibility({
+    checkOpacity: true, checkVisibilityCSS: true }) && one.getClientRects().length);
+  for (const one of seen) one.dataset.missed = "yes";
+  return seen.length;
+}
+"""
+REACHED = "() => delete (document.activeElement || {dataset: {}}).dataset.missed"
+MISSED = """
+() => [...document.querySelectorAll("[data-missed]")].map((one) => one.outerHTML.slice(0, 200))
+"""
+
 # What stands over and beside the things on a page; not what batches and providers are called.
 LABELS = """
 () => [...document.querySelectorAll(
@@ -92,6 +109,17 @@ class Visitor:
     def clipped(self) -> list[str]:
         """The beginnings of cells that do not show all of their text."""
         return list(self.page.evaluate(CLIPPED))
+
+    def missed_by_tab(self) -> list[str]:
+        """What is not reached when somebody goes through the page with the keyboard alone."""
+        number = int(self.page.evaluate(MARK_CONTROLS))
+        # Twice as often: some controls have several stops, such as the parts of a date.
+        for _ in range(2 * number + 10):
+            self.page.keyboard.press("Tab")
+            self.page.evaluate(REACHED)
+            if not self.page.evaluate("document.querySelector('[data-missed]')"):
+                break
+        return list(self.page.evaluate(MISSED))
 
     def labels(self) -> list[str]:
         """The headings and labels that are to be seen."""

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from tests.processes.admin_visits import ended_batch, first_of, preview_batch, start_batch
-from tests.processes.browser import NARROW, Visitor
+from tests.processes.browser import NARROW, WIDE, Visitor
 
 # What does not fit into a cell in one piece.
 LONG = f"Of great length, with a word like {'Donaudampfschiff' * 5}"
@@ -20,7 +20,10 @@ PAGES = (
     "password_change",
 )
 # Lists whose first row leads to the page of one thing.
-OF_ONE = ("batches_provider_changelist", "batches_file_changelist", "auth_user_changelist")
+OF_ONE = (
+    *("batches_provider_changelist", "batches_file_changelist", "auth_user_changelist"),
+    "batches_webhookendpoint_changelist",
+)
 
 
 @pytest.fixture
@@ -28,11 +31,13 @@ def pages(visitor: Visitor) -> list[str]:
     """The addresses of all pages, those of a batch that has ended with a failure among them."""
     batches = [ended_batch(visitor, name=LONG[: 20 + 200 * n]) for n in range(2)]
     make_token(visitor)
+    make_endpoint(visitor)
     plain = [reverse(f"admin:{name}") for name in PAGES]
     ends = ("change/", "results/", "results/?text=well", "results/0/", "history/")
     numbers = ",".join(batch.rstrip("/").rpartition("/")[2] for batch in batches)
     return [
         *plain,
+        f"{reverse('admin:index')}?period=week",
         *(f"{batches[1]}{end}" for end in ends),
         *(first_of(visitor, reverse(f"admin:{name}")) for name in OF_ONE),
         f"{reverse('admin:batches_batch_compare')}?ids={numbers}",
@@ -49,12 +54,26 @@ def faults(visitor: Visitor) -> list[tuple[str, bool, str]]:
     ]
 
 
-def test_pages_pass_axe_in_both_themes(visitor: Visitor, pages: list[str]) -> None:
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_pages_pass_axe_in_both_themes(
+    visitor: Visitor, pages: list[str], size: dict[str, int]
+) -> None:
+    visitor.page.set_viewport_size(size)  # type: ignore[arg-type]  # a dict is one
     found = []
     for path in pages:
         visitor.open(path)
         found += faults(visitor)
     assert found == []
+
+
+def test_everything_on_a_page_is_reached_with_the_tab_key(
+    visitor: Visitor, pages: list[str]
+) -> None:
+    missed = []
+    for path in pages:
+        visitor.open(path)
+        missed += [(path, one) for one in visitor.missed_by_tab()]
+    assert missed == []
 
 
 def test_pages_fit_a_telephone(visitor: Visitor, pages: list[str]) -> None:
@@ -116,6 +135,33 @@ def make_token(visitor: Visitor) -> None:
     visitor.page.wait_for_selector(".tp-secret")
 
 
+def make_endpoint(visitor: Visitor) -> None:
+    visitor.open(reverse("admin:batches_webhookendpoint_add"))
+    visitor.page.fill("[name=name]", LONG[:100])
+    visitor.page.fill("[name=url]", "https://receiver.example/hook")
+    visitor.page.click("button:has-text('Create')")
+    visitor.page.wait_for_selector(".tp-secret")
+
+
+def endpoint_edited(visitor: Visitor) -> None:
+    """All sections of the page are open, and one field is wrong."""
+    make_endpoint(visitor)
+    visitor.open(first_of(visitor, reverse("admin:batches_webhookendpoint_changelist")))
+    visitor.page.click("summary:has-text('Rotate')")
+    visitor.page.click("summary:has-text('Edit')")
+    visitor.page.fill("[name=url]", "ftp://nowhere")
+    visitor.page.click("button:has-text('Save')")
+    visitor.page.wait_for_selector(".tp-errors")
+
+
+def not_found(visitor: Visitor) -> None:
+    visitor.open(f"{reverse('admin:batches_batch_changelist')}999999/change/")
+    visitor.page.wait_for_selector("text=Page not found")
+    # Of the page itself, and of nothing that it loads.
+    assert all("404" in one for one in visitor.complaints), visitor.complaints
+    visitor.complaints.clear()
+
+
 def deleting(visitor: Visitor) -> None:
     make_token(visitor)
     page = first_of(visitor, reverse("admin:batches_apitoken_changelist"))
@@ -149,7 +195,7 @@ def login(visitor: Visitor) -> None:
 
 STATES = (
     *(batch_errors, preview, endpoint_errors, provider_errors, make_token, deleting),
-    *(live, a_question, nothing_found, login),
+    *(endpoint_edited, not_found, live, a_question, nothing_found, login),
 )
 
 
