@@ -80,6 +80,7 @@ class Served:
 
     def printed(self, name: str) -> str:
         """What stands after a name in the block that is printed at the start."""
-        pattern = rf"{name} +(?:admin, password )?(\S+)"
-        wait_until(lambda: re.search(pattern, self.process.output), f"{name} is printed")
-        return re.findall(pattern, self.process.output)[0]
+        pattern = re.compile(rf"{name} +(?:admin, password )?(\S+)")
+        wait_until(lambda: pattern.search(self.process.output), f"{name} is printed")
+        [found] = pattern.findall(self.process.output)
+        return str(found)
