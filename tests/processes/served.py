@@ -80,7 +80,7 @@ class Served:
 
     def printed(self, name: str) -> str:
         """What stands after a name in the block that is printed at the start."""
-        pattern = re.compile(rf"{name} +(?:admin, password )?(\S+)")
+        pattern = re.compile(rf"serve +\| {name} +(?:admin, password )?(\S+)")
         wait_until(lambda: pattern.search(self.process.output), f"{name} is printed")
         [found] = pattern.findall(self.process.output)
         return str(found)
