@@ -15,6 +15,9 @@ from tests.processes.api_stack import ApiServer
 from tests.processes.browser import NARROW, WIDE, Visitor
 from tests.processes.conftest import PASSWORD, serving_staff, visiting
 
+# A test visits one part of the pages, since all of them take minutes.
+PARTS = 5
+PART = pytest.mark.parametrize("part", range(PARTS))
 SIZES = pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 
 
@@ -35,13 +38,14 @@ def faults(visitor: Visitor) -> list[tuple[str, bool, str]]:
     ]
 
 
+@PART
 @SIZES
 def test_pages_pass_axe_in_both_themes_and_fit(
-    reader: Visitor, pages: list[str], size: dict[str, int]
+    reader: Visitor, pages: list[str], size: dict[str, int], part: int
 ) -> None:
     reader.page.set_viewport_size(size)  # type: ignore[arg-type]  # a dict is one
     found: list[object] = []
-    for path in pages:
+    for path in pages[part::PARTS]:
         reader.open(path)
         found += faults(reader)
         found += [(path, "wider than the screen")] if reader.is_wider_than_screen() else []
@@ -49,11 +53,12 @@ def test_pages_pass_axe_in_both_themes_and_fit(
     assert found == []
 
 
+@PART
 def test_everything_on_a_page_is_reached_with_the_tab_key(
-    reader: Visitor, pages: list[str]
+    reader: Visitor, pages: list[str], part: int
 ) -> None:
     missed = []
-    for path in pages:
+    for path in pages[part::PARTS]:
         reader.open(path)
         missed += [(path, one) for one in reader.missed_by_tab()]
     assert missed == []
