@@ -55,8 +55,8 @@ def test_all_come_up_and_a_batch_made_anywhere_is_completed(serve: Serve) -> Non
     simulator_port = free_port()
     served = serve("--simulate", "--simulator-port", str(simulator_port), "--workers", "2")
     served.wait_until_up()
-    models = served.stored("SELECT model_names FROM batches_provider")
-    assert models == [('["simulated-small"]',)]
+    providers = served.stored("SELECT name, model_names FROM batches_provider")
+    assert providers == [("simulated", '["simulated-small"]')]
     assert served.status("healthz") == (200, {"status": "ok"})
     assert sum(SIGNS["worker"] in child.command for child in served.children()) == 2
     subprocess.run(
