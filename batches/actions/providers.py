@@ -66,7 +66,8 @@ def default_provider() -> Provider:
 def provider_at(base_url: str, api_key_env: str, *, name: str = "", **limits: int) -> Provider:
     """Return the provider with this base URL and key; create it if needed. Raise NotPossible.
 
-    A new provider has the given name; without one it counts as ad hoc. Given limits (requests_per_minute, tokens_per_minute) are stored on it.
+    A new provider has the given name; without one it counts as ad hoc. Given limits
+    (requests_per_minute, tokens_per_minute) are stored on it.
     """
     provider = provider_draft(base_url, api_key_env, name)
     if not provider.pk:

@@ -166,7 +166,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
     def get_deleted_objects(
         self, objs: Any, _request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Return what goes with an endpoint: its deliveries, which nobody may delete alone."""
+        """Return an endpoint with its deliveries, which staff cannot delete without it."""
         deliveries = WebhookDelivery.objects.filter(endpoint__in=objs).count()
         counts = {"webhook endpoints": len(objs), "webhook deliveries": deliveries}
         return [str(one) for one in objs], counts, set(), []
