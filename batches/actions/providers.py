@@ -63,19 +63,20 @@ def default_provider() -> Provider:
     return chosen[0]
 
 
-def provider_at(base_url: str, api_key_env: str, **limits: int) -> Provider:
+def provider_at(base_url: str, api_key_env: str, name: str = "", /, **limits: int) -> Provider:
     """Return the provider with this base URL and key; create it if needed. Raise NotPossible.
 
-    Given limits (requests_per_minute, tokens_per_minute) are stored on it.
+    A new provider has the given name; without one it counts as ad hoc. Given limits
+    (requests_per_minute, tokens_per_minute) are stored on it.
     """
-    provider = provider_draft(base_url, api_key_env)
+    provider = provider_draft(base_url, api_key_env, name)
     if not provider.pk:
         try:
             with transaction.atomic():
                 provider.save(force_insert=True)
         except IntegrityError:
             # Another process has just created it, with the same name.
-            provider = provider_draft(base_url, api_key_env)
+            provider = provider_draft(base_url, api_key_env, name)
     if limits:
         Provider.objects.filter(pk=provider.pk).update(**limits)
     return Provider.objects.get(pk=provider.pk)
@@ -99,7 +100,7 @@ def set_price(provider: Provider, model: str, *, given: float, made: float) -> P
     return Provider.objects.get(pk=provider.pk)
 
 
-def provider_draft(base_url: str, api_key_env: str) -> Provider:
+def provider_draft(base_url: str, api_key_env: str, name: str = "") -> Provider:
     """Return the provider with this base URL and key, or an unsaved draft. Raise NotPossible.
 
     A provider with a stored key is not returned: it must be chosen by its name.
@@ -109,7 +110,7 @@ def provider_draft(base_url: str, api_key_env: str) -> Provider:
     except ValueError as error:
         raise NotPossible(str(error)) from error
     # Choose the name before the search: a provider created in between has this name or is found.
-    name = _free_name(f"{base_url} ({api_key_env or 'no key'})")
+    name = _free_name(name or f"{base_url} ({api_key_env or 'no key'})")
     same = Provider.objects.filter(base_url=base_url, api_key_env=api_key_env, api_key_encrypted="")
     return same.order_by("pk").first() or Provider(
         name=name,

@@ -163,6 +163,14 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
             return False
         return True
 
+    def get_deleted_objects(
+        self, objs: Any, _request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Return an endpoint with its deliveries, which staff cannot delete without it."""
+        deliveries = WebhookDelivery.objects.filter(endpoint__in=objs).count()
+        counts = {"webhook endpoints": len(objs), "webhook deliveries": deliveries}
+        return [str(one) for one in objs], counts, set(), []
+
     def delete_model(self, _request: HttpRequest, obj: WebhookEndpoint) -> None:
         delete_endpoint(obj)
 

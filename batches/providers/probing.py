@@ -44,9 +44,10 @@ def probe(provider: Provider) -> Probe:
 
 
 def _doubt(error: ProviderError) -> str:
+    message = error.message.rstrip(".")
     if isinstance(error, AuthError):
-        return f"{error.message}. The key is wrong, or may not list models: the first call decides."
-    return f"{error.message}. Not every provider lists its models: the first call decides."
+        return f"{message}. The key is wrong, or may not list models: the first call decides."
+    return f"{message}. Not every provider lists its models: the first call decides."
 
 
 def look(provider: Provider, *, deadline_s: float = DEADLINE_S) -> Look:

@@ -62,6 +62,14 @@ def test_a_name_that_is_taken_is_left_to_who_has_it() -> None:
 
 
 @pytest.mark.django_db
+def test_a_provider_with_a_name_is_not_ad_hoc() -> None:
+    make("simulated", base_url="https://other.example.com/v1")
+    made = provider_at(URL, "", "simulated")
+    assert (made.name, made.is_ad_hoc) == ("simulated 2", False)
+    assert provider_at(URL, "").is_ad_hoc is False
+
+
+@pytest.mark.django_db
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(NotPossible, match="ftp"):
         provider_at("ftp://api.example.com", "")

@@ -4,10 +4,12 @@ import json
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db.models import Model
+from django.db.models.functions import Now
 from django.urls import reverse
 
+from batches.lifecycle import BatchStatus
 from batches.models import ApiToken, Batch, File, Prompt, Provider, WebhookEndpoint, Worker
 from tests.admin.makers import ended_batch
 
@@ -18,11 +20,21 @@ HOSTILE = (
     f"\"'>{SCRIPT}{IMAGE}';hacked=1;'<a href='javascript:hacked=1'>x</a>"
     '<b x-init="hacked=1" hx-get="/hacked" hx-trigger="load">[x](javascript:hacked=1)'
 )
+# What does not fit into a cell in one piece.
+LONG = f"Of great length, with a word like {'Donaudampfschiff' * 5}"
+LISTS = (
+    *("batches_batch", "batches_provider", "batches_file", "batches_apitoken"),
+    *("batches_webhookendpoint", "batches_webhookdelivery", "auth_user", "auth_group"),
+)
+ADDED = (
+    *("batches_batch", "batches_provider", "batches_apitoken", "batches_webhookendpoint"),
+    *("auth_user", "auth_group"),
+)
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer", "title": HOSTILE}}}
 
 
 def make_hostile() -> list[str]:
-    """Make one of everything, hostile; the addresses of all pages that show it."""
+    """Make one of everything, hostile; return the addresses of all pages of the admin."""
     owner = User.objects.create(username=HOSTILE[:150], first_name=HOSTILE[:150])
     provider = hostile_provider(HOSTILE[:100])
     ended = hostile_batch(provider, owner, status="completed")
@@ -31,23 +43,50 @@ def make_hostile() -> list[str]:
     file = File.objects.create(purpose="batch", filename=HOSTILE[:255], bytes=1, owner=owner)
     token = ApiToken.objects.create(name=HOSTILE[:100], prefix=HOSTILE[:16], owner=owner)
     endpoint = hostile_endpoint(owner)
-    lists = ("batch", "provider", "file", "apitoken", "webhookendpoint", "webhookdelivery")
+    own, one = ("change", "history"), ("change", "history", "delete")
     return [
-        reverse("admin:index"),
-        *(reverse(f"admin:batches_{name}_changelist") for name in lists),
-        *(reverse(f"admin:batches_{name}_changelist") + "?q=%22%3E%3Cscript%3E" for name in lists),
-        reverse("admin:batches_batch_add"),
+        *pages_of_lists(),
         f"{reverse('admin:batches_batch_compare')}?ids={ended.pk},{running.pk}",
         *pages_of_batch(ended),
         *pages_of_batch(running),
-        *pages_of(provider, "change", "history"),
-        *pages_of(hostile_provider(f"unused {HOSTILE[:90]}"), "change", "delete"),
-        *pages_of(file, "change", "delete"),
-        *pages_of(token, "change", "delete"),
-        *pages_of(endpoint, "change", "history", "delete"),
-        *pages_of(endpoint.deliveries.get(), "change"),
-        *pages_of(owner, "change", "history"),
+        *pages_of_states(provider),
+        *pages_of(provider, *own),
+        *pages_of(hostile_provider(f"unused {HOSTILE[:90]}"), *one),
+        *pages_of(file, *one),
+        *pages_of(token, *one),
+        *pages_of(endpoint, *one),
+        *pages_of(disabled_endpoint(owner), *own),
+        *pages_of(endpoint.deliveries.get(), *own),
+        *pages_of(owner, *own),
+        reverse("admin:auth_user_password_change", args=[owner.pk]),
+        *pages_of(User.objects.create(username=LONG), *one),
+        *pages_of(Group.objects.create(name=HOSTILE[:150]), *one),
     ]
+
+
+def pages_of_lists() -> list[str]:
+    """The pages that show no row, or many."""
+    lists = [reverse(f"admin:{name}_changelist") for name in LISTS]
+    return [
+        reverse("admin:index"),
+        f"{reverse('admin:index')}?period=week",
+        *lists,
+        *(f"{address}?q=%22%3E%3Cscript%3E" for address in lists),
+        f"{reverse('admin:batches_batch_changelist')}?state=running",
+        *(reverse(f"admin:{name}_add") for name in ADDED),
+        *(reverse("admin:app_list", args=[app]) for app in ("batches", "auth")),
+        *(reverse(f"admin:{name}") for name in ("password_change", "password_change_done")),
+    ]
+
+
+def pages_of_states(provider: Provider) -> list[str]:
+    """The pages of batches in each status, and of one that runs; all with long names."""
+    free = Provider.objects.create(name=LONG, base_url="http://127.0.0.1:9/v1")
+    batches = [ended_batch(provider, [LONG] * 3, failed={0: LONG}) for _ in BatchStatus]
+    batches.append(ended_batch(free, [LONG] * 3))
+    for batch, status in zip(batches, [*BatchStatus, BatchStatus.IN_PROGRESS], strict=True):
+        Batch.objects.filter(pk=batch.pk).update(status=status, name=LONG)
+    return [reverse("admin:batches_batch_change", args=[batch.pk]) for batch in batches]
 
 
 def hostile_provider(name: str) -> Provider:
@@ -97,6 +136,12 @@ def hostile_endpoint(owner: User) -> WebhookEndpoint:
         event_type="batch.completed", object_id=HOSTILE[:64], error=HOSTILE, status="failed"
     )
     return endpoint
+
+
+def disabled_endpoint(owner: User) -> WebhookEndpoint:
+    return WebhookEndpoint.objects.create(
+        owner=owner, name=LONG, url="https://example.com/", secret="x", disabled_at=Now()
+    )
 
 
 def pages_of_batch(batch: Batch) -> list[str]:

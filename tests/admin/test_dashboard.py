@@ -102,6 +102,19 @@ def test_only_what_makes_progress_counts_as_running(root: Client, provider: Prov
         assert part in text
 
 
+def test_a_batch_that_pauses_has_no_throughput_and_no_time_left(
+    root: Client, provider: Provider
+) -> None:
+    batch = ended_batch(provider, ["a", "b"])
+    Batch.objects.filter(pk=batch.pk).update(status="in_progress", total=4)
+    before = root.get(reverse("admin:index")).context["dashboard"]
+    assert before.per_s > 0
+    assert before.recent[0].timing.left_s
+    Provider.objects.update(pause_reason="HTTP 401", pause_kind="auth")
+    after = root.get(reverse("admin:index")).context["dashboard"]
+    assert (after.per_s, after.recent[0].timing.left_s) == (0, None)
+
+
 # -- activity
 
 

@@ -69,9 +69,9 @@ def test_the_timeline_has_states_and_what_staff_did(root: Client, provider: Prov
     steps = timeline_of(batch)
     user = User.objects.get().username
     assert [(step.label, step.by) for step in steps if step.by] == [
-        ("Batch paused. Calls in flight finish; no further calls are sent", user),
+        ("Batch paused", user),
         ("Batch resumed", user),
-        ("Batch cancelled. No further calls are sent", user),
+        ("Batch cancelled", user),
     ]
     assert {step.label for step in steps if not step.by} == {
         *("Created", "Started", "Cancelling", "Cancelled")

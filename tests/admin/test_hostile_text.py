@@ -3,14 +3,29 @@
 tests/processes/test_hostile_text_in_browser.py looks at the same pages with a browser.
 """
 
+from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
+
 import pytest
+from django.contrib import admin
 from django.core.files.base import ContentFile
 from django.test import Client
-from django.urls import reverse
+from django.urls import URLPattern, URLResolver, resolve, reverse
 
 from batches.models import Batch, File, Provider
 from simulator import Behaviour, SimulatedProvider
 from tests.admin.hostile import HOSTILE, IMAGE, SCRIPT, make_hostile
+
+# Buttons, downloads, pieces of pages, and Django's pages that nobody is allowed to open.
+NO_PAGES = {
+    *("search", "login", "logout", "autocomplete", "jsi18n", "view_on_site"),
+    *(f"batches_batch_{name}" for name in ("cancel", "retry", "pause", "resume", "rename")),
+    *(f"batches_batch_{name}" for name in ("again", "remove", "columns", "jsonl", "csv", "delete")),
+    *(f"batches_provider_{name}" for name in ("test", "pause", "resume", "forget_limits")),
+    *(f"batches_webhookendpoint_{name}" for name in ("test", "disable", "enable", "rotate")),
+    *("batches_file_download", "batches_file_add"),
+    *("batches_webhookdelivery_add", "batches_webhookdelivery_delete"),
+}
 
 # What would be there if one of these were not escaped.
 INJECTED = (SCRIPT, IMAGE, "<a href='javascript:", "<b x-init", '"><script>')
@@ -26,8 +41,24 @@ def pages(db: None) -> list[str]:
 
 
 def result_page(index: int) -> str:
-    batch = Batch.objects.filter(status="completed").get()
+    batch = Batch.objects.filter(status="completed").earliest("pk")
     return reverse("admin:batches_batch_result", args=[batch.pk, index])
+
+
+def names_in(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[str]:
+    """The names of all URLs."""
+    for one in patterns:
+        if isinstance(one, URLResolver):
+            yield from names_in(one.url_patterns)
+        elif one.name:
+            yield one.name
+
+
+def test_each_page_of_the_admin_is_looked_at(pages: list[str]) -> None:
+    """A new page has to be among those of make_hostile(), which the tests in a browser visit."""
+    visited = {str(resolve(urlsplit(page).path).url_name) for page in pages}
+    assert visited.isdisjoint(NO_PAGES)
+    assert visited | NO_PAGES == set(names_in(admin.site.urls[0]))
 
 
 def test_pages_escape_what_others_wrote(root: Client, pages: list[str]) -> None:

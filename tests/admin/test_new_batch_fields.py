@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -16,7 +15,7 @@ from batches.actions.providers import provider_at
 from batches.models import Batch, Provider
 from tests.admin.makers import ended_batch
 from tests.admin.test_new_batch import PLAIN, errors, post, prompts_of
-from tests.makers import MODEL
+from tests.makers import MODEL, batch_of
 
 ADD = "admin:batches_batch_add"
 TABLE = b"id;question;answer\n1;Why?;no\n"
@@ -195,7 +194,7 @@ def test_the_only_provider_is_chosen(root: Client) -> None:
 # -- what was set
 
 
-def open_sections(answer: HttpResponse) -> list[str]:
+def open_sections(answer: Any) -> list[str]:
     found = re.findall(r'<details class="tp-card" open><summary><h2>(\w+)', answer.content.decode())
     return [str(one) for one in found]
 
@@ -210,6 +209,12 @@ def test_what_was_set_stays_visible_after_a_preview(root: Client, provider: Prov
     assert open_sections(one) == ["Options"]
     both = {**untouched, "priority": "5", "schema": '{"type": "object"}'}
     assert open_sections(post(root, provider, "preview", **both)) == ["Answers", "Options"]
+
+
+def test_sections_that_nothing_was_set_in_are_folded(root: Client, provider: Provider) -> None:
+    assert open_sections(root.get(reverse(ADD))) == []
+    batch = batch_of(provider, ["a"], priority=5)
+    assert open_sections(root.get(f"{reverse(ADD)}?like={batch.pk}")) == ["Options"]
 
 
 def test_the_form_costs_the_same_for_many_providers(root: Client, provider: Provider) -> None:

@@ -38,7 +38,7 @@ def address(endpoint: WebhookEndpoint, name: str = "change") -> str:
 
 
 def press(client: Client, endpoint: WebhookEndpoint, name: str) -> str:
-    return client.post(address(endpoint, name), follow=True).content.decode()
+    return client.post(address(endpoint, name), {"post": "yes"}, follow=True).content.decode()
 
 
 def test_an_endpoint_is_edited(root: Client, endpoint: WebhookEndpoint) -> None:
@@ -103,6 +103,15 @@ def test_deliveries_stand_on_the_page_of_their_endpoint(
     listed = root.get(everything)
     assert [one.endpoint_id for one in listed.context["cl"].result_list] == [endpoint.pk]
     assert WebhookDelivery.objects.filter(endpoint=other).count() == 1
+
+
+def test_an_endpoint_is_deleted_with_its_deliveries(
+    root: Client, endpoint: WebhookEndpoint, batch: Batch
+) -> None:
+    ended(batch)
+    assert "deliveries: 1" in root.get(address(endpoint, "delete")).content.decode()
+    assert "was deleted" in press(root, endpoint, "delete")
+    assert (WebhookEndpoint.objects.count(), WebhookDelivery.objects.count()) == (0, 0)
 
 
 def test_an_endpoint_that_is_not_there_is_a_404(root: Client, endpoint: WebhookEndpoint) -> None:

@@ -28,6 +28,42 @@ CLIPPED = """
   .map((one) => one.outerHTML.slice(0, 200))
 """
 
+# Remembers all that can be clicked or filled and is to be seen, with its look, and counts it.
+REMEMBER_CONTROLS = """
+() => {
+  const all = document.querySelectorAll(
+    "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
+  );
+  const seen = [...all].filter((one) => !one.disabled && one.checkVisibility({
+    checkOpacity: true, checkVisibilityCSS: true }) && one.getClientRects().length);
+  const look = (one) => {
+    const { outline, boxShadow, borderColor, backgroundColor } = getComputedStyle(one);
+    return [outline, boxShadow, borderColor, backgroundColor].join();
+  };
+  // What has the focus from the beginning looks like it.
+  document.activeElement?.blur();
+  window.looks = new Map(seen.map((one) => [one, look(one)]));
+  window.unmarked = new Set();
+  window.arrived = () => {
+    const one = document.activeElement;
+    if (looks.get(one) === look(one)) unmarked.add(one);
+    looks.delete(one);
+    // Among radio buttons people go on with the arrow keys.
+    if (one.type === "radio")
+      for (const other of looks.keys()) if (other.name === one.name) looks.delete(other);
+    return looks.size;
+  };
+  return seen.length;
+}
+"""
+MISSED = """
+() => {
+  const told = (all, what) => [...all].filter((one) => one.isConnected)
+    .map((one) => `${what}: ${one.outerHTML.slice(0, 200)}`);
+  return [...told(looks.keys(), "not reached"), ...told(unmarked, "no visible focus")];
+}
+"""
+
 # What stands over and beside the things on a page; not what batches and providers are called.
 LABELS = """
 () => [...document.querySelectorAll(
@@ -76,7 +112,7 @@ class Visitor:
     def faults_of_page(self, *, dark: bool) -> list[str]:
         """What axe finds serious on the page that is open, in a theme."""
         self.page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", dark)
-        report = Axe().run(self.page).response
+        report = Axe().run(self.page, options={"resultTypes": ["violations"]}).response
         assert report["passes"], "axe looked at nothing"
         return [
             f"{one['id']}: {one['nodes'][0]['html'][:200]}"
@@ -92,6 +128,16 @@ class Visitor:
     def clipped(self) -> list[str]:
         """The beginnings of cells that do not show all of their text."""
         return list(self.page.evaluate(CLIPPED))
+
+    def missed_by_tab(self) -> list[str]:
+        """What the keyboard alone does not reach, or reaches without that one sees it."""
+        number = int(self.page.evaluate(REMEMBER_CONTROLS))
+        # Twice as often: some controls have several stops, such as the parts of a date.
+        for _ in range(2 * number + 10):
+            self.page.keyboard.press("Tab")
+            if not self.page.evaluate("arrived()"):
+                break
+        return list(self.page.evaluate(MISSED))
 
     def labels(self) -> list[str]:
         """The headings and labels that are to be seen."""

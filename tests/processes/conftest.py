@@ -170,14 +170,37 @@ def make_staff(server: ApiServer) -> str:
 
 
 @contextmanager
-def visiting(chrome: Browser, server: ApiServer, name: str) -> Iterator[Visitor]:
+def visiting(
+    chrome: Browser, address: str, name: str, password: str = PASSWORD
+) -> Iterator[Visitor]:
     """Somebody who has logged in; nothing may go wrong in the browser meanwhile."""
     with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
-        visitor = Visitor(context.new_page(), server.address)
+        visitor = Visitor(context.new_page(), address)
         visitor.page.set_default_timeout(BROWSER_PATIENCE_MS)
-        visitor.log_in(name, PASSWORD)
+        visitor.log_in(name, password)
         yield visitor
         assert visitor.complaints == []
+
+
+@contextmanager
+def serving_staff(folder: Path) -> Iterator[ApiServer]:
+    """Serve an empty database in which only somebody who may do everything is."""
+    with serving_empty(folder) as server:
+        make_staff(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def still_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Nobody works on its batches, so that what is stored stays as it is."""
+    with serving_staff(tmp_path_factory.mktemp("still") / "var") as server:
+        yield server
+
+
+@pytest.fixture
+def reader(still_server: ApiServer, chrome: Browser) -> Iterator[Visitor]:
+    with visiting(chrome, still_server.address, "ada") as visitor:
+        yield visitor
 
 
 @pytest.fixture(scope="session")
@@ -187,5 +210,5 @@ def staff(api_stack: ApiStack) -> str:
 
 @pytest.fixture
 def visitor(api_stack: ApiStack, staff: str, chrome: Browser) -> Iterator[Visitor]:
-    with visiting(chrome, api_stack.server, staff) as visitor:
+    with visiting(chrome, api_stack.server.address, staff) as visitor:
         yield visitor

@@ -17,7 +17,7 @@ import django
 
 django.setup()
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.files import File as Opened
 from django.db import close_old_connections
 from django.db.models import Max
@@ -180,9 +180,10 @@ def token(username: str) -> str:
     return create_token(User.objects.get_or_create(username=username)[0])
 
 
-def staff(username: str, password: str) -> None:
-    """Make a user who may do everything."""
-    User.objects.create_superuser(username, password=password)
+def staff(username: str, password: str, permissions: list[str]) -> None:
+    """Make a user of the staff with these permissions."""
+    user = User.objects.create_user(username, password=password, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
 
 
 def page(path: str) -> int:

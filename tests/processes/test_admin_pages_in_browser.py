@@ -1,42 +1,31 @@
 """Pages of the admin in each state: for who does not see them, in the dark, on a telephone."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import Browser
 
+from tests.admin.hostile import LONG
 from tests.processes.admin_visits import ended_batch, first_of, preview_batch, start_batch
-from tests.processes.browser import NARROW, Visitor
+from tests.processes.api_stack import ApiServer
+from tests.processes.browser import NARROW, WIDE, Visitor
+from tests.processes.conftest import PASSWORD, serving_staff, visiting
 
-# What does not fit into a cell in one piece.
-LONG = f"Of great length, with a word like {'Donaudampfschiff' * 5}"
-
-PAGES = (
-    *("index", "batches_batch_changelist", "batches_batch_add", "batches_provider_changelist"),
-    *("batches_provider_add", "batches_file_changelist", "batches_apitoken_changelist"),
-    *("batches_apitoken_add", "batches_webhookendpoint_changelist"),
-    *("batches_webhookendpoint_add", "batches_webhookdelivery_changelist"),
-    *("auth_user_changelist", "auth_user_add", "auth_group_changelist", "auth_group_add"),
-    "password_change",
-)
-# Lists whose first row leads to the page of one thing.
-OF_ONE = ("batches_provider_changelist", "batches_file_changelist", "auth_user_changelist")
+# A test visits one part of the pages, since all of them take minutes.
+PARTS = 5
+PART = pytest.mark.parametrize("part", range(PARTS))
+SIZES = pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 
 
-@pytest.fixture
-def pages(visitor: Visitor) -> list[str]:
-    """The addresses of all pages, those of a batch that has ended with a failure among them."""
-    batches = [ended_batch(visitor, name=LONG[: 20 + 200 * n]) for n in range(2)]
-    make_token(visitor)
-    plain = [reverse(f"admin:{name}") for name in PAGES]
-    ends = ("change/", "results/", "results/?text=well", "results/0/", "history/")
-    numbers = ",".join(batch.rstrip("/").rpartition("/")[2] for batch in batches)
-    return [
-        *plain,
-        *(f"{batches[1]}{end}" for end in ends),
-        *(first_of(visitor, reverse(f"admin:{name}")) for name in OF_ONE),
-        f"{reverse('admin:batches_batch_compare')}?ids={numbers}",
-    ]
+@pytest.fixture(scope="module")
+def pages(still_server: ApiServer) -> list[str]:
+    """The addresses of all pages, with long texts; searches for hostile text are like others."""
+    made: list[str] = still_server.driver("make_hostile")
+    return [page for page in made if "script" not in page and not page.endswith("/live/")]
 
 
 def faults(visitor: Visitor) -> list[tuple[str, bool, str]]:
@@ -49,23 +38,66 @@ def faults(visitor: Visitor) -> list[tuple[str, bool, str]]:
     ]
 
 
-def test_pages_pass_axe_in_both_themes(visitor: Visitor, pages: list[str]) -> None:
-    found = []
-    for path in pages:
-        visitor.open(path)
-        found += faults(visitor)
+@PART
+@SIZES
+def test_pages_pass_axe_in_both_themes_and_fit(
+    reader: Visitor, pages: list[str], size: dict[str, int], part: int
+) -> None:
+    reader.page.set_viewport_size(size)  # type: ignore[arg-type]  # a dict is one
+    found: list[object] = []
+    for path in pages[part::PARTS]:
+        reader.open(path)
+        found += faults(reader)
+        found += [(path, "wider than the screen")] if reader.is_wider_than_screen() else []
+        found += [(path, cell) for cell in reader.clipped()] if size == NARROW else []
     assert found == []
 
 
-def test_pages_fit_a_telephone(visitor: Visitor, pages: list[str]) -> None:
-    visitor.page.set_viewport_size(NARROW)  # type: ignore[arg-type]  # a dict is one
-    wide, clipped = [], []
-    for path in pages:
-        visitor.open(path)
-        if visitor.is_wider_than_screen():
-            wide.append(path)
-        clipped += [(path, cell) for cell in visitor.clipped()]
-    assert (wide, clipped) == ([], [])
+@PART
+def test_everything_on_a_page_is_reached_with_the_tab_key(
+    reader: Visitor, pages: list[str], part: int
+) -> None:
+    missed = []
+    for path in pages[part::PARTS]:
+        reader.open(path)
+        missed += [(path, one) for one in reader.missed_by_tab()]
+    assert missed == []
+
+
+# -- pages of errors
+
+
+def assert_error_is_well(visitor: Visitor, path: str, status: int, title: str) -> None:
+    """The page itself is an error, and nothing that it loads."""
+    visitor.open(path)
+    visitor.page.wait_for_selector(f"text={title}")
+    assert all(str(status) in one for one in visitor.complaints), visitor.complaints
+    visitor.complaints.clear()
+    assert faults(visitor) == []
+    for size in (NARROW, WIDE):
+        visitor.page.set_viewport_size(size)  # type: ignore[arg-type]  # a dict is one
+        assert not visitor.is_wider_than_screen()
+    assert visitor.missed_by_tab() == []
+
+
+def test_what_is_not_there_or_not_allowed_is_told_well(
+    still_server: ApiServer, chrome: Browser
+) -> None:
+    still_server.driver("staff", username="ben", password=PASSWORD, permissions=["view_batch"])
+    with visiting(chrome, still_server.address, "ben") as visitor:
+        missing = f"{reverse('admin:batches_batch_changelist')}999999/change/"
+        assert_error_is_well(visitor, missing, 404, "Page not found")
+        assert_error_is_well(visitor, reverse("admin:batches_provider_add"), 403, "No permission")
+
+
+def test_a_failure_of_the_server_is_told_well(tmp_path: Path, chrome: Browser) -> None:
+    with (
+        serving_staff(tmp_path / "var") as server,
+        visiting(chrome, server.address, "ada") as visitor,
+    ):
+        with closing(sqlite3.connect(tmp_path / "var" / "db.sqlite3")) as database:
+            database.execute("DROP TABLE django_session")
+        assert_error_is_well(visitor, reverse("admin:index"), 500, "Server error")
 
 
 def test_a_preview_fits_a_telephone(visitor: Visitor) -> None:
@@ -116,6 +148,25 @@ def make_token(visitor: Visitor) -> None:
     visitor.page.wait_for_selector(".tp-secret")
 
 
+def make_endpoint(visitor: Visitor) -> None:
+    visitor.open(reverse("admin:batches_webhookendpoint_add"))
+    visitor.page.fill("[name=name]", LONG[:100])
+    visitor.page.fill("[name=url]", "https://receiver.example/hook")
+    visitor.page.click("button:has-text('Create')")
+    visitor.page.wait_for_selector(".tp-secret")
+
+
+def endpoint_edited(visitor: Visitor) -> None:
+    """All sections of the page are open, and one field is wrong."""
+    make_endpoint(visitor)
+    visitor.open(first_of(visitor, reverse("admin:batches_webhookendpoint_changelist")))
+    visitor.page.click("summary:has-text('Rotate')")
+    visitor.page.click("summary:has-text('Edit')")
+    visitor.page.fill("[name=url]", "ftp://nowhere")
+    visitor.page.click("button:has-text('Save')")
+    visitor.page.wait_for_selector(".tp-errors")
+
+
 def deleting(visitor: Visitor) -> None:
     make_token(visitor)
     page = first_of(visitor, reverse("admin:batches_apitoken_changelist"))
@@ -149,7 +200,7 @@ def login(visitor: Visitor) -> None:
 
 STATES = (
     *(batch_errors, preview, endpoint_errors, provider_errors, make_token, deleting),
-    *(live, a_question, nothing_found, login),
+    *(endpoint_edited, live, a_question, nothing_found, login),
 )
 
 

@@ -165,3 +165,38 @@ def test_one_result_is_copied_and_retried(visitor: Visitor) -> None:
     page.click("dialog >> text=Retry this prompt")
     wait_completed(visitor)
     expect(page.locator("#live .tp-progress").first).to_have_attribute("aria-label", "2 of 2 done")
+
+
+def tab_to(visitor: Visitor, name: str) -> None:
+    """Press the tab key until the control of this name has the focus."""
+    named = "() => (document.activeElement.labels?.[0] || document.activeElement).innerText.trim()"
+    for _ in range(100):
+        visitor.page.keyboard.press("Tab")
+        if str(visitor.page.evaluate(named)).removesuffix(" *") == name:
+            return
+    raise AssertionError(f"the tab key does not reach {name}")
+
+
+def test_a_batch_is_made_and_retried_with_the_keyboard_alone(visitor: Visitor) -> None:
+    page, keys = visitor.page, visitor.page.keyboard
+    visitor.open(reverse("admin:index"))
+    tab_to(visitor, "New batch")
+    keys.press("Enter")
+    page.wait_for_selector("#new-batch")
+    tab_to(visitor, "Paste prompts")
+    keys.type("Of the keyboard [simulate: status=422 times=1]")
+    tab_to(visitor, "Model")
+    keys.type("simulated-small")
+    tab_to(visitor, "Preview")
+    keys.press("Enter")
+    page.wait_for_selector("#preview")
+    tab_to(visitor, "Start the batch")
+    keys.press("Enter")
+    wait_completed(visitor)
+    tab_to(visitor, "Retry 1 failed")
+    keys.press("Enter")
+    # The answer that costs nothing comes first.
+    expect(page.get_by_role("dialog").get_by_role("button", name="Cancel")).to_be_focused()
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(page.get_by_text("1 of 1", exact=True)).to_be_visible()

@@ -1,34 +1,21 @@
 """`manage.py serve` as a user starts it: everything comes up, comes back, and goes."""
 
-import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 import pytest
 
 from tests.command_line import MANAGE
-from tests.owned_process import OwnedProcess
-from tests.process_table import Seen, alive, children_of
+from tests.process_table import alive
+from tests.processes.served import SIGNS, Served
 from tests.servers import free_port
 from tests.waiting import wait_until
-
-# What a child's command line shows.
-SIGNS = {
-    "broker": "valkey-server",
-    "worker": " celery ",
-    "sweeper": "manage.py sweep",
-    "web": "uvicorn",
-    "guard": "guard.py",
-}
 
 # What a program that uses the app does, with no word about workers.
 CREATE = """
@@ -44,59 +31,6 @@ prompts = read_prompts(text, InputOptions(
 batch_actions.create_batch(Provider.objects.get(), prompts, BatchOptions(
     defaults={"model": "simulated-small"}))
 """
-
-
-class Served:
-    """One `serve` over a data folder."""
-
-    def __init__(self, data_dir: Path, *arguments: str) -> None:
-        self.data_dir = data_dir
-        self.port = free_port()
-        self.env = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DATA_DIR": str(data_dir),
-            "LEASE_SECONDS": "2",
-            "SWEEP_SECONDS": "1",
-        }
-        self.env.pop("CELERY_BROKER_URL", None)
-        self.process = OwnedProcess(
-            [sys.executable, str(MANAGE), "serve", "--port", str(self.port), *arguments],
-            env=self.env,
-            cwd=data_dir,
-        )
-
-    def status(self, path: str) -> tuple[int, object]:
-        """What a page answers; 0 while nobody does."""
-        try:
-            with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as reply:
-                return reply.status, json.load(reply)
-        except HTTPError as error:
-            with error:
-                return error.code, json.load(error)
-        except (URLError, OSError):
-            return 0, None
-
-    def is_up(self) -> bool:
-        return self.status("readyz")[0] == 200 and all(self.pid(name) for name in SIGNS)
-
-    def wait_until_up(self) -> None:
-        wait_until(lambda: self.is_up() or not self.process.running, f"up:\n{self.process.output}")
-        assert self.process.running, self.process.output
-
-    def children(self) -> list[Seen]:
-        return children_of(self.process.popen.pid)
-
-    def pid(self, name: str) -> int:
-        """The process of a child now; 0 if there is none."""
-        return next((c.pid for c in self.children() if SIGNS[name] in c.command), 0)
-
-    def stored(self, sql: str) -> list[tuple[object, ...]]:
-        with closing(sqlite3.connect(self.data_dir / "db.sqlite3")) as connection:
-            return connection.execute(sql).fetchall()
-
-    def said(self, text: str) -> bool:
-        return text in self.process.output
 
 
 Serve = Callable[..., Served]
@@ -121,8 +55,8 @@ def test_all_come_up_and_a_batch_made_anywhere_is_completed(serve: Serve) -> Non
     simulator_port = free_port()
     served = serve("--simulate", "--simulator-port", str(simulator_port), "--workers", "2")
     served.wait_until_up()
-    models = served.stored("SELECT model_names FROM batches_provider")
-    assert models == [('["simulated-small"]',)]
+    providers = served.stored("SELECT name, model_names FROM batches_provider")
+    assert providers == [("simulated", '["simulated-small"]')]
     assert served.status("healthz") == (200, {"status": "ok"})
     assert sum(SIGNS["worker"] in child.command for child in served.children()) == 2
     subprocess.run(

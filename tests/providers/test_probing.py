@@ -37,7 +37,7 @@ HTML = b"<!doctype html><title>Welcome</title>"
 
 # Answers to GET /models of providers that may answer prompts all the same.
 UNLISTED: dict[str, tuple[Step, str]] = {
-    "401": (answer(refusal("Incorrect API key", "invalid_api_key"), status=401), "HTTP 401"),
+    "401": (answer(refusal("Incorrect API key.", "invalid_api_key"), status=401), "HTTP 401"),
     "401 without a body": (answer(b"", status=401), "HTTP 401"),
     "403": (answer(refusal(FORBIDDEN), status=403), "Missing scopes"),
     "403 in HTML": (answer(HTML, status=403), "HTTP 403"),
@@ -67,6 +67,7 @@ def test_a_provider_that_lists_no_models_is_warned_of_and_not_refused(
     assert warning.startswith(f"Warning: {base_url}/models answered ")
     assert says in warning
     assert says in found.doubt
+    assert ".." not in found.doubt
     assert all("the first call decides." in text for text in (warning, found.doubt))
     assert found.error == ""
 

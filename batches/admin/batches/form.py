@@ -211,7 +211,7 @@ class BatchForm(forms.Form):
         A section is open if something was set in it, or is wrong in it.
         """
         self.offer_columns()
-        noteworthy = {*self.errors, *self.changed_data}
+        noteworthy = {*self.errors, *filter(self._is_set, self.fields)}
         return [
             {
                 "title": title,
@@ -221,6 +221,11 @@ class BatchForm(forms.Form):
             }
             for title, names in self.SECTIONS
         ]
+
+    def _is_set(self, name: str) -> bool:
+        """Return True if the field shows something other than its default."""
+        field = self.fields[name]
+        return field.has_changed(field.initial, self[name].value())
 
     def offer_columns(self) -> None:
         """Let the user choose among the columns of the table, if there is one."""

@@ -11,7 +11,7 @@ from batches.admin.batches.graphs import charts_of
 from batches.admin.batches.results.result_rows import Filter, ShownRow, rows_of
 from batches.admin.batches.rungs import Rungs, rungs_of
 from batches.admin.batches.timeline import Step, timeline_of
-from batches.admin.batches.timing import Timing, is_left, timing_of
+from batches.admin.batches.timing import Timing, is_left, is_paused, timing_of
 from batches.admin.charts import Chart
 from batches.admin.samples import samples_of
 from batches.formats import count, share
@@ -159,7 +159,7 @@ def progress_of(batch: Batch) -> ShownProgress:
 
 def colour_of(batch: Batch) -> str:
     """Return the colour of the status of a batch."""
-    if (batch.pause_reason or batch.provider.pause_reason) and batch.status not in TERMINAL:
+    if is_paused(batch) and batch.status not in TERMINAL:
         return "warn"
     return COLOURS.get(BatchStatus(batch.status), "busy")
 

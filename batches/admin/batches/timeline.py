@@ -43,4 +43,8 @@ def _entries(batch: Batch) -> list[Step]:
         content_type=get_content_type_for_model(batch), object_id=str(batch.pk)
     ).exclude(change_message=CREATED)
     newest = entries.order_by("-pk").values_list("change_message", "action_time", "user__username")
-    return [Step(what.rstrip("."), at, by) for what, at, by in newest[:SHOWN_ENTRIES]]
+    return [Step(_first_sentence(what), at, by) for what, at, by in newest[:SHOWN_ENTRIES]]
+
+
+def _first_sentence(what: str) -> str:
+    return what.partition(". ")[0].rstrip(".")

@@ -41,7 +41,7 @@ def timing_of(batch: Batch, samples: Samples) -> Timing:
     done = batch.succeeded + batch.failed
     active = batch.active_s or None
     per_s = done / active if active and done else None
-    going_on = batch.status not in TERMINAL and not is_left(batch)
+    going_on = not (batch.status in TERMINAL or is_paused(batch) or is_left(batch))
     now = recent_rate(samples, time.time()) if going_on else None
     pace = now or per_s
     in_progress = batch.status == BatchStatus.IN_PROGRESS
@@ -58,6 +58,11 @@ def timing_of(batch: Batch, samples: Samples) -> Timing:
         speed_up=batch.busy_s / active if active and batch.busy_s else None,
         one_at_a_time_s=batch.busy_s or None,
     )
+
+
+def is_paused(batch: Batch) -> bool:
+    """Return True if no further calls are sent for the batch, or for any of its provider."""
+    return bool(batch.pause_reason or batch.provider.pause_reason)
 
 
 def is_left(batch: Batch) -> bool:

@@ -182,7 +182,7 @@ def broker() -> list[Program]:
 def simulator(port: int) -> list[Program]:
     """Return the simulated provider; store its row, so that batches can use it immediately."""
     check_port_free(port)
-    row = provider_actions.provider_at(f"http://127.0.0.1:{port}/v1", "")
+    row = provider_actions.provider_at(f"http://127.0.0.1:{port}/v1", "", "simulated")
     # Route batches to it by model, also if there are other providers.
     provider_actions.find_by_model(row, SIMULATED_MODEL)
     return [

@@ -49,7 +49,7 @@ def results(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResp
     context = page_context(
         admin,
         request,
-        f"Results of {batch.public_id}",
+        f"Results of {batch.title}",
         batch=batch,
         rows=found.rows,
         found=found,
