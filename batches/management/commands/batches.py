@@ -34,7 +34,8 @@ examples:
   python manage.py batches retry 1a2b --kind timeout
   python manage.py batches retry --help
 
-An ID may be shortened as long as it is unique, with or without batch_ in front.
+An ID may be shortened as long as it is unique, with or without batch_ in front. The whole name of a
+batch is taken too.
 Every sub-command takes --json. New batches: python manage.py process_batch --help
 
 exit status: 0, or 2 if what was asked is not possible; 130 and 143 if stopped by Ctrl-C or SIGTERM,

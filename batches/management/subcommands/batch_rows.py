@@ -10,11 +10,12 @@ from batches.management.terminal import excerpt
 from batches.models import Batch
 
 COLUMNS = (
-    *("ID", "STATUS", ">DONE", ">FAILED", ">COST"),
+    *("ID", "NAME", "STATUS", ">DONE", ">FAILED", ">COST"),
     *("MODEL", "PROVIDER", "CREATED (UTC)", "REASON"),
 )
 # The beginning of an ID that is unique among many thousands.
 SHORT_ID_CHARS = len("batch_") + 10
+SHOWN_NAME_CHARS = 24
 
 
 def row_of(batch: Batch, *, whole_id: bool) -> tuple[str, ...]:
@@ -25,6 +26,7 @@ def row_of(batch: Batch, *, whole_id: bool) -> tuple[str, ...]:
     state = state_of(batch)
     return (
         batch.public_id if whole_id else batch.public_id[:SHORT_ID_CHARS],
+        excerpt(batch.name, most=SHOWN_NAME_CHARS) or "-",
         state.word,
         f"{batch.succeeded + batch.failed:,} of {batch.total:,}",
         f"{batch.failed:,}",
@@ -41,6 +43,7 @@ def object_of(batch: Batch) -> dict[str, Any]:
     state = state_of(batch)
     return {
         "batch_id": batch.public_id,
+        "name": batch.name,
         "status": state.word,
         "reason": state.reason,
         "total": batch.total,

@@ -40,6 +40,8 @@ def run(options: Options, out: TextIO) -> None:
 
 
 def _head(batch: Batch) -> Iterator[tuple[str, str]]:
+    if batch.name:
+        yield "name", batch.name
     yield "provider", f"{batch.provider.name}, {batch.provider.base_url}{batch.endpoint}"
     yield "model", batch.model or "several"
     yield "created", f"{batch.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
