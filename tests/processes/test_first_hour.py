@@ -127,21 +127,3 @@ def test_the_official_client_makes_a_batch(api_stack: ApiStack, tmp_path: Path) 
         command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert said.stdout.startswith("batch_")
-
-
-def test_the_demo_shows_a_prompt_of_each_kind(tmp_path: Path) -> None:
-    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
-    command = [sys.executable, "-m", "examples.demo"]
-    ended = subprocess.run(
-        command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert ended.returncode == 0, ended.stderr
-    shown = ended.stdout.partition("One prompt of each kind, with its made-up answer:")[2]
-    assert [
-        line.split()[0] for line in shown.splitlines() if line.startswith("  ") and line[2] != " "
-    ] == [
-        "text",
-        "JSON",
-        "failed",
-    ]
-    assert "Next: run your own prompts" in shown.splitlines()[-1]

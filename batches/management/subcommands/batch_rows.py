@@ -9,10 +9,12 @@ from batches.management.subcommands.tables import write_json
 from batches.management.terminal import excerpt
 from batches.models import Batch
 
+# The first of them are enough for a narrow terminal.
 COLUMNS = (
-    *("ID", "NAME", "STATUS", ">DONE", ">FAILED", ">COST"),
+    *("=ID", "NAME", "STATUS", ">DONE", ">FAILED", ">COST"),
     *("MODEL", "PROVIDER", "CREATED (UTC)", "REASON"),
 )
+NARROW_COLUMNS = COLUMNS[:6]
 # The beginning of an ID that is unique among many thousands.
 SHORT_ID_CHARS = len("batch_") + 10
 SHOWN_NAME_CHARS = 24
@@ -27,7 +29,7 @@ def row_of(batch: Batch, *, whole_id: bool) -> tuple[str, ...]:
     return (
         batch.public_id if whole_id else batch.public_id[:SHORT_ID_CHARS],
         excerpt(batch.name, most=SHOWN_NAME_CHARS) or "-",
-        state.word,
+        f"{state.word}: {state.cause}" if state.cause else state.word,
         f"{batch.succeeded + batch.failed:,} of {batch.total:,}",
         f"{batch.failed:,}",
         dollars(batch.cost or None),
