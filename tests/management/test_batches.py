@@ -166,7 +166,7 @@ def test_a_batch_is_shown_with_what_failed_and_what_can_be_done(cli: Commands) -
     assert shown.startswith(f"{batch.public_id}: completed\n")
     assert "request 1: HTTP 400" in shown
     assert f"batches retry {batch.public_id}" in shown
-    assert f"batches results {batch.public_id} --output out.jsonl" in shown
+    assert f"batches results {batch.public_id} --output {batch.public_id[:16]}.jsonl" in shown
     figures = said_in_json(cli, "show", batch.public_id)
     assert (figures["succeeded"], figures["failures"]) == (1, {"request": 1})
     assert figures["timing"]["answered"] == 2

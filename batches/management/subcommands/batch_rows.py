@@ -5,6 +5,7 @@ from typing import Any, TextIO
 
 from batches.formats import dollars
 from batches.leases.state import current_state, state_of, with_state
+from batches.management.bulk.next_steps import SHORT_ID_CHARS
 from batches.management.subcommands.tables import write_json
 from batches.management.terminal import excerpt
 from batches.models import Batch
@@ -15,8 +16,6 @@ COLUMNS = (
     *("MODEL", "PROVIDER", "CREATED (UTC)", "REASON"),
 )
 NARROW_COLUMNS = COLUMNS[:6]
-# The beginning of an ID that is unique among many thousands.
-SHORT_ID_CHARS = len("batch_") + 10
 SHOWN_NAME_CHARS = 24
 
 
