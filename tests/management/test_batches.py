@@ -370,5 +370,5 @@ def test_help_teaches_with_examples(cli: Commands, name: str) -> None:
 
 def test_a_sub_command_that_is_missing_or_unknown_is_a_usage_error(cli: Commands) -> None:
     assert "list" in batches(cli, "--help").stdout
-    assert "SUB-COMMAND" in batches(cli, status=2).stderr
+    assert "give a sub-command: list" in batches(cli, status=2).stderr
     assert "'lits'" in batches(cli, "lits", status=2).stderr

@@ -51,9 +51,7 @@ class Command(UsageCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parsers = parser.add_subparsers(
-            metavar="SUB-COMMAND", required=True, parser_class=SubcommandParser
-        )
+        parsers = parser.add_subparsers(metavar="SUB-COMMAND", parser_class=SubcommandParser)
         for name, (module, help_) in SUBCOMMANDS.items():
             own = parsers.add_parser(
                 name, help=help_, description=help_, formatter_class=HelpFormatter
@@ -61,6 +59,8 @@ class Command(UsageCommand):
             own.module, own.name = module, name
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        if "run" not in options:
+            raise UsageError(f"give a sub-command: {', '.join(SUBCOMMANDS)}; each has --help")
         try:
             with interruptible(), ended_by_reader():
                 check_database()

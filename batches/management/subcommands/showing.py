@@ -42,7 +42,8 @@ def run(options: Options, out: TextIO) -> None:
 def _head(batch: Batch) -> Iterator[tuple[str, str]]:
     if batch.name:
         yield "name", batch.name
-    yield "provider", f"{batch.provider.name}, {batch.provider.base_url}{batch.endpoint}"
+    address = f"{batch.provider.base_url}{batch.endpoint.removeprefix('/v1')}"
+    yield "provider", f"{batch.provider.name}, {address}"
     yield "model", batch.model or "several"
     yield "created", f"{batch.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if batch.max_cost is not None:
