@@ -5,9 +5,18 @@ import os
 import sys
 
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
+    try:
+        run()
+    except KeyboardInterrupt:
+        # Before a command, or after it, there is nothing to say of what is stored.
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def run() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415 - imported only where it is needed, since it takes long

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,8 +63,8 @@ def main() -> int:
     print("\n".join(shown()))
     folder = DATA_DIR.relative_to(ROOT)
     print(f"\nResults: {OUTPUT.relative_to(ROOT)}   Failed prompts: {ERRORS.relative_to(ROOT)}")
-    print(f"The demo keeps its batches in {folder}: put DATA_DIR={folder} before such a command.")
-    print("Next: run your own prompts, as docs/first-hour.md shows, or start a server: make serve")
+    print(f"The demo keeps its batches apart: put DATA_DIR={folder} before such a command.")
+    print("Next: run your own prompts (docs/first-hour.md), or start a server (make serve).")
     return 0
 
 
@@ -83,8 +84,8 @@ def shown() -> Iterator[str]:
     for kind, lines in kinds.items():
         for line in lines[:1]:
             question = prompts[line["custom_id"]]["messages"][-1]["content"]
-            yield f"  {kind:<8}{line['custom_id']}: {shortened(question)}"
-            yield f"          {shortened(answer_of(line))}"
+            yield shortened(f"{line['custom_id']}: {question}", f"  {kind:<8}")
+            yield shortened(answer_of(line), " " * 10)
 
 
 def answer_of(line: dict[str, Any]) -> str:
@@ -94,8 +95,10 @@ def answer_of(line: dict[str, Any]) -> str:
     return json.dumps(line["parsed"]) if "parsed" in line else text
 
 
-def shortened(text: str) -> str:
-    return textwrap.shorten(text, 80, placeholder=" ...")
+def shortened(text: str, before: str) -> str:
+    """Return the beginning of a text on one line of the terminal, behind `before`."""
+    room = min(shutil.get_terminal_size().columns, 100) - len(before)
+    return before + textwrap.shorten(text, room, placeholder=" ...")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ EngineError
     │   └── NoFileLeft        this process can open no more files         retry, costs no attempt
     ├── DeadlineExceeded      no complete reply within the timeout        retry
     ├── MalformedReply        HTTP 200 with a body that cannot be read    retry
-    │   └── WebPage           a page for people, as of a wrong address    retry; pause if in a row
+    │   └── NotAnApi          a web page or no HTTP, as of a wrong address retry; pause if in a row
     ├── RequestRefused        the provider rejected this request          final
     │   └── AnswerUnfit       the provider could not make its answer fit  judged as a reply
     ├── ConfigError           unknown model or path, a redirect           final; pause if in a row
@@ -190,8 +190,8 @@ class MalformedReply(ProviderError):
     kind = FailureKind.MALFORMED
 
 
-class WebPage(MalformedReply):
-    """A web page instead of JSON: the address is not that of an API, or it is for a while."""
+class NotAnApi(MalformedReply):
+    """A web page, or no HTTP at all: the address is not that of an API, or it is for a while."""
 
 
 class RequestRefused(ProviderError):

@@ -10,9 +10,9 @@ from enum import Enum, auto
 from batches.engine.errors import (
     AccessRefused,
     ConfigError,
+    NotAnApi,
     ProviderError,
     RequestRefused,
-    WebPage,
 )
 from batches.engine.records import Exchange
 
@@ -99,7 +99,7 @@ class Refusals:
         if isinstance(held.error, AccessRefused):
             return not self._trusting
         # A wrong model or address is wrong for all prompts, even if there are only a few.
-        of_address = isinstance(held.error, ConfigError | WebPage)
+        of_address = isinstance(held.error, ConfigError | NotAnApi)
         return of_address and not (self._answered or self._answered_before)
 
     def settle(self) -> None:
@@ -113,7 +113,7 @@ class Refusals:
         if isinstance(exchange.error, ConfigError):
             return REFUSALS_TO_PAUSE
         known = self._trusting or exchange.request.model in self._answered
-        if isinstance(exchange.error, RequestRefused | WebPage) and not known:
+        if isinstance(exchange.error, RequestRefused | NotAnApi) and not known:
             return REFUSALS_TO_PAUSE
         return None
 

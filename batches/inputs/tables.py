@@ -159,9 +159,12 @@ def _fault_of(names: Sequence[str], column: str) -> BadRow | None:
     if column in names:
         return None
     known = [name for name in names if name]
+    if not known:
+        message = "The file is empty, or has no header: its first line must name the columns."
+        return BadRow(None, "missing_header", message, "column")
     message = (
         f"There is no column {quoted(column)}.{did_you_mean(column, known)} "
-        f"The header names {named(known) or 'none'}"
+        f"The header names {named(known)}."
     )
     return BadRow(None, "missing_column", message, "column")
 

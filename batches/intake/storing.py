@@ -16,6 +16,7 @@ from batches.intake.tally import Tally, check_schemas_of_owner, storable
 from batches.leases.batches import BatchLease, hold_batch, leased
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
+from batches.models.full_disk import is_full
 from batches.output.files import make_outputs
 from batches.output.jsonl import LINE_FORMAT
 
@@ -82,14 +83,15 @@ def clear(batch_id: int, lease: BatchLease | None = None) -> None:
 def _store_surely(
     batch_id: int, first: int, page: Sequence[NewPrompt], lease: BatchLease | None
 ) -> list[LineError]:
-    """Store a page. Outside of a transaction, retry for the length of a lease."""
+    """Store a page. Outside of a transaction, retry for the length of a lease, if that may help."""
     give_up_at = time.monotonic() + settings.LEASE_SECONDS
     wait_s, again = FIRST_WAIT_S, False
     while True:
         try:
             return _store_page(batch_id, first, page, lease, again=again)
         except (OperationalError, InterfaceError) as error:
-            if connection.in_atomic_block or time.monotonic() > give_up_at:
+            is_late = time.monotonic() > give_up_at
+            if connection.in_atomic_block or is_late or is_full(error):
                 raise
             logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
         connection.close()

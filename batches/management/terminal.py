@@ -34,8 +34,7 @@ def printable(text: str) -> str:
     return "".join(marked)
 
 
-def excerpt(text: str) -> str:
+def excerpt(text: str, *, most: int = SHOWN_MESSAGE_CHARS) -> str:
     """Return the beginning of an untrusted text in one line, without terminal control codes."""
     plain = printable(" ".join(text.split()))
-    over = len(plain) > SHOWN_MESSAGE_CHARS
-    return plain[: SHOWN_MESSAGE_CHARS - 1] + "…" if over else plain
+    return plain[: most - 1] + "…" if len(plain) > most else plain

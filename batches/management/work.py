@@ -172,13 +172,7 @@ class Work:
 def check_usage(options: dict[str, Any]) -> None:
     """Raise UsageError for options that cannot be combined, before anything is created."""
     earlier = next((name for name in ("resume", "retry") if options[name]), None)
-    if earlier:
-        for name in NEW_BATCH_OPTIONS:
-            if options[name] is not None:
-                flag = "INPUT" if name == "input" else "--" + name.replace("_", "-")
-                raise UsageError(f"{flag} cannot be used with --{earlier}: the batch has its own")
-    elif options["input"] is None:
-        raise UsageError("no input given; name a file of prompts, or - for standard input")
+    _check_given(options, earlier=earlier)
     if options["provider"] and options["base_url"]:
         raise UsageError("--provider and --base-url cannot be combined; give one of them")
     if options["api_key_env"] and not options["base_url"]:
@@ -195,6 +189,19 @@ def check_usage(options: dict[str, Any]) -> None:
         raise UsageError("--json and --output - both write to standard output; name a file")
     # A batch that goes on replaces its own results so far.
     check_outputs({**options, "overwrite": options["overwrite"] or earlier is not None})
+
+
+def _check_given(options: dict[str, Any], *, earlier: str | None) -> None:
+    """Raise UsageError for an input or output that is missing, or an option of a new batch."""
+    given = [name for name in NEW_BATCH_OPTIONS if options[name] is not None]
+    if earlier and given:
+        flag = "INPUT" if given[0] == "input" else "--" + given[0].replace("_", "-")
+        raise UsageError(f"{flag} cannot be used with --{earlier}: the batch has its own")
+    if not earlier and options["input"] is None:
+        raise UsageError("no input given; name a file of prompts, or - for standard input")
+    if options["output"] is None:
+        # Here and not by argparse, which would not look at a misspelt option then.
+        raise UsageError("no output given; name a file with --output, or - for standard output")
 
 
 def export(batch: Batch, options: dict[str, Any], end: RunEnd) -> str:

@@ -4,7 +4,9 @@ OpenSSL, aiohttp and servers each report the same few mistakes in other words. T
 them into sentences that name the mistake and its remedy.
 """
 
+import errno
 import re
+import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +79,23 @@ _CERTIFICATE_ALERTS = frozenset(
     }
 )
 
+# Faults of a connection that was not made, by the number of the system or of the resolver.
+CHECK_ADDRESS = "check the host and the port of the base URL"
+_NO_ROUTE = f"this machine has no route to it; {CHECK_ADDRESS}, and the network"
+_UNKNOWN_NAME = "there is no host of this name; check the spelling of the base URL"
+_CONNECTIONS: dict[int | None, str] = {
+    errno.ECONNREFUSED: (
+        "connection refused, since no server listens on this port; start it, or correct the port "
+        "in the base URL"
+    ),
+    **dict.fromkeys((errno.EHOSTUNREACH, errno.ENETUNREACH), _NO_ROUTE),
+    errno.ETIMEDOUT: f"no connection; {CHECK_ADDRESS}, and the firewall",
+    **dict.fromkeys((socket.EAI_NONAME, socket.EAI_NODATA), _UNKNOWN_NAME),
+    socket.EAI_AGAIN: "its name was not resolved; check the network and the name server (DNS) of "
+    "this machine, and the spelling of the base URL",
+}
+_NUMBERS = re.compile(r"\[Errno (-?\d+)\]")
+
 _NOT_CONNECTED = (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError)
 
 # A TLS alert instead of an HTTP answer, as quoted by aiohttp.
@@ -104,7 +123,8 @@ def _of_proxy(cause: BaseException, way_out: WayOut) -> Trouble | None:
         return _refused_by_proxy(cause.status)
     if way_out.proxy and isinstance(cause, _NOT_CONNECTED):
         # With an HTTP proxy, the only connection is to the proxy.
-        return Trouble(f"the proxy cannot be reached: {text_of(cause)}", of_setup=False)
+        said = f"the proxy cannot be reached: {text_of(cause)}"
+        return Trouble(f"{said}; check PROVIDER_PROXY, and that the proxy runs", of_setup=False)
     return None
 
 
@@ -112,7 +132,8 @@ def _refused_by_proxy(status: int) -> Trouble:
     if status == 407:
         return Trouble(f"the proxy refuses the credentials, or asks for some; {CREDENTIALS}")
     if status == 429 or (status >= 500 and status != 501):
-        return Trouble(f"the proxy cannot reach it (HTTP {status})", of_setup=False)
+        said = f"the proxy cannot reach it (HTTP {status})"
+        return Trouble(f"{said}; check the base URL, and that the server runs", of_setup=False)
     if status in (401, 403):
         return Trouble(f"the proxy refuses this host (HTTP {status}); have it allowed there")
     return Trouble(f"the proxy opens no tunnels to it (HTTP {status}); check PROVIDER_PROXY")
@@ -143,19 +164,33 @@ def _of_client_certificate(alert: str, way_out: WayOut) -> Trouble:
 def _of_connection(cause: BaseException, base_url: str, way_out: WayOut) -> Trouble | None:
     """Return a hint for an error that may be the network's, or a TLS server's only answer."""
     if isinstance(cause, aiohttp.ConnectionTimeoutError):
-        return Trouble(f"no connection within {CONNECT_TIMEOUT_S:g} s", of_setup=False)
-    plain = base_url.startswith("http://")
-    if plain and isinstance(cause, aiohttp.ServerDisconnectedError):
+        said = f"no connection within {CONNECT_TIMEOUT_S:g} s; {CHECK_ADDRESS}, and the firewall"
+        # A server without TLS may wait for the rest of what it takes for a request.
+        hint = (
+            "" if base_url.startswith("http://") else " (if it does not speak TLS, write http://)"
+        )
+        return Trouble(said + hint, of_setup=False)
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return _of_no_connection(cause.os_error)
+    if isinstance(cause, aiohttp.ServerDisconnectedError):
         hint = "if this port speaks TLS, write https://"
-        return Trouble(f"the connection was closed without an answer ({hint})", of_setup=False)
+        said = f" ({hint})" if base_url.startswith("http://") else ""
+        return Trouble(f"the connection was closed without an answer{said}", of_setup=False)
     # Servers that ask for client certificates usually have a private authority. Their alert may
     # come too late to be read: uvloop reports only that the connection is closed.
     private = way_out.authorities or way_out.client_certificate
-    if private and isinstance(cause, ConnectionResetError):
+    if isinstance(cause, ConnectionResetError):
         doubt = "refuses our" if way_out.client_certificate else "asks for a"
-        hint = f"if it {doubt} client certificate, {IDENTIFY}"
-        return Trouble(f"the connection was reset ({hint})", of_setup=False)
+        hint = f" (if it {doubt} client certificate, {IDENTIFY})" if private else ""
+        return Trouble(f"the connection was reset{hint}", of_setup=False)
     return None
+
+
+def _of_no_connection(error: OSError) -> Trouble | None:
+    # Addresses of one name that fail in different ways leave their numbers only in the text.
+    numbers = (error.errno, *map(int, _NUMBERS.findall(str(error))))
+    known = next((_CONNECTIONS[number] for number in numbers if number in _CONNECTIONS), "")
+    return Trouble(known, of_setup=False) if known else None
 
 
 def _of_http(cause: BaseException) -> Trouble | None:

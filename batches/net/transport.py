@@ -37,7 +37,12 @@ TRANSPORT_ERRORS = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
 
 # Classes of causes, which tell more than httpx's own classes.
 NOT_HTTP = (aiohttp.ClientResponseError, HttpProcessingError, httpx.DecodingError)
-NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+NOT_CONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    # A proxy that opens no tunnel: the provider has seen nothing.
+    aiohttp.ClientHttpProxyError,
+)
 MISCONFIGURED = (
     aiohttp.ClientConnectorCertificateError,
     aiohttp.InvalidURL,

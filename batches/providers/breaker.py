@@ -17,12 +17,12 @@ from batches.engine.errors import (
     AuthError,
     ConfigError,
     EndpointUnusable,
+    NotAnApi,
     ProviderError,
     QuotaError,
     RateLimited,
     RequestRefused,
     TargetAway,
-    WebPage,
 )
 from batches.lifecycle import PauseKind
 from batches.models import Batch, Outage, Provider
@@ -45,7 +45,7 @@ def is_fault_of_provider(error: ProviderError) -> bool:
 def pause_kind_of(error: ProviderError) -> PauseKind:
     """Return the kind of the pause that an error asks for."""
     of_error = {kind.value: kind for kind in PauseKind}
-    if isinstance(error.cause if isinstance(error, TargetAway) else error, WebPage):
+    if isinstance(error.cause if isinstance(error, TargetAway) else error, NotAnApi):
         return PauseKind.CONFIG
     is_away = isinstance(error, TargetAway)
     return PauseKind.AWAY if is_away else of_error.get(error.kind.value, PauseKind.AWAY)

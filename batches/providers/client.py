@@ -14,6 +14,7 @@ from batches.engine.errors import (
     MalformedReply,
     NetworkError,
     NoFileLeft,
+    NotAnApi,
     ProviderError,
     Unreachable,
 )
@@ -24,7 +25,7 @@ from batches.engine.replies.event_streams import is_event_stream
 from batches.engine.replies.finish_reasons import raise_if_broken_off
 from batches.engine.replies.replies import read_reply
 from batches.net.addresses import HOST_PATTERN, AddressPolicy
-from batches.net.remedies import Trouble, trouble_in, trouble_of
+from batches.net.remedies import CHECK_ADDRESS, Trouble, trouble_in, trouble_of
 from batches.net.transport import (
     MISCONFIGURED,
     NOT_CONNECTED,
@@ -261,8 +262,7 @@ class ProviderClient:
         if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes):
             return NetworkError(f"{self._place}: the reply broke off")
         if not trouble and any(isinstance(cause, NOT_HTTP) for cause in causes):
-            # Omit the text of the cause, since it quotes the reply.
-            return MalformedReply(f"{self._place}: the reply is not HTTP")
+            return _not_http(self._place, causes)
         if any(isinstance(cause, MISCONFIGURED) for cause in causes) or is_forbidden(causes):
             return EndpointUnusable(f"{self._place}: {text_of(causes[-1])}")
         if no_file_left(causes):
@@ -272,6 +272,13 @@ class ProviderClient:
             return DeadlineExceeded(f"{self._place}: {_describe(trouble, causes[-1])}")
         cls = NetworkError if is_connected else Unreachable
         return cls(f"{self._place}: {_describe(trouble, causes[min(1, len(causes) - 1)])}")
+
+
+def _not_http(place: str, causes: list[BaseException]) -> MalformedReply:
+    """Return the error without the text of its cause, since that quotes the reply."""
+    if any(isinstance(cause, httpx.DecodingError) for cause in causes):
+        return MalformedReply(f"{place}: the reply is not compressed as its headers say")
+    return NotAnApi(f"{place}: the reply is not HTTP; {CHECK_ADDRESS}")
 
 
 def _describe(trouble: Trouble | None, cause: BaseException) -> str:

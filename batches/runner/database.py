@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -14,6 +15,8 @@ from django.db import (
     close_old_connections,
     connection,
 )
+
+from batches.models.full_disk import is_full
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +60,14 @@ def reconnect() -> None:
 
 
 class PatientDatabase:
-    """Retry calls while the database is away, until `give_up` is called."""
+    """Retry calls while the database is away, until `give_up` is called.
 
-    def __init__(self) -> None:
+    A full disk is waited for `full_disk_s` seconds; None means without end.
+    """
+
+    def __init__(self, full_disk_s: float | None = None) -> None:
         self._given_up = False
+        self._full_disk_s = full_disk_s
 
     def give_up(self) -> None:
         """Stop retrying: the next failure is raised."""
@@ -68,14 +75,27 @@ class PatientDatabase:
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the function's result. Raise an error of an absent database only after give_up."""
-        wait_s = FIRST_WAIT_S
+        wait_s, began_at = FIRST_WAIT_S, time.monotonic()
         while True:
             try:
                 return await in_database(function, *args, **kwargs)
             except Error as error:
                 if self._given_up or not is_absent(error):
                     raise
-                logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
+                if self._is_full_too_long(error, time.monotonic() - began_at):
+                    # No later call would be luckier; the replies in flight are stored now or never.
+                    self.give_up()
+                    raise
+                self._warn(error, wait_s)
             await in_database(reconnect)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def _warn(self, error: Error, wait_s: float) -> None:
+        # The end of a short wait for a full disk says all.
+        if self._full_disk_s is None or not is_full(error):
+            logger.warning("The database failed, trying again in %.2f s: %s", wait_s, error)
+
+    def _is_full_too_long(self, error: Error, waited_s: float) -> bool:
+        patience_s = self._full_disk_s
+        return patience_s is not None and waited_s >= patience_s and is_full(error)

@@ -16,6 +16,7 @@ from batches.engine.errors import ProviderError
 from batches.lifecycle import PauseKind
 from batches.models import Batch
 from batches.providers import breaker
+from batches.runner.database import PatientDatabase
 from batches.runner.slices.batch_slice import BatchSlice
 from batches.runner.store import Progress, SliceStore, leave_slot, take_slot
 from batches.stop_signal import StopSignal
@@ -48,11 +49,13 @@ class SliceLimits:
     """Time limits of a slice, in seconds; None means no limit.
 
     After `slice_s` it makes room if another batch waits. After a stop request, calls in flight
-    have `grace_s` to end; then they are abandoned, and the next runner repeats them.
+    have `grace_s` to end; then they are abandoned, and the next runner repeats them. A full disk is
+    waited for `full_disk_s`; then the slice raises the error of the database.
     """
 
     slice_s: float | None = None
     grace_s: float | None = None
+    full_disk_s: float | None = None
 
 
 def run_slice(
@@ -79,7 +82,14 @@ def run_slice(
     store = SliceStore(
         batch, slot, on_progress=on_progress, slice_s=limits.slice_s, probing=probing
     )
-    work = BatchSlice(batch, store, stop or StopSignal(), grace_s=limits.grace_s, probing=probing)
+    work = BatchSlice(
+        batch,
+        store,
+        stop or StopSignal(),
+        database=PatientDatabase(limits.full_disk_s),
+        grace_s=limits.grace_s,
+        probing=probing,
+    )
     try:
         end = async_to_sync(work.run)()
     finally:

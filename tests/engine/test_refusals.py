@@ -5,10 +5,10 @@ import pytest
 from batches.engine.errors import (
     AccessRefused,
     ConfigError,
+    NotAnApi,
     ProviderError,
     RequestRefused,
     ServerError,
-    WebPage,
 )
 from batches.engine.records import Exchange
 from batches.engine.refusals import (
@@ -160,7 +160,7 @@ def test_at_the_end_web_pages_are_the_address_if_no_prompt_was_answered(
     *, answered_before: bool
 ) -> None:
     refusals = Refusals(answered_before=answered_before)
-    page = refused(WebPage("HTTP 200 with a web page"))
+    page = refused(NotAnApi("HTTP 200 with a web page"))
     assert refusals.weigh(page) is Ruling.HELD
     assert refusals.end() is (None if answered_before else page.error)
     assert refusals.release() == ([page] if answered_before else [])

@@ -87,11 +87,16 @@ def test_the_space_around_a_prompt_is_kept() -> None:
     assert asked(read("prompt\n  a  \n")) == ["  a  "]
 
 
+@pytest.mark.parametrize("raw", ["", "\n"])
+def test_a_table_without_a_header_is_refused(raw: str) -> None:
+    got = read(raw)
+    assert faults(got) == [(1, "missing_header", "column")]
+    assert "its first line must name the columns" in str(got[0])
+
+
 @pytest.mark.parametrize(
     ("raw", "there"),
     [
-        ("", "none"),
-        ("\n", "none"),
         ("question\nhi\n", "'question'"),
         ("Prompt\nhi\n", "'Prompt'"),
         ("prompt.id\nhi.1\n", "'prompt.id'"),
@@ -102,7 +107,7 @@ def test_a_table_without_the_column_is_refused_with_the_names_it_has(raw: str, t
     got = read(raw)
     assert faults(got) == [(1, "missing_column", "column")]
     assert "'prompt'" in str(got[0])
-    assert str(got[0]).endswith(there)
+    assert str(got[0]).endswith(f"The header names {there}.")
 
 
 def test_a_table_without_rows_has_no_prompts() -> None:

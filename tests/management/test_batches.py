@@ -58,8 +58,8 @@ def test_a_list_has_the_newest_first_and_says_that_there_are_older(
 ) -> None:
     made = [batch_of(provider, 2) for _ in range(3)]
     header, newest, middle, more = batches(cli, "list", "--limit", "2").stdout.splitlines()
-    assert header.split()[:4] == ["ID", "STATUS", "DONE", "FAILED"]
-    assert newest.split()[:5] == [made[2].public_id, "waiting", "0", "of", "2"]
+    assert header.split()[:5] == ["ID", "NAME", "STATUS", "DONE", "FAILED"]
+    assert newest.split()[:6] == [made[2].public_id, "-", "waiting", "0", "of", "2"]
     assert middle.startswith(made[1].public_id)
     assert more == "There are older batches; --limit 20 shows more."
     assert [row["batch_id"] for row in said_in_json(cli, "list")] == [
@@ -86,6 +86,27 @@ def test_a_list_is_in_words_and_can_be_filtered_by_them(cli: Commands, provider:
     assert len(two) == 2
     assert batches(cli, "list", "--status", "expired").stdout == "No batches match.\n"
     assert "in_progress" not in STATES
+
+
+def test_a_batch_is_named_and_found_by_its_name(cli: Commands, provider: Provider) -> None:
+    run = run_batch(cli, ["a"])
+    other, long = batch_of(provider, 1), batch_of(provider, 1)
+    # An ID goes before a name.
+    Batch.objects.filter(pk=other.pk).update(name=run.public_id)
+    Batch.objects.filter(pk=long.pk).update(name="n" * 200)
+    names = [row["name"] for row in said_in_json(cli, "list")]
+    assert names == ["n" * 200, run.public_id, "prompts.jsonl"]
+    shown = batches(cli, "list").stdout.splitlines()
+    assert shown[1].split()[1] == "n" * 23 + "…"
+    assert shown[3].split()[1] == "prompts.jsonl"
+    for text in ("prompts.jsonl", run.public_id):
+        assert said_in_json(cli, "show", text)["batch_id"] == run.public_id
+    assert "name" in batches(cli, "show", "prompts.jsonl").stdout
+    Batch.objects.filter(pk=other.pk).update(name="prompts.jsonl")
+    refused = batches(cli, "cancel", "prompts.jsonl", status=2).stderr
+    both = f"{other.public_id}, {run.public_id}"
+    assert refused == f"error: 'prompts.jsonl' fits several batches: {both}; give an ID\n"
+    assert "there is no batch 'prompts'" in batches(cli, "cancel", "prompts", status=2).stderr
 
 
 def test_a_batch_of_a_paused_provider_is_paused(cli: Commands, provider: Provider) -> None:
@@ -145,7 +166,7 @@ def test_a_batch_is_shown_with_what_failed_and_what_can_be_done(cli: Commands) -
     assert shown.startswith(f"{batch.public_id}: completed\n")
     assert "request 1: HTTP 400" in shown
     assert f"batches retry {batch.public_id}" in shown
-    assert f"batches results {batch.public_id} --output out.jsonl" in shown
+    assert f"batches results {batch.public_id} --output {batch.public_id[:16]}.jsonl" in shown
     figures = said_in_json(cli, "show", batch.public_id)
     assert (figures["succeeded"], figures["failures"]) == (1, {"request": 1})
     assert figures["timing"]["answered"] == 2
@@ -291,7 +312,17 @@ def test_providers_are_shown_without_their_keys(cli: Commands, provider: Provide
     assert "500 requests/min" in shown
     [row] = said_in_json(cli, "providers")
     assert (row["key"], row["batches_in_progress"]) == ("stored", 1)
+    assert (row["status"], row["answered_at"]) == ("not tried", None)
     assert "canary" not in shown + json.dumps(row)
+
+
+def test_a_provider_is_in_the_state_that_the_admin_shows(cli: Commands) -> None:
+    run_batch(cli, ["a"])
+    [row] = said_in_json(cli, "providers")
+    assert row["status"] == "answering"
+    assert row["answered_at"].endswith("+00:00")
+    assert " answering " in batches(cli, "providers").stdout
+    assert " open " not in batches(cli, "providers").stdout
 
 
 def test_usage_sums_up_by_provider_and_model_and_knows_what_it_does_not_know(
@@ -339,5 +370,5 @@ def test_help_teaches_with_examples(cli: Commands, name: str) -> None:
 
 def test_a_sub_command_that_is_missing_or_unknown_is_a_usage_error(cli: Commands) -> None:
     assert "list" in batches(cli, "--help").stdout
-    assert "SUB-COMMAND" in batches(cli, status=2).stderr
+    assert "give a sub-command: list" in batches(cli, status=2).stderr
     assert "'lits'" in batches(cli, "lits", status=2).stderr

@@ -158,10 +158,10 @@ def test_an_endpoint_that_cannot_be_reached_is_waited_for_and_pauses_the_batch(
     ended = cli.process_batch("--base-url", address, "--model", "m")
     assert ended.status == 2
     warned, waits, *_, paused, how = ended.stderr.splitlines()
-    assert warned == f"Warning: {address}: Connection refused"
+    assert warned.startswith(f"Warning: {address}: connection refused, since no server listens")
     assert waits == "The prompts wait for it, up to 0 ms (PROVIDER_PATIENCE)."
     assert paused.startswith("Paused: network: no answer for ")
-    assert paused.endswith(f"{address}: Connection refused")
+    assert f"{address}: connection refused, since no server listens on this port" in paused
     assert "--resume batch_" in how
 
 

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from batches.engine.errors import AuthError, EndpointUnusable, NetworkError, ProviderError
+from batches.engine.errors import (
+    AuthError,
+    EndpointUnusable,
+    NetworkError,
+    ProviderError,
+    Unreachable,
+)
 from batches.net.addresses import AddressPolicy
 from batches.net.ways_out import Proxy, WayOut, proxy_of_environment
 from tests.calling import answered, client_of, error_at, request
@@ -74,10 +80,10 @@ REFUSALS: list[tuple[int, type[ProviderError], str]] = [
     (400, EndpointUnusable, "opens no tunnels to it (HTTP 400); check PROVIDER_PROXY"),
     (405, EndpointUnusable, "opens no tunnels to it (HTTP 405); check PROVIDER_PROXY"),
     (501, EndpointUnusable, "opens no tunnels to it (HTTP 501); check PROVIDER_PROXY"),
-    (429, NetworkError, "the proxy cannot reach it (HTTP 429)"),
-    (502, NetworkError, "the proxy cannot reach it (HTTP 502)"),
-    (503, NetworkError, "the proxy cannot reach it (HTTP 503)"),
-    (504, NetworkError, "the proxy cannot reach it (HTTP 504)"),
+    (429, Unreachable, "the proxy cannot reach it (HTTP 429)"),
+    (502, Unreachable, "the proxy cannot reach it (HTTP 502)"),
+    (503, Unreachable, "the proxy cannot reach it (HTTP 503)"),
+    (504, Unreachable, "the proxy cannot reach it (HTTP 504)"),
 ]
 
 

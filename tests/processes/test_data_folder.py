@@ -2,18 +2,22 @@
 
 import ctypes
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from simulator import Behaviour, SimulatedProvider
 from tests.command_line import MANAGE, ROOT
 from tests.environment import unmeasured
 from tests.servers import NOBODY
 from tests.system_tools import system_tool
+from tests.waiting import wait_until
 
 COMMANDS = (["batches", "list"], ["serve", "--port", "0"])
 
@@ -35,7 +39,8 @@ def manage(
             **unmeasured(),
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "DATA_DIR": str(folder),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            # A run that could not release its prompts keeps them for that long.
+            "LEASE_SECONDS": "4",
         },
         cwd=ROOT,
         capture_output=True,
@@ -150,6 +155,9 @@ def assert_told(ended: subprocess.CompletedProcess[str], folder: Path, reason: s
     assert "DATA_DIR" in ended.stderr
 
 
+FULL = "database or disk is full; free some space on its disk, then try again: what is stored is"
+
+
 def test_a_disk_that_fills_up_while_prompts_are_stored_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "var"
     folder.mkdir()
@@ -161,4 +169,37 @@ def test_a_disk_that_fills_up_while_prompts_are_stored_is_named(tmp_path: Path) 
         ended = manage(folder, "process_batch", str(prompts), *target, "--output", "/dev/null")
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert "database or disk is full; free some space on its disk" in ended.stderr
+    # It is said once, and at once: nothing is tried again.
+    assert "trying again" not in ended.stderr
+    assert ended.stderr.count("disk is full") == 1
+    assert ended.stderr.splitlines()[-1].startswith(f"error: the database {folder}/db.sqlite3")
+    assert FULL in ended.stderr
+
+
+def test_a_disk_that_fills_up_during_a_run_ends_it_and_the_run_goes_on_once_there_is_space(
+    tmp_path: Path, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(latency="fixed:0.1")
+    folder = tmp_path / "var"
+    folder.mkdir()
+    (tmp_path / "prompts.txt").write_text("".join(f"prompt {n}\n" for n in range(300)))
+    out = tmp_path / "out.jsonl"
+    target = ["--base-url", simulator.base_url, "--model", "m", "--output", str(out)]
+    options = ["--batch-size", "10", "--quiet"]
+    with mounted(folder, "8M"), ThreadPoolExecutor() as pool:
+        words = ["process_batch", str(tmp_path / "prompts.txt"), *target, *options]
+        run_ = pool.submit(manage, folder, *words)
+        wait_until(lambda: simulator.calls.total() > 30, "the first calls")
+        fill(folder)
+        ended = run_.result()
+        (folder / "filler").unlink()
+        assert ended.returncode == 2
+        assert "Traceback" not in ended.stderr
+        fault, saved, to_continue = ended.stderr.splitlines()
+        assert fault.startswith(f"error: the database {folder}/db.sqlite3")
+        assert FULL in fault
+        assert saved.startswith("Results so far are saved. To write them: ")
+        _python, _manage, *arguments = shlex.split(to_continue.partition(": ")[2])
+        again = manage(folder, *arguments)
+    assert again.returncode == 0, again.stderr
+    assert len(out.read_text().splitlines()) == 300

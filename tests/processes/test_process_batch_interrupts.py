@@ -120,7 +120,7 @@ def test_the_second_time_it_leaves_at_once_with_a_line(
     assert_interrupted(ended, number, f"{AT_ONCE}{ALL_STORED}")
     written, continued = ended.stderr.splitlines()[-2:]
     outputs = f"{batch_id(cli)} --output {cli.path('out.jsonl')}"
-    assert written.endswith(f"batches results {outputs}")
+    assert written.endswith(f"batches results {outputs} --overwrite")
     assert continued.endswith(f"process_batch --resume {outputs}")
 
 

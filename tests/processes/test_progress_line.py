@@ -1,13 +1,8 @@
 """The progress of `process_batch` on terminals of two widths, and without a terminal."""
 
-import fcntl
 import json
-import os
 import re
-import struct
-import subprocess
 import sys
-import termios
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,45 +10,25 @@ import pytest
 
 from simulator import Behaviour, SimulatedProvider
 from tests.command_line import MANAGE
-from tests.processes.conftest import DEADLINE_S, CommandLine
+from tests.processes.conftest import CommandLine
+from tests.terminal import Terminal
 
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 OPTIONS = ("--batch-size", "10", "--rpm", "300", "--price", "100,200", "--max-attempts", "4")
 
 
-def on_terminal(cli: CommandLine, width: int, arguments: Sequence[str]) -> tuple[int, str, str]:
-    """Run a command whose standard error is a terminal; return status, output and the screen."""
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    env = {name: value for name, value in cli.env.items() if name != "COLUMNS"}
+def on_terminal(
+    cli: CommandLine, width: int, arguments: Sequence[str]
+) -> tuple[int, str, Terminal]:
+    """Run a command to its end, with its output in a file; return status, output and terminal."""
     with (cli.folder / "stdout").open("w+") as stdout:
-        process = subprocess.Popen(
-            [sys.executable, str(MANAGE), *arguments],
-            env={**env, "TERM": "xterm"},
-            cwd=cli.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=theirs,
+        command = [sys.executable, str(MANAGE), *arguments]
+        terminal = Terminal(
+            command, width=width, env=cli.env, folder=cli.folder, stdout=stdout.fileno()
         )
-        os.close(theirs)
-        screen = b"".join(iter(lambda: read(ours), b""))
-        os.close(ours)
-        status = process.wait(DEADLINE_S)
+        with terminal:
+            status = terminal.ended()
         stdout.seek(0)
-        return status, stdout.read(), screen.decode()
-
-
-def read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:
-        # The other side has closed the terminal.
-        return b""
-
-
-def lines_of(screen: str) -> list[str]:
-    """Return the lines that were painted, without those that may be longer than the terminal."""
-    return [line.rstrip() for line in CONTROL.sub("", screen).replace("\r", "\n").splitlines()]
+        return status, stdout.read(), terminal
 
 
 def prompts(path: Path) -> None:
@@ -71,10 +46,10 @@ def test_the_progress_fills_the_terminal_and_is_not_wider(
     simulator.behaviour = Behaviour(latency="fixed:0.2")
     prompts(cli.folder / "prompts.jsonl")
     arguments = cli.arguments(*OPTIONS, "--output", "-")
-    status, stdout, screen = on_terminal(cli, width, arguments)
-    assert status == 1, screen
+    status, stdout, terminal = on_terminal(cli, width, arguments)
+    assert status == 1, terminal.screen
     assert len(stdout.splitlines()) == 30
-    lines = lines_of(screen)
+    lines = terminal.lines
     bars = [line for line in lines if "━" in line]
     assert {len(line) for line in bars} == {width}
     shown = [line for line in lines if "━" in line or "elapsed" in line or "in flight" in line]

@@ -11,6 +11,7 @@ from batches.engine.errors import (
     ConfigError,
     MalformedReply,
     NetworkError,
+    NotAnApi,
     ProviderError,
 )
 from batches.providers.client import MAX_REPLY_BYTES, ProviderClient
@@ -78,7 +79,7 @@ NOT_HTTP: dict[str, Step] = {
 async def test_what_is_not_http_is_malformed(step: Step) -> None:
     async with serving(step) as (_, client):
         error = await failure(client)
-    assert type(error) is MalformedReply
+    assert type(error) is (MalformedReply if "compressed" in error.message else NotAnApi)
     assert len(error.message) < 600
     assert "\n" not in error.message
 
@@ -107,7 +108,7 @@ async def test_a_port_where_nobody_listens_is_a_fault_of_the_network() -> None:
     async with ProviderClient(base_url, addresses=LOOPBACK) as client:
         error = await failure(client)
     assert isinstance(error, NetworkError)
-    assert error.message == f"{base_url}: Connection refused"
+    assert error.message.startswith(f"{base_url}: connection refused, since no server listens")
 
 
 async def test_a_name_that_leads_nowhere_is_a_fault_of_the_network(nameless: None) -> None:

@@ -83,7 +83,7 @@ def test_a_delivery_names_none(
 
 # As they are stored: the provider's base URL is in each.
 PROVIDER_REASONS = [
-    "http://127.0.0.1:8000/v1: Connection refused",
+    "http://127.0.0.1:8000/v1: connection refused, since no server listens on this port",
     "http://[::1]:8000/v1 (through the proxy http://127.0.0.1:3128): no connection within 10 s",
     "https://vllm.internal/v1: 127.0.0.1 is not a public address; set PROVIDER_PRIVATE_HOSTS",
 ]

@@ -10,13 +10,13 @@ from batches.engine.errors import (
     AuthError,
     ConfigError,
     MalformedReply,
+    NotAnApi,
     Overloaded,
     ProviderError,
     QuotaError,
     RateLimited,
     RequestRefused,
     ServerError,
-    WebPage,
 )
 from batches.engine.rates.announced import announced_limits
 from batches.engine.replies.envelopes import MAX_CODE_CHARS, Complaint, complaint_in
@@ -129,7 +129,7 @@ def malformed(
     is_page = raw[:MOST_BLANKS].lstrip().startswith(b"<")
     message = f"HTTP {status_code} with {A_PAGE if is_page else f'an invalid body: {reason}'}"
     message = message[:MAX_MESSAGE_CHARS]
-    return (WebPage if is_page else MalformedReply)(
+    return (NotAnApi if is_page else MalformedReply)(
         message,
         status_code=status_code,
         request_id=request_id_of(headers),

@@ -83,7 +83,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             raise UsageError(refusal(options["input"], error)) from error
         except PromptRejected as error:
             raise UsageError(error.message) from error
-    display.say(f"{batch.public_id}: {batch.total:,} prompts for {provider.base_url}")
+    prompts_ = f"{batch.total:,} prompt{'s' * (batch.total != 1)}"
+    display.say(f"{batch.public_id}: {prompts_} for {provider.base_url}")
     if empty := input_options.empty_rows["row"]:
         display.say(f"Skipped {empty:,} empty row{'s' * (empty > 1)}.")
     for warning in islice(check.unlisted(demand.models), MAX_WARNINGS):

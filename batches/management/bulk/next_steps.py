@@ -10,6 +10,9 @@ from batches.management.bulk.output import STANDARD_OUTPUT
 from batches.management.pasting import command_line
 from batches.models import Batch, Provider
 
+# The beginning of an ID that is unique among many thousands.
+SHORT_ID_CHARS = len("batch_") + 10
+
 
 @dataclass(frozen=True, slots=True)
 class NextCommands:
@@ -35,11 +38,18 @@ class NextCommands:
         return self._process_batch("--retry")
 
     def results(self) -> str:
-        return command_line("batches", "results", self.batch_id, *self.outputs)
+        # Files may have results of before.
+        replacing = ("--overwrite",) if set(self.outputs) - {"--output", STANDARD_OUTPUT} else ()
+        return command_line("batches", "results", self.batch_id, *self.outputs, *replacing)
 
     def _process_batch(self, flag: str, *more: str) -> str:
         given = (*self.outputs, *more, *self.display)
         return command_line("process_batch", flag, self.batch_id, *given)
+
+
+def own_output(batch: Batch) -> tuple[str, ...]:
+    """Return the options for an output that has no results of another batch."""
+    return ("--output", f"{batch.public_id[:SHORT_ID_CHARS]}.jsonl")
 
 
 def how_to_continue(batch: Batch, commands: NextCommands) -> str:

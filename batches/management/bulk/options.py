@@ -29,8 +29,7 @@ def add_bulk_options(parser: CommandParser) -> None:
     add("input", nargs="?", help="file of prompts, or - for standard input")
     add(
         "--output",
-        required=True,
-        help="file for the results (.csv: a table), or - for standard output",
+        help="(required) file for the results (.csv: a table), or - for standard output",
     )
     add("--errors", help="separate file for the failed prompts")
     add("--overwrite", action="store_true", help="replace files that exist already")

@@ -18,6 +18,8 @@ from batches.output.jsonl import json_lines, write_results
 
 STANDARD_OUTPUT = "-"
 CSV_ENDING = ".csv"
+# Programs would take such a file for what it is not.
+OTHER_ENDINGS = (".xlsx", ".xls", ".ods", ".tsv", ".parquet", ".gz", ".zip")
 EXIT_NO_READER = 128 + signal.SIGPIPE
 
 
@@ -68,6 +70,8 @@ def check_writable(name: str) -> None:
     """Raise OSError with the reason if a file of this name cannot be written."""
     if name == STANDARD_OUTPUT or is_special(name):
         return
+    if name.lower().endswith(OTHER_ENDINGS):
+        raise OSError(f"{name}: results are JSON lines (.jsonl), or a table if a name ends in .csv")
     path = Path(name).resolve()
     if path.is_dir():
         raise IsADirectoryError(f"{name} is a directory; name a file")

@@ -108,8 +108,16 @@ def _warning(provider: Provider, error: ProviderError) -> str:
     if isinstance(error, AuthError):
         doubt = f"The key may only lack permission to list models: {FIRST_CALL}"
         return f"{answer}\n{_key(provider)} {doubt}"
-    hint = "" if provider.base_url.endswith("/v1") else "Base URLs usually end in /v1. "
+    hint = _better_url(provider.base_url)
     return f"{answer}\n{hint}Not every provider lists its models: {FIRST_CALL}"
+
+
+def _better_url(base_url: str) -> str:
+    """Return a hint for a base URL that does not end in /v1."""
+    start, version, rest = f"{base_url}/".partition("/v1/")
+    if version and not rest:
+        return ""
+    return f"Base URLs usually end in /v1: did you mean {start.rstrip('/')}/v1? "
 
 
 def _key(provider: Provider) -> str:

@@ -9,10 +9,12 @@ from batches.management.bulk.interrupts import handled_by, leave
 from batches.management.bulk.limit_options import in_flags
 from batches.management.bulk.usage import EXIT_USAGE
 from batches.models import Batch
-from batches.runner.run import run_slice
+from batches.runner.run import SliceLimits, run_slice
 from batches.stop_signal import StopSignal
 
 SECONDS_BETWEEN_CLAIMS = 1.0
+# A user waits for this command, and can free the space. A worker has the time to wait for it.
+LIMITS = SliceLimits(full_disk_s=2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def run(batch: Batch, display: ProgressDisplay, hint: str) -> RunEnd:
         while True:
             batch.refresh_from_db()
             display.begin(batch)
-            report = run_slice(batch.pk, stop=stop, on_progress=display.update)
+            report = run_slice(batch.pk, stop=stop, on_progress=display.update, limits=LIMITS)
             if report.ended:
                 return RunEnd()
             if report.pause_reason:

@@ -23,7 +23,7 @@ from batches.management.bulk.pasted_keys import ADVICE, has_key
 EXIT_USAGE = 2
 # Remedies by the words of SQLite.
 _REMEDIES = {
-    "full": "free some space on its disk",
+    "full": "free some space on its disk, then try again: what is stored is kept",
     "readonly": "name a folder with DATA_DIR in which you may write",
     "unable to open": "name a folder with DATA_DIR in which you may write",
     "not a database": "name another folder with DATA_DIR, or restore a copy of this file",

@@ -34,7 +34,8 @@ examples:
   python manage.py batches retry 1a2b --kind timeout
   python manage.py batches retry --help
 
-An ID may be shortened as long as it is unique, with or without batch_ in front.
+An ID may be shortened as long as it is unique, with or without batch_ in front. The whole name of a
+batch is taken too.
 Every sub-command takes --json. New batches: python manage.py process_batch --help
 
 exit status: 0, or 2 if what was asked is not possible; 130 and 143 if stopped by Ctrl-C or SIGTERM,
@@ -50,9 +51,7 @@ class Command(UsageCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parsers = parser.add_subparsers(
-            metavar="SUB-COMMAND", required=True, parser_class=SubcommandParser
-        )
+        parsers = parser.add_subparsers(metavar="SUB-COMMAND", parser_class=SubcommandParser)
         for name, (module, help_) in SUBCOMMANDS.items():
             own = parsers.add_parser(
                 name, help=help_, description=help_, formatter_class=HelpFormatter
@@ -60,6 +59,8 @@ class Command(UsageCommand):
             own.module, own.name = module, name
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        if "run" not in options:
+            raise UsageError(f"give a sub-command: {', '.join(SUBCOMMANDS)}; each has --help")
         try:
             with interruptible(), ended_by_reader():
                 check_database()

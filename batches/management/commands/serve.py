@@ -34,8 +34,12 @@ THREADS = 32
 # In a container or on a private machine, running as root is normal: hide Celery's warning.
 NOT_OF_ROOT = "ignore:You're running the worker with superuser privileges"
 
-# The broker asks for kernel settings that matter only to large servers.
-BROKER_ADVICE = re.compile(r"# WARNING.*(?:overcommit|Transparent Huge|TCP backlog)")
+# Lines that tell a user nothing: kernel settings that the broker asks for and that matter only to
+# large servers, its goodbye, and the address of the simulated provider, which the welcome has.
+NOISE = re.compile(
+    r"# WARNING.*(?:overcommit|Transparent Huge|TCP backlog)"
+    r"|scheduling shutdown|Valkey is now ready to exit|^Simulated provider at "
+)
 
 # Time for a worker to store received replies after GRACE_SECONDS.
 SECONDS_TO_FLUSH = 5
@@ -73,7 +77,7 @@ class Command(UsageCommand):
         add("--simulate", action="store_true", help="also run a simulated provider, for tests")
         add(
             "--simulator-port",
-            type=whole_number(0, HIGHEST_PORT),
+            type=whole_number(1, HIGHEST_PORT),
             default=SIMULATOR_PORT,
             metavar="PORT",
             help=f"port of the simulated provider (default {SIMULATOR_PORT})",
@@ -87,7 +91,7 @@ class Command(UsageCommand):
             check_database()
             programs = [
                 *broker(),
-                *(simulator(options["simulator_port"]) if options["simulate"] else ()),
+                *(simulator(options) if options["simulate"] else ()),
                 *(worker(number) for number in range(1, options["workers"] + 1)),
                 sweeper(),
                 web(listener),
@@ -97,7 +101,7 @@ class Command(UsageCommand):
                 # Child processes inherit the lock: the folder stays locked if a child outlives us.
                 [program.with_descriptor(lock) for program in programs],
                 say=say,
-                on_ready=lambda: welcome(say, address(listener)),
+                on_ready=lambda: welcome(say, address(listener), simulated_at(options)),
                 on_stop=listener.close,
             )
             status = supervisor.run()
@@ -179,10 +183,11 @@ def broker() -> list[Program]:
     return [Program("broker", command, rank=BROKER, ready=ready)]
 
 
-def simulator(port: int) -> list[Program]:
+def simulator(options: dict[str, Any]) -> list[Program]:
     """Return the simulated provider; store its row, so that batches can use it immediately."""
+    port = options["simulator_port"]
     check_port_free(port)
-    row = provider_actions.provider_at(f"http://127.0.0.1:{port}/v1", "", "simulated")
+    row = provider_actions.provider_at(simulated_at(options), "", "simulated")
     # Route batches to it by model, also if there are other providers.
     provider_actions.find_by_model(row, SIMULATED_MODEL)
     return [
@@ -227,19 +232,27 @@ def say_first(address: str) -> None:
     print(f"Starting Threephase at {address} ...", flush=True)  # noqa: T201 - before any program
 
 
-def welcome(say: Callable[[str, str], None], address: str) -> None:
+def simulated_at(options: dict[str, Any]) -> str:
+    """Return the base URL of the simulated provider; "" if there is none."""
+    port = options["simulator_port"]
+    return f"http://127.0.0.1:{port}/v1" if options["simulate"] else ""
+
+
+def welcome(say: Callable[[str, str], None], address: str, simulated: str) -> None:
     """Print the address, the login, the token, and how to stop, in one block."""
     # Create the login only now, when the password is sure to be shown: only a hash is stored.
     login = make_first_login() if settings.EMBEDDED else None
     shown_login = "reset a forgotten password with: manage.py changepassword USER"
     shown_token = "make one with: manage.py create_token USER"  # noqa: S105 - how to make one
     if login is not None:
-        shown_login = f"{LOGIN}, password {login.password} (shown only once)"
-        shown_token = f"{login.token} (shown only once)"
+        shown_login = f"{LOGIN}, password {login.password} (shown once)"
+        shown_token = f"{login.token} (shown once)"
     say("serve", f"Admin  {address}/admin/")
     say("serve", f"Login  {shown_login}")
-    say("serve", f"API    {address}/v1 (reference: {address}/v1/docs)")
+    say("serve", f"API    {address}/v1 (reference: /v1/docs)")
     say("serve", f"Token  {shown_token}")
+    if simulated:
+        say("serve", f"Model  {SIMULATED_MODEL}, simulated at {simulated}")
     say("serve", "Stop   press Ctrl-C")
 
 
@@ -250,7 +263,7 @@ def address(listener: socket.socket) -> str:
 
 def print_line(width: int, name: str, line: str) -> None:
     """Print a line of a child's output after the name of the child."""
-    if BROKER_ADVICE.search(line):
+    if NOISE.search(line):
         return
     # Ignore a broken pipe: the programs keep running without a reader of their output.
     with suppress(BrokenPipeError):

@@ -5,16 +5,18 @@ from typing import Any, TextIO
 
 from batches.formats import dollars
 from batches.leases.state import current_state, state_of, with_state
+from batches.management.bulk.next_steps import SHORT_ID_CHARS
 from batches.management.subcommands.tables import write_json
 from batches.management.terminal import excerpt
 from batches.models import Batch
 
+# The first of them are enough for a narrow terminal.
 COLUMNS = (
-    *("ID", "STATUS", ">DONE", ">FAILED", ">COST"),
+    *("=ID", "NAME", "STATUS", ">DONE", ">FAILED", ">COST"),
     *("MODEL", "PROVIDER", "CREATED (UTC)", "REASON"),
 )
-# The beginning of an ID that is unique among many thousands.
-SHORT_ID_CHARS = len("batch_") + 10
+NARROW_COLUMNS = COLUMNS[:6]
+SHOWN_NAME_CHARS = 24
 
 
 def row_of(batch: Batch, *, whole_id: bool) -> tuple[str, ...]:
@@ -25,7 +27,8 @@ def row_of(batch: Batch, *, whole_id: bool) -> tuple[str, ...]:
     state = state_of(batch)
     return (
         batch.public_id if whole_id else batch.public_id[:SHORT_ID_CHARS],
-        state.word,
+        excerpt(batch.name, most=SHOWN_NAME_CHARS) or "-",
+        f"{state.word}: {state.cause}" if state.cause else state.word,
         f"{batch.succeeded + batch.failed:,} of {batch.total:,}",
         f"{batch.failed:,}",
         dollars(batch.cost or None),
@@ -41,6 +44,7 @@ def object_of(batch: Batch) -> dict[str, Any]:
     state = state_of(batch)
     return {
         "batch_id": batch.public_id,
+        "name": batch.name,
         "status": state.word,
         "reason": state.reason,
         "total": batch.total,

@@ -10,6 +10,7 @@ from batches.actions.finding import find_batch
 from batches.engine.errors import FailureKind
 from batches.leases.state import PAUSED, current_state
 from batches.management.bulk.limit_options import add_budget_options, budget
+from batches.management.bulk.next_steps import own_output
 from batches.management.bulk.usage import UsageError
 from batches.management.pasting import command_line
 from batches.management.subcommands.batch_rows import write_state
@@ -56,7 +57,7 @@ def _write_handed_over(out: TextIO, batch: Batch, options: Options) -> None:
     """Write the state of a batch that the workers run from now on."""
     write_state(out, batch, as_json=options["json"])
     if not options["json"]:
-        here = command_line("process_batch", "--resume", batch.public_id, "--output", "out.jsonl")
+        here = command_line("process_batch", "--resume", batch.public_id, *own_output(batch))
         # The workers leave a paused provider alone, until it is probed or resumed.
         if current_state(batch).word == PAUSED:
             lead = "To try its provider again here"

@@ -6,7 +6,7 @@ from django.core.management.base import CommandParser
 
 from batches.leases.state import STATES, in_states, with_state
 from batches.management.bulk.usage import whole_number
-from batches.management.subcommands.batch_rows import COLUMNS, object_of, row_of
+from batches.management.subcommands.batch_rows import COLUMNS, NARROW_COLUMNS, object_of, row_of
 from batches.management.subcommands.subcommand import Options, Subcommand
 from batches.management.subcommands.tables import is_spacious, write_json, write_table
 from batches.models import Batch
@@ -46,9 +46,10 @@ def run(options: Options, out: TextIO) -> None:
     if not shown:
         out.write("No batches match.\n" if options["status"] else "There are no batches yet.\n")
         return
-    whole_id = is_spacious(out)
-    rows = [row_of(batch, whole_id=whole_id) for batch in shown]
-    write_table(out, COLUMNS, rows)
+    is_wide = is_spacious(out)
+    columns = COLUMNS if is_wide else NARROW_COLUMNS
+    rows = [row_of(batch, whole_id=is_wide)[: len(columns)] for batch in shown]
+    write_table(out, columns, rows)
     if len(found) > limit < MOST_ROWS:
         more = min(10 * limit, MOST_ROWS)
         out.write(f"There are older batches; --limit {more} shows more.\n")

@@ -9,6 +9,7 @@ from batches.lifecycle import BatchStatus
 from batches.management.subcommands.subcommand import Options, Subcommand
 from batches.management.subcommands.tables import write_json, write_table
 from batches.models import Provider
+from batches.providers.answers import last_answer, state_of, with_last_answer
 
 COLUMNS = ("NAME", "STATUS", ">IN PROGRESS", "LIMITS", "KEY", "BASE URL", "REASON")
 
@@ -27,13 +28,13 @@ def run(options: Options, out: TextIO) -> None:
 def _providers() -> QuerySet[Provider]:
     running = Q(batches__status=BatchStatus.IN_PROGRESS, batches__deleted_at=None)
     counted = Provider.objects.annotate(in_progress=Count("batches", filter=running))
-    return counted.order_by("name")
+    return with_last_answer(counted).order_by("name")
 
 
 def _row_of(provider: Provider) -> tuple[str, ...]:
     return (
         provider.name + (" (default)" if provider.is_default else ""),
-        _status(provider),
+        state_of(provider),
         f"{vars(provider)['in_progress']:,}",
         ", ".join(_limits(provider)) or "automatic",
         _key(provider),
@@ -43,11 +44,13 @@ def _row_of(provider: Provider) -> tuple[str, ...]:
 
 
 def _object_of(provider: Provider) -> dict[str, Any]:
+    answered = last_answer(provider)
     return {
         "name": provider.name,
         "base_url": provider.base_url,
-        "status": _status(provider),
+        "status": state_of(provider),
         "reason": provider.pause_reason,
+        "answered_at": answered.isoformat(timespec="seconds") if answered else None,
         "is_default": provider.is_default,
         "key": _key(provider),
         "models": provider.model_names,
@@ -57,10 +60,6 @@ def _object_of(provider: Provider) -> dict[str, Any]:
         "max_in_flight": provider.max_in_flight,
         "batches_in_progress": vars(provider)["in_progress"],
     }
-
-
-def _status(provider: Provider) -> str:
-    return "paused" if provider.pause_reason else "open"
 
 
 def _limits(provider: Provider) -> Iterator[str]:

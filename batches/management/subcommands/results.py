@@ -27,6 +27,7 @@ def add_arguments(parser: CommandParser) -> None:
     )
     add("--output", default=STANDARD_OUTPUT, help="file for the results (default standard output)")
     add("--errors", help="separate file for the failed prompts")
+    add("--overwrite", action="store_true", help="replace files that exist already")
 
 
 def run(options: Options, _out: TextIO) -> None:

@@ -13,7 +13,7 @@ from batches.management.bulk.console import (
     failure_lines,
     summary_rows,
 )
-from batches.management.bulk.next_steps import more_budget
+from batches.management.bulk.next_steps import more_budget, own_output
 from batches.management.pasting import command_line
 from batches.management.subcommands.batch_rows import object_of
 from batches.management.subcommands.subcommand import Options, Subcommand, add_id
@@ -40,7 +40,10 @@ def run(options: Options, out: TextIO) -> None:
 
 
 def _head(batch: Batch) -> Iterator[tuple[str, str]]:
-    yield "provider", f"{batch.provider.name}, {batch.provider.base_url}{batch.endpoint}"
+    if batch.name:
+        yield "name", batch.name
+    address = f"{batch.provider.base_url}{batch.endpoint.removeprefix('/v1')}"
+    yield "provider", f"{batch.provider.name}, {address}"
     yield "model", batch.model or "several"
     yield "created", f"{batch.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if batch.max_cost is not None:
@@ -73,14 +76,14 @@ def next_lines(batch: Batch) -> Iterator[str]:
         resume = command_line("batches", "resume", name, *more)
         yield f"To let the workers continue it: {resume}"
     if word in {PAUSED, STOPPED, WAITING}:
-        here = command_line("process_batch", "--resume", name, "--output", "out.jsonl", *more)
+        here = command_line("process_batch", "--resume", name, *own_output(batch), *more)
         yield f"To run it here: {here}"
     if batch.status in CANCELLABLE:
         yield f"To cancel it: {command_line('batches', 'cancel', name)}"
     if batch.status in RETRYABLE and batch.succeeded < batch.total:
         yield f"To run what failed again: {command_line('batches', 'retry', name)}"
     if batch.succeeded + batch.failed:
-        written = command_line("batches", "results", name, "--output", "out.jsonl")
+        written = command_line("batches", "results", name, *own_output(batch), "--overwrite")
         so_far = "" if batch.status in TERMINAL else " so far"
         yield f"To write the results{so_far}: {written}"
 

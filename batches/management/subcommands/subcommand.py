@@ -54,5 +54,5 @@ class Subcommand:
 
 def add_id(parser: CommandParser) -> None:
     """Add the argument for the ID of a batch."""
-    help_ = "ID of the batch, or its beginning if no other ID begins like that"
+    help_ = "ID of the batch, its beginning if no other ID begins like that, or the batch's name"
     parser.add_argument("id", metavar="ID", help=help_)

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,29 +14,45 @@ from batches.management.terminal import excerpt
 # Rows that a program reads are not cut.
 UNLIMITED_WIDTH = 10_000
 SPACIOUS_WIDTH = 150
+# Between two columns.
+GAP = 2
+# No column is cut further.
+LEAST_CHARS = 8
 
 
 def is_spacious(out: TextIO) -> bool:
-    """Return True if long IDs fit beside the other columns, or a program reads the rows."""
+    """Return True if all columns fit beside long IDs, or a program reads the rows."""
     return _console(out).width >= SPACIOUS_WIDTH
 
 
 def write_table(out: TextIO, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write aligned rows below a header; a name that begins with `>` is of a column of numbers.
+    """Write aligned rows below a header.
 
-    On a terminal, the last columns are cut to its width. Control characters are replaced.
+    A name that begins with `>` is of a column of numbers, one with `=` of a column of IDs. On a
+    terminal that is too narrow, the widest of the other columns are cut. Control characters are
+    replaced.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(
-            name.removeprefix(">"),
-            justify="right" if name.startswith(">") else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-        )
-    for row in rows:
-        table.add_row(*(Text(excerpt(cell)) for cell in row))
+    names = [name.lstrip(">=") for name in columns]
+    cells = [[excerpt(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+    cut = [number for number, name in enumerate(columns) if not name.startswith((">", "="))]
+    _narrow(widths, cut, room=_console(out).width - GAP * (len(names) - 1))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for name, width, title in zip(names, widths, columns, strict=True):
+        justify: Literal["left", "right"] = "right" if title.startswith(">") else "left"
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
     _console(out).print(table)
+
+
+def _narrow(widths: list[int], cut: Sequence[int], *, room: int) -> None:
+    """Cut the widest of these columns until all fit into the room, or are as narrow as may be."""
+    while cut and sum(widths) > room:
+        widest = max(cut, key=widths.__getitem__)
+        if widths[widest] <= LEAST_CHARS:
+            return
+        widths[widest] -= 1
 
 
 def write_pairs(out: TextIO, pairs: Iterable[tuple[str, str]]) -> None:

@@ -19,6 +19,7 @@ from django.conf import settings
 from batches.engine.errors import ProviderError
 from batches.engine.execute import gather_all
 from batches.models import Batch
+from batches.models.full_disk import is_full
 from batches.providers.configured import provider_client
 from batches.runner.database import PatientDatabase, in_database
 from batches.runner.holdings import Holdings
@@ -61,6 +62,7 @@ class BatchSlice:
         store: SliceStore,
         stop: StopSignal,
         *,
+        database: PatientDatabase,
         grace_s: float | None,
         probing: bool,
     ) -> None:
@@ -69,7 +71,7 @@ class BatchSlice:
         self._stop = stop
         self._grace_s = grace_s
         self._probing = probing
-        self._database = PatientDatabase()
+        self._database = database
 
     async def run(self) -> SliceEnd:
         """Run until no chunk can be claimed or the slice must stop; then release the chunks."""
@@ -128,8 +130,10 @@ class BatchSlice:
             if not parts.backlog.is_empty:
                 self._database.give_up()
                 await storing.flush()
-        except Exception:
-            logger.exception("%s: the last outcomes could not be stored", self._batch)
+        except Exception as error:
+            # A full disk raises its error to the caller, who tells it.
+            if not is_full(error):
+                logger.exception("%s: the last outcomes could not be stored", self._batch)
         await in_database(self._store.release, parts.held.leases)
 
 

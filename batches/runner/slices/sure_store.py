@@ -9,6 +9,7 @@ from functools import partial
 from batches.engine.execute import Stop
 from batches.leases.chunks import Lease
 from batches.models import Batch
+from batches.models.full_disk import is_full
 from batches.runner.database import PatientDatabase, in_database, is_absent, reconnect
 from batches.runner.pieces import Pieces
 from batches.runner.results import Activity, ChunkOutcomes
@@ -55,7 +56,8 @@ class SureStore:
         try:
             return self._whole(await in_database(store))
         except Exception as error:
-            logger.warning("%s: could not store, trying again: %s", self._batch, error)
+            if not is_full(error):
+                logger.warning("%s: could not store, trying again: %s", self._batch, error)
         await in_database(reconnect)
         in_pieces = partial(self._store.store_in_pieces, activity=activity, state=state)
         return await self._store_again(partial(store, again=True), chunks, in_pieces)
