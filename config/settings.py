@@ -449,6 +449,8 @@ PROVIDER_CLIENT_CERT: list[str] = env.list("PROVIDER_CLIENT_CERT", default=[])
 # The proxy to all providers, http://user:password@host:port; or "env" to use HTTPS_PROXY,
 # HTTP_PROXY, ALL_PROXY and NO_PROXY, which are ignored otherwise.
 PROVIDER_PROXY = env.str("PROVIDER_PROXY", default="")
+# A function that takes a base URL and returns the transport of httpx for it.
+PROVIDER_TRANSPORT = env.str("PROVIDER_TRANSPORT", default="")
 
 # Private hosts, addresses or networks that providers may have, such as your own vLLM server.
 # The default in the embedded mode is this machine.

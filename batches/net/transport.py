@@ -42,6 +42,10 @@ NOT_CONNECTED = (
     aiohttp.ConnectionTimeoutError,
     # A proxy that opens no tunnel: the provider has seen nothing.
     aiohttp.ClientHttpProxyError,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
 )
 MISCONFIGURED = (
     aiohttp.ClientConnectorCertificateError,
@@ -72,7 +76,8 @@ class Transport:
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
     after decompression. The caller sets the deadline of a call. `remedy` is the part of the error
     message that says how to allow the private {address}. Raise ValueError for a `way_out` with
-    unreadable certificates.
+    unreadable certificates. `pool` replaces the connections: it decides itself which addresses,
+    certificates and proxies it uses.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Transport:
         max_reply_bytes: int,
         remedy: str,
         way_out: WayOut = DIRECT,
+        pool: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._host = httpx.URL(url).host
         self._connections = _possible(connections)
@@ -91,8 +97,10 @@ class Transport:
         self._max_reply_bytes = max_reply_bytes
         self._remedy = remedy
         self._proxy = way_out.proxy
-        self._ssl_context = way_out.ssl_context()
-        self._pool = ConnectionPool(self._session)
+        # Reading the public authorities takes longer than a small batch.
+        is_plain = way_out == DIRECT and httpx.URL(url).scheme == "http"
+        self._ssl_context = True if is_plain else way_out.ssl_context()
+        self._pool = pool or ConnectionPool(self._session)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

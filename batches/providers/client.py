@@ -101,7 +101,8 @@ class ProviderClient:
     `connections` bounds the calls in flight. A reply is cut off at `max_reply_bytes`, counted
     after decompression. The caller sets the deadline of a call. `addresses` are the allowed
     addresses, and `remedy` is the part of an error message that says how to allow {address}.
-    `way_out` has the certificates and the proxy of its connections.
+    `way_out` has the certificates and the proxy of its connections. A `transport` of httpx replaces
+    the connections: then it decides where they lead, and neither `addresses` nor `way_out` count.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class ProviderClient:
         max_reply_bytes: int = MAX_REPLY_BYTES,
         remedy: str = "give ProviderClient addresses=AddressPolicy(['{address}'])",
         way_out: WayOut = DIRECT,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         if not _HEADER_TEXT.fullmatch(api_key):
             raise ValueError("the API key has characters that are not allowed in HTTP headers")
@@ -129,6 +131,8 @@ class ProviderClient:
                 "Content-Type": "application/json",
                 "User-Agent": "threephase",
                 **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+                # aiohttp adds it; other transports leave that to httpx's client.
+                **({"Host": httpx.URL(base_url).netloc.decode("ascii")} if transport else {}),
             }
         )
         self._urls: dict[str, httpx.URL] = {}
@@ -139,6 +143,7 @@ class ProviderClient:
             max_reply_bytes=max_reply_bytes,
             remedy=remedy,
             way_out=way_out,
+            pool=transport,
         )
 
     async def __aenter__(self) -> "ProviderClient":

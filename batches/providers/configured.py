@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import httpx
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from batches.models import Provider
 from batches.net.addresses import AddressPolicy
@@ -39,9 +41,29 @@ def provider_client(provider: Provider, *, connections: int) -> ProviderClient:
             remedy="set PROVIDER_PRIVATE_HOSTS={address}",
             max_reply_bytes=settings.MAX_REPLY_BYTES,
             way_out=way_out(provider),
+            transport=_own_transport(provider),
         )
     except ValueError as error:
         raise ProviderMisconfigured(f"provider {provider.name}: {error}") from error
+
+
+def _own_transport(provider: Provider) -> httpx.AsyncBaseTransport | None:
+    """Return the transport that the project makes for calls to a provider, if it makes them."""
+    if not settings.PROVIDER_TRANSPORT:
+        return None
+    try:
+        make = import_string(settings.PROVIDER_TRANSPORT)
+    except ImportError as error:
+        raise ProviderMisconfigured(
+            f"PROVIDER_TRANSPORT={settings.PROVIDER_TRANSPORT}: {error}"
+        ) from error
+    transport = make(provider.base_url)
+    if not isinstance(transport, httpx.AsyncBaseTransport):
+        raise ProviderMisconfigured(
+            f"PROVIDER_TRANSPORT={settings.PROVIDER_TRANSPORT} returned "
+            f"{type(transport).__name__}, not a transport of httpx (httpx.AsyncBaseTransport)"
+        )
+    return transport
 
 
 def api_key(provider: Provider) -> str:
