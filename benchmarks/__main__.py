@@ -15,6 +15,7 @@ from tests.servers import ServerNotStarted
 # requirements/dev.txt.
 MEASUREMENTS = (
     "five_prompts",
+    "starting",
     "schedules",
     "cpu",
     "memory",
