@@ -5,10 +5,12 @@ If a reader vanishes, another one starts from the beginning; after three readers
 
 import logging
 import time
+from contextlib import suppress
 from threading import Event
 from typing import BinaryIO, cast
 
 from django.conf import settings
+from django.db import Error
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
@@ -30,6 +32,7 @@ from batches.leases.batches import (
 from batches.leases.renewal import renewed
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, File, Prompt, lease_end
+from batches.models.full_disk import is_full
 from batches.stop_signal import StopSignal
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,14 @@ def read_input(batch_id: int, *, stop: StopSignal) -> bool:
         release_batch(lease)
     except LeaseLost:
         logger.debug("%s: the lease for reading the input is lost", batch)
+    except Error as error:
+        if not is_full(error):
+            raise
+        # The input is not at fault: this attempt does not count.
+        logger.warning("%s: the input cannot be read while the disk is full", batch)
+        with suppress(Error):
+            release_batch(lease)
+        return False
     else:
         return True
     clear_leftovers(batch_id)
