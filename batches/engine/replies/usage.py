@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from batches.engine.endpoints import rules_of
@@ -85,16 +84,16 @@ def _fields(given: Any, notes: Notes) -> dict[str, Any]:
 
 
 def _first(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> int | None:
-    return next(_counts(fields, names, notes), None)
-
-
-def _counts(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> Iterator[int]:
+    """Return the first count that has one of these names."""
     for name in names:
-        count = count_of(fields.get(name))
+        value = fields.get(name)
+        if value is None:
+            continue
+        count = count_of(value)
         if count is not None:
-            yield count
-        elif fields.get(name) is not None:
-            notes.add(f"usage.{name} was not a count")
+            return count
+        notes.add(f"usage.{name} was not a count")
+    return None
 
 
 def _detail(fields: dict[str, Any], places: tuple[str, ...], name: str, notes: Notes) -> int:
@@ -109,6 +108,8 @@ def _detail(fields: dict[str, Any], places: tuple[str, ...], name: str, notes: N
 
 def count_of(value: Any) -> int | None:
     """Return a count of tokens from a number or a text; None if it is not a count."""
+    if type(value) is int and value >= 0:
+        return min(value, MAX_TOKENS)
     if isinstance(value, str):
         value = _number(value.strip())
     if value is None or isinstance(value, bool) or not isinstance(value, int | float):
