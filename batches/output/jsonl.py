@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from batches.engine.text.json_text import one_line
 from batches.models import Batch, Result
@@ -32,9 +32,8 @@ _LINE_FIELDS = (
 _DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class ResultRow:
-    """A result with the custom_id of its prompt."""
+class ResultRow(NamedTuple):
+    """A result with the custom_id of its prompt. A tuple, since there may be a million."""
 
     prompt_id: int
     index: int
@@ -89,8 +88,7 @@ def json_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[str]:
 
 def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
     """Yield the results of a batch in the order of its prompts, with one page in memory."""
-    for row in result_rows_of(batch, _LINE_FIELDS, status=status):
-        yield ResultRow(*row)
+    return map(ResultRow._make, result_rows_of(batch, _LINE_FIELDS, status=status))
 
 
 def detailed_page(
