@@ -28,7 +28,7 @@ MEASUREMENTS = (
     "faults",
 )
 # Modules with a main() and options of their own; they take minutes, and are run when named.
-WITH_OPTIONS = ("outages",)
+WITH_OPTIONS = ("outages", "million")
 
 
 def main() -> int:
