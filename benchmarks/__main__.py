@@ -21,6 +21,7 @@ MEASUREMENTS = (
     "long_texts",
     "schemas",
     "workers",
+    "scaling",
     "limits",
     "api",
     "batches_list",

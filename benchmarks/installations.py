@@ -83,8 +83,8 @@ def command_on_sqlite() -> Iterator[Installation]:
 
 
 @contextmanager
-def workers_on_postgresql() -> Iterator[Installation]:
-    """PostgreSQL and Redis, where batches of the API are run by two workers."""
+def workers_on_postgresql(count: int = WORKERS) -> Iterator[Installation]:
+    """PostgreSQL and Redis, where batches of the API are run by so many workers."""
     with tempfile.TemporaryDirectory(prefix="threephase-bench-") as name:
         folder = Path(name)
         (folder / "run").mkdir()
@@ -100,11 +100,11 @@ def workers_on_postgresql() -> Iterator[Installation]:
             client_of(server) as api,
         ):
             stack.driver("provider", name="simulated", base_url=base_url, model_names=[MODEL])
-            workers = [stack.start_worker(f"worker{n}") for n in range(WORKERS)]
+            workers = [stack.start_worker(f"worker{n}") for n in range(count)]
             stack.start_sweeper(30.0)
 
-            def run(count: int) -> Run:
-                return run_by_workers(stack, api, workers, count)
+            def run(prompts: int) -> Run:
+                return run_by_workers(stack, api, workers, prompts)
 
             yield Installation("PostgreSQL", server, api, run, lambda: database_bytes(stack))
 
@@ -131,7 +131,7 @@ def run_by_workers(stack: Stack, api: httpx.Client, workers: list[OwnedProcess],
         "input_file_id": file["id"],
         "endpoint": URL,
         "completion_window": "24h",
-        "parallelism": WORKERS,
+        "parallelism": len(workers),
     }
     batch: str = answered(api.post("/batches", json=body))["id"]
     wait_completed(api, batch)

@@ -1,0 +1,131 @@
+"""Many workers over one database: a simulation, checked against one, two and four real workers.
+
+For each chunk a worker needs a core for itself, then for the provider, then one of the database's.
+On this machine these are the same cores; in the prediction each worker has its own core, and the
+provider is elsewhere. The times of service are the CPU of the run with one worker.
+"""
+
+import heapq
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.installations import Run, workers_on_postgresql
+from benchmarks.process_cost import used_by
+from benchmarks.tools import Row
+from tests.process_table import children_of
+
+TITLE = "Workers over one PostgreSQL, zero latency: prompts a second"
+PROMPTS, WARM_UP, CHUNK = 10_000, 1_000, 100
+REAL = (1, 2, 4)
+PREDICTED = (1, 2, 4, 16, 64)
+# What the database of the prediction has.
+DATABASE_CORES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The seconds of a core for each chunk: of its worker, the provider, the database."""
+
+    worker_s: float
+    provider_s: float
+    database_s: float
+
+    @property
+    def total_s(self) -> float:
+        return self.worker_s + self.provider_s + self.database_s
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the work on a chunk, and the index of the station that does it."""
+
+    seconds: float
+    station: int
+
+
+def seconds_for(
+    workers: int, chunks: int, stages: Sequence[Stage], servers: Sequence[int]
+) -> float:
+    """Return the time in which so many workers finish these chunks.
+
+    A worker takes one chunk after the other through all stages. `servers` is how many chunks each
+    station serves at once, first come first served.
+    """
+    free = [[0.0] * count for count in servers]
+    # When a worker comes to the next stage of its chunk.
+    arrivals = [(0.0, worker, 0) for worker in range(min(workers, chunks))]
+    left = chunks - len(arrivals)
+    end_s = 0.0
+    while arrivals:
+        now_s, worker, number = heapq.heappop(arrivals)
+        station = free[stages[number].station]
+        done_s = max(now_s, station[0]) + stages[number].seconds
+        heapq.heapreplace(station, done_s)
+        end_s = max(end_s, done_s)
+        number = (number + 1) % len(stages)
+        if number or left:
+            left -= not number
+            heapq.heappush(arrivals, (done_s, worker, number))
+    return end_s
+
+
+def rate_here(workers: int, service: Service) -> float:
+    """Return the prompts a second where all share the cores of this machine."""
+    times = (service.worker_s, service.provider_s, service.database_s)
+    stages = [Stage(seconds, 0) for seconds in times]
+    return PROMPTS / seconds_for(workers, PROMPTS // CHUNK, stages, [os.cpu_count() or 1])
+
+
+def rate_apart(workers: int, service: Service) -> float:
+    """Return the prompts a second where only the database is shared."""
+    chunks = 100 * workers
+    stages = [Stage(service.worker_s, 0), Stage(service.database_s, 1)]
+    return CHUNK * chunks / seconds_for(workers, chunks, stages, [workers, DATABASE_CORES])
+
+
+def measure() -> list[Row]:
+    real = {workers: measured(workers) for workers in REAL}
+    service = real[1][1]
+    return [*checked({n: rate for n, (rate, _) in real.items()}, service), *predicted(service)]
+
+
+def measured(workers: int) -> tuple[float, Service]:
+    """Return the prompts a second of real workers, and what a chunk took."""
+    with workers_on_postgresql(workers) as installation:
+        installation.run(WARM_UP * workers)
+        before_s = provider_cpu_s()
+        run = installation.run(PROMPTS)
+        provider_s = provider_cpu_s() - before_s
+        times = installation.server.driver("times", public_id=run.batch)
+    return PROMPTS / times["run_s"], service_of(run, provider_s)
+
+
+def service_of(run: Run, provider_s: float) -> Service:
+    chunks = PROMPTS / CHUNK
+    return Service(run.used.cpu_s / chunks, provider_s / chunks, run.database_cpu_s / chunks)
+
+
+def provider_cpu_s() -> float:
+    """Return the CPU of the simulated provider, which is a child of this process."""
+    children = children_of(os.getpid())
+    return used_by([child.pid for child in children if "-m simulator" in child.command]).cpu_s
+
+
+def checked(real: dict[int, float], service: Service) -> Iterator[Row]:
+    yield Row("a chunk: CPU of the worker", service.worker_s * 1e3, "ms")
+    yield Row("a chunk: CPU of the provider", service.provider_s * 1e3, "ms")
+    yield Row("a chunk: CPU of the database", service.database_s * 1e3, "ms")
+    for workers, rate in real.items():
+        simulated = rate_here(workers, service)
+        yield Row(f"{workers} here, measured", rate, "prompts/s")
+        yield Row(f"{workers} here, simulated", simulated, "prompts/s")
+        yield Row(f"{workers} here, simulated / measured - 1", 100 * (simulated / rate - 1), "%")
+
+
+def predicted(service: Service) -> Iterator[Row]:
+    for workers in PREDICTED:
+        what = f"{workers} with a core each, database with {DATABASE_CORES}"
+        yield Row(what, rate_apart(workers, service), "prompts/s")
+    capacity = DATABASE_CORES * CHUNK / service.database_s
+    yield Row("the database's capacity", capacity, "prompts/s")
