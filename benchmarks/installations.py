@@ -39,12 +39,13 @@ LONGEST_S = 4 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A batch that was run: its ID, what the processes that ran it used, and the CPU of the
-    database's server."""
+    """A batch that was run: its ID, what the processes that ran it used, and the CPU and the log
+    (WAL) of the database's server."""
 
     batch: str
     used: Used
     database_cpu_s: float = 0.0
+    wal_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ def run_by_workers(stack: Stack, api: httpx.Client, workers: list[OwnedProcess],
         files = {"file": ("in.jsonl", stream)}
         file = answered(api.post("/files", data={"purpose": "batch"}, files=files))
     before, database_before = used_by(pids), cpu_of_server(postmaster)
+    wal_before = wal_bytes(stack)
     body = {
         "input_file_id": file["id"],
         "endpoint": URL,
@@ -135,7 +137,12 @@ def run_by_workers(stack: Stack, api: httpx.Client, workers: list[OwnedProcess],
     }
     batch: str = answered(api.post("/batches", json=body))["id"]
     wait_completed(api, batch)
-    return Run(batch, used_by(pids).since(before), cpu_of_server(postmaster) - database_before)
+    return Run(
+        batch,
+        used_by(pids).since(before),
+        database_cpu_s=cpu_of_server(postmaster) - database_before,
+        wal_bytes=wal_bytes(stack) - wal_before,
+    )
 
 
 def wait_completed(api: httpx.Client, batch: str) -> None:
@@ -169,4 +176,10 @@ def input_file(folder: Path, count: int) -> Path:
 
 def database_bytes(stack: Stack) -> int:
     [[size]] = stack.postgres.psql("SELECT pg_database_size(%s::text)", stack.database)
+    return int(size)
+
+
+def wal_bytes(stack: Stack) -> int:
+    """Return how much the server has ever written to its log."""
+    [[size]] = stack.postgres.psql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")
     return int(size)

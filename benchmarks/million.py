@@ -102,6 +102,8 @@ def costs(
     yield Row(f"{name}: ratio", large / small, "x", bar=1.15)
     if server_s := most.run.database_cpu_s:
         yield Row(f"{name}: CPU of the server", server_s / most.prompts * 1e6, "µs a prompt")
+        wal = most.run.wal_bytes / most.prompts
+        yield Row(f"{name}: written to the WAL, for each prompt", wal, "bytes")
     peak = most.run.used.peak_mib
     yield Row(f"{name}: peak memory", peak, "MiB")
     more = f"{name}: peak memory, more than with {many.prompts:,}"

@@ -31,9 +31,14 @@ class Service:
     provider_s: float
     database_s: float
 
-    @property
-    def total_s(self) -> float:
-        return self.worker_s + self.provider_s + self.database_s
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The prompts a second of real workers, what a chunk took, and the WAL of a prompt."""
+
+    rate: float
+    service: Service
+    wal_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +91,20 @@ def rate_apart(workers: int, service: Service) -> float:
 
 def measure() -> list[Row]:
     real = {workers: measured(workers) for workers in REAL}
-    service = real[1][1]
-    return [*checked({n: rate for n, (rate, _) in real.items()}, service), *predicted(service)]
+    service = real[1].service
+    return [*checked(real, service), *predicted(service)]
 
 
-def measured(workers: int) -> tuple[float, Service]:
-    """Return the prompts a second of real workers, and what a chunk took."""
+def measured(workers: int) -> Measured:
+    """Run a batch with so many real workers."""
     with workers_on_postgresql(workers) as installation:
         installation.run(WARM_UP * workers)
         before_s = provider_cpu_s()
         run = installation.run(PROMPTS)
         provider_s = provider_cpu_s() - before_s
         times = installation.server.driver("times", public_id=run.batch)
-    return PROMPTS / times["run_s"], service_of(run, provider_s)
+    wal = run.wal_bytes / PROMPTS
+    return Measured(PROMPTS / times["run_s"], service_of(run, provider_s), wal)
 
 
 def service_of(run: Run, provider_s: float) -> Service:
@@ -112,12 +118,13 @@ def provider_cpu_s() -> float:
     return used_by([child.pid for child in children if "-m simulator" in child.command]).cpu_s
 
 
-def checked(real: dict[int, float], service: Service) -> Iterator[Row]:
+def checked(real: dict[int, Measured], service: Service) -> Iterator[Row]:
     yield Row("a chunk: CPU of the worker", service.worker_s * 1e3, "ms")
     yield Row("a chunk: CPU of the provider", service.provider_s * 1e3, "ms")
     yield Row("a chunk: CPU of the database", service.database_s * 1e3, "ms")
-    for workers, rate in real.items():
-        simulated = rate_here(workers, service)
+    yield Row("a prompt: WAL of the database", real[1].wal_bytes, "bytes")
+    for workers, found in real.items():
+        rate, simulated = found.rate, rate_here(workers, service)
         yield Row(f"{workers} here, measured", rate, "prompts/s")
         yield Row(f"{workers} here, simulated", simulated, "prompts/s")
         yield Row(f"{workers} here, simulated / measured - 1", 100 * (simulated / rate - 1), "%")

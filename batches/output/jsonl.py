@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TextIO
+from itertools import starmap
+from typing import TextIO
 
 from batches.engine.text.json_text import one_line
 from batches.models import Batch, Result
@@ -32,8 +33,9 @@ _LINE_FIELDS = (
 _DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
 
 
-class ResultRow(NamedTuple):
-    """A result with the custom_id of its prompt. A tuple, since there may be a million."""
+@dataclass(slots=True)
+class ResultRow:
+    """A result with the custom_id of its prompt. Not frozen, since making one would take longer."""
 
     prompt_id: int
     index: int
@@ -88,7 +90,7 @@ def json_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[str]:
 
 def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
     """Yield the results of a batch in the order of its prompts, with one page in memory."""
-    return map(ResultRow._make, result_rows_of(batch, _LINE_FIELDS, status=status))
+    return starmap(ResultRow, result_rows_of(batch, _LINE_FIELDS, status=status))
 
 
 def detailed_page(

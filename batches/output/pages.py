@@ -32,9 +32,9 @@ class StoredPage:
 
 
 class _Place(NamedTuple):
-    """The index, key and size of a result."""
+    """The index, key and size of a result; a tuple already has an `index`."""
 
-    index: int
+    at: int
     pk: int
     bytes: int
 
@@ -80,7 +80,7 @@ def result_page(
     kind: str | None = None,
 ) -> StoredPage:
     """Return up to `most` results after an index, optionally of one status or kind."""
-    statuses = (status,) if status else (Result.SUCCEEDED, Result.FAILED)
+    statuses: tuple[str, ...] = (status,) if status else (Result.SUCCEEDED, Result.FAILED)
     if kind is not None:
         # Only failed results have a kind.
         statuses = tuple(given for given in statuses if given == Result.FAILED)
@@ -88,7 +88,7 @@ def result_page(
     taken = places[: _number_taken(places, most)]
     return StoredPage(
         rows=_rows(batch.pk, taken, _Columns(tuple(names), statuses, kind)) if taken else [],
-        last=taken[-1].index if taken else after,
+        last=taken[-1].at if taken else after,
         has_more=len(taken) < len(places),
     )
 
@@ -103,7 +103,7 @@ def _places(
     """
     found: list[_Place] = []
     for status in statuses:
-        before = found[-1].index if len(found) == most else BEYOND_ALL
+        before = found[-1].at if len(found) == most else BEYOND_ALL
         query = _place_query(status, kind, most)
         found += map(_Place._make, query.rows(batch=batch_id, after=after, before=before))
     return sorted(found)[:most]
@@ -132,7 +132,7 @@ def _number_taken(places: Sequence[_Place], most: int) -> int:
 def _rows(batch_id: int, places: Sequence[_Place], columns: _Columns) -> list[tuple[Any, ...]]:
     """Return the results in these places, which are all that there were in between."""
     query = _row_query(columns)
-    rows = query.rows(batch=batch_id, first=places[0].index, last=places[-1].index)
+    rows = query.rows(batch=batch_id, first=places[0].at, last=places[-1].at)
     found = {row[0]: row for row in rows}
     # A prompt that was retried meanwhile has no result any more.
     return [found[place.pk] for place in places if place.pk in found]
