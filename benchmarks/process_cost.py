@@ -32,6 +32,13 @@ def cpu_of_server(pid: int) -> float:
     return _cpu_s(pid, ended_children=True) + sum(_cpu_s(child.pid) for child in children_of(pid))
 
 
+def cpu_of_machine() -> float:
+    """Return the CPU seconds of all processes of this machine since its start."""
+    ticks = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
+    idle, waiting = ticks[3:5]
+    return (sum(ticks) - idle - waiting) / TICKS_A_SECOND
+
+
 def _cpu_s(pid: int, *, ended_children: bool = False) -> float:
     try:
         # The name, which comes before, may hold spaces.

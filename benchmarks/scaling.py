@@ -1,17 +1,18 @@
 """Many workers over one database: a simulation, checked against one, two and four real workers.
 
 For each chunk a worker needs a core for itself, then for the provider, then one of the database's.
-On this machine these are the same cores; in the prediction each worker has its own core, and the
-provider is elsewhere. The times of service are the CPU of the run with one worker.
+On this machine these are the same cores, as far as others leave them; in the prediction each worker
+has its own core, and the provider is elsewhere. The times are the CPU of the run with one worker.
 """
 
 import heapq
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.installations import Run, workers_on_postgresql
-from benchmarks.process_cost import used_by
+from benchmarks.process_cost import cpu_of_machine, used_by
 from benchmarks.tools import Row
 from tests.process_table import children_of
 
@@ -34,11 +35,13 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The prompts a second of real workers, what a chunk took, and the WAL of a prompt."""
+    """The prompts a second of real workers, what a chunk took, the WAL of a prompt, and how many
+    cores processes that do not belong to the run used meanwhile."""
 
     rate: float
     service: Service
     wal_bytes: float
+    others: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,14 @@ def seconds_for(
     return end_s
 
 
-def rate_here(workers: int, service: Service) -> float:
-    """Return the prompts a second where all share the cores of this machine."""
+def rate_here(workers: int, service: Service, others: float) -> float:
+    """Return the prompts a second where all share the cores of this machine that others leave."""
+    cores = os.cpu_count() or 1
     times = (service.worker_s, service.provider_s, service.database_s)
     stages = [Stage(seconds, 0) for seconds in times]
-    return PROMPTS / seconds_for(workers, PROMPTS // CHUNK, stages, [os.cpu_count() or 1])
+    chunks = PROMPTS // CHUNK
+    took_s = seconds_for(workers, chunks, stages, [cores])
+    return PROMPTS / max(took_s, chunks * sum(times) / max(cores - others, 0.01))
 
 
 def rate_apart(workers: int, service: Service) -> float:
@@ -99,12 +105,14 @@ def measured(workers: int) -> Measured:
     """Run a batch with so many real workers."""
     with workers_on_postgresql(workers) as installation:
         installation.run(WARM_UP * workers)
-        before_s = provider_cpu_s()
+        before_s, machine_s, began = provider_cpu_s(), cpu_of_machine(), time.monotonic()
         run = installation.run(PROMPTS)
-        provider_s = provider_cpu_s() - before_s
-        times = installation.server.driver("times", public_id=run.batch)
+        provider_s, machine_s = provider_cpu_s() - before_s, cpu_of_machine() - machine_s
+        others_s = machine_s - provider_s - run.used.cpu_s - run.database_cpu_s
+        others = others_s / (time.monotonic() - began)
+        run_s = installation.server.driver("times", public_id=run.batch)["run_s"]
     wal = run.wal_bytes / PROMPTS
-    return Measured(PROMPTS / times["run_s"], service_of(run, provider_s), wal)
+    return Measured(PROMPTS / run_s, service_of(run, provider_s), wal, others)
 
 
 def service_of(run: Run, provider_s: float) -> Service:
@@ -124,7 +132,8 @@ def checked(real: dict[int, Measured], service: Service) -> Iterator[Row]:
     yield Row("a chunk: CPU of the database", service.database_s * 1e3, "ms")
     yield Row("a prompt: WAL of the database", real[1].wal_bytes, "bytes")
     for workers, found in real.items():
-        rate, simulated = found.rate, rate_here(workers, service)
+        rate, simulated = found.rate, rate_here(workers, service, found.others)
+        yield Row(f"{workers} here, cores used by others meanwhile", found.others, "cores")
         yield Row(f"{workers} here, measured", rate, "prompts/s")
         yield Row(f"{workers} here, simulated", simulated, "prompts/s")
         yield Row(f"{workers} here, simulated / measured - 1", 100 * (simulated / rate - 1), "%")

@@ -40,7 +40,7 @@ class _Place(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """Which columns to read, and of which results."""
+    """The columns to read, and the filters of the results."""
 
     names: tuple[str, ...]
     statuses: tuple[str, ...]
