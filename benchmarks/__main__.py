@@ -22,6 +22,7 @@ MEASUREMENTS = (
     "long_texts",
     "schemas",
     "workers",
+    "scaling",
     "limits",
     "api",
     "batches_list",
@@ -29,7 +30,7 @@ MEASUREMENTS = (
     "faults",
 )
 # Modules with a main() and options of their own; they take minutes, and are run when named.
-WITH_OPTIONS = ("outages",)
+WITH_OPTIONS = ("outages", "million")
 
 
 def main() -> int:

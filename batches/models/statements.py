@@ -1,7 +1,8 @@
 """Statements that the ORM compiles once, since building one costs more than the database needs.
 
 A statement is written with the ORM; a `hole` stands for each value that changes. Use it only for
-statements that run for each chunk of a batch, or between the request for a small one and its end.
+statements that run for each chunk of a batch or each page of its results, or between the request
+for a small one and its end.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField, F, Func, QuerySet
@@ -10,11 +11,15 @@ from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 
 from batches.models import Batch, Result
-from batches.models.bounds import IDS_IN_A_QUERY
+from batches.models.statements import Compiled, Statement, hole, query_of
 
 PAGE_ROWS = 1000
 # The most bytes of replies in a page; a longer reply gets a page of its own.
 PAGE_BYTES = 4 * 1024 * 1024
+# Above every index.
+BEYOND_ALL = 2**31 - 1
+# Compiled queries, which differ in the size of a page, its columns and filters.
+QUERIES_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +31,20 @@ class StoredPage:
     has_more: bool
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Place:
-    """The index, key and size of a result."""
+class _Place(NamedTuple):
+    """The index, key and size of a result; a tuple already has an `index`."""
 
-    index: int
+    at: int
     pk: int
     bytes: int
+
+
+class _Columns(NamedTuple):
+    """The columns to read, and the filters of the results."""
+
+    names: tuple[str, ...]
+    statuses: tuple[str, ...]
+    kind: str | None
 
 
 class TextBytes(Func):
@@ -68,22 +80,22 @@ def result_page(
     kind: str | None = None,
 ) -> StoredPage:
     """Return up to `most` results after an index, optionally of one status or kind."""
-    statuses = [status] if status else [Result.SUCCEEDED, Result.FAILED]
-    results = Result.objects.filter(batch=batch)
+    statuses: tuple[str, ...] = (status,) if status else (Result.SUCCEEDED, Result.FAILED)
     if kind is not None:
         # Only failed results have a kind.
-        statuses = [given for given in statuses if given == Result.FAILED]
-        results = results.filter(kind=kind)
-    places = _places(results.filter(index__gt=after), statuses, most + 1)
+        statuses = tuple(given for given in statuses if given == Result.FAILED)
+    places = _places(batch.pk, statuses, kind, after=after, most=most + 1)
     taken = places[: _number_taken(places, most)]
     return StoredPage(
-        rows=_rows(taken, names),
-        last=taken[-1].index if taken else after,
+        rows=_rows(batch.pk, taken, _Columns(tuple(names), statuses, kind)) if taken else [],
+        last=taken[-1].at if taken else after,
         has_more=len(taken) < len(places),
     )
 
 
-def _places(results: QuerySet[Result], statuses: Sequence[str], most: int) -> list[_Place]:
+def _places(
+    batch_id: int, statuses: Sequence[str], kind: str | None, *, after: int, most: int
+) -> list[_Place]:
     """Return the places of the first `most` results of these statuses.
 
     Query by status, since the index has the results of a status in order. The prompts of a running
@@ -91,13 +103,20 @@ def _places(results: QuerySet[Result], statuses: Sequence[str], most: int) -> li
     """
     found: list[_Place] = []
     for status in statuses:
-        these = results.filter(status=status)
-        if len(found) == most:
-            these = these.filter(index__lt=found[-1].index)
-        size = Coalesce(TextBytes(F("body")), 0) + Coalesce(TextBytes(F("parsed")), 0)
-        columns = these.order_by("index").values_list("index", "pk", size)[:most]
-        found += [_Place(*column) for column in columns]
+        before = found[-1].at if len(found) == most else BEYOND_ALL
+        query = _place_query(status, kind, most)
+        found += map(_Place._make, query.rows(batch=batch_id, after=after, before=before))
     return sorted(found)[:most]
+
+
+@lru_cache(maxsize=QUERIES_KEPT)
+def _place_query(status: str, kind: str | None, most: int) -> Statement:
+    def build() -> Compiled:
+        size = Coalesce(TextBytes(F("body")), 0) + Coalesce(TextBytes(F("parsed")), 0)
+        these = _of(kind).filter(status=status, index__gt=hole("after"), index__lt=hole("before"))
+        return query_of(these.order_by("index").values_list("index", "pk", size)[:most])
+
+    return Statement(build)
 
 
 def _number_taken(places: Sequence[_Place], most: int) -> int:
@@ -110,12 +129,27 @@ def _number_taken(places: Sequence[_Place], most: int) -> int:
     return len(places)
 
 
-def _rows(places: Sequence[_Place], names: Sequence[str]) -> list[tuple[Any, ...]]:
-    found: dict[int, tuple[Any, ...]] = {}
-    for start in range(0, len(places), IDS_IN_A_QUERY):
-        ids = [place.pk for place in places[start : start + IDS_IN_A_QUERY]]
-        rows = Result.objects.filter(pk__in=ids)
-        for row in rows.values_list("pk", "index", "prompt__custom_id", *names):
-            found[row[0]] = row
+def _rows(batch_id: int, places: Sequence[_Place], columns: _Columns) -> list[tuple[Any, ...]]:
+    """Return the results in these places, which are all that there were in between."""
+    query = _row_query(columns)
+    rows = query.rows(batch=batch_id, first=places[0].at, last=places[-1].at)
+    found = {row[0]: row for row in rows}
     # A prompt that was retried meanwhile has no result any more.
     return [found[place.pk] for place in places if place.pk in found]
+
+
+@lru_cache(maxsize=QUERIES_KEPT)
+def _row_query(columns: _Columns) -> Statement:
+    def build() -> Compiled:
+        these = _of(columns.kind).filter(
+            status__in=columns.statuses, index__gte=hole("first"), index__lte=hole("last")
+        )
+        return query_of(these.values_list("pk", "index", "prompt__custom_id", *columns.names))
+
+    return Statement(build)
+
+
+def _of(kind: str | None) -> QuerySet[Result]:
+    """Select the results of the batch in the hole, optionally of one kind."""
+    results = Result.objects.filter(batch_id=hole("batch"))
+    return results if kind is None else results.filter(kind=kind)

@@ -1,10 +1,14 @@
 import math
+import random
+import tracemalloc
+from array import array
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batches.engine import timing
 from batches.engine.timing import TimingStats, percentile, timing_stats
 
 seconds = st.floats(0, 1e6)
@@ -49,6 +53,27 @@ def test_percentiles_rise_and_the_average_lies_between(latencies: list[float]) -
     assert min(latencies) <= got.average_s * (1 + 1e-9)
     assert got.average_s <= max(latencies) * (1 + 1e-9)
     assert got.answered == len(latencies)
+
+
+@given(st.lists(seconds | st.sampled_from([0.0, 5e-324, 1.0]), min_size=1, max_size=200))
+def test_percentiles_of_many_runs_are_those_of_the_whole(latencies: list[float]) -> None:
+    runs = [array("d", sorted(latencies[lo : lo + 7])) for lo in range(0, len(latencies), 7)]
+    ordered = sorted(latencies)
+    for rank, value in enumerate(ordered, start=1):
+        assert timing._value_at(runs, rank) == value
+
+
+def test_a_latency_takes_eight_bytes() -> None:
+    count = 20 * timing.RUN
+    latencies = (random.lognormvariate(-1, 0.8) for _ in range(count))
+    tracemalloc.start()
+    try:
+        got = timing_stats(latencies, busy_s=1.0, total_s=1.0, first_result_s=None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert got.answered == count
+    assert peak < 8 * count + 100 * timing.RUN
 
 
 def test_a_known_run_has_known_figures() -> None:

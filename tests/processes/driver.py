@@ -68,6 +68,22 @@ def status(batch: int) -> dict[str, Any]:
     return {**found, "runners": Slot.objects.taken().filter(batch=row).count()}
 
 
+def times(public_id: str) -> dict[str, float | str]:
+    """The seconds of a completed batch until its prompts were stored, from then on, from its last
+    answer to its end, and together; and its output file."""
+    row = Batch.objects.select_related("output_file").get(public_id=public_id)
+    assert row.in_progress_at
+    assert row.completed_at
+    assert row.output_file
+    return {
+        "ingest_s": (row.in_progress_at - row.created_at).total_seconds(),
+        "run_s": (row.completed_at - row.in_progress_at).total_seconds(),
+        "finish_s": row.completed_at.timestamp() - row.active_until,
+        "wall_s": (row.completed_at - row.created_at).total_seconds(),
+        "output_file": row.output_file.public_id,
+    }
+
+
 def check(batch: int, ended_as: str) -> None:
     check_batch(Batch.objects.get(pk=batch), status=ended_as)
 
@@ -207,6 +223,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             create_of_file,
             prompts,
             status,
+            times,
             check,
             account,
             batches,
