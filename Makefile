@@ -93,7 +93,7 @@ bench: $(VENV)/.dev-installed ## measure, and draw the plots in docs/
 # an extra, and refuses it for its missing hash.
 requirements: $(VENV)/.python ## pin requirements/*.in anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@for name in base dev production openai-1 openai-2; do \
+	@for name in base dev production openai-1 openai-2 peer-httpx peer-openai peer-litellm; do \
 	  $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
@@ -101,4 +101,4 @@ requirements: $(VENV)/.python ## pin requirements/*.in anew
 	  --no-emit-index-url --no-header --output-file requirements/model.txt requirements/model.in
 
 clean: ## remove what the commands above made, but not var/
-	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

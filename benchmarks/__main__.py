@@ -17,7 +17,7 @@ MEASUREMENTS = (
     "five_prompts",
     "starting",
     "schedules",
-    "cpu",
+    "peers",
     "memory",
     "long_texts",
     "schemas",
@@ -29,26 +29,25 @@ MEASUREMENTS = (
     "uploads",
     "faults",
 )
-# Modules with a main() and options of their own; they take minutes, and are run when named.
-WITH_OPTIONS = ("outages", "million")
+# Modules with a main() and options of their own. Without a measure() too, they are run when named.
+WITH_OPTIONS = ("outages", "million", "peers")
 
 
 def main() -> int:
-    if len(sys.argv) > 1 and sys.argv[1] in WITH_OPTIONS:
-        status: int = import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
-        return status
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     choices = ", ".join(MEASUREMENTS)
-    alone = f"alone, with --help: {', '.join(WITH_OPTIONS)}"
+    alone = f"alone, with options (--help): {', '.join(WITH_OPTIONS)}"
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"{choices}; default: all; {alone}"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(MEASUREMENTS)
-    if unknown:
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there is {choices}")
     try:
+        if len(sys.argv) > 1 and sys.argv[1] in WITH_OPTIONS:
+            return with_options(*sys.argv[1:])
+        arguments = parser.parse_args()
+        unknown = set(arguments.names) - set(MEASUREMENTS)
+        if unknown:
+            parser.error(f"there is no {', '.join(sorted(unknown))}; there is {choices}")
         return run(loaded(arguments.names or MEASUREMENTS), as_json=arguments.json)
     except ModuleNotFoundError as error:
         parser.error(
@@ -56,6 +55,11 @@ def main() -> int:
         )
     except ServerNotStarted as error:
         parser.error(str(error))
+
+
+def with_options(name: str, *options: str) -> int:
+    status: int = import_module(f"benchmarks.{name}").main(options)
+    return status
 
 
 def loaded(names: Iterable[str]) -> dict[str, ModuleType]:

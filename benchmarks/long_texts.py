@@ -1,7 +1,6 @@
 """Peak memory of the bulk command for long prompts and for long replies."""
 
 import asyncio
-import json
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -49,7 +48,8 @@ def of_replies() -> tuple[float, float, int]:
 
 def of_lines() -> tuple[float, int]:
     with data_folder() as folder, provider_process() as base_url:
-        peak = peak_of(folder, long_lines(folder), base_url)
+        # Each as long as a photograph in base64.
+        peak = peak_of(folder, prompts_file(folder, LINES, padding=LINE_BYTES), base_url)
         return peak, lines_out_of_place(output_file(folder), LINES)
 
 
@@ -64,16 +64,6 @@ def peak_of(folder: Path, path: Path, base_url: str) -> float:
     ]
     options = ["--base-url", base_url, "--model", "simulated-small", "--quiet"]
     return run_process([*command, *options], folder).peak_mib
-
-
-def long_lines(folder: Path) -> Path:
-    """A file of prompts, each as long as a photograph in base64."""
-    path = folder / "long.jsonl"
-    with path.open("w") as file:
-        for number in range(LINES):
-            line = {"custom_id": f"id-{number}", "prompt": f"{number} {'A' * LINE_BYTES}"}
-            file.write(json.dumps(line) + "\n")
-    return path
 
 
 def replying(size: int) -> AbstractContextManager[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.tools import (
     MANAGE,
+    Cost,
     Row,
     data_folder,
     process_batch,
@@ -39,14 +40,12 @@ def measure() -> list[Row]:
     ]
 
 
-def interleaved(*works: Callable[[], object]) -> list[float]:
-    """Return the median seconds of each, run by turns."""
+def interleaved(*works: Callable[[], Cost]) -> list[float]:
+    """Return the median seconds of each process, run by turns."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(ROUNDS):
         for work, mine in zip(works, times, strict=True):
-            began = time.monotonic()
-            work()
-            mine.append(time.monotonic() - began)
+            mine.append(work().wall_s)
     return [statistics.median(some) for some in times]
 
 

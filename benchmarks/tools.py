@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ class Row:
     unit: str
     bar: float | None = None
     at_least: bool = False
+    # The smallest and the largest of several rounds, of which the value is the median.
+    spread: tuple[float, float] | None = None
 
     @property
     def holds(self) -> bool:
@@ -39,6 +41,7 @@ class Row:
 class Cost:
     """What a finished process has used."""
 
+    wall_s: float
     cpu_s: float
     peak_mib: float
     stdout: str
@@ -74,46 +77,61 @@ def data_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def run_process(command: Sequence[str], folder: Path, *, ends: Collection[int] = (0,)) -> Cost:
+def run_process(
+    command: Sequence[str],
+    folder: Path,
+    *,
+    ends: Collection[int] = (0,),
+    env: Mapping[str, str] | None = None,
+) -> Cost:
     """Run a process to its end; exit if its status is another than it may end with."""
-    env = {**os.environ, "DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "config.settings"}
-    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    stdout = process.stdout.read() if process.stdout else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.stdout:
-        process.stdout.close()
-    if process.returncode not in ends:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, stdout)
+    project = {"DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "config.settings"}
+    variables = {**os.environ, **project, **(env or {})}
+    with tempfile.TemporaryDirectory(prefix="threephase-bench-") as name:
+        report = Path(name, "cost.json")
+        launched = [sys.executable, "-m", "benchmarks.launcher", str(report), *command]
+        ended = subprocess.run(
+            launched, env=variables, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+        )
+        if ended.returncode not in ends:
+            sys.exit(f"{' '.join(command)} ended with {ended.returncode}")
+        return Cost(**json.loads(report.read_text()), stdout=ended.stdout)
 
 
 def prompt_text(number: int) -> str:
     return f"Question {number}: what is worth knowing about the number {number}?"
 
 
-def prompts_file(folder: Path, count: int) -> Path:
-    """A JSONL file of so many prompts."""
-    path = folder / f"prompts-{count}.jsonl"
+def prompts_file(folder: Path, count: int, *, padding: int = 0) -> Path:
+    """Write a JSONL file of so many prompts, each longer by `padding` characters."""
+    path = folder / f"prompts-{count}-{padding}.jsonl"
     with path.open("w") as file:
         for number in range(count):
-            line = {"custom_id": f"id-{number}", "prompt": prompt_text(number)}
+            text = f"{prompt_text(number)} {'A' * padding}" if padding else prompt_text(number)
+            line = {"custom_id": f"id-{number}", "prompt": text}
             file.write(json.dumps(line) + "\n")
     return path
 
 
 def process_batch(
-    folder: Path, base_url: str, count: int, *options: str, ends: Collection[int] = (0,)
+    folder: Path,
+    base_url: str,
+    count: int,
+    *options: str,
+    padding: int = 0,
+    ends: Collection[int] = (0,),
+    env: Mapping[str, str] | None = None,
 ) -> Cost:
     """Run the bulk command over so many prompts; its summary is on its standard output."""
     return run_process(
         [
-            *(*MANAGE, "process_batch", str(prompts_file(folder, count))),
+            *(*MANAGE, "process_batch", str(prompts_file(folder, count, padding=padding))),
             *("--base-url", base_url, "--model", "simulated-small", "--json", "--quiet"),
             *("--output", str(output_file(folder)), "--overwrite", *options),
         ],
         folder,
         ends=ends,
+        env=env,
     )
 
 
@@ -127,10 +145,20 @@ def summary_of(cost: Cost) -> dict[str, Any]:
 
 
 def as_table(title: str, rows: Iterable[Row]) -> str:
-    lines = [title, "-" * len(title)]
-    for row in rows:
-        bar = (
-            "" if row.bar is None else f"   (bar {row.bar:g}: {'holds' if row.holds else 'MISSED'})"
-        )
-        lines.append(f"  {row.name:<58}{row.value:>10.3f} {row.unit}{bar}")
-    return "\n".join(lines)
+    rows = list(rows)
+    width = max([56, *(len(row.name) for row in rows)]) + 2
+    lines = (
+        f"  {row.name:<{width}}{row.value:>10.3f} {row.unit}{spread_of(row)}{bar_of(row)}"
+        for row in rows
+    )
+    return "\n".join([title, "-" * len(title), *lines])
+
+
+def spread_of(row: Row) -> str:
+    return f" ({row.spread[0]:.2f} to {row.spread[1]:.2f})" if row.spread else ""
+
+
+def bar_of(row: Row) -> str:
+    if row.bar is None:
+        return ""
+    return f"   (bar {row.bar:g}: {'holds' if row.holds else 'MISSED'})"
