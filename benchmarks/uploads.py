@@ -9,13 +9,13 @@ from typing import TypeVar
 
 from openai import OpenAI
 
+from benchmarks.process_cost import used_by
 from benchmarks.tools import Row, data_folder, prompt_text
 from tests.processes.api_stack import ApiServer, serving
 
 TITLE = "Uploads: 200 MB through the web server, SQLite"
 SIZE = 200_000_000
 PART_BYTES = 16_000_000
-MIB = 1024 * 1024
 
 T = TypeVar("T")
 
@@ -99,6 +99,4 @@ def timed(call: Callable[[], T]) -> tuple[float, T]:
 
 def peak_mib(server: ApiServer) -> float:
     """The most memory that the server has had so far."""
-    status = Path(f"/proc/{server.process.popen.pid}/status").read_text()
-    [peak] = [row.split()[1] for row in status.splitlines() if row.startswith("VmHWM:")]
-    return int(peak) * 1024 / MIB
+    return used_by([server.process.popen.pid]).peak_mib
