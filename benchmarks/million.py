@@ -29,7 +29,6 @@ from tests.servers import ServerNotStarted
 PROMPTS = 1_000_000
 FEW, SOME, MANY = 200, 20_000, 100_000
 PAGE, ROUNDS = 100, 40
-MIB = 2**20
 # At its end a batch may take as long for each prompt as for 100,000 in 0.3 s.
 FINISH_S = 0.3 / 100_000
 
