@@ -194,14 +194,15 @@ def plot(samples: Samples) -> None:
     shown.sort(key=lambda each: each.value)
     pyplot.rcParams["svg.hashsalt"] = "threephase"
     figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
-    ours_are = ["#1a6fc2" if is_ours(each.name) else "#9aa3ad" for each in shown]
-    values = [each.value for each in shown]
-    bars = axes.barh([each.name for each in shown], values, color=ours_are)
-    spreads = [each.spread or (each.value, each.value) for each in shown]
-    axes.hlines(range(len(shown)), *zip(*spreads, strict=True), color="black", lw=1.2)
-    axes.bar_label(bars, [f"  {value:,.0f} µs" for value in values], fontsize=9)
-    axes.set(xscale="log", xlabel="CPU of the client for a prompt, in µs (logarithmic)")
-    axes.set_xlim(right=max(values) * 2.5)
+    colors = ["#1a6fc2" if is_ours(each.name) else "#9aa3ad" for each in shown]
+    axes.barh([each.name for each in shown], [each.value for each in shown], color=colors)
+    for place, each in enumerate(shown):
+        least, most = each.spread or (each.value, each.value)
+        axes.hlines(place, least, most, color="black", lw=1.2)
+        axes.annotate(f"  {each.value:,.0f} µs", (most, place), va="center", fontsize=9)
+    axes.set(xlabel="CPU of the client for a prompt, in µs")
+    axes.margins(x=0.15)
+    axes.spines[["top", "right"]].set_visible(False)
     axes.invert_yaxis()
     figure.savefig(PLOT, metadata={"Date": None})
     pyplot.close(figure)
