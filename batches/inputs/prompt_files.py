@@ -90,7 +90,6 @@ class LineError:
         return f"{place}{self.message}"
 
 
-# The warning for a file that is not UTF-8, but has a clear encoding.
 # The most models named in an error; a provider may have hundreds.
 MAX_NAMED = 20
 
@@ -104,8 +103,8 @@ class InputOptions:
     """Options for reading an input.
 
     `defaults` are the default fields of each body; `column` is the column with the prompts of a
-    CSV. `strict` accepts only lines of the OpenAI
-    Batch API with all fields. `models` are the allowed models; if empty, any.
+    CSV. `strict` accepts only lines of the OpenAI Batch API with all fields. `models` are the
+    allowed models; if empty, any.
     `strict_schemas`: schemas will be sent in strict form.
     `max_schema_bytes` bounds the large schemas of all prompts together; `checked_schema_bytes`
     bounds the schemas that are checked here instead of when their prompts are prepared.

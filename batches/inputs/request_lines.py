@@ -99,7 +99,7 @@ def parsed_value(text: str) -> Any:
     if len(text) > MAX_STRUCTURE_CHARS:
         _check_structure(text)
     try:
-        value = json.loads(text, object_pairs_hook=no_twins, parse_constant=_refuse_constant)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError:
         raise
     except RecursionError as error:
@@ -184,7 +184,7 @@ def checked_id(custom_id: str) -> str:
 def body_text(body: dict[str, Any]) -> str:
     """Return a body as JSON text. Raise PromptRejected if it cannot be sent."""
     try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _ENCODER.encode(body)
         text.encode()
     except ValueError as error:
         raise unsendable(body, error) from error
@@ -262,3 +262,8 @@ def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON. Give a number, or null.")
+
+
+# The functions of `json` make these anew for each line.
+_DECODER = json.JSONDecoder(object_pairs_hook=no_twins, parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
