@@ -1,7 +1,7 @@
 """Read files of prompts line by line: JSONL, tables or plain text become NewPrompt or LineError."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Literal
 
@@ -315,12 +315,14 @@ def _made(
 
 
 def _of_schemas(
-    asked: Iterable[AskedSchema], options: InputOptions
+    asked: Sequence[AskedSchema], options: InputOptions
 ) -> tuple[tuple[int, ...], tuple[StrictProblem, ...]]:
     """Return the sizes of a prompt's schemas, and the warnings about what a provider may refuse.
 
     Raise PromptRejected for an invalid schema, also for one of the defaults.
     """
+    if not asked:
+        return (), ()
     own: list[AskedSchema] = []
     for one in asked:
         if options.known.knows(one):

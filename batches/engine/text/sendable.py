@@ -42,7 +42,9 @@ def unsendable(body: Any, error: Exception) -> PromptRejected:
 
 def text_fault(text: str, *, allow_nul: bool = True) -> str:
     """Return the reason why a text cannot be sent; "" if it can."""
-    half = next((char for char in text if "\ud800" <= char <= "\udfff"), "")
+    half = ""
+    if not text.isascii():
+        half = next((char for char in text if "\ud800" <= char <= "\udfff"), "")
     if half:
         code = half.encode("unicode_escape").decode()
         return (
