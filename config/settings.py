@@ -139,8 +139,10 @@ def database() -> dict[str, Any]:
     if options["ENGINE"] == "django.db.backends.sqlite3":
         # IMMEDIATE: with the default, transactions that read before they write fail under
         # contention instead of waiting for each other. WAL: readers never wait for the writer.
+        # Statements that insert many rows are large, so that few are kept prepared.
         options["OPTIONS"] = {
             "timeout": 20,
+            "cached_statements": 32,
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
