@@ -63,7 +63,7 @@ def default_provider() -> Provider:
     return chosen[0]
 
 
-def provider_at(base_url: str, api_key_env: str, name: str = "", /, **limits: int) -> Provider:
+def provider_at(base_url: str, api_key_env: str, name: str = "", **limits: int) -> Provider:
     """Return the provider with this base URL and key; create it if needed. Raise NotPossible.
 
     A new provider has the given name; without one it counts as ad hoc. Given limits

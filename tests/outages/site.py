@@ -270,7 +270,7 @@ def site_on(
     ):
         stack.within = names.within if names else ()
         stack.driver("provider", name=PROVIDER, base_url=door.base_url, model_names=[MODEL])
-        stack.driver("staff", username=STAFF, password=PASSWORD)
+        stack.driver("superuser", username=STAFF, password=PASSWORD)
         stack.start_sweeper(sweep_s)
         running = [stack.start_worker(f"worker-{number}") for number in range(workers)]
         yield Site(stack, door, server, names, running)

@@ -196,6 +196,11 @@ def token(username: str) -> str:
     return create_token(User.objects.get_or_create(username=username)[0])
 
 
+def superuser(username: str, password: str) -> None:
+    """Make a user who may do everything."""
+    User.objects.create_superuser(username, password=password)
+
+
 def staff(username: str, password: str, permissions: list[str]) -> None:
     """Make a user of the staff with these permissions."""
     user = User.objects.create_user(username, password=password, is_staff=True)
@@ -234,8 +239,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             answers,
             chunks,
         ),
-        *(cancel, retry, expire, enqueue, sweep, provider, provider_id, limit, token, staff),
-        *(make_probe_due, resume_provider, workers, page, make_hostile),
+        *(cancel, retry, expire, enqueue, sweep, provider, provider_id, limit, token),
+        *(superuser, staff, make_probe_due, resume_provider, workers, page, make_hostile),
     )
 }
 

@@ -191,7 +191,7 @@ def provider_of(options: dict[str, Any]) -> Provider:
 def stored_provider(options: dict[str, Any]) -> Provider:
     if options["base_url"]:
         key = options["api_key_env"] or ""
-        provider = provider_actions.provider_at(options["base_url"], key, **rates(options))
+        provider = provider_actions.provider_at(options["base_url"], key, "", **rates(options))
         return priced(provider, options)
     return provider_of(options)
 
