@@ -1,10 +1,6 @@
 """Settings. Everything that may differ between machines is an environment variable, read here."""
 
 import os
-import secrets
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,110 +10,19 @@ from django.templatetags.static import static
 
 from batches.management.embedded.message_broker import broker_transport_options, broker_url
 from batches.net.connection_timeouts import libpq_options, socket_options
+from config.environment import at_least, data_dir, env, long_secrets, one_of, secret_key
 
-env = environ.Env()
-
-SHORTEST_SECRET = 32
 ENGINES = frozenset({"django.db.backends.postgresql", "django.db.backends.sqlite3"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-@contextmanager
-def data_folder_used(path: Path) -> Iterator[None]:
-    """Raise ImproperlyConfigured for an error of the data folder or of a file in it."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        place = getattr(error, "filename", None) or path
-        within = "" if str(place) == str(path) else f"{place}: "
-        raise ImproperlyConfigured(
-            f"DATA_DIR={path} cannot be used: {within}{reason}. "
-            "Name a folder in which you may write and that has room"
-        ) from error
-
-
-def data_dir() -> Path:
-    path = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
-    with data_folder_used(path):
-        path = path.resolve()
-        path.mkdir(parents=True, exist_ok=True)
-        # Not only a missing folder: a dead mount shows itself when it is read.
-        (path / "incoming").mkdir(exist_ok=True)
-    return path
-
-
-def at_least(name: str, lowest: int, default: int) -> int:
-    try:
-        value: int = env.int(name, default=default)
-    except ValueError as error:
-        text = os.environ.get(name)
-        raise ImproperlyConfigured(
-            f"{name}={text} must be a whole number, {lowest} or more"
-        ) from error
-    if value < lowest:
-        raise ImproperlyConfigured(f"{name}={value} is too small; the least is {lowest}")
-    return value
-
-
-def one_of(name: str, allowed: tuple[str, ...], default: str) -> str:
-    value: str = env.str(name, default=default).upper()
-    if value not in allowed:
-        raise ImproperlyConfigured(f"{name}={value} must be one of {', '.join(allowed)}")
-    return value
-
-
-def secret_key() -> str:
-    """Return the configured key; in the embedded mode, else the key of the data folder."""
-    given: str = env.str("SECRET_KEY", default="")
-    if not given and not EMBEDDED:
-        raise ImproperlyConfigured(
-            "SECRET_KEY is required with a DATABASE_URL; make one with: openssl rand -hex 32"
-        )
-    with data_folder_used(DATA_DIR):
-        return given or embedded_secret_key()
-
-
-def long_secrets(name: str) -> list[str]:
-    found: list[str] = env.list(name, default=[])
-    if any(len(secret) < SHORTEST_SECRET for secret in found):
-        raise ImproperlyConfigured(
-            f"{name}: each key must have {SHORTEST_SECRET} characters at least; "
-            "make one with: openssl rand -hex 32"
-        )
-    return found
-
-
 # The folder for all data of the embedded mode: the database, files, the secret key.
-DATA_DIR = data_dir()
+DATA_DIR = data_dir(otherwise=BASE_DIR / "var")
 
 # Without a DATABASE_URL everything is embedded: SQLite, and a secret key made on first use.
 EMBEDDED = "DATABASE_URL" not in os.environ
-
-
-def embedded_secret_key() -> str:
-    """Return the key of this data folder; create it on first use.
-
-    Creating a hard link is atomic, so that two concurrent first uses agree on one key.
-    """
-    path = DATA_DIR / "secret_key"
-    if not path.is_file():
-        descriptor, draft = tempfile.mkstemp(dir=DATA_DIR)
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(50))
-            Path(path).hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            Path(draft).unlink()
-    # Not a pipe, which would be waited for.
-    key = path.read_text() if path.is_file() else ""
-    if len(key) < SHORTEST_SECRET:
-        raise ValueError(f"{path} holds no key; remove it, and enter stored API keys again")
-    return key
 
 
 # Seconds that a worker may be silent before its chunks go to another worker.
@@ -162,7 +67,7 @@ def database() -> dict[str, Any]:
 
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = secret_key()
+SECRET_KEY = secret_key(DATA_DIR, is_embedded=EMBEDDED)
 # Keys for encrypting stored secrets: the first key encrypts, each key decrypts, and SECRET_KEY is
 # the last of them.
 FIELD_ENCRYPTION_KEYS = long_secrets("FIELD_ENCRYPTION_KEYS")

@@ -157,7 +157,8 @@ def test_no_development_tool_is_in_the_production_requirements() -> None:
 
 def test_every_variable_is_documented() -> None:
     substituted = {m["name"] for m in SUBSTITUTION.finditer(COMPOSE_TEXT)}
-    source = (ROOT / "config" / "settings.py").read_text()
+    modules = ("environment.py", "settings.py")
+    source = "".join((ROOT / "config" / name).read_text() for name in modules)
     read = set(re.findall(r'(?:env\.\w+|environ\.get|at_least)\(\s*"([A-Z_]+)"', source))
     passed = {name for _, name, _ in environments()}
     assert {"LEASE_SECONDS", "PROVIDER_PRIVATE_HOSTS", "CELERY_BROKER_URL"} <= read

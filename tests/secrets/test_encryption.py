@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 from batches.models import Provider, WebhookEndpoint
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt, reencrypt
 from batches.secrets.reencryption import ENCRYPTED
-from config.settings import long_secrets
+from config.environment import long_secrets
 
 OLD = "an old key of more than thirty-two characters"
 NEW = "a new key that also has over thirty-two characters"
