@@ -11,16 +11,16 @@ from pathlib import Path
 from openai import OpenAI
 
 from benchmarks.api import wait_for
+from benchmarks.installations import SETTINGS, input_file, start_worker
 from benchmarks.process_cost import cpu_of_server, used_by
-from benchmarks.tools import Cost, process_batch, prompt_text, run_process
-from benchmarks.uploads import request_line, upload
+from benchmarks.tools import Cost, process_batch, run_process
+from benchmarks.uploads import upload
 from simulator import SimulatedProvider
 from tests.processes.api_stack import MODEL, ApiServer
-from tests.processes.stack import TEMPLATE, Servers, Stack, stack_on
+from tests.processes.stack import TEMPLATE, Servers, stack_on
 
 # What each run is also done with, to take start-up out.
 FEW = 200
-SETTINGS = {"LEASE_SECONDS": "60", "SWEEP_SECONDS": "30"}
 # What an installation that is not embedded has to be told.
 ON_POSTGRESQL = {
     "SECRET_KEY": "only for benchmarks, which keep no secrets",
@@ -127,21 +127,12 @@ def worker_stack(shared: Servers, base_url: str) -> Iterator[tuple[OpenAI, Path,
             ApiServer(stack.env, stack.driver) as server,
         ):
             stack.driver("provider", name="simulated", base_url=base_url, model_names=[MODEL])
-            yield server.client(max_retries=0), folder, start_worker(stack)
-
-
-def start_worker(stack: Stack) -> int:
-    # Any variable that an interpreter reads at its start: else it is a fork of one that has loaded
-    # more than a worker does.
-    return stack.start_worker("worker", PYTHONHASHSEED="random").popen.pid
+            yield server.client(max_retries=0), folder, start_worker(stack, "worker").popen.pid
 
 
 def run_batch(client: OpenAI, folder: Path, prompts: int) -> None:
-    path = folder / f"requests-{prompts}.jsonl"
-    with path.open("w") as file:
-        file.writelines(request_line(number, prompt_text(number)) for number in range(prompts))
     batch = client.batches.create(
-        input_file_id=upload(client, path),
+        input_file_id=upload(client, input_file(folder, prompts)),
         endpoint="/v1/chat/completions",
         completion_window="24h",
     )

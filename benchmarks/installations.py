@@ -1,7 +1,6 @@
 """Installations to run many prompts on: SQLite with the command, PostgreSQL with two workers."""
 
 import io
-import json
 import os
 import subprocess
 import tempfile
@@ -23,6 +22,7 @@ from benchmarks.tools import (
     provider_process,
     summary_of,
 )
+from benchmarks.uploads import request_line
 from simulator import SimulatedProvider
 from tests.owned_process import OwnedProcess
 from tests.processes.api_stack import MODEL, ApiServer, serving
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A database and what runs batches on it; `run` runs a batch of so many prompts."""
+    """A database and what runs batches on it; `run` runs a batch with this number of prompts."""
 
     name: str
     server: ApiServer
@@ -85,7 +85,7 @@ def command_on_sqlite() -> Iterator[Installation]:
 
 @contextmanager
 def workers_on_postgresql(count: int = WORKERS) -> Iterator[Installation]:
-    """PostgreSQL and Redis, where batches of the API are run by so many workers."""
+    """PostgreSQL and Redis, where this number of workers runs batches of the API."""
     with tempfile.TemporaryDirectory(prefix="threephase-bench-") as name:
         folder = Path(name)
         (folder / "run").mkdir()
@@ -93,7 +93,7 @@ def workers_on_postgresql(count: int = WORKERS) -> Iterator[Installation]:
             # What the workers say at their end is for tests that fail.
             redirect_stdout(io.StringIO()),
             servers("postgres", folder, redis_binary()) as shared,
-            # Nobody calls this one; the provider is in a process of its own.
+            # Unused: the provider is in a process of its own.
             SimulatedProvider() as idle,
             provider_process() as base_url,
             stack_on(shared, idle, folder / "run", **SETTINGS) as stack,
@@ -101,7 +101,7 @@ def workers_on_postgresql(count: int = WORKERS) -> Iterator[Installation]:
             client_of(server) as api,
         ):
             stack.driver("provider", name="simulated", base_url=base_url, model_names=[MODEL])
-            workers = [stack.start_worker(f"worker{n}") for n in range(count)]
+            workers = [start_worker(stack, f"worker{n}") for n in range(count)]
             stack.start_sweeper(30.0)
 
             def run(prompts: int) -> Run:
@@ -159,19 +159,20 @@ def answered(response: httpx.Response) -> dict[str, str]:
 
 
 def input_file(folder: Path, count: int) -> Path:
-    """A file of the Batch API with so many requests."""
+    """Write a file of the Batch API with this number of requests."""
     path = folder / f"requests-{count}.jsonl"
     with path.open("w") as file:
-        for number in range(count):
-            messages = [{"role": "user", "content": prompt_text(number)}]
-            request = {
-                "custom_id": f"id-{number}",
-                "method": "POST",
-                "url": URL,
-                "body": {"model": MODEL, "messages": messages},
-            }
-            file.write(json.dumps(request) + "\n")
+        file.writelines(request_line(number, prompt_text(number)) for number in range(count))
     return path
+
+
+def start_worker(stack: Stack, name: str) -> OwnedProcess:
+    """Start a worker whose memory is its own.
+
+    With any variable that an interpreter reads at its start, it is not a fork of a process that has
+    loaded more than a worker does.
+    """
+    return stack.start_worker(name, PYTHONHASHSEED="random")
 
 
 def database_bytes(stack: Stack) -> int:
