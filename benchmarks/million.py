@@ -162,7 +162,7 @@ def pages(installation: Installation, most: Measured) -> Iterator[Row]:
 
 
 def id_after(first_id: str, places: int) -> str:
-    """Return the ID that is so many places after the first; a batch has consecutive IDs."""
+    """Return the ID of a later row: the IDs of a batch are consecutive."""
     prefix, _, digits = first_id.rpartition("_")
     return f"{prefix}_{int(digits, 16) + places:016x}"
 

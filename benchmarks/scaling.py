@@ -55,7 +55,7 @@ class Stage:
 def seconds_for(
     workers: int, chunks: int, stages: Sequence[Stage], servers: Sequence[int]
 ) -> float:
-    """Return the time in which so many workers finish these chunks.
+    """Return the time in which this number of workers finishes these chunks.
 
     A worker takes one chunk after the other through all stages. `servers` is how many chunks each
     station serves at once, first come first served.

@@ -103,7 +103,7 @@ def prompt_text(number: int) -> str:
 
 
 def prompts_file(folder: Path, count: int, *, padding: int = 0) -> Path:
-    """Write a JSONL file of so many prompts, each longer by `padding` characters."""
+    """Write a JSONL file of `count` prompts, each longer by `padding` characters."""
     path = folder / f"prompts-{count}-{padding}.jsonl"
     with path.open("w") as file:
         for number in range(count):
@@ -122,7 +122,7 @@ def process_batch(
     ends: Collection[int] = (0,),
     env: Mapping[str, str] | None = None,
 ) -> Cost:
-    """Run the bulk command over so many prompts; its summary is on its standard output."""
+    """Run the bulk command over `count` prompts; its summary is on its standard output."""
     return run_process(
         [
             *(*MANAGE, "process_batch", str(prompts_file(folder, count, padding=padding))),

@@ -264,6 +264,6 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON. Give a number, or null.")
 
 
-# The functions of `json` make these anew for each line.
+# The functions of `json` would make new ones for each line.
 _DECODER = json.JSONDecoder(object_pairs_hook=no_twins, parse_constant=_refuse_constant)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -173,7 +173,7 @@ def test_a_batch_that_runs_shows_what_there_is(
 
 
 def fill(batch: Batch, count: int) -> None:
-    """Give a batch so many prompts with results, every tenth failed."""
+    """Give a batch this number of prompts with results, every tenth failed."""
     if connection.vendor == "postgresql":
         series = f"generate_series(10, {count - 1}) AS s(n)"
     else:
