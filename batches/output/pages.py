@@ -79,7 +79,10 @@ def result_page(
     status: str | None = None,
     kind: str | None = None,
 ) -> StoredPage:
-    """Return up to `most` results after an index, optionally of one status or kind."""
+    """Return up to `most` results after an index, optionally of one status or kind.
+
+    The columns of these names are as the driver reads them: name no dates or decimals.
+    """
     statuses: tuple[str, ...] = (status,) if status else (Result.SUCCEEDED, Result.FAILED)
     if kind is not None:
         # Only failed results have a kind.
