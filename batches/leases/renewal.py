@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from batches.leases.batches import BatchLease, hold_batch
+from batches.models.full_disk import is_full
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,9 @@ def _renew(
                 return
         except Error as error:
             # What is stored next renews the lease too, or finds that it is lost.
-            logger.warning("Could not renew the lease of a batch: %s", error)
+            if not is_full(error):
+                # On a full disk, the thread that stores fails as well, and says so once.
+                logger.warning("Could not renew the lease of a batch: %s", error)
             wait_s = min(usual_s, RETRY_S)
         finally:
             # Keep no connection open for one write in a quarter of a lease.

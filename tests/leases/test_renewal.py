@@ -1,8 +1,9 @@
 """A lease is renewed while its holder waits, for as long as it is held."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -77,15 +78,31 @@ def test_what_has_ended_is_not_held_again(
     assert not hold_batch(lease)
 
 
+def lost_connection() -> Exception:
+    return OperationalError("the connection was lost")
+
+
+def full_disk() -> Exception:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count = 1")
+        try:
+            database.execute("CREATE TABLE rows (name TEXT)")
+        except sqlite3.OperationalError as full:
+            error = OperationalError(str(full))
+            error.__cause__ = full
+            return error
+    pytest.fail("one page was enough for a table")
+
+
 @contextmanager
-def failing_once() -> Iterator[list[str]]:
+def failing_once(error: Exception) -> Iterator[list[str]]:
     """Let the first statement of the renewing thread fail."""
     failed: list[str] = []
 
     def fail(execute: Any, sql: str, *rest: Any) -> Any:
         if not failed and sql.startswith("UPDATE"):
             failed.append(sql)
-            raise OperationalError("the connection was lost")
+            raise error
         return execute(sql, *rest)
 
     def wrap(connection: Any, **_: Any) -> None:
@@ -99,8 +116,16 @@ def failing_once() -> Iterator[list[str]]:
         connection_created.disconnect(wrap)
 
 
-def test_it_is_tried_again_when_the_database_failed(lease: BatchLease) -> None:
+@pytest.mark.parametrize(("fault", "warnings"), [(lost_connection, 1), (full_disk, 0)])
+def test_it_is_tried_again_when_the_database_failed(
+    lease: BatchLease,
+    fault: Callable[[], Exception],
+    warnings: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     first = end_of(lease)
-    with failing_once() as failed, renewed(lease):
+    with failing_once(fault()) as failed, renewed(lease):
         wait_until(lambda: end_of(lease) > first, "a renewal")
     assert len(failed) == 1
+    # The thread that stores says that the disk is full.
+    assert caplog.text.count("Could not renew") == warnings
