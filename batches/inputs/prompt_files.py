@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import SET_TWICE, check_body, prompt_body, strict_warnings, whole_body
@@ -28,13 +28,19 @@ from batches.inputs.request_lines import (
 )
 from batches.inputs.tables import (
     CSV_DELIMITERS,
+    NO_COLUMN,
     TSV_DELIMITERS,
     EmptyRow,
+    TableHeader,
     TableRow,
     column_names,
     read_rows,
 )
 from batches.inputs.text_lines import BadLine, TextLines
+
+if TYPE_CHECKING:
+    from batches.inputs.row_templates.rendering import RowTemplate
+    from batches.inputs.row_templates.rows import TemplatedRows
 
 # The unit that prompts are numbered by: lines of a file, or rows of a table.
 Unit = Literal["line", "row"]
@@ -58,7 +64,8 @@ class NewPrompt:
     """A prompt of an input file; `body` is JSON text, `warnings` are what a provider may refuse.
 
     `line` is its line number in the file; in a table, its row number below the header.
-    `schema_bytes` are the sizes of its large schemas that no earlier prompt has.
+    `schema_bytes` are the sizes of its large schemas that no earlier prompt has. A prompt made by a
+    template has its row as JSON text, and the `columns` that no earlier row has.
     """
 
     line: int
@@ -68,6 +75,8 @@ class NewPrompt:
     unit: Unit = "line"
     model: str = ""
     schema_bytes: tuple[int, ...] = ()
+    row: str | None = None
+    columns: tuple[str, ...] = ()
 
     def fault(self, code: str, message: str, param: str | None = None) -> "LineError":
         """Return an error at the place of this prompt."""
@@ -94,7 +103,7 @@ class LineError:
 MAX_NAMED = 20
 
 # Errors that all lines may have; each is reported once.
-OF_ALL_LINES = frozenset({WRONG_ENDPOINT, TOO_MANY_SCHEMAS, SET_TWICE})
+OF_ALL_LINES = frozenset({WRONG_ENDPOINT, TOO_MANY_SCHEMAS, SET_TWICE, NO_COLUMN})
 WHOLE_FILE = frozenset({"empty_file", "invalid_file"})
 
 
@@ -103,8 +112,9 @@ class InputOptions:
     """Options for reading an input.
 
     `defaults` are the default fields of each body; `column` is the column with the prompts of a
-    CSV. `strict` accepts only lines of the OpenAI Batch API with all fields. `models` are the
-    allowed models; if empty, any.
+    CSV, or `template` makes a prompt of each row of a CSV or JSONL.
+    `strict` accepts only lines of the OpenAI Batch API with all fields. `models` are the allowed
+    models; if empty, any.
     `strict_schemas`: schemas will be sent in strict form.
     `max_schema_bytes` bounds the large schemas of all prompts together; `checked_schema_bytes`
     bounds the schemas that are checked here instead of when their prompts are prepared.
@@ -120,6 +130,7 @@ class InputOptions:
     strict_schemas: bool = False
     max_schema_bytes: int = 32 * 1024 * 1024
     checked_schema_bytes: int | None = None
+    template: "RowTemplate | None" = None
     # Counts rows of a table without any text, which are skipped.
     empty_rows: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
     known: KnownSchemas = field(init=False, repr=False, compare=False)
@@ -247,6 +258,8 @@ def _read_jsonl(
     lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
     began = False
+    rows = _templated(options, ())
+    make = rows.of_line if rows else _of_json
     for item in lines:
         if isinstance(item, BadLine):
             yield _bad(item)
@@ -256,7 +269,7 @@ def _read_jsonl(
                 yield LineError(item[0], "invalid_json_line", NOT_LINES, "line")
                 return
             began = True
-            yield from _made(item[0], options, _of_json, item[1])
+            yield from _made(item[0], options, make, item[1], rows=rows)
 
 
 def begins_as_document(line: str) -> bool:
@@ -271,21 +284,35 @@ def _bad(line: BadLine) -> LineError:
 def _read_table(
     lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
-    rows = read_rows(
+    items = read_rows(
         iter(lines),
-        column=options.column,
+        columns=options.template.columns if options.template else (options.column,),
         delimiters=TABLES[options.format],
         max_bytes=options.max_line_bytes,
     )
-    for row in rows:
-        if isinstance(row, EmptyRow):
+    rows = None
+    make: Callable[[Any, InputOptions], Request] = _of_row
+    for row in items:
+        if isinstance(row, TableRow):
+            yield from _made(row.number, options, make, row.cells, unit="row", rows=rows)
+        elif isinstance(row, EmptyRow):
             options.empty_rows["row"] += 1
-        elif isinstance(row, TableRow):
-            yield from _made(row.number, options, _of_row, row.cells, unit="row")
+        elif isinstance(row, TableHeader):
+            if rows := _templated(options, row.names):
+                make = rows.of_row
         elif row.number is None:
             yield LineError(1, row.code, row.message, row.param)
         else:
             yield LineError(row.number, row.code, row.message, row.param, "row")
+
+
+def _templated(options: InputOptions, names: tuple[str, ...]) -> "TemplatedRows | None":
+    if options.template is None:
+        return None
+    # It loads Jinja, which other inputs do not need.
+    from batches.inputs.row_templates.rows import TemplatedRows  # noqa: PLC0415 - takes long
+
+    return TemplatedRows(options.template, options.endpoint, names)
 
 
 def _made(
@@ -295,6 +322,7 @@ def _made(
     content: Any,
     *,
     unit: Unit = "line",
+    rows: "TemplatedRows | None" = None,
 ) -> Iterator[NewPrompt | LineError]:
     """Yield the prompt that `make` finds in the content of a line, or its errors."""
     try:
@@ -306,7 +334,15 @@ def _made(
         custom_id = checked_id(custom_id or f"{unit}-{line}")
         text = body_text(body)
         schema_bytes, warnings = _of_schemas(asked, options)
-        yield NewPrompt(line, custom_id, text, warnings, unit, model or "", schema_bytes)
+        row: str | None = None
+        columns: tuple[str, ...] = ()
+        if rows is not None:
+            _check_chars(text, options)
+            row, columns, doubts = rows.kept()
+            warnings += doubts
+        yield NewPrompt(
+            line, custom_id, text, warnings, unit, model or "", schema_bytes, row, columns
+        )
     except PromptRejected as error:
         yield LineError(line, error.code, error.message, error.param, unit)
     except LineRefused as error:
@@ -369,7 +405,11 @@ def _of_long_text(text: str, options: InputOptions) -> Request:
 
 
 def _check_size(body: dict[str, Any], options: InputOptions) -> None:
-    size = len(body_text(body))
+    _check_chars(body_text(body), options)
+
+
+def _check_chars(text: str, options: InputOptions) -> None:
+    size = len(text)
     if size > options.max_line_bytes:
         most = f"{options.max_line_bytes} bytes (MAX_LINE_BYTES)"
         message = f"'body' is too long: {size} bytes. The most is {most}."

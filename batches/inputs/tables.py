@@ -2,8 +2,9 @@
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from batches.engine.text.wording import did_you_mean, named, quoted
 from batches.inputs.text_lines import BadLine
@@ -17,11 +18,22 @@ TSV_DELIMITERS = "\t,;|"
 _SEP = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE | re.DOTALL)
 # The cells of a header may have line breaks, up to this many lines.
 MAX_HEADER_LINES = 100
+# As in a spreadsheet.
+MAX_COLUMNS = 16_384
+# The code of the error that a column is missing.
+NO_COLUMN = "missing_column"
+
+
+@dataclass(frozen=True, slots=True)
+class TableHeader:
+    """The header of a table, with its names as they are written; a column may have no name."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row of a table: its cells by the names of their columns."""
+    """A row of a table: its cells by the names of their columns, all of the header."""
 
     number: int
     cells: dict[str, str]
@@ -43,9 +55,9 @@ class BadRow:
 
 
 def read_rows(
-    lines: Iterator[Line], *, column: str, delimiters: str, max_bytes: int
-) -> Iterator[TableRow | EmptyRow | BadRow]:
-    """Yield the rows of a table with this column; empty rows are numbered too.
+    lines: Iterator[Line], *, columns: Collection[str], delimiters: str, max_bytes: int
+) -> Iterator[TableHeader | TableRow | EmptyRow | BadRow]:
+    """Yield the header and the rows of a table with these columns; empty rows are numbered too.
 
     Stop at a row whose end cannot be found. Only one row is in memory at a time.
     """
@@ -53,27 +65,58 @@ def read_rows(
     # limit of a row is kept by _Texts.
     csv.field_size_limit(max(csv.field_size_limit(), max_bytes))
     texts = _Texts(lines, max_bytes)
-    header = _header(texts, column, delimiters)
+    header = _header(texts, columns, delimiters)
     if texts.fault:
         yield BadRow(None, texts.fault.code, texts.fault.message)
-    elif fault := _fault_of(header.names, column):
+    elif fault := _fault_of(header.names, columns):
         yield fault
     else:
+        yield TableHeader(tuple(header.written))
         yield from _rows(texts, header)
+
+
+def column_keys(written: Sequence[str]) -> list[str]:
+    """Return a name of its own for each column of a header, by which its cells are kept.
+
+    The first column without a name, such as the index of a data frame, is "".
+    """
+    names = [name.strip() for name in written]
+    if len(set(names)) == len(names):
+        return names
+    keys: dict[str, None] = {}
+    for place, name in enumerate(names, start=1):
+        key = name if name not in keys else f"column {place}"
+        while key in keys or (key != name and key in names):
+            key += "_"
+        keys[key] = None
+    return list(keys)
+
+
+def missing_columns_text(
+    missing: Sequence[str], known: Sequence[str], having: str = "The header names"
+) -> str:
+    """Return the error that a table or row lacks columns, with the columns that it has."""
+    hints = [did_you_mean(name, known) for name in missing]
+    which = "is no column" if len(missing) == 1 else "are no columns"
+    return f"There {which} {named(missing)}.{''.join(hints)} {having} {named(known)}."
 
 
 def column_names(
     lines: Iterator[Line], *, column: str, delimiters: str, max_bytes: int
 ) -> list[str]:
     """Return the names in the header of a table, as `read_rows` finds them for this column."""
-    header = _header(_Texts(lines, max_bytes), column, delimiters)
+    header = _header(_Texts(lines, max_bytes), [column], delimiters)
     return [name for name in dict.fromkeys(header.names) if name]
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    names: Sequence[str]
+    written: Sequence[str]
     delimiter: str
+
+    @property
+    def names(self) -> list[str]:
+        return [name.strip() for name in self.written]
 
 
 class _Texts:
@@ -107,7 +150,7 @@ class _Texts:
         return line[1]
 
 
-def _header(texts: _Texts, column: str, delimiters: str) -> _Header:
+def _header(texts: _Texts, columns: Collection[str], delimiters: str) -> _Header:
     """Return the header, split at its delimiter."""
     lines = _header_lines(texts)
     if lines and (match := _SEP.fullmatch(lines[0])):
@@ -118,8 +161,9 @@ def _header(texts: _Texts, column: str, delimiters: str) -> _Header:
         if lines:
             texts.refuse("The header is not CSV: its quotes do not match.")
         return _Header([], ",")
-    # Prefer a header that has the column, then the one with the most columns.
-    return max(found, key=lambda header: (column in header.names, len(header.names)))
+    # Prefer the header with the most of these columns, then the one with the most columns.
+    wanted = set(columns)
+    return max(found, key=lambda header: (len(wanted & {*header.names}), len(header.names)))
 
 
 def _header_lines(texts: _Texts) -> list[str]:
@@ -143,10 +187,13 @@ def _names(lines: Sequence[str], delimiter: str) -> list[str]:
         [names] = csv.reader(lines, delimiter=delimiter, strict=True)
     except (csv.Error, ValueError, TypeError):
         return []
-    return [name.strip() for name in names]
+    return names
 
 
-def _fault_of(names: Sequence[str], column: str) -> BadRow | None:
+def _fault_of(names: Sequence[str], columns: Collection[str]) -> BadRow | None:
+    if len(names) > MAX_COLUMNS:
+        message = f"The header names {len(names):,} columns. The most is {MAX_COLUMNS:,}."
+        return BadRow(None, "too_many_columns", message, "column")
     for name in names:
         places = [str(n) for n, other in enumerate(names, start=1) if other == name]
         if name and len(places) > 1:
@@ -156,27 +203,25 @@ def _fault_of(names: Sequence[str], column: str) -> BadRow | None:
                 "Rename all but one of them."
             )
             return BadRow(None, "duplicate_column", message, "column")
-    if column in names:
-        return None
     known = [name for name in names if name]
+    missing = [name for name in columns if name not in names]
+    if known and not missing:
+        return None
     if not known:
         message = "The file is empty, or has no header: its first line must name the columns."
         return BadRow(None, "missing_header", message, "column")
-    message = (
-        f"There is no column {quoted(column)}.{did_you_mean(column, known)} "
-        f"The header names {named(known)}."
-    )
-    return BadRow(None, "missing_column", message, "column")
+    return BadRow(None, NO_COLUMN, missing_columns_text(missing, known), "column")
 
 
 def _rows(texts: _Texts, header: _Header) -> Iterator[TableRow | EmptyRow | BadRow]:
     number = 1
+    keys = column_keys(header.written)
     texts.begin_row()
     try:
         for cells in csv.reader(texts, delimiter=header.delimiter, strict=True):
             if texts.fault:
                 break
-            yield _row(number, cells, header) if any(map(str.strip, cells)) else EmptyRow()
+            yield _row(number, cells, keys, header) if any(map(str.strip, cells)) else EmptyRow()
             texts.begin_row()
             number += 1
     except csv.Error as error:
@@ -186,14 +231,14 @@ def _rows(texts: _Texts, header: _Header) -> Iterator[TableRow | EmptyRow | BadR
         yield BadRow(number, texts.fault.code, texts.fault.message)
 
 
-def _row(number: int, cells: list[str], header: _Header) -> TableRow | BadRow:
-    names = header.names
-    if any(map(str.strip, cells[len(names) :])):
+def _row(number: int, cells: list[str], keys: Sequence[str], header: _Header) -> TableRow | BadRow:
+    if any(map(str.strip, cells[len(keys) :])):
         # Usually a text with a comma and without quotes; without this check, half would be sent.
         message = (
-            f"The row is not CSV: it has {len(cells)} fields, but the header names {len(names)}. "
+            f"The row is not CSV: it has {len(cells)} fields, but the header names {len(keys)}. "
             f"Put quotes around a text that contains {quoted(header.delimiter)}. If another "
             "character separates the columns, begin the file with a line such as 'sep=;'."
         )
         return BadRow(number, "invalid_csv_line", message, "row")
-    return TableRow(number, dict(zip(names, cells, strict=False)))
+    cells += repeat("", len(keys) - len(cells))
+    return TableRow(number, dict(zip(keys, cells, strict=False)))
