@@ -4,14 +4,15 @@ The API, the admin and the commands call these functions to change a batch.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
-from django.db.models import F, Q
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q, RestrictedError
 from django.utils import timezone
 
 from batches.actions.options import BatchOptions, stored_cost
@@ -34,8 +35,9 @@ from batches.leases.chunks import begin_again
 from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
-from batches.models import Batch, File, Provider, Result
+from batches.models import Batch, File, Provider, Result, Template
 from batches.models.bounds import MAX_NAME_CHARS
+from batches.models.template import TemplateVersion
 from batches.output.files import drop_outputs, make_outputs
 from batches.webhooks.deliveries import add_callback
 from batches.workers.messages import enqueue
@@ -47,6 +49,19 @@ OWN_REFUSALS = (PauseKind.REQUEST, PauseKind.AUTH)
 # With more prompts than this, the caller does not wait: a worker closes a cancelled batch, and the
 # sweeper purges a deleted one.
 FINISHED_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSource:
+    """The name and the messages of a template, as they are stored."""
+
+    name: str
+    messages: list[dict[str, str]]
+
+    def stored(self, owner: User | None) -> TemplateVersion:
+        """Return the version of the template with these messages."""
+        owner_id = owner.pk if owner else None
+        return Template.objects.version_of(owner_id, short_name(self.name), self.messages)
 
 
 class NoPrice(NotPossible):
@@ -68,35 +83,44 @@ def create_batch(
     options: BatchOptions,
     *,
     origin: Origin | None = None,
+    template: TemplateSource | None = None,
 ) -> Batch:
     """Create a batch of these prompts and start it. On an error, nothing is left behind.
+
+    `template` is what made the prompts of rows.
 
     This process holds the lease of a reader meanwhile. If it is killed, `remove_abandoned` deletes
     the batch some time after the lease has run out.
     """
-    batch = _draft(provider, options, origin or Origin())
+    origin = origin or Origin()
+    version = template.stored(origin.owner) if template else None
+    batch = _draft(provider, options, origin, template=version and version.template)
     lease = insert_leased(batch, statuses=READING)
     try:
         with renewed(lease):
             store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
     except LeaseLost as lost:
-        _discard(batch)
+        _discard(batch, version)
         raise NotPossible(
             "the batch was cancelled while its prompts were read, or this process stood still for "
             f"longer than {PATIENT_LEASES * settings.LEASE_SECONDS} s"
         ) from lost
     except BaseException:
-        _discard(batch)
+        _discard(batch, version)
         raise
     batch.refresh_from_db()
     enqueue_batch(batch)
     return batch
 
 
-def _discard(batch: Batch) -> None:
-    """Delete a batch that never ran, with the prompts stored so far."""
+def _discard(batch: Batch, version: TemplateVersion | None) -> None:
+    """Delete a batch that never ran, with the prompts stored so far, and its new template."""
     mark_deleted(Batch.objects.filter(pk=batch.pk))
     purge(batch.pk)
+    if version is not None and version.is_new:
+        # Another batch may have begun to use it.
+        with suppress(RestrictedError, IntegrityError), transaction.atomic():
+            version.template.delete()
 
 
 def create_inline_batch(

@@ -30,6 +30,7 @@ from batches.inputs.tables import (
     CSV_DELIMITERS,
     NO_COLUMN,
     TSV_DELIMITERS,
+    Column,
     EmptyRow,
     TableHeader,
     TableRow,
@@ -76,7 +77,7 @@ class NewPrompt:
     model: str = ""
     schema_bytes: tuple[int, ...] = ()
     row: str | None = None
-    columns: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     def fault(self, code: str, message: str, param: str | None = None) -> "LineError":
         """Return an error at the place of this prompt."""
@@ -298,7 +299,7 @@ def _read_table(
         elif isinstance(row, EmptyRow):
             options.empty_rows["row"] += 1
         elif isinstance(row, TableHeader):
-            if rows := _templated(options, row.names):
+            if rows := _templated(options, row.columns):
                 make = rows.of_row
         elif row.number is None:
             yield LineError(1, row.code, row.message, row.param)
@@ -306,13 +307,13 @@ def _read_table(
             yield LineError(row.number, row.code, row.message, row.param, "row")
 
 
-def _templated(options: InputOptions, names: tuple[str, ...]) -> "TemplatedRows | None":
+def _templated(options: InputOptions, columns: tuple[Column, ...]) -> "TemplatedRows | None":
     if options.template is None:
         return None
     # It loads Jinja, which other inputs do not need.
     from batches.inputs.row_templates.rows import TemplatedRows  # noqa: PLC0415 - takes long
 
-    return TemplatedRows(options.template, options.endpoint, names)
+    return TemplatedRows(options.template, options.endpoint, columns)
 
 
 def _made(
@@ -335,7 +336,7 @@ def _made(
         text = body_text(body)
         schema_bytes, warnings = _of_schemas(asked, options)
         row: str | None = None
-        columns: tuple[str, ...] = ()
+        columns: tuple[Column, ...] = ()
         if rows is not None:
             _check_chars(text, options)
             row, columns, doubts = rows.kept()

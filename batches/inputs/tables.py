@@ -10,6 +10,8 @@ from batches.engine.text.wording import did_you_mean, named, quoted
 from batches.inputs.text_lines import BadLine
 
 Line = tuple[int, str] | BadLine
+# The name of a column as it is written, and the name by which its cells are kept.
+Column = tuple[str, str]
 
 # Delimiters in the order in which they are tried.
 CSV_DELIMITERS = ",;\t|"
@@ -29,6 +31,11 @@ class TableHeader:
     """The header of a table, with its names as they are written; a column may have no name."""
 
     names: tuple[str, ...]
+
+    @property
+    def columns(self) -> "tuple[Column, ...]":
+        """Return each name with the name by which the cells of its column are kept."""
+        return tuple(zip(self.names, column_keys(self.names), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

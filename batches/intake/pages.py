@@ -65,7 +65,7 @@ def _pages(prompts: Iterable[NewPrompt]) -> Iterator[list[NewPrompt]]:
     chars = 0
     for prompt in prompts:
         page.append(prompt)
-        chars += len(prompt.body)
+        chars += len(prompt.body) + len(prompt.row or "")
         if len(page) >= PAGE_ROWS or chars >= PAGE_CHARS:
             yield page
             page, chars = [], 0

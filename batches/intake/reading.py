@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import suppress
 from threading import Event
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from django.conf import settings
 from django.db import Error
@@ -35,6 +35,9 @@ from batches.models import Batch, BatchQuerySet, File, Prompt, lease_end
 from batches.models.full_disk import is_full
 from batches.stop_signal import StopSignal
 
+if TYPE_CHECKING:
+    from batches.inputs.row_templates.rendering import RowTemplate
+
 logger = logging.getLogger(__name__)
 
 READERS = 3
@@ -58,7 +61,7 @@ def read_input(batch_id: int, *, stop: StopSignal) -> bool:
     if lease is None:
         clear_leftovers(batch_id)
         return False
-    batch = Batch.objects.select_related("provider", "input_file").get(pk=batch_id)
+    batch = Batch.objects.select_related("provider", "template", "input_file").get(pk=batch_id)
     try:
         if lease.token > READERS:
             message = f"Reading {_named(batch)} was interrupted {READERS} times. Try another batch."
@@ -140,6 +143,7 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
         models=frozenset(batch.provider.model_names),
         strict_schemas=batch.strict_schemas,
         max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+        template=template_of(batch),
     )
     if batch.input_file is None:
         raise InputRefused([_fault(f"{_named(batch)} was deleted. Upload it again.")])
@@ -152,6 +156,27 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
     with stream, renewed(lease, is_alive=reader.is_alive, on_loss=reader.lose):
         items = read_prompts(cast("BinaryIO", reader), options)
         store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
+
+
+def template_of(batch: Batch) -> "RowTemplate | None":
+    """Return the compiled template of a batch. Raise InputRefused if it cannot be compiled."""
+    if batch.template is None:
+        return None
+    # It loads Jinja, which other batches do not need.
+    from batches.inputs.row_templates.rendering import RowTemplate  # noqa: PLC0415 - takes long
+    from batches.inputs.row_templates.sources import (  # noqa: PLC0415 - the same
+        TemplateRefused,
+        stored_messages,
+    )
+
+    try:
+        messages = stored_messages(batch.template.messages)
+        return RowTemplate(messages, max_chars=settings.MAX_LINE_BYTES)
+    except TemplateRefused as refused:
+        # It was accepted by another release.
+        raise InputRefused([LineError(0, "invalid_template", refused.message, "template")]) from (
+            refused
+        )
 
 
 class _WatchedStream:

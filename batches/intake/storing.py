@@ -116,8 +116,8 @@ def _store_page(
                 stored._raw_delete(stored.db)
             insert_rows(
                 Prompt._meta.db_table,
-                ("batch_id", "index", "custom_id", "body"),
-                ((batch_id, first + n, p.custom_id, p.body) for n, p in enumerate(page)),
+                ("batch_id", "index", "custom_id", "body", "row"),
+                ((batch_id, first + n, p.custom_id, p.body, p.row) for n, p in enumerate(page)),
             )
     except IntegrityError:
         return _twins(batch_id, page)
@@ -147,7 +147,8 @@ def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
             sources={BatchStatus.VALIDATING},
             ingest_expires_at=None,
             output_bytes=0,
-            output_format=LINE_FORMAT,
+            # Bytes are counted while results are stored, without the rows of their prompts.
+            output_format=None if batch.template_id else LINE_FORMAT,
             **tally.values(),
         ):
             raise LeaseLost

@@ -11,6 +11,7 @@ from batches.engine.plain_text import storable_text
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.structured.schema_bill import FREE_BYTES, TOO_MANY_SCHEMAS
 from batches.inputs.prompt_files import LineError, NewPrompt, Unit
+from batches.inputs.tables import Column
 from batches.lifecycle import TERMINAL
 from batches.models import Batch
 from batches.models.bounds import MAX_MODEL_CHARS
@@ -44,6 +45,7 @@ class Tally:
         self._batch = batch
         self._schemas = 0
         self._models: set[str] = set()
+        self._columns: list[Column] = []
         self._warned: dict[StrictProblem, int] = {}
 
     def count(self, prompt: NewPrompt) -> None:
@@ -51,6 +53,8 @@ class Tally:
         self.prompts += 1
         if prompt.model and len(self._models) < MAX_COUNTED_MODELS:
             self._models.add(prompt.model)
+        if prompt.columns:
+            self._columns += prompt.columns
         if prompt.schema_bytes:
             self._schemas += len(prompt.schema_bytes)
             self.schema_bytes += sum(prompt.schema_bytes)
@@ -67,6 +71,7 @@ class Tally:
             "model_count": len(self._models),
             "schema_bytes": self.schema_bytes,
             "warnings": self._warnings(),
+            "columns": self._columns or None,
         }
 
     def _warnings(self) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from batches.models.hour import BatchHour
 from batches.models.outage import Outage
 from batches.models.provider import Provider
 from batches.models.result import Result
+from batches.models.template import Template
 from batches.models.token import ApiToken
 from batches.models.webhook import WebhookDelivery, WebhookEndpoint
 from batches.models.work import Chunk, ChunkQuerySet, Prompt, Slot
@@ -29,6 +30,7 @@ __all__ = [
     "Provider",
     "Result",
     "Slot",
+    "Template",
     "Upload",
     "UploadPart",
     "UploadQuerySet",

@@ -20,6 +20,7 @@ from batches.models.bounds import MAX_MODEL_CHARS, MAX_NAME_CHARS
 from batches.models.fields import choices, one_of, pause_kind_field, public_id
 from batches.models.file import File
 from batches.models.provider import Provider
+from batches.models.template import Template
 from batches.models.work import Chunk, Slot
 
 
@@ -36,9 +37,9 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         return bool(self.filter(status__in=sources).update(status=target, **stamped))
 
     def whole(self) -> "BatchQuerySet":
-        """Load provider and files in the same query, so that a file deleted meanwhile cannot
-        break a response."""
-        return self.select_related("provider", "output_file", "error_file")
+        """Load provider, template and files in the same query, so that a file deleted meanwhile
+        cannot break a response."""
+        return self.select_related("provider", "template", "output_file", "error_file")
 
     def in_time(self) -> "BatchQuerySet":
         """Select batches in progress that have not expired, including paused batches."""
@@ -79,6 +80,10 @@ class Batch(models.Model):
         max_length=8, choices=choices(INPUT_FORMATS), blank=True, default="", db_default=""
     )
     input_column = models.TextField(blank=True, default="", db_default="")
+    # What makes a prompt of each row of a table, and the columns of the table, as its header has
+    # them. Restricted and not protected: with its owner, a template and its batches go together.
+    template = models.ForeignKey(Template, models.RESTRICT, null=True, related_name="batches")
+    columns = models.JSONField(null=True)
     # The lease of the process that reads the input, or at the end reads all results.
     ingest_token = models.PositiveIntegerField(default=0, db_default=0)
     ingest_expires_at = models.DateTimeField(null=True)

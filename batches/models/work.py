@@ -10,7 +10,10 @@ from batches.models.fields import choices, one_of
 
 
 class Prompt(models.Model):
-    """One request of a batch. Never changes; `body` is JSON text in the endpoint's dialect."""
+    """One request of a batch. Never changes; `body` is JSON text in the endpoint's dialect.
+
+    `row` is the row of a table that a template made it of, as JSON text: cells by column.
+    """
 
     # No constraint in the database: a COPY of a million rows would look up the batch a million
     # times. Prompts are written and deleted only by their batch.
@@ -20,6 +23,7 @@ class Prompt(models.Model):
     index = models.PositiveIntegerField()
     custom_id = models.CharField(max_length=MAX_CUSTOM_ID_CHARS)
     body = models.TextField()
+    row = models.TextField(null=True)  # noqa: DJ001 - null without a template
 
     class Meta:
         constraints = (

@@ -2,13 +2,16 @@
 
 import csv
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from batches.engine.replies.replies import shown_in
 from batches.formats import microseconds
 from batches.models import Batch, Result
 from batches.output.pages import result_rows_of
+from batches.output.result_tables import result_table
 
 _STORED = (
     *("status", "kind", "code", "message", "status_code", "finish_reason"),
@@ -17,6 +20,8 @@ _STORED = (
 HEADER = ("index", "custom_id", "answer", *_STORED)
 _FIELDS = (*_STORED, "body", "parsed")
 
+# The mark by which Excel recognises UTF-8.
+BOM = b"\xef\xbb\xbf"
 # A spreadsheet runs a text that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
@@ -24,10 +29,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "\uff1d", "\uff0b", "\
 def csv_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[bytes]:
     """Yield a header and a line for each result, with one page in memory at a time.
 
-    With `failed`, only the failed prompts have a line, or only the others.
+    With `failed`, only the failed prompts have a line, or only the others. A batch with a template
+    has the columns of its input first, whose cells are written as they were: a spreadsheet does
+    with them what it does in the input. All that a provider sent is kept from being a formula.
     """
-    # The mark by which Excel recognises UTF-8.
-    yield b"\xef\xbb\xbf" + _line(HEADER)
+    table = result_table(batch)
+    if table is not None:
+        names = (column.name for column in table.columns)
+        yield BOM + _line((*names, *map(_safe, table.added)))
+        for cells, values in table.lines(batch, failed=failed):
+            yield _line((*map(_cell, cells), *(_safe(_cell(value)) for value in values)))
+        return
+    yield BOM + _line(map(_safe, HEADER))
     for _, index, custom_id, *stored, body, parsed in result_rows_of(batch, _FIELDS):
         if failed is not None and failed != (stored[0] == Result.FAILED):
             continue
@@ -35,13 +48,22 @@ def csv_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[bytes]:
         if parsed is None:
             succeeded = stored[0] == Result.SUCCEEDED
             answer = shown_in(batch.endpoint, body, succeeded=succeeded)
-        yield _line((index, custom_id, answer, *stored))
+        yield _line(map(_safe, (index, custom_id, answer, *stored)))
 
 
-def _line(values: tuple[Any, ...]) -> bytes:
+def _line(values: Iterable[Any]) -> bytes:
     text = io.StringIO()
-    csv.writer(text).writerow(map(_safe, values))
+    csv.writer(text).writerow(values)
     return text.getvalue().encode(errors="replace")
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as it stands in a cell: a list is JSON, null is empty."""
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _safe(value: Any) -> Any:

@@ -87,7 +87,8 @@ def result_page(
     if kind is not None:
         # Only failed results have a kind.
         statuses = tuple(given for given in statuses if given == Result.FAILED)
-    places = _places(batch.pk, statuses, kind, after=after, most=most + 1)
+    with_rows = "prompt__row" in names
+    places = _places(batch.pk, statuses, kind, after=after, most=most + 1, with_rows=with_rows)
     taken = places[: _number_taken(places, most)]
     return StoredPage(
         rows=_rows(batch.pk, taken, _Columns(tuple(names), statuses, kind)) if taken else [],
@@ -97,7 +98,13 @@ def result_page(
 
 
 def _places(
-    batch_id: int, statuses: Sequence[str], kind: str | None, *, after: int, most: int
+    batch_id: int,
+    statuses: Sequence[str],
+    kind: str | None,
+    *,
+    after: int,
+    most: int,
+    with_rows: bool,
 ) -> list[_Place]:
     """Return the places of the first `most` results of these statuses.
 
@@ -107,15 +114,17 @@ def _places(
     found: list[_Place] = []
     for status in statuses:
         before = found[-1].at if len(found) == most else BEYOND_ALL
-        query = _place_query(status, kind, most)
+        query = _place_query(status, kind, most, with_rows=with_rows)
         found += map(_Place._make, query.rows(batch=batch_id, after=after, before=before))
     return sorted(found)[:most]
 
 
 @lru_cache(maxsize=QUERIES_KEPT)
-def _place_query(status: str, kind: str | None, most: int) -> Statement:
+def _place_query(status: str, kind: str | None, most: int, *, with_rows: bool) -> Statement:
     def build() -> Compiled:
         size = Coalesce(TextBytes(F("body")), 0) + Coalesce(TextBytes(F("parsed")), 0)
+        if with_rows:
+            size += Coalesce(TextBytes(F("prompt__row")), 0)
         these = _of(kind).filter(status=status, index__gt=hole("after"), index__lt=hole("before"))
         return query_of(these.order_by("index").values_list("index", "pk", size)[:most])
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from batches.engine.errors import PromptRejected
@@ -11,7 +12,7 @@ from batches.engine.text.wording import described, quoted, wrong_type
 from batches.inputs.request_lines import Request, json_text, parse_line
 from batches.inputs.row_templates.bodies import templated_body
 from batches.inputs.row_templates.rendering import Cell, RowTemplate
-from batches.inputs.tables import MAX_COLUMNS
+from batches.inputs.tables import MAX_COLUMNS, Column
 
 MAX_NAMES_CHARS = 1024 * 1024
 # The code of the warning about cells that a spreadsheet may run.
@@ -22,14 +23,15 @@ _NUMBER = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?\s*%?", re.ASCI
 
 
 class TemplatedRows:
-    """Makes the requests of one input, row by row; `names` are the columns of its header."""
+    """Makes the requests of one input, row by row; `columns` are those of its header, if any."""
 
-    def __init__(self, template: RowTemplate, endpoint: str, names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, template: RowTemplate, endpoint: str, columns: tuple[Column, ...] = ()
+    ) -> None:
         self._template = template
         self._endpoint = endpoint
-        self._columns = dict.fromkeys(names)
-        self._new = names
-        self._has_header = bool(names)
+        self._names = {key for _, key in columns}
+        self._new = columns
         self._cells: Mapping[str, Cell] = {}
         self._is_warned = False
 
@@ -37,6 +39,9 @@ class TemplatedRows:
         """Return the request for a line of JSONL, an object of cells. Raise as parse_line does."""
         cells = parse_line(text)
         for name, cell in cells.items():
+            if isinstance(cell, float) and not isfinite(cell):
+                text = f"The number in the column {quoted(name)} is out of range."
+                raise PromptRejected(text, param=name)
             if isinstance(cell, dict | list):
                 raise PromptRejected(
                     f"The column {quoted(name)} has {described(cell)}. A cell is a string, a "
@@ -56,25 +61,25 @@ class TemplatedRows:
         self._cells = cells
         return cells.get("custom_id") or None, templated_body(messages, self._endpoint)
 
-    def kept(self) -> tuple[str, tuple[str, ...], tuple[StrictProblem, ...]]:
+    def kept(self) -> tuple[str, tuple[Column, ...], tuple[StrictProblem, ...]]:
         """Return the latest row as JSON text, the columns that it is the first to have, and the
         warnings about it. Raise PromptRejected for too many columns."""
         cells = self._cells
-        if not self._has_header and cells.keys() - self._columns.keys():
-            added = [name for name in cells if name not in self._columns]
-            self._columns |= dict.fromkeys(added)
-            self._new = (*self._new, *added)
+        if not cells.keys() <= self._names:
+            added = [name for name in cells if name not in self._names]
+            self._names.update(added)
+            self._new = (*self._new, *((name, name) for name in added))
         new, self._new = self._new, ()
         if new:
             self._check_columns()
         return json_text(cells), new, () if self._is_warned else self._warnings(cells)
 
     def _check_columns(self) -> None:
-        chars = sum(map(len, self._columns))
-        if len(self._columns) > MAX_COLUMNS or chars > MAX_NAMES_CHARS:
+        count, chars = len(self._names), sum(map(len, self._names))
+        if count > MAX_COLUMNS or chars > MAX_NAMES_CHARS:
             raise PromptRejected(
-                f"The table has too many columns: {len(self._columns):,}, with {chars:,} "
-                f"characters in their names. The most are {MAX_COLUMNS:,} and {MAX_NAMES_CHARS:,}.",
+                f"The table has too many columns: {count:,}, with {chars:,} characters in their "
+                f"names. The most are {MAX_COLUMNS:,} and {MAX_NAMES_CHARS:,}.",
                 param="columns",
                 code="too_many_columns",
             )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from batches.engine.text.sendable import text_fault
 
@@ -24,6 +24,9 @@ class TemplateMessage(BaseModel):
 
     role: TemplateRole
     content: Annotated[str, Field(min_length=1, max_length=MAX_TEMPLATE_CHARS)]
+
+
+_MESSAGES = TypeAdapter(list[TemplateMessage])
 
 
 class TemplateRefused(Exception):
@@ -72,6 +75,16 @@ def file_messages(text: str) -> TemplateFile:
             lines.append(text.count("\n", 0, begin) + 1)
     check_messages(messages)
     return TemplateFile(tuple(messages), tuple(lines))
+
+
+def stored_messages(value: Any) -> list[TemplateMessage]:
+    """Return messages from their JSON values, a list of objects. Raise TemplateRefused."""
+    try:
+        messages = _MESSAGES.validate_python(value)
+    except ValidationError as error:
+        raise TemplateRefused("The stored template has no messages of this release.") from error
+    check_messages(messages)
+    return messages
 
 
 def check_messages(messages: Sequence[TemplateMessage]) -> None:

@@ -1,0 +1,123 @@
+"""The table of a batch with a template: the columns of its input, then those of its results."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+
+from batches.engine.errors import PromptRejected
+from batches.engine.records import Usage
+from batches.engine.replies.replies import shown_in
+from batches.engine.structured.asked import answer_schema
+from batches.formats import microseconds
+from batches.limits.prices import price_list_of
+from batches.models import Batch, Result
+from batches.output.pages import result_rows_of
+
+ANSWER = "answer"
+STATED = ("status", "kind", "input_tokens", "output_tokens", "cost", "latency_s")
+_STORED = ("status", "kind", "input_tokens", "output_tokens", "latency_s")
+ROW = "prompt__row"
+PRICES_KEPT = 1024
+
+
+class InputColumn(NamedTuple):
+    """A column of the input: its name in the header, and in a stored row."""
+
+    name: str
+    key: str
+
+
+class TableLine(NamedTuple):
+    """A row of the table: the cells of the input as they were, and the values of the result."""
+
+    cells: list[Any]
+    values: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTable:
+    """The columns of the table. `fields` are the properties of the answers, if they have any."""
+
+    columns: Sequence[InputColumn]
+    fields: Sequence[str] | None
+    added: Sequence[str]
+
+    def lines(self, batch: Batch, *, failed: bool | None = None) -> Iterator[TableLine]:
+        """Yield a row for each result, in the order of the input, with one page in memory.
+
+        With `failed`, only for the failed prompts, or only for the others.
+        """
+        cost_of = _costs(batch)
+        keys = [column.key for column in self.columns]
+        for _, _, _, *stored, body, parsed, row in result_rows_of(
+            batch, (*_STORED, "body", "parsed", ROW)
+        ):
+            status, kind, read, written, latency = stored
+            if failed is not None and failed != (status == Result.FAILED):
+                continue
+            cells = from_json(row) if row else {}
+            succeeded = status == Result.SUCCEEDED
+            answer = self._answer(batch, body, parsed, succeeded=succeeded)
+            about = [status, kind, read, written, cost_of(read, written), microseconds(latency)]
+            yield TableLine([cells.get(key) for key in keys], [*answer, *about])
+
+    def _answer(
+        self, batch: Batch, body: str | None, parsed: str | None, *, succeeded: bool
+    ) -> list[Any]:
+        if self.fields is None:
+            if parsed is not None:
+                return [parsed]
+            return [shown_in(batch.endpoint, body, succeeded=succeeded)]
+        value = from_json(parsed) if parsed is not None and succeeded else {}
+        found = value if isinstance(value, Mapping) else {}
+        return [found.get(name) for name in self.fields]
+
+
+def result_table(batch: Batch) -> ResultTable | None:
+    """Return the table of a batch; None for a batch without a template."""
+    if batch.template_id is None:
+        return None
+    columns = [InputColumn(*column) for column in batch.columns or ()]
+    fields = _answer_fields(batch)
+    added = [*((ANSWER,) if fields is None else fields), *STATED]
+    return ResultTable(columns, fields, _unique(added, {name.strip() for name, _ in columns}))
+
+
+def _answer_fields(batch: Batch) -> list[str] | None:
+    """Return the properties of the schema of the answers; None if it names none."""
+    try:
+        asked = answer_schema(batch.defaults, batch.endpoint)
+    except PromptRejected:
+        return None
+    schema = asked.schema if asked else None
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    return list(properties) if isinstance(properties, Mapping) and properties else None
+
+
+def _unique(names: Sequence[str], taken: set[str]) -> list[str]:
+    """Return the names, with a number where another column has the name already."""
+    taken = set(taken)
+    found: list[str] = []
+    for name in names:
+        unique, number = name, 1
+        while unique in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique)
+        found.append(unique)
+    return found
+
+
+def _costs(batch: Batch) -> Any:
+    """Return the function of the cost of a result in dollars; None without a price."""
+    prices, model = price_list_of(batch.provider), batch.defaults.get("model")
+
+    @lru_cache(maxsize=PRICES_KEPT)
+    def cost_of(read: int, written: int) -> Decimal | None:
+        return prices.cost(model, Usage(read, written)) if isinstance(model, str) else None
+
+    return cost_of
