@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Collection
 
 from batches.inputs.input_formats import InputFormat
 
@@ -11,17 +12,19 @@ _SEP = re.compile(r'"?sep=.', re.IGNORECASE)
 _NAME = re.compile(r"[\w-]+(?: [\w-]+){0,2}")
 
 
-def format_in(line: str, *, column: str, is_table: bool = False) -> InputFormat | None:
+def format_in(line: str, *, columns: Collection[str], is_table: bool = False) -> InputFormat | None:
     """Return the format of an input by its first line; None if it may be a table or a text.
 
-    `column` is the column of the prompts in a table; `is_table` says that the input is one.
+    `columns` are names that the header of a table has, such as the column of the prompts;
+    `is_table` says that the input is one.
     """
     if line.startswith(("{", "[")):
         return "jsonl"
     names = {mark: _cells(line, mark) for mark in _DELIMITERS}
-    if column in names["\t"] and len(names["\t"]) > 1:
+    wanted = set(columns)
+    if not wanted.isdisjoint(names["\t"]) and len(names["\t"]) > 1:
         return "tsv"
-    if is_table or _SEP.match(line) or any(column in cells for cells in names.values()):
+    if is_table or _SEP.match(line) or any(map(wanted.intersection, names.values())):
         return "csv"
     return None if any(map(_is_header, names.values())) else "text"
 

@@ -75,6 +75,7 @@ NEW_BATCH_OPTIONS = (
     "timeout",
     "format",
     "column",
+    "template",
     *ANSWER_OPTIONS,
     *RATES,
     "price",
@@ -175,6 +176,10 @@ def check_usage(options: dict[str, Any]) -> None:
     _check_given(options, earlier=earlier)
     if options["provider"] and options["base_url"]:
         raise UsageError("--provider and --base-url cannot be combined; give one of them")
+    if options["template"] and options["column"]:
+        raise UsageError("--column and --template cannot be combined: a template names its columns")
+    if options["template"] and options["format"] == "text":
+        raise UsageError("--template needs a table: --format text has no columns")
     if options["api_key_env"] and not options["base_url"]:
         raise UsageError("--api-key-env requires --base-url; a provider has its own key")
     if rates(options) and not options["base_url"]:

@@ -162,6 +162,7 @@ KEY = "sk-proj-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
         ["--provider", "{}"],
         ["--system", "{}"],
         ["--column", "{}"],
+        ["--template", "{}"],
         ["--format", "{}"],
         ["--batch-size", "{}"],
         ["{}"],

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from batches.management.bulk.first_line import endpoint_named_in, first_line_of
 from batches.management.bulk.interrupts import interruptible, until_interrupted
 from batches.management.bulk.limit_options import budget, rates
 from batches.management.bulk.provider_check import check_provider
+from batches.management.bulk.template_file import GivenTemplate, read_template
 from batches.management.bulk.usage import UsageError
 from batches.models import Batch, Provider
 from batches.providers.routing import NoProvider, check_allowed
@@ -35,10 +36,12 @@ from batches.providers.routing import NoProvider, check_allowed
 SHOWN_INPUT_ERRORS = 10
 FORMAT_NAMES = {"jsonl": "JSONL", "csv": "CSV", "tsv": "TSV", "text": "text, a prompt a line"}
 
+USUAL_COLUMN = "prompt"
+OWN_COLUMN = ("missing_column", "column")
 # The option of the command that fixes an error, by the code and place of the error.
 REMEDIES = {
     ("missing_required_parameter", "body.model"): "Use --model to set the default model.",
-    ("missing_column", "column"): "Use --column to name the column with the prompts.",
+    OWN_COLUMN: "Use --column to name the column with the prompts.",
 }
 
 
@@ -50,6 +53,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     """
     # Read the schema only once: the file may be a pipe.
     schema = read_schema(options["response_schema"]) if options["response_schema"] else None
+    template = read_template(options)
+    columns = _columns_to_find(options, template)
     batch_options = batch_options_of(options, schema)
     with ExitStack() as stack:
         with interruptible():
@@ -58,33 +63,39 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             if check.warning:
                 display.say(check.warning)
             stream, line = first_line_of(stream, most_bytes=settings.MAX_LINE_BYTES)
-            form = format_for(options, line)
-            display.say(how_read(options, form, line))
+            form = format_for(options, line, columns, is_table=template is not None)
+            display.say(how_read(options, form, line, columns))
             provider = stored_provider(options)
-            if form == "jsonl" and options["endpoint"] is None:
+            if form == "jsonl" and options["endpoint"] is None and template is None:
                 named = endpoint_named_in(line)
                 batch_options = batch_options_of({**options, "endpoint": named}, schema)
             check_endpoint(provider, batch_options.endpoint, options)
+            if template is not None:
+                template.check_against(batch_options)
         input_options = InputOptions(
             endpoint=batch_options.endpoint,
             defaults=batch_options.defaults,
             max_line_bytes=settings.MAX_LINE_BYTES,
             format=form,
-            column=options["column"] or "prompt",
+            column=options["column"] or USUAL_COLUMN,
             strict_schemas=batch_options.strict_schemas,
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+            template=template.row_template if template else None,
         )
         demand = Demand(batch_options.defaults, batch_options.endpoint)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
         try:
             with until_interrupted(prompts) as items:
-                batch = create_batch(provider, items, batch_options)
+                source = template.source if template else None
+                batch = create_batch(provider, items, batch_options, template=source)
         except InputRefused as error:
-            raise UsageError(refusal(options["input"], error)) from error
+            raise UsageError(refusal(options, error)) from error
         except PromptRejected as error:
             raise UsageError(error.message) from error
     prompts_ = f"{batch.total:,} prompt{'s' * (batch.total != 1)}"
     display.say(f"{batch.public_id}: {prompts_} for {provider.base_url}")
+    if batch.template:
+        display.say(f"Template: {batch.template}")
     if empty := input_options.empty_rows["row"]:
         display.say(f"Skipped {empty:,} empty row{'s' * (empty > 1)}.")
     for warning in islice(check.unlisted(demand.models), MAX_WARNINGS):
@@ -96,13 +107,26 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     return batch
 
 
-def format_for(options: dict[str, Any], line: str) -> InputFormat:
-    """Return the format of the input: by option, name or first line. Raise UsageError."""
+def _columns_to_find(options: dict[str, Any], template: GivenTemplate | None) -> Sequence[str]:
+    """Return the columns by which the header of a table is recognised."""
+    if template is not None:
+        return template.row_template.columns
+    return (options["column"] or USUAL_COLUMN,)
+
+
+def format_for(
+    options: dict[str, Any], line: str, columns: Sequence[str], *, is_table: bool
+) -> InputFormat:
+    """Return the format of the input: by option, name or first line. Raise UsageError.
+
+    A template needs a table, whatever the name of the input says.
+    """
     given: InputFormat | None = options["format"] or named_format(options["input"])
+    if given == "text" and is_table:
+        given = None
     if given or not line:
-        return given or "jsonl"
-    column = options["column"]
-    form = format_in(line, column=column or "prompt", is_table=column is not None)
+        return given or ("csv" if is_table else "jsonl")
+    form = format_in(line, columns=columns, is_table=is_table or options["column"] is not None)
     if form is None:
         raise UsageError(
             f"{shown_name(options['input'])} may be a table or a text: give --column to name the "
@@ -111,12 +135,12 @@ def format_for(options: dict[str, Any], line: str) -> InputFormat:
     return form
 
 
-def how_read(options: dict[str, Any], form: InputFormat, line: str) -> str:
+def how_read(options: dict[str, Any], form: InputFormat, line: str, columns: Sequence[str]) -> str:
     """Return the format in which the input is read, and a doubt if it looks like another."""
     text = f"Reading {shown_name(options['input'])} as {FORMAT_NAMES[form]}."
     if not line or options["format"]:
         return text
-    seems = format_in(line, column=options["column"] or "prompt")
+    seems = format_in(line, columns=columns)
     if seems in (None, "text", form) or {seems, form} == {"csv", "tsv"}:
         return text
     return f"{text} It looks like {FORMAT_NAMES[seems]}: --format {seems} reads it so."
@@ -216,11 +240,14 @@ def check_endpoint(provider: Provider, endpoint: str, options: dict[str, Any]) -
             raise UsageError(str(error)) from error
 
 
-def refusal(name: str, error: InputRefused) -> str:
+def refusal(options: dict[str, Any], error: InputRefused) -> str:
     """Describe the errors of an input, one per line."""
     shown = [str(line) for line in error.errors[:SHOWN_INPUT_ERRORS]]
     if len(error.errors) > SHOWN_INPUT_ERRORS:
         shown.append(f"and {len(error.errors) - SHOWN_INPUT_ERRORS} more")
     faults = {(line.code, line.param) for line in error.errors}
+    if options["template"]:
+        faults.discard(OWN_COLUMN)
     remedies = [remedy for fault, remedy in REMEDIES.items() if fault in faults]
-    return f"{shown_name(name)}: " + "\n".join([*shown, *remedies, "No batch was created."])
+    lines = "\n".join([*shown, *remedies, "No batch was created."])
+    return f"{shown_name(options['input'])}: {lines}"

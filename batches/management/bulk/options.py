@@ -53,6 +53,12 @@ def add_bulk_options(parser: CommandParser) -> None:
     )
     add("--format", choices=INPUT_FORMATS, help="default: by the file name, else by the first line")
     add("--column", help="column with the prompts in a CSV or TSV file (default prompt)")
+    add(
+        "--template",
+        metavar="FILE",
+        help="make a prompt of each row of a table by a template in the language of Jinja, such as "
+        "'Rate: {{ review }}'; the columns of the table come back in the results",
+    )
     add_run_option(parser, "--batch-size", "batch_size", "N")
     schedule = RUN_OPTIONS["schedule"]
     help_ = f"{schedule.help.removesuffix('.')} (default {schedule.default})"

@@ -16,6 +16,7 @@ input formats:
   csv     a header and a column of prompts (--column), optionally a column custom_id;
   tsv     delimiter and encoding are detected
   text    one prompt per line
+  with --template, each row of a csv or tsv, or each object of a jsonl, becomes a prompt
 
 examples:
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
@@ -23,6 +24,8 @@ examples:
   process_batch questions.txt --provider vllm --model llama --output out.jsonl --batch-size 250
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
       --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25 --price 0.5,1.5
+  process_batch reviews.csv --template prompt.j2 --base-url https://api.example/v1 \\
+      --api-key-env EXAMPLE_KEY --model some-model --output out.csv
   process_batch --resume batch_0123 --output out.jsonl
   process_batch --retry batch_0123 --output out.jsonl
 

@@ -1,0 +1,171 @@
+"""A table and a template go in, the table with the answers comes out."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from batches.models import Batch, Prompt, Template
+from tests.command_line import Commands
+
+MESSY = (
+    "sep=;\r\n"
+    "\ufeffid; Text ;stars;;note\r\n"
+    '1;"Schön; ""sehr"" gut\r\n\r\nWirklich";5;x;=1+1\r\n'
+    ";;;;\r\n"
+    "2;  leading and trailing  ;-3;;@SUM(A1)\r\n"
+    "3;;4;;'quoted\r\n"
+).replace("\ufeff", "")
+TEMPLATE = "{# system #}\nBe brief.\n{# user #}\nRate: {{ Text | default(note) }} ({{ stars }})\n"
+
+
+def rows_of(name: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(Path(name).read_bytes().decode("utf-8-sig"), newline="")))
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-16"])
+def test_the_table_comes_back_in_every_cell(cli: Commands, encoding: str) -> None:
+    cli.path("reviews.csv", MESSY.encode(encoding))
+    template, out = cli.path("rate.j2", TEMPLATE), cli.path("out.csv")
+    ended = cli.process_batch("--template", template, "--output", out, name="reviews.csv")
+    assert ended.status == 0, ended.stderr
+    assert "Reading" in ended.stderr
+    assert "as CSV." in ended.stderr
+    assert "Template: rate.j2 v1" in ended.stderr
+    assert "Skipped 1 empty row." in ended.stderr
+    assert "begins like a formula, '=1+1'" in ended.stderr
+    given = list(csv.reader(io.StringIO(MESSY.partition("\r\n")[2], newline=""), delimiter=";"))
+    rows = rows_of(out)
+    assert [row[:5] for row in rows] == [given[0], given[1], given[3], given[4]]
+    assert ",".join(rows[0][5:]) == "answer,status,kind,input_tokens,output_tokens,cost,latency_s"
+    assert all(row[5] and row[6] == "succeeded" for row in rows[1:])
+    first = json.loads(Prompt.objects.get(index=0).body)["messages"]
+    assert first[0] == {"role": "system", "content": "Be brief."}
+    assert first[1]["content"] == 'Rate: Schön; "sehr" gut\r\n\r\nWirklich (5)'
+    assert json.loads(Prompt.objects.get(index=2).body)["messages"][1]["content"] == (
+        "Rate: 'quoted (4)"
+    )
+
+
+def test_parsed_answers_are_columns(cli: Commands) -> None:
+    cli.path("in.csv", "status,text\nopen,a\nshut,b\n")
+    schema = cli.path(
+        "schema.json",
+        json.dumps(
+            {
+                "type": "object",
+                "properties": {
+                    "text": {"type": "string"},
+                    "tags": {"type": "array", "items": {"type": "string"}},
+                    "ok": {"type": "boolean"},
+                },
+                "required": ["text", "tags", "ok"],
+                "additionalProperties": False,
+            }
+        ),
+    )
+    out = cli.path("out.csv")
+    ended = cli.process_batch(
+        *("--template", cli.path("t.j2", "{{ text }}"), "--response-schema", schema),
+        *("--output", out),
+        name="in.csv",
+    )
+    assert ended.status == 0, ended.stderr
+    header, *rows = rows_of(out)
+    assert header[:7] == ["status", "text", "text_2", "tags", "ok", "status_2", "kind"]
+    assert [row[:2] for row in rows] == [["open", "a"], ["shut", "b"]]
+    assert all(isinstance(json.loads(row[3]), list) for row in rows)
+    assert all(row[4] in ("true", "false") and row[5] == "succeeded" for row in rows)
+
+
+def test_failed_rows_have_their_table_too(cli: Commands) -> None:
+    cli.path("in.csv", "text\nfine\n[simulate: status=400]\n")
+    out, errors = cli.path("out.csv"), cli.path("errors.csv")
+    template = cli.path("t.j2", "{{ text }}")
+    arguments = ("--template", template, "--output", out, "--errors", errors)
+    assert cli.process_batch(*arguments, name="in.csv").status == 1
+    assert [row[0] for row in rows_of(out)] == ["text", "fine"]
+    assert [row[0] for row in rows_of(errors)] == ["text", "[simulate: status=400]"]
+    assert rows_of(errors)[1][2:4] == ["failed", "request"]
+
+
+def test_the_version_of_a_template_grows_with_its_changes(cli: Commands) -> None:
+    cli.path("in.csv", "text\na\n")
+    for number, text in enumerate(["{{ text }}", "Say {{ text }}", "{{ text }}"]):
+        template = cli.path("t.j2", text)
+        out = cli.path(f"out{number}.csv")
+        ended = cli.process_batch("--template", template, "--output", out, name="in.csv")
+        assert ended.status == 0, ended.stderr
+    versions = Batch.objects.order_by("pk").values_list("template__name", "template__version")
+    assert list(versions) == [("t.j2", 1), ("t.j2", 2), ("t.j2", 1)]
+    assert Template.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("template", "table", "words"),
+    [
+        ("a\n{# user #}\n\n{{ txt }}\n{{ text | uper }}", "text\na\n",
+         ["t.j2, line 5: There is no filter 'uper'. Did you mean 'upper'?"]),
+        ("{{ txt }}", "text;n\na;1\n",
+         ["in.csv: line 1: There is no column 'txt'. Did you mean 'text'?", "names 'text', 'n'."]),
+        ("{{ 1 / (n | int) }}", "n\n1\n0\n", ["in.csv: row 2:", "It divides by zero."]),
+        ("", "text\na\n", ["t.j2: The template is empty."]),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_its_place_and_leaves_nothing(
+    cli: Commands, template: str, table: str, words: list[str]
+) -> None:
+    cli.path("in.csv", table)
+    ended = cli.process_batch("--template", cli.path("t.j2", template), name="in.csv")
+    assert ended.status == 2
+    for word in words:
+        assert word in ended.stderr.replace(str(Path(cli.path("x")).parent) + "/", "")
+    assert "--column" not in ended.stderr
+    assert not Batch.objects.exists()
+    assert not Prompt.objects.exists()
+    assert not Template.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--column", "text"], "--column and --template cannot be combined"),
+        (["--format", "text"], "--template needs a table"),
+        (["--endpoint", "/v1/embeddings"], "is one text: the template needs one user message"),
+        (["--endpoint", "/v1/rerank"], "a text alone is not a request"),
+        (["--system", "Be long."], "The system prompt is given twice"),
+    ],
+)
+def test_options_that_contradict_a_template_are_refused(
+    cli: Commands, arguments: list[str], words: str
+) -> None:
+    cli.path("in.csv", "Text,note,stars\na,b,c\n")
+    template = cli.path("t.j2", TEMPLATE)
+    ended = cli.process_batch("--template", template, *arguments, name="in.csv")
+    assert ended.status == 2
+    assert words in ended.stderr
+    assert not Batch.objects.exists()
+
+
+def test_a_template_that_is_missing_or_not_a_text_is_named(cli: Commands) -> None:
+    cli.path("in.csv", "text\na\n")
+    assert (
+        "nope.j2: No such file" in cli.process_batch("--template", "nope.j2", name="in.csv").stderr
+    )
+    template = cli.path("t.j2", b"caf\xc3\xa9\ncaf\xe9")
+    ended = cli.process_batch("--template", template, name="in.csv")
+    assert "t.j2, line 2: the template is not UTF-8" in ended.stderr
+
+
+def test_standard_input_and_a_text_file_are_tables_with_a_template(cli: Commands) -> None:
+    template = cli.path("t.j2", "{{ review }}")
+    ended = cli.process_batch("--template", template, name="-", stdin="review;n\na;1\n")
+    assert ended.status == 0, ended.stderr
+    cli.path("in.txt", "n\treview\n1\tb\n")
+    out = cli.path("out2.csv")
+    ended = cli.process_batch("--template", template, "--output", out, name="in.txt")
+    assert ended.status == 0, ended.stderr
+    assert "as TSV." in ended.stderr
+    assert rows_of(out)[1][:2] == ["1", "b"]
