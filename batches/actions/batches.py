@@ -151,15 +151,19 @@ def create_batch_of_file(
     fault: LineError | None = None,
     input_format: InputFormat | Literal[""] = "",
     input_column: str = "",
+    template: TemplateSource | None = None,
 ) -> Batch:
     """Create a batch whose prompts a worker reads from a file.
 
-    Without a format, the file has lines of the Batch API; the column is that of a table. The batch
+    Without a format, the file has lines of the Batch API; the column is that of a table, of whose
+    rows a template makes prompts if there is one. The batch
     fails at once if there is no such file, or with the error `fault` if that is given.
     """
     form = {"input_format": input_format, "input_column": input_column}
     batch = _draft(provider, options, origin, input_file=file, input_file_public_id=file_id, **form)
     with transaction.atomic():
+        if template is not None:
+            batch.template = template.stored(origin.owner).template
         batch.save(force_insert=True)
         add_callback(batch)
         if found := _fault_of(file, file_id) or fault:

@@ -12,13 +12,16 @@ from batches.api.http.pages import Page
 from batches.ending.report import stored_report
 from batches.engine.records import Schedule
 from batches.engine.timing import TimingStats
+from batches.inputs.row_templates.sources import TemplateMessage
 from batches.leases.waiting import waiting_of, with_waiting
 from batches.lifecycle import TERMINAL, BatchStatus
-from batches.models import Batch
+from batches.models import Batch, Template
 from batches.net.addresses import without_addresses
 from batches.output.files import error_id, output_id
 
 LISTED_ERRORS = 10
+# Not in lists.
+LONG_FIELDS = ("errors", "defaults", "columns", "template__messages")
 
 
 class BatchError(BaseModel):
@@ -89,6 +92,15 @@ class BatchWaiting(BaseModel):
     next: Time | None
 
 
+class BatchTemplate(BaseModel):
+    """A version of a template, which makes a prompt of each row of a table. Equal messages under
+    one name are one version. A list of batches has no messages."""
+
+    name: str | None = shown("reviews")
+    version: int = shown(1)
+    messages: list[TemplateMessage] | None
+
+
 class BatchObject(BaseModel):
     """A batch. `model` is the model of all prompts, or null if there are several; `model_count` is
     the number of models, up to 1000, once the input is read. `failures` and `rungs` are counted
@@ -120,6 +132,7 @@ class BatchObject(BaseModel):
     callback_url: RareText
 
     model_count: int | None = shown(1)
+    template: BatchTemplate | None = shown(None)
     provider: str = shown("simulated")
     pause_reason: RareText
     waiting: BatchWaiting | None = shown(None)
@@ -184,13 +197,13 @@ def readable_batches() -> QuerySet[Batch]:
 def listed_batches() -> QuerySet[Batch]:
     """Return the same batches without their long fields."""
     short = {"first_errors": FirstItems("errors", most=LISTED_ERRORS + 1)}
-    return readable_batches().defer("errors", "defaults").annotate(**short)
+    return readable_batches().defer(*LONG_FIELDS).annotate(**short)
 
 
 def batch_object(batch: Batch) -> BatchObject:
     """Return the current state of a batch, from its row alone."""
     errors = BatchErrors(data=batch.errors) if batch.errors else None
-    return _object(batch, errors=errors)
+    return _object(batch, errors=errors, with_messages=True)
 
 
 def listed_batch(batch: Batch) -> BatchObject:
@@ -200,7 +213,9 @@ def listed_batch(batch: Batch) -> BatchObject:
     return _object(batch, errors=errors if first else None)
 
 
-def _object(batch: Batch, *, errors: BatchErrors | None) -> BatchObject:
+def _object(
+    batch: Batch, *, errors: BatchErrors | None, with_messages: bool = False
+) -> BatchObject:
     report = stored_report(batch)
     return BatchObject(
         id=batch.public_id,
@@ -219,6 +234,7 @@ def _object(batch: Batch, *, errors: BatchErrors | None) -> BatchObject:
         metadata=batch.metadata or None,
         callback_url=batch.callback_url or None,
         provider=batch.provider.name,
+        template=_template(batch.template, with_messages=with_messages),
         pause_reason=without_addresses(batch.standstill) or None,
         waiting=_waiting(batch),
         max_cost=None if batch.max_cost is None else float(batch.max_cost),
@@ -229,6 +245,13 @@ def _object(batch: Batch, *, errors: BatchErrors | None) -> BatchObject:
         **{name: _unix(getattr(batch, name)) for name in _TIMES},
         **{name: getattr(batch, name) for name in _AS_STORED},
     )
+
+
+def _template(template: Template | None, *, with_messages: bool) -> BatchTemplate | None:
+    if template is None:
+        return None
+    messages = template.messages if with_messages else None
+    return BatchTemplate(name=template.name or None, version=template.version, messages=messages)
 
 
 def _unix(moment: datetime | None) -> int | None:

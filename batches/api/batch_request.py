@@ -1,19 +1,30 @@
 """The body of a request for a new batch, and its limits."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
+from django.conf import settings
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
+from batches.actions.batches import TemplateSource
 from batches.actions.options import RUN_OPTIONS, BatchOptions, MaxCost, MaxTokens, RunOptions
 from batches.api.errors import ApiError
 from batches.api.fields import shown
 from batches.api.http.view import RequestModel
 from batches.api.webhook_objects import Url
 from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS, endpoint_of
+from batches.engine.errors import PromptRejected
 from batches.engine.text.wording import named
 from batches.files.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
 from batches.inputs.request_lines import LineRefused, check_depth
+from batches.inputs.row_templates.bodies import check_roles
+from batches.inputs.row_templates.rendering import RowTemplate
+from batches.inputs.row_templates.sources import (
+    MAX_TEMPLATE_MESSAGES,
+    TemplateMessage,
+    TemplateRefused,
+)
 from batches.models.bounds import MAX_NAME_CHARS
 
 LONGEST_WINDOW = timedelta(days=30)
@@ -64,6 +75,22 @@ Metadata = Annotated[
 ]
 
 
+def _as_messages(value: object) -> object:
+    return [{"role": "user", "content": value}] if isinstance(value, str) else value
+
+
+TemplateMessages = Annotated[
+    list[TemplateMessage],
+    Field(
+        min_length=1,
+        max_length=MAX_TEMPLATE_MESSAGES,
+        description="Makes a prompt of each row of the input file, a table: messages in the "
+        "language of Jinja, with the names of columns. A string is one user message.",
+    ),
+    BeforeValidator(_as_messages, json_schema_input_type=str | list[TemplateMessage]),
+]
+
+
 class OutputExpiresAfter(RequestModel):
     """The time for which output files are kept after their creation, in seconds."""
 
@@ -99,6 +126,15 @@ class CreateBatch(RunOptions, RequestModel):
         Url | None, Field(description="Receives an event when this batch ends.")
     ] = None
 
+    template: TemplateMessages | None = None
+    template_name: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_NAME_CHARS,
+            description="The name that versions of the template share; by default the batch's.",
+        ),
+    ] = None
+
     provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)
     idempotency_key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
@@ -125,6 +161,35 @@ class CreateBatch(RunOptions, RequestModel):
                 code="invalid_value",
                 param=given[1],
             )
+        self._check_template()
+
+    def _check_template(self) -> None:
+        if self.template is not None and self.input_file_id is None:
+            message = (
+                "'template' makes prompts of the rows of a table: give it as an uploaded file, in "
+                "'input_file_id'."
+            )
+            raise ApiError(400, message, code="invalid_value", param="template")
+        if self.template is None and self.template_name is not None:
+            message = "'template_name' is the name of a 'template': give both, or neither."
+            raise ApiError(400, message, code="invalid_value", param="template_name")
+
+    def template_columns(self) -> Sequence[str]:
+        """Return the columns that the template names. Raise ApiError if it cannot be used."""
+        messages = self.template or ()
+        try:
+            template = RowTemplate(messages, max_chars=settings.MAX_LINE_BYTES)
+            check_roles(template.roles, self.endpoint, self.body)
+        except TemplateRefused as refused:
+            raise _refused_template(refused, count=len(messages)) from refused
+        except PromptRejected as error:
+            raise ApiError(400, error.message, code=error.code, param=error.param) from error
+        return template.columns
+
+    def template_source(self) -> TemplateSource:
+        """Return the template as it is stored, under its name or the name of the batch."""
+        name = self.name if self.template_name is None else self.template_name
+        return TemplateSource(name or "", [one.model_dump() for one in self.template or ()])
 
     def options(self) -> BatchOptions:
         """Return the run options of the batch."""
@@ -142,6 +207,15 @@ class CreateBatch(RunOptions, RequestModel):
             metadata=self.metadata or {},
             callback_url=self.callback_url or "",
         )
+
+
+def _refused_template(refused: TemplateRefused, *, count: int) -> ApiError:
+    place = "template"
+    if refused.number is not None and count > 1:
+        place = f"template[{refused.number}].content"
+    line = f", line {refused.line}" if refused.line else ""
+    message = f"Invalid value for '{place}'{line}: {refused.message}"
+    return ApiError(400, message, code="invalid_template", param=place)
 
 
 class ResumeBatch(RequestModel):

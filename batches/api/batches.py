@@ -33,14 +33,16 @@ from batches.api.webhooks import delivery_page, url_refused
 from batches.engine.structured.schema_bill import CHECKED_BYTES
 from batches.engine.text.wording import quoted
 from batches.files.files import unexpired
+from batches.inputs.input_formats import named_format
 from batches.inputs.prompt_files import (
+    TABLES,
     InputOptions,
     LineError,
     NewPrompt,
     prompts_of_objects,
     prompts_of_texts,
 )
-from batches.intake.reading import model_of
+from batches.intake.reading import model_of, table_format_of
 from batches.intake.tally import InputRefused
 from batches.models import Batch, File, Provider, WebhookDelivery
 from batches.providers.routing import NoProvider, any_provider, check_endpoint, choose_provider
@@ -260,8 +262,24 @@ def _of_file(request: Request, asked: CreateBatch, origin: batch_actions.Origin)
     file_id = asked.input_file_id or ""
     file = for_user(unexpired(), owner_of(request)).filter(public_id=file_id).first()
     provider, fault = _provider_for_file(request, asked, file)
+    options = asked.options()
+    if asked.template is None:
+        if file and named_format(file.filename) in TABLES:
+            message = f"{quoted(file.filename)} is a table: give a 'template' for its rows."
+            fault = LineError(0, "invalid_file", message, "template")
+        return batch_actions.create_batch_of_file(
+            provider, file, file_id, options, origin=origin, fault=fault
+        )
+    columns = asked.template_columns()
     return batch_actions.create_batch_of_file(
-        provider, file, file_id, asked.options(), origin=origin, fault=fault
+        provider,
+        file,
+        file_id,
+        options,
+        origin=origin,
+        fault=fault,
+        input_format=table_format_of(file, columns) if file else "csv",
+        template=asked.template_source(),
     )
 
 
@@ -273,7 +291,8 @@ def _provider_for_file(
         check_endpoint(asked.endpoint)
         return any_provider(), None
     shared = asked.body.get("model")
-    model = shared or (model_of(file) if file else None)
+    # The lines of a table are no requests.
+    model = shared or (model_of(file) if file and asked.template is None else None)
     try:
         return _provider(request, asked, model), None
     except NoProvider as error:

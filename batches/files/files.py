@@ -20,7 +20,8 @@ from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Now
 
 from batches.engine.text.wording import quoted
-from batches.inputs.prompt_files import NO_PROMPTS, NOT_LINES, begins_as_document
+from batches.inputs.input_formats import named_format
+from batches.inputs.prompt_files import NO_PROMPTS, NOT_LINES, TABLES, begins_as_document
 from batches.inputs.request_lines import LineRefused, parse_line
 from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.lifecycle import BatchStatus
@@ -78,7 +79,7 @@ def unexpired() -> QuerySet[File]:
 
 def store_file(new: NewFile, content: "Bytes[bytes]") -> File:
     """Store an uploaded file. Raise FileRefused; after any error, nothing of it is left."""
-    check_content(new.purpose, content)
+    check_content(new, content)
     file = new.row(content.size or 0)
     with stored(file.content, file.public_id, content):
         file.save(force_insert=True)
@@ -139,14 +140,14 @@ def remove_leftovers() -> None:
                 path.unlink()
 
 
-def check_content(purpose: str, content: "Bytes[bytes]") -> None:
+def check_content(new: NewFile, content: "Bytes[bytes]") -> None:
     """Raise FileRefused for an empty file, or one that cannot be the input of a batch."""
     if not content.size:
         raise FileRefused(
             "The 'file' is empty: it has 0 bytes. Give a file with content.", param="file"
         )
-    if purpose == BATCH:
-        _check_beginning(content)
+    if new.purpose == BATCH:
+        _check_beginning(content, is_table=named_format(new.filename) in TABLES)
 
 
 def safe_filename(text: str) -> str:
@@ -164,18 +165,22 @@ def safe_filename(text: str) -> str:
     return name
 
 
-def _check_beginning(content: "Bytes[bytes]") -> None:
-    """Refuse a file whose first line is not an object; the worker checks the rest."""
+def _check_beginning(content: "Bytes[bytes]", *, is_table: bool) -> None:
+    """Refuse a file without text, or without an object on its first line if it is not a table.
+
+    The worker checks the rest.
+    """
     content.seek(0)
     try:
         line = first_line(cast("BinaryIO", content), settings.MAX_LINE_BYTES)
         # If the line is too long to be checked here, the batch reports it.
         if line == "":
             raise _no_input(NO_PROMPTS)
-        if line is not None and begins_as_document(line):
+        if line is None or is_table:
+            return
+        if begins_as_document(line):
             raise _no_input(NOT_LINES)
-        if line is not None:
-            parse_line(line)
+        parse_line(line)
     except UnreadableFile as error:
         raise _no_input(error.message) from error
     except LineRefused as error:
@@ -185,5 +190,8 @@ def _check_beginning(content: "Bytes[bytes]") -> None:
 
 
 def _no_input(reason: str) -> FileRefused:
-    rule = "Invalid file format for a batch: 'file' must be .jsonl, a JSON object on each line."
+    rule = (
+        "Invalid file format for a batch: 'file' must be .jsonl, a JSON object on each line, or a "
+        "table with a name in .csv or .tsv, for a 'template'."
+    )
     return FileRefused(f"{rule} {reason}", param="file")

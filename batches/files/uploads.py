@@ -176,7 +176,7 @@ def _make_file(upload: Upload, parts: Sequence[UploadPart], md5: str | None) -> 
         if md5 is not None and md5.lower() != digest:
             expected = f"The MD5 of these parts is '{digest}'."
             raise FileRefused(value_text("md5", md5, expected), param="md5")
-        check_content(new.purpose, content)
+        check_content(new, content)
         file = new.row(upload.bytes)
         with stored(file.content, file.public_id, content), transaction.atomic():
             file.save(force_insert=True)

@@ -5,6 +5,7 @@ If a reader vanishes, another one starts from the beginning; after three readers
 
 import logging
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -17,8 +18,9 @@ from django.db.models.functions import Now
 from batches.ending.finishing import fail_input
 from batches.ending.purging import mark_deleted, purge
 from batches.files.files import BATCH
-from batches.inputs.input_formats import InputFormat
+from batches.inputs.input_formats import InputFormat, named_format
 from batches.inputs.prompt_files import InputOptions, LineError, read_prompts
+from batches.inputs.recognition import format_in
 from batches.inputs.request_lines import LineRefused, parse_line
 from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.intake.storing import LeaseLost, as_error, clear, store_prompts
@@ -209,6 +211,20 @@ class _WatchedStream:
         data = self._read(size)
         self._read_at = time.monotonic()
         return data
+
+
+def table_format_of(file: File, columns: Collection[str]) -> InputFormat:
+    """Return the format of a table with these columns: by its name, else by its first line."""
+    named = named_format(file.filename)
+    if named not in (None, "text"):
+        return named
+    try:
+        with file.content.open("rb") as stream:
+            first = first_line(cast("BinaryIO", stream), settings.MAX_LINE_BYTES)
+    except (OSError, UnreadableFile):
+        # The reader will say why.
+        first = None
+    return format_in((first or "").strip(), columns=columns, is_table=True) or "csv"
 
 
 def model_of(file: File) -> str | None:

@@ -1,4 +1,4 @@
-"""The table of a batch with a template: the columns of its input, then those of its results."""
+"""The table of a batch with a template: the columns of its input, then of its results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?\s*%?", re.ASCI
 
 
 class TemplatedRows:
-    """Makes the requests of one input, row by row; `columns` are those of its header, if any."""
+    """Makes the requests of one input, row by row; `columns` are its header, if it has one."""
 
     def __init__(
         self, template: RowTemplate, endpoint: str, columns: tuple[Column, ...] = ()

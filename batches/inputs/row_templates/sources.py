@@ -20,7 +20,12 @@ _MARK = re.compile(r"^[ \t]*\{#[ \t]*(system|user|assistant)[ \t]*#\}[ \t]*\r?$"
 class TemplateMessage(BaseModel):
     """A message of a template. `content` is a text with the names of columns: `{{ review }}`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={"examples": [{"role": "user", "content": "Rate: {{ review }}"}]},
+    )
 
     role: TemplateRole
     content: Annotated[str, Field(min_length=1, max_length=MAX_TEMPLATE_CHARS)]
