@@ -51,7 +51,8 @@ class ResultUsage(BaseModel):
 
 
 class ResultObject(BaseModel):
-    """A line of the output or error file, with additional stored fields."""
+    """A line of the output or error file, with additional stored fields. `row` has the cells of the
+    row that a template made the prompt of."""
 
     id: ResultId
     custom_id: str = shown("a")
@@ -61,6 +62,7 @@ class ResultObject(BaseModel):
     status: OutcomeStatus
     kind: RareText
     parsed: Any = shown(None)
+    row: dict[str, str | int | float | bool | None] | None = shown(None)
     rung: RareText
     finish_reason: str | None = shown("stop")
     calls: int = shown(1)
@@ -131,7 +133,9 @@ def _item(found: DetailedRow) -> str:
         "usage": {"input_tokens": found.input_tokens, "output_tokens": found.output_tokens},
     }
     parsed = "null" if row.parsed is None else row.parsed
-    return f'{result_line(row)[:-1]},{json.dumps(beside)[1:-1]},"parsed":{parsed}}}'
+    cells = "null" if row.row is None else row.row
+    about = json.dumps(beside)[1:-1]
+    return f'{result_line(row)[:-1]},{about},"parsed":{parsed},"row":{cells}}}'
 
 
 def _one_of(request: Request, name: str, choices: tuple[str, ...]) -> str | None:

@@ -29,6 +29,8 @@ _LINE_FIELDS = (
 )
 
 
+# The row of a table that a prompt was made of; read only with a template.
+_ROW = "prompt__row"
 # The columns of a result in addition to its line, in the order of DetailedRow.
 _DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
 
@@ -49,6 +51,8 @@ class ResultRow:
     body: str | None
     parsed: str | None = None
     rung: str = ""
+    # JSON text; only of a prompt that a template made.
+    row: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +94,21 @@ def json_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[str]:
 
 def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
     """Yield the results of a batch in the order of its prompts, with one page in memory."""
-    return starmap(ResultRow, result_rows_of(batch, _LINE_FIELDS, status=status))
+    return starmap(ResultRow, result_rows_of(batch, _line_fields(batch), status=status))
+
+
+def _line_fields(batch: Batch) -> tuple[str, ...]:
+    return (*_LINE_FIELDS, _ROW) if batch.template_id else _LINE_FIELDS
 
 
 def detailed_page(
     batch: Batch, *, after: int, most: int, status: str | None = None, kind: str | None = None
 ) -> DetailedPage:
     """Return up to `most` results after an index, optionally of one status or kind."""
-    names = (*_LINE_FIELDS, *_DETAILS)
+    fields = _line_fields(batch)
+    names = (*fields, *_DETAILS)
     page = result_page(batch, names, after=after, most=most, status=status, kind=kind)
-    last = 3 + len(_LINE_FIELDS)
+    last = 3 + len(fields)
     rows = [DetailedRow(ResultRow(*row[:last]), *row[last:]) for row in page.rows]
     return DetailedPage(rows, has_more=page.has_more)
 
@@ -121,13 +130,16 @@ def prompt_line(custom_id: str, endpoint: str, body: str) -> str:
 
 
 def file_line(row: ResultRow) -> str:
-    """Return the line of a result with the parsed answer, if a schema was requested.
+    """Return the line of a result with the row of its table, if it has one, and with the parsed
+    answer, if a schema was requested.
 
     The parsed answer may differ from the reply: prose is removed and syntax is repaired.
     """
     line = _line(row)
     if row.rung:
         line = f'{line[:-1]},"parsed":{row.parsed},"rung":{_text(row.rung)}}}'
+    if row.row is not None:
+        line = f'{line[:-1]},"row":{row.row}}}'
     return one_line(line)
 
 

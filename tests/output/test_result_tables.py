@@ -1,0 +1,151 @@
+"""The results of a batch with a template, as a table and as lines with their rows."""
+
+import csv
+import io
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from batches.actions import batches as batch_actions
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.row_templates.rendering import RowTemplate
+from batches.inputs.row_templates.sources import file_messages
+from batches.models import Batch, File, Prompt, Provider, Result
+from batches.output.csv import csv_lines
+from batches.output.files import content_length, output_lines
+from batches.output.jsonl import json_lines
+from batches.runner.run import run_slice
+from batches.stop_signal import StopSignal
+from tests.api.calling import client_of
+from tests.makers import MODEL, options
+
+pytestmark = pytest.mark.django_db
+
+
+def ran(
+    provider: Provider, table: str, template: str = "{{ a }}", *, form: Any = "csv", **changes: Any
+) -> Batch:
+    """A batch of a table that has ended."""
+    messages = file_messages(template).messages
+    reading = InputOptions(
+        endpoint="/v1/chat/completions",
+        defaults={"model": MODEL},
+        max_line_bytes=1_000_000,
+        format=form,
+        template=RowTemplate(messages, max_chars=1_000_000),
+    )
+    source = batch_actions.TemplateSource("t", [message.model_dump() for message in messages])
+    batch = batch_actions.create_batch(
+        provider,
+        read_prompts(io.BytesIO(table.encode()), reading),
+        options(**changes),
+        template=source,
+    )
+    while not run_slice(batch.pk, stop=StopSignal()).ended:
+        pass
+    batch.refresh_from_db()
+    return batch
+
+
+def table_of(batch: Batch) -> list[list[str]]:
+    text = b"".join(csv_lines(batch)).decode("utf-8-sig")
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def test_the_header_is_as_it_was_written(provider: Provider) -> None:
+    batch = ran(provider, ' a ,,=b,"c\nd",,\nx,0,1,2,3,4\ny\n')
+    header, first, second = table_of(batch)
+    assert header[:6] == [" a ", "", "=b", "c\nd", "", ""]
+    assert first[:6] == ["x", "0", "1", "2", "3", "4"]
+    assert second[:6] == ["y", "", "", "", "", ""]
+
+
+def test_an_answer_is_no_formula_but_the_cells_of_the_input_are_as_they_were(
+    provider: Provider,
+) -> None:
+    batch = ran(provider, "a,b\n=1+1,-5\n")
+    Result.objects.filter(batch=batch).update(
+        body=json.dumps({"choices": [{"message": {"content": "=cmd()"}}]})
+    )
+    [_, row] = table_of(batch)
+    assert row[:3] == ["=1+1", "-5", "'=cmd()"]
+    assert [warning["code"] for warning in batch.warnings] == ["formula_cells"]
+
+
+def test_the_cost_of_a_row_is_by_the_price_of_the_model(provider: Provider) -> None:
+    Provider.objects.filter(pk=provider.pk).update(
+        prices={MODEL: {"input": 1_000, "output": 2_000}}
+    )
+    batch = ran(provider, "a\nx\ny\n")
+    batch = Batch.objects.get(pk=batch.pk)
+    header, *rows = table_of(batch)
+    for row in rows:
+        told = dict(zip(header, row, strict=True))
+        expected = Decimal(told["input_tokens"]) / 1000 + Decimal(told["output_tokens"]) / 500
+        assert Decimal(told["cost"]) == expected
+    assert sum(Decimal(row[header.index("cost")]) for row in rows) == batch.cost
+
+
+def test_cells_of_json_lines_are_written_as_json(provider: Provider) -> None:
+    rows = '{"a": "x", "n": 5, "ok": true}\n{"a": "y", "none": null, "f": 1.5}\n'
+    batch = ran(provider, rows, form="jsonl")
+    header, first, second = table_of(batch)
+    assert header[:5] == ["a", "n", "ok", "none", "f"]
+    assert first[:5] == ["x", "5", "true", "", ""]
+    assert second[:5] == ["y", "", "", "", "1.5"]
+
+
+def test_json_lines_have_their_row(provider: Provider) -> None:
+    batch = ran(provider, 'a,b\n"x\u2028\ny",1\n[simulate: status=400],2\n')
+    lines = list(json_lines(batch))
+    assert all(len(line.splitlines()) == 1 for line in lines)
+    found = [json.loads(line) for line in lines]
+    assert [line["row"] for line in found] == [
+        {"a": "x\u2028\ny", "b": "1"},
+        {"a": "[simulate: status=400]", "b": "2"},
+    ]
+    assert list(found[0]) == ["id", "custom_id", "response", "error", "row"]
+
+
+def test_the_size_of_an_output_file_counts_the_rows(provider: Provider) -> None:
+    batch = ran(provider, "a\nx\n[simulate: status=400]\n")
+    for file in File.objects.all():
+        lines = output_lines(file)
+        assert lines is not None
+        assert content_length(file) == sum(map(len, lines)) > 0
+    assert batch.output_bytes is None
+
+
+def test_the_results_of_the_api_have_their_row(provider: Provider) -> None:
+    user = User.objects.create_user("o", is_staff=True)
+    batch = ran(provider, "a,b\nx,1\n")
+    [result] = client_of(user).get(f"/v1/batches/{batch.public_id}/results").json()["data"]
+    assert result["row"] == {"a": "x", "b": "1"}
+    assert result["usage"]["input_tokens"] > 0
+
+
+def test_long_rows_make_short_pages(provider: Provider) -> None:
+    batch = ran(provider, "a,b\n" + f"x,{'y' * 900_000}\n" * 6)
+    assert len(table_of(batch)) == 7
+    assert Prompt.objects.filter(batch=batch).count() == 6
+
+
+def test_a_batch_without_a_template_has_its_usual_table(provider: Provider) -> None:
+    batch = batch_actions.create_batch(
+        provider,
+        read_prompts(
+            io.BytesIO(b"a\n"),
+            InputOptions(
+                endpoint="/v1/chat/completions",
+                defaults={"model": MODEL},
+                max_line_bytes=1000,
+                format="text",
+            ),
+        ),
+        options(),
+    )
+    assert (batch.columns, batch.template) == (None, None)
+    assert table_of(batch)[0][:3] == ["index", "custom_id", "answer"]
