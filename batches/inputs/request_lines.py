@@ -184,16 +184,11 @@ def checked_id(custom_id: str) -> str:
 def body_text(body: dict[str, Any]) -> str:
     """Return a body as JSON text. Raise PromptRejected if it cannot be sent."""
     try:
-        text = json_text(body)
+        text = _ENCODER.encode(body)
         text.encode()
     except ValueError as error:
         raise unsendable(body, error) from error
     return text
-
-
-def json_text(value: Any) -> str:
-    """Return a value as compact JSON text. Raise ValueError for NaN."""
-    return _ENCODER.encode(value)
 
 
 def _check_structure(text: str) -> None:

@@ -1,6 +1,7 @@
 """Find the first part of a value that cannot be sent as JSON in UTF-8."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from batches.engine.text.wording import dotted
 Path = tuple[str | int, ...]
 
 NUL = "\0"
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class Fault(NamedTuple):
@@ -42,11 +44,9 @@ def unsendable(body: Any, error: Exception) -> PromptRejected:
 
 def text_fault(text: str, *, allow_nul: bool = True) -> str:
     """Return the reason why a text cannot be sent; "" if it can."""
-    half = ""
-    if not text.isascii():
-        half = next((char for char in text if "\ud800" <= char <= "\udfff"), "")
+    half = None if text.isascii() else _HALF.search(text)
     if half:
-        code = half.encode("unicode_escape").decode()
+        code = half[0].encode("unicode_escape").decode()
         return (
             f"contains half of a surrogate pair ({code}), which is not a character and cannot be "
             "sent. Remove it, or give the whole character."

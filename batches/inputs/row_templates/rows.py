@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from pydantic_core import to_json
+
 from batches.engine.errors import PromptRejected
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.text.sendable import text_fault
 from batches.engine.text.wording import described, quoted, wrong_type
-from batches.inputs.request_lines import Request, json_text, parse_line
+from batches.inputs.request_lines import Request, parse_line
 from batches.inputs.row_templates.bodies import templated_body
 from batches.inputs.row_templates.rendering import Cell, RowTemplate
 from batches.inputs.tables import MAX_COLUMNS, Column
@@ -72,7 +74,7 @@ class TemplatedRows:
         new, self._new = self._new, ()
         if new:
             self._check_columns()
-        return json_text(cells), new, () if self._is_warned else self._warnings(cells)
+        return to_json(cells).decode(), new, () if self._is_warned else self._warnings(cells)
 
     def _check_columns(self) -> None:
         count, chars = len(self._names), sum(map(len, self._names))
