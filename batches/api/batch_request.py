@@ -18,7 +18,6 @@ from batches.engine.errors import PromptRejected
 from batches.engine.text.wording import named
 from batches.files.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
 from batches.inputs.request_lines import LineRefused, check_depth
-from batches.inputs.row_templates.bodies import check_roles
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sources import (
     MAX_TEMPLATE_MESSAGES,
@@ -179,7 +178,7 @@ class CreateBatch(RunOptions, RequestModel):
         messages = self.template or ()
         try:
             template = RowTemplate(messages, max_chars=settings.MAX_LINE_BYTES)
-            check_roles(template.roles, self.endpoint, self.body)
+            template.check_against(self.endpoint, self.body)
         except TemplateRefused as refused:
             raise _refused_template(refused, count=len(messages)) from refused
         except PromptRejected as error:

@@ -5,6 +5,8 @@ from typing import Literal
 
 # The code of the warning that the encoding of a file was assumed.
 ASSUMED_ENCODING = "assumed_encoding"
+# The code of the warning about cells of a table that a spreadsheet may run.
+FORMULA_CELLS = "formula_cells"
 
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")

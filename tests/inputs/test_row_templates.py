@@ -70,6 +70,8 @@ def refused(source: str) -> TemplateRefused:
         ("{{ ['a', 'b'] | join(', ') }} {{ review | replace('great', 'bad') | title }}",
          "a, b Good, Not Bad. "),
         ("{{ count is number and not note }}", "true"),
+        ("{{ stars == '4' }} {{ count != 12 }} {{ note == 4 }} {{ note != 'a' }}",
+         "true false false true"),
     ],
 )  # fmt: skip
 def test_a_template_is_applied_to_a_row(source: str, text: str) -> None:
@@ -103,6 +105,7 @@ def test_the_columns_that_a_template_names_are_known_before_any_row() -> None:
         ("{{ review", 1, "unexpected end of template"),
         ("{{ review.strip() }}", 1, "cannot call functions. Use the filter: {{ … | trim }}."),
         ("{{ range(9) }}", 1, "cannot call functions"),
+        ("{{ note (customer) }}", 1, 'brackets is written row["note (…)"]'),
         ("{{ review.length }}", 1, 'is written row["review.length"]'),
         ("{{ self }}", 1, 'row["self"]'),
         ("{% set row = 1 %}", 1, "'row' cannot be set"),
@@ -125,7 +128,12 @@ def test_a_mistake_is_named_with_its_line_and_the_remedy(
     ("source", "words"),
     [
         ("a\n{{ 1 / (count - 12) }}", "in line 2 of the user message: It divides by zero."),
-        ("{{ stars * 2 }}", "needs two numbers: write {{ stars | int }}"),
+        (
+            "{{ stars * 2 }}",
+            "needs two numbers, but has the string '4' and the number 2.",
+        ),
+        ("{% if stars == 4 %}{% endif %}", "The text '4' is compared with the number 4"),
+        ("{% if 5 != stars %}{% endif %}", "The filter 'int' or 'float' gives the number"),
         ("{{ row['a' ~ 'b'] }}", "There is no 'ab' in the row"),
         ("{{ {'5': 'x'}[stars] }}", "There is no '4'"),
         ("{% for c in review %}{% endfor %}", "needs a list"),

@@ -2,12 +2,13 @@
 
 import traceback
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jinja2 import Template
 from jinja2.exceptions import TemplateError, UndefinedError
 
 from batches.engine.errors import PromptRejected
-from batches.inputs.row_templates.bodies import TEMPLATE
+from batches.inputs.row_templates.bodies import TEMPLATE, check_roles
 from batches.inputs.row_templates.filters import WrongValue
 from batches.inputs.row_templates.sandbox import (
     ROW,
@@ -15,6 +16,7 @@ from batches.inputs.row_templates.sandbox import (
     RowEnvironment,
     checked_tree,
     names_in,
+    reads_whole_row,
 )
 from batches.inputs.row_templates.sources import TemplateMessage, TemplateRefused, check_messages
 from batches.inputs.row_templates.work_meter import TemplateLimit, WorkMeter
@@ -40,7 +42,8 @@ class RowTemplate:
         self._max_chars = max_chars
         self._meter = WorkMeter(max_chars)
         self._environment = RowEnvironment(self._meter)
-        names: dict[str, int] = {}
+        names: dict[str, None] = {}
+        self._reads_row = False
         self._parts = [
             _Part(message.role, self._compiled(number, message, names))
             for number, message in enumerate(messages)
@@ -48,14 +51,21 @@ class RowTemplate:
         self.columns = tuple(names)
         self._names = frozenset(names)
 
-    @property
-    def roles(self) -> list[str]:
-        return [part.role for part in self._parts]
+    def check_against(self, endpoint: str, defaults: Mapping[str, Any]) -> None:
+        """Raise PromptRejected for an endpoint or default fields that rule the template out, and
+        TemplateRefused if all prompts would be equal."""
+        if not self._reads_row:
+            raise TemplateRefused(
+                "The template names no column, so all prompts would be equal. Write a column as "
+                "{{ review }}."
+            )
+        check_roles([part.role for part in self._parts], endpoint, defaults)
 
-    def _compiled(self, number: int, message: TemplateMessage, names: dict[str, int]) -> Template:
+    def _compiled(self, number: int, message: TemplateMessage, names: dict[str, None]) -> Template:
         try:
             tree = checked_tree(self._environment, message.content)
-            names |= names_in(self._environment, tree)
+            names |= dict.fromkeys(names_in(self._environment, tree))
+            self._reads_row = self._reads_row or bool(names) or reads_whole_row(tree)
             return self._environment.from_string(CountingWork().visit(tree))
         except TemplateRefused as refused:
             raise TemplateRefused(refused.message, number=number, line=refused.line) from refused

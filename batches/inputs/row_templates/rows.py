@@ -11,14 +11,13 @@ from batches.engine.errors import PromptRejected
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.text.sendable import text_fault
 from batches.engine.text.wording import described, quoted, wrong_type
+from batches.inputs.input_formats import FORMULA_CELLS
 from batches.inputs.request_lines import Request, parse_line
 from batches.inputs.row_templates.bodies import templated_body
 from batches.inputs.row_templates.rendering import Cell, RowTemplate
 from batches.inputs.tables import MAX_COLUMNS, Column
 
 MAX_NAMES_CHARS = 1024 * 1024
-# The code of the warning about cells that a spreadsheet may run.
-FORMULA_CELLS = "formula_cells"
 # A spreadsheet runs a cell that begins with one of these as a formula, except for a number.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _NUMBER = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?\s*%?", re.ASCII)

@@ -65,7 +65,7 @@ _TAGS: Mapping[type[nodes.Node], str] = {
 # Methods that authors of templates call by habit, and what to write instead.
 _HABITS = {"strip": "trim", "str": "string", "len": "length", "get": "default"}
 # Filters that are inserted where the work is counted; no template can name them.
-_CONCAT, _SEARCHED, _BUILT, _REPEATED = "~", "?", "[]", "*"
+_CONCAT, _EQUAL, _SEARCHED, _BUILT, _REPEATED = "~", "==", "?", "[]", "*"
 
 
 class RowEnvironment(ImmutableSandboxedEnvironment):
@@ -90,6 +90,7 @@ class RowEnvironment(ImmutableSandboxedEnvironment):
             name: rule.function for name, rule in FILTERS.items()
         }
         filters[_CONCAT] = concatenated
+        filters[_EQUAL] = _equal
         filters[_SEARCHED] = WorkMeter.searched
         filters[_BUILT] = WorkMeter.built
         filters[_REPEATED] = _repeated
@@ -126,8 +127,9 @@ class RowEnvironment(ImmutableSandboxedEnvironment):
                 if isinstance(value, StrictUndefined):
                     str(value)
             raise WrongValue(
-                f"The operator {operator} needs two numbers: write {{{{ stars | int }}}} for the "
-                "number in a cell, and ~ to join texts."
+                f"The operator {operator} needs two numbers, but has {described(left)} and "
+                f"{described(right)}. The filter 'int' or 'float' gives the number in a cell; ~ "
+                "joins texts."
             )
         elif operator == "*" and _bits(left) + _bits(right) > MAX_NUMBER_BITS:
             raise WrongValue("The result of the operator * is too large.")
@@ -152,6 +154,17 @@ def _bound(function: Callable[..., Any], meter: WorkMeter) -> Callable[..., Any]
     return bound
 
 
+def _equal(meter: WorkMeter, left: Any, right: Any) -> bool:
+    """Return True for equal values. Refuse a text and a number, which are never equal."""
+    for text, number in ((left, right), (right, left)):
+        if isinstance(text, str) and type(number) in (int, float):
+            raise WrongValue(
+                f"The text {shown(text)} is compared with the number {number}. The filter 'int' "
+                "or 'float' gives the number in a cell."
+            )
+    return bool(meter.searched(left) == meter.searched(right))
+
+
 def _repeated(meter: WorkMeter, value: Any, weight: int) -> list[Any]:
     return meter.repeated(items_of(value), weight)
 
@@ -172,9 +185,9 @@ def checked_tree(environment: RowEnvironment, source: str) -> nodes.Template:
     return tree
 
 
-def names_in(environment: RowEnvironment, tree: nodes.Template) -> dict[str, int]:
-    """Return the columns that a template names, with the line of the first use of each."""
-    names: dict[str, int] = {}
+def names_in(environment: RowEnvironment, tree: nodes.Template) -> list[str]:
+    """Return the columns that a template names, in order."""
+    names: list[str] = []
     tracker = TrackingCodeGenerator(environment)
     # It would replace expressions in the tree by their values.
     tracker.optimizer = None
@@ -185,8 +198,12 @@ def names_in(environment: RowEnvironment, tree: nodes.Template) -> dict[str, int
         if name is None and isinstance(node, nodes.Name) and node.name in outer - {ROW}:
             name = node.name
         if name is not None:
-            names.setdefault(name, node.lineno)
+            names.append(name)
     return names
+
+
+def reads_whole_row(tree: nodes.Template) -> bool:
+    return any(map(_is_row, tree.find_all(nodes.Name)))
 
 
 def _column_of(node: nodes.Node) -> str | None:
@@ -269,8 +286,11 @@ def _call_fault(node: nodes.Call) -> str:
     called = node.node
     name = str(getattr(called, "attr", None) or getattr(called, "name", ""))
     name = _HABITS.get(name, name)
-    hint = f" Use the filter: {{{{ … | {name} }}}}." if name in FILTERS else ""
-    return f"A template cannot call functions.{hint}"
+    if name in FILTERS:
+        hint = f"Use the filter: {{{{ … | {name} }}}}."
+    else:
+        hint = f'A column whose name has brackets is written row["{name} (…)"].'
+    return f"A template cannot call functions. {hint}"
 
 
 def _filter_fault(node: nodes.Filter) -> str:
@@ -330,6 +350,9 @@ class CountingWork(NodeTransformer):
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802 - named for the node
         self.generic_visit(node)
+        if [operand.op for operand in node.ops] in (["eq"], ["ne"]):
+            equal = _filtered(node.expr, _EQUAL, node.ops[0].expr)
+            return equal if node.ops[0].op == "eq" else nodes.Not(equal, lineno=node.lineno)
         node.expr = _filtered(node.expr, _SEARCHED)
         for operand in node.ops:
             operand.expr = _filtered(operand.expr, _SEARCHED)

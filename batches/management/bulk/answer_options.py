@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from batches.actions.options import RUN_OPTIONS
-from batches.inputs.input_formats import ASSUMED_ENCODING
+from batches.inputs.input_formats import ASSUMED_ENCODING, FORMULA_CELLS
 from batches.management.bulk.usage import add_run_option, phrase
 
 ANSWER_OPTIONS = (
@@ -53,6 +53,8 @@ def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:
     """Return a warning of a batch in one line, with the remedy if there is one."""
     if not warning["param"] or warning["code"] == ASSUMED_ENCODING:
         return f"Warning: {warning['message']}"
+    if warning["code"] == FORMULA_CELLS:
+        return f"Warning: row {warning['line']}: {warning['message']}"
     line = f"line {warning['line']}: " if warning["line"] else ""
     text = f"Warning: {line}{warning['param']}: {warning['message']} ({warning['code']})"
     if strict_schemas:

@@ -26,11 +26,11 @@ class GivenTemplate:
 
     def check_against(self, options: BatchOptions) -> None:
         """Raise UsageError if the endpoint or the default fields rule the template out."""
-        from batches.inputs.row_templates.bodies import check_roles  # noqa: PLC0415 - takes long
+        from batches.inputs.row_templates.sources import TemplateRefused  # noqa: PLC0415 - lazily
 
         try:
-            check_roles(self.row_template.roles, options.endpoint, options.defaults)
-        except PromptRejected as error:
+            self.row_template.check_against(options.endpoint, options.defaults)
+        except (PromptRejected, TemplateRefused) as error:
             raise UsageError(f"{self.source.name}: {error.message}") from error
 
 
