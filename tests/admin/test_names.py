@@ -11,9 +11,11 @@ from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import reverse
 
-from batches.actions.batches import Origin, create_batch_of_file
+from batches.actions.batches import Origin, TemplateSource, create_batch_of_file
 from batches.engine.prepare import with_system_prompt
+from batches.intake.reading import read_input
 from batches.models import Batch, File, Provider
+from batches.stop_signal import StopSignal
 from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
 from tests.makers import batch_of, options
@@ -33,6 +35,7 @@ def of_file(provider: Provider, content: str, filename: str, **changes: Any) -> 
     file = File.objects.create(purpose="batch", filename=filename, bytes=len(content))
     file.content.save("x", ContentFile(content.encode()))
     format_ = changes.pop("input_format", "text")
+    template = changes.pop("template", None)
     return create_batch_of_file(
         provider,
         file,
@@ -40,6 +43,7 @@ def of_file(provider: Provider, content: str, filename: str, **changes: Any) -> 
         options(**changes),
         origin=Origin(),
         input_format=format_,
+        template=template,
     )
 
 
@@ -151,6 +155,17 @@ def test_prompts_without_a_file_come_from_their_rows(root: Client, provider: Pro
     assert [line["custom_id"] for line in lines] == ["line-1", "line-2"]
     assert lines[1]["body"]["messages"][0]["content"] == "What \u2028?"
     assert kept.expires_at is not None
+
+
+def test_prompts_of_a_template_come_from_their_rows_too(root: Client, provider: Provider) -> None:
+    source = TemplateSource("t", [{"role": "user", "content": "Rate: {{ a }}"}])
+    batch = of_file(provider, "a,b\nx,y\n", "in.csv", input_format="csv", template=source)
+    assert read_input(batch.pk, stop=StopSignal())
+    form = form_like(root, batch)
+    assert (form.initial["format"], form.kept.filename) == ("jsonl", f"{batch.public_id}.jsonl")
+    with form.kept.content.open("rb") as content:
+        [line] = map(json.loads, content.read().splitlines())
+    assert line["body"]["messages"] == [{"role": "user", "content": "Rate: x"}]
 
 
 def test_pasted_prompts_are_pasted_again(root: Client, provider: Provider) -> None:

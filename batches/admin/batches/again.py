@@ -27,11 +27,11 @@ PROMPTS_AT_ONCE = 1000
 def keep_prompts(batch: Batch, user: User) -> File:
     """Store the prompts of a batch as a file that the form of this user can use for an hour.
 
-    They are copied from its input file, or from its rows if that file is gone. Raise NotPossible
-    if there are no prompts, or more than a file may hold.
+    They are copied from its input file, or from its rows if that file is gone, or if a template
+    made them of a table. Raise NotPossible if there are no prompts, or more than a file may hold.
     """
     try:
-        if batch.input_file is not None:
+        if batch.input_file is not None and batch.template_id is None:
             _check_size(batch.input_file.bytes)
             with batch.input_file.content.open("rb") as content:
                 return keep_for_an_hour(user, batch.input_file.filename, content)
@@ -85,7 +85,7 @@ def initial_of(batch: Batch) -> dict[str, Any]:
     return {
         **{name: getattr(batch, name) for name in RUN_OPTIONS},
         # Prompts that never were in a file come from their rows.
-        **(rows if batch.input_file else {"format": "jsonl"}),
+        **(rows if batch.input_file and not batch.template_id else {"format": "jsonl"}),
         **_defaults_of(batch),
         "name": batch.name,
         "provider": batch.provider_id,
