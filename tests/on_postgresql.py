@@ -41,6 +41,7 @@ FILES = (
     "tests/inputs/test_line_separators.py",
     "tests/runner/test_memory.py",
     "tests/models/test_models.py",
+    "tests/models/test_templates.py",
     "tests/runner/test_pauses.py",
     "tests/runner/test_preparing.py",
     "tests/actions/test_provider_at.py",

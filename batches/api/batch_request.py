@@ -20,6 +20,7 @@ from batches.files.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
 from batches.inputs.request_lines import LineRefused, check_depth
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sources import (
+    MAX_TEMPLATE_CHARS,
     MAX_TEMPLATE_MESSAGES,
     TemplateMessage,
     TemplateRefused,
@@ -78,15 +79,10 @@ def _as_messages(value: object) -> object:
     return [{"role": "user", "content": value}] if isinstance(value, str) else value
 
 
+_Messages = Annotated[list[TemplateMessage], Field(min_length=1, max_length=MAX_TEMPLATE_MESSAGES)]
+_OneText = Annotated[str, Field(min_length=1, max_length=MAX_TEMPLATE_CHARS)]
 TemplateMessages = Annotated[
-    list[TemplateMessage],
-    Field(
-        min_length=1,
-        max_length=MAX_TEMPLATE_MESSAGES,
-        description="Makes a prompt of each row of the input file, a table: messages in the "
-        "language of Jinja, with the names of columns. A string is one user message.",
-    ),
-    BeforeValidator(_as_messages, json_schema_input_type=str | list[TemplateMessage]),
+    _Messages, BeforeValidator(_as_messages, json_schema_input_type=_OneText | _Messages)
 ]
 
 
@@ -125,7 +121,13 @@ class CreateBatch(RunOptions, RequestModel):
         Url | None, Field(description="Receives an event when this batch ends.")
     ] = None
 
-    template: TemplateMessages | None = None
+    template: Annotated[
+        TemplateMessages | None,
+        Field(
+            description="Makes a prompt of each row of the input file, a table: messages in the "
+            "language of Jinja, with the names of columns. A string is one user message.",
+        ),
+    ] = None
     template_name: Annotated[
         str | None,
         Field(

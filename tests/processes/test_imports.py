@@ -18,8 +18,9 @@ if hasattr(module, "Command"):
 print(*sorted(set(sys.modules) & set(sys.argv[2:])))
 """
 SERVERS = ("amqp", "batches.admin", "batches.api", "batches.tasks", "celery", "kombu", "uvicorn")
-# Redis has its place beside workers; a run on its own has no limits to share.
-UNNEEDED = (*SERVERS, "redis")
+# Redis has its place beside workers; a run on its own has no limits to share. Jinja is loaded for a
+# template.
+UNNEEDED = (*SERVERS, "redis", "jinja2")
 # What runs batches takes longer to load than everything that a list needs.
 OF_RUNS = ("aiohttp", "batches.runner", "genai_prices")
 COMMANDS = {
