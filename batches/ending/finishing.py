@@ -37,6 +37,8 @@ _SOME_EXPIRED = Q(
     )
 )
 
+_DUE = ~_OPEN & (~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED)
+
 _MESSAGES = {
     FailureKind.CANCELLED: "This request could not be executed before the batch was cancelled.",
     # The wording of the hosted API, which programs compare.
@@ -103,9 +105,8 @@ def finish_batch(batch_id: int) -> bool:
     # 4. Report on the batch and end it, one caller at a time. If it was cancelled meanwhile, the
     #    report is not stored: start again. If it is in progress and its last chunk was completed
     #    just now, it has not expired, and the runner of that chunk finalizes it.
-    due = ready.filter(~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED, status__in=_ENDS)
-    while lease := claim_batch(batch_id, statuses=_ENDS, among=due):
-        if _report_and_end(due, lease):
+    while lease := claim_batch(batch_id, statuses=_ENDS, among=_DUE):
+        if _report_and_end(lease):
             return True
     # 5. Say how it stands, whichever caller ended it.
     return this.filter(status__in=RETRYABLE).exists()
@@ -124,11 +125,9 @@ def fail_input(
     )
 
 
-def _report_and_end(due: BatchQuerySet, lease: BatchLease) -> bool:
+def _report_and_end(lease: BatchLease) -> bool:
     """Read all results of a batch and end it; return False if its status changed meanwhile."""
-    # Reload it under the lease: an earlier holder may have ended the batch, and a user may have
-    # retried it.
-    batch = due.first()
+    batch = leased(lease).first()
     ended = False
     try:
         if batch is not None:

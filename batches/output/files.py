@@ -32,18 +32,15 @@ def make_outputs(batch: Batch) -> None:
 
 
 def close_outputs(batch: Batch, *, output_bytes: int, error_bytes: int) -> None:
-    """Set the sizes and expiry times of the files of a batch that ends."""
+    """Set the sizes and expiry times of the files of a batch that ends. One without lines stays
+    hidden, for a retry that may fill it."""
     life = batch.output_expires_after_s
-    sizes = ((batch.output_file_id, output_bytes), (batch.error_file_id, error_bytes))
-    for pk, size in sizes:
-        if pk is None:
-            continue
-        files = File.objects.filter(pk=pk)
-        if not size:
-            files.delete()
-            continue
-        # A file counts as created when it is complete; its life starts then.
-        files.update(bytes=size, created_at=Now(), expires_at=lease_end(life) if life else None)
+    for pk, size in ((batch.output_file_id, output_bytes), (batch.error_file_id, error_bytes)):
+        if pk is not None and size:
+            # A file counts as created when it is complete; its life starts then.
+            File.objects.filter(pk=pk).update(
+                bytes=size, created_at=Now(), expires_at=lease_end(life) if life else None
+            )
 
 
 def drop_outputs(batch: Batch) -> None:
