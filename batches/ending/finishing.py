@@ -1,5 +1,6 @@
 """End batches: completed when all chunks are done, cancelled or expired when no runner is left."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
 from batches.models.statements import Statement, hole, query_of
 from batches.output.files import close_outputs
 from batches.webhooks.deliveries import end_batch
+
+logger = logging.getLogger(__name__)
 
 CHUNKS_AT_ONCE = 100
 
@@ -134,6 +137,8 @@ def _report_and_end(lease: BatchLease) -> bool:
             with renewed(lease):
                 report = make_report(batch)
             ended = _end_with_report(batch, report, lease)
+            if ended:
+                _log_performance(batch, report)
     finally:
         if not ended:
             release_batch(lease)
@@ -149,6 +154,17 @@ def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:
         if ended:
             close_outputs(batch, **sizes)
     return ended
+
+
+def _log_performance(batch: Batch, report: Report) -> None:
+    logger.info(
+        "%s processed %d prompts: %d succeeded, %d failed; %s",
+        batch,
+        batch.total,
+        batch.succeeded,
+        batch.failed,
+        report.timing.describe(),
+    )
 
 
 def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:
