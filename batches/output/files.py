@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch, File, Result, lease_end
-from batches.output.jsonl import LINE_FORMAT, file_line, result_rows
+from batches.output.jsonl import LINE_FORMAT, json_lines
 
 PURPOSE = "batch_output"
 
@@ -59,7 +59,8 @@ def error_id(batch: Batch) -> str | None:
 
 
 def output_lines(file: File) -> Iterator[bytes] | None:
-    """Return the lines of an output file; None for a file with content of its own."""
+    """Return the lines of an output file, several at a time; None for a file with content of its
+    own."""
     found = _batch_of(file)
     if found is None:
         return None
@@ -110,5 +111,5 @@ def _batch_of(file: File) -> tuple[Batch, str] | None:
 
 
 def _lines(batch: Batch, status: str) -> Iterator[bytes]:
-    for row in result_rows(batch, status=status):
-        yield f"{file_line(row)}\n".encode()
+    for lines in json_lines(batch, status=status):
+        yield lines.encode()
