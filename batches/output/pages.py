@@ -72,11 +72,13 @@ def result_pages_of(
     batch: Batch, names: Sequence[str], *, status: str | None = None
 ) -> Iterator[list[Row]]:
     """Yield the rows of `result_rows_of` in pages, optionally of one status."""
-    after, has_more = -1, True
+    after, has_more, most = -1, True, PAGE_ROWS
     while has_more:
-        page = result_page(batch, names, after=after, most=PAGE_ROWS, status=status)
+        page = result_page(batch, names, after=after, most=most, status=status)
         yield page.rows
         after, has_more = page.last, page.has_more
+        # Where long replies fill a page, do not measure many more than the next page can have.
+        most = min(1 << len(page.rows).bit_length(), PAGE_ROWS)
 
 
 def result_page(
