@@ -22,7 +22,7 @@ _ROW_CODES = {
 # The version of the line format: increase it when the same result gets a line of another length.
 LINE_FORMAT = 2
 
-# So many lines are made into one text, which costs less than as many texts.
+# The lines that are made into one text at a time, which costs less than a text for each.
 LINES_AT_ONCE = 50
 
 # The columns of a line, in the order of ResultRow.
