@@ -1,6 +1,7 @@
 """Insert many rows into one table at once, without the ORM, on PostgreSQL and SQLite."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from django.db import connection
@@ -42,22 +43,22 @@ def _insert_many(table: str, columns: Sequence[str], rows: Iterable[Row]) -> Non
     names = ", ".join(map(connection.ops.quote_name, columns))
     one = "(" + ", ".join(["%s"] * len(columns)) + ")"
     with connection.cursor() as cursor:
-        for some in _groups(rows, SQLITE_VARIABLES // len(columns)):
+        for some in _groups(list(rows), SQLITE_VARIABLES // len(columns)):
             values = ", ".join([one] * len(some))
-            flat = [value for row in some for value in row]
+            flat = list(chain.from_iterable(some))
             # The names of table and columns are constants; every value is a parameter.
             cursor.execute(f"INSERT INTO {table} ({names}) VALUES {values}", flat)  # noqa: S608 - constants
 
 
-def _groups(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+def _groups(rows: list[Row], size: int) -> Iterator[list[Row]]:
     """Group rows, up to a number of rows and of characters in each group."""
-    some: list[Row] = []
-    chars = 0
-    for row in rows:
-        some.append(row)
-        chars += sum(len(value) for value in row if isinstance(value, str))
-        if len(some) == size or chars >= SQLITE_CHARS:
-            yield some
-            some, chars = [], 0
-    if some:
-        yield some
+    if len(rows) > size or (len(rows) > 1 and _chars(rows) > SQLITE_CHARS):
+        half = len(rows) // 2
+        yield from _groups(rows[:half], size)
+        yield from _groups(rows[half:], size)
+    elif rows:
+        yield rows
+
+
+def _chars(rows: list[Row]) -> int:
+    return sum([len(value) for value in chain.from_iterable(rows) if type(value) is str])

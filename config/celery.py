@@ -8,6 +8,9 @@ from celery.signals import worker_ready
 from batches.runner.tuning import tune_process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# Django's checks would load the admin and the API, a quarter of a worker's memory;
+# `manage.py check` and `manage.py serve` run them.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 app = Celery("threephase")
 app.config_from_object("django.conf:settings", namespace="CELERY")

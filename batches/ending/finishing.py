@@ -1,5 +1,6 @@
 """End batches: completed when all chunks are done, cancelled or expired when no runner is left."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
 from batches.models.statements import Statement, hole, query_of
 from batches.output.files import close_outputs
 from batches.webhooks.deliveries import end_batch
+
+logger = logging.getLogger(__name__)
 
 CHUNKS_AT_ONCE = 100
 
@@ -36,6 +39,8 @@ _SOME_EXPIRED = Q(
         )
     )
 )
+
+_DUE = ~_OPEN & (~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED)
 
 _MESSAGES = {
     FailureKind.CANCELLED: "This request could not be executed before the batch was cancelled.",
@@ -103,9 +108,8 @@ def finish_batch(batch_id: int) -> bool:
     # 4. Report on the batch and end it, one caller at a time. If it was cancelled meanwhile, the
     #    report is not stored: start again. If it is in progress and its last chunk was completed
     #    just now, it has not expired, and the runner of that chunk finalizes it.
-    due = ready.filter(~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED, status__in=_ENDS)
-    while lease := claim_batch(batch_id, statuses=_ENDS, among=due):
-        if _report_and_end(due, lease):
+    while lease := claim_batch(batch_id, statuses=_ENDS, among=_DUE):
+        if _report_and_end(lease):
             return True
     # 5. Say how it stands, whichever caller ended it.
     return this.filter(status__in=RETRYABLE).exists()
@@ -124,17 +128,17 @@ def fail_input(
     )
 
 
-def _report_and_end(due: BatchQuerySet, lease: BatchLease) -> bool:
+def _report_and_end(lease: BatchLease) -> bool:
     """Read all results of a batch and end it; return False if its status changed meanwhile."""
-    # Reload it under the lease: an earlier holder may have ended the batch, and a user may have
-    # retried it.
-    batch = due.first()
+    batch = leased(lease).first()
     ended = False
     try:
         if batch is not None:
             with renewed(lease):
                 report = make_report(batch)
             ended = _end_with_report(batch, report, lease)
+            if ended:
+                _log_performance(batch, report)
     finally:
         if not ended:
             release_batch(lease)
@@ -150,6 +154,17 @@ def _end_with_report(batch: Batch, report: Report, lease: BatchLease) -> bool:
         if ended:
             close_outputs(batch, **sizes)
     return ended
+
+
+def _log_performance(batch: Batch, report: Report) -> None:
+    logger.info(
+        "%s processed %d prompts: %d succeeded, %d failed; %s",
+        batch,
+        batch.total,
+        batch.succeeded,
+        batch.failed,
+        report.timing.describe(),
+    )
 
 
 def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:

@@ -8,7 +8,7 @@ from django.db.models import Count
 
 from batches.engine.timing import TimingStats, timing_stats
 from batches.models import Batch, Result
-from batches.output.jsonl import LINE_FORMAT, line_bytes, result_rows
+from batches.output.jsonl import LINE_FORMAT, json_lines
 
 LATENCIES_AT_ONCE = 10_000
 
@@ -106,7 +106,7 @@ def _output_bytes(batch: Batch) -> int:
 
 
 def _bytes_of(batch: Batch, status: str) -> int:
-    return sum(map(line_bytes, result_rows(batch, status=status)))
+    return sum(len(lines.encode()) for lines in json_lines(batch, status=status))
 
 
 def _most_first(entry: tuple[str, int]) -> tuple[int, str]:

@@ -1,6 +1,5 @@
 """Phase 1: convert prompts into requests that are ready to send. Sequential, no I/O."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from batches.engine.structured.asked import (
 )
 from batches.engine.structured.classes import class_model, type_name
 from batches.engine.structured.known_schemas import KnownSchemas
-from batches.engine.text.sendable import text_fault, unsendable
+from batches.engine.text.sendable import sendable_json, text_fault
 from batches.engine.text.wording import described, missing, type_text, wrong_type, wrong_value
 
 # Fields by which some gateways let a request choose its own destination or credentials.
@@ -33,6 +32,9 @@ FORBIDDEN_FIELDS = frozenset({"api_base", "api_key", "base_url", "extra_headers"
 SET_TWICE = "field_set_twice"
 # The roles of a system prompt; the second is the newer name of the first.
 SYSTEM_ROLES = ("system", "developer")
+
+# The fields that ask for something else than one answer now, with the code of the error.
+_MODES = (("stream", "streaming_unsupported"), ("background", "unsupported_value"))
 
 # Names of JSON types in messages to users.
 _KINDS: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
@@ -61,7 +63,7 @@ def prepare_prompt_request(
             index=prompt.index,
             custom_id=prompt.custom_id,
             endpoint=endpoint,
-            content=_content(_strict_body(body, asked, known) if strict_schemas else body),
+            content=sendable_json(_strict_body(body, asked, known) if strict_schemas else body),
             response_model=next((known.model_of(one) for one in asked if one.tool is None), None),
             tool_models=_tool_models(body, endpoint, asked, known),
             optional_as_null=strict_schemas,
@@ -138,7 +140,8 @@ def check_body(body: Mapping[str, Any], endpoint: str) -> list[AskedSchema]:
     _check_model(body, rules)
     _check_asked(body, endpoint, rules)
     _check_mode(body, rules)
-    for field in sorted(FORBIDDEN_FIELDS & body.keys()):
+    if not FORBIDDEN_FIELDS.isdisjoint(body):
+        field = min(FORBIDDEN_FIELDS & body.keys())
         message = (
             f"'body.{field}' is not allowed: the provider of the batch decides where a prompt is "
             f"sent and with which key. Leave '{field}' out."
@@ -182,11 +185,8 @@ def _check_asked(body: Mapping[str, Any], endpoint: str, rules: EndpointRules) -
 
 def _check_mode(body: Mapping[str, Any], rules: EndpointRules) -> None:
     """Raise PromptRejected for a body that asks for streaming or a deferred answer."""
-    modes = {"stream": "streaming_unsupported"}
-    if rules.can_defer:
-        modes["background"] = "unsupported_value"
-    for field, code in modes.items():
-        if body.get(field):
+    for field, code in _MODES:
+        if body.get(field) and (rules.can_defer or field != "background"):
             expected = f"A batch does not support '{field}': leave it out or set it to false."
             raise wrong_value(f"body.{field}", body[field], expected, code=code)
 
@@ -350,11 +350,3 @@ def asks_for_schema(body: Mapping[str, Any], endpoint: str) -> bool:
     """Return True if a body has a response format of its own."""
     place = rules_of(endpoint).schema
     return place is not None and place.at[0] in body
-
-
-def _content(body: Mapping[str, Any]) -> bytes:
-    try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise unsendable(body, error) from error

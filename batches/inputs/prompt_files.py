@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import SET_TWICE, check_body, prompt_body, strict_warnings, whole_body
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from batches.inputs.row_templates.rendering import RowTemplate
     from batches.inputs.row_templates.rows import TemplatedRows
 
+T = TypeVar("T")
+
 # The unit that prompts are numbered by: lines of a file, or rows of a table.
 Unit = Literal["line", "row"]
 
@@ -60,13 +62,14 @@ TABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewPrompt:
     """A prompt of an input file; `body` is JSON text, `warnings` are what a provider may refuse.
 
     `line` is its line number in the file; in a table, its row number below the header.
     `schema_bytes` are the sizes of its large schemas that no earlier prompt has. A prompt made by a
     template has its row as JSON text, and the `columns` that no earlier row has.
+    Not frozen, since making one would take longer.
     """
 
     line: int
@@ -168,12 +171,15 @@ def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt 
     gets one from its number.
     """
     lines = TextLines(stream, options.max_line_bytes, in_lines=options.format != "text")
+    rows = _templated(options)
     if options.format == "jsonl":
-        items = _read_jsonl(lines, options)
+        make_line = rows.of_line if rows else _of_json
+        items = _made(_json_lines(lines, options), options, make_line, rows=rows)
     elif options.format == "text":
-        items = _read_text(lines, options)
+        items = _made(_text_lines(lines, options), options, _of_line)
     else:
-        items = _read_table(lines, options)
+        make_row = rows.of_row if rows else _of_row
+        items = _made(_table_rows(lines, options, rows), options, make_row, unit="row", rows=rows)
     return _with_assumption(_without_repeats(items), lines)
 
 
@@ -222,21 +228,19 @@ def prompts_of_objects(
     objects: Iterable[Mapping[str, Any]], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
     """Yield the prompts of lines that are parsed already, as `read_prompts` does for text."""
-    for number, line in enumerate(objects, start=1):
-        yield from _made(number, options, _of_parsed, line)
+    return _made(enumerate(objects, start=1), options, _of_parsed)
 
 
 def prompts_of_texts(
     texts: Iterable[str], options: InputOptions
 ) -> Iterator[NewPrompt | LineError]:
     """Yield a prompt for each text."""
-    for number, text in enumerate(texts, start=1):
-        yield from _made(number, options, _of_long_text, text)
+    return _made(enumerate(texts, start=1), options, _of_long_text)
 
 
-def _read_text(
+def _text_lines(
     lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
-) -> Iterator[NewPrompt | LineError]:
+) -> Iterator[tuple[int, str] | LineError]:
     began = False
     for item in lines:
         if isinstance(item, BadLine):
@@ -247,7 +251,7 @@ def _read_text(
                 yield LineError(item[0], "invalid_line", message, "line")
                 return
             began = True
-            yield from _made(item[0], options, _of_line, text)
+            yield item[0], text
 
 
 def _is_header(line: str, column: str) -> bool:
@@ -255,12 +259,10 @@ def _is_header(line: str, column: str) -> bool:
     return "\t" in line and column in map(str.strip, line.split("\t"))
 
 
-def _read_jsonl(
+def _json_lines(
     lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
-) -> Iterator[NewPrompt | LineError]:
+) -> Iterator[tuple[int, str] | LineError]:
     began = False
-    rows = _templated(options, ())
-    make = rows.of_line if rows else _of_json
     for item in lines:
         if isinstance(item, BadLine):
             yield _bad(item)
@@ -270,7 +272,8 @@ def _read_jsonl(
                 yield LineError(item[0], "invalid_json_line", NOT_LINES, "line")
                 return
             began = True
-            yield from _made(item[0], options, make, item[1], rows=rows)
+            # With its leading spaces, since errors name a column.
+            yield item[0], item[1].rstrip(" \t\r\n")
 
 
 def begins_as_document(line: str) -> bool:
@@ -282,73 +285,86 @@ def _bad(line: BadLine) -> LineError:
     return LineError(line.number, line.code, line.message)
 
 
-def _read_table(
-    lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
-) -> Iterator[NewPrompt | LineError]:
-    items = read_rows(
+def _table_rows(
+    lines: Iterable[tuple[int, str] | BadLine],
+    options: InputOptions,
+    templated: "TemplatedRows | None",
+) -> Iterator[tuple[int, Mapping[str, str]] | LineError]:
+    rows = read_rows(
         iter(lines),
         columns=options.template.columns if options.template else (options.column,),
         delimiters=TABLES[options.format],
         max_bytes=options.max_line_bytes,
     )
-    rows = None
-    make: Callable[[Any, InputOptions], Request] = _of_row
-    for row in items:
-        if isinstance(row, TableRow):
-            yield from _made(row.number, options, make, row.cells, unit="row", rows=rows)
-        elif isinstance(row, EmptyRow):
+    for row in rows:
+        if isinstance(row, EmptyRow):
             options.empty_rows["row"] += 1
+        elif isinstance(row, TableRow):
+            yield row.number, row.cells
         elif isinstance(row, TableHeader):
-            if rows := _templated(options, row.columns):
-                make = rows.of_row
+            if templated is not None:
+                templated.begin(row.columns)
         elif row.number is None:
             yield LineError(1, row.code, row.message, row.param)
         else:
             yield LineError(row.number, row.code, row.message, row.param, "row")
 
 
-def _templated(options: InputOptions, columns: tuple[Column, ...]) -> "TemplatedRows | None":
+def _templated(options: InputOptions) -> "TemplatedRows | None":
     if options.template is None:
         return None
     # It loads Jinja, which other inputs do not need.
     from batches.inputs.row_templates.rows import TemplatedRows  # noqa: PLC0415 - takes long
 
-    return TemplatedRows(options.template, options.endpoint, columns)
+    return TemplatedRows(options.template, options.endpoint)
 
 
 def _made(
-    line: int,
+    items: Iterable[tuple[int, T] | LineError],
     options: InputOptions,
-    make: Callable[[Any, InputOptions], Request],
-    content: Any,
+    make: Callable[[T, InputOptions], Request],
     *,
     unit: Unit = "line",
     rows: "TemplatedRows | None" = None,
 ) -> Iterator[NewPrompt | LineError]:
-    """Yield the prompt that `make` finds in the content of a line, or its errors."""
-    try:
-        custom_id, body = make(content, options)
-        whole = whole_body(options.defaults, body)
-        asked = check_body(whole, options.endpoint)
-        model = whole.get("model")
-        check_model(model, options.models)
-        custom_id = checked_id(custom_id or f"{unit}-{line}")
-        text = body_text(body)
-        schema_bytes, warnings = _of_schemas(asked, options)
-        row: str | None = None
-        columns: tuple[Column, ...] = ()
-        if rows is not None:
-            _check_chars(text, options)
-            row, columns, doubts = rows.kept()
-            warnings += doubts
-        yield NewPrompt(
-            line, custom_id, text, warnings, unit, model or "", schema_bytes, row, columns
-        )
-    except PromptRejected as error:
-        yield LineError(line, error.code, error.message, error.param, unit)
-    except LineRefused as error:
-        for code, message, param in error.faults:
-            yield LineError(line, code, message, param, unit)
+    """Yield the prompt that `make` finds in the content of each line, or its errors."""
+    for item in items:
+        if isinstance(item, LineError):
+            yield item
+            continue
+        line, content = item
+        try:
+            request = make(content, options)
+            prompt = _prompt(line, request, options, unit)
+            if rows is not None:
+                _keep_row(prompt, rows, options)
+        except PromptRejected as error:
+            yield LineError(line, error.code, error.message, error.param, unit)
+        except LineRefused as error:
+            for code, message, param in error.faults:
+                yield LineError(line, code, message, param, unit)
+        else:
+            yield prompt
+
+
+def _prompt(line: int, request: Request, options: InputOptions, unit: Unit) -> NewPrompt:
+    """Return the prompt of a request. Raise PromptRejected."""
+    custom_id, body = request
+    whole = whole_body(options.defaults, body)
+    asked = check_body(whole, options.endpoint)
+    model = whole.get("model")
+    check_model(model, options.models)
+    custom_id = checked_id(custom_id or f"{unit}-{line}")
+    text = body_text(body)
+    schema_bytes, warnings = _of_schemas(asked, options)
+    return NewPrompt(line, custom_id, text, warnings, unit, model or "", schema_bytes)
+
+
+def _keep_row(prompt: NewPrompt, rows: "TemplatedRows", options: InputOptions) -> None:
+    """Keep the row beside the prompt that was made of it. Raise PromptRejected or LineRefused."""
+    _check_chars(prompt.body, options)
+    prompt.row, prompt.columns, doubts = rows.kept()
+    prompt.warnings += doubts
 
 
 def _of_schemas(

@@ -6,6 +6,7 @@ An invalid line raises LineRefused, with error codes of the OpenAI Batch API.
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,7 +16,7 @@ from batches.engine.endpoints import endpoint_of, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import prompt_body
 from batches.engine.records import MAX_CUSTOM_ID_CHARS
-from batches.engine.text.sendable import NUL, fault_of, text_fault, unsendable
+from batches.engine.text.sendable import NUL, fault_of, sendable_json, text_fault
 from batches.engine.text.wording import described, missing, named, quoted, wrong_type, wrong_value
 from batches.inputs.explanations import explained
 
@@ -99,7 +100,7 @@ def parsed_value(text: str) -> Any:
     if len(text) > MAX_STRUCTURE_CHARS:
         _check_structure(text)
     try:
-        value = _DECODER.decode(text)
+        value = _decoded(text)
     except json.JSONDecodeError:
         raise
     except RecursionError as error:
@@ -109,6 +110,15 @@ def parsed_value(text: str) -> Any:
     if text.count("{") + text.count("[") > MAX_DEPTH:
         check_depth(value)
     return value
+
+
+def _decoded(text: str) -> Any:
+    with suppress(json.JSONDecodeError):
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    # There may be spaces around the value.
+    return _DECODER.decode(text)
 
 
 def storable_value(text: str) -> Any:
@@ -183,12 +193,7 @@ def checked_id(custom_id: str) -> str:
 
 def body_text(body: dict[str, Any]) -> str:
     """Return a body as JSON text. Raise PromptRejected if it cannot be sent."""
-    try:
-        text = _ENCODER.encode(body)
-        text.encode()
-    except ValueError as error:
-        raise unsendable(body, error) from error
-    return text
+    return sendable_json(body).decode()
 
 
 def _check_structure(text: str) -> None:
@@ -264,6 +269,5 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON. Give a number, or null.")
 
 
-# The functions of `json` would make new ones for each line.
+# The function of `json` would make a new one for each line.
 _DECODER = json.JSONDecoder(object_pairs_hook=no_twins, parse_constant=_refuse_constant)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -63,7 +63,7 @@ class Demand:
 
     def count(self, prompt: NewPrompt) -> None:
         own = own_fields(self._defaults, from_json(prompt.body))
-        kind = _kind_of({**self._defaults, **own})
+        kind = _kind_of(own, self._defaults)
         prompts, chars = self._volumes.get(kind, (0, 0))
         chars += sum({**self._shared, **chars_by_field(own, self._endpoint)}.values())
         self._volumes[kind] = (prompts + 1, chars)
@@ -117,6 +117,13 @@ def earlier_answers(provider: Provider, models: Sequence[str]) -> dict[str, int]
     return {model: max(tokens // answers, 1) for model, (tokens, answers) in sums.items()}
 
 
-def _kind_of(body: Mapping[str, Any]) -> tuple[str, int | None]:
-    longest = next((body[name] for name in _LONGEST if isinstance(body.get(name), int)), None)
-    return str(body.get("model", "")), longest
+def _kind_of(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return the model and the answer limit of a body over the defaults."""
+    for name in _LONGEST:
+        longest = own[name] if name in own else defaults.get(name)
+        if isinstance(longest, int):
+            break
+    else:
+        longest = None
+    model = own["model"] if "model" in own else defaults.get("model", "")
+    return str(model), longest

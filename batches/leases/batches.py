@@ -6,6 +6,7 @@ vanished, plus the current one; the token of a holder that was thought gone is a
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 
 from django.conf import settings
 from django.db.models import F, Q
@@ -13,6 +14,7 @@ from django.db.models.functions import Now
 
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, lease_end
+from batches.models.statements import Statement, end_after, hole, length, query_of, update_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,32 @@ def insert_leased(batch: Batch, *, statuses: Collection[BatchStatus]) -> BatchLe
 
 
 def claim_batch(
-    batch_id: int, *, statuses: Collection[BatchStatus], among: BatchQuerySet | None = None
+    batch_id: int, *, statuses: Collection[BatchStatus], among: Q | None = None
 ) -> BatchLease | None:
     """Lease a batch; return None if it is leased already, in another status, or not `among`."""
+    find, take = _claim_statements(frozenset(statuses), among or Q())
+    for (token,) in find.rows(batch=batch_id):
+        if take.run(batch=batch_id, token=token, length=length(settings.LEASE_SECONDS)):
+            return BatchLease(batch_id, token + 1, statuses)
+    return None
+
+
+@cache
+def _claim_statements(statuses: frozenset[BatchStatus], among: Q) -> tuple[Statement, Statement]:
+    """Return the query for the token of a batch that can be claimed, and the claim."""
     free = Q(ingest_expires_at=None) | Q(ingest_expires_at__lt=Now())
-    chosen = Batch.objects.all() if among is None else among
-    batches = chosen.filter(free, pk=batch_id, status__in=statuses, deleted_at=None)
-    token = batches.values_list("ingest_token", flat=True).first()
-    if token is None:
-        return None
-    claimed = batches.filter(ingest_token=token).update(
-        ingest_token=token + 1, ingest_expires_at=lease_end(settings.LEASE_SECONDS)
+    free &= Q(pk=hole("batch"), status__in=statuses, deleted_at=None)
+    batches = Batch.objects.filter(free, among)
+    return (
+        Statement(lambda: query_of(batches.values_list("ingest_token"))),
+        Statement(
+            lambda: update_of(
+                batches.filter(ingest_token=hole("token")),
+                ingest_token=F("ingest_token") + 1,
+                ingest_expires_at=end_after("length"),
+            )
+        ),
     )
-    return BatchLease(batch_id, token + 1, statuses) if claimed else None
 
 
 def leased(lease: BatchLease) -> BatchQuerySet:

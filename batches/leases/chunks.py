@@ -2,17 +2,23 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import DurationField, F, IntegerField, Q
-from django.db.models.functions import Now
+from django.db import transaction
+from django.db.models import CharField, F, IntegerField, Q
 
 from batches.lifecycle import ChunkState
 from batches.models import Batch, BatchQuerySet, Chunk, ChunkQuerySet, Slot, lease_end
-from batches.models.statements import Compiled, Statement, hole, query_of, update_of
+from batches.models.statements import (
+    Compiled,
+    Statement,
+    end_after,
+    hole,
+    length,
+    query_of,
+    update_of,
+)
 
 # After losing this many runners, a chunk is run one prompt at a time.
 CRASHES_TO_QUARANTINE = 2
@@ -104,7 +110,7 @@ def _claim(chunk: _Found, seconds: float) -> Lease | None:
     claimed = _CLAIM.run(
         chunk=chunk.pk,
         token=chunk.token,
-        length=_length(seconds),
+        length=length(seconds),
         crashed=crashed,
         over_suspect=over_suspect,
     )
@@ -133,7 +139,7 @@ def mark_suspect(lease: Lease, index: int) -> bool:
 
 def hold(lease: Lease, *, seconds: float) -> bool:
     """Renew a lease; return False if it is lost."""
-    return bool(_RENEW.run(chunk=lease.chunk_id, token=lease.token, length=_length(seconds)))
+    return bool(_RENEW.run(chunk=lease.chunk_id, token=lease.token, length=length(seconds)))
 
 
 def complete(lease: Lease) -> bool:
@@ -201,11 +207,6 @@ def _update(lease: Lease, **values: object) -> bool:
     return bool(held.update(**values))
 
 
-def _length(seconds: float) -> Any:
-    """Return the length of a lease as the database takes it."""
-    return _LENGTH.get_db_prep_value(timedelta(seconds=seconds), connection)
-
-
 def _held_chunk() -> ChunkQuerySet:
     """Select the chunk in the hole, if its lease is still held."""
     return Chunk.objects.filter(
@@ -214,40 +215,46 @@ def _held_chunk() -> ChunkQuerySet:
 
 
 # What a runner does with each chunk, compiled once.
-_LENGTH = DurationField()
 _CLAIM = Statement(
     lambda: update_of(
         Chunk.objects.claimable().filter(pk=hole("chunk"), lease_token=hole("token")),
         state=ChunkState.LEASED,
         lease_token=F("lease_token") + 1,
-        lease_expires_at=Now() + hole("length", _LENGTH),
+        lease_expires_at=end_after("length"),
         crashes=F("crashes") + hole("crashed", IntegerField()),
         suspect_crashes=F("suspect_crashes") + hole("over_suspect", IntegerField()),
     )
 )
-_RENEW = Statement(
-    lambda: update_of(_held_chunk(), lease_expires_at=Now() + hole("length", _LENGTH))
-)
+_RENEW = Statement(lambda: update_of(_held_chunk(), lease_expires_at=end_after("length")))
 _COMPLETE = Statement(
     lambda: update_of(_held_chunk(), state=ChunkState.DONE, lease_expires_at=None)
 )
 
 
+_FREE_SLOTS = Statement(
+    lambda: query_of(
+        Slot.objects.claimable()
+        .filter(batch_id=hole("batch"))
+        .order_by("number")
+        .values_list("pk", "lease_token")
+    )
+)
+_TAKE_SLOT = Statement(
+    lambda: update_of(
+        Slot.objects.claimable().filter(pk=hole("slot"), lease_token=hole("token")),
+        lease_token=F("lease_token") + 1,
+        lease_expires_at=end_after("length"),
+        runner=hole("runner", CharField()),
+        waiting=None,
+    )
+)
+
+
 def claim_slot(batch_id: int, *, seconds: float, runner: str) -> SlotLease | None:
     """Claim a slot of a batch; return None if there are as many runners as its parallelism."""
-    for slot in Slot.objects.claimable().filter(batch_id=batch_id).order_by("number"):
-        claimed = (
-            Slot.objects.claimable()
-            .filter(pk=slot.pk, lease_token=slot.lease_token)
-            .update(
-                lease_token=F("lease_token") + 1,
-                lease_expires_at=lease_end(seconds),
-                runner=runner,
-                waiting=None,
-            )
-        )
-        if claimed:
-            return SlotLease(slot.pk, slot.lease_token + 1)
+    for slot_id, token in _FREE_SLOTS.rows(batch=batch_id):
+        if _TAKE_SLOT.run(slot=slot_id, token=token, length=length(seconds), runner=runner):
+            return SlotLease(slot_id, token + 1)
     return None
 
 

@@ -6,12 +6,14 @@ for a small one and its end.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 from typing import Any, cast
 
 from django.db import connection
-from django.db.models import Field, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import DurationField, Field, QuerySet
+from django.db.models.expressions import CombinedExpression, RawSQL
+from django.db.models.functions import Now
 from django.db.models.sql import UpdateQuery
 
 Compiled = tuple[str, tuple[Any, ...]]
@@ -27,6 +29,16 @@ class Hole:
 def hole(name: str, output_field: "Field[Any, Any] | None" = None, *, sql: str = "%s") -> RawSQL:
     """Return an expression for the value of this name."""
     return RawSQL(sql, (Hole(name),), output_field=output_field)  # noqa: S611 - one parameter
+
+
+def end_after(name: str) -> CombinedExpression:
+    """Return the time on the database's clock, plus the length of this name as `length` gives."""
+    return Now() + hole(name, DurationField())
+
+
+def length(seconds: float) -> Any:
+    """Return a time span as the database takes it."""
+    return DurationField().get_db_prep_value(timedelta(seconds=seconds), connection)
 
 
 class Statement:

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch, File, Result, lease_end
-from batches.output.jsonl import LINE_FORMAT, file_line, result_rows
+from batches.output.jsonl import LINE_FORMAT, json_lines
 
 PURPOSE = "batch_output"
 
@@ -32,18 +32,15 @@ def make_outputs(batch: Batch) -> None:
 
 
 def close_outputs(batch: Batch, *, output_bytes: int, error_bytes: int) -> None:
-    """Set the sizes and expiry times of the files of a batch that ends."""
+    """Set the sizes and expiry times of the files of a batch that ends. One without lines stays
+    hidden, for a retry that may fill it."""
     life = batch.output_expires_after_s
-    sizes = ((batch.output_file_id, output_bytes), (batch.error_file_id, error_bytes))
-    for pk, size in sizes:
-        if pk is None:
-            continue
-        files = File.objects.filter(pk=pk)
-        if not size:
-            files.delete()
-            continue
-        # A file counts as created when it is complete; its life starts then.
-        files.update(bytes=size, created_at=Now(), expires_at=lease_end(life) if life else None)
+    for pk, size in ((batch.output_file_id, output_bytes), (batch.error_file_id, error_bytes)):
+        if pk is not None and size:
+            # A file counts as created when it is complete; its life starts then.
+            File.objects.filter(pk=pk).update(
+                bytes=size, created_at=Now(), expires_at=lease_end(life) if life else None
+            )
 
 
 def drop_outputs(batch: Batch) -> None:
@@ -62,7 +59,8 @@ def error_id(batch: Batch) -> str | None:
 
 
 def output_lines(file: File) -> Iterator[bytes] | None:
-    """Return the lines of an output file; None for a file with content of its own."""
+    """Return the lines of an output file, several at a time; None for a file with content of its
+    own."""
     found = _batch_of(file)
     if found is None:
         return None
@@ -113,5 +111,5 @@ def _batch_of(file: File) -> tuple[Batch, str] | None:
 
 
 def _lines(batch: Batch, status: str) -> Iterator[bytes]:
-    for row in result_rows(batch, status=status):
-        yield f"{file_line(row)}\n".encode()
+    for lines in json_lines(batch, status=status):
+        yield lines.encode()

@@ -1,15 +1,15 @@
 """Write results as JSONL in the format of the OpenAI Batch API, in the order of the input."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import starmap
+from itertools import chain, starmap
+from json.encoder import encode_basestring as _text
 from typing import TextIO
 
 from batches.engine.text.json_text import one_line
 from batches.models import Batch, Result
 from batches.net.addresses import without_addresses
-from batches.output.pages import result_page, result_rows_of
+from batches.output.pages import result_page, result_pages_of
 
 # The Batch API's error codes for prompts without an HTTP response.
 _ROW_CODES = {
@@ -21,6 +21,9 @@ _ROW_CODES = {
 
 # The version of the line format: increase it when the same result gets a line of another length.
 LINE_FORMAT = 2
+
+# The lines that are made into one text at a time, which costs less than a text for each.
+LINES_AT_ONCE = 50
 
 # The columns of a line, in the order of ResultRow.
 _LINE_FIELDS = (
@@ -78,27 +81,34 @@ class DetailedPage:
 def write_results(batch: Batch, output: TextIO, errors: TextIO | None = None) -> int:
     """Write a line for each result, failures to `errors` if given; return the number of lines."""
     written = 0
-    for row in result_rows(batch):
-        failed = row.status == Result.FAILED
-        (errors if errors is not None and failed else output).write(file_line(row) + "\n")
-        written += 1
+    for rows in _groups(batch):
+        if errors is None:
+            output.write(file_lines(rows))
+        else:
+            output.write(file_lines([row for row in rows if row.status != Result.FAILED]))
+            errors.write(file_lines([row for row in rows if row.status == Result.FAILED]))
+        written += len(rows)
     return written
 
 
-def json_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[str]:
-    """Yield a line for each result; with `failed`, only for the failed ones or the others."""
-    for row in result_rows(batch):
-        if failed is None or failed == (row.status == Result.FAILED):
-            yield file_line(row) + "\n"
+def json_lines(batch: Batch, *, status: str | None = None) -> Iterator[str]:
+    """Yield the lines of all results, or of one status, several lines at a time."""
+    return map(file_lines, _groups(batch, status))
 
 
-def result_rows(batch: Batch, *, status: str | None = None) -> Iterator[ResultRow]:
+def result_rows(batch: Batch) -> Iterator[ResultRow]:
     """Yield the results of a batch in the order of its prompts, with one page in memory."""
-    return starmap(ResultRow, result_rows_of(batch, _line_fields(batch), status=status))
+    return chain.from_iterable(_groups(batch))
 
 
 def _line_fields(batch: Batch) -> tuple[str, ...]:
     return (*_LINE_FIELDS, _ROW) if batch.template_id else _LINE_FIELDS
+
+
+def _groups(batch: Batch, status: str | None = None) -> Iterator[list[ResultRow]]:
+    for page in result_pages_of(batch, _line_fields(batch), status=status):
+        for first in range(0, len(page), LINES_AT_ONCE):
+            yield list(starmap(ResultRow, page[first : first + LINES_AT_ONCE]))
 
 
 def detailed_page(
@@ -130,22 +140,30 @@ def prompt_line(custom_id: str, endpoint: str, body: str) -> str:
 
 
 def file_line(row: ResultRow) -> str:
-    """Return the line of a result with the row of its table, if it has one, and with the parsed
-    answer, if a schema was requested.
+    """Return the line of a result with the parsed answer, if a schema was requested.
 
     The parsed answer may differ from the reply: prose is removed and syntax is repaired.
     """
+    return one_line(_whole_line(row))
+
+
+def file_lines(rows: Iterable[ResultRow]) -> str:
+    """Return the lines of some results, each with its line end."""
+    return one_line("".join([f"{_whole_line(row)}\n" for row in rows]))
+
+
+def bytes_of_lines(rows: Iterable[ResultRow]) -> int:
+    """Return the bytes of the lines of some results, with their line ends."""
+    return sum([len(file_line(row).encode()) + 1 for row in rows])
+
+
+def _whole_line(row: ResultRow) -> str:
     line = _line(row)
     if row.rung:
         line = f'{line[:-1]},"parsed":{row.parsed},"rung":{_text(row.rung)}}}'
     if row.row is not None:
         line = f'{line[:-1]},"row":{row.row}}}'
-    return one_line(line)
-
-
-def line_bytes(row: ResultRow) -> int:
-    """Return the bytes of the line of a result, with its line end."""
-    return len(file_line(row).encode()) + 1
+    return line
 
 
 def _line(row: ResultRow) -> str:
@@ -156,9 +174,10 @@ def _line(row: ResultRow) -> str:
             f'{{"status_code":{row.status_code},"request_id":{_text(row.request_id)},'
             f'"body":{row.body}}}'
         )
+    error = "null" if row.status == Result.SUCCEEDED else _error(row)
     return (
         f'{{"id":"{request_id(row.prompt_id)}","custom_id":{_text(row.custom_id)},'
-        f'"response":{response},"error":{_error(row)}}}'
+        f'"response":{response},"error":{error}}}'
     )
 
 
@@ -174,13 +193,9 @@ def _has_response(row: ResultRow) -> bool:
 
 def _error(row: ResultRow) -> str:
     is_http_error = _has_response(row) and not 200 <= (row.status_code or 0) < 300
-    if row.status == Result.SUCCEEDED or is_http_error:
+    if is_http_error:
         return "null"
     code = _ROW_CODES.get(row.kind, row.kind)
     # Without a reply, the message is about the connection and may name the provider's address.
     message = without_addresses(row.message) if row.body is None else row.message
     return f'{{"code":{_text(code)},"message":{_text(message)}}}'
-
-
-# Made once, since json.dumps would make one for each text.
-_text = json.JSONEncoder(ensure_ascii=False).encode

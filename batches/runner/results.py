@@ -34,7 +34,7 @@ from batches.models.bounds import (
     short_text,
 )
 from batches.models.statements import Compiled, Statement, hole, query_of, update_of
-from batches.output.jsonl import LINE_FORMAT, ResultRow, line_bytes
+from batches.output.jsonl import LINE_FORMAT, ResultRow, bytes_of_lines
 
 logger = logging.getLogger(__name__)
 
@@ -165,8 +165,8 @@ def _insert(batch_id: int, kept: Sequence[tuple[Outcome, int]], clock: Clock) ->
     """Insert results; return the bytes that they add to the output file."""
     rows = [_row(batch_id, prompt_id, outcome, clock) for outcome, prompt_id in kept]
     insert_rows(Result._meta.db_table, COLUMNS, rows)
-    return sum(
-        line_bytes(_line_row(outcome.custom_id, row))
+    return bytes_of_lines(
+        _line_row(outcome.custom_id, row)
         for (outcome, _), row in zip(kept, rows, strict=True)
         if outcome.succeeded
     )

@@ -4,14 +4,12 @@ The event loop of a slice has a thread of its own. Its database work is done in 
 called `run_slice`, over the one connection of that thread.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from asgiref.sync import async_to_sync
 
 from batches.ending.finishing import finish_batch
-from batches.ending.summary import summarise
 from batches.engine.errors import ProviderError
 from batches.lifecycle import PauseKind
 from batches.models import Batch
@@ -20,8 +18,6 @@ from batches.runner.database import PatientDatabase
 from batches.runner.slices.batch_slice import BatchSlice
 from batches.runner.store import Progress, SliceStore, leave_slot, take_slot
 from batches.stop_signal import StopSignal
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +94,6 @@ def run_slice(
         store.pause(PauseKind.BUDGET, end.over_budget)
     reopened = end.probed_well and breaker.answered_probe(batch)
     ended = finish_batch(batch_id)
-    if ended:
-        log_performance(batch)
     store.save_announced(end.announced)
     return SliceReport(
         progress=store.progress,
@@ -117,16 +111,3 @@ def standstill(batch_id: int) -> str:
     """Return why a batch in progress sends nothing; "" if it may send calls."""
     batch = Batch.objects.select_related("provider").filter(pk=batch_id).first()
     return batch.standstill if batch else ""
-
-
-def log_performance(batch: Batch) -> None:
-    """Log the performance metrics of a batch that has ended."""
-    summary = summarise(batch)
-    logger.info(
-        "%s processed %d prompts: %d succeeded, %d failed; %s",
-        batch,
-        summary.total,
-        summary.succeeded,
-        summary.failed,
-        summary.timing.describe(),
-    )

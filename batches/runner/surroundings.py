@@ -16,6 +16,15 @@ from batches.providers.outages import outages_of
 from batches.runner.board import shared_outages
 from batches.runner.results import Clock
 
+# What others may change during a slice.
+_CHANGING = (
+    *("cost", "input_tokens", "output_tokens"),
+    *(
+        f"provider__{name}"
+        for name in ("requests_per_minute", "tokens_per_minute", "max_in_flight")
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -41,7 +50,7 @@ def look_around(batch: Batch, slot_id: int, *, mine: Spent, clock: Clock) -> Sur
 
     If the batch was deleted, use its last known state and clock.
     """
-    these = Batch.objects.select_related("provider").annotate(now=Now())
+    these = Batch.objects.select_related("provider").only(*_CHANGING).annotate(now=Now())
     found = these.filter(pk=batch.pk).first()
     if found is not None:
         batch, clock = found, Clock(vars(found)["now"].timestamp() - time.monotonic())

@@ -527,7 +527,10 @@ def test_a_file_without_lines_does_not_exist(client: Client) -> None:
     assert (bad["status"], bad["output_file_id"]) == ("completed", None)
     assert bad["error_file_id"]
     assert bad["request_counts"]["failed"] == 1
-    assert File.objects.count() == 2
+    shown = {file["id"] for file in get(client, "files")["data"]}
+    assert shown == {good["output_file_id"], bad["error_file_id"]}
+    for hidden in File.objects.exclude(public_id__in=shown):
+        assert client.get(f"/v1/files/{hidden.public_id}").status_code == 404
 
 
 def test_a_retry_runs_what_failed_and_renews_the_files(client: Client) -> None:

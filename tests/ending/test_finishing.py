@@ -1,5 +1,6 @@
 """Batches end: once, with all that is said of their end, whatever happens at the same time."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -60,6 +61,22 @@ def test_a_cancelled_batch_keeps_what_it_has_and_closes_the_rest(batch: Batch) -
     assert kinds(batch) == ["", "server", "cancelled", "cancelled", "cancelled"]
     # What never ran is not counted as failed.
     assert (batch.succeeded, batch.failed) == (1, 1)
+
+
+def test_the_end_is_logged_once_with_its_performance(
+    batch: Batch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store_first_chunk(batch)
+    Batch.objects.update(status="cancelling")
+    with caplog.at_level(logging.INFO, logger="batches.ending.finishing"):
+        assert finish_batch(batch.pk)
+        assert finish_batch(batch.pk)
+    batch.refresh_from_db()
+    report = stored_report(batch)
+    assert report
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{batch} processed 5 prompts: 1 succeeded, 1 failed; {report.timing.describe()}"
+    ]
 
 
 def test_an_overdue_batch_expires(batch: Batch) -> None:

@@ -1,5 +1,6 @@
 """Pages of results: no longer than they may be, whole together, found by indexes alone."""
 
+import re
 import tracemalloc
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from batches.models import Batch, Prompt, Provider, Result
 from batches.output.csv import csv_lines
 from batches.output.files import output_lines
 from batches.output.jsonl import result_rows
-from batches.output.pages import PAGE_BYTES, result_page
+from batches.output.pages import PAGE_BYTES, PAGE_ROWS, SHORT_BYTES, result_page, result_pages_of
 from tests.makers import batch_of
 
 MB = 1024 * 1024
@@ -51,7 +52,7 @@ def read_files(batch: Batch) -> int:
     assert batch.output_file
     assert batch.error_file
     files = (batch.output_file, batch.error_file)
-    return sum(1 for file in files for _ in output_lines(file) or ())
+    return sum(lines.count(b"\n") for file in files for lines in output_lines(file) or ())
 
 
 @pytest.mark.parametrize("read", [read_rows, read_csv, read_files])
@@ -88,7 +89,7 @@ def test_a_page_is_found_by_indexes_alone(
     provider: Provider, status: str | None, kind: str | None
 ) -> None:
     batch = batch_of(provider, 3)
-    store(batch, chars=1, failed=2)
+    store(batch, chars=SHORT_BYTES, failed=2)
     with CaptureQueriesContext(connection) as queries:
         result_page(batch, ("body",), after=1, most=10, status=status, kind=kind)
     *places, rows = [plan_of(query["sql"]) for query in queries.captured_queries]
@@ -99,6 +100,24 @@ def test_a_page_is_found_by_indexes_alone(
     for plan in (*places, rows):
         for costly in ("SCAN", "Seq Scan", "TEMP B-TREE", "Sort"):
             assert costly not in plan
+
+
+def test_short_replies_are_read_once(provider: Provider) -> None:
+    batch = batch_of(provider, 3)
+    store(batch, chars=1)
+    with CaptureQueriesContext(connection) as queries:
+        page = result_page(batch, ("body",), after=-1, most=10, status="succeeded")
+    assert [row[-1] for row in page.rows] == ['{"text":"x"}'] * 3
+    assert len(queries) == 1
+
+
+def test_not_many_more_replies_are_measured_than_fit_on_a_page(provider: Provider) -> None:
+    batch = batch_of(provider, 6)
+    store(batch, chars=PAGE_BYTES // 2)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(list(result_pages_of(batch, ("body",), status="succeeded"))) == 6
+    limits = re.findall(r"LIMIT (\d+)", " ".join(query["sql"] for query in queries))
+    assert limits == [str(PAGE_ROWS + 1), *["3"] * 5]
 
 
 def plan_of(sql: str) -> str:

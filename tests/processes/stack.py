@@ -307,7 +307,6 @@ def environment(data: Path, broker: str, *, database: str | None) -> dict[str, s
         "GRACE_SECONDS": str(GRACE_SECONDS),
         "SWEEP_SECONDS": "1",
         # As the workers of `serve`: Django's checks load every page of the server.
-        "CELERY_SKIP_CHECKS": "1",
     }
     env.pop("DATABASE_URL", None)
     return {**env, "DATABASE_URL": database} if database else env

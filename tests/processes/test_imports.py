@@ -8,6 +8,13 @@ import pytest
 from tests.command_line import ROOT
 from tests.processes.conftest import CommandLine
 
+LOADED_BY_WORKER = """
+import sys
+from config.celery import app
+app.loader.import_default_modules()
+assert "batches.runner.turns" in sys.modules
+print(*sorted(set(sys.modules) & set(sys.argv[1:])))
+"""
 LOADED = """
 import importlib, sys, django
 django.setup()
@@ -35,12 +42,23 @@ COMMANDS = {
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_a_command_loads_nothing_that_it_does_not_need(cli: CommandLine, module: str) -> None:
+    assert loaded(cli, LOADED, module, *COMMANDS[module]) == "\n"
+
+
+def test_a_worker_loads_no_pages_of_the_web_server(cli: CommandLine) -> None:
+    unneeded = ("batches.admin.batches", "batches.api.urls", "config.urls", "rest_framework.views")
+    assert loaded(cli, LOADED_BY_WORKER, *unneeded) == "\n"
+
+
+def loaded(cli: CommandLine, code: str, *arguments: str) -> str:
+    """Run code in an interpreter of its own; return what it prints."""
     ended = subprocess.run(
-        [sys.executable, "-c", LOADED, module, *COMMANDS[module]],
+        [sys.executable, "-c", code, *arguments],
         env=cli.env,
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stdout) == (0, "\n"), ended.stderr + ended.stdout
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout

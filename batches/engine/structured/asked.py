@@ -73,6 +73,9 @@ def asked_schemas(body: Mapping[str, Any], endpoint: str) -> list[AskedSchema]:
 
     Raise PromptRejected for a schema that is announced but missing.
     """
+    place = rules_of(endpoint).schema
+    if place is None or ("tools" not in body and place.at[0] not in body):
+        return []
     answer = answer_schema(body, endpoint)
     return [*([answer] if answer else []), *_tool_schemas(body, endpoint)]
 

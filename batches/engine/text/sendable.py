@@ -1,9 +1,13 @@
-"""Find the first part of a value that cannot be sent as JSON in UTF-8."""
+"""Write values as JSON in UTF-8, or name the first part that cannot be sent."""
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
 
 from batches.engine.errors import PromptRejected
 from batches.engine.text.wording import dotted
@@ -34,7 +38,21 @@ def fault_of(value: Any, name: str, *, allow_nul: bool = True) -> Fault | None:
     return None
 
 
-def unsendable(body: Any, error: Exception) -> PromptRejected:
+def sendable_json(body: Mapping[str, Any]) -> bytes:
+    """Return a body as JSON. Raise PromptRejected if it cannot be sent."""
+    with suppress(ValueError):
+        raw = to_json(body)
+        # This writer takes anything, such as bytes or infinities; JSON reads back as it was.
+        if from_json(raw, allow_inf_nan=False) == body:
+            return raw
+    try:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _unsendable(body, error) from error
+
+
+def _unsendable(body: Any, error: Exception) -> PromptRejected:
     """Return the error for a body that cannot be written as JSON, with the place if known."""
     # A value that is nested too deeply, or is not JSON at all, is not searched.
     known = isinstance(error, ValueError) and fault_of(body, "body")

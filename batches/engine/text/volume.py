@@ -13,7 +13,7 @@ CHARS_PER_TOKEN = 4
 CHARS_PER_MESSAGE = 4 * CHARS_PER_TOKEN
 
 # Fields with the texts of a message; a picture is not a text.
-_PARTS = ("content", "text", "tool_calls", "function", "name", "arguments", "output")
+_PARTS = frozenset({"content", "text", "tool_calls", "function", "name", "arguments", "output"})
 
 
 def tokens_read(content: bytes, endpoint: str) -> int:
@@ -49,7 +49,7 @@ def _chars(value: Any) -> int:
         return sum(map(_chars, value))
     if isinstance(value, dict):
         own = CHARS_PER_MESSAGE if "role" in value else 0
-        return own + sum(_chars(value[name]) for name in _PARTS if name in value)
+        return own + sum([_chars(value[name]) for name in value if name in _PARTS])
     return CHARS_PER_TOKEN if isinstance(value, int) else 0
 
 

@@ -24,17 +24,20 @@ _NUMBER = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?\s*%?", re.ASCI
 
 
 class TemplatedRows:
-    """Makes the requests of one input, row by row; `columns` are its header, if it has one."""
+    """Makes the requests of one input, row by row."""
 
-    def __init__(
-        self, template: RowTemplate, endpoint: str, columns: tuple[Column, ...] = ()
-    ) -> None:
+    def __init__(self, template: RowTemplate, endpoint: str) -> None:
         self._template = template
         self._endpoint = endpoint
-        self._names = {key for _, key in columns}
-        self._new = columns
+        self._names: set[str] = set()
+        self._new: tuple[Column, ...] = ()
         self._cells: Mapping[str, Cell] = {}
         self._is_warned = False
+
+    def begin(self, columns: tuple[Column, ...]) -> None:
+        """Begin a table with a header."""
+        self._names = {key for _, key in columns}
+        self._new = columns
 
     def of_line(self, text: str, _options: object) -> Request:
         """Return the request for a line of JSONL, an object of cells. Raise as parse_line does."""

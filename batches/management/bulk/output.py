@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from batches.management.bulk.usage import UsageError
-from batches.models import Batch
+from batches.models import Batch, Result
 from batches.output.csv import csv_lines
 from batches.output.jsonl import json_lines, write_results
 
 STANDARD_OUTPUT = "-"
+# The status of the results in a file, by whether it has failed ones.
+_STATUSES = {None: None, False: Result.SUCCEEDED, True: Result.FAILED}
 CSV_ENDING = ".csv"
 # Programs would take such a file for what it is not.
 OTHER_ENDINGS = (".xlsx", ".xls", ".ods", ".tsv", ".parquet", ".gz", ".zip")
@@ -41,7 +43,7 @@ def write_outputs(batch: Batch, output: str, errors: str | None, *, as_csv: bool
             if is_table:
                 file.writelines(line.decode() for line in csv_lines(batch, failed=failed))
             else:
-                file.writelines(json_lines(batch, failed=failed))
+                file.writelines(json_lines(batch, status=_STATUSES[failed]))
 
 
 def check_outputs(options: Mapping[str, Any]) -> None:

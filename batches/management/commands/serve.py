@@ -156,12 +156,8 @@ def check_port_free(port: int) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of the children, with an absolute DATA_DIR: their folder differs.
-
-    Django's checks load every page of the server. This command has run them; no worker has to.
-    """
-    own = {"DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1", "CELERY_SKIP_CHECKS": "1"}
-    return {**os.environ, **own}
+    """Return the environment of the children, with an absolute DATA_DIR: their folder differs."""
+    return {**os.environ, "DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1"}
 
 
 def program(name: str, *arguments: str, rank: int, **more: Any) -> Program:
