@@ -313,7 +313,7 @@ def test_a_missing_key_is_named_before_anything_is_sent(
 
 def test_a_run_logs_its_performance(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
     batch = batch_of(provider, 3)
-    with caplog.at_level(logging.INFO, logger="batches.runner"):
+    with caplog.at_level(logging.INFO, logger="batches.ending"):
         run_slice(batch.pk)
     assert batch.public_id in caplog.text
     assert "average" in caplog.text
