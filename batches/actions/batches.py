@@ -3,7 +3,7 @@
 The API, the admin and the commands call these functions to change a batch.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -11,11 +11,12 @@ from typing import Any, Literal
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from batches.actions.options import BatchOptions, stored_cost
 from batches.ending.finishing import fail_input, finish_batch
+from batches.ending.gate import attend_gate
 from batches.ending.purging import mark_deleted, purge
 from batches.engine.endpoints import rules_of
 from batches.engine.prepare import strict_warnings
@@ -30,7 +31,8 @@ from batches.intake.reading import PATIENT_LEASES, READING
 from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.leases.batches import insert_leased
-from batches.leases.chunks import begin_again
+from batches.leases.chunks import begin_again, open_gate
+from batches.leases.pilot_sample import sample_of
 from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
@@ -154,9 +156,11 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     asked = asked_schemas(options.defaults, options.endpoint)
     schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
     problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
-    # Each option has the name of its column.
     name = _name_of(options, values.get("input_file"))
-    given = {**dict(options), "name": name, "max_cost": stored_cost(options.max_cost)}
+    # All other options have the names of their columns.
+    columns = {name: value for name, value in options if name != "pilot"}
+    pilot = {"pilot_rows": options.pilot.rows} if options.pilot else {}
+    given = {**columns, **pilot, "name": name, "max_cost": stored_cost(options.max_cost)}
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
@@ -253,6 +257,7 @@ def resume_batch(
 
     A pause of its provider is not affected. If its budget is still spent, the batch pauses again.
     If the batch paused because the provider refuses only its requests, they fail from now on.
+    If it paused because its pilot is done, the other prompts follow.
     """
     budget = {"max_cost": stored_cost(max_cost), "max_tokens_total": max_tokens_total}
     given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
@@ -261,14 +266,29 @@ def resume_batch(
         given["trusts_refusals"] = True
     if not here:
         given["in_background"] = True
-    if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(
-        pause_kind="", pause_reason="", **given
-    ):
+    if not _lift_pause(batch, given):
         batch.refresh_from_db()
         raise NotPossible(f"Cannot resume a batch with status '{batch.status}'.")
+    if batch.pilot_rows is not None:
+        # After another pause, the pilot may be done and not judged yet.
+        attend_gate(batch.pk)
     batch.refresh_from_db()
     enqueue_batch(batch)
     return batch
+
+
+def _lift_pause(batch: Batch, given: Mapping[str, Any]) -> bool:
+    """Lift the pause of a batch; return False if it cannot be resumed.
+
+    Only the pause after a pilot opens its gate: after any other, nobody has seen its figures.
+    """
+    changes = {"pause_kind": "", "pause_reason": "", **given}
+    this = Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE)
+    with transaction.atomic():
+        if this.at_gate().filter(pause_kind=PauseKind.PILOT).update(**changes):
+            open_gate(batch.pk)
+            return True
+        return bool(this.update(**changes))
 
 
 def cancel_batch(batch: Batch) -> Batch:
@@ -297,6 +317,8 @@ def retry_batch(
     With `kinds`, only prompts that failed in these kinds are run; with `index`, only the prompt
     of this index. The completion window starts again. The workers run them, even if a command ran
     the batch; with `here`, the caller runs them.
+    A batch that waits for the judgement of its pilot runs the failed prompts of the pilot again,
+    then waits again. In one that ended before, the other prompts wait again too.
     Raise NotPossible if the batch has not ended, its input was refused, or no prompt failed.
     """
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
@@ -308,25 +330,34 @@ def retry_batch(
     with transaction.atomic():
         batch.refresh_from_db()
         window = batch.completion_window
-        reset = {
-            **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
-            **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
+        begun = {
             "failed": stays_failed.count() if chosen else 0,
-            "expires_at": timezone.now() + window if window else None,
             "pause_kind": "",
             "pause_reason": "",
             "in_background": not here,
+        }
+        reset = {
+            **begun,
+            **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
+            **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
+            "expires_at": timezone.now() + window if window else None,
             "report": None,
         }
         if not again.exists():
             how = f" with {' or '.join(kinds)}" if kinds else ""
             raise NotPossible(f"no prompt of this batch has failed{how}")
         this = Batch.objects.filter(pk=batch.pk, deleted_at=None)
-        if not this.move(BatchStatus.IN_PROGRESS, sources=RETRYABLE, **reset):
+        if not (
+            this.move(BatchStatus.IN_PROGRESS, sources=RETRYABLE, **reset)
+            or this.at_gate().update(**begun)
+        ):
             raise NotPossible(f"Cannot retry a batch with status '{batch.status}'.")
-        lo = F("index") - F("index") % batch.batch_size
-        chunks = batch.chunks.filter(lo__in=again.annotate(lo=lo).values("lo"))
-        begin_again(chunks)
+        mine = again.filter(index__gte=OuterRef("lo"), index__lt=OuterRef("hi"))
+        pilot = sample_of(batch.total, batch.pilot_rows)
+        if pilot and batch.succeeded + batch.failed > pilot.rows:
+            # Others have run: the gate was open.
+            pilot = None
+        begin_again(batch.chunks.filter(Exists(mine)), pilot=pilot)
         again._raw_delete(again.db)
         make_outputs(batch)
     batch.refresh_from_db()

@@ -121,6 +121,25 @@ class RunOptions(BaseModel):
     ] = False
 
 
+# The bound of `Pilot.rows`; a larger pilot than its batch is the whole batch.
+MAX_PILOT_ROWS = 100_000_000
+
+
+class Pilot(BaseModel):
+    """A sample of a batch that is run first; then the batch waits until it is resumed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    rows: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_PILOT_ROWS,
+            description="Prompts that are run first, evenly spread over the batch.",
+        ),
+    ]
+
+
 class BatchOptions(RunOptions):
     """All options of a batch; `defaults` are fields of every request.
 
@@ -139,6 +158,7 @@ class BatchOptions(RunOptions):
     output_expires_after_s: int | None = None
     metadata: Mapping[str, str] = Field(default_factory=dict)
     callback_url: str = ""
+    pilot: Pilot | None = None
 
 
 def stored_cost(dollars: float | None) -> Decimal | None:

@@ -104,7 +104,7 @@ class BatchSlice:
             database=self._database,
             share=FairShare(self._batch),
             leaving=Leaving(self._store, self._database, probing=self._probing),
-            held=Holdings(self._batch.batch_size),
+            held=Holdings(),
             backlog=backlog,
             memory=Memory(
                 backlog.for_room,
