@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from batches.actions.options import BatchOptions, stored_cost
+from batches.actions.options import BatchOptions, Pilot, stored_cost
 from batches.ending.finishing import fail_input, finish_batch
 from batches.ending.gate import attend_gate
 from batches.ending.purging import mark_deleted, purge
@@ -52,7 +52,11 @@ FINISHED_AT_ONCE = 10_000
 
 
 class NoPrice(NotPossible):
-    """A dollar budget was set, but the model has no known price."""
+    """A bound in dollars was set in the option `param`, but the model has no known price."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +160,11 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     asked = asked_schemas(options.defaults, options.endpoint)
     schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
     problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
-    name = _name_of(options, values.get("input_file"))
     # All other options have the names of their columns.
-    columns = {name: value for name, value in options if name != "pilot"}
-    pilot = {"pilot_rows": options.pilot.rows} if options.pilot else {}
-    given = {**columns, **pilot, "name": name, "max_cost": stored_cost(options.max_cost)}
+    given = {name: value for name, value in options if name != "pilot"}
+    given |= _pilot_columns(options.pilot)
+    given["name"] = _name_of(options, values.get("input_file"))
+    given["max_cost"] = stored_cost(options.max_cost)
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
@@ -173,6 +177,13 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
         request_digest=origin.request_digest,
         expires_at=timezone.now() + window if window else None,
     )
+
+
+def _pilot_columns(pilot: Pilot | None) -> dict[str, Any]:
+    if pilot is None:
+        return {}
+    rules = pilot.continue_when
+    return {"pilot_rows": pilot.rows, "continue_when": None if rules is None else rules.stored()}
 
 
 def _name_of(options: BatchOptions, file: File | None) -> str:
@@ -195,20 +206,35 @@ def short_name(text: str) -> str:
 
 
 def check_price(provider: Provider, options: BatchOptions) -> None:
-    """Raise NoPrice if the cost of a batch with a dollar budget cannot be computed."""
-    if options.max_cost is not None and not rules_of(options.endpoint).counts_tokens:
+    """Raise NoPrice if the cost of a batch with a bound in dollars cannot be computed."""
+    param, name = _bound_in_dollars(options)
+    if name and not rules_of(options.endpoint).counts_tokens:
         raise NoPrice(
-            f"max_cost cannot be used: replies of {options.endpoint} count no tokens, and prices "
-            "are per token. Leave it out, and set the budget at the provider."
+            param,
+            f"{name} cannot be used: replies of {options.endpoint} count no tokens, and prices "
+            "are per token. Leave it out, and set the budget at the provider.",
         )
     model = options.defaults.get("model")
-    if options.max_cost is None or not isinstance(model, str):
+    if not name or not isinstance(model, str):
         return
     if price_list_of(provider).cost(model, Usage()) is None:
+        instead = ", or give max_tokens_total instead" if name == "max_cost" else ""
         raise NoPrice(
-            f"max_cost cannot be used: the price of {model!r} at provider {provider.name!r} is "
-            "unknown. Set it there, or give max_tokens_total instead."
+            param,
+            f"{name} cannot be used: the price of {model!r} at provider {provider.name!r} is "
+            f"unknown. Set it there{instead}.",
         )
+
+
+def _bound_in_dollars(options: BatchOptions) -> tuple[str, str]:
+    """Return the option that needs a price, and the name of the bound; empty if none does."""
+    if options.max_cost is not None:
+        return "max_cost", "max_cost"
+    rules = {"pilot": options.pilot.continue_when if options.pilot else None}
+    for param, given in rules.items():
+        if given is not None and given.max_cost_per_row is not None:
+            return param, "max_cost_per_row"
+    return "", ""
 
 
 def _fault_of(file: File | None, file_id: str) -> LineError | None:
@@ -280,7 +306,8 @@ def resume_batch(
 def _lift_pause(batch: Batch, given: Mapping[str, Any]) -> bool:
     """Lift the pause of a batch; return False if it cannot be resumed.
 
-    Only the pause after a pilot opens its gate: after any other, nobody has seen its figures.
+    Only the resume of the pause after a pilot opens its gate: at any other pause, its figures were
+    not shown.
     """
     changes = {"pause_kind": "", "pause_reason": "", **given}
     this = Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE)

@@ -19,6 +19,7 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
+from batches.limits.rules import NamedFields, Rules
 
 _LADDER = LadderOptions()
 # The smallest budget that can be stored.
@@ -125,10 +126,12 @@ class RunOptions(BaseModel):
 MAX_PILOT_ROWS = 100_000_000
 
 
-class Pilot(BaseModel):
-    """A sample of a batch that is run first; then the batch waits until it is resumed."""
+class Pilot(NamedFields):
+    """A sample of a batch that is run first; then the batch waits until it is resumed.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    With `continue_when`, it goes on by itself if all these rules hold for the outcomes of the
+    pilot; without any rule in it, always.
+    """
 
     rows: Annotated[
         int,
@@ -138,6 +141,7 @@ class Pilot(BaseModel):
             description="Prompts that are run first, evenly spread over the batch.",
         ),
     ]
+    continue_when: Rules | None = None
 
 
 class BatchOptions(RunOptions):

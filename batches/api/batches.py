@@ -253,7 +253,7 @@ def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
     except NoProvider as error:
         raise ApiError(400, str(error), code=error.code, param=error.param) from error
     except batch_actions.NoPrice as error:
-        raise ApiError(400, str(error), code="invalid_value", param="max_cost") from error
+        raise ApiError(400, str(error), code="invalid_value", param=error.param) from error
 
 
 def _of_file(request: Request, asked: CreateBatch, origin: batch_actions.Origin) -> Batch:

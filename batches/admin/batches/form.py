@@ -356,7 +356,7 @@ class BatchForm(forms.Form):
         try:
             check_price(self.cleaned_data["provider"], self.options())
         except NoPrice as error:
-            self.add_error("max_cost", str(error))
+            self.add_error(error.param, str(error))
 
     def defaults(self) -> dict[str, Any]:
         """Return the default fields of every request. Raises PromptRejected for a bad one."""
