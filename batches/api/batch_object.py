@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from batches.api.fields import BatchId, FileId, ModelName, RareText, RareTime, Secret, Time, shown
 from batches.api.http.json_items import FirstItems
 from batches.api.http.pages import Page
+from batches.ending.pilot import PilotReport, pilot_report
 from batches.ending.report import stored_report
 from batches.engine.records import Schedule
 from batches.engine.timing import TimingStats
+from batches.leases.pilot_status import PilotStatus, pilot_status, with_gate
 from batches.leases.waiting import waiting_of, with_waiting
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch
@@ -89,6 +91,40 @@ class BatchWaiting(BaseModel):
     next: Time | None
 
 
+class Range(BaseModel):
+    """A projected sum over the whole batch, with an interval of 90 % confidence."""
+
+    likely: float = shown(12.4)
+    low: float = shown(11.1)
+    high: float = shown(14.2)
+
+
+class PilotFigures(BaseModel):
+    """The report on a pilot: the prompts with a result, and how they ended. `fits` is the share of
+    answers that fit their schema, or null without one. `cost` and `cost_per_row` are in dollars, or
+    null if a price is unknown. `expected_s` is the time for all prompts that are left."""
+
+    prompts: int = shown(50)
+    failed: int = shown(2)
+    failures: dict[str, int] = shown({"timeout": 2})
+    fits: float | None = shown(0.98)
+    tokens_per_row: float = shown(620.0)
+    cost_per_row: float | None = shown(0.00124)
+    tokens: Range | None
+    cost: Range | None
+    expected_s: float | None = shown(1200.0)
+
+
+class BatchPilot(BaseModel):
+    """The pilot of a batch. Its status is `running`, `done` (the batch waits until it is resumed),
+    or `passed` (all prompts may run). A list of batches has no reports."""
+
+    rows: int = shown(50)
+    continue_when: dict[str, float] | None = shown(None)
+    status: PilotStatus = shown("done")
+    report: PilotFigures | None
+
+
 class BatchObject(BaseModel):
     """A batch. `model` is the model of all prompts, or null if there are several; `model_count` is
     the number of models, up to 1000, once the input is read. `failures` and `rungs` are counted
@@ -132,6 +168,7 @@ class BatchObject(BaseModel):
     timeout_s: float = shown(600.0)
     max_cost: float | None = shown(None)
     max_tokens_total: int | None = shown(None)
+    pilot: BatchPilot | None = shown(None)
     cost: float
     extract_json: bool
     repair_json: bool
@@ -178,7 +215,7 @@ _AS_STORED = (
 
 def readable_batches() -> QuerySet[Batch]:
     """Return the batches that the API shows, with all shown fields in one query."""
-    return with_waiting(Batch.objects.whole()).filter(deleted_at=None)
+    return with_gate(with_waiting(Batch.objects.whole())).filter(deleted_at=None)
 
 
 def listed_batches() -> QuerySet[Batch]:
@@ -188,9 +225,9 @@ def listed_batches() -> QuerySet[Batch]:
 
 
 def batch_object(batch: Batch) -> BatchObject:
-    """Return the current state of a batch, from its row alone."""
+    """Return the current state of a batch, from its row, and from the results of its pilot."""
     errors = BatchErrors(data=batch.errors) if batch.errors else None
-    return _object(batch, errors=errors)
+    return _object(batch, errors=errors, pilot=pilot_report(batch))
 
 
 def listed_batch(batch: Batch) -> BatchObject:
@@ -200,7 +237,9 @@ def listed_batch(batch: Batch) -> BatchObject:
     return _object(batch, errors=errors if first else None)
 
 
-def _object(batch: Batch, *, errors: BatchErrors | None) -> BatchObject:
+def _object(
+    batch: Batch, *, errors: BatchErrors | None, pilot: PilotReport | None = None
+) -> BatchObject:
     report = stored_report(batch)
     return BatchObject(
         id=batch.public_id,
@@ -223,6 +262,7 @@ def _object(batch: Batch, *, errors: BatchErrors | None) -> BatchObject:
         waiting=_waiting(batch),
         max_cost=None if batch.max_cost is None else float(batch.max_cost),
         cost=float(batch.cost),
+        pilot=_pilot(batch, pilot),
         timing=_timing(batch, report.timing if report else _timing_so_far(batch)),
         failures=report.failures if report else None,
         rungs=report.rungs if report else None,
@@ -242,6 +282,15 @@ def _waiting(batch: Batch) -> BatchWaiting | None:
     times = {"since": found.since, "next": found.next}
     whole = {name: None if moment is None else int(moment) for name, moment in times.items()}
     return BatchWaiting(reason=without_addresses(found.reason), **whole)
+
+
+def _pilot(batch: Batch, report: PilotReport | None) -> BatchPilot | None:
+    status = pilot_status(batch)
+    if status is None or batch.pilot_rows is None:
+        return None
+    figures = PilotFigures.model_validate(report.as_dict()) if report else None
+    rules = batch.continue_when
+    return BatchPilot(rows=batch.pilot_rows, continue_when=rules, status=status, report=figures)
 
 
 def _window(window: timedelta | None) -> str | None:

@@ -5,7 +5,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
-from batches.actions.options import RUN_OPTIONS, BatchOptions, MaxCost, MaxTokens, RunOptions
+from batches.actions.options import (
+    RUN_OPTIONS,
+    BatchOptions,
+    MaxCost,
+    MaxTokens,
+    Pilot,
+    RunOptions,
+)
 from batches.api.errors import ApiError
 from batches.api.fields import shown
 from batches.api.http.view import RequestModel
@@ -102,6 +109,11 @@ class CreateBatch(RunOptions, RequestModel):
     provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)
     idempotency_key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
+    pilot: Annotated[
+        Pilot | None,
+        Field(description="A sample of the prompts that is run first."),
+        shown({"rows": 50, "continue_when": {"max_failed": 0.05}}),
+    ] = None
 
     def check_source(self) -> None:
         """Raise ApiError unless the body has exactly one source of prompts."""
@@ -141,6 +153,7 @@ class CreateBatch(RunOptions, RequestModel):
             name=self.name or "",
             metadata=self.metadata or {},
             callback_url=self.callback_url or "",
+            pilot=self.pilot,
         )
 
 
