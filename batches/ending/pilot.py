@@ -1,4 +1,4 @@
-"""The report on a pilot: what came of its prompts, and what the whole batch will cost."""
+"""The report on a pilot: the outcomes of its prompts, and the likely cost of the whole batch."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -101,7 +101,7 @@ def pilot_report(batch: Batch) -> PilotReport | None:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What the report needs of a result."""
+    """The columns of a result that the report needs."""
 
     kind: str
     rung: str

@@ -11,6 +11,7 @@ from batches.engine.endpoints import CHAT, ENDPOINTS, check_path, endpoint_of
 from batches.inputs.input_formats import INPUT_FORMATS
 from batches.management.bulk.answer_options import add_answer_options
 from batches.management.bulk.limit_options import add_limit_options
+from batches.management.bulk.pilot_options import add_pilot_options
 from batches.management.bulk.usage import add_run_option
 
 RESUME_HELP = (
@@ -60,6 +61,7 @@ def add_bulk_options(parser: CommandParser) -> None:
     add_run_option(parser, "--max-attempts", "max_attempts", "N")
     add_run_option(parser, "--timeout", "timeout_s", "S")
     add_limit_options(parser)
+    add_pilot_options(parser)
     add_answer_options(parser)
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", metavar="BATCH_ID", help=RESUME_HELP)

@@ -23,6 +23,7 @@ examples:
   process_batch questions.txt --provider vllm --model llama --output out.jsonl --batch-size 250
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
       --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25 --price 0.5,1.5
+  process_batch prompts.jsonl --provider vllm --model llama --output out.jsonl --pilot 50
   process_batch --resume batch_0123 --output out.jsonl
   process_batch --retry batch_0123 --output out.jsonl
 
@@ -30,7 +31,8 @@ exit status:
   0         all prompts succeeded
   1         some failed, or never ran because the batch was cancelled or expired
   2         usage error, bad input, output that cannot be written; or paused: rejected key, no
-            quota left, spending limit reached, wrong model or address, provider unreachable
+            quota left, spending limit reached, pilot done, wrong model or address, provider
+            unreachable
   130, 143  stopped by Ctrl-C or SIGTERM
   141       the reader closed the output pipe
 

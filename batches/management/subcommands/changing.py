@@ -60,7 +60,7 @@ def _write_handed_over(out: TextIO, batch: Batch, options: Options) -> None:
         here = command_line("process_batch", "--resume", batch.public_id, *own_output(batch))
         # The workers leave a paused provider alone, until it is probed or resumed.
         if current_state(batch).word == PAUSED:
-            lead = "To try its provider again here"
+            lead = "To continue it here" if batch.pause_reason else "To try its provider again here"
         else:
             lead = "The workers run it. To run it here instead"
         out.write(f"{lead}: {here}\n")

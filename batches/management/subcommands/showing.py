@@ -7,7 +7,7 @@ from typing import TextIO
 from batches.actions.finding import find_batch
 from batches.ending.summary import first_messages, summarise
 from batches.leases.state import PAUSED, STOPPED, WAITING, state_of, with_state
-from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL
+from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, PauseKind
 from batches.management.bulk.console import (
     SHOWN_KINDS,
     failure_lines,
@@ -80,6 +80,9 @@ def next_lines(batch: Batch) -> Iterator[str]:
         yield f"To run it here: {here}"
     if batch.status in CANCELLABLE:
         yield f"To cancel it: {command_line('batches', 'cancel', name)}"
+    if batch.pause_kind == PauseKind.PILOT and batch.failed:
+        again = command_line("batches", "retry", name)
+        yield f"To run the failed prompts of the pilot again: {again}"
     if batch.status in RETRYABLE and batch.succeeded < batch.total:
         yield f"To run what failed again: {command_line('batches', 'retry', name)}"
     if batch.succeeded + batch.failed:
