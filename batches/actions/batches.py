@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from batches.actions.options import BatchOptions, Pilot, stored_cost
+from batches.actions.options import BatchOptions, Pilot, stored_cost, stored_rules
 from batches.ending.finishing import fail_input, finish_batch
 from batches.ending.gate import attend_gate
 from batches.ending.purging import mark_deleted, purge
@@ -36,6 +36,7 @@ from batches.leases.pilot_sample import sample_of
 from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
+from batches.limits.rules import Rules
 from batches.models import Batch, File, Provider, Result
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.output.files import drop_outputs, make_outputs
@@ -165,6 +166,7 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     given |= _pilot_columns(options.pilot)
     given["name"] = _name_of(options, values.get("input_file"))
     given["max_cost"] = stored_cost(options.max_cost)
+    given["stop_when"] = stored_rules(options.stop_when)
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
@@ -230,7 +232,8 @@ def _bound_in_dollars(options: BatchOptions) -> tuple[str, str]:
     """Return the option that needs a price, and the name of the bound; empty if none does."""
     if options.max_cost is not None:
         return "max_cost", "max_cost"
-    rules = {"pilot": options.pilot.continue_when if options.pilot else None}
+    pilot = options.pilot
+    rules = {"stop_when": options.stop_when, "pilot": pilot.continue_when if pilot else None}
     for param, given in rules.items():
         if given is not None and given.max_cost_per_row is not None:
             return param, "max_cost_per_row"
@@ -275,18 +278,24 @@ def resume_batch(
     *,
     max_cost: float | None = None,
     max_tokens_total: int | None = None,
+    stop_when: Rules | None = None,
     here: bool = False,
 ) -> Batch:
-    """Resume a paused batch, with another budget if one is given. Raise NotPossible.
+    """Resume a paused batch, with another budget or other rules if given. Raise NotPossible.
+
+    Rules without any bound take the rules of the batch away.
 
     The workers continue it, even if a command started it; with `here`, the caller continues it.
 
-    A pause of its provider is not affected. If its budget is still spent, the batch pauses again.
+    A pause of its provider is not affected. If its budget is still spent, or a rule still broken,
+    the batch pauses again.
     If the batch paused because the provider refuses only its requests, they fail from now on.
     If it paused because its pilot is done, the other prompts follow.
     """
     budget = {"max_cost": stored_cost(max_cost), "max_tokens_total": max_tokens_total}
     given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
+    if stop_when is not None:
+        given["stop_when"] = stored_rules(stop_when)
     batch.refresh_from_db()
     if batch.pause_kind in OWN_REFUSALS:
         given["trusts_refusals"] = True

@@ -163,11 +163,17 @@ class BatchOptions(RunOptions):
     metadata: Mapping[str, str] = Field(default_factory=dict)
     callback_url: str = ""
     pilot: Pilot | None = None
+    stop_when: Rules | None = None
 
 
 def stored_cost(dollars: float | None) -> Decimal | None:
     """Return a budget as it is stored, to the millionth of a dollar."""
     return None if dollars is None else Decimal(str(dollars)).quantize(LEAST_COST)
+
+
+def stored_rules(rules: Rules | None) -> dict[str, float] | None:
+    """Return the rules for a running batch as they are stored; None if there is no bound."""
+    return (rules.stored() or None) if rules else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,7 @@ class BatchObject(BaseModel):
     max_cost: float | None = shown(None)
     max_tokens_total: int | None = shown(None)
     pilot: BatchPilot | None = shown(None)
+    stop_when: dict[str, float] | None = shown(None)
     cost: float
     extract_json: bool
     repair_json: bool
@@ -207,7 +208,7 @@ _TIMES = (
 )
 _AS_STORED = (
     *("endpoint", "status", "warnings", "batch_size", "schedule", "parallelism", "priority"),
-    *("max_tokens_total", "model_count"),
+    *("max_tokens_total", "model_count", "stop_when"),
     *("max_attempts", "timeout_s", "extract_json", "repair_json"),
     *("max_repair_attempts", "strict_schemas"),
 )

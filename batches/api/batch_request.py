@@ -21,6 +21,7 @@ from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS, endpoint_o
 from batches.engine.text.wording import named
 from batches.files.files import LONGEST_LIFE_S, SHORTEST_LIFE_S
 from batches.inputs.request_lines import LineRefused, check_depth
+from batches.limits.rules import Rules
 from batches.models.bounds import MAX_NAME_CHARS
 
 LONGEST_WINDOW = timedelta(days=30)
@@ -71,6 +72,15 @@ Metadata = Annotated[
 ]
 
 
+StopWhen = Annotated[
+    Rules,
+    Field(
+        description="The batch pauses when one of these rules is broken, from 20 outcomes on.",
+        examples=[{"max_failed": 0.05, "max_cost_per_row": 0.002}],
+    ),
+]
+
+
 class OutputExpiresAfter(RequestModel):
     """The time for which output files are kept after their creation, in seconds."""
 
@@ -114,6 +124,7 @@ class CreateBatch(RunOptions, RequestModel):
         Field(description="A sample of the prompts that is run first."),
         shown({"rows": 50, "continue_when": {"max_failed": 0.05}}),
     ] = None
+    stop_when: StopWhen | None = None
 
     def check_source(self) -> None:
         """Raise ApiError unless the body has exactly one source of prompts."""
@@ -154,11 +165,19 @@ class CreateBatch(RunOptions, RequestModel):
             metadata=self.metadata or {},
             callback_url=self.callback_url or "",
             pilot=self.pilot,
+            stop_when=self.stop_when,
         )
 
 
 class ResumeBatch(RequestModel):
-    """A larger budget for a batch that paused because its budget is spent."""
+    """A larger budget for a batch that paused because its budget is spent, or other rules for one
+    that broke a rule; null takes the rules away."""
 
     max_cost: Annotated[MaxCost | None, shown(25.0)] = None
     max_tokens_total: MaxTokens | None = None
+    stop_when: StopWhen | None = None
+
+    @property
+    def rules(self) -> Rules | None:
+        """Return the new rules; without any bound, they take the old ones away."""
+        return self.stop_when or (Rules() if "stop_when" in self.model_fields_set else None)

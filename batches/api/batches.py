@@ -160,7 +160,9 @@ class ResumeView(ApiView):
         responses={200: BatchObject},
     )
     def post(self, request: Request, batch_id: str) -> Response:
-        """Resume a paused batch, with a larger budget if its budget is spent.
+        """Resume a paused batch, with a larger budget if its budget is spent, or other rules.
+
+        If its pilot is done, the other prompts follow.
 
         A batch whose provider is paused continues when staff resume the provider, or when the
         provider answers again.
@@ -168,7 +170,10 @@ class ResumeView(ApiView):
         batch = found(request, batch_id)
         asked = parse_body(request, ResumeBatch)
         batch_actions.resume_batch(
-            batch, max_cost=asked.max_cost, max_tokens_total=asked.max_tokens_total
+            batch,
+            max_cost=asked.max_cost,
+            max_tokens_total=asked.max_tokens_total,
+            stop_when=asked.rules,
         )
         return reply(shown(batch))
 

@@ -29,6 +29,16 @@ class RunFigures:
     failed: int
     cost: Decimal | None
 
+    def __add__(self, other: "RunFigures") -> "RunFigures":
+        cost = None
+        if self.cost is not None and other.cost is not None:
+            cost = self.cost + other.cost
+        return RunFigures(self.done + other.done, self.failed + other.failed, cost)
+
+    def __sub__(self, other: "RunFigures") -> "RunFigures":
+        cost = None if other.cost is None else -other.cost
+        return self + RunFigures(-other.done, -other.failed, cost)
+
 
 class NamedFields(BaseModel):
     """A JSON object whose unknown names are refused with the known ones."""
@@ -91,6 +101,23 @@ class Rules(NamedFields):
     def stored(self) -> dict[str, float]:
         """Return the rules as they are stored, without bounds that are None."""
         return self.model_dump(exclude_none=True)
+
+
+class RuleWatch:
+    """Judge the outcomes of all runners after each flush of one of them: the stored counts as of
+    the last look, and the outcomes that this runner has stored since then."""
+
+    def __init__(self) -> None:
+        self._rules: Rules | None = None
+        self._total = self._mine_then = RunFigures(0, 0, Decimal(0))
+
+    def look(self, rules: Rules | None, total: RunFigures, *, mine: RunFigures) -> None:
+        """Set the rules, the stored counts, and the part that is of this runner."""
+        self._rules, self._total, self._mine_then = rules, total, mine
+
+    def broken_by(self, mine: RunFigures) -> str:
+        """Return which rule is broken; "" if all hold. `mine` is what this runner has stored."""
+        return self._rules.broken_by(self._total + (mine - self._mine_then)) if self._rules else ""
 
 
 def rules_of(stored: Mapping[str, Any] | None) -> Rules | None:

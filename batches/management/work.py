@@ -154,7 +154,8 @@ class Work:
             display.say(warning)
         if self.options["retry"]:
             batch_actions.retry_batch(batch, here=True)
-        return batch_actions.resume_batch(batch, **budget(self.options), here=True)
+        given = {**budget(self.options), "stop_when": self.options["stop_when"]}
+        return batch_actions.resume_batch(batch, **given, here=True)
 
     def _present(self, batch: Batch, console: Console) -> None:
         summary = summarise(batch)

@@ -150,3 +150,49 @@ def test_a_bound_in_dollars_needs_a_price(client: Client, provider: Provider) ->
     error = error_of(create(client, pilot={"rows": 5, "continue_when": rules}), 400)
     assert error["param"] == "pilot"
     assert "max_cost_per_row cannot be used: the price of" in error["message"]
+
+
+RULES = {"max_failed": 0.05}
+
+
+def test_rules_pause_a_batch_and_a_resume_may_change_them(client: Client) -> None:
+    texts = [f"{n} {'[simulate: status=400]' if n % 2 else ''}" for n in range(60)]
+    body = {"model": MODEL}
+    options = {"prompts": texts, "body": body, "batch_size": 5, "stop_when": RULES}
+    batch = post(client, "batches", **options).json()
+    assert batch["stop_when"] == RULES
+    run(batch)
+    paused = read(client, batch)
+    assert paused["pause_reason"].startswith("rule: ")
+    resumed = post(client, f"batches/{batch['id']}/resume").json()
+    assert (resumed["pause_reason"], resumed["stop_when"]) == (None, RULES)
+    run(batch)
+    assert read(client, batch)["request_counts"] == paused["request_counts"]
+    other = post(client, f"batches/{batch['id']}/resume", stop_when={"max_failed": 0.9}).json()
+    assert other["stop_when"] == {"max_failed": 0.9}
+    gone = post(client, f"batches/{batch['id']}/resume", stop_when=None).json()
+    assert gone["stop_when"] is None
+    run(batch)
+    assert read(client, batch)["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("rules", "param", "words"),
+    [
+        ([], "stop_when", "an object"),
+        ("max_failed=1", "stop_when", "an object"),
+        ({"max_failed": -0.1}, "stop_when.max_failed", "a number of at least 0"),
+        ({"max_failed": "0.1"}, "stop_when.max_failed", "a number"),
+        ({"max_cost_per_row": 1e9}, "stop_when.max_cost_per_row", "a number of at most"),
+        ({"cost": 1}, "stop_when", "There is no 'cost'."),
+    ],
+)
+def test_other_rules_are_refused_with_their_place(
+    client: Client, rules: Any, param: str, words: str
+) -> None:
+    error = error_of(create(client, stop_when=rules), 400)
+    assert error["param"] == param
+    assert words in error["message"]
+    batch = create(client).json()
+    error = error_of(post(client, f"batches/{batch['id']}/resume", stop_when=rules), 400)
+    assert error["param"] == param

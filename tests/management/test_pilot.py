@@ -128,3 +128,29 @@ def test_a_resumed_batch_keeps_its_pilot(cli: Commands) -> None:
 
 def test_a_batch_has_no_pilot_by_default() -> None:
     assert BatchOptions().pilot is None
+
+
+def test_a_broken_rule_leaves_a_command_that_continues_without_it(
+    cli: Commands, simulator: SimulatedProvider
+) -> None:
+    lines = [
+        {"prompt": f"{number} {'[simulate: status=400]' if number % 2 else ''}"}
+        for number in range(80)
+    ]
+    cli.path("prompts.jsonl", "\n".join(map(json.dumps, lines)))
+    ended = cli.process_batch("--batch-size", "5", "--stop-when", "max_failed=0.05")
+    assert ended.status == 2
+    assert re.search(r"^Paused: rule: \d+ of \d+ prompts failed", ended.stderr, re.MULTILINE)
+    shown = cli.run("batches", "show", batch_id()).stdout
+    assert "max_failed=0.05" in shown
+    assert "--stop-when none" in shown
+    before = simulator.calls.total()
+    again = cli.process_batch("--resume", batch_id(), name=None)
+    assert (again.status, simulator.calls.total()) == (2, before)
+    other = cli.run("batches", "resume", batch_id(), "--stop-when", "max_failed=0.1")
+    assert other.status == 0, other.stderr
+    assert Batch.objects.get().stop_when == {"max_failed": 0.1}
+    assert cli.process_batch("--resume", batch_id(), name=None).status == 2
+    last = paste(cli, ended, "To continue without the rule")
+    assert last.status == 1, last.stderr
+    assert simulator.calls.total() == 80

@@ -1,36 +1,21 @@
 """Runners never send a prompt beyond the pilot before its gate is open."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
 
 from batches.actions import batches as batch_actions
 from batches.actions.options import Pilot
 from batches.engine.records import SCHEDULES
 from batches.leases.pilot_sample import PilotSample
-from batches.models import Batch, Provider
+from batches.models import Provider
 from batches.runner.run import run_slice
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import batch_of
+from tests.runners import run_with
 
 ALL, ROWS, RUNNERS = 120, 17, 4
-
-
-def run_with(runners: int, batch: Batch) -> None:
-    """Let this many runners work on a batch, until none of them finds anything to do."""
-
-    def slice_of_one(_: int) -> None:
-        try:
-            run_slice(batch.pk)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(runners) as threads:
-        list(threads.map(slice_of_one, range(runners)))
-    batch.refresh_from_db()
 
 
 @pytest.mark.django_db(transaction=True)

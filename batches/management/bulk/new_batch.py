@@ -139,6 +139,7 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
         **answer_options(options),
         **budget(options),
         "pilot": pilot_of(options),
+        "stop_when": options["stop_when"],
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     defaults = {"model": options["model"]} if options["model"] else {}

@@ -7,9 +7,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from batches.actions.options import MAX_PILOT_ROWS, Pilot
-from batches.limits.rules import EXAMPLE, Rules, rules_in
+from batches.limits.rules import EXAMPLE, LEAST_OUTCOMES, Rules, rules_in
 from batches.management.bulk.usage import UsageError, whole_number
 
+# Take the rules of a batch away.
+NO_RULES = "none"
 PILOT_OPTIONS = ("pilot", "continue_when", "yes")
 
 
@@ -30,6 +32,22 @@ def add_pilot_options(parser: CommandParser) -> None:
         help=f"after the pilot, go on without a pause if all these rules hold, such as {EXAMPLE}",
     )
     add("--yes", action="store_true", default=None, help="after the pilot, go on without a pause")
+
+
+def add_stop_option(parser: CommandParser) -> None:
+    """Add the rules for a running batch to a parser; if they are not given, None."""
+    parser.add_argument(
+        "--stop-when",
+        type=stop_rules,
+        metavar="RULES",
+        help=f"pause when one of these rules is broken, from {LEAST_OUTCOMES} outcomes on, such as "
+        f"{EXAMPLE}; none takes the rules away",
+    )
+
+
+def stop_rules(text: str) -> Rules:
+    """Return the rules in an argument; no rules for "none". Raises ArgumentTypeError."""
+    return Rules() if text == NO_RULES else rules(text)
 
 
 def rules(text: str) -> Rules:

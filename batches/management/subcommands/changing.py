@@ -11,6 +11,7 @@ from batches.engine.errors import FailureKind
 from batches.leases.state import PAUSED, current_state
 from batches.management.bulk.limit_options import add_budget_options, budget
 from batches.management.bulk.next_steps import own_output
+from batches.management.bulk.pilot_options import add_stop_option
 from batches.management.bulk.usage import UsageError
 from batches.management.pasting import command_line
 from batches.management.subcommands.batch_rows import write_state
@@ -46,10 +47,12 @@ def retry(options: Options, out: TextIO) -> None:
 def add_resume_arguments(parser: CommandParser) -> None:
     add_id(parser)
     add_budget_options(parser)
+    add_stop_option(parser)
 
 
 def resume(options: Options, out: TextIO) -> None:
-    batch = batch_actions.resume_batch(find_batch(options["id"]), **budget(options))
+    given = {**budget(options), "stop_when": options["stop_when"]}
+    batch = batch_actions.resume_batch(find_batch(options["id"]), **given)
     _write_handed_over(out, batch, options)
 
 
