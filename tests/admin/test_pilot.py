@@ -139,3 +139,17 @@ def test_running_again_keeps_the_pilot_and_the_rules(root: Client, provider: Pro
     form = answer.context["form"]
     assert form["pilot"].value() == 2
     assert form["stop_when"].value() == "max_failed=0.25"
+
+
+def test_a_batch_that_broke_a_rule_is_resumed_without_it(root: Client, provider: Provider) -> None:
+    texts = [f"{number} {'[simulate: status=400]' if number % 2 else ''}" for number in range(60)]
+    batch = batch_of(provider, texts, batch_size=5, stop_when=Rules(max_failed=0.05))
+    run_slice(batch.pk)
+    assert "Resume without the rules" in shown(root, batch)
+    press(root, batch, "resume")
+    run_slice(batch.pk)
+    batch.refresh_from_db()
+    assert batch.pause_kind == "rule"
+    press(root, batch, "resume", without_rules="1")
+    assert batch.stop_when is None
+    assert run_slice(batch.pk).ended
