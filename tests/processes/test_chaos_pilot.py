@@ -31,5 +31,13 @@ def test_killed_workers_send_nothing_beyond_the_pilot(stack: Stack) -> None:
     stack.check(batch, most_calls=ALL + 1 + 4 * 3 * WINDOW)
 
 
+def test_workers_go_on_by_themselves_when_the_rules_hold(stack: Stack) -> None:
+    stack.start_worker("worker")
+    pilot = {"rows": ROWS, "continue_when": {"max_failed": 0}}
+    batch = stack.create_batch(ALL, batch_size=WINDOW, parallelism=4, pilot=pilot)
+    stack.wait_completed(batch)
+    stack.check(batch, most_calls=ALL)
+
+
 def is_at_gate(stack: Stack, batch: int) -> bool:
     return bool(stack.status(batch)["pause_reason"].startswith("pilot: "))

@@ -8,6 +8,7 @@ from batches.actions import batches as batch_actions
 from batches.actions.options import Pilot
 from batches.engine.records import SCHEDULES
 from batches.leases.pilot_sample import PilotSample
+from batches.limits.rules import Rules
 from batches.models import Provider
 from batches.runner.run import run_slice
 from simulator import Behaviour, SimulatedProvider
@@ -47,3 +48,17 @@ def test_a_pilot_that_fails_altogether_still_waits_at_the_gate(
     report = run_slice(batch.pk)
     assert report.pause_reason.startswith("pilot: pilot of 3 prompts done: 3 failed")
     assert simulator.calls.total() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_gate_that_opens_by_itself_is_passed_once_by_four_runners(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    simulator.behaviour = Behaviour(latency="uniform:0,0.05")
+    pilot = Pilot(rows=ROWS, continue_when=Rules(max_failed=0))
+    batch = batch_of(provider, ALL, pilot=pilot, batch_size=8, parallelism=RUNNERS)
+    run_with(RUNNERS, batch)
+    # The last runner of the pilot opens the gate; others may have found it closed and left.
+    run_with(RUNNERS, batch)
+    check_batch(batch)
+    assert simulator.calls == Counter(f"prompt {index}" for index in range(ALL))
