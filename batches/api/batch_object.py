@@ -102,7 +102,8 @@ class Range(BaseModel):
 class PilotFigures(BaseModel):
     """The report on a pilot: the prompts with a result, and how they ended. `fits` is the share of
     answers that fit their schema, or null without one. `cost` and `cost_per_row` are in dollars, or
-    null if a price is unknown. `expected_s` is the time for all prompts that are left."""
+    null if a price is unknown. `expected_s` is the time for the prompts that are left, or null if
+    there are none."""
 
     prompts: int = shown(50)
     failed: int = shown(2)

@@ -31,7 +31,7 @@ def attend_gate(batch_id: int) -> bool:
     reason = _reason_to_pause(batch)
     logger.info("%s: %s", batch, reason or "the rules of its pilot hold")
     if reason:
-        reason = short_text(Batch, "pause_reason", f"{PauseKind.PILOT}: {reason}")
+        reason = short_text(Batch, "pause_reason", reason)
         this.update(pause_kind=PauseKind.PILOT, pause_reason=reason)
         return False
     with transaction.atomic():
@@ -45,7 +45,7 @@ def _reason_to_pause(batch: Batch) -> str:
     if rules == Rules():
         return ""
     if report is None:
-        return "no prompt of the pilot has run; resume to go on"
+        return "pilot done, but none of its prompts has run; resume to go on"
     broken = rules.broken_by(report.figures, least=1) if rules else ""
     if rules and not broken:
         return ""

@@ -32,7 +32,8 @@ class PilotReport:
     """The figures of a pilot. `prompts` have a result; `fits` is the share of answers that fit
     their schema, None if no schema was asked for. Tokens and dollars are for each prompt, and
     projected for all prompts of the batch; dollars are None if a price is unknown. `expected_s` is
-    the time that the other prompts will take, if no limit of the provider slows them down."""
+    the time that the prompts without a result will take at the limits that are set on the provider,
+    None if there are none left."""
 
     prompts: int
     total: int
@@ -146,6 +147,8 @@ class _Figures:
     def _expected_s(self) -> float | None:
         batch, provider = self._batch, self._batch.provider
         left = batch.total - batch.succeeded - batch.failed
+        if not left:
+            return None
         calls = batch.batch_size * batch.parallelism
         calls = min(calls, provider.max_in_flight or calls)
         tokens = left * sum(row.tokens for row in self._rows) / len(self._rows)

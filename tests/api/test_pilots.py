@@ -49,7 +49,7 @@ def test_a_pilot_runs_shows_its_report_and_goes_on(client: Client) -> None:
     assert read(client, batch)["pilot"] == begun
     run(batch)
     paused = read(client, batch)
-    assert paused["pause_reason"].startswith("pilot: pilot of 4 prompts done: 0 failed, about $")
+    assert paused["pause_reason"].startswith("pilot of 4 prompts done: 0 failed, about $")
     assert paused["pilot"]["status"] == "done"
     report = paused["pilot"]["report"]
     assert (report["prompts"], report["failed"], report["failures"]) == (4, 0, {})

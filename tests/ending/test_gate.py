@@ -64,7 +64,7 @@ def test_only_the_pilot_can_be_claimed(batch: Batch) -> None:
 def test_a_batch_pauses_when_its_pilot_is_done(batch: Batch) -> None:
     run_pilot(batch, failed=(7, 12))
     assert batch.pause_kind == "pilot"
-    assert batch.pause_reason.startswith("pilot: pilot of 4 prompts done: 2 failed")
+    assert batch.pause_reason.startswith("pilot of 4 prompts done: 2 failed")
     assert batch.pause_reason.endswith("resume to go on")
     assert current_state(batch).label == "Paused: pilot done"
     assert claimed(batch) == []
@@ -160,7 +160,7 @@ def test_the_failed_prompts_of_a_pilot_are_retried_at_the_gate(batch: Batch) -> 
     store(batch, leases)
     attend_gate(batch.pk)
     batch.refresh_from_db()
-    assert batch.pause_reason.startswith("pilot: pilot of 4 prompts done: 0 failed")
+    assert batch.pause_reason.startswith("pilot of 4 prompts done: 0 failed")
     batch_actions.resume_batch(batch)
     store(batch, claim_all(batch))
     finish_batch(batch.pk)

@@ -53,7 +53,7 @@ def test_a_report_has_the_figures_of_the_pilot(priced: Provider) -> None:
     assert report.cost.likely == pytest.approx(5 * float(batch.cost))
     assert report.expected_s
     assert report.fits is None
-    assert batch.pause_reason == f"pilot: {report}; resume to go on"
+    assert batch.pause_reason == f"{report}; resume to go on"
     assert "1 failed, about $" in batch.pause_reason
     assert batch.pause_reason.endswith(" for all 20 prompts; resume to go on")
 
@@ -69,7 +69,7 @@ def test_it_says_the_same_each_time_and_after_the_gate(priced: Provider) -> None
     assert after
     # What is left to do has changed, and the share of cached tokens may.
     assert (first.prompts, first.tokens) == (after.prompts, after.tokens)
-    assert after.expected_s == 0
+    assert after.expected_s is None
 
 
 def test_the_share_of_answers_that_fit_a_schema(provider: Provider) -> None:

@@ -30,7 +30,7 @@ def test_a_pilot_pauses_with_its_report_and_the_commands_for_it(
     assert ended.status == 2
     assert simulator.calls.total() == 6
     assert re.search(
-        r"^Paused: pilot: pilot of 6 prompts done: 0 failed, "
+        r"^Paused: pilot of 6 prompts done: 0 failed, "
         r"about \$\d\.\d+ \(\$\d\.\d+ to \$\d\.\d+\)"
         " for all 60 prompts; resume to go on$",
         ended.stderr,

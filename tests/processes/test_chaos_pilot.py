@@ -40,4 +40,4 @@ def test_workers_go_on_by_themselves_when_the_rules_hold(stack: Stack) -> None:
 
 
 def is_at_gate(stack: Stack, batch: int) -> bool:
-    return bool(stack.status(batch)["pause_reason"].startswith("pilot: "))
+    return bool(stack.status(batch)["pause_reason"].startswith("pilot of "))

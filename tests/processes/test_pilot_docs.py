@@ -72,6 +72,6 @@ def test_the_example_for_the_api(api_stack: ApiStack, tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     done, report, passed = ended.stdout.splitlines()
-    assert done.startswith("done pilot: pilot of 20 prompts done: 0 failed")
+    assert done.startswith("done pilot of 20 prompts done: 0 failed")
     assert "'prompts': 20" in report
     assert passed == "passed {'total': 200, 'completed': 200, 'failed': 0}"

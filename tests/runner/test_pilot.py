@@ -46,7 +46,7 @@ def test_a_pilot_that_fails_altogether_still_waits_at_the_gate(
     texts = [f"{number} [simulate: status=400]" for number in range(10)]
     batch = batch_of(provider, texts, batch_size=2, pilot=Pilot(rows=3))
     report = run_slice(batch.pk)
-    assert report.pause_reason.startswith("pilot: pilot of 3 prompts done: 3 failed")
+    assert report.pause_reason.startswith("pilot of 3 prompts done: 3 failed")
     assert simulator.calls.total() == 3
 
 
