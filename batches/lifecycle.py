@@ -23,6 +23,8 @@ class BatchStatus(StrEnum):
 
 
 class ChunkState(StrEnum):
+    # Behind the gate of the pilot: no runner can claim it.
+    WAITING = "waiting"
     READY = "ready"
     LEASED = "leased"
     DONE = "done"
@@ -54,6 +56,8 @@ class PauseKind(StrEnum):
     BUDGET = "budget"
     UNSTORABLE = "unstorable"
     STAFF = "staff"
+    PILOT = "pilot"
+    RULE = "rule"
 
 
 TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
@@ -73,11 +77,14 @@ TRANSITIONS: dict[BatchStatus, frozenset[BatchStatus]] = {
 }
 
 CHUNK_TRANSITIONS: dict[ChunkState, frozenset[ChunkState]] = {
+    # The gate of the pilot opens, or the batch ends at it.
+    ChunkState.WAITING: frozenset({ChunkState.READY, ChunkState.DONE}),
     # A batch that ends early closes the chunks that no runner has leased.
     ChunkState.READY: frozenset({ChunkState.LEASED, ChunkState.DONE}),
     # From leased to leased when the lease has run out and another runner claims the chunk.
     ChunkState.LEASED: frozenset({ChunkState.LEASED, ChunkState.READY, ChunkState.DONE}),
-    ChunkState.DONE: frozenset({ChunkState.READY}),
+    # Back to waiting when a batch is retried that ended before its gate was opened.
+    ChunkState.DONE: frozenset({ChunkState.READY, ChunkState.WAITING}),
 }
 
 UPLOAD_TRANSITIONS: dict[UploadStatus, frozenset[UploadStatus]] = {

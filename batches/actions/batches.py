@@ -3,7 +3,7 @@
 The API, the admin and the commands call these functions to change a batch.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +12,12 @@ from typing import Any, Literal
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, RestrictedError
+from django.db.models import Exists, OuterRef, Q, RestrictedError
 from django.utils import timezone
 
-from batches.actions.options import BatchOptions, stored_cost
+from batches.actions.options import BatchOptions, Pilot, stored_cost, stored_rules
 from batches.ending.finishing import fail_input, finish_batch
+from batches.ending.gate import attend_gate
 from batches.ending.purging import mark_deleted, purge
 from batches.engine.endpoints import rules_of
 from batches.engine.prepare import strict_warnings
@@ -31,10 +32,12 @@ from batches.intake.reading import PATIENT_LEASES, READING
 from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.leases.batches import insert_leased
-from batches.leases.chunks import begin_again
+from batches.leases.chunks import begin_again, open_gate
+from batches.leases.pilot_sample import sample_of
 from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
+from batches.limits.rules import Rules
 from batches.models import Batch, File, Provider, Result, Template
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.models.template import TemplateVersion
@@ -65,7 +68,11 @@ class TemplateSource:
 
 
 class NoPrice(NotPossible):
-    """A dollar budget was set, but the model has no known price."""
+    """A bound in dollars was set in the option `param`, but the model has no known price."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +189,12 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     asked = asked_schemas(options.defaults, options.endpoint)
     schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
     problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
-    # Each option has the name of its column.
-    name = _name_of(options, values.get("input_file"))
-    given = {**dict(options), "name": name, "max_cost": stored_cost(options.max_cost)}
+    # All other options have the names of their columns.
+    given = {name: value for name, value in options if name != "pilot"}
+    given |= _pilot_columns(options.pilot)
+    given["name"] = _name_of(options, values.get("input_file"))
+    given["max_cost"] = stored_cost(options.max_cost)
+    given["stop_when"] = stored_rules(options.stop_when)
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
@@ -197,6 +207,13 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
         request_digest=origin.request_digest,
         expires_at=timezone.now() + window if window else None,
     )
+
+
+def _pilot_columns(pilot: Pilot | None) -> dict[str, Any]:
+    if pilot is None:
+        return {}
+    rules = pilot.continue_when
+    return {"pilot_rows": pilot.rows, "continue_when": None if rules is None else rules.stored()}
 
 
 def _name_of(options: BatchOptions, file: File | None) -> str:
@@ -219,20 +236,36 @@ def short_name(text: str) -> str:
 
 
 def check_price(provider: Provider, options: BatchOptions) -> None:
-    """Raise NoPrice if the cost of a batch with a dollar budget cannot be computed."""
-    if options.max_cost is not None and not rules_of(options.endpoint).counts_tokens:
+    """Raise NoPrice if the cost of a batch with a bound in dollars cannot be computed."""
+    param, name = _bound_in_dollars(options)
+    if name and not rules_of(options.endpoint).counts_tokens:
         raise NoPrice(
-            f"max_cost cannot be used: replies of {options.endpoint} count no tokens, and prices "
-            "are per token. Leave it out, and set the budget at the provider."
+            param,
+            f"{name} cannot be used: replies of {options.endpoint} count no tokens, and prices "
+            "are per token. Leave it out, and set the budget at the provider.",
         )
     model = options.defaults.get("model")
-    if options.max_cost is None or not isinstance(model, str):
+    if not name or not isinstance(model, str):
         return
     if price_list_of(provider).cost(model, Usage()) is None:
+        instead = ", or give max_tokens_total instead" if name == "max_cost" else ""
         raise NoPrice(
-            f"max_cost cannot be used: the price of {model!r} at provider {provider.name!r} is "
-            "unknown. Set it there, or give max_tokens_total instead."
+            param,
+            f"{name} cannot be used: the price of {model!r} at provider {provider.name!r} is "
+            f"unknown. Set it there{instead}.",
         )
+
+
+def _bound_in_dollars(options: BatchOptions) -> tuple[str, str]:
+    """Return the option that needs a price, and the name of the bound; empty if none does."""
+    if options.max_cost is not None:
+        return "max_cost", "max_cost"
+    pilot = options.pilot
+    rules = {"stop_when": options.stop_when, "pilot": pilot.continue_when if pilot else None}
+    for param, given in rules.items():
+        if given is not None and given.max_cost_per_row is not None:
+            return param, "max_cost_per_row"
+    return "", ""
 
 
 def _fault_of(file: File | None, file_id: str) -> LineError | None:
@@ -273,30 +306,53 @@ def resume_batch(
     *,
     max_cost: float | None = None,
     max_tokens_total: int | None = None,
+    stop_when: Rules | None = None,
     here: bool = False,
 ) -> Batch:
-    """Resume a paused batch, with another budget if one is given. Raise NotPossible.
+    """Resume a paused batch, with another budget or other rules if given. Raise NotPossible.
+
+    Rules without any bound take the rules of the batch away.
 
     The workers continue it, even if a command started it; with `here`, the caller continues it.
 
-    A pause of its provider is not affected. If its budget is still spent, the batch pauses again.
+    A pause of its provider is not affected. If its budget is still spent, or a rule still broken,
+    the batch pauses again.
     If the batch paused because the provider refuses only its requests, they fail from now on.
+    If it paused because its pilot is done, the other prompts follow.
     """
     budget = {"max_cost": stored_cost(max_cost), "max_tokens_total": max_tokens_total}
     given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
+    if stop_when is not None:
+        given["stop_when"] = stored_rules(stop_when)
     batch.refresh_from_db()
     if batch.pause_kind in OWN_REFUSALS:
         given["trusts_refusals"] = True
     if not here:
         given["in_background"] = True
-    if not Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE).update(
-        pause_kind="", pause_reason="", **given
-    ):
+    if not _lift_pause(batch, given):
         batch.refresh_from_db()
         raise NotPossible(f"Cannot resume a batch with status '{batch.status}'.")
+    if batch.pilot_rows is not None:
+        # After another pause, the pilot may be done and not judged yet.
+        attend_gate(batch.pk)
     batch.refresh_from_db()
     enqueue_batch(batch)
     return batch
+
+
+def _lift_pause(batch: Batch, given: Mapping[str, Any]) -> bool:
+    """Lift the pause of a batch; return False if it cannot be resumed.
+
+    Only the resume of the pause after a pilot opens its gate: at any other pause, its figures were
+    not shown.
+    """
+    changes = {"pause_kind": "", "pause_reason": "", **given}
+    this = Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE)
+    with transaction.atomic():
+        if this.at_gate().filter(pause_kind=PauseKind.PILOT).update(**changes):
+            open_gate(batch.pk)
+            return True
+        return bool(this.update(**changes))
 
 
 def cancel_batch(batch: Batch) -> Batch:
@@ -325,6 +381,8 @@ def retry_batch(
     With `kinds`, only prompts that failed in these kinds are run; with `index`, only the prompt
     of this index. The completion window starts again. The workers run them, even if a command ran
     the batch; with `here`, the caller runs them.
+    A batch that waits for the judgement of its pilot runs the failed prompts of the pilot again,
+    then waits again. In one that ended before, the other prompts wait again too.
     Raise NotPossible if the batch has not ended, its input was refused, or no prompt failed.
     """
     failed = Result.objects.filter(batch=batch, status=Result.FAILED)
@@ -336,25 +394,34 @@ def retry_batch(
     with transaction.atomic():
         batch.refresh_from_db()
         window = batch.completion_window
-        reset = {
-            **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
-            **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
+        begun = {
             "failed": stays_failed.count() if chosen else 0,
-            "expires_at": timezone.now() + window if window else None,
             "pause_kind": "",
             "pause_reason": "",
             "in_background": not here,
+        }
+        reset = {
+            **begun,
+            **dict.fromkeys(("finalizing_at", "completed_at", "expired_at"), None),
+            **dict.fromkeys(("cancelling_at", "cancelled_at"), None),
+            "expires_at": timezone.now() + window if window else None,
             "report": None,
         }
         if not again.exists():
             how = f" with {' or '.join(kinds)}" if kinds else ""
             raise NotPossible(f"no prompt of this batch has failed{how}")
         this = Batch.objects.filter(pk=batch.pk, deleted_at=None)
-        if not this.move(BatchStatus.IN_PROGRESS, sources=RETRYABLE, **reset):
+        if not (
+            this.move(BatchStatus.IN_PROGRESS, sources=RETRYABLE, **reset)
+            or this.at_gate().update(**begun)
+        ):
             raise NotPossible(f"Cannot retry a batch with status '{batch.status}'.")
-        lo = F("index") - F("index") % batch.batch_size
-        chunks = batch.chunks.filter(lo__in=again.annotate(lo=lo).values("lo"))
-        begin_again(chunks)
+        mine = again.filter(index__gte=OuterRef("lo"), index__lt=OuterRef("hi"))
+        pilot = sample_of(batch.total, batch.pilot_rows)
+        if pilot and batch.succeeded + batch.failed > pilot.rows:
+            # Others have run: the gate was open.
+            pilot = None
+        begin_again(batch.chunks.filter(Exists(mine)), pilot=pilot)
         again._raw_delete(again.db)
         make_outputs(batch)
     batch.refresh_from_db()

@@ -19,6 +19,7 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
+from batches.limits.rules import NamedFields, Rules
 
 _LADDER = LadderOptions()
 # The smallest budget that can be stored.
@@ -121,6 +122,28 @@ class RunOptions(BaseModel):
     ] = False
 
 
+# The bound of `Pilot.rows`; a larger pilot than its batch is the whole batch.
+MAX_PILOT_ROWS = 100_000_000
+
+
+class Pilot(NamedFields):
+    """A sample of a batch that is run first; then the batch waits until it is resumed.
+
+    With `continue_when`, it goes on by itself if all these rules hold for the outcomes of the
+    pilot; without any rule in it, always.
+    """
+
+    rows: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_PILOT_ROWS,
+            description="Prompts that are run first, evenly spread over the batch.",
+        ),
+    ]
+    continue_when: Rules | None = None
+
+
 class BatchOptions(RunOptions):
     """All options of a batch; `defaults` are fields of every request.
 
@@ -139,11 +162,18 @@ class BatchOptions(RunOptions):
     output_expires_after_s: int | None = None
     metadata: Mapping[str, str] = Field(default_factory=dict)
     callback_url: str = ""
+    pilot: Pilot | None = None
+    stop_when: Rules | None = None
 
 
 def stored_cost(dollars: float | None) -> Decimal | None:
     """Return a budget as it is stored, to the millionth of a dollar."""
     return None if dollars is None else Decimal(str(dollars)).quantize(LEAST_COST)
+
+
+def stored_rules(rules: Rules | None) -> dict[str, float] | None:
+    """Return the rules for a running batch as they are stored; None if there is no bound."""
+    return (rules.stored() or None) if rules else None
 
 
 @dataclass(frozen=True, slots=True)

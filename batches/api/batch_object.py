@@ -9,10 +9,12 @@ from pydantic import BaseModel
 from batches.api.fields import BatchId, FileId, ModelName, RareText, RareTime, Secret, Time, shown
 from batches.api.http.json_items import FirstItems
 from batches.api.http.pages import Page
+from batches.ending.pilot import PilotReport, pilot_report
 from batches.ending.report import stored_report
 from batches.engine.records import Schedule
 from batches.engine.timing import TimingStats
 from batches.inputs.row_templates.sources import TemplateMessage
+from batches.leases.pilot_status import PilotStatus, pilot_status, with_gate
 from batches.leases.waiting import waiting_of, with_waiting
 from batches.lifecycle import TERMINAL, BatchStatus
 from batches.models import Batch, Template
@@ -101,6 +103,41 @@ class BatchTemplate(BaseModel):
     messages: list[TemplateMessage] | None
 
 
+class Range(BaseModel):
+    """A projected sum over the whole batch, with an interval of 90 % confidence."""
+
+    likely: float = shown(12.4)
+    low: float = shown(11.1)
+    high: float = shown(14.2)
+
+
+class PilotFigures(BaseModel):
+    """The report on a pilot: the prompts with a result, and how they ended. `fits` is the share of
+    answers that fit their schema, or null without one. `cost` and `cost_per_row` are in dollars, or
+    null if a price is unknown. `expected_s` is the time for the prompts that are left, or null if
+    there are none."""
+
+    prompts: int = shown(50)
+    failed: int = shown(2)
+    failures: dict[str, int] = shown({"timeout": 2})
+    fits: float | None = shown(0.98)
+    tokens_per_row: float = shown(620.0)
+    cost_per_row: float | None = shown(0.00124)
+    tokens: Range | None
+    cost: Range | None
+    expected_s: float | None = shown(1200.0)
+
+
+class BatchPilot(BaseModel):
+    """The pilot of a batch. Its status is `running`, `done` (the batch waits until it is resumed),
+    or `passed` (all prompts may run). A list of batches has no reports."""
+
+    rows: int = shown(50)
+    continue_when: dict[str, float] | None = shown(None)
+    status: PilotStatus = shown("done")
+    report: PilotFigures | None
+
+
 class BatchObject(BaseModel):
     """A batch. `model` is the model of all prompts, or null if there are several; `model_count` is
     the number of models, up to 1000, once the input is read. `failures` and `rungs` are counted
@@ -145,6 +182,8 @@ class BatchObject(BaseModel):
     timeout_s: float = shown(600.0)
     max_cost: float | None = shown(None)
     max_tokens_total: int | None = shown(None)
+    pilot: BatchPilot | None = shown(None)
+    stop_when: dict[str, float] | None = shown(None)
     cost: float
     extract_json: bool
     repair_json: bool
@@ -183,7 +222,7 @@ _TIMES = (
 )
 _AS_STORED = (
     *("endpoint", "status", "warnings", "batch_size", "schedule", "parallelism", "priority"),
-    *("max_tokens_total", "model_count"),
+    *("max_tokens_total", "model_count", "stop_when"),
     *("max_attempts", "timeout_s", "extract_json", "repair_json"),
     *("max_repair_attempts", "strict_schemas"),
 )
@@ -191,7 +230,7 @@ _AS_STORED = (
 
 def readable_batches() -> QuerySet[Batch]:
     """Return the batches that the API shows, with all shown fields in one query."""
-    return with_waiting(Batch.objects.whole()).filter(deleted_at=None)
+    return with_gate(with_waiting(Batch.objects.whole())).filter(deleted_at=None)
 
 
 def listed_batches() -> QuerySet[Batch]:
@@ -201,9 +240,9 @@ def listed_batches() -> QuerySet[Batch]:
 
 
 def batch_object(batch: Batch) -> BatchObject:
-    """Return the current state of a batch, from its row alone."""
+    """Return the current state of a batch, from its row, and from the results of its pilot."""
     errors = BatchErrors(data=batch.errors) if batch.errors else None
-    return _object(batch, errors=errors, with_messages=True)
+    return _object(batch, errors=errors, pilot=pilot_report(batch), with_messages=True)
 
 
 def listed_batch(batch: Batch) -> BatchObject:
@@ -214,7 +253,11 @@ def listed_batch(batch: Batch) -> BatchObject:
 
 
 def _object(
-    batch: Batch, *, errors: BatchErrors | None, with_messages: bool = False
+    batch: Batch,
+    *,
+    errors: BatchErrors | None,
+    pilot: PilotReport | None = None,
+    with_messages: bool = False,
 ) -> BatchObject:
     report = stored_report(batch)
     return BatchObject(
@@ -239,6 +282,7 @@ def _object(
         waiting=_waiting(batch),
         max_cost=None if batch.max_cost is None else float(batch.max_cost),
         cost=float(batch.cost),
+        pilot=_pilot(batch, pilot),
         timing=_timing(batch, report.timing if report else _timing_so_far(batch)),
         failures=report.failures if report else None,
         rungs=report.rungs if report else None,
@@ -265,6 +309,15 @@ def _waiting(batch: Batch) -> BatchWaiting | None:
     times = {"since": found.since, "next": found.next}
     whole = {name: None if moment is None else int(moment) for name, moment in times.items()}
     return BatchWaiting(reason=without_addresses(found.reason), **whole)
+
+
+def _pilot(batch: Batch, report: PilotReport | None) -> BatchPilot | None:
+    status = pilot_status(batch)
+    if status is None or batch.pilot_rows is None:
+        return None
+    figures = PilotFigures.model_validate(report.as_dict()) if report else None
+    rules = batch.continue_when
+    return BatchPilot(rows=batch.pilot_rows, continue_when=rules, status=status, report=figures)
 
 
 def _window(window: timedelta | None) -> str | None:

@@ -8,7 +8,14 @@ from django.conf import settings
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
 from batches.actions.batches import TemplateSource
-from batches.actions.options import RUN_OPTIONS, BatchOptions, MaxCost, MaxTokens, RunOptions
+from batches.actions.options import (
+    RUN_OPTIONS,
+    BatchOptions,
+    MaxCost,
+    MaxTokens,
+    Pilot,
+    RunOptions,
+)
 from batches.api.errors import ApiError
 from batches.api.fields import shown
 from batches.api.http.view import RequestModel
@@ -25,6 +32,7 @@ from batches.inputs.row_templates.sources import (
     TemplateMessage,
     TemplateRefused,
 )
+from batches.limits.rules import Rules
 from batches.models.bounds import MAX_NAME_CHARS
 
 LONGEST_WINDOW = timedelta(days=30)
@@ -85,6 +93,14 @@ TemplateMessages = Annotated[
     _Messages, BeforeValidator(_as_messages, json_schema_input_type=_OneText | _Messages)
 ]
 
+StopWhen = Annotated[
+    Rules,
+    Field(
+        description="The batch pauses when one of these rules is broken, from 20 outcomes on.",
+        examples=[{"max_failed": 0.05, "max_cost_per_row": 0.002}],
+    ),
+]
+
 
 class OutputExpiresAfter(RequestModel):
     """The time for which output files are kept after their creation, in seconds."""
@@ -139,6 +155,12 @@ class CreateBatch(RunOptions, RequestModel):
     provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     body: Annotated[dict[str, Any], AfterValidator(_checked_depth)] = Field(default_factory=dict)
     idempotency_key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS)] | None = None
+    pilot: Annotated[
+        Pilot | None,
+        Field(description="A sample of the prompts that is run first."),
+        shown({"rows": 50, "continue_when": {"max_failed": 0.05}}),
+    ] = None
+    stop_when: StopWhen | None = None
 
     def check_source(self) -> None:
         """Raise ApiError unless the body has exactly one source of prompts."""
@@ -207,6 +229,8 @@ class CreateBatch(RunOptions, RequestModel):
             name=self.name or "",
             metadata=self.metadata or {},
             callback_url=self.callback_url or "",
+            pilot=self.pilot,
+            stop_when=self.stop_when,
         )
 
 
@@ -220,7 +244,14 @@ def _refused_template(refused: TemplateRefused, *, count: int) -> ApiError:
 
 
 class ResumeBatch(RequestModel):
-    """A larger budget for a batch that paused because its budget is spent."""
+    """A larger budget for a batch that paused because its budget is spent, or other rules for one
+    that broke a rule; null takes the rules away."""
 
     max_cost: Annotated[MaxCost | None, shown(25.0)] = None
     max_tokens_total: MaxTokens | None = None
+    stop_when: StopWhen | None = None
+
+    @property
+    def rules(self) -> Rules | None:
+        """Return the new rules; without any bound, they take the old ones away."""
+        return self.stop_when or (Rules() if "stop_when" in self.model_fields_set else None)

@@ -162,7 +162,9 @@ class ResumeView(ApiView):
         responses={200: BatchObject},
     )
     def post(self, request: Request, batch_id: str) -> Response:
-        """Resume a paused batch, with a larger budget if its budget is spent.
+        """Resume a paused batch, with a larger budget if its budget is spent, or other rules.
+
+        If its pilot is done, the other prompts follow.
 
         A batch whose provider is paused continues when staff resume the provider, or when the
         provider answers again.
@@ -170,7 +172,10 @@ class ResumeView(ApiView):
         batch = found(request, batch_id)
         asked = parse_body(request, ResumeBatch)
         batch_actions.resume_batch(
-            batch, max_cost=asked.max_cost, max_tokens_total=asked.max_tokens_total
+            batch,
+            max_cost=asked.max_cost,
+            max_tokens_total=asked.max_tokens_total,
+            stop_when=asked.rules,
         )
         return reply(shown(batch))
 
@@ -255,7 +260,7 @@ def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
     except NoProvider as error:
         raise ApiError(400, str(error), code=error.code, param=error.param) from error
     except batch_actions.NoPrice as error:
-        raise ApiError(400, str(error), code="invalid_value", param="max_cost") from error
+        raise ApiError(400, str(error), code="invalid_value", param=error.param) from error
 
 
 def _of_file(request: Request, asked: CreateBatch, origin: batch_actions.Origin) -> Batch:

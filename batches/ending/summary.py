@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from batches.ending.pilot import PilotReport, pilot_report
 from batches.ending.report import (
     Report,
     answers_by_rung,
@@ -21,7 +22,7 @@ from batches.models import Batch, Result
 class BatchSummary:
     """The figures of a batch; `failures` counts the failed prompts by kind, most frequent first,
     and `rungs` counts the valid answers by the rung of the ladder that found them. The cost is in
-    dollars, None if no price is known."""
+    dollars, None if no price is known. `pilot` is the report on the pilot, if there is one."""
 
     batch_id: str
     total: int
@@ -34,6 +35,7 @@ class BatchSummary:
     output_tokens: int
     cost: Decimal | None
     timing: TimingStats
+    pilot: PilotReport | None = None
 
     def as_dict(self, state: ShownState) -> dict[str, object]:
         """Return the figures with the state of the batch, for JSON."""
@@ -51,6 +53,7 @@ class BatchSummary:
             "output_tokens": self.output_tokens,
             "cost": None if self.cost is None else float(self.cost),
             "timing": self.timing.as_dict(),
+            "pilot": self.pilot.as_dict() if self.pilot else None,
         }
 
 
@@ -79,4 +82,5 @@ def summarise(batch: Batch) -> BatchSummary:
         output_tokens=batch.output_tokens,
         cost=cost_of(batch),
         timing=report.timing,
+        pilot=pilot_report(batch),
     )

@@ -14,6 +14,7 @@ from batches.inputs.prompt_files import LineError, NewPrompt
 from batches.intake.pages import take_prompts, twins
 from batches.intake.tally import Tally, check_schemas_of_owner, storable
 from batches.leases.batches import BatchLease, hold_batch, leased
+from batches.leases.pilot_sample import planned_chunks, sample_of
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
 from batches.models.full_disk import is_full
@@ -139,6 +140,7 @@ def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
 def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
     """Create the chunks and make the batch runnable; both or neither."""
     size, total = batch.batch_size, tally.prompts
+    pilot = sample_of(total, batch.pilot_rows)
     with transaction.atomic():
         check_schemas_of_owner(batch, tally)
         # Update the batch first, so that a runner that claims it waits for this transaction.
@@ -156,8 +158,8 @@ def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
             Chunk._meta.db_table,
             ("batch_id", "lo", "hi", "state", "lease_token", "crashes", "suspect_crashes"),
             (
-                (batch.pk, lo, min(lo + size, total), "ready", 0, 0, 0)
-                for lo in range(0, total, size)
+                (batch.pk, chunk.lo, chunk.hi, chunk.state.value, 0, 0, 0)
+                for chunk in planned_chunks(total, size, pilot)
             ),
         )
         Slot.objects.bulk_create(Slot(batch=batch, number=n) for n in range(batch.parallelism))

@@ -8,8 +8,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import CharField, F, IntegerField, Q
 
+from batches.leases.pilot_sample import PilotSample
 from batches.lifecycle import ChunkState
 from batches.models import Batch, BatchQuerySet, Chunk, ChunkQuerySet, Slot, lease_end
+from batches.models.bounds import IDS_IN_A_QUERY
 from batches.models.statements import (
     Compiled,
     Statement,
@@ -157,9 +159,35 @@ def reopen(lease: Lease) -> None:
     _done(lease).update(state=ChunkState.READY)
 
 
-def begin_again(chunks: ChunkQuerySet) -> None:
-    """Make chunks of an ended batch claimable again, as if none had lost a runner."""
-    chunks.update(state=ChunkState.READY, crashes=0, suspect=None, suspect_crashes=0)
+def begin_again(chunks: ChunkQuerySet, *, pilot: PilotSample | None = None) -> None:
+    """Make chunks of an ended batch claimable again, as if none had lost a runner.
+
+    With a pilot whose gate was never opened, chunks with other prompts wait behind the gate again.
+    """
+    fresh = {"crashes": 0, "suspect": None, "suspect_crashes": 0}
+    if pilot is None:
+        chunks.update(state=ChunkState.READY, **fresh)
+        return
+    of_pilot: dict[bool, list[int]] = {True: [], False: []}
+    for pk, lo in chunks.values_list("pk", "lo"):
+        of_pilot[pilot.has(lo)].append(pk)
+    for is_first, state in ((True, ChunkState.READY), (False, ChunkState.WAITING)):
+        ids = of_pilot[is_first]
+        for start in range(0, len(ids), IDS_IN_A_QUERY):
+            some = Chunk.objects.filter(pk__in=ids[start : start + IDS_IN_A_QUERY])
+            some.update(state=state, **fresh)
+
+
+def open_gate(batch_id: int) -> bool:
+    """Make the chunks that wait for the pilot claimable; return False if the pilot has open chunks
+    or none waits.
+
+    Call it in a transaction that has updated the batch, so that no retry of the pilot intervenes.
+    """
+    chunks = Chunk.objects.filter(batch=batch_id)
+    if chunks.before_gate().exists():
+        return False
+    return bool(chunks.behind_gate().update(state=ChunkState.READY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +206,7 @@ def close_unheld(batches: BatchQuerySet, *, most: int) -> list[ClosedChunk]:
     run out stores nothing more.
     """
     chunks = (
-        Chunk.objects.claimable()
+        Chunk.objects.unheld()
         .filter(batch__in=batches)
         .order_by("lo")
         .select_for_update(skip_locked=True, of=("self",))[:most]

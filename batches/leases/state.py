@@ -28,6 +28,8 @@ CAUSES: dict[str, str] = {
     PauseKind.BUDGET: "budget",
     PauseKind.UNSTORABLE: "results not stored",
     PauseKind.STAFF: "by staff",
+    PauseKind.PILOT: "pilot done",
+    PauseKind.RULE: "a rule is broken",
 }
 
 

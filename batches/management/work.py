@@ -45,6 +45,7 @@ from batches.management.bulk.output import (
     write_outputs,
     written_to,
 )
+from batches.management.bulk.pilot_options import PILOT_OPTIONS, check_pilot_options
 from batches.management.bulk.provider_check import check_provider
 from batches.management.bulk.run import RunEnd, run
 from batches.management.bulk.usage import (
@@ -77,6 +78,7 @@ NEW_BATCH_OPTIONS = (
     "column",
     "template",
     *ANSWER_OPTIONS,
+    *PILOT_OPTIONS,
     *RATES,
     "price",
 )
@@ -153,7 +155,8 @@ class Work:
             display.say(warning)
         if self.options["retry"]:
             batch_actions.retry_batch(batch, here=True)
-        return batch_actions.resume_batch(batch, **budget(self.options), here=True)
+        given = {**budget(self.options), "stop_when": self.options["stop_when"]}
+        return batch_actions.resume_batch(batch, **given, here=True)
 
     def _present(self, batch: Batch, console: Console) -> None:
         summary = summarise(batch)
@@ -190,6 +193,7 @@ def check_usage(options: dict[str, Any]) -> None:
         raise UsageError(
             "--price requires --base-url and --model; set the prices of a provider in the admin"
         )
+    check_pilot_options(options)
     if options["json"] and options["output"] == STANDARD_OUTPUT:
         raise UsageError("--json and --output - both write to standard output; name a file")
     # A batch that goes on replaces its own results so far.

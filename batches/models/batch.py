@@ -58,6 +58,15 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         runnable = self.runnable(probing=probing)
         return runnable.filter(Exists(chunks), Exists(slots), in_background=True)
 
+    def at_gate(self) -> "BatchQuerySet":
+        """Select batches in progress whose pilot is done, with prompts that wait behind the gate.
+
+        Whether a gate is closed is not stored: it is, as long as a chunk waits.
+        """
+        chunks = Chunk.objects.filter(batch=OuterRef("pk"))
+        this = self.filter(status=BatchStatus.IN_PROGRESS, pilot_rows__isnull=False)
+        return this.filter(Exists(chunks.behind_gate()), ~Exists(chunks.before_gate()))
+
     def overdue(self) -> "BatchQuerySet":
         return self.filter(status=BatchStatus.IN_PROGRESS, expires_at__lte=Now())
 
@@ -141,6 +150,13 @@ class Batch(models.Model):
     # The batch pauses when this is spent; calls in flight at that time are extra. Dollars.
     max_cost = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
     max_tokens_total = models.PositiveBigIntegerField(null=True, blank=True)
+
+    # The number of prompts that run first; null without a pilot. With rules in `continue_when` that
+    # all hold, or none in it, the rest follows without a user.
+    pilot_rows = models.PositiveIntegerField(null=True, blank=True)
+    continue_when = models.JSONField(null=True, blank=True)
+    # Rules for all outcomes so far: the batch pauses when one of them is broken.
+    stop_when = models.JSONField(null=True, blank=True)
 
     total = models.PositiveIntegerField(default=0)
     succeeded = models.PositiveIntegerField(default=0)

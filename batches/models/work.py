@@ -43,9 +43,23 @@ class ChunkQuerySet(models.QuerySet["Chunk"]):
     def unfinished(self) -> "ChunkQuerySet":
         return self.exclude(state=ChunkState.DONE)
 
+    def behind_gate(self) -> "ChunkQuerySet":
+        """Select chunks that wait until the pilot of their batch is judged."""
+        return self.unfinished().filter(state=ChunkState.WAITING)
+
+    def before_gate(self) -> "ChunkQuerySet":
+        """Select unfinished chunks that may run: of a pilot, as long as the gate is closed."""
+        return self.unfinished().exclude(state=ChunkState.WAITING)
+
+    def unheld(self) -> "ChunkQuerySet":
+        """Select unfinished chunks that no runner holds."""
+        free = ~Q(state=ChunkState.LEASED) | Q(lease_expires_at__lt=Now())
+        return self.unfinished().filter(free)
+
 
 class Chunk(models.Model):
-    """`batch_size` consecutive prompts, from `lo` up to but not including `hi`; the leased unit."""
+    """Up to `batch_size` consecutive prompts, from `lo` up to but not including `hi`; the leased
+    unit. A chunk of a pilot has only prompts of the pilot."""
 
     batch = models.ForeignKey(
         "batches.Batch", models.CASCADE, related_name="chunks", db_index=False

@@ -2,6 +2,7 @@
 
 import random
 import time
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,9 +95,10 @@ class Holdings:
     A runner that was frozen may claim a chunk again whose old calls are still in flight.
     """
 
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
+    def __init__(self) -> None:
         self._chunks: dict[int, HeldChunk] = {}
+        # The first indexes of the chunks, sorted: around the prompts of a pilot, chunks are short.
+        self._starts: list[int] = []
         self._renewed_at = time.monotonic()
 
     @property
@@ -116,6 +118,8 @@ class Holdings:
         self._renewed_at = sent_at
 
     def add(self, chunk: HeldChunk) -> None:
+        if chunk.lease.lo not in self._chunks:
+            insort(self._starts, chunk.lease.lo)
         self._chunks[chunk.lease.lo] = chunk
 
     def holds(self, chunk: HeldChunk) -> bool:
@@ -161,9 +165,11 @@ class Holdings:
             over = chunk.done or chunk.lease in lost
             if over and held is not None and held.lease == chunk.lease:
                 del self._chunks[chunk.lease.lo]
+                self._starts.remove(chunk.lease.lo)
 
     def _find(self, index: int, ticket: int) -> HeldChunk | None:
-        chunk = self._chunks.get(index - index % self._batch_size)
+        place = bisect_right(self._starts, index)
+        chunk = self._chunks[self._starts[place - 1]] if place else None
         if chunk is None or chunk.lease.token != ticket or index not in chunk.open:
             return None
         return chunk

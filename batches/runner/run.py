@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from asgiref.sync import async_to_sync
 
 from batches.ending.finishing import finish_batch
+from batches.ending.gate import attend_gate
 from batches.engine.errors import ProviderError
 from batches.lifecycle import PauseKind
 from batches.models import Batch
@@ -28,6 +29,7 @@ class SliceReport:
     or the provider, if any. `pause_reason`: why the batch stands still, whatever paused it.
     `ended`: the batch has ended. `made_room`: the slice left work for a later slice because other
     batches wait. `stopped`: it left work for another reason. `reopened`: a probe succeeded.
+    `opened_gate`: the rules of the pilot hold, and the rest of the batch can be claimed.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -38,6 +40,7 @@ class SliceReport:
     ended: bool = False
     made_room: bool = False
     stopped: bool = False
+    opened_gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def run_slice(
         leave_slot(slot)
     if end.over_budget:
         store.pause(PauseKind.BUDGET, end.over_budget)
+    opened_gate = batch.pilot_rows is not None and attend_gate(batch_id)
     reopened = end.probed_well and breaker.answered_probe(batch)
     ended = finish_batch(batch_id)
     store.save_announced(end.announced)
@@ -104,6 +108,7 @@ def run_slice(
         ended=ended,
         made_room=end.makes_room,
         stopped=end.stopped,
+        opened_gate=opened_gate,
     )
 
 

@@ -33,6 +33,7 @@ from batches.leases.chunks import (
 from batches.leases.waiting import WaitingNow
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.limits.budget import Spent
+from batches.limits.rules import RunFigures
 from batches.models import Batch, Chunk, Prompt, Provider
 from batches.models.bounds import short_text
 from batches.models.statements import Compiled, Statement, hole, query_of
@@ -132,6 +133,13 @@ class SliceStore:
     @property
     def progress(self) -> Progress:
         return self._progress
+
+    @property
+    def figures(self) -> RunFigures:
+        """Return the outcomes that this slice has stored, as rules judge them."""
+        progress = self._progress
+        done = progress.succeeded + progress.failed
+        return RunFigures(done, progress.failed, progress.spent.cost)
 
     def claim(self, *, most: int, quarantined: bool) -> list[HeldChunk]:
         """Lease up to `most` chunks, the next ones, and find their prompts without a result."""

@@ -11,6 +11,7 @@ from batches.engine.outages import SharedOutages
 from batches.intake.reading import to_read
 from batches.limits.budget import Spent
 from batches.limits.limiter import rank_of
+from batches.limits.rules import Rules, RunFigures, rules_of
 from batches.models import Batch, Slot, WebhookDelivery
 from batches.providers.outages import outages_of
 from batches.runner.board import shared_outages
@@ -18,7 +19,7 @@ from batches.runner.results import Clock
 
 # What others may change during a slice.
 _CHANGING = (
-    *("cost", "input_tokens", "output_tokens"),
+    *("cost", "input_tokens", "output_tokens", "succeeded", "failed", "stop_when"),
     *(
         f"provider__{name}"
         for name in ("requests_per_minute", "tokens_per_minute", "max_in_flight")
@@ -30,7 +31,8 @@ _CHANGING = (
 class Surroundings:
     """Facts about the other runners: their number at this provider, the rank of this runner among
     them, and the number of their processes; the provider's limits; the budget that the batch has
-    spent, and the part that this slice has spent. `clock` is the database's."""
+    spent, and the part that this slice has spent; the rules of the batch and all its outcomes.
+    `clock` is the database's."""
 
     runners: int
     rank: int
@@ -41,6 +43,8 @@ class Surroundings:
     max_in_flight: int | None
     spent: Spent
     mine: Spent
+    rules: Rules | None
+    figures: RunFigures
     outages: SharedOutages
     clock: Clock
 
@@ -71,6 +75,8 @@ def look_around(batch: Batch, slot_id: int, *, mine: Spent, clock: Clock) -> Sur
         max_in_flight=batch.provider.max_in_flight,
         spent=Spent(batch.input_tokens + batch.output_tokens, batch.cost),
         mine=mine,
+        rules=rules_of(batch.stop_when),
+        figures=RunFigures(batch.succeeded + batch.failed, batch.failed, batch.cost),
         outages=outages,
         clock=clock,
     )

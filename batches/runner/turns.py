@@ -72,11 +72,20 @@ def _work(turn: int | None, stop: StopSignal) -> bool:
         report = _run(turn, stop)
         if report.made_room or (report.stopped and _is_waiting(turn)):
             enqueue(turn)
+        if report.opened_gate:
+            _enqueue_all(turn)
         if report.worked:
             return True
         tried.add(turn)
         turn = next_turn(besides=tried)
     return False
+
+
+def _enqueue_all(batch_id: int) -> None:
+    """Enqueue a batch once for each runner that it may have."""
+    for batch in Batch.objects.filter(pk=batch_id, in_background=True):
+        for _ in range(batch.most_runners):
+            enqueue(batch_id)
 
 
 def _is_waiting(batch_id: int) -> bool:

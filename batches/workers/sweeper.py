@@ -12,6 +12,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Least, Now
 
 from batches.ending.finishing import finish_batch
+from batches.ending.gate import attend_gate, unattended
 from batches.ending.purging import purge
 from batches.files.files import delete_expired_files, remove_leftovers
 from batches.files.uploads import expire_uploads
@@ -43,6 +44,9 @@ def sweep(enqueue: Callable[[int], object]) -> SweepReport:
     A step that fails is logged, and the other steps are still done.
     """
     ended = sum(bool(_surely(finish_batch, pk)) for pk in _to_finish())
+    # A runner may have vanished between the end of a pilot and its judgement.
+    for pk in list(unattended().values_list("pk", flat=True)):
+        _surely(attend_gate, pk)
     enqueued = _to_enqueue()
     for pk in enqueued:
         enqueue(pk)

@@ -147,6 +147,10 @@ def retry(batch: int) -> str:
     return batch_actions.retry_batch(Batch.objects.get(pk=batch)).status
 
 
+def resume(batch: int) -> str:
+    return batch_actions.resume_batch(Batch.objects.get(pk=batch)).status
+
+
 def expire(batch: str) -> None:
     """Have the completion window of a batch be over."""
     Batch.objects.filter(public_id=batch).update(expires_at=Now())
@@ -239,7 +243,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             answers,
             chunks,
         ),
-        *(cancel, retry, expire, enqueue, sweep, provider, provider_id, limit, token),
+        *(cancel, retry, resume, expire, enqueue, sweep, provider, provider_id, limit, token),
         *(superuser, staff, make_probe_due, resume_provider, workers, page, make_hostile),
     )
 }

@@ -27,7 +27,7 @@ def close(holdings: Holdings, *outcomes: tuple[int, int]) -> list[ChunkOutcomes]
 
 
 def test_a_chunk_is_done_with_the_last_of_its_prompts() -> None:
-    holdings = Holdings(10)
+    holdings = Holdings()
     holdings.add(held(1, 10, 11))
     (first,) = close(holdings, (1, 10))
     assert not first.done
@@ -38,7 +38,7 @@ def test_a_chunk_is_done_with_the_last_of_its_prompts() -> None:
 
 
 def test_what_was_sent_under_a_lease_that_is_gone_does_not_count() -> None:
-    holdings = Holdings(10)
+    holdings = Holdings()
     holdings.add(held(1, 10, 11))
     holdings.add(held(2, 10, 11))
     assert close(holdings, (1, 10), (1, 11)) == []
@@ -49,7 +49,7 @@ def test_what_was_sent_under_a_lease_that_is_gone_does_not_count() -> None:
 
 
 def test_a_second_outcome_of_a_prompt_does_not_count() -> None:
-    holdings = Holdings(10)
+    holdings = Holdings()
     holdings.add(held(1, 10, 11))
     close(holdings, (1, 10))
     assert close(holdings, (1, 10)) == []
@@ -58,7 +58,7 @@ def test_a_second_outcome_of_a_prompt_does_not_count() -> None:
 
 
 def test_a_chunk_that_was_lost_is_let_go_but_not_the_one_that_was_claimed_anew() -> None:
-    holdings = Holdings(10)
+    holdings = Holdings()
     old = held(1, 10)
     holdings.add(old)
     (chunk,) = close(holdings, (1, 10))

@@ -90,8 +90,16 @@ def initial_of(batch: Batch) -> dict[str, Any]:
         "name": batch.name,
         "provider": batch.provider_id,
         "endpoint": batch.endpoint,
+        "pilot": batch.pilot_rows,
+        "stop_when": _rules_of(batch),
         "completion_hours": round(window.total_seconds() / 3600) if window else None,
     }
+
+
+def _rules_of(batch: Batch) -> str:
+    """Return the rules of a batch as the form has them."""
+    rules = batch.stop_when or {}
+    return ",".join(f"{name}={bound}" for name, bound in rules.items())
 
 
 def _defaults_of(batch: Batch) -> dict[str, Any]:

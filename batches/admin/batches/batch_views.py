@@ -33,6 +33,7 @@ from batches.admin.batches.timeline import CREATED
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.errors import NotPossible
 from batches.intake.tally import InputRefused
+from batches.limits.rules import Rules
 from batches.models import Batch, Result
 
 # The kinds of failure that a button for several kinds stands for.
@@ -208,8 +209,13 @@ def pause(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpRespon
 
 
 def resume(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
-    """Resume a paused batch."""
-    return _done(request, allowed(admin, request, pk, to="act"), resume_batch, "Batch resumed.")
+    """Resume a paused batch, on request without its rules."""
+    # With a rule that is still broken, it would pause again at once.
+    rules, what = None, "Batch resumed."
+    if "without_rules" in request.POST:
+        rules, what = Rules(), "Batch resumed without its rules."
+    service = partial(resume_batch, stop_when=rules)
+    return _done(request, allowed(admin, request, pk, to="act"), service, what)
 
 
 def remove(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
 from batches.actions.batches import NoPrice, check_price
-from batches.actions.options import RUN_OPTIONS, BatchOptions
+from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS, BatchOptions, Pilot
 from batches.admin.batches.fields import (
     ProviderChoice,
     endpoint_choices,
@@ -44,6 +44,7 @@ from batches.inputs.prompt_files import (
     check_model,
     columns_of,
 )
+from batches.limits.rules import EXAMPLE, Rules, rules_in
 from batches.models import File
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.providers.routing import NoProvider, check_allowed
@@ -161,6 +162,23 @@ class BatchForm(forms.Form):
     )
     max_cost = number("max_cost", forms.FloatField)
     max_tokens_total = number("max_tokens_total")
+    pilot = forms.IntegerField(
+        label="Pilot (prompts)",
+        required=False,
+        min_value=1,
+        max_value=MAX_PILOT_ROWS,
+        widget=Number(),
+        help_text="Prompts that run first, spread over the batch. Then the batch waits with a "
+        "report until you go on. Leave empty to run all prompts at once.",
+    )
+    stop_when = forms.CharField(
+        label="Pause when broken",
+        required=False,
+        max_length=200,
+        widget=Text(placeholder=EXAMPLE, autocomplete="off"),
+        help_text="Rules for the share of failed prompts and the dollars of a prompt. The batch "
+        "pauses when one is broken.",
+    )
     name = forms.CharField(
         required=False,
         max_length=MAX_NAME_CHARS,
@@ -179,7 +197,8 @@ class BatchForm(forms.Form):
             "Options",
             (
                 *("batch_size", "parallelism", "schedule", "priority", "max_attempts"),
-                *("timeout_s", "completion_hours", "max_cost", "max_tokens_total", "name"),
+                *("timeout_s", "completion_hours", "max_cost", "max_tokens_total"),
+                *("pilot", "stop_when", "name"),
             ),
         ),
     )
@@ -256,6 +275,13 @@ class BatchForm(forms.Form):
     def _format(self) -> InputFormat:
         given: InputFormat | None = self.cleaned_data.get("format") or None
         return given or format_of(self.filename, otherwise="text")
+
+    def clean_stop_when(self) -> Rules | None:
+        text = self.cleaned_data["stop_when"]
+        try:
+            return rules_in(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean_parameters(self) -> dict[str, Any]:
         given = self.cleaned_data["parameters"] or {}
@@ -356,7 +382,7 @@ class BatchForm(forms.Form):
         try:
             check_price(self.cleaned_data["provider"], self.options())
         except NoPrice as error:
-            self.add_error("max_cost", str(error))
+            self.add_error(error.param, str(error))
 
     def defaults(self) -> dict[str, Any]:
         """Return the default fields of every request. Raises PromptRejected for a bad one."""
@@ -381,6 +407,8 @@ class BatchForm(forms.Form):
             endpoint=data["endpoint"],
             defaults=self.defaults(),
             completion_window=timedelta(hours=hours) if hours else None,
+            pilot=Pilot(rows=data["pilot"]) if data["pilot"] else None,
+            stop_when=data["stop_when"],
         )
 
     def reading(self) -> InputOptions:

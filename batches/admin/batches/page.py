@@ -14,10 +14,11 @@ from batches.admin.batches.timeline import Step, timeline_of
 from batches.admin.batches.timing import Timing, is_left, is_paused, timing_of
 from batches.admin.charts import Chart
 from batches.admin.samples import samples_of
+from batches.ending.pilot import pilot_report
 from batches.formats import count, share
 from batches.leases.state import STOPPED, ShownState, state_of
 from batches.leases.waiting import WaitingNow, waiting_of
-from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus
+from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import cost_of
 from batches.models import Batch
 from batches.output.files import error_id, output_id
@@ -72,6 +73,17 @@ class Rerun:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownPilot:
+    """The report on a pilot, with labels; `waits` if the batch waits until it is judged."""
+
+    figures: list[tuple[str, str]]
+    waits: bool
+    # Prompts beyond the pilot that have no result, and failed ones that can be run again.
+    left: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ShownBatch:
     """The changing parts of the page of a batch."""
 
@@ -91,6 +103,7 @@ class ShownBatch:
     timeline: list[Step]
     files: list[tuple[str, str]]
     reruns: list[Rerun]
+    pilot: ShownPilot | None
     failures: Failures
     rungs: Rungs
     results: list[ShownRow]
@@ -118,6 +131,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
         timeline=timeline_of(batch),
         files=files_of(batch),
         reruns=reruns_of(batch) if permitted.retry else [],
+        pilot=pilot_of(batch),
         failures=failures_of(batch),
         rungs=rungs_of(batch),
         results=rows_of(batch, Filter(), after=-1, limit=FIRST_RESULTS)
@@ -145,6 +159,19 @@ def reruns_of(batch: Batch) -> list[Rerun]:
         for only, label, prompts in ways
         if prompts
     ]
+
+
+def pilot_of(batch: Batch) -> ShownPilot | None:
+    """Return the report on the pilot of a batch, if it has one."""
+    report = pilot_report(batch)
+    if report is None:
+        return None
+    return ShownPilot(
+        figures=list(report.rows()),
+        waits=is_paused(batch) and batch.pause_kind == PauseKind.PILOT,
+        left=batch.total - batch.succeeded - batch.failed,
+        failed=batch.failed,
+    )
 
 
 def progress_of(batch: Batch) -> ShownProgress:

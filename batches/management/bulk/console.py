@@ -189,6 +189,8 @@ def summary_rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     yield "p50 / p95", f"{_seconds(timing.p50_s)} / {_seconds(timing.p95_s)}"
     yield "prompts per second", _number(timing.prompts_per_s)
     yield "speed-up over one at a time", f"{_number(timing.speed_up)} x"
+    if summary.pilot is not None:
+        yield from summary.pilot.rows()
 
 
 def _seconds(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """Options of the bulk command for rate limits and spending limits."""
 
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +61,7 @@ def rates(options: Mapping[str, Any]) -> dict[str, int]:
 def in_flags(message: str, *, may_set_price: bool = False) -> str:
     """Replace the names of spending limits in a message by the flags of this command."""
     for name in BUDGETS:
-        message = message.replace(name, f"--{name.replace('_', '-')}")
+        message = re.sub(rf"\b{name}\b", f"--{name.replace('_', '-')}", message)
     if may_set_price:
         message = message.replace("Set it there", "Give it with --price")
     return message

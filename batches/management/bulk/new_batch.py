@@ -27,6 +27,7 @@ from batches.management.bulk.console import ProgressDisplay
 from batches.management.bulk.first_line import endpoint_named_in, first_line_of
 from batches.management.bulk.interrupts import interruptible, until_interrupted
 from batches.management.bulk.limit_options import budget, rates
+from batches.management.bulk.pilot_options import pilot_of
 from batches.management.bulk.provider_check import check_provider
 from batches.management.bulk.template_file import GivenTemplate, read_template
 from batches.management.bulk.usage import UsageError
@@ -161,6 +162,8 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
         "timeout_s": options["timeout"],
         **answer_options(options),
         **budget(options),
+        "pilot": pilot_of(options),
+        "stop_when": options["stop_when"],
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     defaults = {"model": options["model"]} if options["model"] else {}

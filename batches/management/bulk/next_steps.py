@@ -60,10 +60,22 @@ def how_to_continue(batch: Batch, commands: NextCommands) -> str:
         return "The provider was called without a key. Start again with --api-key-env."
     if kind == PauseKind.BUDGET and (more := more_budget(batch)):
         return f"To spend as much again: {commands.resume(*more)}"
+    if kind == PauseKind.PILOT:
+        return "\n".join(_after_pilot(batch, commands))
+    if kind == PauseKind.RULE:
+        return f"To continue without the rule: {commands.resume(*without_rules(batch))}"
     hint = f"To continue: {commands.resume()}"
     if kind == PauseKind.CONFIG:
         hint += "\nIf the name is wrong, start a new batch with another --model or --base-url."
     return hint
+
+
+def _after_pilot(batch: Batch, commands: NextCommands) -> Iterator[str]:
+    left = batch.total - batch.succeeded - batch.failed
+    yield f"To run the other {left:,} prompts: {commands.resume()}"
+    if batch.failed:
+        yield f"To run the failed prompts of the pilot again: {commands.retry()}"
+    yield f"To cancel: {command_line('batches', 'cancel', batch.public_id)}"
 
 
 def how_to_write(commands: NextCommands) -> str:
@@ -89,6 +101,11 @@ def more_budget(batch: Batch) -> tuple[str, ...]:
     if batch.max_tokens_total is not None and tokens >= batch.max_tokens_total:
         flags += ["--max-tokens-total", str(tokens + batch.max_tokens_total)]
     return tuple(flags)
+
+
+def without_rules(batch: Batch) -> tuple[str, ...]:
+    """Return the option that takes the rules away from a batch that has broken one."""
+    return ("--stop-when", "none") if batch.pause_kind == PauseKind.RULE else ()
 
 
 def has_key(provider: Provider) -> bool:

@@ -11,11 +11,13 @@ from batches.engine.endpoints import CHAT, ENDPOINTS, check_path, endpoint_of
 from batches.inputs.input_formats import INPUT_FORMATS
 from batches.management.bulk.answer_options import add_answer_options
 from batches.management.bulk.limit_options import add_limit_options
+from batches.management.bulk.pilot_options import add_pilot_options, add_stop_option
 from batches.management.bulk.usage import add_run_option
 
 RESUME_HELP = (
     "continue a batch that was stopped or paused; combine with --output and optionally --errors, "
-    "--max-cost, --max-tokens-total, --json and --quiet. The batch keeps all its other options"
+    "--max-cost, --max-tokens-total, --stop-when, --json and --quiet. The batch keeps all its "
+    "other options"
 )
 RETRY_HELP = (
     "run again the prompts of a batch that failed, or that never ran because it was cancelled or "
@@ -66,6 +68,8 @@ def add_bulk_options(parser: CommandParser) -> None:
     add_run_option(parser, "--max-attempts", "max_attempts", "N")
     add_run_option(parser, "--timeout", "timeout_s", "S")
     add_limit_options(parser)
+    add_pilot_options(parser)
+    add_stop_option(parser)
     add_answer_options(parser)
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", metavar="BATCH_ID", help=RESUME_HELP)

@@ -38,6 +38,9 @@ def run(batch: Batch, display: ProgressDisplay, hint: str) -> RunEnd:
                 return RunEnd()
             if report.pause_reason:
                 return RunEnd(EXIT_USAGE, f"Paused: {in_flags(report.pause_reason)}")
+            if report.opened_gate:
+                display.say("The rules of the pilot hold: going on with the other prompts.")
+                continue
             if stop.requested:
                 return RunEnd(128 + received[0], "Stopped.")
             if not waiting:

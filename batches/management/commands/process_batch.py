@@ -26,6 +26,7 @@ examples:
       --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25 --price 0.5,1.5
   process_batch reviews.csv --template prompt.j2 --base-url https://api.example/v1 \\
       --api-key-env EXAMPLE_KEY --model some-model --output out.csv
+  process_batch prompts.jsonl --provider vllm --model llama --output out.jsonl --pilot 50
   process_batch --resume batch_0123 --output out.jsonl
   process_batch --retry batch_0123 --output out.jsonl
 
@@ -33,7 +34,8 @@ exit status:
   0         all prompts succeeded
   1         some failed, or never ran because the batch was cancelled or expired
   2         usage error, bad input, output that cannot be written; or paused: rejected key, no
-            quota left, spending limit reached, wrong model or address, provider unreachable
+            quota left, spending limit reached, pilot done, wrong model or address, provider
+            unreachable
   130, 143  stopped by Ctrl-C or SIGTERM
   141       the reader closed the output pipe
 

@@ -11,6 +11,7 @@ from batches.engine.errors import FailureKind
 from batches.leases.state import PAUSED, current_state
 from batches.management.bulk.limit_options import add_budget_options, budget
 from batches.management.bulk.next_steps import own_output
+from batches.management.bulk.pilot_options import add_stop_option
 from batches.management.bulk.usage import UsageError
 from batches.management.pasting import command_line
 from batches.management.subcommands.batch_rows import write_state
@@ -46,10 +47,12 @@ def retry(options: Options, out: TextIO) -> None:
 def add_resume_arguments(parser: CommandParser) -> None:
     add_id(parser)
     add_budget_options(parser)
+    add_stop_option(parser)
 
 
 def resume(options: Options, out: TextIO) -> None:
-    batch = batch_actions.resume_batch(find_batch(options["id"]), **budget(options))
+    given = {**budget(options), "stop_when": options["stop_when"]}
+    batch = batch_actions.resume_batch(find_batch(options["id"]), **given)
     _write_handed_over(out, batch, options)
 
 
@@ -60,7 +63,7 @@ def _write_handed_over(out: TextIO, batch: Batch, options: Options) -> None:
         here = command_line("process_batch", "--resume", batch.public_id, *own_output(batch))
         # The workers leave a paused provider alone, until it is probed or resumed.
         if current_state(batch).word == PAUSED:
-            lead = "To try its provider again here"
+            lead = "To continue it here" if batch.pause_reason else "To try its provider again here"
         else:
             lead = "The workers run it. To run it here instead"
         out.write(f"{lead}: {here}\n")

@@ -7,13 +7,13 @@ from typing import TextIO
 from batches.actions.finding import find_batch
 from batches.ending.summary import first_messages, summarise
 from batches.leases.state import PAUSED, STOPPED, WAITING, state_of, with_state
-from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL
+from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, PauseKind
 from batches.management.bulk.console import (
     SHOWN_KINDS,
     failure_lines,
     summary_rows,
 )
-from batches.management.bulk.next_steps import more_budget, own_output
+from batches.management.bulk.next_steps import more_budget, own_output, without_rules
 from batches.management.pasting import command_line
 from batches.management.subcommands.batch_rows import object_of
 from batches.management.subcommands.subcommand import Options, Subcommand, add_id
@@ -50,6 +50,8 @@ def _head(batch: Batch) -> Iterator[tuple[str, str]]:
         yield "budget", f"${batch.max_cost.normalize():f}"
     if batch.max_tokens_total is not None:
         yield "token limit", f"{batch.max_tokens_total:,}"
+    if batch.stop_when:
+        yield "stops when", ", ".join(f"{name}={most:g}" for name, most in batch.stop_when.items())
 
 
 def _options_of(batch: Batch) -> dict[str, object]:
@@ -57,6 +59,7 @@ def _options_of(batch: Batch) -> dict[str, object]:
         "endpoint": batch.endpoint,
         "max_cost": None if batch.max_cost is None else float(batch.max_cost),
         "max_tokens_total": batch.max_tokens_total,
+        "stop_when": batch.stop_when,
         "errors": batch.errors,
     }
 
@@ -70,7 +73,7 @@ def _errors(batch: Batch) -> Iterator[str]:
 def next_lines(batch: Batch) -> Iterator[str]:
     """Yield what can be done with a batch from `with_state`, each with its command."""
     word, name = state_of(batch).word, batch.public_id
-    more = more_budget(batch) if word == PAUSED else ()
+    more = (*more_budget(batch), *without_rules(batch)) if word == PAUSED else ()
     # Only a command tries a paused provider again.
     if word == STOPPED or (word == PAUSED and batch.pause_reason):
         resume = command_line("batches", "resume", name, *more)
@@ -80,6 +83,9 @@ def next_lines(batch: Batch) -> Iterator[str]:
         yield f"To run it here: {here}"
     if batch.status in CANCELLABLE:
         yield f"To cancel it: {command_line('batches', 'cancel', name)}"
+    if batch.pause_kind == PauseKind.PILOT and batch.failed:
+        again = command_line("batches", "retry", name)
+        yield f"To run the failed prompts of the pilot again: {again}"
     if batch.status in RETRYABLE and batch.succeeded < batch.total:
         yield f"To run what failed again: {command_line('batches', 'retry', name)}"
     if batch.succeeded + batch.failed:

@@ -81,6 +81,8 @@ class BatchSlice:
         sending = Sending(parts, probing=self._probing)
         claiming = Claiming(parts, is_idle=sending.is_idle)
         storing = Storing(parts, sending, around)
+        # Rules that are broken already keep the slice from sending anything.
+        await storing.check_rules()
         loop = asyncio.get_running_loop()
         async with (
             provider_client(self._batch.provider, connections=self._batch.batch_size) as client,
@@ -104,7 +106,7 @@ class BatchSlice:
             database=self._database,
             share=FairShare(self._batch),
             leaving=Leaving(self._store, self._database, probing=self._probing),
-            held=Holdings(self._batch.batch_size),
+            held=Holdings(),
             backlog=backlog,
             memory=Memory(
                 backlog.for_room,

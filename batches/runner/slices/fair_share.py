@@ -1,6 +1,7 @@
 """The share of a slice in its provider's limits and its batch's budget."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from batches.limits.limit_stores import limits_at
 from batches.limits.limiter import RateLimiter, share_of
 from batches.limits.prices import price_list_of
 from batches.limits.rate_limits import per_minute
+from batches.limits.rules import RuleWatch, RunFigures
 from batches.models import Batch
 from batches.runner.surroundings import Surroundings
 
@@ -23,6 +25,8 @@ class FairShare:
         provider = batch.provider
         self._batch = batch
         self._budget = Budget(batch.max_tokens_total, batch.max_cost)
+        self._watch = RuleWatch()
+        self._unpriced = False
         self._prices = price_list_of(provider)
         self._priced: set[str] = set()
         self.limiter = RateLimiter(
@@ -38,14 +42,22 @@ class FairShare:
         if self._batch.max_cost is not None:
             self._prices.cost(str(self._batch.defaults.get("model", "")), Usage())
 
-    def look(self, around: Surroundings) -> str:
-        """Update the share. Return why the batch must pause; "" if it need not."""
+    def look(self, around: Surroundings, mine: RunFigures) -> str:
+        """Update the share. Return why the batch must pause; "" if it need not.
+
+        `mine` are the outcomes that this slice has stored.
+        """
+        self._watch.look(around.rules, around.figures, mine=mine)
         self.limiter.keep_to(per_minute(around.requests_per_minute, around.tokens_per_minute))
         self.limiter.share_with(around.processes)
         size, most = self._batch.batch_size, around.max_in_flight
         self.limiter.limit_to(share_of(size, most, around.runners, around.rank))
         self._budget.look(around.spent, mine=around.mine, runners=around.batch_runners)
         return f"{PauseKind.BUDGET}: {self._budget.reason}" if self._budget.reason else ""
+
+    def broken_rule(self, mine: RunFigures) -> str:
+        """Return which rule of the batch is broken; "" if all hold."""
+        return self._watch.broken_by(replace(mine, cost=None) if self._unpriced else mine)
 
     def costs(self, exchanges: Sequence[Exchange]) -> dict[int, Decimal]:
         """Return the cost of each exchange in dollars, by the index of its prompt.
@@ -57,7 +69,9 @@ class FairShare:
             if exchange.reply is not None:
                 usage = exchange.spent + exchange.reply.usage
                 request = exchange.request
-                costs[request.index] = self._prices.cost(request.model, usage) or ZERO
+                cost = self._prices.cost(request.model, usage)
+                self._unpriced = self._unpriced or cost is None
+                costs[request.index] = cost or ZERO
                 self._priced.add(request.model)
         return costs
 

@@ -3,6 +3,7 @@
 from batches.engine.errors import ProviderError
 from batches.engine.execute import Stop
 from batches.engine.records import Exchange
+from batches.lifecycle import PauseKind
 from batches.providers import breaker
 from batches.runner.database import PatientDatabase
 from batches.runner.store import BatchState, SliceStore
@@ -47,6 +48,13 @@ class Leaving:
         if spent and self.stop is None:
             self.request(Stop.LEAVE)
             self.over_budget = spent
+
+    async def apply_rule(self, broken: str) -> None:
+        """Pause the batch at once if one of its rules is broken."""
+        if broken and self.stop is None:
+            self.request(Stop.LEAVE)
+            reason = f"{PauseKind.RULE}: {broken}"
+            await self._database.call(self._store.pause, PauseKind.RULE, reason)
 
     def apply_answer(self, exchange: Exchange) -> None:
         """Record whether a probe shows that the provider may be called again.

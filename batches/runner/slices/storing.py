@@ -56,8 +56,14 @@ class Storing:
         if renewing:
             parts.held.renewed(now)
         await parts.leaving.apply_pause(self._sending.pause)
+        await self.check_rules()
         self._sending.apply_leaving()
         await parts.backlog.flushed()
+
+    async def check_rules(self) -> None:
+        """Pause the batch if one of its rules is broken."""
+        parts = self._parts
+        await parts.leaving.apply_rule(parts.share.broken_rule(parts.store.figures))
 
     async def _look(self, state: SliceState) -> None:
         """Look around, from time to time."""
@@ -73,7 +79,8 @@ class Storing:
         """Update this runner's share, and leave the batch when its budget is spent."""
         self._clock = around.clock
         self._sending.apply_outages(around.outages)
-        self._parts.leaving.apply_budget(self._parts.share.look(around))
+        parts = self._parts
+        parts.leaving.apply_budget(parts.share.look(around, parts.store.figures))
 
     async def _costs(self, exchanges: Sequence[Exchange]) -> dict[int, Decimal]:
         """Return the cost of each exchange; read new prices in the other thread."""
