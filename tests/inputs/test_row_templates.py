@@ -124,6 +124,10 @@ def test_a_mistake_is_named_with_its_line_and_the_remedy(
     assert words in fault.message
 
 
+def test_the_name_of_a_function_of_jinja_is_not_taken_for_a_column() -> None:
+    assert refused("{{ range(9) }}").message == "A template cannot call functions."
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -133,6 +137,10 @@ def test_a_mistake_is_named_with_its_line_and_the_remedy(
             "needs two numbers, but has the string '4' and the number 2.",
         ),
         ("{% if stars == 4 %}{% endif %}", "The text '4' is compared with the number 4"),
+        (
+            "{% if stars < 4 %}{% endif %}",
+            "different kinds are compared. The filter 'int'",
+        ),
         ("{% if 5 != stars %}{% endif %}", "The filter 'int' or 'float' gives the number"),
         ("{{ row['a' ~ 'b'] }}", "There is no 'ab' in the row"),
         ("{{ {'5': 'x'}[stars] }}", "There is no '4'"),

@@ -148,4 +148,9 @@ def _reason(error: Exception) -> str:
         text = "It divides by zero"
     elif isinstance(error, UndefinedError) and text.endswith("is undefined"):
         text = f"{text} here: {{% set %}} gives it a value in another place only"
+    elif isinstance(error, TypeError) and "not supported between instances" in text:
+        text = (
+            "Values of different kinds are compared. The filter 'int' or 'float' gives the number "
+            "in a cell"
+        )
     return f"{text}."

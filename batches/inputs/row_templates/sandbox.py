@@ -10,6 +10,7 @@ from functools import partial, wraps
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, nodes, pass_context
+from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.meta import TrackingCodeGenerator
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -286,11 +287,12 @@ def _call_fault(node: nodes.Call) -> str:
     called = node.node
     name = str(getattr(called, "attr", None) or getattr(called, "name", ""))
     name = _HABITS.get(name, name)
+    hint = ""
     if name in FILTERS:
-        hint = f"Use the filter: {{{{ … | {name} }}}}."
-    else:
-        hint = f'A column whose name has brackets is written row["{name} (…)"].'
-    return f"A template cannot call functions. {hint}"
+        hint = f" Use the filter: {{{{ … | {name} }}}}."
+    elif name not in DEFAULT_NAMESPACE:
+        hint = f' A column whose name has brackets is written row["{name} (…)"].'
+    return f"A template cannot call functions.{hint}"
 
 
 def _filter_fault(node: nodes.Filter) -> str:

@@ -72,7 +72,8 @@ def how_to_continue(batch: Batch, commands: NextCommands) -> str:
 
 def _after_pilot(batch: Batch, commands: NextCommands) -> Iterator[str]:
     left = batch.total - batch.succeeded - batch.failed
-    yield f"To run the other {left:,} prompts: {commands.resume()}"
+    others = "prompt" if left == 1 else f"{left:,} prompts"
+    yield f"To run the other {others}: {commands.resume()}"
     if batch.failed:
         yield f"To run the failed prompts of the pilot again: {commands.retry()}"
     yield f"To cancel: {command_line('batches', 'cancel', batch.public_id)}"
