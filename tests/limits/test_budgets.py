@@ -1,39 +1,23 @@
 """A batch spends its budget and what was in flight then, however many runners it has."""
 
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 from django.db.models import F, Max, Sum
 
 from batches.actions import batches as batch_actions
 from batches.models import Batch, Provider, Result
-from batches.runner.run import run_slice
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import MODEL, batch_of
 from tests.receivers import receiving, url_of
+from tests.runners import run_with
 from tests.scripted_server import answer, chat
 
 WINDOW = 4
 ALL = 80
 # A thousand dollars for a million tokens: a token costs a tenth of a cent.
 PRICES = {MODEL: {"input": 1000, "output": 1000}}
-
-
-def run_with(runners: int, batch: Batch) -> None:
-    """Have so many runners work on a batch, until none of them finds anything to do."""
-
-    def slice_of_one(_: int) -> None:
-        try:
-            run_slice(batch.pk)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(runners) as threads:
-        list(threads.map(slice_of_one, range(runners)))
-    batch.refresh_from_db()
 
 
 def tokens_of(batch: Batch) -> tuple[int, int]:
