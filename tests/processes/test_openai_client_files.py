@@ -137,7 +137,7 @@ def test_a_cancelled_upload_takes_no_more(client: OpenAI) -> None:
 
 def test_a_refused_file_is_a_bad_request_with_a_param(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="jsonl") as refused:
-        client.files.create(file=("a.csv", b"id,prompt\n1,hello\n"), purpose="batch")
+        client.files.create(file=("a.txt", b"id,prompt\n1,hello\n"), purpose="batch")
     assert refused.value.param == "file"
     assert refused.value.type == "invalid_request_error"
     with pytest.raises(openai.BadRequestError) as refused:
