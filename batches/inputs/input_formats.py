@@ -7,6 +7,12 @@ from typing import Literal
 ASSUMED_ENCODING = "assumed_encoding"
 # The code of the warning about cells of a table that a spreadsheet may run.
 FORMULA_CELLS = "formula_cells"
+# A spreadsheet runs a text that begins with one of these as a formula.
+FORMULA_STARTS = (
+    *("=", "+", "-", "@", "\t", "\r", "\n", "\x00"),
+    # The full-width forms of the first four.
+    *("\uff1d", "\uff0b", "\uff0d", "\uff20"),
+)
 
 InputFormat = Literal["jsonl", "csv", "tsv", "text"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")

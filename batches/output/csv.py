@@ -9,6 +9,7 @@ from typing import Any
 
 from batches.engine.replies.replies import shown_in
 from batches.formats import microseconds
+from batches.inputs.input_formats import FORMULA_STARTS
 from batches.models import Batch, Result
 from batches.output.pages import result_rows_of
 from batches.output.result_tables import result_table
@@ -22,8 +23,6 @@ _FIELDS = (*_STORED, "body", "parsed")
 
 # The mark by which Excel recognises UTF-8.
 BOM = b"\xef\xbb\xbf"
-# A spreadsheet runs a text that begins with one of these as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[bytes]:
@@ -69,6 +68,6 @@ def _cell(value: Any) -> Any:
 def _safe(value: Any) -> Any:
     if isinstance(value, float):
         return microseconds(value)
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value

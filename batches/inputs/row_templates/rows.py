@@ -11,15 +11,14 @@ from batches.engine.errors import PromptRejected
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.text.sendable import text_fault
 from batches.engine.text.wording import described, quoted, wrong_type
-from batches.inputs.input_formats import FORMULA_CELLS
+from batches.inputs.input_formats import FORMULA_CELLS, FORMULA_STARTS
 from batches.inputs.request_lines import Request, parse_line
 from batches.inputs.row_templates.bodies import templated_body
 from batches.inputs.row_templates.rendering import Cell, RowTemplate
 from batches.inputs.tables import MAX_COLUMNS, Column
 
 MAX_NAMES_CHARS = 1024 * 1024
-# A spreadsheet runs a cell that begins with one of these as a formula, except for a number.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What begins like a formula but is a number.
 _NUMBER = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?\s*%?", re.ASCII)
 
 
