@@ -1,6 +1,6 @@
 """Templates, the rows that they made prompts of, and the columns of tables.
 
-A column of existing prompts is null, so that a million of them are not written anew.
+A column of existing prompts is null, so that a million of them are not rewritten.
 """
 
 import django.db.models.deletion

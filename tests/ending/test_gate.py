@@ -110,7 +110,7 @@ def test_a_resume_of_another_pause_shows_a_pilot_that_ended_meanwhile(batch: Bat
     batch.refresh_from_db()
     assert batch.pause_kind == "staff"
     batch_actions.resume_batch(batch)
-    # Nobody has seen its figures before.
+    # Its figures were not shown before.
     assert batch.pause_kind == "pilot"
     assert claimed(batch) == []
     batch_actions.resume_batch(batch)

@@ -1,4 +1,4 @@
-"""Workers are killed during a pilot: nothing beyond it is sent before somebody lets it."""
+"""Workers are killed during a pilot: nothing beyond it is sent before the gate opens."""
 
 from batches.leases.pilot_sample import PilotSample
 from simulator import Behaviour
@@ -22,7 +22,7 @@ def test_killed_workers_send_nothing_beyond_the_pilot(stack: Stack) -> None:
     assert set(stack.simulator.calls) == pilot
     assert stack.stored(batch) == ROWS
     stack.driver("enqueue", batch=batch, times=4)
-    # Whoever is called finds nothing to do, and does another batch.
+    # A worker that gets the message finds nothing to do here, and runs another batch.
     other = stack.create_batch(["something else"])
     stack.wait_completed(other)
     assert set(stack.simulator.calls) == pilot | {"something else"}
