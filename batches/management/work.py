@@ -29,7 +29,7 @@ from batches.management.bulk.interrupts import (
     leave,
     uninterrupted,
 )
-from batches.management.bulk.limit_options import RATES, budget, in_flags, rates
+from batches.management.bulk.limit_options import RATES, budget, rates
 from batches.management.bulk.new_batch import create
 from batches.management.bulk.next_steps import (
     NextCommands,
@@ -40,7 +40,6 @@ from batches.management.bulk.next_steps import (
 from batches.management.bulk.output import (
     STANDARD_OUTPUT,
     check_outputs,
-    ended_by_reader,
     is_file,
     write_outputs,
     written_to,
@@ -51,9 +50,11 @@ from batches.management.bulk.run import RunEnd, run
 from batches.management.bulk.usage import (
     UsageError,
     database_fault,
+    in_flags,
     is_unusable,
 )
 from batches.management.database import check_database
+from batches.management.pipes import ended_by_reader
 from batches.management.terminal import Terminal, print_line
 from batches.models import Batch
 from batches.providers.configured import ProviderMisconfigured

@@ -30,13 +30,15 @@ SERVERS = ("amqp", "batches.admin", "batches.api", "batches.tasks", "celery", "k
 UNNEEDED = (*SERVERS, "redis", "jinja2")
 # What runs batches takes longer to load than everything that a list needs.
 OF_RUNS = ("aiohttp", "batches.runner", "genai_prices")
+# The options of a new batch, and tables of results.
+OF_BATCHES = ("batches.actions.options", "batches.output.csv")
 COMMANDS = {
     # With --help, a command loads its options alone.
     "batches.management.commands.process_batch": (*UNNEEDED, *OF_RUNS, "httpx", "rich"),
     "batches.management.work": UNNEEDED,
     "batches.management.commands.sweep": UNNEEDED,
-    "batches.management.commands.batches": (*UNNEEDED, *OF_RUNS),
-    "batches.management.subcommands.listing": (*UNNEEDED, *OF_RUNS),
+    "batches.management.commands.batches": (*UNNEEDED, *OF_RUNS, *OF_BATCHES),
+    "batches.management.subcommands.listing": (*UNNEEDED, *OF_RUNS, *OF_BATCHES),
 }
 
 

@@ -7,7 +7,8 @@ from django.core.management.base import CommandParser
 
 from batches.actions.options import RUN_OPTIONS
 from batches.inputs.input_formats import ASSUMED_ENCODING, FORMULA_CELLS
-from batches.management.bulk.usage import add_run_option, phrase
+from batches.management.bulk.run_options import add_run_option
+from batches.management.bulk.usage import phrase
 
 ANSWER_OPTIONS = (
     "response_schema",

@@ -1,6 +1,5 @@
 """Options of the bulk command for rate limits and spending limits."""
 
-import re
 from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from typing import Any
@@ -8,13 +7,13 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from batches.limits.prices import MAX_PRICE
-from batches.management.bulk.usage import add_run_option, whole_number
+from batches.management.bulk.run_options import add_run_option
+from batches.management.bulk.usage import BUDGETS, whole_number
 
 MOST = 10**15
 
 # Options and the columns of the provider that store them.
 RATES = {"rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
-BUDGETS = ("max_cost", "max_tokens_total")
 
 
 def add_limit_options(parser: CommandParser) -> None:
@@ -56,15 +55,6 @@ def add_budget_options(parser: CommandParser) -> None:
 def rates(options: Mapping[str, Any]) -> dict[str, int]:
     """Return the given rate limits by the names of the provider's columns."""
     return {column: options[name] for name, column in RATES.items() if options[name] is not None}
-
-
-def in_flags(message: str, *, may_set_price: bool = False) -> str:
-    """Replace the names of spending limits in a message by the flags of this command."""
-    for name in BUDGETS:
-        message = re.sub(rf"\b{name}\b", f"--{name.replace('_', '-')}", message)
-    if may_set_price:
-        message = message.replace("Set it there", "Give it with --price")
-    return message
 
 
 def budget(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from batches.inputs.input_formats import INPUT_FORMATS
 from batches.management.bulk.answer_options import add_answer_options
 from batches.management.bulk.limit_options import add_limit_options
 from batches.management.bulk.pilot_options import add_pilot_options, add_stop_option
-from batches.management.bulk.usage import add_run_option
+from batches.management.bulk.run_options import add_run_option
 
 RESUME_HELP = (
     "continue a batch that was stopped or paused; combine with --output and optionally --errors, "

@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import stat
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from batches.management.bulk.usage import UsageError
+from batches.management.pipes import discard_standard_output, ended_by_reader
 from batches.models import Batch, Result
 from batches.output.csv import csv_lines
 from batches.output.jsonl import json_lines, write_results
@@ -22,7 +22,6 @@ _STATUSES = {None: None, False: Result.SUCCEEDED, True: Result.FAILED}
 CSV_ENDING = ".csv"
 # Programs would take such a file for what it is not.
 OTHER_ENDINGS = (".xlsx", ".xls", ".ods", ".tsv", ".parquet", ".gz", ".zip")
-EXIT_NO_READER = 128 + signal.SIGPIPE
 
 
 def write_outputs(batch: Batch, output: str, errors: str | None, *, as_csv: bool = False) -> None:
@@ -89,16 +88,6 @@ def name_of(output: str) -> str:
 
 
 @contextmanager
-def ended_by_reader() -> Iterator[None]:
-    """Exit quietly on a broken pipe in the block (for example `… | head`)."""
-    try:
-        yield
-    except BrokenPipeError:
-        discard_standard_output()
-        sys.exit(EXIT_NO_READER)
-
-
-@contextmanager
 def written_to(names: Sequence[str], advice: str = "") -> Iterator[None]:
     """Raise UsageError with the advice if the block cannot write the outputs of these names."""
     try:
@@ -109,12 +98,6 @@ def written_to(names: Sequence[str], advice: str = "") -> Iterator[None]:
             discard_standard_output()
         reason = f"cannot write {' or '.join(map(name_of, names))}: {error.strerror or error}"
         raise UsageError(reason + advice) from error
-
-
-def discard_standard_output() -> None:
-    """Discard buffered output, since writing it at exit would fail again."""
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def is_special(name: str) -> bool:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from batches.management.bulk.console import ProgressDisplay
 from batches.management.bulk.interrupts import handled_by, leave
-from batches.management.bulk.limit_options import in_flags
-from batches.management.bulk.usage import EXIT_USAGE
+from batches.management.bulk.usage import EXIT_USAGE, in_flags
 from batches.models import Batch
 from batches.runner.run import SliceLimits, run_slice
 from batches.stop_signal import StopSignal

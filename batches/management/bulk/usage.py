@@ -16,11 +16,11 @@ from django.core.management.base import (
 )
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 
-from batches.actions.options import RUN_OPTIONS, Option
 from batches.engine.text.wording import did_you_mean, quoted
-from batches.management.bulk.pasted_keys import ADVICE, has_key
+from batches.management.pasted_keys import ADVICE, has_key
 
 EXIT_USAGE = 2
+BUDGETS = ("max_cost", "max_tokens_total")
 # Remedies by the words of SQLite.
 _REMEDIES = {
     "full": "free some space on its disk, then try again: what is stored is kept",
@@ -126,40 +126,15 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     return number
 
 
-def add_run_option(parser: CommandParser, flag: str, name: str, metavar: str) -> None:
-    """Add a run option of a batch to a parser; an option that is not given is None."""
-    option = RUN_OPTIONS[name]
-    default = "" if option.default is None else f" (default {option.default:g})"
-    is_whole = isinstance(option.default, int) or name == "max_tokens_total"
-    parser.add_argument(
-        flag,
-        type=_whole_option(option) if is_whole else _decimal_option(option),
-        metavar=metavar,
-        help=phrase(option.help) + default,
-    )
-
-
 def phrase(sentence: str) -> str:
     """Return a sentence without capital and full stop, in the style of command help."""
     return sentence[0].lower() + sentence[1:].removesuffix(".")
 
 
-def _whole_option(option: Option) -> Callable[[str], int]:
-    return whole_number(int(option.least or 0), int(option.most or 0))
-
-
-def _decimal_option(option: Option) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        # Written so that NaN is refused too: any comparison with it is False.
-        if option.above is not None and not value > option.above:
-            raise argparse.ArgumentTypeError(f"must be greater than {option.above:g}")
-        if not (option.least or value) <= value <= (option.most or value):
-            least = option.above if option.least is None else option.least
-            raise argparse.ArgumentTypeError(f"must be between {least:.7g} and {option.most:.7g}")
-        return value
-
-    return number
+def in_flags(message: str, *, may_set_price: bool = False) -> str:
+    """Replace the names of spending limits in a message by the flags of this command."""
+    for name in BUDGETS:
+        message = re.sub(rf"\b{name}\b", f"--{name.replace('_', '-')}", message)
+    if may_set_price:
+        message = message.replace("Set it there", "Give it with --price")
+    return message

@@ -7,10 +7,9 @@ from django.core.management.base import CommandParser
 
 from batches.errors import NotPossible
 from batches.management.bulk.interrupts import Interrupted, interruptible
-from batches.management.bulk.limit_options import in_flags
-from batches.management.bulk.output import ended_by_reader
-from batches.management.bulk.usage import HelpFormatter, UsageCommand, UsageError
+from batches.management.bulk.usage import HelpFormatter, UsageCommand, UsageError, in_flags
 from batches.management.database import check_database
+from batches.management.pipes import ended_by_reader
 from batches.management.subcommands.subcommand import SubcommandParser
 
 # The help of each sub-command, and the module that has it.
