@@ -94,7 +94,8 @@ def test_serve_prints_one_block_and_nothing_else(tmp_path: Path, width: int) -> 
     command = [sys.executable, str(MANAGE), "serve", "--port", str(port)]
     command += ["--simulate", "--simulator-port", str(provider)]
     with Terminal(command, width=width, env=env, folder=tmp_path) as terminal:
-        wait_until(lambda: "Stop   press Ctrl-C" in terminal.screen, "the block")
+        # With its end: the terminal shows Ctrl-C where the line ends so far.
+        wait_until(lambda: "Stop   press Ctrl-C\r\n" in terminal.screen, "the block")
         terminal.types(CTRL_C)
         assert terminal.ended() == 0, terminal.screen
         lines = [line.removeprefix("^C") for line in terminal.lines]
