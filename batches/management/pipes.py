@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+STANDARD_OUTPUT = "-"
 EXIT_NO_READER = 128 + signal.SIGPIPE
 
 

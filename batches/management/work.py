@@ -38,7 +38,6 @@ from batches.management.bulk.next_steps import (
     how_to_write,
 )
 from batches.management.bulk.output import (
-    STANDARD_OUTPUT,
     check_outputs,
     is_file,
     write_outputs,
@@ -54,7 +53,7 @@ from batches.management.bulk.usage import (
     is_unusable,
 )
 from batches.management.database import check_database
-from batches.management.pipes import ended_by_reader
+from batches.management.pipes import STANDARD_OUTPUT, ended_by_reader
 from batches.management.terminal import Terminal, print_line
 from batches.models import Batch
 from batches.providers.configured import ProviderMisconfigured

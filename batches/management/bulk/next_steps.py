@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from batches.lifecycle import PauseKind
-from batches.management.bulk.output import STANDARD_OUTPUT
 from batches.management.pasting import command_line
+from batches.management.pipes import STANDARD_OUTPUT
 from batches.models import Batch, Provider
 
 # The beginning of an ID that is unique among many thousands.

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from batches.management.bulk.usage import UsageError
-from batches.management.pipes import discard_standard_output, ended_by_reader
+from batches.management.pipes import STANDARD_OUTPUT, discard_standard_output, ended_by_reader
 from batches.models import Batch, Result
 from batches.output.csv import csv_lines
 from batches.output.jsonl import json_lines, write_results
 
-STANDARD_OUTPUT = "-"
 # The status of the results in a file, by whether it has failed ones.
 _STATUSES = {None: None, False: Result.SUCCEEDED, True: Result.FAILED}
 CSV_ENDING = ".csv"

@@ -6,12 +6,12 @@ from django.core.management.base import CommandParser
 
 from batches.actions.finding import find_batch
 from batches.management.bulk.output import (
-    STANDARD_OUTPUT,
     check_outputs,
     write_outputs,
     written_to,
 )
 from batches.management.bulk.usage import UsageError
+from batches.management.pipes import STANDARD_OUTPUT
 from batches.management.subcommands.subcommand import Options, Subcommand, add_id
 
 JSONL, CSV = "jsonl", "csv"
