@@ -371,4 +371,8 @@ WEBHOOK_PRIVATE_HOSTS: list[str] = env.list(
     "WEBHOOK_PRIVATE_HOSTS",
     default=["localhost", "127.0.0.0/8", "::1"] if EMBEDDED else [],
 )
+# Answers to equal requests are used again for this many days, and this many are kept for a user.
+REUSE_DAYS = at_least("REUSE_DAYS", lowest=1, default=30)
+REUSE_ANSWERS = at_least("REUSE_ANSWERS", lowest=1, default=1_000_000)
+
 MAX_WEBHOOK_ENDPOINTS_PER_USER = at_least("MAX_WEBHOOK_ENDPOINTS_PER_USER", lowest=1, default=20)

@@ -16,6 +16,7 @@ from batches.engine.records import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_TIMEOUT_S,
     LadderOptions,
+    Reuse,
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
@@ -64,6 +65,14 @@ class RunOptions(BaseModel):
             "call of each chunk.",
         ),
     ] = "rolling"
+    reuse: Annotated[
+        Reuse,
+        Field(
+            title="Use answers again",
+            description="off sends every prompt; batch sends equal requests of the batch once; "
+            "owner uses answers to equal requests of your earlier batches too.",
+        ),
+    ] = "off"
     parallelism: Annotated[
         int,
         Field(

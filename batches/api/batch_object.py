@@ -11,12 +11,13 @@ from batches.api.http.json_items import FirstItems
 from batches.api.http.pages import Page
 from batches.ending.pilot import PilotReport, pilot_report
 from batches.ending.report import stored_report
-from batches.engine.records import Schedule
+from batches.engine.records import Reuse, Schedule
 from batches.engine.timing import TimingStats
 from batches.inputs.row_templates.sources import TemplateMessage
 from batches.leases.pilot_status import PilotStatus, pilot_status, with_gate
 from batches.leases.waiting import waiting_of, with_waiting
 from batches.lifecycle import TERMINAL, BatchStatus
+from batches.limits.prices import saved_cost
 from batches.models import Batch, Template
 from batches.net.addresses import without_addresses
 from batches.output.files import error_id, output_id
@@ -128,6 +129,16 @@ class PilotFigures(BaseModel):
     expected_s: float | None = shown(1200.0)
 
 
+class BatchSaved(BaseModel):
+    """The answers to equal requests that were used again, and what they took when they were made.
+    `cost` is in dollars, by the current price of the model, or null if none is known."""
+
+    answers: int = shown(120)
+    input_tokens: int = shown(840)
+    output_tokens: int = shown(3120)
+    cost: float | None = shown(0.0012)
+
+
 class BatchPilot(BaseModel):
     """The pilot of a batch. Its status is `running`, `done` (the batch waits until it is resumed),
     or `passed` (all prompts may run). A list of batches has no reports."""
@@ -176,6 +187,8 @@ class BatchObject(BaseModel):
     warnings: list[Any] = shown([])
     batch_size: int = shown(100)
     schedule: Schedule
+    reuse: Reuse
+    reused: BatchSaved | None = shown(None)
     parallelism: int = shown(1)
     priority: int
     max_attempts: int = shown(5)
@@ -221,8 +234,8 @@ _TIMES = (
     *("expired_at", "cancelling_at", "cancelled_at"),
 )
 _AS_STORED = (
-    *("endpoint", "status", "warnings", "batch_size", "schedule", "parallelism", "priority"),
-    *("max_tokens_total", "model_count", "stop_when"),
+    *("endpoint", "status", "warnings", "batch_size", "schedule", "reuse", "parallelism"),
+    *("priority", "max_tokens_total", "model_count", "stop_when"),
     *("max_attempts", "timeout_s", "extract_json", "repair_json"),
     *("max_repair_attempts", "strict_schemas"),
 )
@@ -283,6 +296,7 @@ def _object(
         max_cost=None if batch.max_cost is None else float(batch.max_cost),
         cost=float(batch.cost),
         pilot=_pilot(batch, pilot),
+        reused=_reused(batch),
         timing=_timing(batch, report.timing if report else _timing_so_far(batch)),
         failures=report.failures if report else None,
         rungs=report.rungs if report else None,
@@ -318,6 +332,18 @@ def _pilot(batch: Batch, report: PilotReport | None) -> BatchPilot | None:
     figures = PilotFigures.model_validate(report.as_dict()) if report else None
     rules = batch.continue_when
     return BatchPilot(rows=batch.pilot_rows, continue_when=rules, status=status, report=figures)
+
+
+def _reused(batch: Batch) -> BatchSaved | None:
+    if batch.reuse == "off":
+        return None
+    cost = saved_cost(batch)
+    return BatchSaved(
+        answers=batch.reused,
+        input_tokens=batch.saved_input_tokens,
+        output_tokens=batch.saved_output_tokens,
+        cost=None if cost is None else float(cost),
+    )
 
 
 def _window(window: timedelta | None) -> str | None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from rest_framework.request import Request
 
 from batches.api.batches import found
-from batches.api.fields import RareText, ResultId, shown
+from batches.api.fields import BatchId, RareText, ResultId, shown
 from batches.api.http.pages import NO_SUCH_PLACE, Page, invalid, limit_of
 from batches.api.http.view import ApiView
 from batches.engine.errors import FailureKind
@@ -50,9 +50,17 @@ class ResultUsage(BaseModel):
     output_tokens: int = shown(26)
 
 
+class ResultOrigin(BaseModel):
+    """The request that the answer was made for."""
+
+    batch_id: BatchId
+    custom_id: str = shown("a")
+
+
 class ResultObject(BaseModel):
     """A line of the output or error file, with additional stored fields. `row` has the cells of the
-    row that a template made the prompt of."""
+    row that a template made the prompt of. An answer that was used again has `is_reused`, and with
+    `reused_from` the request that it was made for, as long as that exists."""
 
     id: ResultId
     custom_id: str = shown("a")
@@ -63,6 +71,8 @@ class ResultObject(BaseModel):
     kind: RareText
     parsed: Any = shown(None)
     row: dict[str, str | int | float | bool | None] | None = shown(None)
+    is_reused: bool
+    reused_from: ResultOrigin | None = shown(None)
     rung: RareText
     finish_reason: str | None = shown("stop")
     calls: int = shown(1)
@@ -127,6 +137,8 @@ def _item(found: DetailedRow) -> str:
         "status": row.status,
         "kind": row.kind or None,
         "rung": row.rung or None,
+        "is_reused": row.source is not None,
+        "reused_from": row.origin._asdict() if row.origin else None,
         "finish_reason": found.finish_reason or None,
         "calls": found.calls,
         "latency_s": microseconds(found.latency_s),

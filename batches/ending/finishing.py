@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
-from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from batches.ending.report import Report, make_report
@@ -17,6 +17,7 @@ from batches.lifecycle import RETRYABLE, BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
 from batches.models.statements import Statement, hole, query_of
 from batches.output.files import close_outputs
+from batches.reuse.equal_requests import answer_equals, settle_equals
 from batches.webhooks.deliveries import end_batch
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ _SOME_EXPIRED = Q(
     )
 )
 
+# Prompts that were cancelled or have expired count as neither.
+_UNANSWERED = ~Q(reuse="off") & Q(total__gt=F("succeeded") + F("failed"))
 _DUE = ~_OPEN & (~Q(status=BatchStatus.IN_PROGRESS) | _SOME_EXPIRED)
 
 _MESSAGES = {
@@ -53,11 +56,13 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class EndState:
-    """The status of a batch, and whether it is overdue and has open chunks."""
+    """The status of a batch, and whether it is overdue, has open chunks, and has prompts without a
+    result that may have waited for equal ones."""
 
     status: str = ""
     is_overdue: bool = False
     is_open: bool = False
+    has_unanswered: bool = False
 
 
 _STATE = Statement(
@@ -65,7 +70,8 @@ _STATE = Statement(
         Batch.objects.filter(pk=hole("batch"))
         .annotate(is_overdue=ExpressionWrapper(Q(expires_at__lte=Now()), BooleanField()))
         .annotate(is_open=ExpressionWrapper(_OPEN, BooleanField()))
-        .values_list("status", "is_overdue", "is_open")
+        .annotate(has_unanswered=ExpressionWrapper(_UNANSWERED, BooleanField()))
+        .values_list("status", "is_overdue", "is_open", "has_unanswered")
     )
 )
 
@@ -73,9 +79,7 @@ _STATE = Statement(
 def _state_of(batch_id: int) -> EndState:
     """Return the state of a batch; an empty one if it is gone."""
     rows = _STATE.rows(batch=batch_id)
-    return next(
-        (EndState(status, bool(late), bool(open_)) for status, late, open_ in rows), EndState()
-    )
+    return next((EndState(status, *map(bool, others)) for status, *others in rows), EndState())
 
 
 def finish_batch(batch_id: int) -> bool:
@@ -86,6 +90,11 @@ def finish_batch(batch_id: int) -> bool:
     """
     this = Batch.objects.filter(pk=batch_id)
     state = _state_of(batch_id)
+    # 0. Prompts that waited for the answers to equal requests get them; if one has none, it is open
+    #    again.
+    if state.has_unanswered and not state.is_open and state.status in _ENDS:
+        settle_equals(this.only("reuse").get())
+        state = _state_of(batch_id)
     # 1. A batch that was cancelled or has expired: close the open prompts, except in chunks that a
     #    runner still holds. The last runner to leave finishes.
     if state.is_open and state.status == BatchStatus.CANCELLING:
@@ -173,7 +182,10 @@ def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:
     while True:
         with transaction.atomic():
             closed = close_unheld(over, most=CHUNKS_AT_ONCE)
+            batches = over.exclude(reuse="off").only("reuse").in_bulk({c.batch_id for c in closed})
             for chunk in closed:
+                if batch := batches.get(chunk.batch_id):
+                    answer_equals(batch, chunk.lo, chunk.hi)
                 _close_prompts(chunk.batch_id, chunk.lo, chunk.hi, kind)
         if not closed:
             return

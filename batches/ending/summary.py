@@ -14,7 +14,7 @@ from batches.ending.report import (
 )
 from batches.engine.timing import TimingStats
 from batches.leases.state import ShownState
-from batches.limits.prices import cost_of
+from batches.limits.prices import cost_of, saved_cost
 from batches.models import Batch, Result
 
 
@@ -22,7 +22,8 @@ from batches.models import Batch, Result
 class BatchSummary:
     """The figures of a batch; `failures` counts the failed prompts by kind, most frequent first,
     and `rungs` counts the valid answers by the rung of the ladder that found them. The cost is in
-    dollars, None if no price is known. `pilot` is the report on the pilot, if there is one."""
+    dollars, None if no price is known. `reused` counts answers that were used again, which saved
+    `saved_tokens` and `saved_cost`. `pilot` is the report on the pilot, if there is one."""
 
     batch_id: str
     total: int
@@ -36,6 +37,9 @@ class BatchSummary:
     cost: Decimal | None
     timing: TimingStats
     pilot: PilotReport | None = None
+    reused: int = 0
+    saved_tokens: int = 0
+    saved_cost: Decimal | None = None
 
     def as_dict(self, state: ShownState) -> dict[str, object]:
         """Return the figures with the state of the batch, for JSON."""
@@ -52,6 +56,9 @@ class BatchSummary:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cost": None if self.cost is None else float(self.cost),
+            "reused": self.reused,
+            "saved_tokens": self.saved_tokens,
+            "saved_cost": None if self.saved_cost is None else float(self.saved_cost),
             "timing": self.timing.as_dict(),
             "pilot": self.pilot.as_dict() if self.pilot else None,
         }
@@ -83,4 +90,7 @@ def summarise(batch: Batch) -> BatchSummary:
         cost=cost_of(batch),
         timing=report.timing,
         pilot=pilot_report(batch),
+        reused=batch.reused,
+        saved_tokens=batch.saved_input_tokens + batch.saved_output_tokens,
+        saved_cost=saved_cost(batch),
     )

@@ -14,6 +14,10 @@ Schedule = Literal["rolling", "lockstep"]
 OutcomeStatus = Literal["succeeded", "failed"]
 
 SCHEDULES: tuple[Schedule, ...] = ("rolling", "lockstep")
+# off: every prompt is sent. batch: equal requests of the batch are sent once. owner: and answers to
+# equal requests of earlier batches of its owner are used.
+Reuse = Literal["off", "batch", "owner"]
+REUSES: tuple[Reuse, ...] = ("off", "batch", "owner")
 
 DEFAULT_BATCH_SIZE = 100
 DEFAULT_TIMEOUT_S = 600.0

@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Max
 
-from batches.bulk import insert_rows
+from batches.bulk import Row, insert_rows
 from batches.inputs.prompt_files import LineError, NewPrompt
 from batches.intake.pages import take_prompts, twins
 from batches.intake.tally import Tally, check_schemas_of_owner, storable
@@ -20,9 +20,11 @@ from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
 from batches.models.full_disk import is_full
 from batches.output.files import make_outputs
 from batches.output.jsonl import LINE_FORMAT
+from batches.reuse.digests import RequestDigests
 
 logger = logging.getLogger(__name__)
 
+COLUMNS = ("batch_id", "index", "custom_id", "body", "row", "digest")
 DELETED_AT_ONCE = 5_000
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
@@ -47,9 +49,10 @@ def store_prompts(
     was created in the caller's transaction. Errors of the database are retried outside of one.
     """
     tally = Tally(batch)
+    digests = None if batch.reuse == "off" else RequestDigests(batch)
 
     def store(page: Sequence[NewPrompt]) -> list[LineError]:
-        errors = _store_surely(batch.pk, tally.prompts, page, lease)
+        errors = _store_surely(batch.pk, tally.prompts, page, lease, digests)
         for prompt in page:
             tally.count(prompt)
         return errors
@@ -81,15 +84,27 @@ def clear(batch_id: int, lease: BatchLease | None = None) -> None:
             some._raw_delete(some.db)
 
 
+def _rows(
+    batch_id: int, first: int, page: Sequence[NewPrompt], digests: RequestDigests | None
+) -> Iterator[Row]:
+    for index, prompt in enumerate(page, first):
+        digest = digests.of(prompt.body) if digests else None
+        yield batch_id, index, prompt.custom_id, prompt.body, prompt.row, digest
+
+
 def _store_surely(
-    batch_id: int, first: int, page: Sequence[NewPrompt], lease: BatchLease | None
+    batch_id: int,
+    first: int,
+    page: Sequence[NewPrompt],
+    lease: BatchLease | None,
+    digests: RequestDigests | None,
 ) -> list[LineError]:
     """Store a page. Outside of a transaction, retry for the length of a lease, if that may help."""
     give_up_at = time.monotonic() + settings.LEASE_SECONDS
     wait_s, again = FIRST_WAIT_S, False
     while True:
         try:
-            return _store_page(batch_id, first, page, lease, again=again)
+            return _store_page(batch_id, first, page, lease, digests, again=again)
         except (OperationalError, InterfaceError) as error:
             is_late = time.monotonic() > give_up_at
             if connection.in_atomic_block or is_late or is_full(error):
@@ -105,6 +120,7 @@ def _store_page(
     first: int,
     page: Sequence[NewPrompt],
     lease: BatchLease | None,
+    digests: RequestDigests | None = None,
     *,
     again: bool = False,
 ) -> list[LineError]:
@@ -115,11 +131,7 @@ def _store_page(
                 # The failed attempt may have been committed.
                 stored = Prompt.objects.filter(batch_id=batch_id, index__gte=first)
                 stored._raw_delete(stored.db)
-            insert_rows(
-                Prompt._meta.db_table,
-                ("batch_id", "index", "custom_id", "body", "row"),
-                ((batch_id, first + n, p.custom_id, p.body, p.row) for n, p in enumerate(page)),
-            )
+            insert_rows(Prompt._meta.db_table, COLUMNS, _rows(batch_id, first, page, digests))
     except IntegrityError:
         return _twins(batch_id, page)
     return []
@@ -149,8 +161,9 @@ def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
             sources={BatchStatus.VALIDATING},
             ingest_expires_at=None,
             output_bytes=0,
-            # Bytes are counted while results are stored, without the rows of their prompts.
-            output_format=None if batch.template_id else LINE_FORMAT,
+            # Bytes are counted while results are stored, without the rows of their prompts, and
+            # without answers that are used again.
+            output_format=None if batch.template_id or batch.reuse != "off" else LINE_FORMAT,
             **tally.values(),
         ):
             raise LeaseLost

@@ -68,6 +68,13 @@ def cost_of(batch: Batch) -> Decimal | None:
     return batch.cost if batch.cost or is_priced(batch.provider, batch.model) else None
 
 
+def saved_cost(batch: Batch) -> Decimal | None:
+    """Return the dollars that the answers used again would have cost, by the current price of the
+    model; None if no price is known."""
+    usage = Usage(batch.saved_input_tokens, batch.saved_output_tokens)
+    return price_list_of(batch.provider).cost(batch.model, usage) if batch.model else None
+
+
 def is_priced(provider: Provider, model: str) -> bool:
     """Return True if the price of a model is known."""
     return price_list_of(provider).cost(model, Usage()) is not None

@@ -10,7 +10,7 @@ from batches.models.file import File, Upload, UploadPart, UploadQuerySet
 from batches.models.hour import BatchHour
 from batches.models.outage import Outage
 from batches.models.provider import Provider
-from batches.models.result import Result
+from batches.models.result import KeptAnswer, Result
 from batches.models.template import Template
 from batches.models.token import ApiToken
 from batches.models.webhook import WebhookDelivery, WebhookEndpoint
@@ -25,6 +25,7 @@ __all__ = [
     "Chunk",
     "ChunkQuerySet",
     "File",
+    "KeptAnswer",
     "Outage",
     "Prompt",
     "Provider",

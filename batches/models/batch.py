@@ -12,7 +12,7 @@ from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
 from batches.engine.endpoints import MAX_PATH_CHARS
-from batches.engine.records import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S, SCHEDULES
+from batches.engine.records import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S, REUSES, SCHEDULES
 from batches.engine.retry import RetryPolicy
 from batches.inputs.input_formats import INPUT_FORMATS
 from batches.lifecycle import BatchStatus, check_transition
@@ -115,6 +115,9 @@ class Batch(models.Model):
     parallelism = models.PositiveIntegerField(
         default=1, help_text="runners at once, each with a window of its own"
     )
+    reuse = models.CharField(
+        max_length=8, choices=choices(REUSES), default=REUSES[0], db_default=REUSES[0]
+    )
     priority = models.IntegerField(default=0, help_text="higher goes first where batches wait")
     # False for a batch that a command runs itself, without the workers.
     in_background = models.BooleanField(default=True)
@@ -166,6 +169,11 @@ class Batch(models.Model):
     output_tokens = models.PositiveBigIntegerField(default=0)
     cached_tokens = models.PositiveBigIntegerField(default=0)
     reasoning_tokens = models.PositiveBigIntegerField(default=0)
+    # Prompts that succeeded without a call, with the answer to an equal request, and the tokens
+    # that this answer took.
+    reused = models.PositiveIntegerField(default=0, db_default=0)
+    saved_input_tokens = models.PositiveBigIntegerField(default=0, db_default=0)
+    saved_output_tokens = models.PositiveBigIntegerField(default=0, db_default=0)
     # In dollars, for models with a known price.
     cost = models.DecimalField(max_digits=16, decimal_places=8, default=0, db_default=0)
 
@@ -201,6 +209,7 @@ class Batch(models.Model):
         constraints = (
             one_of("status", BatchStatus, "batch_status_known"),
             one_of("schedule", SCHEDULES, "batch_schedule_known"),
+            one_of("reuse", REUSES, "batch_reuse_known"),
             models.CheckConstraint(
                 condition=Q(endpoint__startswith="/v1/"), name="batch_endpoint_is_path"
             ),

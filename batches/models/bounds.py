@@ -31,6 +31,8 @@ MAX_MODEL_CHARS = 255
 MAX_NAME_CHARS = 255
 # The reason of a pause or an outage.
 MAX_REASON_CHARS = 1000
+# The digest of a request.
+DIGEST_BYTES = 16
 # Databases take a limited number of parameters in a query.
 IDS_IN_A_QUERY = 500
 

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from batches.engine.errors import FailureKind
 from batches.engine.records import Rung
 from batches.models.batch import Batch
+from batches.models.bounds import DIGEST_BYTES
 from batches.models.fields import choices
 from batches.models.work import Prompt
 
@@ -58,6 +60,8 @@ class Result(models.Model):
     latency_s = models.FloatField(null=True, help_text="of the last call; null if none was made")
     elapsed_s = models.FloatField(help_text="from the first call to the outcome")
     done_at = models.DateTimeField()
+    # The prompt, of this batch or another, that this answer was made for. Null if a call was made.
+    source = models.BigIntegerField(null=True)
 
     objects = ResultQuerySet.as_manager()
 
@@ -76,3 +80,18 @@ class Result(models.Model):
                 name="result_failed_of_kind",
             ),
         )
+
+
+class KeptAnswer(models.Model):
+    """Where the answer to a request is: in the result of a prompt, as long as that exists.
+
+    The digest is of the request and of its owner, so that no other owner's request has it.
+    """
+
+    digest = models.BinaryField(max_length=DIGEST_BYTES, primary_key=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    prompt_id = models.BigIntegerField()
+    done_at = models.DateTimeField()
+
+    class Meta:
+        indexes = (models.Index(fields=["owner", "done_at"], name="answer_of_owner"),)

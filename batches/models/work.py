@@ -6,13 +6,15 @@ from django.db.models.functions import Now
 
 from batches.engine.records import MAX_CUSTOM_ID_CHARS
 from batches.lifecycle import ChunkState
+from batches.models.bounds import DIGEST_BYTES
 from batches.models.fields import choices, one_of
 
 
 class Prompt(models.Model):
     """One request of a batch. Never changes; `body` is JSON text in the endpoint's dialect.
 
-    `row` is the row of a table that a template made it of, as JSON text: cells by column.
+    `row` is the row of a table that a template made it of, as JSON text: cells by column. Equal
+    requests have equal digests; null if answers are not used again.
     """
 
     # No constraint in the database: a COPY of a million rows would look up the batch a million
@@ -24,11 +26,19 @@ class Prompt(models.Model):
     custom_id = models.CharField(max_length=MAX_CUSTOM_ID_CHARS)
     body = models.TextField()
     row = models.TextField(null=True)  # noqa: DJ001 - null without a template
+    digest = models.BinaryField(max_length=DIGEST_BYTES, null=True)
 
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=["batch", "index"], name="prompt_index_once"),
             models.UniqueConstraint(fields=["batch", "custom_id"], name="prompt_custom_id_once"),
+        )
+        indexes = (
+            models.Index(
+                fields=["batch", "digest", "index"],
+                condition=Q(digest__isnull=False),
+                name="prompt_equal",
+            ),
         )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, starmap
 from json.encoder import encode_basestring as _text
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from batches.engine.text.json_text import one_line
-from batches.models import Batch, Result
+from batches.models import Batch, Prompt, Result
 from batches.net.addresses import without_addresses
 from batches.output.pages import result_page, result_pages_of
 
@@ -32,10 +32,19 @@ _LINE_FIELDS = (
 )
 
 
-# The row of a table that a prompt was made of; read only with a template.
+# The row of a table that a prompt was made of, and the prompt whose answer was used again; read
+# only where there may be some.
 _ROW = "prompt__row"
+_SOURCE = "source"
 # The columns of a result in addition to its line, in the order of DetailedRow.
 _DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
+
+
+class Origin(NamedTuple):
+    """The request that an answer was made for, if it was used again."""
+
+    batch_id: str
+    custom_id: str
 
 
 @dataclass(slots=True)
@@ -56,6 +65,9 @@ class ResultRow:
     rung: str = ""
     # JSON text; only of a prompt that a template made.
     row: str | None = None
+    # The prompt whose answer was used again.
+    source: int | None = None
+    origin: "Origin | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +114,29 @@ def result_rows(batch: Batch) -> Iterator[ResultRow]:
 
 
 def _line_fields(batch: Batch) -> tuple[str, ...]:
+    if batch.reuse != "off":
+        return (*_LINE_FIELDS, _ROW, _SOURCE)
     return (*_LINE_FIELDS, _ROW) if batch.template_id else _LINE_FIELDS
+
+
+def with_origins(rows: list[ResultRow]) -> list[ResultRow]:
+    """Set the origins of answers that were used again; of one that is gone, there is none."""
+    sources = {row.source for row in rows if row.source is not None}
+    if sources:
+        found = Prompt.objects.filter(pk__in=sources, batch__deleted_at=None)
+        origins = {
+            pk: Origin(*origin)
+            for pk, *origin in found.values_list("pk", "batch__public_id", "custom_id")
+        }
+        for row in rows:
+            row.origin = origins.get(row.source or 0)
+    return rows
 
 
 def _groups(batch: Batch, status: str | None = None) -> Iterator[list[ResultRow]]:
     for page in result_pages_of(batch, _line_fields(batch), status=status):
         for first in range(0, len(page), LINES_AT_ONCE):
-            yield list(starmap(ResultRow, page[first : first + LINES_AT_ONCE]))
+            yield with_origins(list(starmap(ResultRow, page[first : first + LINES_AT_ONCE])))
 
 
 def detailed_page(
@@ -120,6 +148,7 @@ def detailed_page(
     page = result_page(batch, names, after=after, most=most, status=status, kind=kind)
     last = 3 + len(fields)
     rows = [DetailedRow(ResultRow(*row[:last]), *row[last:]) for row in page.rows]
+    with_origins([detailed.row for detailed in rows])
     return DetailedPage(rows, has_more=page.has_more)
 
 
@@ -163,7 +192,15 @@ def _whole_line(row: ResultRow) -> str:
         line = f'{line[:-1]},"parsed":{row.parsed},"rung":{_text(row.rung)}}}'
     if row.row is not None:
         line = f'{line[:-1]},"row":{row.row}}}'
+    if row.source is not None:
+        line = f'{line[:-1]},"reused_from":{_origin(row.origin)}}}'
     return line
+
+
+def _origin(origin: Origin | None) -> str:
+    if origin is None:
+        return "null"
+    return f'{{"batch_id":{_text(origin.batch_id)},"custom_id":{_text(origin.custom_id)}}}'
 
 
 def _line(row: ResultRow) -> str:

@@ -35,6 +35,7 @@ from batches.models.bounds import (
 )
 from batches.models.statements import Compiled, Statement, hole, query_of, update_of
 from batches.output.jsonl import LINE_FORMAT, ResultRow, bytes_of_lines
+from batches.reuse.equal_requests import lacks_first
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ def _check_complete(batch_id: int, leases: Sequence[Lease], lost: Sequence[Lease
         if lease in lost:
             continue
         [(stored,)] = _STORED.rows(batch=batch_id, lo=lease.lo, hi=lease.hi) or [(0,)]
-        if stored != lease.hi - lease.lo:
+        if stored != lease.hi - lease.lo and lacks_first(batch_id, lease.lo, lease.hi):
             logger.error("Chunk %d was reported done but lacks results; rerunning", lease.chunk_id)
             reopen(lease)
 

@@ -13,7 +13,7 @@ from batches.ending.finishing import finish_batch
 from batches.ending.gate import attend_gate
 from batches.engine.errors import ProviderError
 from batches.lifecycle import PauseKind
-from batches.models import Batch
+from batches.models import Batch, Chunk
 from batches.providers import breaker
 from batches.runner.database import PatientDatabase
 from batches.runner.slices.batch_slice import BatchSlice
@@ -30,6 +30,7 @@ class SliceReport:
     `ended`: the batch has ended. `made_room`: the slice left work for a later slice because other
     batches wait. `stopped`: it left work for another reason. `reopened`: a probe succeeded.
     `opened_gate`: the rules of the pilot hold, and the rest of the batch can be claimed.
+    `has_more`: prompts can be claimed that have waited for equal ones, which failed.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -41,6 +42,7 @@ class SliceReport:
     made_room: bool = False
     stopped: bool = False
     opened_gate: bool = False
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,13 @@ def run_slice(
         made_room=end.makes_room,
         stopped=end.stopped,
         opened_gate=opened_gate,
+        has_more=not ended and batch.reuse != "off" and has_claimable(batch_id),
     )
+
+
+def has_claimable(batch_id: int) -> bool:
+    """Return True if a runner could claim a chunk of a batch."""
+    return Chunk.objects.claimable().filter(batch=batch_id).exists()
 
 
 def standstill(batch_id: int) -> str:

@@ -9,12 +9,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
 from django.db import Error, transaction
-from django.db.models import Case, Exists, F, IntegerField, OuterRef, When
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, When
 
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
@@ -30,15 +30,18 @@ from batches.leases.chunks import (
     release,
     release_slot,
 )
+from batches.leases.pilot_sample import sample_of
 from batches.leases.waiting import WaitingNow
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.limits.budget import Spent
 from batches.limits.rules import RunFigures
 from batches.models import Batch, Chunk, Prompt, Provider
 from batches.models.bounds import short_text
-from batches.models.statements import Compiled, Statement, hole, query_of
+from batches.models.statements import Statement, hole, query_of
 from batches.output.pages import TextBytes
 from batches.providers import breaker
+from batches.reuse.equal_requests import EqualPrompt, give_answers, since, with_equals
+from batches.reuse.kept_answers import keep_answers
 from batches.runner.database import is_absent
 from batches.runner.holdings import HeldChunk, StoredPrompt
 from batches.runner.pieces import Pieces, store_in_pieces
@@ -61,6 +64,7 @@ class Progress:
 
     succeeded: int = 0
     failed: int = 0
+    reused: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     calls: int = 0
     spent: Spent = field(default_factory=Spent)
@@ -98,6 +102,15 @@ class Stored:
 
     lost: frozenset[Lease]
     is_runner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedChunks:
+    """Adjacent chunks that were claimed, and the number of their prompts that got the answer to an
+    equal request."""
+
+    chunks: list[HeldChunk]
+    reused: int = 0
 
 
 class SliceStore:
@@ -154,15 +167,42 @@ class SliceStore:
             )
             # A probe or a quarantine decides which prompts to read.
             most_bytes = 0 if quarantined or self._probing else SMALL_BYTES
-            runs = _adjacent(leases)
-            return [chunk for run in runs for chunk in self._open_chunks(run, most_bytes)]
+            opened = [self._open_chunks(run, most_bytes) for run in _adjacent(leases)]
+        reused = sum(run.reused for run in opened)
+        self._progress = replace(
+            self._progress,
+            succeeded=self._progress.succeeded + reused,
+            reused=self._progress.reused + reused,
+        )
+        return [chunk for run in opened for chunk in run.chunks]
 
-    def _open_chunks(self, leases: Sequence[Lease], most_bytes: int) -> Iterator[HeldChunk]:
-        """Yield adjacent chunks with their prompts that have no result; if all prompts of a chunk
+    def _open_chunks(self, leases: Sequence[Lease], most_bytes: int) -> OpenedChunks:
+        """Return adjacent chunks with their prompts that are to be sent; if all prompts of a chunk
         are small, they are read now."""
         lo, hi = leases[0].lo, leases[-1].hi
         small = most_bytes // (hi - lo) - self._defaults_bytes
-        rows = deque(_OPEN_PROMPTS.rows(batch=self._batch.pk, lo=lo, hi=hi, small=small))
+        place: dict[str, Any] = {"batch": self._batch.pk, "lo": lo, "hi": hi, "small": small}
+        if self._batch.reuse == "off":
+            return OpenedChunks(list(self._chunks_of(leases, _OPEN_PROMPTS.rows(**place))))
+        rows = _open_equals(self._batch.reuse).rows(**place, since=since())
+        equals = [EqualPrompt(pk, index, *about) for pk, index, _, _, _, *about in rows]
+        given = give_answers(self._batch.pk, equals)
+        sent = [
+            row[:5]
+            for row, prompt in zip(rows, equals, strict=True)
+            if prompt.prompt_id not in given and (prompt.is_sent or self._is_of_pilot(prompt.index))
+        ]
+        return OpenedChunks(list(self._chunks_of(leases, sent)), reused=len(given))
+
+    def _is_of_pilot(self, index: int) -> bool:
+        """Return True for a prompt of a pilot: it waits for no equal one behind the gate."""
+        pilot = sample_of(self._batch.total, self._batch.pilot_rows)
+        return pilot is not None and pilot.has(index)
+
+    def _chunks_of(
+        self, leases: Sequence[Lease], open_rows: Iterable[tuple[Any, ...]]
+    ) -> Iterator[HeldChunk]:
+        rows = deque(open_rows)
         for lease in leases:
             mine = []
             while rows and rows[0][1] < lease.hi:
@@ -252,14 +292,19 @@ class SliceStore:
     def _store(
         self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, again: bool
     ) -> list[Lease]:
-        return store_outcomes(
-            self._batch.pk,
-            chunks,
-            activity=activity,
-            clock=self._clock,
-            lease_seconds=settings.LEASE_SECONDS,
-            again=again,
-        )
+        with transaction.atomic():
+            lost = store_outcomes(
+                self._batch.pk,
+                chunks,
+                activity=activity,
+                clock=self._clock,
+                lease_seconds=settings.LEASE_SECONDS,
+                again=again,
+            )
+            if self._batch.reuse != "off":
+                for lease in (chunk.lease for chunk in chunks if chunk.done):
+                    keep_answers(self._batch, lease.lo, lease.hi)
+        return lost
 
     def _count(self, stored: Sequence[ChunkOutcomes], state: SliceState) -> None:
         outcomes = [outcome for chunk in stored for outcome in chunk.outcomes]
@@ -267,6 +312,7 @@ class SliceStore:
         self._mine = sum(map(_spent, stored), self._mine)
         self._progress = Progress(
             succeeded=self._progress.succeeded + succeeded,
+            reused=self._progress.reused,
             failed=self._progress.failed + len(outcomes) - succeeded,
             failures=Counter(self._progress.failures)
             + Counter(str(outcome.kind) for outcome in outcomes if outcome.kind),
@@ -353,19 +399,26 @@ class SliceStore:
         Provider.objects.filter(pk=provider.pk).update(announced_limits=newest)
 
 
-def _open_prompts() -> Compiled:
-    """Return the query for prompts without a result, with the body of each small one."""
+def _open_prompts() -> "QuerySet[Prompt]":
+    """Select prompts without a result, with the body of each small one."""
     small = Case(When(size__lte=hole("small", IntegerField()), then=F("body")), default=None)
-    return query_of(
+    return (
         Prompt.objects.filter(batch_id=hole("batch"), result=None)
         .filter(index__gte=hole("lo"), index__lt=hole("hi"))
         .annotate(size=TextBytes("body"), small=small)
         .order_by("index")
-        .values_list("pk", "index", "size", "custom_id", "small")
     )
 
 
-_OPEN_PROMPTS = Statement(_open_prompts)
+_OPEN_COLUMNS = ("pk", "index", "size", "custom_id", "small")
+_OPEN_PROMPTS = Statement(lambda: query_of(_open_prompts().values_list(*_OPEN_COLUMNS)))
+
+
+@cache
+def _open_equals(reuse: str) -> Statement:
+    """Return the same query with what is known of equal requests."""
+    columns = (*_OPEN_COLUMNS, "first", "first_status", "source")
+    return Statement(lambda: query_of(with_equals(_open_prompts(), reuse).values_list(*columns)))
 
 
 def _adjacent(leases: Iterable[Lease]) -> list[list[Lease]]:

@@ -72,7 +72,7 @@ def _work(turn: int | None, stop: StopSignal) -> bool:
         report = _run(turn, stop)
         if report.made_room or (report.stopped and _is_waiting(turn)):
             enqueue(turn)
-        if report.opened_gate:
+        if report.opened_gate or report.has_more:
             _enqueue_all(turn)
         if report.worked:
             return True

@@ -4,6 +4,7 @@ Any number of sweepers at once is safe; without one, batches that are enqueued a
 """
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from batches.intake.reading import clear_leftovers, left_over, remove_abandoned,
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Chunk, Slot
 from batches.providers.breaker import batches_to_probe
+from batches.reuse.kept_answers import forget_answers
 from batches.webhooks.deliveries import MAX_MESSAGES, sweep_deliveries
 from batches.workers.heartbeats import forget_workers
 from batches.workers.hours import record_hours
@@ -27,6 +29,8 @@ from batches.workers.hours import record_hours
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+SECONDS_BETWEEN_FORGETTING = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,26 @@ def sweep(enqueue: Callable[[int], object]) -> SweepReport:
     for pk in list(left_over().values_list("pk", flat=True)):
         _surely(clear_leftovers, pk)
     files = (delete_expired_files, expire_uploads, remove_leftovers)
-    for step in (sweep_deliveries, *files, forget_workers, record_hours):
+    for step in (sweep_deliveries, *files, forget_workers, record_hours, _forget.if_due):
         _surely(step)
     report = SweepReport(enqueued=len(enqueued), ended=ended, purged=removed + len(deleted))
     logger.debug("Swept: %s", report)
     return report
+
+
+class _Forgetting:
+    """Forgets kept answers from time to time, since it reads all of them."""
+
+    def __init__(self) -> None:
+        self._done_at = float("-inf")
+
+    def if_due(self) -> None:
+        if time.monotonic() - self._done_at > SECONDS_BETWEEN_FORGETTING:
+            self._done_at = time.monotonic()
+            forget_answers()
+
+
+_forget = _Forgetting()
 
 
 def _surely(step: Callable[..., T], *batch: int) -> T | None:

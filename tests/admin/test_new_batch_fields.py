@@ -202,7 +202,7 @@ def open_sections(answer: Any) -> list[str]:
 def test_what_was_set_stays_visible_after_a_preview(root: Client, provider: Provider) -> None:
     given = root.get(reverse(ADD)).context["form"]
     shown = {one.name: one.value() for one in given if one.value() not in (None, False)}
-    initial = {**shown, "schedule": "rolling", "endpoint": "/v1/chat/completions"}
+    initial = {**shown, "schedule": "rolling", "reuse": "off", "endpoint": "/v1/chat/completions"}
     untouched = {**initial, "prompts": "a", "model": MODEL}
     assert open_sections(post(root, provider, "preview", **untouched)) == []
     one = post(root, provider, "preview", **{**untouched, "priority": "5"})

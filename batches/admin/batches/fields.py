@@ -50,6 +50,18 @@ def switch(name: str) -> forms.BooleanField:
     )
 
 
+def choice(name: str) -> forms.ChoiceField:
+    """Return the field of a run option with a few values."""
+    option = RUN_OPTIONS[name]
+    return forms.ChoiceField(
+        label=option.label,
+        help_text=option.help,
+        initial=option.default,
+        choices=[(value, value) for value in option.choices],
+        widget=SelectInput(),
+    )
+
+
 def above_validator(bound: float) -> Callable[[float], None]:
     """Return a validator that refuses this number and smaller ones."""
 

@@ -17,6 +17,7 @@ from batches.actions.batches import NoPrice, check_price
 from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS, BatchOptions, Pilot
 from batches.admin.batches.fields import (
     ProviderChoice,
+    choice,
     endpoint_choices,
     models_by_provider,
     number,
@@ -143,12 +144,8 @@ class BatchForm(forms.Form):
 
     batch_size = number("batch_size")
     parallelism = number("parallelism")
-    schedule = forms.ChoiceField(
-        choices=[(name, name) for name in RUN_OPTIONS["schedule"].choices],
-        initial=RUN_OPTIONS["schedule"].default,
-        help_text=RUN_OPTIONS["schedule"].help,
-        widget=SelectInput(),
-    )
+    schedule = choice("schedule")
+    reuse = choice("reuse")
     priority = number("priority")
     max_attempts = number("max_attempts")
     timeout_s = number("timeout_s", forms.FloatField)
@@ -196,8 +193,8 @@ class BatchForm(forms.Form):
         (
             "Options",
             (
-                *("batch_size", "parallelism", "schedule", "priority", "max_attempts"),
-                *("timeout_s", "completion_hours", "max_cost", "max_tokens_total"),
+                *("batch_size", "parallelism", "schedule", "reuse", "priority"),
+                *("max_attempts", "timeout_s", "completion_hours", "max_cost", "max_tokens_total"),
                 *("pilot", "stop_when", "name"),
             ),
         ),

@@ -19,7 +19,7 @@ from batches.formats import count, share
 from batches.leases.state import STOPPED, ShownState, state_of
 from batches.leases.waiting import WaitingNow, waiting_of
 from batches.lifecycle import RETRYABLE, TERMINAL, BatchStatus, PauseKind
-from batches.limits.prices import cost_of
+from batches.limits.prices import cost_of, saved_cost
 from batches.models import Batch
 from batches.output.files import error_id, output_id
 
@@ -97,6 +97,7 @@ class ShownBatch:
     progress: ShownProgress
     timing: Timing
     cost: Decimal | None
+    saved: Decimal | None
     charts: list[Chart]
     # The number of results that charts are drawn from, if that is not all of them.
     sampled: int
@@ -126,6 +127,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
         progress=progress_of(batch),
         timing=timing,
         cost=cost_of(batch),
+        saved=saved_cost(batch) if batch.reused else None,
         charts=charts_of(batch, samples, timing.percentiles),
         sampled=len(samples.results) if samples.weight > 1 else 0,
         timeline=timeline_of(batch),

@@ -180,9 +180,16 @@ def summary_rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
     yield "failed", f"{summary.failed:,}"
     for rung, count in summary.rungs.items():
         yield f"  answers {rung.replace('_', ' ')}", f"{count:,}"
+    if summary.reused:
+        yield "  answers used again", f"{summary.reused:,}"
     yield "calls", f"{summary.calls:,}"
     yield "tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"
     yield "cost", dollars(summary.cost) if summary.cost is not None else "price unknown"
+    if summary.reused:
+        saved = f"{summary.saved_tokens:,} tokens"
+        if summary.saved_cost is not None:
+            saved += f", {dollars(summary.saved_cost)}"
+        yield "saved", saved
     yield "first result", _seconds(timing.first_result_s)
     yield "total", _seconds(timing.total_s)
     yield "average per request", _seconds(timing.average_s)

@@ -158,6 +158,7 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
         "endpoint": options["endpoint"],
         "batch_size": options["batch_size"],
         "schedule": options["schedule"],
+        "reuse": options["reuse"],
         "max_attempts": options["max_attempts"],
         "timeout_s": options["timeout"],
         **answer_options(options),

@@ -6,13 +6,12 @@ from argparse import ArgumentTypeError
 
 from django.core.management.base import CommandParser
 
-from batches.actions.options import RUN_OPTIONS
 from batches.engine.endpoints import CHAT, ENDPOINTS, check_path, endpoint_of
 from batches.inputs.input_formats import INPUT_FORMATS
 from batches.management.bulk.answer_options import add_answer_options
 from batches.management.bulk.limit_options import add_limit_options
 from batches.management.bulk.pilot_options import add_pilot_options, add_stop_option
-from batches.management.bulk.run_options import add_run_option
+from batches.management.bulk.run_options import add_choice, add_run_option
 
 RESUME_HELP = (
     "continue a batch that was stopped or paused; combine with --output and optionally --errors, "
@@ -62,9 +61,8 @@ def add_bulk_options(parser: CommandParser) -> None:
         "'Rate: {{ review }}'; the columns of the table come back in the results",
     )
     add_run_option(parser, "--batch-size", "batch_size", "N")
-    schedule = RUN_OPTIONS["schedule"]
-    help_ = f"{schedule.help.removesuffix('.')} (default {schedule.default})"
-    add("--schedule", choices=schedule.choices, help=help_)
+    add_choice(parser, "--schedule", "schedule")
+    add_choice(parser, "--reuse", "reuse")
     add_run_option(parser, "--max-attempts", "max_attempts", "N")
     add_run_option(parser, "--timeout", "timeout_s", "S")
     add_limit_options(parser)

@@ -42,6 +42,9 @@ def run(batch: Batch, display: ProgressDisplay, hint: str) -> RunEnd:
                 continue
             if stop.requested:
                 return RunEnd(128 + received[0], "Stopped.")
+            if report.has_more:
+                display.say("A prompt failed: sending the prompts that are equal to it.")
+                continue
             if not waiting:
                 display.say("Waiting for chunks that another run still processes ...")
             waiting = True

@@ -22,6 +22,13 @@ def add_run_option(parser: CommandParser, flag: str, name: str, metavar: str) ->
     )
 
 
+def add_choice(parser: CommandParser, flag: str, name: str) -> None:
+    """Add a run option with a few values; an option that is not given is None."""
+    option = RUN_OPTIONS[name]
+    help_ = f"{option.help.removesuffix('.')} (default {option.default})"
+    parser.add_argument(flag, choices=option.choices, help=help_)
+
+
 def _whole_option(option: Option) -> Callable[[str], int]:
     return whole_number(int(option.least or 0), int(option.most or 0))
 

@@ -162,6 +162,7 @@ def result(request: HttpRequest, admin: ModelAdmin[Batch], pk: int, index: int) 
         batch=batch,
         prompt=prompt,
         result=found,
+        origin=_origin_of(found),
         reading=reading_of(batch, prompt, found),
         previous=previous,
         next=following,
@@ -170,6 +171,14 @@ def result(request: HttpRequest, admin: ModelAdmin[Batch], pk: int, index: int) 
         may_retry=_may_retry(request, batch, found),
     )
     return render(request, "admin/batches/result.html", context)
+
+
+def _origin_of(found: Result | None) -> Prompt | None:
+    """Return the prompt that an answer was made for, if it was used again and that one exists."""
+    if found is None or found.source is None:
+        return None
+    made_for = Prompt.objects.select_related("batch")
+    return made_for.filter(pk=found.source, batch__deleted_at=None).first()
 
 
 def _may_retry(request: HttpRequest, batch: Batch, found: Result | None) -> bool:

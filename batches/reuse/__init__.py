@@ -1,0 +1,1 @@
+"""Reuse of answers: equal requests are sent once."""
