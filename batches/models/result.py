@@ -83,7 +83,7 @@ class Result(models.Model):
 
 
 class KeptAnswer(models.Model):
-    """Where the answer to a request is: in the result of a prompt, as long as that exists.
+    """The place of the answer to a request: the result of a prompt, as long as that exists.
 
     The digest is of the request and of its owner, so that no other owner's request has it.
     """

@@ -1,0 +1,48 @@
+"""docs/reuse.md is followed as it stands: its commands, and its example for the API."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from simulator import SimulatedProvider
+from tests.command_line import ROOT
+from tests.processes.api_stack import ApiStack
+from tests.processes.conftest import CommandLine
+from tests.processes.test_pilot_docs import PATIENCE_S, typed
+
+PAGE = (ROOT / "docs" / "reuse.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SCRIPTS = [text for kind, text in BLOCKS if kind == "sh"]
+SAID = [text.splitlines() for kind, text in BLOCKS if kind == "text"]
+[CLIENT] = [text for kind, text in BLOCKS if kind == "python"]
+
+
+def test_the_commands(cli: CommandLine, simulator: SimulatedProvider) -> None:
+    calls = 0
+    for script, said in zip(SCRIPTS, SAID, strict=True):
+        ended = typed(cli, simulator, script)
+        assert ended.status == 0, ended.stderr
+        table = re.sub(r"[ │]+", " ", ended.stderr)
+        assert all(line in table for line in said), table
+        calls += int(said[-1].removeprefix("calls "))
+        assert simulator.calls.total() == calls
+
+
+def test_the_example_for_the_api(api_stack: ApiStack, tmp_path: Path) -> None:
+    server = api_stack.server
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CLIENT],
+        env={**os.environ, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": server.token()},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.splitlines() == [
+        "{'total': 30, 'completed': 30, 'failed': 0} 20",
+        "True 0 line-10",
+    ]
