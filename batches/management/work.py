@@ -30,7 +30,7 @@ from batches.management.bulk.interrupts import (
     uninterrupted,
 )
 from batches.management.bulk.limit_options import RATES, budget, rates
-from batches.management.bulk.new_batch import create
+from batches.management.bulk.new_batch import changes_of, create
 from batches.management.bulk.next_steps import (
     NextCommands,
     how_to_continue,
@@ -73,6 +73,7 @@ NEW_BATCH_OPTIONS = (
     "batch_size",
     "schedule",
     "reuse",
+    "since",
     "max_attempts",
     "timeout",
     "format",
@@ -162,8 +163,11 @@ class Work:
     def _present(self, batch: Batch, console: Console) -> None:
         summary = summarise(batch)
         if self.options["json"]:
+            figures = summary.as_dict(current_state(batch))
+            if changes := changes_of(batch, self.options):
+                figures["since"] = changes.as_dict()
             with ended_by_reader():
-                self.out.write(json.dumps(summary.as_dict(current_state(batch))))
+                self.out.write(json.dumps(figures))
                 self.out.flush()
         elif not self.options["quiet"] and (summary.succeeded or summary.failures):
             print_summary(console, summary, current_state(batch))
@@ -194,6 +198,8 @@ def check_usage(options: dict[str, Any]) -> None:
         raise UsageError(
             "--price requires --base-url and --model; set the prices of a provider in the admin"
         )
+    if options["since"] and options["reuse"] in {"off", "batch"}:
+        raise UsageError(f"--since uses answers of another batch, --reuse {options['reuse']} none")
     check_pilot_options(options)
     if options["json"] and options["output"] == STANDARD_OUTPUT:
         raise UsageError("--json and --output - both write to standard output; name a file")

@@ -1,5 +1,6 @@
 """Keep the answers of a batch for later batches of its owner, for a time and up to a number."""
 
+from datetime import datetime
 from functools import cache
 
 from django.conf import settings
@@ -10,10 +11,14 @@ from batches.models import Batch, KeptAnswer, Prompt, Result
 from batches.reuse.equal_requests import oldest_answer
 
 
-def keep_answers(batch: Batch, lo: int, hi: int) -> None:
-    """Keep the answers to the prompts from `lo` up to before `hi`, instead of older ones."""
+def keep_answers(batch: Batch, lo: int, hi: int, *, done_at: datetime | None = None) -> None:
+    """Keep the answers to the prompts from `lo` up to before `hi`, instead of older ones.
+
+    Their age counts from their calls, or from `done_at` if that is given.
+    """
+    time = None if done_at is None else connection.ops.adapt_datetimefield_value(done_at)
     with connection.cursor() as cursor:
-        cursor.execute(_keep_statement(), [batch.owner_id, batch.pk, lo, hi])
+        cursor.execute(_keep_statement(), [batch.owner_id, time, batch.pk, lo, hi])
 
 
 @cache
@@ -22,7 +27,7 @@ def _keep_statement() -> str:
     return (
         # In the order of digests, so that batches of one owner cannot deadlock.
         f"INSERT INTO {KeptAnswer._meta.db_table} (digest, owner_id, prompt_id, done_at) "  # noqa: S608 - the names are our own
-        f"SELECT p.digest, %s, MAX(p.id), MAX(r.done_at) "
+        f"SELECT p.digest, %s, MAX(p.id), COALESCE(%s, MAX(r.done_at)) "
         f"FROM {Prompt._meta.db_table} p JOIN {Result._meta.db_table} r ON r.prompt_id = p.id "
         f"WHERE p.batch_id = %s AND p.{index} >= %s AND p.{index} < %s AND p.digest IS NOT NULL "
         f"AND r.status = '{Result.SUCCEEDED}' AND r.source IS NULL "

@@ -112,12 +112,13 @@ def store_outcomes(
     clock: Clock,
     lease_seconds: float,
     again: bool = False,
+    equals_wait: bool = False,
 ) -> list[Lease]:
     """Store outcomes and renew the leases, all or nothing; return the leases that were lost.
 
     Outcomes of a chunk whose lease is lost are dropped: its new runner stores its own outcomes.
     `again` means that an earlier, failed attempt may have been committed: rows that it stored are
-    left out.
+    left out. With `equals_wait`, a done chunk may have prompts that wait for equal ones.
     """
     lost: list[Lease] = []
     kept: list[tuple[Outcome, int]] = []
@@ -138,17 +139,18 @@ def store_outcomes(
             _count(batch_id, [outcome for outcome, _ in kept], costs, activity, output_bytes=size)
             if any(outcome.usage.is_estimated for outcome, _ in kept):
                 _warn_of_estimates(batch_id)
-        _check_complete(batch_id, [chunk.lease for chunk in chunks if chunk.done], lost)
+        done = [chunk.lease for chunk in chunks if chunk.done and chunk.lease not in lost]
+        _check_complete(batch_id, done, equals_wait=equals_wait)
     return lost
 
 
-def _check_complete(batch_id: int, leases: Sequence[Lease], lost: Sequence[Lease]) -> None:
+def _check_complete(batch_id: int, leases: Sequence[Lease], *, equals_wait: bool) -> None:
     """Reopen a completed chunk that lacks results: no runner would ever claim it again."""
     for lease in leases:
-        if lease in lost:
-            continue
         [(stored,)] = _STORED.rows(batch=batch_id, lo=lease.lo, hi=lease.hi) or [(0,)]
-        if stored != lease.hi - lease.lo and lacks_first(batch_id, lease.lo, lease.hi):
+        if stored == lease.hi - lease.lo:
+            continue
+        if not equals_wait or lacks_first(batch_id, lease.lo, lease.hi):
             logger.error("Chunk %d was reported done but lacks results; rerunning", lease.chunk_id)
             reopen(lease)
 

@@ -300,6 +300,7 @@ class SliceStore:
                 clock=self._clock,
                 lease_seconds=settings.LEASE_SECONDS,
                 again=again,
+                equals_wait=self._batch.reuse != "off",
             )
             if self._batch.reuse != "off":
                 for lease in (chunk.lease for chunk in chunks if chunk.done):

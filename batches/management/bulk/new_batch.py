@@ -12,6 +12,7 @@ from django.conf import settings
 
 from batches.actions import providers as provider_actions
 from batches.actions.batches import create_batch
+from batches.actions.finding import find_stored_batch
 from batches.actions.options import BatchOptions
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema, with_system_prompt
@@ -31,10 +32,13 @@ from batches.management.bulk.pilot_options import pilot_of
 from batches.management.bulk.provider_check import check_provider
 from batches.management.bulk.template_file import GivenTemplate, read_template
 from batches.management.bulk.usage import UsageError
+from batches.management.terminal import excerpt
 from batches.models import Batch, Provider
 from batches.providers.routing import NoProvider, check_allowed
+from batches.reuse.earlier_batch import Changes, changes_since, remember
 
 SHOWN_INPUT_ERRORS = 10
+SHOWN_GONE = 20
 FORMAT_NAMES = {"jsonl": "JSONL", "csv": "CSV", "tsv": "TSV", "text": "text, a prompt a line"}
 
 USUAL_COLUMN = "prompt"
@@ -73,6 +77,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             check_endpoint(provider, batch_options.endpoint, options)
             if template is not None:
                 template.check_against(batch_options)
+            if earlier := earlier_batch(options):
+                remember(earlier)
         input_options = InputOptions(
             endpoint=batch_options.endpoint,
             defaults=batch_options.defaults,
@@ -93,19 +99,50 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             raise UsageError(refusal(options, error)) from error
         except PromptRejected as error:
             raise UsageError(error.message) from error
-    prompts_ = f"{batch.total:,} prompt{'s' * (batch.total != 1)}"
-    display.say(f"{batch.public_id}: {prompts_} for {provider.base_url}")
-    if batch.template:
-        display.say(f"Template: {batch.template}")
-    if empty := input_options.empty_rows["row"]:
-        display.say(f"Skipped {empty:,} empty row{'s' * (empty > 1)}.")
+    say_what_it_is(batch, display, empty_rows=input_options.empty_rows["row"])
+    if options["since"]:
+        say_changes(changes_of(batch, options), display)
     for warning in islice(check.unlisted(demand.models), MAX_WARNINGS):
         display.say(warning)
-    earlier = earlier_answers(provider, demand.models)
-    display.say(f"Estimate: {demand.estimate(price_list_of(provider), earlier)}")
+    answers = earlier_answers(provider, demand.models)
+    display.say(f"Estimate: {demand.estimate(price_list_of(provider), answers)}")
     for warning in batch.warnings:
         display.say(warning_text(warning, strict_schemas=batch.strict_schemas))
     return batch
+
+
+def say_what_it_is(batch: Batch, display: ProgressDisplay, *, empty_rows: int) -> None:
+    prompts = f"{batch.total:,} prompt{'s' * (batch.total != 1)}"
+    display.say(f"{batch.public_id}: {prompts} for {batch.provider.base_url}")
+    if batch.template:
+        display.say(f"Template: {batch.template}")
+    if empty_rows:
+        display.say(f"Skipped {empty_rows:,} empty row{'s' * (empty_rows > 1)}.")
+
+
+def earlier_batch(options: dict[str, Any]) -> Batch | None:
+    """Return the batch of --since, if there is one. Raise NotPossible."""
+    return find_stored_batch(options["since"]) if options["since"] else None
+
+
+def changes_of(batch: Batch, options: dict[str, Any]) -> Changes | None:
+    """Compare a batch with the one of --since; None without it, or if nothing can be compared."""
+    earlier = earlier_batch(options)
+    return changes_since(batch, earlier) if earlier else None
+
+
+def say_changes(changes: Changes | None, display: ProgressDisplay) -> None:
+    if changes is None:
+        display.say(
+            "What is new and what is gone cannot be told: give the prompts a custom_id, such as a "
+            "column of this name."
+        )
+        return
+    display.say(str(changes))
+    if changes.gone:
+        shown = ", ".join(map(excerpt, changes.gone_ids[:SHOWN_GONE]))
+        more = changes.gone - SHOWN_GONE
+        display.say(f"Gone: {shown}" + (f" and {more:,} more" if more > 0 else ""))
 
 
 def _columns_to_find(options: dict[str, Any], template: GivenTemplate | None) -> Sequence[str]:
@@ -158,7 +195,7 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
         "endpoint": options["endpoint"],
         "batch_size": options["batch_size"],
         "schedule": options["schedule"],
-        "reuse": options["reuse"],
+        "reuse": "owner" if options["since"] else options["reuse"],
         "max_attempts": options["max_attempts"],
         "timeout_s": options["timeout"],
         **answer_options(options),

@@ -63,6 +63,12 @@ def add_bulk_options(parser: CommandParser) -> None:
     add_run_option(parser, "--batch-size", "batch_size", "N")
     add_choice(parser, "--schedule", "schedule")
     add_choice(parser, "--reuse", "reuse")
+    add(
+        "--since",
+        metavar="BATCH_ID",
+        help="send only what has changed since this batch, which has ended: use its answers to "
+        "equal requests (implies --reuse owner), and list the prompts that are gone",
+    )
     add_run_option(parser, "--max-attempts", "max_attempts", "N")
     add_run_option(parser, "--timeout", "timeout_s", "S")
     add_limit_options(parser)
