@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from simulator import SimulatedProvider
 from tests.command_line import MANAGE, Commands, Finished
@@ -155,6 +155,8 @@ def api_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiStack]:
 
 @pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
+    # What is expected of a page is waited for as long as an action is; it would be 5 seconds.
+    expect.set_options(timeout=BROWSER_PATIENCE_MS)
     with browser() as running:
         yield running
 
@@ -175,8 +177,8 @@ def visiting(
 ) -> Iterator[Visitor]:
     """Somebody who has logged in; nothing may go wrong in the browser meanwhile."""
     with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
+        context.set_default_timeout(BROWSER_PATIENCE_MS)
         visitor = Visitor(context.new_page(), address)
-        visitor.page.set_default_timeout(BROWSER_PATIENCE_MS)
         visitor.log_in(name, password)
         yield visitor
         assert visitor.complaints == []
