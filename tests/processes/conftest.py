@@ -74,6 +74,12 @@ class CommandLine(Commands):
         process.send_signal(number)
         return self.finish(process)
 
+    def stop(self, process: subprocess.Popen[str], number: int = signal.SIGINT) -> None:
+        """Send a signal to a run with calls in flight; return when it has said that it stops."""
+        process.send_signal(number)
+        assert process.stderr
+        assert any(line.startswith("Stopping") for line in process.stderr), "it ended before"
+
 
 @pytest.fixture
 def cli(tmp_path: Path, simulator: SimulatedProvider) -> CommandLine:
