@@ -18,11 +18,10 @@ from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
 from tests.processes.browser import WIDE, Visitor, browser
 from tests.processes.stack import DatabaseKind, Servers, Stack, migrated_folder, servers, stack_on
 from tests.servers import redis_binary, run_quietly, valkey_binary
+from tests.waiting import PATIENCE_S
 from tests.warm_python import start_python
 
-# Long enough for the slowest machine; nothing is concluded from it.
-DEADLINE_S = 60.0
-BROWSER_PATIENCE_MS = 60_000
+BROWSER_PATIENCE_MS = PATIENCE_S * 1000
 
 PASSWORD = "a long pass phrase"
 
@@ -61,7 +60,7 @@ class CommandLine(Commands):
     def finish(self, process: subprocess.Popen[str], stdin: str | None = None) -> Finished:
         """Wait for the end of a process."""
         try:
-            stdout, stderr = process.communicate(input=stdin, timeout=DEADLINE_S)
+            stdout, stderr = process.communicate(input=stdin, timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             # It tells where it hangs, thanks to PYTHONFAULTHANDLER.
             process.send_signal(signal.SIGABRT)
