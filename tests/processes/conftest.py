@@ -34,10 +34,16 @@ class CommandLine(Commands):
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "DATA_DIR": str(folder / "var"),
-            "LEASE_SECONDS": "2",
             "PYTHONFAULTHANDLER": "1",
         }
         super().__init__(folder, simulator, env)
+
+    def lease_shortly(self) -> None:
+        """Let what a command leaves behind, or holds while it is frozen, be free 2 seconds later.
+
+        A run that is neither could lose its leases on a busy machine, and repeat calls.
+        """
+        self.env["LEASE_SECONDS"] = "2"
 
     def start(
         self, *arguments: str, stdin: int = subprocess.DEVNULL, within: Sequence[str] = ()

@@ -33,6 +33,7 @@ def freeze(process: subprocess.Popen[str], cli: CommandLine, simulator: Simulate
 def test_a_runner_that_thaws_loses_nothing_and_ends(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
+    cli.lease_shortly()
     # Some time apart, so that each time other calls are in flight.
     simulator.behaviour = Behaviour(latency="uniform:0.1,1.5")
     cli.path("prompts.jsonl", prompt_lines(PROMPTS))

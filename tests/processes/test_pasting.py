@@ -64,6 +64,8 @@ def stopped(user: User, options: Sequence[str]) -> Finished:
 
 
 def stopped_twice(user: User, options: Sequence[str]) -> Finished:
+    # The next run waits for the leases that this one leaves.
+    user.cli.lease_shortly()
     # The calls do not end, so that the first signal is not enough.
     with user.simulator.holding(after=HELD_AFTER):
         process = user.starts(*options)

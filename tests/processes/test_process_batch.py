@@ -153,6 +153,7 @@ def test_sigterm_stops_as_cleanly(cli: CommandLine, simulator: SimulatedProvider
 def test_a_killed_run_is_resumed_without_repeating_a_stored_prompt(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
+    cli.lease_shortly()
     cli.path("prompts.jsonl", prompt_lines(120))
     with simulator.holding(after=40):
         process = cli.start(*cli.arguments("--batch-size", "10"))
