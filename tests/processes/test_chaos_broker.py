@@ -60,11 +60,12 @@ def test_calls_go_on_after_the_broker_and_a_worker_are_gone(stack: Stack) -> Non
     """A7 at its worst: the one that had the work is dead, and its message is nowhere."""
     stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.3")
     worker = stack.start_worker("one", lease_s=SHORT_LEASE_S)
-    batch = stack.create_batch(300, batch_size=WINDOW)
-    stack.wait_for_calls(2 * WINDOW)
-    stack.start_sweeper(SWEEP_S)
-    stack.broker.flushall()
-    stack.kill_in_flight(worker)
+    with stack.simulator.holding(after=WINDOW):
+        batch = stack.create_batch(300, batch_size=WINDOW)
+        stack.wait_for_calls(2 * WINDOW)
+        stack.start_sweeper(SWEEP_S)
+        stack.broker.flushall()
+        stack.kill_in_flight(worker)
     stack.start_worker("two")
     stack.wait_completed(batch)
     stack.check(batch, most_calls=300 + 3 * WINDOW)

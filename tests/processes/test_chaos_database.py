@@ -47,9 +47,11 @@ def test_a_database_that_crashes_loses_nothing(postgres_stack: Stack) -> None:
     stack.start_worker("one")
     stack.start_sweeper()
     batch = stack.create_batch(400, batch_size=WINDOW)
-    for calls in (WINDOW, 100, 250):
-        stack.wait_for_calls(calls)
-        stack.postgres.restart_immediate()
+    for answers in (WINDOW, 80, 150):
+        before = stack.simulator.calls.total()
+        with stack.simulator.holding(after=answers):
+            stack.wait_for_calls(before + answers)
+            stack.postgres.restart_immediate()
     stack.wait_completed(batch)
     stack.check(batch, most_calls=400)
     assert stack.repeated_calls == 0
@@ -60,16 +62,18 @@ def test_a_flush_that_is_the_victim_of_a_deadlock_is_done_again(postgres_stack: 
     stack = postgres_stack
     stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.3")
     stack.start_worker("one")
-    batch = stack.create_batch(300, batch_size=WINDOW)
-    stack.wait_for_calls(2 * WINDOW)
     assert stack.database
     url = stack.postgres.url_of(stack.database)
     with psycopg.connect(url) as locker, psycopg.connect(url) as gate, ThreadPoolExecutor() as pool:
-        # A flush stops between its chunk and the batch until we wait: it looks for a deadlock once.
-        gate.execute("LOCK TABLE batches_result IN SHARE MODE")
-        # Whoever waits longer than this looks for a deadlock, and is its victim: not us.
-        locker.execute("SET LOCAL deadlock_timeout = '10min'")
-        locker.execute("SELECT 1 FROM batches_batch WHERE id = %s FOR UPDATE", [batch])
+        with stack.simulator.holding(after=WINDOW):
+            batch = stack.create_batch(300, batch_size=WINDOW)
+            stack.wait_for_calls(2 * WINDOW)
+            # A flush stops between its chunk and the batch until we wait: it looks for a deadlock
+            # once.
+            gate.execute("LOCK TABLE batches_result IN SHARE MODE")
+            # Whoever waits longer than this looks for a deadlock, and is its victim: not us.
+            locker.execute("SET LOCAL deadlock_timeout = '10min'")
+            locker.execute("SELECT 1 FROM batches_batch WHERE id = %s FOR UPDATE", [batch])
         stack.wait_until(lambda: waiting(stack) == 1, "a flush that has its chunk")
         chunks = "SELECT 1 FROM batches_chunk WHERE batch_id = %s FOR UPDATE"
         locked = pool.submit(locker.execute, chunks, [batch])

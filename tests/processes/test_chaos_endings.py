@@ -35,9 +35,10 @@ def test_a_cancelled_batch_whose_worker_died_is_ended_by_the_sweeper(stack: Stac
     """A16: nobody is left to finish it."""
     stack.simulator.behaviour = Behaviour(latency="uniform:0.2,0.4")
     worker = stack.start_worker("one", lease_s=SHORT_LEASE_S)
-    batch = stack.create_batch(PROMPTS, batch_size=WINDOW)
-    stack.wait_for_calls(2 * WINDOW)
-    stack.kill_in_flight(worker)
+    with stack.simulator.holding(after=WINDOW):
+        batch = stack.create_batch(PROMPTS, batch_size=WINDOW)
+        stack.wait_for_calls(2 * WINDOW)
+        stack.kill_in_flight(worker)
     stack.driver("cancel", batch=batch)
     stack.start_sweeper()
     stack.wait_ended(batch, "cancelled")
