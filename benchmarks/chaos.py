@@ -13,7 +13,7 @@ from pathlib import Path
 
 from simulator import Behaviour, SimulatedProvider
 from tests.owned_process import OwnedProcess
-from tests.processes.stack import DatabaseKind, Stack, servers, stack_on
+from tests.processes.stack import SHORT_LEASE_S, DatabaseKind, Stack, servers, stack_on
 from tests.servers import ServerNotStarted, redis_binary, valkey_binary
 
 HELP = """\
@@ -145,7 +145,9 @@ def installation(options: Options) -> Iterator[Stack]:
         tempfile.TemporaryDirectory(prefix="threephase-chaos-") as name,
         servers(options.database, Path(name), broker) as shared,
         SimulatedProvider(Behaviour(latency=options.latency)) as simulator,
-        stack_on(shared, simulator, Path(name), LOG_LEVEL="ERROR") as stack,
+        stack_on(
+            shared, simulator, Path(name), LOG_LEVEL="ERROR", LEASE_SECONDS=str(SHORT_LEASE_S)
+        ) as stack,
     ):
         yield stack
 

@@ -178,6 +178,7 @@ class _Visit:
             plan = self._plan(call)
             if plan.latency:
                 await asyncio.sleep(plan.latency)
+            await self.simulator.answerable(call.prompt)
             return await self._carry_out(plan, call)
         except Refused as refused:
             body = error_reply(

@@ -3,9 +3,9 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from aiohttp import web
 from simulator import control
 from simulator.behaviour import Behaviour
 from simulator.endpoints import ENDPOINTS, serve_call
-from simulator.state import Simulator
+from simulator.state import Hold, Simulator
 
 BACKLOG = 2048
 LARGEST_REQUEST = 256 * 2**20
@@ -93,13 +93,23 @@ class SimulatedProvider:
 
     def stop(self) -> None:
         """Stop listening and end every call, like a provider that goes down. May be repeated."""
-        # If the loop is closed already, there is nothing left to stop.
-        with suppress(RuntimeError):
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._stop.set)
+        self._call_soon(self._stop.set)
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
             raise TimeoutError("the simulated provider does not stop")
+
+    @contextmanager
+    def holding(self, text: str = "", *, after: int = 0) -> Iterator[None]:
+        """Hold the answers to prompts with this text until the block ends, after the next `after`
+        of them. The calls are counted and stay in flight; refusals are not held.
+        """
+        hold = Hold(text, after)
+        self._simulator.holds.append(hold)
+        try:
+            yield
+        finally:
+            self._simulator.holds.remove(hold)
+            self._call_soon(hold.released.set)
 
     @property
     def base_url(self) -> str:
@@ -138,6 +148,12 @@ class SimulatedProvider:
     def reset(self) -> None:
         """Forget the calls and keep the options; the scripts of prompts start again."""
         self._simulator.reset()
+
+    def _call_soon(self, call: Callable[[], None]) -> None:
+        # If the loop is closed already, there is nothing left to stop or to release.
+        with suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(call)
 
     def _run(self) -> None:
         try:

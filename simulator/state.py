@@ -1,6 +1,8 @@
 """The state of a running simulated provider."""
 
+import asyncio
 import time
+from dataclasses import dataclass, field
 from itertools import count
 
 from simulator.behaviour import Behaviour
@@ -8,12 +10,22 @@ from simulator.ledger import Ledger
 from simulator.limit import Bucket, FixedWindow, RateLimit
 
 
+@dataclass(eq=False, slots=True)
+class Hold:
+    """Keeps back the answers to prompts with this text, except for the next `free` ones."""
+
+    text: str
+    free: int
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Simulator:
-    """The options, which may be replaced at any time, the ledger, and the rate limits."""
+    """The options, which may be replaced at any time, the ledger, the rate limits, the holds."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
         self.ledger = Ledger()
+        self.holds: list[Hold] = []
         self._limits: dict[tuple[str, float, int, float, int], RateLimit] = {}
         self._request_numbers = count(1)
 
@@ -21,6 +33,16 @@ class Simulator:
         """Start a new ledger with full limits; calls still in flight count in the old ledger."""
         self.ledger = Ledger()
         self._limits = {}
+
+    async def answerable(self, prompt: str) -> None:
+        """Wait while a hold keeps back the answer to this prompt."""
+        for hold in list(self.holds):
+            if hold.text not in prompt:
+                continue
+            if hold.free:
+                hold.free -= 1
+            else:
+                await hold.released.wait()
 
     def request_id(self) -> str:
         """Return a unique id for one request."""

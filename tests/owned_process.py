@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 from tests.warm_python import start_python
 
-STOP_SECONDS = 60.0
+STOP_SECONDS = PATIENCE_S
 LOG_LINES_SHOWN = 60
 MOST_OUTPUT = 2**24
 

@@ -281,7 +281,10 @@ def self_signed(folder: Path) -> ssl.SSLContext:
 
 
 def closed_port() -> int:
-    """A port of this machine at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of this machine at which nobody listens, nor can until this process ends."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    port: int = taken.getsockname()[1]
+    # It stays bound.
+    taken.detach()
+    return port

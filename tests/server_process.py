@@ -1,21 +1,25 @@
 """What every throw-away server does: take a port, start, answer, and leave nothing behind."""
 
+import os
 import random
 import shutil
 import socket
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Self
 
 from tests.owned_process import OwnedProcess
-from tests.waiting import comes_true
+from tests.waiting import PATIENCE_S, comes_true
 from tests.warm_python import start_python
 
 # Below the ports that the system gives to outgoing connections, so that none gets in between.
 PORTS = range(15000, 32000)
-START_SECONDS = 30.0
+SHARES = 16
+# A server that ends is noticed at once; this is for one that takes long to load.
+START_SECONDS = PATIENCE_S
 START_ATTEMPTS = 5
 
 
@@ -23,10 +27,21 @@ class ServerNotStarted(Exception):
     """A server that does not start; the message holds the end of its log."""
 
 
+def _ports_of_this_process() -> list[int]:
+    """Ports that no other process of the same run of tests takes, in a random order."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    ports = PORTS[int(worker) % SHARES :: SHARES]
+    # Not from the seed of the tests, which is the same in processes that run side by side.
+    return random.SystemRandom().sample(ports, len(ports))
+
+
+# So that nobody gets a port that another has been given and does not listen on yet, or again.
+_ports = cycle(_ports_of_this_process())
+
+
 def free_port() -> int:
     """A port on the loopback address that nobody listens on."""
-    # Not from the seed of the tests, which is the same in processes that run side by side.
-    for port in random.SystemRandom().sample(PORTS, 100):
+    for port in islice(_ports, 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from tests.owned_process import OwnedProcess
 from tests.server_process import PORTS, Server, ServerNotStarted, free_port, run_quietly
+from tests.waiting import PATIENCE_S
 
 __all__ = [
     "PORTS",
@@ -176,11 +177,11 @@ class RedisServer(Server):
         try:
             with self._client() as client:
                 return bool(client.ping())
-        except redis.ConnectionError:
+        except (redis.ConnectionError, redis.TimeoutError):
             return False
 
     def _client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url, socket_timeout=5)
+        return redis.Redis.from_url(self.url, socket_timeout=PATIENCE_S)
 
 
 def redis_binary() -> Path:

@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-# Long enough for the slowest machine; nothing is concluded from it.
-PATIENCE_S = 60.0
+# Long enough for the slowest machine; nothing is concluded from it. Two such waits fit into the
+# five minutes after which pytest ends a test.
+PATIENCE_S = 120.0
 POLL_S = 0.005
 
 

@@ -12,7 +12,7 @@ import httpx
 
 from tests.command_line import Commands, prompt_lines
 from tests.owned_process import OwnedProcess
-from tests.scripted_server import closed_port
+from tests.server_process import free_port
 from tests.waiting import wait_until
 
 LLMOCK = Path(sys.executable).with_name("llmock")
@@ -27,7 +27,7 @@ class Judge:
     """The provider, in a process of its own."""
 
     def __init__(self, *options: str) -> None:
-        self.address = f"http://127.0.0.1:{closed_port()}"
+        self.address = f"http://127.0.0.1:{free_port()}"
         port = self.address.rpartition(":")[2]
         command = [str(LLMOCK), "serve", "--port", port, "--log-level", "warning", *options]
         self.process = OwnedProcess(command)

@@ -17,6 +17,7 @@ from tests.outages.names import HOST, Names
 from tests.owned_process import OwnedProcess
 from tests.processes.api_stack import MODEL, ApiServer
 from tests.processes.stack import Servers, Stack, stack_on
+from tests.waiting import PATIENCE_S
 
 Entrance = Literal["command", "api", "admin"]
 ENTRANCES: tuple[Entrance, ...] = get_args(Entrance)
@@ -85,7 +86,10 @@ class Site:
     def told(self, public_id: str) -> dict[str, Any] | None:
         """What the API says that a batch waits for."""
         answer = httpx.get(
-            f"{self.server.base_url}/batches/{public_id}", headers=self.headers, trust_env=False
+            f"{self.server.base_url}/batches/{public_id}",
+            headers=self.headers,
+            timeout=PATIENCE_S,
+            trust_env=False,
         )
         waiting: dict[str, Any] | None = answer.raise_for_status().json().get("waiting")
         return waiting
@@ -197,7 +201,7 @@ def by_api(site: Site, texts: Sequence[str], work: Work) -> list[OwnedProcess]:
     }
     url = f"{site.server.base_url}/batches"
     httpx.post(
-        url, json=batch, headers=site.headers, timeout=60, trust_env=False
+        url, json=batch, headers=site.headers, timeout=PATIENCE_S, trust_env=False
     ).raise_for_status()
     return []
 
@@ -205,7 +209,7 @@ def by_api(site: Site, texts: Sequence[str], work: Work) -> list[OwnedProcess]:
 def by_admin(site: Site, texts: Sequence[str], work: Work) -> list[OwnedProcess]:
     """Log in, fill in the form, and start."""
     with httpx.Client(
-        base_url=site.server.address, trust_env=False, timeout=60, follow_redirects=True
+        base_url=site.server.address, trust_env=False, timeout=PATIENCE_S, follow_redirects=True
     ) as client:
         login = {"username": STAFF, "password": PASSWORD, "next": "/admin/"}
         submit(client, "/admin/login/", login)

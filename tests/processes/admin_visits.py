@@ -13,6 +13,13 @@ TAKEN_ANEW = bool(os.environ.get("THREEPHASE_SCREENSHOTS"))
 ABOUT = "Capitals of the world"
 
 
+def slow_prompts() -> list[str]:
+    """Prompts with which a batch of two calls at once goes on for two and a half minutes, longer
+    than a person looks at it; the test cancels it. More prompts would make the pages slow.
+    """
+    return [f"Slow {n} [simulate: latency=1]" for n in range(300)]
+
+
 def preview_batch(visitor: Visitor, prompts: list[str], **fields: str) -> None:
     """Paste prompts and look at the preview."""
     visitor.open("/admin/batches/batch/add/")

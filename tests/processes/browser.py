@@ -139,6 +139,10 @@ class Visitor:
                 break
         return list(self.page.evaluate(MISSED))
 
+    def keep_notes(self) -> None:
+        """Have the page that is open leave what it says only for a moment, such as "Copied"."""
+        self.page.evaluate("window.setTimeout = () => 0")
+
     def labels(self) -> list[str]:
         """The headings and labels that are to be seen."""
         return list(self.page.evaluate(LABELS))

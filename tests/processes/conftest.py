@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from simulator import SimulatedProvider
 from tests.command_line import MANAGE, Commands, Finished
@@ -18,11 +18,10 @@ from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
 from tests.processes.browser import WIDE, Visitor, browser
 from tests.processes.stack import DatabaseKind, Servers, Stack, migrated_folder, servers, stack_on
 from tests.servers import redis_binary, run_quietly, valkey_binary
+from tests.waiting import PATIENCE_S
 from tests.warm_python import start_python
 
-# Long enough for the slowest machine; nothing is concluded from it.
-DEADLINE_S = 60.0
-BROWSER_PATIENCE_MS = 60_000
+BROWSER_PATIENCE_MS = PATIENCE_S * 1000
 
 PASSWORD = "a long pass phrase"
 
@@ -35,10 +34,16 @@ class CommandLine(Commands):
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "DATA_DIR": str(folder / "var"),
-            "LEASE_SECONDS": "2",
             "PYTHONFAULTHANDLER": "1",
         }
         super().__init__(folder, simulator, env)
+
+    def lease_shortly(self) -> None:
+        """Let what a command leaves behind, or holds while it is frozen, be free 2 seconds later.
+
+        A run that is neither could lose its leases on a busy machine, and repeat calls.
+        """
+        self.env["LEASE_SECONDS"] = "2"
 
     def start(
         self, *arguments: str, stdin: int = subprocess.DEVNULL, within: Sequence[str] = ()
@@ -61,7 +66,7 @@ class CommandLine(Commands):
     def finish(self, process: subprocess.Popen[str], stdin: str | None = None) -> Finished:
         """Wait for the end of a process."""
         try:
-            stdout, stderr = process.communicate(input=stdin, timeout=DEADLINE_S)
+            stdout, stderr = process.communicate(input=stdin, timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             # It tells where it hangs, thanks to PYTHONFAULTHANDLER.
             process.send_signal(signal.SIGABRT)
@@ -73,6 +78,12 @@ class CommandLine(Commands):
     def interrupt(self, process: subprocess.Popen[str], number: int = signal.SIGINT) -> Finished:
         process.send_signal(number)
         return self.finish(process)
+
+    def stop(self, process: subprocess.Popen[str], number: int = signal.SIGINT) -> None:
+        """Send a signal to a run with calls in flight; return when it has said that it stops."""
+        process.send_signal(number)
+        assert process.stderr
+        assert any(line.startswith("Stopping") for line in process.stderr), "it ended before"
 
 
 @pytest.fixture
@@ -155,6 +166,8 @@ def api_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiStack]:
 
 @pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
+    # What is expected of a page is waited for as long as an action is; it would be 5 seconds.
+    expect.set_options(timeout=BROWSER_PATIENCE_MS)
     with browser() as running:
         yield running
 
@@ -175,8 +188,8 @@ def visiting(
 ) -> Iterator[Visitor]:
     """Somebody who has logged in; nothing may go wrong in the browser meanwhile."""
     with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
+        context.set_default_timeout(BROWSER_PATIENCE_MS)
         visitor = Visitor(context.new_page(), address)
-        visitor.page.set_default_timeout(BROWSER_PATIENCE_MS)
         visitor.log_in(name, password)
         yield visitor
         assert visitor.complaints == []

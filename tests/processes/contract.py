@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import openai
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 CHAT = "/v1/chat/completions"
 MODEL = "simulated-small"
@@ -78,7 +78,9 @@ class User:
     def raw(self, method: str, path: str, **options: Any) -> httpx.Response:
         """A request without the client, for what the client does not show."""
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
-        return httpx.request(method, self.base_url + path, headers=headers, timeout=60, **options)
+        return httpx.request(
+            method, self.base_url + path, headers=headers, timeout=PATIENCE_S, **options
+        )
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer: dict[str, Any] = self.client.post(path, body=body or {}, cast_to=object)
@@ -156,7 +158,7 @@ def useless_retries(user: User) -> None:
 def error_bodies(user: User) -> None:
     missing = [user.raw("GET", path) for path in ("/batches/none", "/files/none", "/nothing/here")]
     wrong = user.raw("POST", "/batches", json={"endpoint": 5})
-    stranger = httpx.get(user.base_url + "/batches")
+    stranger = httpx.get(user.base_url + "/batches", timeout=PATIENCE_S)
     for reply in (*missing, wrong, stranger, user.raw("PUT", "/batches")):
         check(set(reply.json()), {"error"})
         check(set(reply.json()["error"]), {"message", "type", "param", "code"})
@@ -284,8 +286,9 @@ def list_batches(user: User) -> None:
 
 @row("OA-28")
 def cancel_a_batch(user: User) -> None:
-    slow = [line_of(str(n), "[simulate: latency=3]") for n in range(3)]
-    batch = user.batch(*slow)
+    # Two at a time they take half a minute, of which the first two are waited for.
+    slow = [line_of(str(n), "[simulate: latency=1]") for n in range(60)]
+    batch = user.batch(*slow, extra_body={"batch_size": 2})
     once, twice = (user.client.batches.cancel(batch.id) for _ in range(2))
     assert once.status in ("cancelling", "cancelled"), once.status
     assert twice.status in ("cancelling", "cancelled"), twice.status
@@ -500,16 +503,18 @@ def error_lines(user: User) -> None:
 
 @row("6: never ran, I4, I7")
 def lines_that_never_ran(user: User) -> None:
-    lines = [line_of("quick"), *(line_of(f"slow {n}", "[simulate: latency=4]") for n in range(5))]
+    # Two at a time they take half a minute, of which the first two are waited for.
+    slow = [line_of(f"slow {n}", "[simulate: latency=1]") for n in range(60)]
+    lines = [line_of("quick"), *slow]
     batch = user.batch(*lines, extra_body={"batch_size": 2})
     retrieve = user.client.batches.retrieve
     wait_until(lambda: retrieve(batch.id).request_counts.completed, "a first result")
     user.client.batches.cancel(batch.id)
     batch = user.wait(batch)
     total, completed, failed = counts_of(batch)
-    check((total, completed >= 1, failed), (6, True, 0))
+    check((total, completed >= 1, failed), (len(lines), True, 0))
     errors = user.lines(batch.error_file_id)
-    check(len(errors) + len(user.lines(batch.output_file_id)), 6)
+    check(len(errors) + len(user.lines(batch.output_file_id)), len(lines))
     check({line["error"]["code"] for line in errors}, {"batch_cancelled"})
     check([line["response"] for line in errors], [None] * len(errors))
 

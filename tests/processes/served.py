@@ -16,6 +16,8 @@ from tests.process_table import Seen, children_of
 from tests.servers import free_port
 from tests.waiting import wait_until
 
+# For an answer on a busy machine. A server without deadlines waits for ever for what hangs.
+ANSWER_S = 30.0
 # What a child's command line shows.
 SIGNS = {
     "broker": "valkey-server",
@@ -49,7 +51,7 @@ class Served:
     def status(self, path: str) -> tuple[int, object]:
         """What a page answers; 0 while nobody does."""
         try:
-            with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as reply:
+            with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=ANSWER_S) as reply:
                 return reply.status, json.load(reply)
         except HTTPError as error:
             with error:

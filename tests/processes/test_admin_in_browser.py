@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.processes.admin_visits import ABOUT, picture, start_batch, wait_completed
+from tests.processes.admin_visits import ABOUT, picture, slow_prompts, start_batch, wait_completed
 from tests.processes.api_stack import MODEL, ApiStack
 from tests.processes.browser import Visitor
 
@@ -41,13 +41,17 @@ def test_a_provider_is_added_and_its_connection_tested(
     assert "sk-never-shown" not in page.content()
 
 
-def test_pasted_prompts_run_and_what_failed_is_retried(visitor: Visitor, tmp_path: Path) -> None:
+def test_pasted_prompts_run_and_what_failed_is_retried(
+    visitor: Visitor, api_stack: ApiStack, tmp_path: Path
+) -> None:
     page = visitor.page
     slow = [f"Capital number {n}? [simulate: latency=lognormal:0.4,0.6]" for n in range(96)]
     failing = [f"Bad {n} [simulate: status=422 times=1]" for n in range(4)]
-    start_batch(visitor, slow + failing, batch_size="8", name=ABOUT)
-    page.evaluate("window.neverReloaded = true")
-    look_at_dashboard(visitor)
+    # It runs for as long as somebody looks at the dashboard.
+    with api_stack.simulator.holding("Capital number", after=20):
+        start_batch(visitor, slow + failing, batch_size="8", name=ABOUT)
+        page.evaluate("window.neverReloaded = true")
+        look_at_dashboard(visitor)
     wait_completed(visitor)
     assert page.evaluate("window.neverReloaded"), "it was reloaded to find out"
     expect(page.locator(".tp-failure")).to_contain_text("4 prompts")
@@ -58,10 +62,12 @@ def test_pasted_prompts_run_and_what_failed_is_retried(visitor: Visitor, tmp_pat
     page.click("text=Retry these")
     expect(page.locator("dialog")).to_contain_text("Send 4 prompts that failed with request again?")
     page.click("dialog >> text=Retry these")
+    # First the page as it was before has to go: that one is completed, too.
+    expect(page.locator(".tp-failure")).to_have_count(0)
+    wait_completed(visitor)
     expect(page.locator("#live .tp-progress").first).to_have_attribute(
         "aria-label", "100 of 100 done"
     )
-    wait_completed(visitor)
     assert page.locator(".tp-failure").count() == 0
     for name, lines in (("JSONL", 100), ("CSV", 101)):
         with page.expect_download() as download:
@@ -76,7 +82,7 @@ def test_pasted_prompts_run_and_what_failed_is_retried(visitor: Visitor, tmp_pat
 def test_a_refresh_leaves_focus_and_scrolling_alone(visitor: Visitor) -> None:
     page = visitor.page
     page.set_viewport_size({"width": 700, "height": 860})
-    start_batch(visitor, [f"Slow {n} [simulate: latency=0.3]" for n in range(200)], batch_size="2")
+    start_batch(visitor, slow_prompts(), batch_size="2")
     page.wait_for_selector("#result-1")
     page.focus("#result-0 a")
     page.evaluate("document.querySelector('#results .tp-scroll').scrollLeft = 40")
@@ -186,7 +192,7 @@ def focused(visitor: Visitor) -> str:
 
 def test_a_question_is_answered_with_the_keyboard(visitor: Visitor) -> None:
     page = visitor.page
-    start_batch(visitor, [f"Slow {n} [simulate: latency=0.3]" for n in range(200)], batch_size="2")
+    start_batch(visitor, slow_prompts(), batch_size="2")
     page.focus("#cancel button")
     for leave in ("Escape", "Enter"):
         page.keyboard.press("Enter")

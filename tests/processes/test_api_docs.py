@@ -11,9 +11,9 @@ import pytest
 
 from tests.processes.api_stack import ApiStack
 from tests.processes.stack import ROOT
+from tests.waiting import PATIENCE_S
 
 TEXT = (ROOT / "docs" / "api.md").read_text()
-PATIENCE_S = 120
 
 
 def blocks(language: str) -> list[str]:

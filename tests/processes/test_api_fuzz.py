@@ -32,9 +32,9 @@ from schemathesis.specs.openapi.checks import (
 from batches.api.schema import schema
 from tests.processes.api_stack import MODEL, ApiStack
 from tests.scripted_server import closed_port
+from tests.waiting import PATIENCE_S
 
 MORE = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-PATIENCE_S = 60.0
 
 CHECKS = [
     not_a_server_error,
@@ -65,7 +65,9 @@ class World:
         self.address = api_stack.server.address
         self.headers = {"Authorization": f"Bearer {api_stack.server.token()}"}
         self._wait = api_stack.stack.wait_until
-        self._api = httpx.Client(base_url=f"{self.address}/v1", headers=self.headers)
+        self._api = httpx.Client(
+            base_url=f"{self.address}/v1", headers=self.headers, timeout=PATIENCE_S
+        )
         self._ids: dict[str, str] = {}
         # Where nobody listens: what is made up must not be called.
         self._nobody = f"http://127.0.0.1:{closed_port()}/"

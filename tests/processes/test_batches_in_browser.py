@@ -10,11 +10,10 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Locator, expect
 
-from tests.processes.admin_visits import start_batch, wait_completed
+from tests.processes.admin_visits import slow_prompts, start_batch, wait_completed
 from tests.processes.browser import NARROW, WIDE, Visitor
 
 CHANGELIST = reverse("admin:batches_batch_changelist")
-SLOW = [f"Slow {n} [simulate: latency=0.3]" for n in range(300)]
 
 
 def row_of(visitor: Visitor, name: str) -> Locator:
@@ -36,7 +35,7 @@ def looks_well(visitor: Visitor) -> list[object]:
 
 def test_the_list_is_live_and_acts_on_the_chosen(visitor: Visitor) -> None:
     page = visitor.page
-    start_batch(visitor, SLOW, batch_size="2", name="Live one")
+    start_batch(visitor, slow_prompts(), batch_size="2", name="Live one")
     visitor.open(CHANGELIST)
     page.evaluate("window.neverReloaded = true")
     row = row_of(visitor, "Live one")
@@ -46,7 +45,7 @@ def test_the_list_is_live_and_acts_on_the_chosen(visitor: Visitor) -> None:
     expect(bar).not_to_have_attribute("aria-label", seen)
     # A batch that begins meanwhile appears, and Django's script counts it.
     other = page.context.new_page()
-    start_batch(Visitor(other, visitor.address), SLOW, batch_size="2", name="Another one")
+    start_batch(Visitor(other, visitor.address), slow_prompts(), batch_size="2", name="Another one")
     other.close()
     expect(row_of(visitor, "Another one")).to_be_visible()
     for name in ("Live one", "Another one"):
@@ -79,6 +78,7 @@ def test_a_batch_is_renamed_copied_found_and_exported(visitor: Visitor, tmp_path
     expect(page.locator("h1.tp-title")).to_have_text("Letters of May")
     visitor.open(f"{CHANGELIST}?q=of may")
     expect(page.locator("#result_list tr.data-row")).to_have_count(1)
+    visitor.keep_notes()
     row_of(visitor, "Letters of May").locator(".copy").click()
     expect(page.locator(".copy").first).to_have_text("Copied")
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -116,7 +116,7 @@ def test_a_batch_is_run_again_with_changes(visitor: Visitor) -> None:
 
 def test_a_batch_is_paused_and_resumed(visitor: Visitor) -> None:
     page = visitor.page
-    start_batch(visitor, SLOW, batch_size="2", name="Paused one")
+    start_batch(visitor, slow_prompts(), batch_size="2", name="Paused one")
     page.wait_for_selector("#result-1")
     page.focus("#pause button")
     page.keyboard.press("Enter")
@@ -157,6 +157,8 @@ def test_one_result_is_copied_and_retried(visitor: Visitor) -> None:
     start_batch(visitor, ["Bad [simulate: status=422 times=1]", "Well?"], name="One of two")
     wait_completed(visitor)
     page.click("#result-0 a")
+    page.wait_for_selector("[aria-label='Copy the request']")
+    visitor.keep_notes()
     page.click("[aria-label='Copy the request']")
     expect(page.locator("[aria-label='Copy the request']")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()").startswith("Bad [simulate")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from simulator import Behaviour
-from tests.processes.stack import ON_POSTGRESQL, Stack
+from tests.processes.stack import ON_POSTGRESQL, SHORT_LEASE_S, Stack
 from tests.servers import RedisServer
 
 pytestmark = ON_POSTGRESQL
@@ -59,12 +59,13 @@ def test_work_goes_on_after_the_broker_has_forgotten_everything(stack: Stack) ->
 def test_calls_go_on_after_the_broker_and_a_worker_are_gone(stack: Stack) -> None:
     """A7 at its worst: the one that had the work is dead, and its message is nowhere."""
     stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.3")
-    worker = stack.start_worker("one")
-    batch = stack.create_batch(300, batch_size=WINDOW)
-    stack.wait_for_calls(2 * WINDOW)
-    stack.start_sweeper(SWEEP_S)
-    stack.broker.flushall()
-    stack.kill_in_flight(worker)
+    worker = stack.start_worker("one", lease_s=SHORT_LEASE_S)
+    with stack.simulator.holding(after=WINDOW):
+        batch = stack.create_batch(300, batch_size=WINDOW)
+        stack.wait_for_calls(2 * WINDOW)
+        stack.start_sweeper(SWEEP_S)
+        stack.broker.flushall()
+        stack.kill_in_flight(worker)
     stack.start_worker("two")
     stack.wait_completed(batch)
     stack.check(batch, most_calls=300 + 3 * WINDOW)

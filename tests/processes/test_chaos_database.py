@@ -1,6 +1,7 @@
 """PostgreSQL cuts connections, crashes, and finds deadlocks; nothing is lost or called twice."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 from psycopg import sql
@@ -46,9 +47,11 @@ def test_a_database_that_crashes_loses_nothing(postgres_stack: Stack) -> None:
     stack.start_worker("one")
     stack.start_sweeper()
     batch = stack.create_batch(400, batch_size=WINDOW)
-    for calls in (WINDOW, 100, 250):
-        stack.wait_for_calls(calls)
-        stack.postgres.restart_immediate()
+    for answers in (WINDOW, 80, 150):
+        before = stack.simulator.calls.total()
+        with stack.simulator.holding(after=answers):
+            stack.wait_for_calls(before + answers)
+            stack.postgres.restart_immediate()
     stack.wait_completed(batch)
     stack.check(batch, most_calls=400)
     assert stack.repeated_calls == 0
@@ -59,31 +62,41 @@ def test_a_flush_that_is_the_victim_of_a_deadlock_is_done_again(postgres_stack: 
     stack = postgres_stack
     stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.3")
     stack.start_worker("one")
-    batch = stack.create_batch(300, batch_size=WINDOW)
-    stack.wait_for_calls(2 * WINDOW)
     assert stack.database
-    with psycopg.connect(stack.postgres.url_of(stack.database)) as locker:
-        # Whoever waits longer than this looks for a deadlock, and is its victim: not us.
-        locker.execute("SET LOCAL deadlock_timeout = '60s'")
-        locker.execute("SELECT 1 FROM batches_batch WHERE id = %s FOR UPDATE", [batch])
-        stack.wait_until(lambda: waiting(stack), "a flush waits for the batch")
-        locker.execute("SELECT 1 FROM batches_chunk WHERE batch_id = %s FOR UPDATE", [batch])
+    url = stack.postgres.url_of(stack.database)
+    with psycopg.connect(url) as locker, psycopg.connect(url) as gate, ThreadPoolExecutor() as pool:
+        with stack.simulator.holding(after=WINDOW):
+            batch = stack.create_batch(300, batch_size=WINDOW)
+            stack.wait_for_calls(2 * WINDOW)
+            # A flush stops between its chunk and the batch until we wait: it looks for a deadlock
+            # once.
+            gate.execute("LOCK TABLE batches_result IN SHARE MODE")
+            # Whoever waits longer than this looks for a deadlock, and is its victim: not us.
+            locker.execute("SET LOCAL deadlock_timeout = '10min'")
+            locker.execute("SELECT 1 FROM batches_batch WHERE id = %s FOR UPDATE", [batch])
+        stack.wait_until(lambda: waiting(stack) == 1, "a flush that has its chunk")
+        chunks = "SELECT 1 FROM batches_chunk WHERE batch_id = %s FOR UPDATE"
+        locked = pool.submit(locker.execute, chunks, [batch])
+        stack.wait_until(lambda: waiting(stack) == 2, "the wait for the chunk")
+        gate.rollback()
+        locked.result()
         locker.rollback()
     stack.wait_completed(batch)
-    assert deadlocks(stack) == 1
+    stack.wait_until(lambda: deadlocks(stack) == 1, "the statistics of the deadlock")
     stack.check(batch, most_calls=300)
     assert stack.repeated_calls == 0
 
 
-def waiting(stack: Stack) -> bool:
+def waiting(stack: Stack) -> int:
+    """The sessions that wait for a lock."""
     query = sql.SQL(
         "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        " AND backend_type = 'client backend'"
     )
-    return bool(stack.postgres.psql(query.as_string(), stack.database))
+    return len(stack.postgres.psql(query.as_string(), stack.database))
 
 
 def deadlocks(stack: Stack) -> int:
-    # Statistics of a backend are told when it is idle; the worker's has gone by then.
     [[count]] = stack.postgres.psql(
         "SELECT deadlocks FROM pg_stat_database WHERE datname = %s", stack.database
     )

@@ -2,18 +2,19 @@
 
 from batches.leases.pilot_sample import PilotSample
 from simulator import Behaviour
-from tests.processes.stack import Stack
+from tests.processes.stack import SHORT_LEASE_S, Stack
 
 ALL, ROWS, WINDOW = 400, 60, 8
 
 
 def test_killed_workers_send_nothing_beyond_the_pilot(stack: Stack) -> None:
     stack.simulator.behaviour = Behaviour(latency="uniform:0.1,0.4")
-    first = stack.start_worker("first")
+    first = stack.start_worker("first", lease_s=SHORT_LEASE_S)
     options = {"batch_size": WINDOW, "parallelism": 4, "pilot": {"rows": ROWS}}
-    batch = stack.create_batch(ALL, **options)
-    stack.wait_for_calls(WINDOW)
-    stack.kill_in_flight(first)
+    with stack.simulator.holding(after=WINDOW):
+        batch = stack.create_batch(ALL, **options)
+        stack.wait_for_calls(2 * WINDOW)
+        stack.kill_in_flight(first)
     stack.start_worker("second")
     stack.start_worker("third")
     stack.start_sweeper()

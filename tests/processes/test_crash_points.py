@@ -9,7 +9,7 @@ from simulator import Behaviour
 from simulator.answers import answer_text
 from tests.owned_process import OwnedProcess
 from tests.processes.crashing_worker import POINTS
-from tests.processes.stack import Stack
+from tests.processes.stack import SHORT_LEASE_S, Stack
 
 PROMPTS = 60
 WINDOW = 10
@@ -23,6 +23,7 @@ def start_crashing_worker(stack: Stack, point: str) -> OwnedProcess:
         *("--pool", "threads", "--concurrency", "4", "-n", "crashing@%h"),
         *("--without-gossip", "--without-mingle", "-l", "WARNING"),
         CRASH_AT=f"{point}:{times}",
+        LEASE_SECONDS=str(SHORT_LEASE_S),
     )
 
 

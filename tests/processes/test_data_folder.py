@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator import Behaviour, SimulatedProvider
+from simulator import SimulatedProvider
 from tests.command_line import MANAGE, ROOT
 from tests.environment import unmeasured
 from tests.servers import NOBODY
@@ -179,7 +179,6 @@ def test_a_disk_that_fills_up_while_prompts_are_stored_is_named(tmp_path: Path) 
 def test_a_disk_that_fills_up_during_a_run_ends_it_and_the_run_goes_on_once_there_is_space(
     tmp_path: Path, simulator: SimulatedProvider
 ) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.1")
     folder = tmp_path / "var"
     folder.mkdir()
     (tmp_path / "prompts.txt").write_text("".join(f"prompt {n}\n" for n in range(300)))
@@ -188,9 +187,10 @@ def test_a_disk_that_fills_up_during_a_run_ends_it_and_the_run_goes_on_once_ther
     options = ["--batch-size", "10", "--quiet"]
     with mounted(folder, "8M"), ThreadPoolExecutor() as pool:
         words = ["process_batch", str(tmp_path / "prompts.txt"), *target, *options]
-        run_ = pool.submit(manage, folder, *words)
-        wait_until(lambda: simulator.calls.total() > 30, "the first calls")
-        fill(folder)
+        with simulator.holding(after=30):
+            run_ = pool.submit(manage, folder, *words)
+            wait_until(lambda: simulator.calls.total() > 30, "the first calls")
+            fill(folder)
         ended = run_.result()
         (folder / "filler").unlink()
         assert ended.returncode == 2

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -101,9 +100,10 @@ def test_the_walk_of_a_newcomer(newcomer: Newcomer, simulator: SimulatedProvider
         assert [row["custom_id"] for row in csv.DictReader(file)] == ["row-1", "row-3"]
 
     before = simulator.calls.total()
-    process = newcomer.start(many)
-    wait_until(lambda: simulator.calls.total() > before + 4, "calls of the longer batch")
-    process.send_signal(signal.SIGINT)
+    with simulator.holding(after=4):
+        process = newcomer.start(many)
+        wait_until(lambda: simulator.calls.total() > before + 4, "calls of the longer batch")
+        newcomer.cli.stop(process)
     ended = newcomer.cli.finish(process)
     assert ended.status == 130, ended.stderr
     assert_said(ended, stopped)

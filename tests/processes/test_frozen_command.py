@@ -22,16 +22,19 @@ EXPIRED = (
 
 def freeze(process: subprocess.Popen[str], cli: CommandLine, simulator: SimulatedProvider) -> None:
     """Freeze it with calls in flight, until its leases have run out."""
-    before = simulator.calls.total()
-    wait_until(lambda: simulator.calls.total() > before and simulator.in_flight, "calls in flight")
-    process.send_signal(signal.SIGSTOP)
-    wait_until(lambda: stored(cli, EXPIRED)[0][0], "the end of a lease")
+    with simulator.holding():
+        wait_until(lambda: simulator.in_flight, "calls in flight")
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: stored(cli, EXPIRED)[0][0], "the end of a lease")
+    # Its answers have come by the time it thaws.
     process.send_signal(signal.SIGCONT)
 
 
 def test_a_runner_that_thaws_loses_nothing_and_ends(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
+    cli.lease_shortly()
+    # Some time apart, so that each time other calls are in flight.
     simulator.behaviour = Behaviour(latency="uniform:0.1,1.5")
     cli.path("prompts.jsonl", prompt_lines(PROMPTS))
     process = cli.start(*cli.arguments("--batch-size", str(WINDOW), "--json"))

@@ -7,9 +7,8 @@ import psycopg
 
 from tests.command_line import ROOT
 from tests.owned_process import OwnedProcess
-from tests.processes.conftest import DEADLINE_S
 from tests.servers import PostgresServer
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 # Waits inside the transaction, as a process does that is stopped there.
 HOLDER = """
@@ -28,7 +27,7 @@ def test_its_locks_are_taken_from_it_when_its_lease_is_over() -> None:
         url = server.create_database()
         with psycopg.connect(url, autocommit=True) as other:
             other.execute("CREATE TABLE held (id int)")
-            other.execute("SELECT set_config('lock_timeout', %s, false)", [f"{DEADLINE_S:g}s"])
+            other.execute("SELECT set_config('lock_timeout', %s, false)", [f"{PATIENCE_S:g}s"])
             env = {
                 **os.environ,
                 "DJANGO_SETTINGS_MODULE": "config.settings",

@@ -219,6 +219,7 @@ def test_a_receiver_that_hangs_delays_nobody_else(api_stack: ApiStack) -> None:
         made = created(quick, url_of(receiver))
         batch = run_a_batch(quick)
         wait_until(api_stack, lambda: receiver.requests, "the event")
-        assert stuck.under_way
+        # It has overtaken most of the twelve, of which each hangs for ten seconds.
+        assert 0 < len(stuck.requests) < 12
         assert stuck.most_under_way <= 2
     assert unwrapped(receiver, made.signing_secret).data.id == batch

@@ -83,12 +83,15 @@ def go_through(site: Site, entrance: Entrance, where: Where, *, workers: int = 1
     """Run a batch through an outage. One attempt each: a prompt that is charged for it fails."""
     timeout_s = HANGING_S if site.door.kind == "hang" else TIMEOUT_S
     work = Work(WINDOW, workers, timeout_s=timeout_s, max_attempts=1)
+    texts = [f"prompt {number}" for number in range(PROMPTS)]
     if where == "start":
         site.shut()
-    run = site.begin(entrance, [f"prompt {number}" for number in range(PROMPTS)], work)
-    if where == "middle":
-        wait_until(lambda: run.stored() >= PROMPTS // 4, "the first results")
-        site.shut()
+        run = site.begin(entrance, texts, work)
+    else:
+        with site.stack.simulator.holding(after=PROMPTS // 4):
+            run = site.begin(entrance, texts, work)
+            wait_until(lambda: run.stored() >= PROMPTS // 4, "the first results")
+            site.shut()
     trial = Trial(site, run, WINDOW * workers)
     waiting_since = trial.outlast()
     wait_until(run.has_ended, "the end of the batch")

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from tests.processes.conftest import CommandLine
 from tests.waiting import wait_until
 
 PROMPTS = 40
+HELD_AFTER = 16
 COMMAND = re.compile(r"^.*?: (\S*python\S* \S*manage\.py .*)$", re.MULTILINE)
 
 
@@ -32,10 +32,9 @@ class User:
         return self.cli.process_batch(*options)
 
     def starts(self, *options: str) -> "subprocess.Popen[str]":
-        """Start a longer run, and wait until it has stored something."""
-        self.simulator.behaviour = Behaviour(latency="fixed:0.1")
+        """Start a run whose answers are held after the first ones, and wait for these calls."""
         process = self.cli.start(*self.cli.arguments("--batch-size", "4", *options))
-        wait_until(lambda: self.simulator.calls.total() > 16, "some calls")
+        wait_until(lambda: self.simulator.calls.total() > HELD_AFTER, "some calls")
         return process
 
     def pastes(self, command: str) -> Finished:
@@ -58,24 +57,20 @@ def user(cli: CommandLine, simulator: SimulatedProvider) -> User:
 
 
 def stopped(user: User, options: Sequence[str]) -> Finished:
-    return user.cli.interrupt(user.starts(*options))
+    with user.simulator.holding(after=HELD_AFTER):
+        process = user.starts(*options)
+        user.cli.stop(process)
+    return user.cli.finish(process)
 
 
 def stopped_twice(user: User, options: Sequence[str]) -> Finished:
-    user.simulator.behaviour = Behaviour(latency="fixed:0.1")
-    process = user.starts(*options)
-    # From now on no call ends, so that the first signal is not enough.
-    user.simulator.behaviour = Behaviour(latency="fixed:60")
-    before = user.simulator.calls.total()
-    wait_until(lambda: user.simulator.calls.total() >= before + 4, "calls that do not end")
-    process.send_signal(signal.SIGINT)
-    assert process.stderr
-    for line in process.stderr:
-        if "Press Ctrl-C again" in line:
-            break
-    ended = user.cli.interrupt(process)
-    user.simulator.behaviour = Behaviour()
-    return ended
+    # The next run waits for the leases that this one leaves.
+    user.cli.lease_shortly()
+    # The calls do not end, so that the first signal is not enough.
+    with user.simulator.holding(after=HELD_AFTER):
+        process = user.starts(*options)
+        user.cli.stop(process)
+        return user.cli.interrupt(process)
 
 
 def out_of_budget(user: User, options: Sequence[str]) -> Finished:

@@ -68,13 +68,14 @@ def test_staff_let_the_batches_of_a_provider_go_on(stack: Stack) -> None:
 def test_who_is_resumed_before_the_runners_have_left_goes_on_without_a_sweeper(
     stack: Stack,
 ) -> None:
-    slow = [f"slow {n} [simulate: latency=4]" for n in range(WINDOW // 2)]
+    slow = [f"slow {n}" for n in range(WINDOW // 2)]
     stack.simulator.behaviour = Behaviour(fail_from=40, fail_status=401)
     stack.start_worker("one")
-    batch = stack.create_batch([*slow, *(f"fast {n}" for n in range(100))], batch_size=WINDOW)
-    stack.wait_until(lambda: stack.status(batch)["standstill"], "a pause")
-    assert stack.simulator.in_flight
-    stack.simulator.behaviour = Behaviour()
-    stack.driver("resume_provider")
+    with stack.simulator.holding("slow"):
+        batch = stack.create_batch([*slow, *(f"fast {n}" for n in range(100))], batch_size=WINDOW)
+        stack.wait_until(lambda: stack.status(batch)["standstill"], "a pause")
+        assert stack.simulator.in_flight
+        stack.simulator.behaviour = Behaviour()
+        stack.driver("resume_provider")
     stack.wait_completed(batch)
     assert stack.status(batch)["failed"] == 0

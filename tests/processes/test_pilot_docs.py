@@ -10,13 +10,13 @@ from simulator import Behaviour, SimulatedProvider
 from tests.command_line import MANAGE, ROOT, Finished
 from tests.processes.api_stack import ApiStack
 from tests.processes.conftest import CommandLine
+from tests.waiting import PATIENCE_S
 
 PAGE = (ROOT / "docs" / "pilot.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SCRIPTS = [text for kind, text in BLOCKS if kind == "sh"]
 SAID = [text.splitlines() for kind, text in BLOCKS if kind == "text"]
 [CLIENT] = [text for kind, text in BLOCKS if kind == "python"]
-PATIENCE_S = 120
 
 
 def typed(cli: CommandLine, simulator: SimulatedProvider, script: str) -> Finished:

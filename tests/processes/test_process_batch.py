@@ -31,11 +31,11 @@ def test_some_failed_prompts_are_status_1_and_among_the_output(cli: CommandLine)
 def test_prompts_that_never_ran_because_the_batch_was_cancelled_are_status_1(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.5")
     cli.path("prompts.jsonl", prompt_lines(60))
-    process = cli.start(*cli.arguments("--batch-size", "10", "--json"))
-    wait_until(lambda: simulator.calls.total() >= 10, "the first calls")
-    stored(cli, "UPDATE batches_batch SET status = 'cancelling', cancelling_at = created_at")
+    with simulator.holding():
+        process = cli.start(*cli.arguments("--batch-size", "10", "--json"))
+        wait_until(lambda: simulator.calls.total() == 10, "the first calls")
+        stored(cli, "UPDATE batches_batch SET status = 'cancelling', cancelling_at = created_at")
     ended = cli.finish(process)
     assert ended.status == 1, ended.stderr
     summary = json.loads(ended.stdout)
@@ -119,11 +119,12 @@ def test_a_first_use_makes_its_database_itself(cli: CommandLine) -> None:
 def test_ctrl_c_stores_what_is_in_flight_and_resume_repeats_nothing(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.3")
     cli.path("prompts.jsonl", prompt_lines(100))
-    process = cli.start(*cli.arguments("--batch-size", "10"))
-    wait_until(lambda: simulator.calls.total() > 15, "the second round of calls")
-    ended = cli.interrupt(process)
+    with simulator.holding(after=10):
+        process = cli.start(*cli.arguments("--batch-size", "10"))
+        wait_until(lambda: simulator.calls.total() > 15, "the second round of calls")
+        cli.stop(process)
+    ended = cli.finish(process)
     assert ended.status == 130
     results = stored(cli, "SELECT COUNT(*) FROM batches_result")[0][0]
     assert results == simulator.calls.total() < 100
@@ -133,18 +134,18 @@ def test_ctrl_c_stores_what_is_in_flight_and_resume_repeats_nothing(
     assert stopped == "Stopped."
     assert held == f"{cli.path('out.jsonl')} holds the {results} results so far, of 100."
     assert how.endswith(f"process_batch --resume {batch_id(cli)} --output {cli.path('out.jsonl')}")
-    simulator.behaviour = Behaviour()
     assert cli.process_batch("--resume", batch_id(cli), name=None).status == 0
     assert set(simulator.calls.values()) == {1}
     assert ids_of(cli.path("out.jsonl")) == [f"id-{n}" for n in range(100)]
 
 
 def test_sigterm_stops_as_cleanly(cli: CommandLine, simulator: SimulatedProvider) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.3")
     cli.path("prompts.jsonl", prompt_lines(60))
-    process = cli.start(*cli.arguments("--batch-size", "10"))
-    wait_until(lambda: simulator.calls, "the first call")
-    assert cli.interrupt(process, signal.SIGTERM).status == 143
+    with simulator.holding():
+        process = cli.start(*cli.arguments("--batch-size", "10"))
+        wait_until(lambda: simulator.calls, "the first call")
+        cli.stop(process, signal.SIGTERM)
+    assert cli.finish(process).status == 143
     results = stored(cli, "SELECT COUNT(*) FROM batches_result")[0][0]
     assert results == simulator.calls.total() < 60
 
@@ -152,11 +153,13 @@ def test_sigterm_stops_as_cleanly(cli: CommandLine, simulator: SimulatedProvider
 def test_a_killed_run_is_resumed_without_repeating_a_stored_prompt(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.2")
+    cli.lease_shortly()
     cli.path("prompts.jsonl", prompt_lines(120))
-    process = cli.start(*cli.arguments("--batch-size", "10"))
-    wait_until(lambda: simulator.calls.total() > 45, "calls after the first flushes")
-    cli.interrupt(process, signal.SIGKILL)
+    with simulator.holding(after=40):
+        process = cli.start(*cli.arguments("--batch-size", "10"))
+        wait_until(lambda: simulator.calls.total() > 45, "calls after the first ones")
+        wait_until(lambda: stored(cli, "SELECT 1 FROM batches_result"), "the first results")
+        cli.interrupt(process, signal.SIGKILL)
     kept = {
         str(row[0])
         for row in stored(
@@ -166,7 +169,6 @@ def test_a_killed_run_is_resumed_without_repeating_a_stored_prompt(
     }
     assert kept
     called = set(simulator.calls)
-    simulator.behaviour = Behaviour()
     ended = cli.process_batch("--resume", batch_id(cli), name=None)
     assert ended.status == 0, ended.stderr
     assert ids_of(cli.path("out.jsonl")) == [f"id-{n}" for n in range(120)]
@@ -199,11 +201,12 @@ def test_a_key_that_is_revoked_in_mid_run_pauses_and_the_mended_one_goes_on(
     cli: CommandLine, simulator: SimulatedProvider
 ) -> None:
     cli.env["TEST_KEY"] = "canary-secret-key"
-    simulator.behaviour = Behaviour(latency="fixed:0.2", api_key="canary-secret-key")
+    simulator.behaviour = Behaviour(api_key="canary-secret-key")
     cli.path("prompts.jsonl", prompt_lines(60))
-    process = cli.start(*cli.arguments("--batch-size", "10", "--api-key-env", "TEST_KEY"))
-    wait_until(lambda: simulator.calls.total() > 15, "the second round of calls")
-    simulator.behaviour = Behaviour(api_key="another")
+    with simulator.holding(after=10):
+        process = cli.start(*cli.arguments("--batch-size", "10", "--api-key-env", "TEST_KEY"))
+        wait_until(lambda: simulator.calls.total() > 15, "the second round of calls")
+        simulator.behaviour = Behaviour(api_key="another")
     ended = cli.finish(process)
     assert ended.status == 2
     assert "401" in ended.stderr

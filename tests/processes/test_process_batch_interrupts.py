@@ -111,11 +111,7 @@ def test_the_second_time_it_leaves_at_once_with_a_line(
     cli.path("prompts.jsonl", prompt_lines(10))
     process = cli.start(*cli.arguments())
     wait_until(lambda: simulator.calls.total() == 10, "calls in flight")
-    process.send_signal(number)
-    assert process.stderr
-    for line in process.stderr:
-        if line.startswith("Stopping"):
-            break
+    cli.stop(process, number)
     ended = cli.interrupt(process, number)
     assert_interrupted(ended, number, f"{AT_ONCE}{ALL_STORED}")
     written, continued = ended.stderr.splitlines()[-2:]
@@ -128,15 +124,16 @@ def test_the_second_time_it_leaves_at_once_with_a_line(
 def test_a_stop_keeps_its_status_and_summary_if_the_output_cannot_be_written(
     cli: CommandLine, simulator: SimulatedProvider, number: signal.Signals
 ) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.3")
     cli.path("prompts.jsonl", prompt_lines(500))
     folder = Path(cli.path("gone"))
     folder.mkdir()
     output = str(folder / "out.jsonl")
-    process = cli.start(*cli.arguments("--output", output, "--batch-size", "4", "--json"))
-    wait_until(lambda: stored(cli, "SELECT * FROM batches_result"), "the first results")
-    folder.rmdir()
-    ended = cli.interrupt(process, number)
+    with simulator.holding(after=20):
+        process = cli.start(*cli.arguments("--output", output, "--batch-size", "4", "--json"))
+        wait_until(lambda: stored(cli, "SELECT * FROM batches_result"), "the first results")
+        folder.rmdir()
+        cli.stop(process, number)
+    ended = cli.finish(process)
     assert_interrupted(ended, number, f"cannot write {output}")
     assert json.loads(ended.stdout)["status"] == "stopped"
     assert f"--resume {batch_id(cli)}" in ended.stderr

@@ -20,6 +20,7 @@ REMOVED = "Removed incomplete batches of killed runs: 1."
 
 def begun(cli: CommandLine) -> subprocess.Popen[str]:
     """A run that has stored a page and waits for more."""
+    cli.lease_shortly()
     process = cli.start(*cli.arguments(name="-"), stdin=subprocess.PIPE)
     assert process.stdin
     process.stdin.write(prompt_lines(LINES))

@@ -10,10 +10,10 @@ from pathlib import Path
 from simulator import SimulatedProvider
 from tests.processes.api_stack import ApiStack
 from tests.processes.stack import MANAGE, ROOT
+from tests.waiting import PATIENCE_S
 
 TEXT = (ROOT / "README.md").read_text()
 IN_DJANGO, WITHOUT_DJANGO = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-PATIENCE_S = 120
 PROMPTS = '{"prompt": "Why is the sky blue?"}\n{"prompt": "Why is the sea salt?"}\n'
 
 

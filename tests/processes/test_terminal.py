@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator import Behaviour, SimulatedProvider
+from simulator import SimulatedProvider
 from tests.command_line import MANAGE, ROOT, prompt_lines
 from tests.environment import unmeasured
 from tests.processes.conftest import CommandLine
@@ -60,15 +60,17 @@ def test_the_tables_of_batches_fit_the_terminal(cli: CommandLine, width: int) ->
 def test_ctrl_c_leaves_the_state_the_cost_and_the_next_command(
     cli: CommandLine, simulator: SimulatedProvider, width: int
 ) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.1")
     cli.path("prompts.jsonl", prompt_lines(200))
     options = ("--batch-size", "4", "--price", "100,200")
+    again = "Press Ctrl-C again to stop immediately."
     with terminal_of(cli, width, *cli.arguments(*options)) as terminal:
-        wait_until(lambda: simulator.calls.total() > 12, "the first calls")
-        terminal.types(CTRL_C)
+        with simulator.holding(after=12):
+            wait_until(lambda: simulator.calls.total() > 12, "the first calls")
+            terminal.types(CTRL_C)
+            wait_until(lambda: again in terminal.screen, "the hint")
         assert terminal.ended() == 130, terminal.screen
         lines = terminal.lines
-    assert any("Press Ctrl-C again to stop immediately." in line for line in lines)
+    assert any(again in line for line in lines)
     [identifier] = set(re.findall(r"batch_\w+(?=: stopped)", terminal.screen))
     table = [line for line in lines if line.startswith(("│", "┌", "└"))]
     assert any(re.search(r"cost +│ +\$0\.\d+", line) for line in table)

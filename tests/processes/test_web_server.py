@@ -12,6 +12,7 @@ from tests.api.calling import error_of
 from tests.owned_process import OwnedProcess
 from tests.processes.api_stack import ApiServer
 from tests.processes.stack import ROOT, Driver
+from tests.waiting import PATIENCE_S
 
 HANDSHAKE = {
     "Connection": "Upgrade",
@@ -23,7 +24,9 @@ HANDSHAKE = {
 
 def client_of(server: ApiServer) -> httpx.Client:
     headers = {"Authorization": f"Bearer {server.token()}"}
-    return httpx.Client(base_url=server.base_url, headers=headers, trust_env=False)
+    return httpx.Client(
+        base_url=server.base_url, headers=headers, timeout=PATIENCE_S, trust_env=False
+    )
 
 
 class WsgiServer(ApiServer):

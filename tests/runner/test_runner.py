@@ -2,6 +2,7 @@ import json
 import logging
 import time
 from collections import Counter
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -155,15 +156,17 @@ def test_a_model_that_the_provider_lacks_pauses_a_large_batch(
 def test_a_second_slice_repeats_no_call_whose_result_is_stored(
     provider: Provider, simulator: SimulatedProvider
 ) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.1")
     batch = batch_of(provider, 60, batch_size=5)
     stop = StopSignal()
 
     def stop_soon(progress: Progress) -> None:
         if progress.succeeded:
             stop.request()
+            held.close()
 
-    report = run_slice(batch.pk, stop=stop, on_progress=stop_soon)
+    with ExitStack() as held:
+        held.enter_context(simulator.holding(after=10))
+        report = run_slice(batch.pk, stop=stop, on_progress=stop_soon)
     assert not report.ended
     stored = Result.objects.count()
     assert 0 < stored < 60
@@ -293,8 +296,9 @@ def test_the_timing_of_a_batch_adds_up(provider: Provider, simulator: SimulatedP
 def test_the_window_is_the_most_calls_in_flight(
     provider: Provider, simulator: SimulatedProvider
 ) -> None:
-    simulator.behaviour = Behaviour(latency="fixed:0.05")
-    batch = batch_of(provider, 60, batch_size=7)
+    # Long enough for all calls of a window to arrive before the first of them ends.
+    simulator.behaviour = Behaviour(latency="fixed:0.5")
+    batch = batch_of(provider, 21, batch_size=7)
     run_slice(batch.pk)
     assert simulator.in_flight_peak == 7
 

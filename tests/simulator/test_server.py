@@ -6,6 +6,7 @@ import json
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -454,6 +455,30 @@ def test_a_call_may_never_be_answered(client: httpx.Client, provider: SimulatedP
         client.post("/chat/completions", json=chat_body("[simulate: hang]"), timeout=waiting)
     wait_until(lambda: provider.by_status["abandoned"] == 1)
     assert provider.in_flight == 0
+
+
+def test_answers_are_held_until_they_are_released(
+    client: httpx.Client, provider: SimulatedProvider
+) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        with provider.holding("held", after=1):
+            calls = [pool.submit(chat, client, f"held {number}") for number in range(3)]
+            assert chat(client, "free").status_code == 200
+            wait_until(lambda: provider.calls.total() == 4 and provider.in_flight == 2)
+            wait_until(lambda: sum(call.done() for call in calls) == 1)
+        assert [call.result().status_code for call in calls] == [200] * 3
+    assert chat(client, "held no more").status_code == 200
+    assert provider.by_status == {"200": 5}
+
+
+def test_who_stops_waiting_for_a_held_answer_is_noticed(
+    client: httpx.Client, provider: SimulatedProvider
+) -> None:
+    waiting = httpx.Timeout(PATIENCE, read=SILENCE)
+    with provider.holding():
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/chat/completions", json=chat_body("hello"), timeout=waiting)
+        wait_until(lambda: provider.by_status["abandoned"] == 1)
 
 
 def test_a_redirect_leads_where_the_prompt_says(client: httpx.Client) -> None:
