@@ -1,27 +1,28 @@
 """Workers are killed over equal requests: each has one outcome, and none is paid for twice but what
 was in flight."""
 
-from simulator import Behaviour
-from tests.processes.stack import Stack
+from tests.processes.stack import SHORT_LEASE_S, Stack
 
 DISTINCT, TIMES, WINDOW, RUNNERS, KILLS = 150, 4, 8, 4, 2
 
 
 def test_killed_workers_pay_once_for_equal_requests(stack: Stack) -> None:
-    stack.simulator.behaviour = Behaviour(latency="uniform:0.05,0.3")
     texts = [f"prompt {number % DISTINCT}" for number in range(DISTINCT * TIMES)]
-    first = stack.start_worker("first")
-    batch = stack.create_batch(texts, batch_size=WINDOW, parallelism=RUNNERS, reuse="batch")
-    stack.wait_for_calls(WINDOW)
-    stack.kill_in_flight(first)
-    second = stack.start_worker("second")
     stack.start_sweeper()
-    stack.wait_for_calls(DISTINCT // 2)
-    stack.kill_in_flight(second)
-    stack.start_worker("third")
-    stack.start_worker("fourth")
+    batch = None
+    for number in range(KILLS):
+        with stack.simulator.holding(after=WINDOW):
+            victim = stack.start_worker(f"victim{number}", lease_s=SHORT_LEASE_S)
+            options = {"batch_size": WINDOW, "parallelism": RUNNERS, "reuse": "batch"}
+            batch = batch or stack.create_batch(texts, **options)
+            stack.wait_for_calls(stack.simulator.calls.total() + 2 * WINDOW)
+            stack.kill_in_flight(victim)
+    assert batch
+    stack.start_worker("first")
+    stack.start_worker("second")
     stack.wait_completed(batch)
-    stack.check(batch, most_calls=DISTINCT + KILLS * RUNNERS * 3 * WINDOW)
+    # Of each killed worker, what was in flight, and what it had not stored yet.
+    stack.check(batch, most_calls=DISTINCT + KILLS * (RUNNERS * WINDOW + WINDOW))
     assert set(stack.simulator.calls) == set(texts)
     answers = stack.driver("answers", batch=batch)
     assert answers == answers[:DISTINCT] * TIMES
