@@ -20,6 +20,7 @@ MEASUREMENTS = (
     "peers",
     "memory",
     "long_texts",
+    "reuse",
     "schemas",
     "workers",
     "scaling",

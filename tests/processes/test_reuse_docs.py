@@ -10,7 +10,8 @@ from simulator import SimulatedProvider
 from tests.command_line import ROOT
 from tests.processes.api_stack import ApiStack
 from tests.processes.conftest import CommandLine
-from tests.processes.test_pilot_docs import PATIENCE_S, typed
+from tests.processes.test_pilot_docs import typed
+from tests.waiting import PATIENCE_S
 
 PAGE = (ROOT / "docs" / "reuse.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
