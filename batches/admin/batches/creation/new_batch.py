@@ -10,7 +10,7 @@ from django.db import transaction
 
 from batches.actions.batches import Origin, create_batch_of_file
 from batches.actions.idempotency import Identity, create_once, digest_of, earlier
-from batches.admin.batches.form import GONE, KEPT, BatchForm
+from batches.admin.batches.creation.form import GONE, KEPT, BatchForm
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
 from batches.files.files import (

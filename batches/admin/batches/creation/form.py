@@ -15,7 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 
 from batches.actions.batches import NoPrice, check_price
 from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS, BatchOptions, Pilot
-from batches.admin.batches.fields import (
+from batches.admin.batches.creation.fields import (
     ProviderChoice,
     endpoint_choices,
     models_by_provider,

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
 
 from batches.actions.options import RUN_OPTIONS
-from batches.admin.batches.form import KEPT
-from batches.admin.batches.new_batch import PASTED, keep_for_an_hour
+from batches.admin.batches.creation.form import KEPT
+from batches.admin.batches.creation.new_batch import PASTED, keep_for_an_hour
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema, without_system_prompt
