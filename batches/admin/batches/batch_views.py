@@ -21,6 +21,7 @@ from batches.admin.base import ModelAdmin, allowed, note, page_context, small_nu
 from batches.admin.batches.bulk import MOST_COMPARED
 from batches.admin.batches.comparison import comparison_of
 from batches.admin.batches.page import batch_page
+from batches.admin.templates.shown import changes_of
 from batches.engine.errors import FailureKind
 from batches.errors import NotPossible
 from batches.limits.rules import Rules
@@ -45,7 +46,16 @@ def detail(admin: ModelAdmin[Batch], request: HttpRequest, pk: int) -> HttpRespo
     batch = allowed(admin, request, pk, to="view")
     page = batch_page(batch, request)
     defaults = json.dumps(batch.defaults, indent=2, ensure_ascii=False)
-    context = page_context(admin, request, batch.title, page=page, batch=batch, defaults=defaults)
+    shown = page.template
+    context = page_context(
+        admin,
+        request,
+        batch.title,
+        page=page,
+        batch=batch,
+        defaults=defaults,
+        changes=changes_of(shown.template) if shown and shown.may_open else None,
+    )
     return render(request, "admin/batches/batch.html", context)
 
 
