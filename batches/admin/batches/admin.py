@@ -191,6 +191,7 @@ class BatchAdmin(MachineMade[Batch]):
         views: tuple[tuple[str, str, View], ...] = (
             ("compare/", "compare", require_safe(batch_views.compare)),
             ("columns/", "columns", require_POST(form_views.columns)),
+            ("rows/", "rows", require_POST(form_views.rows)),
             ("<int:pk>/live/", "live", require_safe(batch_views.live)),
             ("<int:pk>/cancel/", "cancel", require_POST(batch_views.cancel)),
             ("<int:pk>/retry/", "retry", require_POST(batch_views.retry)),

@@ -12,8 +12,9 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
 
-from batches.actions.batches import NoPrice, check_price
+from batches.actions.batches import NoPrice, TemplateSource, check_price
 from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS, BatchOptions, Pilot
 from batches.admin.batches.creation.fields import (
     ProviderChoice,
@@ -22,8 +23,21 @@ from batches.admin.batches.creation.fields import (
     number,
     switch,
 )
+from batches.admin.batches.creation.template_fields import (
+    CHOSEN,
+    NAME,
+    PARTS,
+    SYSTEM,
+    USER,
+    FormTemplate,
+    PartRefused,
+    kept_template,
+    template_choices,
+    template_of_texts,
+    texts_of,
+)
 from batches.admin.widgets import FileInput, JsonText, Number, SelectInput, Text, TextArea, Toggle
-from batches.engine.endpoints import rules_of
+from batches.engine.endpoints import CHAT, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import (
     asks_for_schema,
@@ -44,8 +58,9 @@ from batches.inputs.prompt_files import (
     check_model,
     columns_of,
 )
+from batches.inputs.row_templates.sources import MAX_TEMPLATE_CHARS
 from batches.limits.rules import EXAMPLE, Rules, rules_in
-from batches.models import File
+from batches.models import File, Template
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.providers.routing import NoProvider, check_allowed
 
@@ -60,6 +75,11 @@ MADE_ANOTHER = "This form already started a batch. Press again to start another 
 NOTHING_GIVEN = "Paste prompts or choose a file."
 NO_MODEL = "Name a model: lines of text and rows of a table have none of their own."
 NO_TEXT = "A text alone is not a request to {}. Give each request as a JSON object (JSONL)."
+NOT_A_TABLE = (
+    "A template makes prompts of the rows of a table, but the input is text. Choose a CSV, TSV or "
+    "JSONL file, or the format of the input."
+)
+NO_TEMPLATE = "This template is gone, or belongs to another user. Choose another one."
 TWICE = "is given here and in its own field. Remove one of them."
 
 USUAL_COLUMN = "prompt"
@@ -107,7 +127,8 @@ class BatchForm(forms.Form):
         initial=USUAL_COLUMN,
         required=False,
         widget=Text(),
-        help_text="The column with the prompts. A custom_id column, if present, is used as the ID.",
+        help_text="The column with the prompts; not used with a template. A custom_id column, if "
+        "present, is used as the ID.",
     )
     system = forms.CharField(
         label="System prompt",
@@ -115,6 +136,37 @@ class BatchForm(forms.Form):
         strip=False,
         widget=TextArea(rows=3, placeholder="You are a helpful assistant."),
         help_text="Sent before each prompt that has no system prompt of its own.",
+    )
+
+    template = forms.CharField(
+        label="Use a kept template",
+        required=False,
+        widget=SelectInput(),
+        help_text="Fills in the fields of the template. Your changes become its next version.",
+    )
+    system_part = forms.CharField(
+        label="System part",
+        required=False,
+        strip=False,
+        max_length=MAX_TEMPLATE_CHARS,
+        widget=TextArea(rows=3, placeholder="You read reviews of a coffee machine."),
+        help_text="The system message of each prompt. Leave empty for none.",
+    )
+    user_part = forms.CharField(
+        label="User part",
+        required=False,
+        strip=False,
+        max_length=MAX_TEMPLATE_CHARS,
+        widget=TextArea(rows=5, placeholder="Summarise in five words: {{ review }}"),
+        help_text="Makes a prompt of each row of a table. Write a column as {{ review }}, and one "
+        'with spaces in its name as {{ row["my column"] }}.',
+    )
+    template_label = forms.CharField(
+        label="Name of the template",
+        required=False,
+        max_length=MAX_NAME_CHARS,
+        widget=Text(),
+        help_text="Versions of a template share it. Leave empty for the name of the batch.",
     )
 
     provider = ProviderChoice()
@@ -188,6 +240,7 @@ class BatchForm(forms.Form):
 
     SECTIONS = (
         ("Prompts", ("prompts", "file", "format", "column", "system")),
+        ("Template", (CHOSEN, *PARTS)),
         ("Model", ("provider", "model", "endpoint", "parameters")),
         (
             "Answers",
@@ -203,13 +256,16 @@ class BatchForm(forms.Form):
         ),
     )
     # Collapsed sections: the default values suit most batches.
-    FOLDED = ("Answers", "Options")
+    FOLDED = ("Template", "Answers", "Options")
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._user = user
         self.upload: UploadedFile[bytes] | None = None
         self.kept: File | None = None
+        self.given_template: FormTemplate | None = None
+        # True if a kept template has filled in its fields just now.
+        self.is_filled_in = False
         self.nonce: str = self.data.get("once") or secrets.token_urlsafe()
         providers = cast(ProviderChoice, self.fields["provider"])
         self.models = models_by_provider(providers.queryset or ())
@@ -218,6 +274,12 @@ class BatchForm(forms.Form):
         if self.initial["provider"]:
             providers.empty_label = None
         self.fields["model"].widget.attrs["list"] = f"models-{self['provider'].value()}"
+        self._offer_templates()
+
+    def _offer_templates(self) -> None:
+        self.kept_template = kept_template(self._user, self[CHOSEN].value())
+        widget = cast(SelectInput, self.fields[CHOSEN].widget)
+        widget.choices = template_choices(self._user, self.kept_template)
 
     def refuse_repetition(self) -> None:
         """Report that this form already created a batch; let the next press create another."""
@@ -269,12 +331,26 @@ class BatchForm(forms.Form):
             most = settings.MAX_LINE_BYTES
             return columns_of(stream, self._format(), column=USUAL_COLUMN, max_line_bytes=most)
 
+    def table_format(self) -> InputFormat | None:
+        """Return the format of the given table; None if there is no input, or it is a text."""
+        found = self._format() if self.is_bound and self._is_given() else "text"
+        return None if found == "text" else found
+
+    def chosen_endpoint(self) -> str:
+        """Return the endpoint of the form, also if other fields are wrong."""
+        return self.cleaned_data.get("endpoint") or CHAT
+
     def _is_given(self) -> bool:
         return bool(self.upload or self.kept or self.pasted)
 
     def _format(self) -> InputFormat:
         given: InputFormat | None = self.cleaned_data.get("format") or None
         return given or format_of(self.filename, otherwise="text")
+
+    def clean_template(self) -> Template | None:
+        if self.cleaned_data[CHOSEN] and self.kept_template is None:
+            raise forms.ValidationError(NO_TEMPLATE)
+        return self.kept_template
 
     def clean_stop_when(self) -> Rules | None:
         text = self.cleaned_data["stop_when"]
@@ -301,6 +377,7 @@ class BatchForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         self._find_kept()
         self._check_source()
+        self._check_template()
         self._check_endpoint()
         if not self.errors:
             self._check_defaults()
@@ -327,6 +404,42 @@ class BatchForm(forms.Form):
         elif not self.pasted and not file and "file" not in self.errors:
             self.add_error("prompts", NOTHING_GIVEN)
 
+    def _check_template(self) -> None:
+        if self.kept_template and not any(map(self._text, (SYSTEM, USER))):
+            self._fill_in(self.kept_template)
+        if {SYSTEM, USER} & self.errors.keys() or not (self._text(SYSTEM) or self._text(USER)):
+            return
+        if self._is_given() and self.table_format() is None:
+            self.add_error(USER, NOT_A_TABLE)
+            return
+        texts = self.cleaned_data[SYSTEM], self.cleaned_data[USER]
+        try:
+            self.given_template = template_of_texts(*texts, self.kept_template)
+        except PartRefused as refused:
+            self.add_error(refused.field, refused.message)
+
+    def _text(self, name: str) -> str:
+        """Return the text of a field, or an empty string if it is blank."""
+        text: str = self.cleaned_data.get(name, "")
+        return text if text.strip() else ""
+
+    def _fill_in(self, template: Template) -> None:
+        """Show the texts of a kept template in its fields, as if they had been sent."""
+        texts = texts_of(template)
+        self.cleaned_data.update(texts)
+        data = cast(QueryDict, self.data).copy()
+        for name, text in texts.items():
+            data[name] = text
+        self.data = data
+        self.is_filled_in = True
+
+    def template_source(self) -> TemplateSource | None:
+        """Return the template as it is stored, if there is one."""
+        if self.given_template is None:
+            return None
+        name = self.cleaned_data[NAME] or self.cleaned_data["name"] or self.filename
+        return TemplateSource(name, self.given_template.messages)
+
     def _check_endpoint(self) -> None:
         provider, endpoint = (self.cleaned_data.get(name) for name in ("provider", "endpoint"))
         if provider and endpoint:
@@ -338,14 +451,17 @@ class BatchForm(forms.Form):
     @property
     def pasted(self) -> str:
         """Return the pasted prompts, or an empty string if they are blank."""
-        text: str = self.cleaned_data.get("prompts", "")
-        return text if text.strip() else ""
+        return self._text("prompts")
 
     def _check_defaults(self) -> None:
         try:
             self._check_given_once()
             defaults = self.defaults()
+            if self.given_template:
+                self.given_template.check_against(self.cleaned_data["endpoint"], defaults)
             check_schemas(check_body(self._sample_of(defaults), self.cleaned_data["endpoint"]))
+        except PartRefused as refused:
+            self.add_error(refused.field, refused.message)
         except PromptRejected as error:
             self.refuse(error)
 
@@ -357,14 +473,18 @@ class BatchForm(forms.Form):
             raise PromptRejected(f"'model' {TWICE}", param="body.parameters")
         if data["schema"] is not None and asks_for_schema(given, endpoint):
             raise PromptRejected(f"The schema of the answers {TWICE}", param="body.parameters")
-        if self._format() != "jsonl":
+        if not self._has_requests():
             check_prompt_free(given, endpoint)
+
+    def _has_requests(self) -> bool:
+        """Return True if the input has requests, and not texts that become requests."""
+        return self._format() == "jsonl" and not self.given_template
 
     def _sample_of(self, defaults: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a valid prompt, so that any error comes from the form."""
         endpoint, models = self.cleaned_data["endpoint"], self.cleaned_data["provider"].model_names
         check_model(defaults.get("model"), frozenset(models))
-        if self._format() == "jsonl":
+        if self._has_requests():
             asked = prompt_body("any", endpoint) if rules_of(endpoint).asked_in else {}
             return {"model": "any", **asked, **defaults}
         if rules_of(endpoint).asked_in is None:
@@ -420,6 +540,7 @@ class BatchForm(forms.Form):
             max_line_bytes=settings.MAX_LINE_BYTES,
             format=self._format(),
             column=data["column"] or USUAL_COLUMN,
+            template=self.given_template.row_template if self.given_template else None,
             models=frozenset(data["provider"].model_names),
             strict_schemas=data["strict_schemas"],
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
@@ -459,6 +580,8 @@ class BatchForm(forms.Form):
         """Return the field for an error: the one that is to be filled, or the one of the lines."""
         if error.code == "missing_required_parameter" and error.param == "body.model":
             return "model"
+        if self.given_template and (field := self.given_template.field_of(error)):
+            return field
         if error.code == "missing_column":
             return "column"
         return "prompts" if self.pasted else "file"

@@ -18,6 +18,7 @@ from batches.admin.batches.creation.again import (
     kept_file,
     pasted_text,
 )
+from batches.admin.batches.creation.first_rows import first_rows
 from batches.admin.batches.creation.form import BatchForm
 from batches.admin.batches.creation.new_batch import (
     Preview,
@@ -25,6 +26,12 @@ from batches.admin.batches.creation.new_batch import (
     keep_upload,
     preview,
     start,
+)
+from batches.admin.batches.creation.template_fields import (
+    CHOSEN,
+    PARTS,
+    kept_template,
+    texts_of,
 )
 from batches.admin.batches.timeline import CREATED
 from batches.engine.errors import PromptRejected
@@ -41,6 +48,8 @@ def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
     form = BatchForm(user, request.POST or None, request.FILES or None)
     if request.method != "POST" and "like" in request.GET:
         form = _form_like(admin, request, user)
+    elif request.method != "POST" and "template" in request.GET:
+        form = _form_with(user, request.GET["template"])
     shown = None
     if request.method == "POST":
         made = _made(form, request) if form.is_valid() else None
@@ -69,6 +78,18 @@ def columns(request: HttpRequest, admin: ModelAdmin[Batch]) -> HttpResponse:
     return HttpResponse(str(form["column"]))
 
 
+def rows(request: HttpRequest, admin: ModelAdmin[Batch]) -> HttpResponse:
+    """Render the columns and first prompts, after a table or a template was changed."""
+    if not admin.has_add_permission(request):
+        raise PermissionDenied
+    form = BatchForm(cast(User, request.user), request.POST, request.FILES)
+    form.full_clean()
+    found = first_rows(form, is_cut="cut" in request.POST)
+    filled = {name: form[name].value() for name in PARTS} if form.is_filled_in else {}
+    context = {"rows": found, "filled": filled, "parts": PARTS}
+    return render(request, "admin/batches/first_rows.html", context)
+
+
 def _form_like(admin: ModelAdmin[Batch], request: HttpRequest, user: User) -> BatchForm:
     """Return the form filled in from the batch `like`, with the prompts of the file `stored`."""
     pk = small_number(request.GET["like"])
@@ -80,6 +101,14 @@ def _form_like(admin: ModelAdmin[Batch], request: HttpRequest, user: User) -> Ba
     form = BatchForm(user, initial={**initial, "prompts": pasted})
     form.kept = None if pasted else kept
     return form
+
+
+def _form_with(user: User, pk: str) -> BatchForm:
+    """Return the form filled in from a kept template. Raise Http404 if the user has none such."""
+    template = kept_template(user, pk)
+    if template is None:
+        raise Http404
+    return BatchForm(user, initial={CHOSEN: template.pk, **texts_of(template)})
 
 
 def again(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
