@@ -101,7 +101,7 @@ def unified(text: str) -> str:
 def template_of_texts(system: str, user: str, kept: Template | None) -> FormTemplate:
     """Return the template that the texts of the fields make. Raise PartRefused.
 
-    If the texts are the texts of a kept template, its messages are taken, so that it is its version.
+    With the texts of a kept template, its own messages are returned, so that it is used again.
     """
     system, user = unified(system), unified(user)
     if kept and (system, user) == tuple(map(texts_of(kept).get, (SYSTEM, USER))):
