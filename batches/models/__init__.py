@@ -11,7 +11,7 @@ from batches.models.hour import BatchHour
 from batches.models.outage import Outage
 from batches.models.provider import Provider
 from batches.models.result import Result
-from batches.models.template import Template, TemplateQuerySet
+from batches.models.template import Template
 from batches.models.token import ApiToken
 from batches.models.webhook import WebhookDelivery, WebhookEndpoint
 from batches.models.work import Chunk, ChunkQuerySet, Prompt, Slot
@@ -31,7 +31,6 @@ __all__ = [
     "Result",
     "Slot",
     "Template",
-    "TemplateQuerySet",
     "Upload",
     "UploadPart",
     "UploadQuerySet",

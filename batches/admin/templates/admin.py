@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 from batches.admin.base import MachineMade, allowed, page_context, small_number
 from batches.admin.templates.shown import changes_of
 from batches.formats import count
-from batches.models import Batch, Template, TemplateQuerySet
+from batches.models import Batch, Template
+from batches.models.template import TemplateQuerySet
 
 # The latest are shown.
 MOST_VERSIONS = 100

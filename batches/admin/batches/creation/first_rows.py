@@ -155,7 +155,7 @@ def _whole(
 
 
 def _names(rows: Sequence[NewPrompt]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for _, key in row.columns))
+    return list(dict.fromkeys(key for row in rows for _, key, *_ in row.columns))
 
 
 def _header(table: bytes, form: InputFormat) -> list[str]:

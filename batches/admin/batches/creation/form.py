@@ -34,6 +34,7 @@ from batches.admin.batches.creation.template_fields import (
     kept_template,
     template_choices,
     template_of_texts,
+    template_part,
     texts_of,
 )
 from batches.admin.widgets import FileInput, JsonText, Number, SelectInput, Text, TextArea, Toggle
@@ -58,7 +59,6 @@ from batches.inputs.prompt_files import (
     check_model,
     columns_of,
 )
-from batches.inputs.row_templates.sources import MAX_TEMPLATE_CHARS
 from batches.limits.rules import EXAMPLE, Rules, rules_in
 from batches.models import File, Template
 from batches.models.bounds import MAX_NAME_CHARS
@@ -144,22 +144,18 @@ class BatchForm(forms.Form):
         widget=SelectInput(),
         help_text="Fills in the fields of the template. Your changes become its next version.",
     )
-    system_part = forms.CharField(
-        label="System part",
-        required=False,
-        strip=False,
-        max_length=MAX_TEMPLATE_CHARS,
-        widget=TextArea(rows=3, placeholder="You read reviews of a coffee machine."),
-        help_text="The system message of each prompt. Leave empty for none.",
+    system_part = template_part(
+        "System part",
+        3,
+        "You read reviews of a coffee machine.",
+        "The system message of each prompt. Leave empty for none.",
     )
-    user_part = forms.CharField(
-        label="User part",
-        required=False,
-        strip=False,
-        max_length=MAX_TEMPLATE_CHARS,
-        widget=TextArea(rows=5, placeholder="Summarise in five words: {{ review }}"),
-        help_text="Makes a prompt of each row of a table. Write a column as {{ review }}, and one "
-        'with spaces in its name as {{ row["my column"] }}.',
+    user_part = template_part(
+        "User part",
+        5,
+        "Summarise in five words: {{ review }}",
+        "Makes a prompt of each row of a table. Write a column as {{ review }}, and one with "
+        'spaces in its name as {{ row["my column"] }}.',
     )
     template_label = forms.CharField(
         label="Name of the template",

@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 
 from batches.admin.base import small_number
+from batches.admin.widgets import TextArea
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import SET_TWICE
 from batches.engine.text.wording import quoted
@@ -15,6 +17,7 @@ from batches.inputs.prompt_files import LineError
 from batches.inputs.row_templates.bodies import TEMPLATE
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sources import (
+    MAX_TEMPLATE_CHARS,
     TemplateFile,
     TemplateMessage,
     TemplateRefused,
@@ -32,6 +35,18 @@ PARTS = (SYSTEM, USER, NAME)
 MOST_CHOICES = 100
 LATEST_VERSIONS = 1000
 _LINE_END = re.compile(r"\r\n?")
+
+
+def template_part(label: str, rows: int, example: str, explanation: str) -> forms.CharField:
+    """Return the field for a part of a template."""
+    return forms.CharField(
+        label=label,
+        required=False,
+        strip=False,
+        max_length=MAX_TEMPLATE_CHARS,
+        widget=TextArea(rows=rows, placeholder=example),
+        help_text=explanation,
+    )
 
 
 class PartRefused(Exception):
@@ -75,7 +90,9 @@ class FormTemplate:
             return False
         if "of the system message" in message:
             return True
-        # The user part may name the column too, but then this is the first place.
+        if not message.startswith("There is no column "):
+            return False
+        # The user part may name the column too, but this is the first place.
         own = TemplateMessage(role="user", content=first["content"])
         names = RowTemplate([own], max_chars=settings.MAX_LINE_BYTES).columns
         return any(message.startswith(f"There is no column {quoted(name)}.") for name in names)
