@@ -12,9 +12,8 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
-from django.http import QueryDict
 
-from batches.actions.batches import NoPrice, TemplateSource, check_price
+from batches.actions.batches import NoPrice, check_price
 from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS, BatchOptions, Pilot
 from batches.admin.batches.creation.fields import (
     ProviderChoice,
@@ -23,20 +22,8 @@ from batches.admin.batches.creation.fields import (
     number,
     switch,
 )
-from batches.admin.batches.creation.template_fields import (
-    CHOSEN,
-    NAME,
-    PARTS,
-    SYSTEM,
-    USER,
-    FormTemplate,
-    PartRefused,
-    kept_template,
-    template_choices,
-    template_of_texts,
-    template_part,
-    texts_of,
-)
+from batches.admin.batches.creation.template_fields import CHOSEN, PARTS, PartRefused
+from batches.admin.batches.creation.template_form import TemplateForm
 from batches.admin.widgets import FileInput, JsonText, Number, SelectInput, Text, TextArea, Toggle
 from batches.engine.endpoints import CHAT, rules_of
 from batches.engine.errors import PromptRejected
@@ -60,7 +47,7 @@ from batches.inputs.prompt_files import (
     columns_of,
 )
 from batches.limits.rules import EXAMPLE, Rules, rules_in
-from batches.models import File, Template
+from batches.models import File
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.providers.routing import NoProvider, check_allowed
 
@@ -75,11 +62,6 @@ MADE_ANOTHER = "This form already started a batch. Press again to start another 
 NOTHING_GIVEN = "Paste prompts or choose a file."
 NO_MODEL = "Name a model: lines of text and rows of a table have none of their own."
 NO_TEXT = "A text alone is not a request to {}. Give each request as a JSON object (JSONL)."
-NOT_A_TABLE = (
-    "A template makes prompts of the rows of a table, but the input is text. Choose a CSV, TSV or "
-    "JSONL file, or the format of the input."
-)
-NO_TEMPLATE = "This template is gone, or belongs to another user. Choose another one."
 TWICE = "is given here and in its own field. Remove one of them."
 
 USUAL_COLUMN = "prompt"
@@ -99,7 +81,7 @@ FORMATS = (
 )
 
 
-class BatchForm(forms.Form):
+class BatchForm(TemplateForm):
     """The prompts of a batch, its model, its answer schema and its run options."""
 
     prompts = forms.CharField(
@@ -136,33 +118,6 @@ class BatchForm(forms.Form):
         strip=False,
         widget=TextArea(rows=3, placeholder="You are a helpful assistant."),
         help_text="Sent before each prompt that has no system prompt of its own.",
-    )
-
-    template = forms.CharField(
-        label="Use a kept template",
-        required=False,
-        widget=SelectInput(),
-        help_text="Fills in the fields of the template. Your changes become its next version.",
-    )
-    system_part = template_part(
-        "System part",
-        3,
-        "You read reviews of a coffee machine.",
-        "The system message of each prompt. Leave empty for none.",
-    )
-    user_part = template_part(
-        "User part",
-        5,
-        "Summarise in five words: {{ review }}",
-        "Makes a prompt of each row of a table. Write a column as {{ review }}, and one with "
-        'spaces in its name as {{ row["my column"] }}.',
-    )
-    template_label = forms.CharField(
-        label="Name of the template",
-        required=False,
-        max_length=MAX_NAME_CHARS,
-        widget=Text(),
-        help_text="Versions of a template share it. Leave empty for the name of the batch.",
     )
 
     provider = ProviderChoice()
@@ -255,13 +210,9 @@ class BatchForm(forms.Form):
     FOLDED = ("Template", "Answers", "Options")
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._user = user
+        super().__init__(user, *args, **kwargs)
         self.upload: UploadedFile[bytes] | None = None
         self.kept: File | None = None
-        self.given_template: FormTemplate | None = None
-        # True if a kept template has filled in its fields just now.
-        self.is_filled_in = False
         self.nonce: str = self.data.get("once") or secrets.token_urlsafe()
         providers = cast(ProviderChoice, self.fields["provider"])
         self.models = models_by_provider(providers.queryset or ())
@@ -270,12 +221,6 @@ class BatchForm(forms.Form):
         if self.initial["provider"]:
             providers.empty_label = None
         self.fields["model"].widget.attrs["list"] = f"models-{self['provider'].value()}"
-        self._offer_templates()
-
-    def _offer_templates(self) -> None:
-        self.kept_template = kept_template(self._user, self[CHOSEN].value())
-        widget = cast(SelectInput, self.fields[CHOSEN].widget)
-        widget.choices = template_choices(self._user, self.kept_template)
 
     def refuse_repetition(self) -> None:
         """Report that this form already created a batch; let the next press create another."""
@@ -321,7 +266,7 @@ class BatchForm(forms.Form):
 
     def _columns(self) -> list[str]:
         """Return the columns of the given table; none if there is none."""
-        if not self.is_bound or self._format() not in TABLES or not self._is_given():
+        if not self.is_bound or self._format() not in TABLES or not self.is_given():
             return []
         with self.source() as stream:
             most = settings.MAX_LINE_BYTES
@@ -329,24 +274,20 @@ class BatchForm(forms.Form):
 
     def table_format(self) -> InputFormat | None:
         """Return the format of the given table; None if there is no input, or it is a text."""
-        found = self._format() if self.is_bound and self._is_given() else "text"
+        found = self._format() if self.is_bound and self.is_given() else "text"
         return None if found == "text" else found
 
     def chosen_endpoint(self) -> str:
         """Return the endpoint of the form, also if other fields are wrong."""
         return self.cleaned_data.get("endpoint") or CHAT
 
-    def _is_given(self) -> bool:
+    def is_given(self) -> bool:
+        """Return True if prompts are pasted or a file is there."""
         return bool(self.upload or self.kept or self.pasted)
 
     def _format(self) -> InputFormat:
         given: InputFormat | None = self.cleaned_data.get("format") or None
         return given or format_of(self.filename, otherwise="text")
-
-    def clean_template(self) -> Template | None:
-        if self.cleaned_data[CHOSEN] and self.kept_template is None:
-            raise forms.ValidationError(NO_TEMPLATE)
-        return self.kept_template
 
     def clean_stop_when(self) -> Rules | None:
         text = self.cleaned_data["stop_when"]
@@ -373,7 +314,7 @@ class BatchForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         self._find_kept()
         self._check_source()
-        self._check_template()
+        self.check_template()
         self._check_endpoint()
         if not self.errors:
             self._check_defaults()
@@ -400,42 +341,6 @@ class BatchForm(forms.Form):
         elif not self.pasted and not file and "file" not in self.errors:
             self.add_error("prompts", NOTHING_GIVEN)
 
-    def _check_template(self) -> None:
-        if self.kept_template and not any(map(self._text, (SYSTEM, USER))):
-            self._fill_in(self.kept_template)
-        if {SYSTEM, USER} & self.errors.keys() or not (self._text(SYSTEM) or self._text(USER)):
-            return
-        if self._is_given() and self.table_format() is None:
-            self.add_error(USER, NOT_A_TABLE)
-            return
-        texts = self.cleaned_data[SYSTEM], self.cleaned_data[USER]
-        try:
-            self.given_template = template_of_texts(*texts, self.kept_template)
-        except PartRefused as refused:
-            self.add_error(refused.field, refused.message)
-
-    def _text(self, name: str) -> str:
-        """Return the text of a field, or an empty string if it is blank."""
-        text: str = self.cleaned_data.get(name, "")
-        return text if text.strip() else ""
-
-    def _fill_in(self, template: Template) -> None:
-        """Show the texts of a kept template in its fields, as if they had been sent."""
-        texts = texts_of(template)
-        self.cleaned_data.update(texts)
-        data = cast(QueryDict, self.data).copy()
-        for name, text in texts.items():
-            data[name] = text
-        self.data = data
-        self.is_filled_in = True
-
-    def template_source(self) -> TemplateSource | None:
-        """Return the template as it is stored, if there is one."""
-        if self.given_template is None:
-            return None
-        name = self.cleaned_data[NAME] or self.cleaned_data["name"] or self.filename
-        return TemplateSource(name, self.given_template.messages)
-
     def _check_endpoint(self) -> None:
         provider, endpoint = (self.cleaned_data.get(name) for name in ("provider", "endpoint"))
         if provider and endpoint:
@@ -447,7 +352,7 @@ class BatchForm(forms.Form):
     @property
     def pasted(self) -> str:
         """Return the pasted prompts, or an empty string if they are blank."""
-        return self._text("prompts")
+        return self.text_in("prompts")
 
     def _check_defaults(self) -> None:
         try:

@@ -129,7 +129,7 @@ def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
         origin=Origin(identity.owner, identity.key, identity.digest),
         input_format=reading.format,
         input_column=reading.column,
-        template=form.template_source(),
+        template=form.template_source(otherwise=form.cleaned_data["name"] or form.filename),
     )
 
 
