@@ -13,6 +13,7 @@ from tests.servers import PostgresServer
 FILES = (
     "tests/admin/test_cost_of_pages.py",
     "tests/admin/test_finding_results.py",
+    "tests/admin/test_library.py",
     "tests/admin/test_list_of_batches.py",
     "tests/admin/test_names.py",
     "tests/admin/test_new_batch.py",

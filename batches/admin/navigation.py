@@ -8,6 +8,7 @@ from django.urls import reverse
 
 PAGES = (
     ("batches.batch", "Batches", "stacks"),
+    ("batches.template", "Templates", "edit_note"),
     ("batches.provider", "Providers", "cloud"),
     ("batches.file", "Files", "description"),
     ("batches.apitoken", "API tokens", "key"),

@@ -5,8 +5,9 @@ import json
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import IntegrityError, models, transaction
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
 from batches.models.bounds import MAX_NAME_CHARS
@@ -23,6 +24,23 @@ class TemplateVersion(NamedTuple):
 
 
 class TemplateQuerySet(models.QuerySet["Template"]):
+    def visible_to(self, user: User) -> "TemplateQuerySet":
+        """Select the templates of a user and the ones without an owner; all for a superuser."""
+        return self if user.is_superuser else self.filter(Q(owner=user) | Q(owner=None))
+
+    def latest_versions(self) -> "TemplateQuerySet":
+        """Select the highest version of each name of an owner."""
+        later = Template.objects.filter(name=OuterRef("name"), version__gt=OuterRef("version"))
+        # NULLs are not equal, so templates without an owner need their own condition.
+        of_owner = Exists(later.filter(owner=OuterRef("owner")))
+        unowned = Q(owner=None) & Exists(later.filter(owner=None))
+        return self.exclude(of_owner).exclude(unowned)
+
+    def same_name(self, template: "Template") -> "TemplateQuerySet":
+        """Select all versions of a template, the latest first."""
+        named = self.filter(owner_id=template.owner_id, name=template.name)
+        return named.order_by("-version")
+
     def version_of(
         self, owner_id: int | None, name: str, messages: list[dict[str, str]]
     ) -> TemplateVersion:

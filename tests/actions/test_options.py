@@ -12,7 +12,7 @@ from django.core.management.base import CommandParser
 from pydantic import ValidationError
 
 from batches.actions.options import RUN_OPTIONS, BatchOptions, Option
-from batches.admin.batches.form import BatchForm
+from batches.admin.batches.creation.form import BatchForm
 from batches.api.batch_request import CreateBatch
 from batches.management.bulk.options import add_bulk_options
 from batches.models import Batch

@@ -10,7 +10,16 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from batches.lifecycle import BatchStatus
-from batches.models import ApiToken, Batch, File, Prompt, Provider, WebhookEndpoint, Worker
+from batches.models import (
+    ApiToken,
+    Batch,
+    File,
+    Prompt,
+    Provider,
+    Template,
+    WebhookEndpoint,
+    Worker,
+)
 from tests.admin.makers import ended_batch
 
 # Ends a text, an attribute and a string of Alpine's, and begins what would run or load something.
@@ -25,6 +34,7 @@ LONG = f"Of great length, with a word like {'Donaudampfschiff' * 5}"
 LISTS = (
     *("batches_batch", "batches_provider", "batches_file", "batches_apitoken"),
     *("batches_webhookendpoint", "batches_webhookdelivery", "auth_user", "auth_group"),
+    "batches_template",
 )
 ADDED = (
     *("batches_batch", "batches_provider", "batches_apitoken", "batches_webhookendpoint"),
@@ -43,6 +53,7 @@ def make_hostile() -> list[str]:
     file = File.objects.create(purpose="batch", filename=HOSTILE[:255], bytes=1, owner=owner)
     token = ApiToken.objects.create(name=HOSTILE[:100], prefix=HOSTILE[:16], owner=owner)
     endpoint = hostile_endpoint(owner)
+    template = hostile_template(owner, running)
     own, one = ("change", "history"), ("change", "history", "delete")
     return [
         *pages_of_lists(),
@@ -50,6 +61,8 @@ def make_hostile() -> list[str]:
         *pages_of_batch(ended),
         *pages_of_batch(running),
         *pages_of_states(provider),
+        *pages_of(template, "change", "history"),
+        f"{reverse('admin:batches_batch_add')}?template={template.pk}",
         *pages_of(provider, *own),
         *pages_of(hostile_provider(f"unused {HOSTILE[:90]}"), *one),
         *pages_of(file, *one),
@@ -125,6 +138,15 @@ def hostile_batch(provider: Provider, owner: User, *, status: str) -> Batch:
         pause_reason=HOSTILE,
     )
     return batch
+
+
+def hostile_template(owner: User, batch: Batch) -> Template:
+    """The second version of a template, which the batch has used."""
+    for text in (f"{HOSTILE}\nfirst {LONG}", f"{HOSTILE}{HOSTILE}\nsecond {{{{ a }}}}"):
+        messages = [{"role": "system", "content": HOSTILE}, {"role": "user", "content": text}]
+        made = Template.objects.version_of(owner.pk, HOSTILE[:255], messages).template
+    Batch.objects.filter(pk=batch.pk).update(template=made, columns=[[HOSTILE, HOSTILE]])
+    return made
 
 
 def hostile_endpoint(owner: User) -> WebhookEndpoint:

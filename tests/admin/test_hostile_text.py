@@ -24,6 +24,7 @@ NO_PAGES = {
     *(f"batches_provider_{name}" for name in ("test", "pause", "resume", "forget_limits")),
     *(f"batches_webhookendpoint_{name}" for name in ("test", "disable", "enable", "rotate")),
     *("batches_file_download", "batches_file_add"),
+    *("batches_template_add", "batches_template_delete", "batches_batch_rows"),
     *("batches_webhookdelivery_add", "batches_webhookdelivery_delete"),
 }
 

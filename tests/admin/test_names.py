@@ -11,11 +11,9 @@ from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import reverse
 
-from batches.actions.batches import Origin, TemplateSource, create_batch_of_file
+from batches.actions.batches import Origin, create_batch_of_file
 from batches.engine.prepare import with_system_prompt
-from batches.intake.reading import read_input
 from batches.models import Batch, File, Provider
-from batches.stop_signal import StopSignal
 from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
 from tests.makers import batch_of, options
@@ -155,17 +153,6 @@ def test_prompts_without_a_file_come_from_their_rows(root: Client, provider: Pro
     assert [line["custom_id"] for line in lines] == ["line-1", "line-2"]
     assert lines[1]["body"]["messages"][0]["content"] == "What \u2028?"
     assert kept.expires_at is not None
-
-
-def test_prompts_of_a_template_come_from_their_rows_too(root: Client, provider: Provider) -> None:
-    source = TemplateSource("t", [{"role": "user", "content": "Rate: {{ a }}"}])
-    batch = of_file(provider, "a,b\nx,y\n", "in.csv", input_format="csv", template=source)
-    assert read_input(batch.pk, stop=StopSignal())
-    form = form_like(root, batch)
-    assert (form.initial["format"], form.kept.filename) == ("jsonl", f"{batch.public_id}.jsonl")
-    with form.kept.content.open("rb") as content:
-        [line] = map(json.loads, content.read().splitlines())
-    assert line["body"]["messages"] == [{"role": "user", "content": "Rate: x"}]
 
 
 def test_pasted_prompts_are_pasted_again(root: Client, provider: Provider) -> None:

@@ -12,7 +12,9 @@ from tests.admin.makers import ended_batch
 from tests.admin.test_new_batch import PLAIN
 from tests.makers import batch_of
 
-LISTS = (*("batch", "provider", "file", "apitoken", "webhookendpoint", "webhookdelivery"),)
+LISTS = (
+    *("batch", "provider", "file", "apitoken", "webhookendpoint", "webhookdelivery", "template"),
+)
 READING = ("results", "jsonl", "csv")
 BUTTONS = ("cancel", "retry", "resume", "remove")
 

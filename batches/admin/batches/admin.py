@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from batches.admin.base import MachineMade, small_number
 from batches.admin.batches import batch_views
 from batches.admin.batches.bulk import ACTIONS, MOST_CHOSEN
+from batches.admin.batches.creation import form_views
 from batches.admin.batches.graphs import SHOWN_ID_CHARS
 from batches.admin.batches.page import colour_of_state, progress_of
 from batches.admin.batches.results import result_views
@@ -172,7 +173,7 @@ class BatchAdmin(MachineMade[Batch]):
     def add_view(
         self, request: HttpRequest, _form_url: str = "", _extra: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return batch_views.new(self, request)
+        return form_views.new(self, request)
 
     def change_view(
         self,
@@ -189,14 +190,15 @@ class BatchAdmin(MachineMade[Batch]):
     def get_urls(self) -> list[URLPattern]:
         views: tuple[tuple[str, str, View], ...] = (
             ("compare/", "compare", require_safe(batch_views.compare)),
-            ("columns/", "columns", require_POST(batch_views.columns)),
+            ("columns/", "columns", require_POST(form_views.columns)),
+            ("rows/", "rows", require_POST(form_views.rows)),
             ("<int:pk>/live/", "live", require_safe(batch_views.live)),
             ("<int:pk>/cancel/", "cancel", require_POST(batch_views.cancel)),
             ("<int:pk>/retry/", "retry", require_POST(batch_views.retry)),
             ("<int:pk>/pause/", "pause", require_POST(batch_views.pause)),
             ("<int:pk>/resume/", "resume", require_POST(batch_views.resume)),
             ("<int:pk>/rename/", "rename", require_POST(batch_views.rename)),
-            ("<int:pk>/again/", "again", require_POST(batch_views.again)),
+            ("<int:pk>/again/", "again", require_POST(form_views.again)),
             ("<int:pk>/remove/", "remove", require_POST(batch_views.remove)),
             ("<int:pk>/results/", "results", require_safe(result_views.results)),
             ("<int:pk>/results.jsonl", "jsonl", require_safe(result_views.jsonl)),

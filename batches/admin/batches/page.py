@@ -14,6 +14,7 @@ from batches.admin.batches.timeline import Step, timeline_of
 from batches.admin.batches.timing import Timing, is_left, is_paused, timing_of
 from batches.admin.charts import Chart
 from batches.admin.samples import samples_of
+from batches.admin.templates.shown import ShownTemplate, template_of
 from batches.ending.pilot import pilot_report
 from batches.formats import count, share
 from batches.leases.state import STOPPED, ShownState, state_of
@@ -102,6 +103,7 @@ class ShownBatch:
     # The number of results that charts are drawn from, if that is not all of them.
     sampled: int
     timeline: list[Step]
+    template: ShownTemplate | None
     files: list[tuple[str, str]]
     reruns: list[Rerun]
     pilot: ShownPilot | None
@@ -131,6 +133,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
         charts=charts_of(batch, samples, timing.percentiles),
         sampled=len(samples.results) if samples.weight > 1 else 0,
         timeline=timeline_of(batch),
+        template=template_of(batch, request),
         files=files_of(batch),
         reruns=reruns_of(batch) if permitted.retry else [],
         pilot=pilot_of(batch),

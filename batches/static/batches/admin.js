@@ -96,28 +96,100 @@ document.addEventListener("formdata", ({ target, formData }) => {
 });
 
 // The form of a new batch: suggest the models of the chosen provider, and offer the columns of the
-// table that is chosen or pasted; the server reads its beginning.
+// table that is chosen or pasted, with the first prompts that the template makes; the server reads
+// the beginning of the table.
 const BEGINNING = 65_536;
+const FIRST_ROWS = 262_144;
+const PARTS = ["system_part", "user_part", "template_label"];
+// Typing asks for the prompts when it rests for this long.
+const REST_MS = 400;
 document.addEventListener("change", ({ target }) => {
   const form = target.closest("#new-batch");
   if (!form) return;
   if (target.name === "provider") form.model.setAttribute("list", `models-${target.value}`);
   if (["file", "format", "prompts"].includes(target.name)) offerColumns(form);
+  if (target.name === "template" && target.value)
+    for (const name of PARTS) form.elements[name].value = "";
+  const changes = ["file", "format", "prompts", "template", "endpoint", "drop_stored"];
+  if (changes.includes(target.name)) showRows(form);
 });
 async function offerColumns(form) {
-  const { column, file, format, prompts } = form.elements;
-  const beginning = new FormData();
-  for (const name of ["csrfmiddlewaretoken", "stored", "provider", "endpoint"])
-    if (form.elements[name]) beginning.set(name, form.elements[name].value);
-  beginning.set("format", format.value);
-  beginning.set("column", column.value);
-  beginning.set("prompts", prompts.value.slice(0, BEGINNING));
-  const [chosen] = file.files;
-  if (chosen) beginning.set("file", new File([chosen.slice(0, BEGINNING)], chosen.name));
-  const answer = await fetch(form.dataset.columns, { method: "POST", body: beginning });
+  const answer = await asked(form, form.dataset.columns, BEGINNING, ["column"]);
   // The page works without: the name of the column is typed then.
-  if (answer.ok && !answer.redirected) form.elements.column.outerHTML = await answer.text();
+  if (answer) form.elements.column.outerHTML = answer;
 }
+// Return the answer to the beginning of the table and these fields; empty without one.
+async function asked(form, address, length, names) {
+  const { file, prompts } = form.elements;
+  const sent = new FormData();
+  for (const name of ["csrfmiddlewaretoken", "stored", "provider", "endpoint", "format", ...names])
+    if (form.elements[name]) sent.set(name, form.elements[name].value);
+  if (form.elements.drop_stored?.checked) sent.set("drop_stored", "on");
+  sent.set("prompts", prompts.value.slice(0, length));
+  const [chosen] = file.files;
+  if (chosen) sent.set("file", new File([chosen.slice(0, length)], chosen.name));
+  if ((chosen?.size ?? prompts.value.length) > length) sent.set("cut", "yes");
+  try {
+    const answer = await fetch(address, { method: "POST", body: sent });
+    return answer.ok && !answer.redirected ? await answer.text() : "";
+  } catch {
+    return "";
+  }
+}
+
+// The columns of the table and the first prompts, with errors at the fields of the template.
+let resting, latest;
+document.addEventListener("input", ({ target }) => {
+  if (!target.closest("#new-batch") || !PARTS.includes(target.name)) return;
+  clearTimeout(resting);
+  resting = setTimeout(() => showRows(target.form), REST_MS);
+});
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.getElementById("new-batch");
+  if (form?.elements.stored || form?.elements.prompts.value) showRows(form);
+});
+async function showRows(form) {
+  const mine = (latest = {});
+  clearTimeout(resting);
+  const answer = await asked(form, form.dataset.rows, FIRST_ROWS, ["template", ...PARTS]);
+  // The answer to an earlier question may come later.
+  if (mine !== latest || !answer) return;
+  const rows = document.getElementById("rows");
+  rows.innerHTML = answer;
+  for (const { dataset, value } of rows.querySelectorAll("[data-fill]"))
+    form.elements[dataset.fill].value = value;
+  for (const name of PARTS) showErrors(form.elements[name], rows);
+  if (!rows.querySelector("[data-insert]")) return;
+  rows.closest("details").open = true;
+  const prompts = rows.querySelectorAll("#first-prompts article").length;
+  tell(`${rows.querySelectorAll("[data-insert]").length} columns, ${prompts} prompts shown`);
+}
+function showErrors(field, rows) {
+  const around = field.closest(".tp-field");
+  const errors = rows.querySelector(`[data-errors="${field.name}"]`);
+  around.querySelector(".tp-errors")?.remove();
+  around.classList.toggle("errors", Boolean(errors));
+  if (errors) {
+    errors.id = `${field.id}_error`;
+    around.append(errors);
+  }
+  field.setAttribute("aria-invalid", Boolean(errors));
+  const described = [`${field.id}_helptext`, ...(errors ? [errors.id] : [])];
+  field.setAttribute("aria-describedby", described.join(" "));
+}
+// <button data-insert="{{ column }}">: write the column where the cursor was in the template.
+let part = "user_part";
+document.addEventListener("focusin", ({ target }) => {
+  if (["system_part", "user_part"].includes(target.name)) part = target.name;
+});
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest("[data-insert]");
+  if (!button) return;
+  const field = document.getElementById("new-batch").elements[part];
+  field.setRangeText(button.dataset.insert, field.selectionStart, field.selectionEnd, "end");
+  field.focus();
+  showRows(field.form);
+});
 
 // <button class="copy" data-copy="text">: copy the text, and say so for a moment.
 document.addEventListener("click", async ({ target }) => {

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from batches.actions.batches import Origin, create_batch_of_file
 from batches.actions.idempotency import Identity, create_once, digest_of, earlier
-from batches.admin.batches.form import GONE, KEPT, BatchForm
+from batches.admin.batches.creation.form import GONE, KEPT, BatchForm
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
 from batches.files.files import (
@@ -129,6 +129,7 @@ def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
         origin=Origin(identity.owner, identity.key, identity.digest),
         input_format=reading.format,
         input_column=reading.column,
+        template=form.template_source(otherwise=form.cleaned_data["name"] or form.filename),
     )
 
 

@@ -15,7 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 
 from batches.actions.batches import NoPrice, check_price
 from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS, BatchOptions, Pilot
-from batches.admin.batches.fields import (
+from batches.admin.batches.creation.fields import (
     ProviderChoice,
     choice,
     endpoint_choices,
@@ -23,8 +23,10 @@ from batches.admin.batches.fields import (
     number,
     switch,
 )
+from batches.admin.batches.creation.template_fields import CHOSEN, PARTS, PartRefused
+from batches.admin.batches.creation.template_form import TemplateForm
 from batches.admin.widgets import FileInput, JsonText, Number, SelectInput, Text, TextArea, Toggle
-from batches.engine.endpoints import rules_of
+from batches.engine.endpoints import CHAT, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import (
     asks_for_schema,
@@ -80,7 +82,7 @@ FORMATS = (
 )
 
 
-class BatchForm(forms.Form):
+class BatchForm(TemplateForm):
     """The prompts of a batch, its model, its answer schema and its run options."""
 
     prompts = forms.CharField(
@@ -108,7 +110,8 @@ class BatchForm(forms.Form):
         initial=USUAL_COLUMN,
         required=False,
         widget=Text(),
-        help_text="The column with the prompts. A custom_id column, if present, is used as the ID.",
+        help_text="The column with the prompts; not used with a template. A custom_id column, if "
+        "present, is used as the ID.",
     )
     system = forms.CharField(
         label="System prompt",
@@ -185,6 +188,7 @@ class BatchForm(forms.Form):
 
     SECTIONS = (
         ("Prompts", ("prompts", "file", "format", "column", "system")),
+        ("Template", (CHOSEN, *PARTS)),
         ("Model", ("provider", "model", "endpoint", "parameters")),
         (
             "Answers",
@@ -200,11 +204,10 @@ class BatchForm(forms.Form):
         ),
     )
     # Collapsed sections: the default values suit most batches.
-    FOLDED = ("Answers", "Options")
+    FOLDED = ("Template", "Answers", "Options")
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._user = user
+        super().__init__(user, *args, **kwargs)
         self.upload: UploadedFile[bytes] | None = None
         self.kept: File | None = None
         self.nonce: str = self.data.get("once") or secrets.token_urlsafe()
@@ -260,13 +263,23 @@ class BatchForm(forms.Form):
 
     def _columns(self) -> list[str]:
         """Return the columns of the given table; none if there is none."""
-        if not self.is_bound or self._format() not in TABLES or not self._is_given():
+        if not self.is_bound or self._format() not in TABLES or not self.is_given():
             return []
         with self.source() as stream:
             most = settings.MAX_LINE_BYTES
             return columns_of(stream, self._format(), column=USUAL_COLUMN, max_line_bytes=most)
 
-    def _is_given(self) -> bool:
+    def table_format(self) -> InputFormat | None:
+        """Return the format of the given table; None if there is no input, or it is a text."""
+        found = self._format() if self.is_bound and self.is_given() else "text"
+        return None if found == "text" else found
+
+    def chosen_endpoint(self) -> str:
+        """Return the endpoint of the form, also if other fields are wrong."""
+        return self.cleaned_data.get("endpoint") or CHAT
+
+    def is_given(self) -> bool:
+        """Return True if prompts are pasted or a file is there."""
         return bool(self.upload or self.kept or self.pasted)
 
     def _format(self) -> InputFormat:
@@ -298,6 +311,7 @@ class BatchForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         self._find_kept()
         self._check_source()
+        self.check_template()
         self._check_endpoint()
         if not self.errors:
             self._check_defaults()
@@ -335,14 +349,17 @@ class BatchForm(forms.Form):
     @property
     def pasted(self) -> str:
         """Return the pasted prompts, or an empty string if they are blank."""
-        text: str = self.cleaned_data.get("prompts", "")
-        return text if text.strip() else ""
+        return self.text_in("prompts")
 
     def _check_defaults(self) -> None:
         try:
             self._check_given_once()
             defaults = self.defaults()
+            if self.given_template:
+                self.given_template.check_against(self.cleaned_data["endpoint"], defaults)
             check_schemas(check_body(self._sample_of(defaults), self.cleaned_data["endpoint"]))
+        except PartRefused as refused:
+            self.add_error(refused.field, refused.message)
         except PromptRejected as error:
             self.refuse(error)
 
@@ -354,14 +371,18 @@ class BatchForm(forms.Form):
             raise PromptRejected(f"'model' {TWICE}", param="body.parameters")
         if data["schema"] is not None and asks_for_schema(given, endpoint):
             raise PromptRejected(f"The schema of the answers {TWICE}", param="body.parameters")
-        if self._format() != "jsonl":
+        if not self._has_requests():
             check_prompt_free(given, endpoint)
+
+    def _has_requests(self) -> bool:
+        """Return True if the input has requests, and not texts that become requests."""
+        return self._format() == "jsonl" and not self.given_template
 
     def _sample_of(self, defaults: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a valid prompt, so that any error comes from the form."""
         endpoint, models = self.cleaned_data["endpoint"], self.cleaned_data["provider"].model_names
         check_model(defaults.get("model"), frozenset(models))
-        if self._format() == "jsonl":
+        if self._has_requests():
             asked = prompt_body("any", endpoint) if rules_of(endpoint).asked_in else {}
             return {"model": "any", **asked, **defaults}
         if rules_of(endpoint).asked_in is None:
@@ -417,6 +438,7 @@ class BatchForm(forms.Form):
             max_line_bytes=settings.MAX_LINE_BYTES,
             format=self._format(),
             column=data["column"] or USUAL_COLUMN,
+            template=self.given_template.row_template if self.given_template else None,
             models=frozenset(data["provider"].model_names),
             strict_schemas=data["strict_schemas"],
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
@@ -456,6 +478,8 @@ class BatchForm(forms.Form):
         """Return the field for an error: the one that is to be filled, or the one of the lines."""
         if error.code == "missing_required_parameter" and error.param == "body.model":
             return "model"
+        if self.given_template and (field := self.given_template.field_of(error)):
+            return field
         if error.code == "missing_column":
             return "column"
         return "prompts" if self.pasted else "file"

@@ -9,8 +9,9 @@ from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
 
 from batches.actions.options import RUN_OPTIONS
-from batches.admin.batches.form import KEPT
-from batches.admin.batches.new_batch import PASTED, keep_for_an_hour
+from batches.admin.batches.creation.form import KEPT
+from batches.admin.batches.creation.new_batch import PASTED, keep_for_an_hour
+from batches.admin.batches.creation.template_fields import CHOSEN, texts_of
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema, without_system_prompt
@@ -27,11 +28,12 @@ PROMPTS_AT_ONCE = 1000
 def keep_prompts(batch: Batch, user: User) -> File:
     """Store the prompts of a batch as a file that the form of this user can use for an hour.
 
-    They are copied from its input file, or from its rows if that file is gone, or if a template
-    made them of a table. Raise NotPossible if there are no prompts, or more than a file may hold.
+    They are copied from its input file, or from its rows if that file is gone: the rows of the
+    table for a batch with a template, else the requests. Raise NotPossible if there are no prompts,
+    or more than a file may hold.
     """
     try:
-        if batch.input_file is not None and batch.template_id is None:
+        if batch.input_file is not None:
             _check_size(batch.input_file.bytes)
             with batch.input_file.content.open("rb") as content:
                 return keep_for_an_hour(user, batch.input_file.filename, content)
@@ -58,11 +60,12 @@ def _check_size(size: int) -> None:
 
 def _lines(batch: Batch) -> Iterator[bytes]:
     prompts, after = batch.prompts.order_by("index"), -1
-    columns = prompts.values_list("index", "custom_id", "body")
+    columns = prompts.values_list("index", "custom_id", "body", "row")
     while page := list(columns.filter(index__gt=after)[:PROMPTS_AT_ONCE]):
         after = page[-1][0]
-        for _, custom_id, body in page:
-            yield f"{prompt_line(custom_id, batch.endpoint, body)}\n".encode()
+        for _, custom_id, body, row in page:
+            line = row if batch.template_id else prompt_line(custom_id, batch.endpoint, body)
+            yield f"{line}\n".encode()
 
 
 def kept_file(user: User, file_id: str) -> File | None:
@@ -85,8 +88,9 @@ def initial_of(batch: Batch) -> dict[str, Any]:
     return {
         **{name: getattr(batch, name) for name in RUN_OPTIONS},
         # Prompts that never were in a file come from their rows.
-        **(rows if batch.input_file and not batch.template_id else {"format": "jsonl"}),
+        **(rows if batch.input_file else {"format": "jsonl"}),
         **_defaults_of(batch),
+        **({CHOSEN: batch.template_id, **texts_of(batch.template)} if batch.template else {}),
         "name": batch.name,
         "provider": batch.provider_id,
         "endpoint": batch.endpoint,

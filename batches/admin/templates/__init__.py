@@ -1,0 +1,1 @@
+"""The library of templates: a list, a page for each version, the changes between versions."""
