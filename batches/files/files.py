@@ -21,7 +21,8 @@ from django.db.models.functions import Now
 
 from batches.engine.text.wording import quoted
 from batches.inputs.input_formats import named_format
-from batches.inputs.prompt_files import NO_PROMPTS, NOT_LINES, TABLES, begins_as_document
+from batches.inputs.prompt_files import NOT_LINES, TABLES, begins_as_document
+from batches.inputs.prompts import NO_PROMPTS
 from batches.inputs.request_lines import LineRefused, parse_line
 from batches.inputs.text_lines import UnreadableFile, first_line
 from batches.lifecycle import BatchStatus

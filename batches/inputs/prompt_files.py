@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import SET_TWICE, check_body, prompt_body, strict_warnings, whole_body
+from batches.engine.prepare import check_body, prompt_body, strict_warnings, whole_body
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.structured.asked import AskedSchema
 from batches.engine.structured.known_schemas import KnownSchemas
-from batches.engine.structured.schema_bill import TOO_MANY_SCHEMAS, SchemaBill
+from batches.engine.structured.schema_bill import SchemaBill
 from batches.engine.text.sendable import text_fault
 from batches.engine.text.wording import did_you_mean, missing, quoted, supported, wrong_value
 from batches.inputs.input_formats import ASSUMED_ENCODING, InputFormat
+from batches.inputs.prompts import OF_ALL_LINES, LineError, NewPrompt, Unit
 from batches.inputs.request_lines import (
     WRONG_ENDPOINT,
     LineRefused,
@@ -28,9 +29,7 @@ from batches.inputs.request_lines import (
 )
 from batches.inputs.tables import (
     CSV_DELIMITERS,
-    NO_COLUMN,
     TSV_DELIMITERS,
-    Column,
     EmptyRow,
     TableHeader,
     TableRow,
@@ -45,13 +44,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The unit that prompts are numbered by: lines of a file, or rows of a table.
-Unit = Literal["line", "row"]
-
 # The formats of tables, with the delimiters in the order in which they are tried.
 TABLES: Mapping[InputFormat, str] = {"csv": CSV_DELIMITERS, "tsv": TSV_DELIMITERS}
 
-NO_PROMPTS = "The input has no prompts: all of its lines are blank, or there are none."
 NOT_LINES = (
     "The file is a single JSON document. JSONL needs one object on each line, without an array "
     "around them."
@@ -62,53 +57,8 @@ TABLE = (
 )
 
 
-@dataclass(slots=True)
-class NewPrompt:
-    """A prompt of an input file; `body` is JSON text, `warnings` are what a provider may refuse.
-
-    `line` is its line number in the file; in a table, its row number below the header.
-    `schema_bytes` are the sizes of its large schemas that no earlier prompt has. A prompt made by a
-    template has its row as JSON text, and the `columns` that no earlier row has.
-    Not frozen, since making one would take longer.
-    """
-
-    line: int
-    custom_id: str
-    body: str
-    warnings: tuple[StrictProblem, ...] = ()
-    unit: Unit = "line"
-    model: str = ""
-    schema_bytes: tuple[int, ...] = ()
-    row: str | None = None
-    columns: tuple[Column, ...] = ()
-
-    def fault(self, code: str, message: str, param: str | None = None) -> "LineError":
-        """Return an error at the place of this prompt."""
-        return LineError(self.line, code, message, param, self.unit)
-
-
-@dataclass(frozen=True, slots=True)
-class LineError:
-    """An error in a line of an input file; `code` is a code of the OpenAI Batch API."""
-
-    line: int
-    code: str
-    message: str
-    param: str | None = None
-    unit: Unit = "line"
-
-    def __str__(self) -> str:
-        # An error of the whole file has no line.
-        place = "" if self.code in WHOLE_FILE else f"{self.unit} {self.line}: "
-        return f"{place}{self.message}"
-
-
 # The most models named in an error; a provider may have hundreds.
 MAX_NAMED = 20
-
-# Errors that all lines may have; each is reported once.
-OF_ALL_LINES = frozenset({WRONG_ENDPOINT, TOO_MANY_SCHEMAS, SET_TWICE, NO_COLUMN})
-WHOLE_FILE = frozenset({"empty_file", "invalid_file"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +98,6 @@ class InputOptions:
             strict_forms=self.strict_schemas,
         )
         object.__setattr__(self, "bill", bill)
-
-
-def too_many(prompt: NewPrompt, most: int) -> LineError:
-    """Return the error of the first prompt beyond the limit."""
-    message = f"A batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH). Split the input."
-    return prompt.fault("too_many_tasks", message)
-
-
-def twin(prompt: NewPrompt) -> LineError:
-    """Return the error of a prompt with a duplicate custom_id."""
-    shown = quoted(prompt.custom_id)
-    message = f"The 'custom_id' {shown} was used before in this batch. Give each prompt its own."
-    return prompt.fault("duplicate_custom_id", message, "custom_id")
 
 
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:

@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 
 from batches.inputs.file_kinds import KINDS, kind_of
 from batches.inputs.input_formats import ASSUMED_ENCODING, INPUT_FORMATS, InputFormat, format_of
-from batches.inputs.prompt_files import (
-    InputOptions,
-    LineError,
-    NewPrompt,
-    read_prompts,
-)
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.inputs.text_lines import HEAD_BYTES, SMALL_BYTES
 from tests.inputs.test_inputs import CHAT, faults, line, prompts, read, request_line
 from tests.inputs.test_inputs_hostile import peak_of

@@ -37,13 +37,8 @@ from batches.engine.prepare import (
 from batches.engine.structured.schema_bill import CHECKED_BYTES
 from batches.files.files import BATCH, unexpired
 from batches.inputs.input_formats import InputFormat, format_of
-from batches.inputs.prompt_files import (
-    TABLES,
-    InputOptions,
-    LineError,
-    check_model,
-    columns_of,
-)
+from batches.inputs.prompt_files import TABLES, InputOptions, check_model, columns_of
+from batches.inputs.prompts import LineError
 from batches.limits.rules import EXAMPLE, Rules, rules_in
 from batches.models import File
 from batches.models.bounds import MAX_NAME_CHARS
