@@ -1,4 +1,4 @@
-"""What comes out of an input: NewPrompt for each prompt, LineError for each invalid line or row."""
+"""Results of reading an input: NewPrompt for a prompt, LineError for an invalid line or row."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -47,7 +47,10 @@ class NewPrompt:
 
 @dataclass(frozen=True, slots=True)
 class LineError:
-    """An error in a line of an input file; `code` is a code of the OpenAI Batch API."""
+    """An error in a line of an input file; `code` is a code of the OpenAI Batch API.
+
+    An error that belongs to no line has the line 0.
+    """
 
     line: int
     code: str
@@ -57,7 +60,7 @@ class LineError:
 
     def __str__(self) -> str:
         # An error of the whole file has no line.
-        place = "" if self.code in WHOLE_FILE else f"{self.unit} {self.line}: "
+        place = "" if self.code in WHOLE_FILE or not self.line else f"{self.unit} {self.line}: "
         return f"{place}{self.message}"
 
 

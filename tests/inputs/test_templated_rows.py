@@ -53,7 +53,7 @@ def kept(items: list[NewPrompt | LineError]) -> list[dict[str, Any]]:
 
 
 def columns(items: list[NewPrompt | LineError]) -> list[str]:
-    return [name for prompt in prompts(items) for name, _ in prompt.columns]
+    return [name for prompt in prompts(items) for name, *_ in prompt.columns]
 
 
 TABLE = 'id,review,stars\n1,good,5\n2,"so\n""so""",3\n'
