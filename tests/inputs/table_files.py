@@ -4,11 +4,21 @@ import io
 from collections.abc import Collection
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from batches.inputs.input_formats import InputFormat
 from batches.inputs.table_files.reading import read_table
 from batches.inputs.tables import BadRow, TableItem, TableRow
 
 MAX_BYTES = 100_000
+
+
+def parquet(columns: dict[str, Any], **options: Any) -> bytes:
+    """A Parquet file with these columns."""
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, **options)
+    return file.getvalue()
 
 
 def items_of(

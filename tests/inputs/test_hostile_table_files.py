@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from batches.inputs.input_formats import InputFormat
 from batches.inputs.table_files.reading import read_table
 from batches.inputs.tables import BadRow
-from tests.inputs.table_files import faults_of, items_of
-from tests.inputs.test_parquet import parquet
+from tests.inputs.table_files import faults_of, items_of, parquet
 from tests.inputs.workbooks import parts_of, sheet_of, written, zipped
 
 HEADER = '<row><c t="str"><v>a</v></c></row>'

@@ -1,6 +1,5 @@
 """Parquet files: their cells by type, their types in the output, and what is wrong with them."""
 
-import io
 import json
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -8,21 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.table_files.arrow_types import array_of, cells_of, kept_type, type_of
 from batches.inputs.tables import EmptyRow, TableHeader
-from tests.inputs.table_files import faults_of, items_of, rows_of
-
-
-def parquet(columns: dict[str, Any], **options: Any) -> bytes:
-    file = io.BytesIO()
-    pq.write_table(pa.table(columns), file, **options)
-    return file.getvalue()
-
+from tests.inputs.table_files import faults_of, items_of, parquet, rows_of
 
 MOMENT = datetime(2024, 1, 5, 12, 30, 0, 250_000)
 # The values of a column, its type, and its cells.

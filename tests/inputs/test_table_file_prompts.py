@@ -13,8 +13,8 @@ from batches.inputs.prompt_files import InputOptions, columns_of, read_prompts
 from batches.inputs.prompts import LineError, NewPrompt
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sources import file_messages
+from tests.inputs.table_files import parquet
 from tests.inputs.test_inputs import prompts
-from tests.inputs.test_parquet import parquet
 from tests.inputs.workbooks import written
 
 Rows = Sequence[Sequence[Any]]
