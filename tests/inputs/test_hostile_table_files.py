@@ -129,6 +129,8 @@ WORKBOOKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "depth": (lambda: sheet_of(HEADER + "<a>" * 200), "its elements are nested too deep"),
     "names": (lambda: sheet_of("".join(f"<a{n}/>" for n in range(20_000))), "too long or too many"),
     "attributes": (lambda: sheet_of(f"<a b='{'x' * 9 * MEGABYTE}'/>"), "its tags are too long or"),
+    "encoding": (lambda: sheet_of(b"<?xml version='1.0' encoding='shift_jis'?><a/>"), "encoding"),
+    "no encoding": (lambda: sheet_of(b"<?xml version='1.0' encoding='none'?><a/>"), "encoding"),
     "not closed": (lambda: sheet_of(HEADER + "<row>"), "mismatched tag"),
     "rows backwards": (lambda: sheet_of('<row r="2"/><row r="1"/>'), "row 1 is out of order"),
     "row 0": (lambda: sheet_of('<row r="0"/>'), "row 0 is out of order"),

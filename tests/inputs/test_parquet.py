@@ -100,6 +100,31 @@ def test_a_column_keeps_its_type_and_values_in_the_output(name: str) -> None:
         assert column.equals(pa.array(values, plain))
 
 
+@pytest.mark.parametrize(
+    ("cells", "kind", "expected"),
+    [
+        ([5.0, None], pa.int64(), [5, None]),
+        ([2**70, 1], pa.float64(), [2.0**70, 1.0]),
+        ([5.5], pa.int64(), None),
+        ([2**63], pa.int64(), None),
+        ([True], pa.int64(), None),
+        ([True], pa.float64(), None),
+        ([10**400], pa.float64(), None),
+        (["x"], pa.float64(), None),
+        ([1], pa.bool_(), None),
+        (["x"], pa.timestamp("us"), None),
+    ],
+)
+def test_a_value_fits_its_type_or_is_refused(
+    cells: list[Any], kind: pa.DataType, expected: list[Any] | None
+) -> None:
+    if expected is not None:
+        assert array_of(cells, kind).to_pylist() == expected
+        return
+    with pytest.raises((pa.ArrowException, TypeError, ValueError, OverflowError)):
+        array_of(cells, kind)
+
+
 SCALARS = st.sampled_from(
     [
         (pa.string(), st.text(st.characters(exclude_categories=["Cs"]))),

@@ -83,7 +83,26 @@ def array_of(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(cells, pa.string()).cast(pa.timestamp(kind.unit, tz="UTC")).cast(kind)
     if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
         return pa.array(cells, pa.string()).cast(kind)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        fit = _whole if pa.types.is_integer(kind) else _float
+        return pa.array([None if cell is None else fit(cell) for cell in cells], kind)
     return pa.array(cells, kind)
+
+
+def _float(cell: Any) -> float:
+    """Return a number of JSON, which may be whole and of any size. Raise TypeError for others."""
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        raise TypeError("not a number")
+    return float(cell)
+
+
+def _whole(cell: Any) -> Any:
+    """Return a whole number as an integer. Raise ValueError for another number: Arrow cuts it."""
+    if not isinstance(cell, float):
+        return cell
+    if not cell.is_integer():
+        raise ValueError("not a whole number")
+    return int(cell)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -46,15 +46,15 @@ def parquet_rows(
     unpacked = UnpackedBytes(PARQUET, size_of(file))
     with _explained():
         parquet = _opened(file)
-        schema = parquet.schema_arrow
-    names = [str(name) for name in schema.names]
+        schema, row_count = parquet.schema_arrow, parquet.metadata.num_rows
+        names = [str(name) for name in schema.names]
     if fault := header_fault(names, columns):
         yield fault
         return
     for name, kind in zip(names, schema.types, strict=True):
         check_column(name, kind)
-    if parquet.metadata.num_rows > MAX_ROWS:
-        rows = f"{parquet.metadata.num_rows:,} rows. The most is {MAX_ROWS:,}: split it"
+    if row_count > MAX_ROWS:
+        rows = f"{row_count:,} rows. The most is {MAX_ROWS:,}: split it"
         raise UnreadableFile(f"The Parquet file has {rows}.")
     yield TableHeader(tuple(names), tuple(map(kept_type, schema.types)))
     number = 1

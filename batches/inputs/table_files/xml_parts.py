@@ -42,7 +42,8 @@ def parsed(pieces: Iterable[bytes], reader: PartReader) -> Iterator[None]:
                 raise _odd("its tags are too long or too many")
             yield
         parser.Parse(b"", True)  # noqa: FBT003 - positional only
-    except expat.ExpatError as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        # The last two are for encodings that the parser does not have.
         raise damaged(WORKBOOK, error, REMEDY) from error
     yield
 
