@@ -103,7 +103,7 @@ def test_the_prompts_of_a_workbook_or_parquet_file_are_chosen_and_started(
     root: Client, provider: Provider, name: str
 ) -> None:
     rows = [("id", "question", "answer"), (1, "Why?", "no"), (2, "How?", None)]
-    given = {name: [row[n] for row in rows[1:]] for n, name in enumerate(rows[0])}
+    given = {str(title): [row[n] for row in rows[1:]] for n, title in enumerate(rows[0])}
     raw = written(rows) if name == "a.xlsx" else parquet(given)
     fields = columns(root, name, raw, provider=str(provider.pk))
     assert options(fields) == ["", "id", "question", "answer"]

@@ -104,15 +104,15 @@ def _rows(
         return
     with _explained():
         found = [cells_of(column, max_bytes) for column in batch.columns]
-    for number, cells in enumerate(zip(*found, strict=True), start=first):
-        size = sum(len(cell) for cell in cells if isinstance(cell, str))
-        unpacked.count(size)
-        if size > max_bytes:
-            yield BadRow(number, "invalid_row", row_too_long(max_bytes), "row")
-        elif all(map(is_blank, cells)):
-            yield EmptyRow()
-        else:
-            yield _row(number, keys, cells)
+        for number, cells in enumerate(zip(*found, strict=True), start=first):
+            size = sum(len(cell) for cell in cells if isinstance(cell, str))
+            unpacked.count(size)
+            if size > max_bytes:
+                yield BadRow(number, "invalid_row", row_too_long(max_bytes), "row")
+            elif all(map(is_blank, cells)):
+                yield EmptyRow()
+            else:
+                yield _row(number, keys, cells)
 
 
 def _row(number: int, keys: list[str], cells: tuple[Cell | CellFault, ...]) -> TableRow | BadRow:
