@@ -1,6 +1,6 @@
 """Read a Parquet file as a table: batches of rows, bounded in time and memory."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -13,7 +13,8 @@ from batches.inputs.table_files.bounds import CELL_BYTES, UnpackedBytes, damaged
 from batches.inputs.table_files.parquet_sizes import (
     PARQUET,
     REMEDY,
-    check_ends,
+    RowGroup,
+    read_footer,
     unpacked_bytes,
 )
 from batches.inputs.table_files.random_access import size_of
@@ -42,23 +43,23 @@ def parquet_rows(
     file: BinaryIO, *, columns: Collection[str], max_bytes: int
 ) -> Iterator[TableItem]:
     """Yield the header and the rows of a Parquet file. Raise UnreadableFile."""
-    check_ends(file)
+    groups = read_footer(file)
     unpacked = UnpackedBytes(PARQUET, size_of(file))
     with _explained():
         parquet = _opened(file)
-        schema, row_count = parquet.schema_arrow, parquet.metadata.num_rows
+        schema = parquet.schema_arrow
         names = [str(name) for name in schema.names]
     if fault := header_fault(names, columns):
         yield fault
         return
     for name, kind in zip(names, schema.types, strict=True):
         check_column(name, kind)
-    if row_count > MAX_ROWS:
-        rows = f"{row_count:,} rows. The most is {MAX_ROWS:,}: split it"
+    if (count := sum(group.rows for group in groups)) > MAX_ROWS:
+        rows = f"{count:,} rows. The most is {MAX_ROWS:,}: split it"
         raise UnreadableFile(f"The Parquet file has {rows}.")
     yield TableHeader(tuple(names), tuple(map(kept_type, schema.types)))
     number = 1
-    for batch in _batches(file, parquet, unpacked, len(names)):
+    for batch in _batches(file, parquet, groups, unpacked):
         yield from _rows(batch, number, column_keys(names), max_bytes, unpacked)
         number += batch.num_rows
 
@@ -78,15 +79,18 @@ def _opened(file: BinaryIO) -> Any:
 
 
 def _batches(
-    file: BinaryIO, parquet: Any, unpacked: UnpackedBytes, columns: int
+    file: BinaryIO, parquet: Any, groups: Sequence[RowGroup], unpacked: UnpackedBytes
 ) -> Iterator[pa.RecordBatch]:
+    leaves = [parquet.schema.column(number) for number in range(len(parquet.schema))]
+    lists = [leaf.max_repetition_level > 0 for leaf in leaves]
+    columns = len(parquet.schema_arrow)
     rows = max(1, min(BATCH_ROWS, BATCH_CELLS // columns))
-    for group in range(parquet.num_row_groups):
-        if parquet.metadata.row_group(group).num_rows <= 0:
+    for number, group in enumerate(groups):
+        if group.rows <= 0:
             continue
         with _explained():
-            unpacked.count(unpacked_bytes(file, parquet.metadata, group))
-            batches = parquet.iter_batches(rows, row_groups=[group], use_threads=False)
+            unpacked.count(unpacked_bytes(file, group, number + 1, lists))
+            batches = parquet.iter_batches(rows, row_groups=[number], use_threads=False)
         while True:
             with _explained():
                 batch = next(batches, None)

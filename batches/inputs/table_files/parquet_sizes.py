@@ -5,6 +5,7 @@ levels of a page of lists are unpacked at once.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -35,8 +36,19 @@ _ENCODING_FIELDS = {_DATA: (5, 2), _DATA_2: (8, 4)}
 SMALLER = "write the file again with smaller row groups, such as 10,000 rows"
 
 
-def check_ends(file: BinaryIO) -> None:
-    """Raise UnreadableFile for a file that does not begin and end as Parquet does."""
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """The number of rows of a row group, and the records of its columns."""
+
+    rows: int
+    columns: Sequence[dict[int, Any]]
+
+
+def read_footer(file: BinaryIO) -> Sequence[RowGroup]:
+    """Return the row groups of a file. Raise UnreadableFile if it is no Parquet or nested too deep.
+
+    The objects of Arrow for this end the process at some footers that are damaged.
+    """
     size = size_of(file)
     file.seek(0)
     if file.read(len(MAGIC)) != MAGIC:
@@ -54,25 +66,33 @@ def check_ends(file: BinaryIO) -> None:
         raise too_large(what, footer, MAX_FOOTER_BYTES, "write it with fewer row groups or columns")
     if footer > size - _TAIL_BYTES - len(MAGIC):
         raise damaged(PARQUET, "its footer is longer than the file", "give the whole file")
-    _check_depth(_read(file, size - _TAIL_BYTES - footer, footer))
+    try:
+        record = RecordReader(_read(file, size - _TAIL_BYTES - footer, footer)).record()
+        _check_depth(record[2])
+        return [RowGroup(int(group[3]), [column[3] for column in group[1]]) for group in record[4]]
+    except (LookupError, NotThrift, AttributeError, TypeError) as error:
+        raise damaged(PARQUET, "its footer cannot be read", REMEDY) from error
 
 
-def unpacked_bytes(file: BinaryIO, metadata: Any, group: int) -> int:
-    """Return what the pages of a row group unpack to. Raise UnreadableFile if that is too much."""
+def unpacked_bytes(file: BinaryIO, row_group: RowGroup, number: int, lists: Sequence[bool]) -> int:
+    """Return what the pages of a row group unpack to. Raise UnreadableFile if that is too much.
+
+    `number` is that of the row group, `lists` is True for each column within lists.
+    """
     size = size_of(file)
     whole = at_once = 0
-    row_group = metadata.row_group(group)
-    for number in range(metadata.num_columns):
-        is_list = metadata.schema.column(number).max_repetition_level > 0
-        pages = _pages_of(file, row_group.column(number), size)
+    if len(row_group.columns) != len(lists):
+        raise damaged(PARQUET, "a row group lacks columns", REMEDY)
+    for column, is_list in zip(row_group.columns, lists, strict=True):
+        pages = _pages_of(file, column, size)
         if is_list and pages.values > MAX_LISTED_VALUES:
-            what = f"The lists of row group {group + 1} of the Parquet file have"
+            what = f"The lists of row group {number} of the Parquet file have"
             text = f"{what} {pages.values:,} values. The most is {MAX_LISTED_VALUES:,}: {SMALLER}."
             raise UnreadableFile(text)
         whole += pages.bytes
         at_once += pages.largest
     if at_once > MAX_PAGES_BYTES:
-        what = f"The pages of row group {group + 1} of the Parquet file unpack to"
+        what = f"The pages of row group {number} of the Parquet file unpack to"
         raise too_large(what, at_once, MAX_PAGES_BYTES, SMALLER)
     return whole
 
@@ -86,12 +106,14 @@ class _Pages:
     values: int = 0
 
 
-def _pages_of(file: BinaryIO, column: Any, size: int) -> _Pages:
-    place = column.data_page_offset
-    dictionary = column.dictionary_page_offset
-    if dictionary is not None and 0 < dictionary < place:
+def _pages_of(file: BinaryIO, column: dict[int, Any], size: int) -> _Pages:
+    try:
+        packed, place, dictionary = int(column[7]), int(column[9]), int(column.get(11) or 0)
+    except (LookupError, AttributeError, TypeError) as error:
+        raise damaged(PARQUET, "a column has no place", REMEDY) from error
+    if 0 < dictionary < place:
         place = dictionary
-    end = place + column.total_compressed_size
+    end = place + packed
     if not 0 < place <= end <= size:
         raise damaged(PARQUET, "a column lies outside of the file", "give the whole file")
     found = _Pages()
@@ -143,27 +165,23 @@ def _header_at(file: BinaryIO, place: int, end: int) -> tuple[dict[int, Any], in
             raise damaged(PARQUET, error, REMEDY) from error
 
 
-def _check_depth(footer: bytes) -> None:
+def _check_depth(schema: Sequence[dict[int, Any]]) -> None:
     """Raise UnreadableFile if columns are nested too deep, for which Arrow has no bound."""
-    try:
-        # The schema is a list of elements, each with the number of its children.
-        schema = RecordReader(footer).record(until=2).get(2) or []
-        left: list[int] = []
-        for element in schema:
-            children = element.get(5) or 0
-            if left:
-                left[-1] -= 1
-            if children > 0:
-                left.append(children)
-            while left and left[-1] == 0 and children <= 0:
-                left.pop()
-            if len(left) > MAX_SCHEMA_DEPTH:
-                raise UnreadableFile(
-                    f"The columns of the Parquet file are nested more than {MAX_SCHEMA_DEPTH} "
-                    "levels deep: write nested values as strings of JSON."
-                )
-    except (IndexError, NotThrift, AttributeError, TypeError) as error:
-        raise damaged(PARQUET, "its footer cannot be read", REMEDY) from error
+    left: list[int] = []
+    # The schema is a list of elements, each with the number of its children.
+    for element in schema:
+        children = element.get(5) or 0
+        if left:
+            left[-1] -= 1
+        if children > 0:
+            left.append(children)
+        while left and left[-1] == 0 and children <= 0:
+            left.pop()
+        if len(left) > MAX_SCHEMA_DEPTH:
+            raise UnreadableFile(
+                f"The columns of the Parquet file are nested more than {MAX_SCHEMA_DEPTH} levels "
+                "deep: write nested values as strings of JSON."
+            )
 
 
 def _read(file: BinaryIO, place: int, size: int) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY = range(1, 9)
 _LIST, _SET, _MAP, _STRUCT = range(9, 13)
 MAX_DEPTH = 16
+MAX_RECORDS = 500_000
 _LONG_LIST = 15
 MAX_VARINT_BYTES = 10
 
@@ -23,11 +24,13 @@ class RecordReader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.place = 0
+        self._records = 0
 
-    def record(self, *, until: int | None = None, depth: int = 0) -> dict[int, Any]:
-        """Return the fields of a record by their numbers; with `until`, only up to this field."""
-        if depth > MAX_DEPTH:
-            raise NotThrift("records are nested too deep")
+    def record(self, *, depth: int = 0) -> dict[int, Any]:
+        """Return the fields of a record by their numbers."""
+        self._records += 1
+        if depth > MAX_DEPTH or self._records > MAX_RECORDS:
+            raise NotThrift("records are nested too deep or too many")
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
@@ -36,8 +39,6 @@ class RecordReader:
             if number in fields:
                 raise NotThrift("a field comes twice")
             fields[number] = self._value(kind, depth)
-            if number == until:
-                break
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:
