@@ -311,3 +311,11 @@ def test_columns_that_are_nested_deep_are_refused() -> None:
         column = pa.StructArray.from_arrays([column], ["a"])
     message = whole_file_fault(parquet({"a": column}), "parquet")
     assert "nested more than 32 levels deep" in message
+
+
+def test_a_size_that_is_no_number_is_refused() -> None:
+    raw = bytearray(SAMPLES["parquet"])
+    assert raw[4] == raw[6] == 0x15
+    # The unpacked size of the first page is an empty text.
+    raw[6:8] = b"\x18\x00"
+    assert "a column or page cannot be read" in whole_file_fault(bytes(raw), "parquet")

@@ -84,7 +84,11 @@ def unpacked_bytes(file: BinaryIO, row_group: RowGroup, number: int, lists: Sequ
     if len(row_group.columns) != len(lists):
         raise damaged(PARQUET, "a row group lacks columns", REMEDY)
     for column, is_list in zip(row_group.columns, lists, strict=True):
-        pages = _pages_of(file, column, size)
+        try:
+            pages = _pages_of(file, column, size)
+        except (LookupError, AttributeError, TypeError) as error:
+            # A field has another type than it should have.
+            raise damaged(PARQUET, "a column or page cannot be read", REMEDY) from error
         if is_list and pages.values > MAX_LISTED_VALUES:
             what = f"The lists of row group {number} of the Parquet file have"
             text = f"{what} {pages.values:,} values. The most is {MAX_LISTED_VALUES:,}: {SMALLER}."
@@ -107,10 +111,7 @@ class _Pages:
 
 
 def _pages_of(file: BinaryIO, column: dict[int, Any], size: int) -> _Pages:
-    try:
-        packed, place, dictionary = int(column[7]), int(column[9]), int(column.get(11) or 0)
-    except (LookupError, AttributeError, TypeError) as error:
-        raise damaged(PARQUET, "a column has no place", REMEDY) from error
+    packed, place, dictionary = int(column[7]), int(column[9]), int(column.get(11) or 0)
     if 0 < dictionary < place:
         place = dictionary
     end = place + packed
