@@ -39,6 +39,7 @@ FILES = (
     "tests/webhooks/test_deliveries.py",
     "tests/output/test_export.py",
     "tests/output/test_export_csv.py",
+    "tests/output/test_export_parquet.py",
     "tests/ending/test_finishing.py",
     "tests/ending/test_gate.py",
     "tests/ending/test_pilot_report.py",
