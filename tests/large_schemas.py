@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from batches.actions import batches as batch_actions
-from batches.inputs.prompt_files import NewPrompt
+from batches.inputs.prompts import NewPrompt
 from batches.models import Batch, Provider
 from tests.makers import options
 

@@ -8,7 +8,8 @@ from batches.actions import batches as batch_actions
 from batches.actions.options import BatchOptions
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome, Usage
-from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, read_prompts
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.leases.chunks import Lease, claim_chunks
 from batches.models import Batch, Prompt, Provider
 from batches.runner.results import ChunkOutcomes

@@ -1,7 +1,8 @@
 """The prompts that `make demo` runs."""
 
 from batches.engine.endpoints import ENDPOINTS
-from batches.inputs.prompt_files import InputOptions, NewPrompt, read_prompts
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import NewPrompt
 from tests.processes.stack import ROOT
 
 

@@ -27,7 +27,7 @@ from batches.engine.structured.schema_bill import SchemaBill
 from batches.errors import NotPossible
 from batches.files.files import BATCH
 from batches.inputs.input_formats import InputFormat
-from batches.inputs.prompt_files import LineError, NewPrompt
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.reading import PATIENT_LEASES, READING
 from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of

@@ -33,15 +33,9 @@ from batches.api.webhooks import delivery_page, url_refused
 from batches.engine.structured.schema_bill import CHECKED_BYTES
 from batches.engine.text.wording import quoted
 from batches.files.files import unexpired
-from batches.inputs.input_formats import named_format
-from batches.inputs.prompt_files import (
-    TABLES,
-    InputOptions,
-    LineError,
-    NewPrompt,
-    prompts_of_objects,
-    prompts_of_texts,
-)
+from batches.inputs.input_formats import TABLES, named_format
+from batches.inputs.prompt_files import InputOptions, prompts_of_objects, prompts_of_texts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.reading import model_of, table_format_of
 from batches.intake.tally import InputRefused
 from batches.models import Batch, File, Provider, WebhookDelivery

@@ -131,7 +131,7 @@ class FilesView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Upload a file. With the purpose `batch` it must be JSONL, with a request on each line, or
-        a table with a name in .csv or .tsv, for a batch with a template."""
+        a table with a name in .csv, .tsv, .xlsx or .parquet, for a batch with a template."""
         fields, content = form_of(request, file="file")
         form = parse_form(fields)
         new = NewFile(

@@ -20,10 +20,12 @@ from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Now
 
 from batches.engine.text.wording import quoted
-from batches.inputs.input_formats import named_format
-from batches.inputs.prompt_files import NO_PROMPTS, NOT_LINES, TABLES, begins_as_document
+from batches.inputs.file_kinds import table_file_fault
+from batches.inputs.input_formats import TABLE_FILES, TABLES, InputFormat, named_format
+from batches.inputs.prompt_files import NOT_LINES, begins_as_document
+from batches.inputs.prompts import NO_PROMPTS
 from batches.inputs.request_lines import LineRefused, parse_line
-from batches.inputs.text_lines import UnreadableFile, first_line
+from batches.inputs.text_lines import UnreadableFile, first_line, unpacked_pieces
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, File, lease_end
 
@@ -147,7 +149,7 @@ def check_content(new: NewFile, content: "Bytes[bytes]") -> None:
             "The 'file' is empty: it has 0 bytes. Give a file with content.", param="file"
         )
     if new.purpose == BATCH:
-        _check_beginning(content, is_table=named_format(new.filename) in TABLES)
+        _check_beginning(content, named_format(new.filename))
 
 
 def safe_filename(text: str) -> str:
@@ -165,18 +167,24 @@ def safe_filename(text: str) -> str:
     return name
 
 
-def _check_beginning(content: "Bytes[bytes]", *, is_table: bool) -> None:
-    """Refuse a file without text, or without an object on its first line if it is not a table.
+def _check_beginning(content: "Bytes[bytes]", named: InputFormat | None) -> None:
+    """Refuse a file without text, or without an object on its first line if it is not a table; and
+    a table of another kind than its name says.
 
     The worker checks the rest.
     """
     content.seek(0)
     try:
+        if named in TABLE_FILES:
+            head, _ = unpacked_pieces(cast("BinaryIO", content))
+            if fault := table_file_fault(head, named):
+                raise _no_input(fault)
+            return
         line = first_line(cast("BinaryIO", content), settings.MAX_LINE_BYTES)
         # If the line is too long to be checked here, the batch reports it.
         if line == "":
             raise _no_input(NO_PROMPTS)
-        if line is None or is_table:
+        if line is None or named in TABLES:
             return
         if begins_as_document(line):
             raise _no_input(NOT_LINES)
@@ -192,6 +200,6 @@ def _check_beginning(content: "Bytes[bytes]", *, is_table: bool) -> None:
 def _no_input(reason: str) -> FileRefused:
     rule = (
         "Invalid file format for a batch: 'file' must be .jsonl, a JSON object on each line, or a "
-        "table with a name in .csv or .tsv, for a 'template'."
+        "table with a name in .csv, .tsv, .xlsx or .parquet, for a 'template'."
     )
     return FileRefused(f"{rule} {reason}", param="file")

@@ -1,11 +1,16 @@
 """Recognise files that are not text by their first bytes, and name the remedy."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from batches.inputs.input_formats import InputFormat
 
 AS_TEXT = "convert it to JSONL or CSV"
 UNPACK = "unpack it and give the file inside (gzip is unpacked for you)"
 SAVE_AS_CSV = 'save it in the spreadsheet as "CSV UTF-8"'
+AS_XLSX = "read it in the format xlsx, or give it the ending .xlsx"
+AS_PARQUET = "read it in the format parquet, or give it the ending .parquet"
 NO_PROMPTS = "give a file of prompts: JSONL, CSV or text"
 
 
@@ -29,7 +34,7 @@ def _kind(name: str, remedy: str, pattern: bytes, *, is_text: bool = False) -> K
 
 # The first match counts. The names of the first files in a ZIP archive show its kind.
 KINDS = (
-    _kind("an Excel workbook (.xlsx)", SAVE_AS_CSV, rb"PK\x03\x04.*?xl/"),
+    _kind("an Excel workbook (.xlsx)", AS_XLSX, rb"PK\x03\x04.*?xl/"),
     _kind("a Word document (.docx)", AS_TEXT, rb"PK\x03\x04.*?word/"),
     _kind("a presentation (.pptx)", AS_TEXT, rb"PK\x03\x04.*?ppt/"),
     _kind("an OpenDocument file (.ods, .odt)", SAVE_AS_CSV, rb"PK\x03\x04.{26}mimetype"),
@@ -39,7 +44,7 @@ KINDS = (
     _kind("a Numbers spreadsheet", SAVE_AS_CSV, rb"PK\x03\x04.{26}Index/"),
     _kind("a ZIP archive", UNPACK, rb"PK(\x03\x04|\x05\x06|\x07\x08)"),
     _kind("an old Office file (.xls, .doc)", SAVE_AS_CSV, rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
-    _kind("a Parquet file", AS_TEXT, rb"PAR[1E]"),
+    _kind("a Parquet file", AS_PARQUET, rb"PAR[1E]"),
     _kind("an Arrow or Feather file", AS_TEXT, rb"ARROW1|FEA1"),
     _kind("an ORC file", AS_TEXT, rb"ORC[\x00-\x1f]"),
     _kind("an Avro file", AS_TEXT, rb"Obj\x01"),
@@ -80,3 +85,28 @@ def kind_of(head: bytes, *, in_lines: bool) -> Kind | None:
         if (in_lines or not kind.is_text) and kind.pattern.match(head):
             return kind
     return None
+
+
+# How the tables begin that are not text; an encrypted workbook, too.
+_BEGINNINGS: Mapping[InputFormat, tuple[str, tuple[bytes, ...]]] = {
+    "xlsx": ("an Excel workbook (.xlsx)", (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")),
+    "parquet": ("a Parquet file", (b"PAR1", b"PARE")),
+}
+
+
+def table_file_in(head: bytes) -> InputFormat | None:
+    """Return the format of a table that is not text by its first bytes."""
+    kind = kind_of(head, in_lines=False)
+    names = {name: form for form, (name, _) in _BEGINNINGS.items()}
+    return names.get(kind.name) if kind else None
+
+
+def table_file_fault(head: bytes, form: InputFormat) -> str:
+    """Return why a file that begins with `head` is no table of this format; "" if it may be one."""
+    name, beginnings = _BEGINNINGS[form]
+    if head.startswith(beginnings):
+        return ""
+    kind = kind_of(head, in_lines=True)
+    if kind is None:
+        return f"The file is not {name}: if it is text, give it the ending of its format."
+    return f"The file is {kind.name}, not {name}: {kind.remedy}."

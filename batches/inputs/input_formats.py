@@ -14,13 +14,21 @@ FORMULA_STARTS = (
     *("\uff1d", "\uff0b", "\uff0d", "\uff20"),
 )
 
-InputFormat = Literal["jsonl", "csv", "tsv", "text"]
-INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "text")
+# The code of the warning that a workbook has further sheets, which are not read.
+FIRST_SHEET = "first_sheet"
+
+InputFormat = Literal["jsonl", "csv", "tsv", "xlsx", "parquet", "text"]
+INPUT_FORMATS: tuple[InputFormat, ...] = ("jsonl", "csv", "tsv", "xlsx", "parquet", "text")
+# Tables with a header, and the tables among them that are not text.
+TABLES: frozenset[InputFormat] = frozenset({"csv", "tsv", "xlsx", "parquet"})
+TABLE_FILES: frozenset[InputFormat] = frozenset({"xlsx", "parquet"})
 
 _BY_SUFFIX: dict[str, InputFormat] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
     ".csv": "csv",
     **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    **dict.fromkeys((".xlsx", ".xlsm"), "xlsx"),
+    ".parquet": "parquet",
     ".txt": "text",
 }
 

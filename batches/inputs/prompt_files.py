@@ -1,19 +1,29 @@
 """Read files of prompts line by line: JSONL, tables or plain text become NewPrompt or LineError."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from batches.engine.errors import PromptRejected
-from batches.engine.prepare import SET_TWICE, check_body, prompt_body, strict_warnings, whole_body
+from batches.engine.prepare import check_body, prompt_body, strict_warnings, whole_body
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.structured.asked import AskedSchema
 from batches.engine.structured.known_schemas import KnownSchemas
-from batches.engine.structured.schema_bill import TOO_MANY_SCHEMAS, SchemaBill
+from batches.engine.structured.schema_bill import SchemaBill
 from batches.engine.text.sendable import text_fault
 from batches.engine.text.wording import did_you_mean, missing, quoted, supported, wrong_value
-from batches.inputs.input_formats import ASSUMED_ENCODING, InputFormat
+from batches.inputs.input_formats import ASSUMED_ENCODING, FIRST_SHEET, TABLE_FILES, InputFormat
+from batches.inputs.prompts import OF_ALL_LINES, LineError, NewPrompt, Unit
 from batches.inputs.request_lines import (
     WRONG_ENDPOINT,
     LineRefused,
@@ -28,12 +38,13 @@ from batches.inputs.request_lines import (
 )
 from batches.inputs.tables import (
     CSV_DELIMITERS,
-    NO_COLUMN,
     TSV_DELIMITERS,
-    Column,
+    Cell,
     EmptyRow,
     TableHeader,
+    TableItem,
     TableRow,
+    cell_text,
     column_names,
     read_rows,
 )
@@ -45,13 +56,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The unit that prompts are numbered by: lines of a file, or rows of a table.
-Unit = Literal["line", "row"]
+# The formats of tables in text, with the delimiters in the order in which they are tried.
+DELIMITERS: Mapping[InputFormat, str] = {"csv": CSV_DELIMITERS, "tsv": TSV_DELIMITERS}
 
-# The formats of tables, with the delimiters in the order in which they are tried.
-TABLES: Mapping[InputFormat, str] = {"csv": CSV_DELIMITERS, "tsv": TSV_DELIMITERS}
-
-NO_PROMPTS = "The input has no prompts: all of its lines are blank, or there are none."
 NOT_LINES = (
     "The file is a single JSON document. JSONL needs one object on each line, without an array "
     "around them."
@@ -62,53 +69,8 @@ TABLE = (
 )
 
 
-@dataclass(slots=True)
-class NewPrompt:
-    """A prompt of an input file; `body` is JSON text, `warnings` are what a provider may refuse.
-
-    `line` is its line number in the file; in a table, its row number below the header.
-    `schema_bytes` are the sizes of its large schemas that no earlier prompt has. A prompt made by a
-    template has its row as JSON text, and the `columns` that no earlier row has.
-    Not frozen, since making one would take longer.
-    """
-
-    line: int
-    custom_id: str
-    body: str
-    warnings: tuple[StrictProblem, ...] = ()
-    unit: Unit = "line"
-    model: str = ""
-    schema_bytes: tuple[int, ...] = ()
-    row: str | None = None
-    columns: tuple[Column, ...] = ()
-
-    def fault(self, code: str, message: str, param: str | None = None) -> "LineError":
-        """Return an error at the place of this prompt."""
-        return LineError(self.line, code, message, param, self.unit)
-
-
-@dataclass(frozen=True, slots=True)
-class LineError:
-    """An error in a line of an input file; `code` is a code of the OpenAI Batch API."""
-
-    line: int
-    code: str
-    message: str
-    param: str | None = None
-    unit: Unit = "line"
-
-    def __str__(self) -> str:
-        # An error of the whole file has no line.
-        place = "" if self.code in WHOLE_FILE else f"{self.unit} {self.line}: "
-        return f"{place}{self.message}"
-
-
 # The most models named in an error; a provider may have hundreds.
 MAX_NAMED = 20
-
-# Errors that all lines may have; each is reported once.
-OF_ALL_LINES = frozenset({WRONG_ENDPOINT, TOO_MANY_SCHEMAS, SET_TWICE, NO_COLUMN})
-WHOLE_FILE = frozenset({"empty_file", "invalid_file"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +78,7 @@ class InputOptions:
     """Options for reading an input.
 
     `defaults` are the default fields of each body; `column` is the column with the prompts of a
-    CSV, or `template` makes a prompt of each row of a CSV or JSONL.
+    table, or `template` makes a prompt of each row of a table or JSONL.
     `strict` accepts only lines of the OpenAI Batch API with all fields. `models` are the allowed
     models; if empty, any.
     `strict_schemas`: schemas will be sent in strict form.
@@ -150,19 +112,6 @@ class InputOptions:
         object.__setattr__(self, "bill", bill)
 
 
-def too_many(prompt: NewPrompt, most: int) -> LineError:
-    """Return the error of the first prompt beyond the limit."""
-    message = f"A batch has at most {most} prompts (MAX_PROMPTS_PER_BATCH). Split the input."
-    return prompt.fault("too_many_tasks", message)
-
-
-def twin(prompt: NewPrompt) -> LineError:
-    """Return the error of a prompt with a duplicate custom_id."""
-    shown = quoted(prompt.custom_id)
-    message = f"The 'custom_id' {shown} was used before in this batch. Give each prompt its own."
-    return prompt.fault("duplicate_custom_id", message, "custom_id")
-
-
 def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
     """Yield the prompts of a file in order, and an error for each invalid line.
 
@@ -170,6 +119,8 @@ def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt 
     Only one line is in memory at a time. Blank lines are skipped. A prompt without a custom_id
     gets one from its number.
     """
+    if options.format in TABLE_FILES:
+        return _without_repeats(_of_table_file(stream, options))
     lines = TextLines(stream, options.max_line_bytes, in_lines=options.format != "text")
     rows = _templated(options)
     if options.format == "jsonl":
@@ -178,18 +129,21 @@ def read_prompts(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt 
     elif options.format == "text":
         items = _made(_text_lines(lines, options), options, _of_line)
     else:
-        make_row = rows.of_row if rows else _of_row
-        items = _made(_table_rows(lines, options, rows), options, make_row, unit="row", rows=rows)
-    return _with_assumption(_without_repeats(items), lines)
+        items = _of_table(_text_table(lines, options), options, rows, [])
+
+    def assumed() -> StrictProblem | None:
+        return _assumption(lines.assumed) if lines.assumed else None
+
+    return _with_doubt(_without_repeats(items), assumed)
 
 
-def _with_assumption(
-    items: Iterator[NewPrompt | LineError], lines: TextLines
+def _with_doubt(
+    items: Iterator[NewPrompt | LineError], doubt: Callable[[], StrictProblem | None]
 ) -> Iterator[NewPrompt | LineError]:
-    """Yield the items, with a warning at the first prompt after the encoding was guessed."""
+    """Yield the items, with a warning at the first prompt after there is a doubt."""
     for item in items:
-        if lines.assumed and isinstance(item, NewPrompt):
-            yield replace(item, warnings=(*item.warnings, _assumption(lines.assumed)))
+        if isinstance(item, NewPrompt) and (found := doubt()):
+            yield replace(item, warnings=(*item.warnings, found))
             break
         yield item
     yield from items
@@ -220,8 +174,14 @@ def columns_of(
     stream: BinaryIO, form: InputFormat, *, column: str, max_line_bytes: int
 ) -> list[str]:
     """Return the names of the columns of a table; none if its header cannot be read."""
+    if form in TABLE_FILES:
+        items = _table_file(stream, form, columns=(), max_bytes=max_line_bytes)
+        with closing(items):
+            header = next(items, None)
+        names = header.names if isinstance(header, TableHeader) else ()
+        return [name for name in map(str.strip, names) if name]
     lines = iter(TextLines(stream, max_line_bytes))
-    return column_names(lines, column=column, delimiters=TABLES[form], max_bytes=max_line_bytes)
+    return column_names(lines, column=column, delimiters=DELIMITERS[form], max_bytes=max_line_bytes)
 
 
 def prompts_of_objects(
@@ -285,27 +245,74 @@ def _bad(line: BadLine) -> LineError:
     return LineError(line.number, line.code, line.message)
 
 
-def _table_rows(
-    lines: Iterable[tuple[int, str] | BadLine],
-    options: InputOptions,
-    templated: "TemplatedRows | None",
-) -> Iterator[tuple[int, Mapping[str, str]] | LineError]:
-    rows = read_rows(
+def _text_table(
+    lines: Iterable[tuple[int, str] | BadLine], options: InputOptions
+) -> Iterator[TableItem]:
+    return read_rows(
         iter(lines),
-        columns=options.template.columns if options.template else (options.column,),
-        delimiters=TABLES[options.format],
+        columns=_columns_of_prompts(options),
+        delimiters=DELIMITERS[options.format],
         max_bytes=options.max_line_bytes,
     )
-    for row in rows:
+
+
+def _of_table_file(stream: BinaryIO, options: InputOptions) -> Iterator[NewPrompt | LineError]:
+    doubts: list[StrictProblem] = []
+    table = _table_file(
+        stream,
+        options.format,
+        columns=_columns_of_prompts(options),
+        max_bytes=options.max_line_bytes,
+    )
+    items = _of_table(table, options, _templated(options), doubts)
+    return _with_doubt(items, lambda: doubts[0] if doubts else None)
+
+
+def _table_file(
+    stream: BinaryIO, form: InputFormat, *, columns: Collection[str], max_bytes: int
+) -> Generator[TableItem]:
+    # It loads Parquet or a parser of XML, which other inputs do not need.
+    from batches.inputs.table_files.reading import read_table  # noqa: PLC0415 - takes long
+
+    return read_table(stream, form, columns=columns, max_bytes=max_bytes)
+
+
+def _columns_of_prompts(options: InputOptions) -> Collection[str]:
+    return options.template.columns if options.template else (options.column,)
+
+
+def _of_table(
+    table: Iterator[TableItem],
+    options: InputOptions,
+    templated: "TemplatedRows | None",
+    doubts: list[StrictProblem],
+) -> Iterator[NewPrompt | LineError]:
+    """Yield the prompts of the rows of a table; add to `doubts` what the user should know."""
+    rows = _table_rows(table, options, templated, doubts)
+    make = templated.of_row if templated else _of_row
+    return _made(rows, options, make, unit="row", rows=templated)
+
+
+def _table_rows(
+    table: Iterator[TableItem],
+    options: InputOptions,
+    templated: "TemplatedRows | None",
+    doubts: list[StrictProblem],
+) -> Iterator[tuple[int, Mapping[str, Cell]] | LineError]:
+    for row in table:
         if isinstance(row, EmptyRow):
-            options.empty_rows["row"] += 1
+            options.empty_rows["row"] += row.count
         elif isinstance(row, TableRow):
             yield row.number, row.cells
         elif isinstance(row, TableHeader):
+            if row.doubt:
+                doubts.append(StrictProblem(FIRST_SHEET, "file", row.doubt))
             if templated is not None:
                 templated.begin(row.columns)
         elif row.number is None:
-            yield LineError(1, row.code, row.message, row.param)
+            # The header of a text is its first line; other tables have no lines.
+            line = int(options.format not in TABLE_FILES)
+            yield LineError(line, row.code, row.message, row.param)
         else:
             yield LineError(row.number, row.code, row.message, row.param, "row")
 
@@ -444,13 +451,13 @@ def _of_line(text: str, options: InputOptions) -> Request:
     return _of_text(text, options)
 
 
-def _of_row(cells: Mapping[str, str], options: InputOptions) -> Request:
+def _of_row(cells: Mapping[str, Cell], options: InputOptions) -> Request:
     column = options.column
-    text = cells.get(column, "")
+    text = cell_text(cells.get(column))
     if not text.strip():
         raise missing(column, f"The row has nothing in the column '{column}'.")
     fault = text_fault(text, allow_nul=False)
     if fault:
         raise PromptRejected(f"The cell in the column '{column}' {fault}", param=column)
     body = prompt_body(text, options.endpoint, options.defaults)
-    return cells.get("custom_id") or None, body
+    return cell_text(cells.get("custom_id")) or None, body

@@ -1,6 +1,7 @@
 """Read CSV and TSV as spreadsheets write them: a header, then rows, numbered from 1."""
 
 import csv
+import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from batches.engine.text.wording import did_you_mean, named, quoted
 from batches.inputs.text_lines import BadLine
 
 Line = tuple[int, str] | BadLine
-# The name of a column as it is written, and the name by which its cells are kept.
-Column = tuple[str, str]
+Cell = str | int | float | bool | None
+# The name of a column as it is written, the name by which its cells are kept, and the type of its
+# cells in the file, if it has one.
+Column = tuple[str, str] | tuple[str, str, str]
 
 # Delimiters in the order in which they are tried.
 CSV_DELIMITERS = ",;\t|"
@@ -28,14 +31,22 @@ NO_COLUMN = "missing_column"
 
 @dataclass(frozen=True, slots=True)
 class TableHeader:
-    """The header of a table, with its names as they are written; a column may have no name."""
+    """The header of a table, with its names as they are written; a column may have no name.
+
+    `types` are the types of the cells, if the file tells them; `doubt` is a sentence for the user.
+    """
 
     names: tuple[str, ...]
+    types: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def columns(self) -> "tuple[Column, ...]":
         """Return each name with the name by which the cells of its column are kept."""
-        return tuple(zip(self.names, column_keys(self.names), strict=True))
+        keys = column_keys(self.names)
+        if self.types:
+            return tuple(zip(self.names, keys, self.types, strict=True))
+        return tuple(zip(self.names, keys, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +54,14 @@ class TableRow:
     """A row of a table: its cells by the names of their columns, all of the header."""
 
     number: int
-    cells: dict[str, str]
+    cells: dict[str, Cell]
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyRow:
-    """A row without any text."""
+    """Consecutive rows without any text."""
+
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +74,24 @@ class BadRow:
     param: str | None = None
 
 
+TableItem = TableHeader | TableRow | EmptyRow | BadRow
+
+
+def cell_text(cell: Cell) -> str:
+    """Return the text of a cell: a number or boolean as in JSON, null as an empty text."""
+    if isinstance(cell, str):
+        return cell
+    return "" if cell is None else json.dumps(cell)
+
+
+def is_blank(cell: Cell) -> bool:
+    """Return True for a cell without a value or with a blank text."""
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
 def read_rows(
     lines: Iterator[Line], *, columns: Collection[str], delimiters: str, max_bytes: int
-) -> Iterator[TableHeader | TableRow | EmptyRow | BadRow]:
+) -> Iterator[TableItem]:
     """Yield the header and the rows of a table with these columns; empty rows are numbered too.
 
     Stop at a row whose end cannot be found. Only one row is in memory at a time.
@@ -75,7 +103,7 @@ def read_rows(
     header = _header(texts, columns, delimiters)
     if texts.fault:
         yield BadRow(None, texts.fault.code, texts.fault.message)
-    elif fault := _fault_of(header.names, columns):
+    elif fault := header_fault(header.written, columns):
         yield fault
     else:
         yield TableHeader(tuple(header.written))
@@ -197,7 +225,9 @@ def _names(lines: Sequence[str], delimiter: str) -> list[str]:
     return names
 
 
-def _fault_of(names: Sequence[str], columns: Collection[str]) -> BadRow | None:
+def header_fault(written: Sequence[str], columns: Collection[str]) -> BadRow | None:
+    """Return the error of a header that lacks one of these columns or has a name twice."""
+    names = [name.strip() for name in written]
     if len(names) > MAX_COLUMNS:
         message = f"The header names {len(names):,} columns. The most is {MAX_COLUMNS:,}."
         return BadRow(None, "too_many_columns", message, "column")

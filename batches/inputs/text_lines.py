@@ -164,12 +164,18 @@ class _Pieces(io.RawIOBase):
         return len(part)
 
 
-def _utf8_pieces(stream: BinaryIO, *, in_lines: bool) -> Iterator[bytes]:
+def unpacked_pieces(stream: BinaryIO) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes of a file, and the whole of it in pieces, unpacked if it is gzip."""
     head, pieces = _with_head(iter(lambda: stream.read(PIECE_BYTES), b""))
     if head.startswith(GZIP):
         head, pieces = _with_head(_unpacked(pieces))
         if head.startswith(GZIP):
             raise UnreadableFile("The file is compressed with gzip twice: unpack it once.")
+    return head, pieces
+
+
+def _utf8_pieces(stream: BinaryIO, *, in_lines: bool) -> Iterator[bytes]:
+    head, pieces = unpacked_pieces(stream)
     kind = kind_of(head, in_lines=in_lines)
     if kind is not None:
         raise UnreadableFile(str(kind))

@@ -6,7 +6,8 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, read_prompts
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.demand import Demand
 from batches.intake.pages import take_prompts, twins
 

@@ -11,7 +11,7 @@ from batches.engine.endpoints import rules_of
 from batches.engine.prepare import own_fields
 from batches.engine.records import Usage
 from batches.engine.text.volume import CHARS_PER_TOKEN, chars_by_field
-from batches.inputs.prompt_files import NewPrompt
+from batches.inputs.prompts import NewPrompt
 from batches.limits.prices import PriceList
 from batches.models import Batch, Provider
 

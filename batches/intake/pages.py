@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
-from batches.inputs.prompt_files import NO_PROMPTS, LineError, NewPrompt, too_many, twin
+from batches.inputs.prompts import NO_PROMPTS, LineError, NewPrompt, too_many, twin
 from batches.intake.tally import InputRefused
 
 MAX_REPORTED_ERRORS = 10_000

@@ -19,7 +19,8 @@ from batches.ending.finishing import fail_input
 from batches.ending.purging import mark_deleted, purge
 from batches.files.files import BATCH
 from batches.inputs.input_formats import InputFormat, named_format
-from batches.inputs.prompt_files import InputOptions, LineError, read_prompts
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError
 from batches.inputs.recognition import format_in
 from batches.inputs.request_lines import LineRefused, parse_line
 from batches.inputs.text_lines import UnreadableFile, first_line

@@ -10,7 +10,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db.models import Max
 
 from batches.bulk import insert_rows
-from batches.inputs.prompt_files import LineError, NewPrompt
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.pages import take_prompts, twins
 from batches.intake.tally import Tally, check_schemas_of_owner, storable
 from batches.leases.batches import BatchLease, hold_batch, leased

@@ -10,7 +10,7 @@ from django.db.models import Sum
 from batches.engine.plain_text import storable_text
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.structured.schema_bill import FREE_BYTES, TOO_MANY_SCHEMAS
-from batches.inputs.prompt_files import LineError, NewPrompt, Unit
+from batches.inputs.prompts import LineError, NewPrompt, Unit
 from batches.inputs.tables import Column
 from batches.lifecycle import TERMINAL
 from batches.models import Batch

@@ -7,19 +7,10 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from batches.engine.replies.replies import shown_in
 from batches.formats import microseconds
 from batches.inputs.input_formats import FORMULA_STARTS
-from batches.models import Batch, Result
-from batches.output.pages import result_rows_of
-from batches.output.result_tables import result_table
-
-_STORED = (
-    *("status", "kind", "code", "message", "status_code", "finish_reason"),
-    *("input_tokens", "output_tokens", "calls", "latency_s", "elapsed_s"),
-)
-HEADER = ("index", "custom_id", "answer", *_STORED)
-_FIELDS = (*_STORED, "body", "parsed")
+from batches.models import Batch
+from batches.output.result_tables import PLAIN, plain_lines, result_table
 
 # The mark by which Excel recognises UTF-8.
 BOM = b"\xef\xbb\xbf"
@@ -39,15 +30,9 @@ def csv_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[bytes]:
         for cells, values in table.lines(batch, failed=failed):
             yield _line((*map(_cell, cells), *(_safe(_cell(value)) for value in values)))
         return
-    yield BOM + _line(map(_safe, HEADER))
-    for _, index, custom_id, *stored, body, parsed in result_rows_of(batch, _FIELDS):
-        if failed is not None and failed != (stored[0] == Result.FAILED):
-            continue
-        answer = parsed
-        if parsed is None:
-            succeeded = stored[0] == Result.SUCCEEDED
-            answer = shown_in(batch.endpoint, body, succeeded=succeeded)
-        yield _line(map(_safe, (index, custom_id, answer, *stored)))
+    yield BOM + _line(map(_safe, PLAIN))
+    for values in plain_lines(batch, failed=failed):
+        yield _line(map(_safe, values))
 
 
 def _line(values: Iterable[Any]) -> bytes:

@@ -10,7 +10,7 @@ from batches.actions.options import BatchOptions
 from batches.ending.purging import purge
 from batches.engine.errors import FailureKind
 from batches.errors import NotPossible
-from batches.inputs.prompt_files import LineError
+from batches.inputs.prompts import LineError
 from batches.intake.reading import PATIENT_LEASES
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch, Chunk, Prompt, Provider, Result, Slot

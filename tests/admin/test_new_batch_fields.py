@@ -12,9 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from batches.actions.providers import provider_at
+from batches.intake.reading import read_input
 from batches.models import Batch, Provider
+from batches.stop_signal import StopSignal
 from tests.admin.makers import ended_batch
 from tests.admin.test_new_batch import PLAIN, errors, post, prompts_of
+from tests.inputs.table_files import parquet
+from tests.inputs.workbooks import written
 from tests.makers import MODEL, batch_of
 
 ADD = "admin:batches_batch_add"
@@ -92,6 +96,26 @@ def test_the_columns_of_a_table_are_offered(root: Client, provider: Provider) ->
     tabs = "custom_id\tquestion\n1\tWhy?\n".encode("utf-16")
     assert options(columns(root, "a.tsv", tabs)) == ["question", "custom_id"]
     assert selected(columns(root, "a.csv", b"a,prompt\n"), "column") == "prompt"
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.parquet"])
+def test_the_prompts_of_a_workbook_or_parquet_file_are_chosen_and_started(
+    root: Client, provider: Provider, name: str
+) -> None:
+    rows = [("id", "question", "answer"), (1, "Why?", "no"), (2, "How?", None)]
+    given = {name: [row[n] for row in rows[1:]] for n, name in enumerate(rows[0])}
+    raw = written(rows) if name == "a.xlsx" else parquet(given)
+    fields = columns(root, name, raw, provider=str(provider.pk))
+    assert options(fields) == ["", "id", "question", "answer"]
+    file = SimpleUploadedFile(name, raw)
+    preview = post(root, provider, "preview", file=file, column="question")
+    [stored] = re.findall(r'name="stored" value="([^"]+)"', preview.content.decode())
+    assert "Why?" in preview.content.decode()
+    post(root, provider, "start", stored=stored, column="question")
+    batch = Batch.objects.get()
+    assert batch.input_format == name[2:]
+    assert read_input(batch.pk, stop=StopSignal())
+    assert "How?" in str(prompts_of(batch))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\x1f\x8b\x08", b'"a'])

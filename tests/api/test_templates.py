@@ -1,10 +1,12 @@
 """A batch of a table and a template over the API."""
 
 import csv
+import gzip
 import io
 import json
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
@@ -14,10 +16,13 @@ from django.test import Client
 from batches.intake.reading import read_input
 from batches.models import Batch, File, Prompt, Template
 from batches.output.csv import csv_lines
+from batches.output.parquet import write_parquet
 from batches.runner.run import run_slice
 from batches.stop_signal import StopSignal
 from tests.api.calling import client_of, error_of
 from tests.api.test_batches import created, post
+from tests.inputs.table_files import parquet
+from tests.inputs.workbooks import written
 from tests.makers import MODEL
 
 pytestmark = pytest.mark.django_db
@@ -146,6 +151,60 @@ def test_a_table_without_a_template_fails_its_batch_at_once(client: Client, user
     assert made["status"] == "failed"
     [error] = made["errors"]["data"]
     assert error["message"] == "'reviews.csv' is a table: give a 'template' for its rows."
+
+
+@pytest.mark.parametrize("name", ["reviews.xlsx", "reviews.parquet", "reviews.parquet.gz"])
+def test_a_workbook_and_a_parquet_file_are_uploaded_and_run(client: Client, name: str) -> None:
+    given = {"review": ["good", "so\nso"], "stars": [5, None]}
+    rows = [("review", "stars"), ("good", 5), ("so\nso", None)]
+    raw = written(rows) if "xlsx" in name else parquet(given)
+    raw = gzip.compress(raw) if name.endswith("gz") else raw
+    upload = SimpleUploadedFile(name, raw)
+    file = client.post("/v1/files", {"file": upload, "purpose": "batch"}).json()
+    request = {"template": "{{ review }} {{ stars | default(0) }}", "body": {"model": MODEL}}
+    batch = read_and_run(created(client, {"input_file_id": file["id"], **request})["id"])
+    assert (batch.status, batch.total) == ("completed", 2)
+    assert batch.input_format in name
+    bodies = Prompt.objects.order_by("index").values_list("body", flat=True)
+    assert [json.loads(body)["messages"][0]["content"] for body in bodies] == [
+        "good 5",
+        "so\nso 0",
+    ]
+    result = io.BytesIO()
+    write_parquet(batch, result)
+    table = pq.read_table(result).select(["review", "stars"])
+    empty = {"review": given["review"], "stars": ["5", ""]}
+    assert table.to_pydict() == (empty if "xlsx" in name else given)
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.parquet"])
+def test_a_damaged_table_fails_its_batch_with_the_reason(client: Client, name: str) -> None:
+    raw = written([("a",), ("x",)]) if "xlsx" in name else parquet({"a": ["x"]})
+    upload = SimpleUploadedFile(name, raw[:-20])
+    file = client.post("/v1/files", {"file": upload, "purpose": "batch"}).json()
+    request = {"input_file_id": file["id"], "template": "{{ a }}", "body": {"model": MODEL}}
+    made = created(client, request)
+    batch = Batch.objects.get(public_id=made["id"])
+    assert not read_input(batch.pk, stop=StopSignal())
+    [error] = client.get(f"/v1/batches/{made['id']}").json()["errors"]["data"]
+    assert "is damaged or truncated" in error["message"]
+    assert (error["code"], error["line"]) == ("invalid_file", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.xlsx", b"a,b\n1,2\n", "The file is not an Excel workbook (.xlsx): if it is text"),
+        ("a.parquet", b"PK\x03\x04 xl/", "is an Excel workbook (.xlsx), not a Parquet file: read"),
+        ("a.csv", b"PAR1 ", "give it the ending .parquet."),
+    ],
+)
+def test_a_table_of_another_format_than_its_name_is_refused(
+    client: Client, name: str, content: bytes, words: str
+) -> None:
+    upload = SimpleUploadedFile(name, content)
+    error = error_of(client.post("/v1/files", {"file": upload, "purpose": "batch"}), 400)
+    assert words in error["message"]
 
 
 @pytest.mark.parametrize(

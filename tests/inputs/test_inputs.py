@@ -13,12 +13,8 @@ from batches.engine.endpoints import ENDPOINTS
 from batches.engine.prepare import prompt_body
 from batches.engine.records import MAX_CUSTOM_ID_CHARS
 from batches.inputs.input_formats import InputFormat
-from batches.inputs.prompt_files import (
-    InputOptions,
-    LineError,
-    NewPrompt,
-    read_prompts,
-)
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.inputs.request_lines import checked_id
 
 CHAT = "/v1/chat/completions"

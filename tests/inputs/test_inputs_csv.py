@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from batches.engine.endpoints import ENDPOINTS
 from batches.engine.prepare import prompt_body
-from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, read_prompts
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from tests.inputs.test_inputs import faults, prompts
 from tests.inputs.test_inputs_hostile import peak_of
 

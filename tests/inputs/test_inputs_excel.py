@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.input_formats import InputFormat
-from batches.inputs.prompt_files import LineError, NewPrompt
+from batches.inputs.prompts import LineError, NewPrompt
 from tests.inputs.test_inputs import faults, prompts, read
 
 DELIMITERS = [",", ";", "\t", "|"]

@@ -12,12 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.input_formats import InputFormat
-from batches.inputs.prompt_files import (
-    InputOptions,
-    LineError,
-    NewPrompt,
-    read_prompts,
-)
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.inputs.request_lines import parse_line
 from batches.inputs.text_lines import first_line
 from tests.inputs.test_inputs import CHAT, read

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.file_kinds import KINDS, kind_of
-from batches.inputs.input_formats import ASSUMED_ENCODING, INPUT_FORMATS, InputFormat, format_of
-from batches.inputs.prompt_files import (
-    InputOptions,
-    LineError,
-    NewPrompt,
-    read_prompts,
+from batches.inputs.input_formats import (
+    ASSUMED_ENCODING,
+    InputFormat,
+    format_of,
 )
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.inputs.text_lines import HEAD_BYTES, SMALL_BYTES
 from tests.inputs.test_inputs import CHAT, faults, line, prompts, read, request_line
 from tests.inputs.test_inputs_hostile import peak_of
@@ -44,7 +44,7 @@ def check_sample(items: list[NewPrompt | LineError]) -> None:
     assert "zwei" in second
 
 
-@pytest.mark.parametrize("form", INPUT_FORMATS)
+@pytest.mark.parametrize("form", SAMPLES)
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "cp1252"]
@@ -270,7 +270,7 @@ NO_TEXT: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("form", INPUT_FORMATS)
+@pytest.mark.parametrize("form", SAMPLES)
 @pytest.mark.parametrize("name", NO_TEXT)
 def test_what_is_no_text_is_refused_by_name_with_the_remedy(name: str, form: InputFormat) -> None:
     remedy = next(kind.remedy for kind in KINDS if kind.name == name)
@@ -311,6 +311,9 @@ def test_no_text_is_taken_for_something_else(text: str) -> None:
         ("a.tab", "tsv"),
         ("a.csv.gz", "csv"),
         ("a.txt", "text"),
+        ("A.XLSX", "xlsx"),
+        ("a.xlsm", "xlsx"),
+        ("a.parquet", "parquet"),
         ("-", "jsonl"),
         ("csv", "jsonl"),
     ],

@@ -3,13 +3,14 @@
 import pytest
 
 from batches.engine.errors import PromptRejected
-from batches.inputs.row_templates.rendering import Cell, RowTemplate
+from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sources import (
     MAX_TEMPLATE_CHARS,
     TemplateMessage,
     TemplateRefused,
     file_messages,
 )
+from batches.inputs.tables import Cell
 
 ROW: dict[str, Cell] = {
     "review": "Good, not great. ",

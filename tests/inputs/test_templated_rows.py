@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batches.inputs.input_formats import FORMULA_CELLS, InputFormat
-from batches.inputs.prompt_files import InputOptions, LineError, NewPrompt, read_prompts
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sources import file_messages
 from batches.inputs.tables import MAX_COLUMNS, column_keys
@@ -52,7 +53,7 @@ def kept(items: list[NewPrompt | LineError]) -> list[dict[str, Any]]:
 
 
 def columns(items: list[NewPrompt | LineError]) -> list[str]:
-    return [name for prompt in prompts(items) for name, _ in prompt.columns]
+    return [name for prompt in prompts(items) for name, *_ in prompt.columns]
 
 
 TABLE = 'id,review,stars\n1,good,5\n2,"so\n""so""",3\n'

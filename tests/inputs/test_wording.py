@@ -22,7 +22,8 @@ from batches.engine.text.wording import (
     value_text,
 )
 from batches.inputs.explanations import explained
-from batches.inputs.prompt_files import InputOptions, LineError, read_prompts
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.inputs.prompts import LineError
 from tests.inputs.test_inputs import line, read, request_line
 
 json_values = st.recursive(

@@ -6,7 +6,7 @@ from typing import Any
 
 from batches.engine.endpoints import CHAT, RULES
 from batches.engine.prepare import with_system_prompt
-from batches.inputs.prompt_files import NewPrompt
+from batches.inputs.prompts import NewPrompt
 from batches.intake.demand import USUAL_ANSWER_TOKENS, Demand, Estimate
 from batches.limits.prices import PriceList
 

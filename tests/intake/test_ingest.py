@@ -7,7 +7,7 @@ from pytest_django.fixtures import Settings
 
 from batches.actions import batches as batch_actions
 from batches.errors import NotPossible
-from batches.inputs.prompt_files import NO_PROMPTS, LineError, NewPrompt
+from batches.inputs.prompts import NO_PROMPTS, LineError, NewPrompt
 from batches.intake import pages
 from batches.intake.reading import remove_abandoned, to_read
 from batches.intake.tally import InputRefused

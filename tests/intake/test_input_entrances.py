@@ -135,7 +135,7 @@ def test_a_file_is_read_wherever_it_comes_in(
 NO_BODY = line("b", body=None)
 BAD: dict[str, tuple[bytes, str]] = {
     "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "The file is a PNG image, not lines of text"),
-    "xlsx": (b"PK\x03\x04" + b"\0" * 26 + b"xl/workbook.xml", 'as "CSV UTF-8"'),
+    "xlsx": (b"PK\x03\x04" + b"\0" * 26 + b"xl/workbook.xml", "give it the ending .xlsx"),
     "parquet in gzip": (gzip.compress(b"PAR1" + b"\0" * 50), "The file is a Parquet file"),
     "half a gzip": (GOOD["gzip"][:-9], "is truncated: send the whole file"),
     "twice gzip": (gzip.compress(GOOD["gzip"]), "compressed with gzip twice: unpack it once"),

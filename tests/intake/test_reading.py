@@ -17,7 +17,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from batches.actions import batches as batch_actions
-from batches.inputs.prompt_files import NewPrompt
+from batches.inputs.prompts import NewPrompt
 from batches.intake import pages, storing
 from batches.intake.reading import READERS, READING, clear_leftovers, read_input, to_read
 from batches.intake.storing import LeaseLost, store_prompts

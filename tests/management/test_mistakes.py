@@ -67,7 +67,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "a workbook as output": (
         "process_batch a.csv --output o.XLSX --base-url {url} --model m",
-        "o.XLSX: results are JSON lines (.jsonl), or a table if a name ends in .csv",
+        "o.XLSX: results are JSON lines (.jsonl), or a table if a name ends in .csv or .parquet",
     ),
     "no sub-command": ("batches", "give a sub-command: list, show, results, cancel, retry, resume"),
     "a misspelt sub-command": ("batches lst", "Did you mean 'list'?"),

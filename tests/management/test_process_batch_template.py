@@ -3,12 +3,17 @@
 import csv
 import io
 import json
+from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from batches.models import Batch, Prompt, Template
+from batches.models import Batch, Prompt, Result, Template
 from tests.command_line import Commands
+from tests.inputs.workbooks import written
+from tests.management.bulk import batch_id
 
 MESSY = (
     "sep=;\r\n"
@@ -171,3 +176,83 @@ def test_standard_input_and_a_text_file_are_tables_with_a_template(cli: Commands
     assert ended.status == 0, ended.stderr
     assert "as TSV." in ended.stderr
     assert rows_of(out)[1][:2] == ["1", "b"]
+
+
+PARQUET = pa.table({"review": ["good", "bad", None], "stars": [5, None, 1], "at": [0, 1, 2]})
+
+
+def test_parquet_goes_in_and_comes_out_with_its_types(cli: Commands) -> None:
+    pq.write_table(PARQUET, cli.path("in.parquet"))
+    template, out = cli.path("t.j2", "{{ review }} {{ stars }}"), cli.path("out.parquet")
+    ended = cli.process_batch("--template", template, "--output", out, name="in.parquet")
+    assert ended.status == 0, ended.stderr
+    assert "as Parquet." in ended.stderr
+    table = pq.read_table(out)
+    assert table.select(PARQUET.column_names).equals(PARQUET)
+    assert table.schema.names[3:] == [
+        *("answer", "status", "kind", "input_tokens", "output_tokens", "cost", "latency_s")
+    ]
+    ended = cli.run("batches", "results", batch_id(), "--output", out, "--overwrite")
+    assert ended.status == 0, ended.stderr
+    assert pq.read_table(out).equals(table)
+
+
+def test_a_workbook_goes_in_and_a_csv_comes_out(cli: Commands) -> None:
+    rows = [("review", "stars", "when", None), ("good\nand so", 4.0, date(2024, 1, 5), None)]
+    cli.path("in.xlsx", written(rows, Notes="visible"))
+    template, out = cli.path("t.j2", "{{ review }} {{ stars + 1 }}"), cli.path("out.csv")
+    ended = cli.process_batch("--template", template, "--output", out, name="in.xlsx")
+    assert ended.status == 0, ended.stderr
+    assert "as XLSX." in ended.stderr
+    assert "Warning: The workbook has 2 sheets. The first of them, 'Sheet', was" in ended.stderr
+    assert json.loads(Prompt.objects.get().body)["messages"][0]["content"] == "good\nand so 5"
+    header, row = rows_of(out)
+    assert (header[:3], row[:3]) == (
+        ["review", "stars", "when"],
+        ["good\nand so", "4", "2024-01-05"],
+    )
+
+
+def test_a_table_of_any_name_is_known_by_its_beginning(cli: Commands) -> None:
+    pq.write_table(PARQUET.slice(0, 2), cli.path("in"))
+    assert cli.process_batch("--column", "review", name="in").status == 0
+    cli.path("sheet", written([("review",), ("a",)]))
+    assert cli.process_batch("--column", "review", name="sheet").status == 0
+    cli.path("wrong.csv", written([("review",), ("a",)]))
+    ended = cli.process_batch("--column", "review", name="wrong.csv")
+    assert ended.status == 2
+    assert "read it in the format xlsx, or give it the ending .xlsx." in ended.stderr
+    ended = cli.process_batch("--column", "review", "--format", "xlsx", name="wrong.csv")
+    assert ended.status == 0, ended.stderr
+
+
+def test_errors_of_tables_name_their_rows_and_make_no_batch(cli: Commands) -> None:
+    cli.path("in.xlsx", written([("prompt", "b"), ("a", 1), ("b", "=1+1")]))
+    ended = cli.process_batch(name="in.xlsx")
+    assert ended.status == 2
+    assert "in.xlsx: row 2: The cell B3 has a formula without its value: open" in ended.stderr
+    cli.path("in.parquet", b"PAR1 and no more")
+    ended = cli.process_batch(name="in.parquet")
+    assert ended.status == 2
+    assert "in.parquet: The Parquet file is damaged or truncated (it does not end" in ended.stderr
+    assert not Batch.objects.exists()
+
+
+def test_a_parquet_output_appears_whole_or_not_at_all(cli: Commands) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    cli.path("in.csv", "prompt\na\nb\n")
+    out = cli.path("out.parquet")
+    ended = cli.process_batch(
+        *("--template", cli.path("t.j2", "{{ prompt }}"), "--output", out),
+        *("--response-schema", cli.path("s.json", json.dumps(schema))),
+        name="in.csv",
+    )
+    assert ended.status == 0, ended.stderr
+    before = Path(out).read_bytes()
+    assert pq.read_table(out).schema.field("n").type == pa.int64()
+    Result.objects.filter(index=1).update(parsed=json.dumps({"n": 2**70}))
+    ended = cli.run("batches", "results", batch_id(), "--output", out, "--overwrite")
+    assert ended.status == 2
+    assert "The column 'n' has a value that does not fit its type int64: write" in ended.stderr
+    assert Path(out).read_bytes() == before
+    assert not list(Path(out).parent.glob(".out*"))

@@ -6,7 +6,8 @@ import io
 import pytest
 
 from batches.models import Prompt, Provider, Result
-from batches.output.csv import HEADER, csv_lines
+from batches.output.csv import csv_lines
+from batches.output.result_tables import PLAIN
 from tests.admin.makers import ended_batch
 
 
@@ -22,7 +23,7 @@ def test_a_row_for_each_prompt_in_order(provider: Provider) -> None:
     data = b"".join(csv_lines(batch))
     rows = rows_of(data)
     assert [row["custom_id"] for row in rows] == ["line-1", "line-2", "line-3"]
-    assert tuple(rows[0]) == HEADER
+    assert list(rows[0]) == list(PLAIN)
     assert rows[0]["answer"] == 'He said "hi",\nthen left'
     assert (rows[1]["status"], rows[1]["kind"], rows[1]["message"]) == ("failed", "server", "no")
     assert rows[2]["input_tokens"] == "3"

@@ -26,7 +26,12 @@ pytestmark = pytest.mark.django_db
 
 
 def ran(
-    provider: Provider, table: str, template: str = "{{ a }}", *, form: Any = "csv", **changes: Any
+    provider: Provider,
+    table: str | bytes,
+    template: str = "{{ a }}",
+    *,
+    form: Any = "csv",
+    **changes: Any,
 ) -> Batch:
     """A batch of a table that has ended."""
     messages = file_messages(template).messages
@@ -40,7 +45,7 @@ def ran(
     source = batch_actions.TemplateSource("t", [message.model_dump() for message in messages])
     batch = batch_actions.create_batch(
         provider,
-        read_prompts(io.BytesIO(table.encode()), reading),
+        read_prompts(io.BytesIO(table.encode() if isinstance(table, str) else table), reading),
         options(**changes),
         template=source,
     )

@@ -26,8 +26,8 @@ print(*sorted(set(sys.modules) & set(sys.argv[2:])))
 """
 SERVERS = ("amqp", "batches.admin", "batches.api", "batches.tasks", "celery", "kombu", "uvicorn")
 # Redis has its place beside workers; a run on its own has no limits to share. Jinja is loaded for a
-# template.
-UNNEEDED = (*SERVERS, "redis", "jinja2")
+# template, Arrow for a Parquet file, and the parser of workbooks for a workbook.
+UNNEEDED = (*SERVERS, "redis", "jinja2", "pyarrow", "batches.inputs.table_files")
 # What runs batches takes longer to load than everything that a list needs.
 OF_RUNS = ("aiohttp", "batches.runner", "genai_prices")
 # The options of a new batch, and tables of results.
@@ -48,7 +48,8 @@ def test_a_command_loads_nothing_that_it_does_not_need(cli: CommandLine, module:
 
 
 def test_a_worker_loads_no_pages_of_the_web_server(cli: CommandLine) -> None:
-    unneeded = ("batches.admin.batches", "batches.api.urls", "config.urls", "rest_framework.views")
+    pages = ("batches.admin.batches", "batches.api.urls", "config.urls", "rest_framework.views")
+    unneeded = (*pages, "pyarrow", "batches.inputs.table_files")
     assert loaded(cli, LOADED_BY_WORKER, *unneeded) == "\n"
 
 

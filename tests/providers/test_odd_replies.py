@@ -8,7 +8,7 @@ import pytest
 
 from batches.actions import batches as batch_actions
 from batches.engine.prepare import with_response_schema
-from batches.inputs.prompt_files import NewPrompt
+from batches.inputs.prompts import NewPrompt
 from batches.models import Batch, Provider, Result
 from batches.output.jsonl import result_rows, write_results
 from batches.runner.run import run_slice

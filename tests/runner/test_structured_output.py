@@ -14,13 +14,8 @@ from batches.ending.summary import summarise
 from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.prepare import with_response_schema
 from batches.engine.records import Rung
-from batches.inputs.prompt_files import (
-    InputOptions,
-    LineError,
-    NewPrompt,
-    prompts_of_objects,
-    prompts_of_texts,
-)
+from batches.inputs.prompt_files import InputOptions, prompts_of_objects, prompts_of_texts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.models import Batch, Provider, Result
 from batches.output.jsonl import file_line, result_rows
 from batches.runner.run import run_slice

@@ -20,9 +20,8 @@ from batches.inputs.row_templates.sandbox import (
 )
 from batches.inputs.row_templates.sources import TemplateMessage, TemplateRefused, check_messages
 from batches.inputs.row_templates.work_meter import TemplateLimit, WorkMeter
-from batches.inputs.tables import NO_COLUMN, missing_columns_text
+from batches.inputs.tables import NO_COLUMN, Cell, missing_columns_text
 
-Cell = str | int | float | bool | None
 _FILE = "<template>"
 _FAULTS = (
     *(TemplateError, TemplateLimit, WrongValue, ArithmeticError, TypeError, ValueError),

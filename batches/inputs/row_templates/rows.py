@@ -14,8 +14,8 @@ from batches.engine.text.wording import described, quoted, wrong_type
 from batches.inputs.input_formats import FORMULA_CELLS, FORMULA_STARTS
 from batches.inputs.request_lines import Request, parse_line
 from batches.inputs.row_templates.bodies import templated_body
-from batches.inputs.row_templates.rendering import Cell, RowTemplate
-from batches.inputs.tables import MAX_COLUMNS, Column
+from batches.inputs.row_templates.rendering import RowTemplate
+from batches.inputs.tables import MAX_COLUMNS, Cell, Column, cell_text
 
 MAX_NAMES_CHARS = 1024 * 1024
 # What begins like a formula but is a number.
@@ -35,7 +35,7 @@ class TemplatedRows:
 
     def begin(self, columns: tuple[Column, ...]) -> None:
         """Begin a table with a header."""
-        self._names = {key for _, key in columns}
+        self._names = {key for _, key, *_ in columns}
         self._new = columns
 
     def of_line(self, text: str, _options: object) -> Request:
@@ -62,7 +62,7 @@ class TemplatedRows:
         _check_texts(cells)
         messages = self._template.messages_for(cells)
         self._cells = cells
-        return cells.get("custom_id") or None, templated_body(messages, self._endpoint)
+        return cell_text(cells.get("custom_id")) or None, templated_body(messages, self._endpoint)
 
     def kept(self) -> tuple[str, tuple[Column, ...], tuple[StrictProblem, ...]]:
         """Return the latest row as JSON text, the columns that it is the first to have, and the

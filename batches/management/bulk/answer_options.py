@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from batches.actions.options import RUN_OPTIONS
-from batches.inputs.input_formats import ASSUMED_ENCODING, FORMULA_CELLS
+from batches.inputs.input_formats import ASSUMED_ENCODING, FIRST_SHEET, FORMULA_CELLS
 from batches.management.bulk.run_options import add_run_option
 from batches.management.bulk.usage import phrase
 
@@ -52,7 +52,7 @@ def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:
     """Return a warning of a batch in one line, with the remedy if there is one."""
-    if not warning["param"] or warning["code"] == ASSUMED_ENCODING:
+    if not warning["param"] or warning["code"] in (ASSUMED_ENCODING, FIRST_SHEET):
         return f"Warning: {warning['message']}"
     if warning["code"] == FORMULA_CELLS:
         return f"Warning: row {warning['line']}: {warning['message']}"

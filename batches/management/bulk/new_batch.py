@@ -16,9 +16,11 @@ from batches.actions.options import BatchOptions
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema, with_system_prompt
 from batches.engine.text.wording import quoted
-from batches.inputs.input_formats import InputFormat, named_format
+from batches.inputs.file_kinds import table_file_in
+from batches.inputs.input_formats import TABLE_FILES, InputFormat, named_format
 from batches.inputs.prompt_files import InputOptions, read_prompts
 from batches.inputs.recognition import format_in
+from batches.inputs.text_lines import HEAD_BYTES
 from batches.intake.demand import Demand, earlier_answers
 from batches.intake.tally import MAX_WARNINGS, InputRefused
 from batches.limits.prices import price_list_of
@@ -35,7 +37,14 @@ from batches.models import Batch, Provider
 from batches.providers.routing import NoProvider, check_allowed
 
 SHOWN_INPUT_ERRORS = 10
-FORMAT_NAMES = {"jsonl": "JSONL", "csv": "CSV", "tsv": "TSV", "text": "text, a prompt a line"}
+FORMAT_NAMES = {
+    "jsonl": "JSONL",
+    "csv": "CSV",
+    "tsv": "TSV",
+    "text": "text, a prompt a line",
+    "xlsx": "XLSX",
+    "parquet": "Parquet",
+}
 
 USUAL_COLUMN = "prompt"
 OWN_COLUMN = ("missing_column", "column")
@@ -63,8 +72,8 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             check = check_provider(provider_of(options), batch_options.timeout_s)
             if check.warning:
                 display.say(check.warning)
-            stream, line = first_line_of(stream, most_bytes=settings.MAX_LINE_BYTES)
-            form = format_for(options, line, columns, is_table=template is not None)
+            is_table = template is not None
+            stream, form, line = recognised(options, stream, columns, is_table=is_table)
             display.say(how_read(options, form, line, columns))
             provider = stored_provider(options)
             if form == "jsonl" and options["endpoint"] is None and template is None:
@@ -113,6 +122,26 @@ def _columns_to_find(options: dict[str, Any], template: GivenTemplate | None) ->
     if template is not None:
         return template.row_template.columns
     return (options["column"] or USUAL_COLUMN,)
+
+
+def recognised(
+    options: dict[str, Any], stream: BinaryIO, columns: Sequence[str], *, is_table: bool
+) -> tuple[BinaryIO, InputFormat, str]:
+    """Return a stream with the whole input, its format, and its first line if it is text."""
+    if form := table_file_format(options, stream):
+        return stream, form, ""
+    stream, line = first_line_of(stream, most_bytes=settings.MAX_LINE_BYTES)
+    return stream, format_for(options, line, columns, is_table=is_table), line
+
+
+def table_file_format(options: dict[str, Any], stream: BinaryIO) -> InputFormat | None:
+    """Return the format of a table that is not text: by option, name or first bytes."""
+    given: InputFormat | None = options["format"] or named_format(options["input"])
+    if given is not None:
+        return given if given in TABLE_FILES else None
+    # A pipe cannot be rewound.
+    peek = getattr(stream, "peek", None)
+    return table_file_in(peek(HEAD_BYTES)[:HEAD_BYTES]) if peek else None
 
 
 def format_for(

@@ -31,7 +31,7 @@ def add_bulk_options(parser: CommandParser) -> None:
     add("input", nargs="?", help="file of prompts, or - for standard input")
     add(
         "--output",
-        help="(required) file for the results (.csv: a table), or - for standard output",
+        help="(required) file for the results (.csv, .parquet: a table), or - for standard output",
     )
     add("--errors", help="separate file for the failed prompts")
     add("--overwrite", action="store_true", help="replace files that exist already")
@@ -54,7 +54,7 @@ def add_bulk_options(parser: CommandParser) -> None:
         "/v1/rerank, whose replies are stored as JSON",
     )
     add("--format", choices=INPUT_FORMATS, help="default: by the file name, else by the first line")
-    add("--column", help="column with the prompts in a CSV or TSV file (default prompt)")
+    add("--column", help="column with the prompts in a table (default prompt)")
     add(
         "--template",
         metavar="FILE",

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO, get_args
 
 from batches.management.bulk.usage import UsageError
 from batches.management.pipes import STANDARD_OUTPUT, discard_standard_output, ended_by_reader
@@ -18,30 +18,50 @@ from batches.output.jsonl import json_lines, write_results
 
 # The status of the results in a file, by whether it has failed ones.
 _STATUSES = {None: None, False: Result.SUCCEEDED, True: Result.FAILED}
-CSV_ENDING = ".csv"
+OutputFormat = Literal["jsonl", "csv", "parquet"]
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 # Programs would take such a file for what it is not.
-OTHER_ENDINGS = (".xlsx", ".xls", ".ods", ".tsv", ".parquet", ".gz", ".zip")
+OTHER_ENDINGS = (".xlsx", ".xls", ".ods", ".tsv", ".gz", ".zip")
 
 
-def write_outputs(batch: Batch, output: str, errors: str | None, *, as_csv: bool = False) -> None:
-    """Write the results of a batch, failed ones to `errors` if it is given. Raises OSError.
+def write_outputs(
+    batch: Batch, output: str, errors: str | None, *, form: OutputFormat | None = None
+) -> None:
+    """Write the results of a batch, failed ones to `errors` if it is given. Raises OSError, and
+    NotPossible for an answer that does not fit into a Parquet file.
 
-    A file with the ending .csv is a table for spreadsheets; `as_csv` makes all outputs tables.
+    Without a format, a file with the ending .csv is a table for spreadsheets, a file with the
+    ending .parquet a Parquet file, and any other output has JSON lines.
     """
     names = [output, errors] if errors else [output]
     with ExitStack() as stack:
         files = [stack.enter_context(opened_output(name)) for name in names]
-        tables = [as_csv or name.lower().endswith(CSV_ENDING) for name in names]
-        if not any(tables):
+        forms = [form or format_of_output(name) for name in names]
+        if set(forms) == {"jsonl"}:
             write_results(batch, *files)
             return
-        for number, (file, is_table) in enumerate(zip(files, tables, strict=True)):
+        for number, (file, form_) in enumerate(zip(files, forms, strict=True)):
             # Without a file of errors, all results are in one.
             failed = bool(number) if errors else None
-            if is_table:
+            if form_ == "csv":
                 file.writelines(line.decode() for line in csv_lines(batch, failed=failed))
+            elif form_ == "parquet":
+                _write_parquet(batch, file, failed=failed)
             else:
                 file.writelines(json_lines(batch, status=_STATUSES[failed]))
+
+
+def format_of_output(name: str) -> OutputFormat:
+    """Return the format of an output by the ending of its name."""
+    ending = name.lower().rpartition(".")[2]
+    return next((form for form in OUTPUT_FORMATS if form == ending), "jsonl")
+
+
+def _write_parquet(batch: Batch, file: TextIO, *, failed: bool | None) -> None:
+    # Arrow is large: an output of another format does not load it.
+    from batches.output.parquet import write_parquet  # noqa: PLC0415 - takes long
+
+    write_parquet(batch, file.buffer, failed=failed)
 
 
 def check_outputs(options: Mapping[str, Any]) -> None:
@@ -71,7 +91,10 @@ def check_writable(name: str) -> None:
     if name == STANDARD_OUTPUT or is_special(name):
         return
     if name.lower().endswith(OTHER_ENDINGS):
-        raise OSError(f"{name}: results are JSON lines (.jsonl), or a table if a name ends in .csv")
+        raise OSError(
+            f"{name}: results are JSON lines (.jsonl), or a table if a name ends in .csv or "
+            ".parquet"
+        )
     path = Path(name).resolve()
     if path.is_dir():
         raise IsADirectoryError(f"{name} is a directory; name a file")

@@ -15,8 +15,10 @@ input formats:
           or only a request body
   csv     a header and a column of prompts (--column), optionally a column custom_id;
   tsv     delimiter and encoding are detected
+  xlsx    the first sheet of a workbook, or
+  parquet a Parquet file, with the same columns
   text    one prompt per line
-  with --template, each row of a csv or tsv, or each object of a jsonl, becomes a prompt
+  with --template, each row of a table, or each object of a jsonl, becomes a prompt
 
 examples:
   process_batch prompts.jsonl --base-url https://api.example/v1 --api-key-env EXAMPLE_KEY \\
@@ -26,6 +28,7 @@ examples:
       --model some-model --output out.jsonl --rpm 500 --tpm 200000 --max-cost 25 --price 0.5,1.5
   process_batch reviews.csv --template prompt.j2 --base-url https://api.example/v1 \\
       --api-key-env EXAMPLE_KEY --model some-model --output out.csv
+  process_batch reviews.xlsx --column review --provider vllm --model llama --output out.parquet
   process_batch prompts.jsonl --provider vllm --model llama --output out.jsonl --pilot 50
   process_batch --resume batch_0123 --output out.jsonl
   process_batch --retry batch_0123 --output out.jsonl

@@ -1,11 +1,13 @@
 """`batches results`: write the results of a batch so far."""
 
+import sys
 from typing import TextIO
 
 from django.core.management.base import CommandParser
 
 from batches.actions.finding import find_batch
 from batches.management.bulk.output import (
+    OUTPUT_FORMATS,
     check_outputs,
     write_outputs,
     written_to,
@@ -14,7 +16,8 @@ from batches.management.bulk.usage import UsageError
 from batches.management.pipes import STANDARD_OUTPUT
 from batches.management.subcommands.subcommand import Options, Subcommand, add_id
 
-JSONL, CSV = "jsonl", "csv"
+PARQUET = "parquet"
+TABLES = ("csv", PARQUET)
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -22,8 +25,8 @@ def add_arguments(parser: CommandParser) -> None:
     add = parser.add_argument
     add(
         "--format",
-        choices=(JSONL, CSV),
-        help=f"default: {CSV} by the ending of the file, else {JSONL}",
+        choices=OUTPUT_FORMATS,
+        help="default: csv or parquet by the ending of the file, else jsonl",
     )
     add("--output", default=STANDARD_OUTPUT, help="file for the results (default standard output)")
     add("--errors", help="separate file for the failed prompts")
@@ -32,14 +35,16 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(options: Options, _out: TextIO) -> None:
     """Write the stored results in the order of the input; a file appears complete or not at all."""
-    as_csv = options["format"] == CSV
-    if as_csv and options["json"]:
-        raise UsageError("--format csv cannot be combined with --json")
+    form = options["format"]
+    if form in TABLES and options["json"]:
+        raise UsageError(f"--format {form} cannot be combined with --json")
+    if form == PARQUET and options["output"] == STANDARD_OUTPUT and sys.stdout.isatty():
+        raise UsageError("--format parquet is not text: name a file with --output")
     check_outputs(options)
     batch = find_batch(options["id"])
     names = [options[name] for name in ("output", "errors") if options[name]]
     with written_to(names):
-        write_outputs(batch, options["output"], options["errors"], as_csv=as_csv)
+        write_outputs(batch, options["output"], options["errors"], form=form)
 
 
 RESULTS = Subcommand(

@@ -22,15 +22,9 @@ from batches.admin.batches.creation.template_fields import (
 )
 from batches.engine.endpoints import CHAT
 from batches.engine.errors import PromptRejected
-from batches.inputs.input_formats import InputFormat
-from batches.inputs.prompt_files import (
-    TABLES,
-    InputOptions,
-    LineError,
-    NewPrompt,
-    columns_of,
-    read_prompts,
-)
+from batches.inputs.input_formats import TABLES, InputFormat
+from batches.inputs.prompt_files import InputOptions, columns_of, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sandbox import RESERVED
 from batches.inputs.row_templates.sources import TemplateMessage

@@ -38,14 +38,9 @@ from batches.engine.prepare import (
 )
 from batches.engine.structured.schema_bill import CHECKED_BYTES
 from batches.files.files import BATCH, unexpired
-from batches.inputs.input_formats import InputFormat, format_of
-from batches.inputs.prompt_files import (
-    TABLES,
-    InputOptions,
-    LineError,
-    check_model,
-    columns_of,
-)
+from batches.inputs.input_formats import TABLES, InputFormat, format_of
+from batches.inputs.prompt_files import InputOptions, check_model, columns_of
+from batches.inputs.prompts import LineError
 from batches.limits.rules import EXAMPLE, Rules, rules_in
 from batches.models import File
 from batches.models.bounds import MAX_NAME_CHARS
@@ -78,6 +73,8 @@ FORMATS = (
     ("jsonl", "JSONL: one object per line, in the format of the Batch API or shorter"),
     ("csv", "CSV: a header, then one prompt per row"),
     ("tsv", "TSV: like CSV, with tabs between columns"),
+    ("xlsx", "XLSX: the first sheet, a header, then one prompt per row"),
+    ("parquet", "Parquet: one prompt per row"),
 )
 
 
@@ -93,8 +90,9 @@ class BatchForm(TemplateForm):
     file = forms.FileField(
         label="Or choose a file",
         required=False,
-        widget=FileInput(accept=".jsonl,.ndjson,.json,.csv,.tsv,.txt,.gz"),
-        help_text="JSONL, CSV, TSV or text, in UTF-8 or as Excel writes it; gzip is unpacked.",
+        widget=FileInput(accept=".jsonl,.ndjson,.json,.csv,.tsv,.xlsx,.parquet,.txt,.gz"),
+        help_text="JSONL, CSV, TSV or text, in UTF-8 or as Excel writes it; XLSX (the first sheet) "
+        "or Parquet. Gzip is unpacked.",
     )
     # The ID of a file uploaded earlier with this form, so that the user need not choose it again.
     stored = forms.CharField(required=False, widget=forms.HiddenInput())

@@ -23,7 +23,7 @@ from batches.files.files import (
     store_file,
     unexpired,
 )
-from batches.inputs.prompt_files import LineError
+from batches.inputs.prompts import LineError
 from batches.intake.checking import Checked, check_prompts
 from batches.intake.demand import Estimate
 from batches.intake.tally import InputRefused
