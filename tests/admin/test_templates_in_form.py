@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from batches.admin.batches.creation.first_rows import MOST_BYTES, MOST_ROWS, PROMPT_CHARS
+from batches.admin.batches.creation.first_rows import MOST_BYTES, MOST_ROWS, PROMPT_CHARS, TOO_LARGE
 from batches.intake.reading import read_input
 from batches.models import Batch, File, Provider, Template
 from batches.runner.run import run_slice
@@ -25,7 +25,9 @@ from tests.admin.conftest import Login
 from tests.admin.test_library import stored, user_of
 from tests.admin.test_names import form_like
 from tests.admin.test_new_batch import PLAIN, errors, post, prompts_of
+from tests.inputs.table_files import parquet
 from tests.inputs.test_hostile_templates import HOSTILE as BOMBS
+from tests.inputs.workbooks import written
 from tests.makers import MODEL, batch_of
 
 TEXTS = ["Gut, aber „laut“;\nnie wieder", 'sagt "5 €"', "schön", "x", "y", "z", "last"]
@@ -306,6 +308,19 @@ def test_the_first_prompts_are_shown_with_their_rows(root: Client) -> None:
     assert found(answer).errors == {}
     assert not File.objects.exists()
     assert not Template.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.parquet"])
+def test_workbooks_and_parquet_files_are_shown_as_a_whole(root: Client, name: str) -> None:
+    table = [("Nr", "my note"), *((number, f"note {number}") for number in range(8))]
+    given = {str(key): [row[n] for row in table[1:]] for n, key in enumerate(table[0])}
+    raw = written(table) if name == "a.xlsx" else parquet(given)
+    upload = SimpleUploadedFile(name, raw)
+    answer = rows(root, file=upload, user_part='{{ Nr }}: {{ row["my note"] }}')
+    assert [one.name for one in found(answer).columns] == ["Nr", "my note"]
+    assert texts_in(answer) == [f"{number}: note {number}" for number in range(MOST_ROWS)]
+    beginning = SimpleUploadedFile(name, raw[:100])
+    assert found(rows(root, file=beginning, cut="yes")).errors == {"file": [TOO_LARGE]}
 
 
 def test_an_error_names_row_and_column_at_the_field(root: Client) -> None:

@@ -100,6 +100,9 @@ document.addEventListener("formdata", ({ target, formData }) => {
 // the beginning of the table.
 const BEGINNING = 65_536;
 const FIRST_ROWS = 262_144;
+// The beginning of a workbook or Parquet file says nothing: it is sent as a whole, up to this size.
+const WHOLE = /\.(xlsx|xlsm|parquet)(\.gz)?$/i;
+const MOST_WHOLE = 4_194_304;
 const PARTS = ["system_part", "user_part", "template_label"];
 // Typing asks for the prompts when it rests for this long.
 const REST_MS = 400;
@@ -125,8 +128,9 @@ async function asked(form, address, length, names) {
   for (const name of ["csrfmiddlewaretoken", "stored", "provider", "endpoint", "format", ...names])
     if (form.elements[name]) sent.set(name, form.elements[name].value);
   if (form.elements.drop_stored?.checked) sent.set("drop_stored", "on");
-  sent.set("prompts", prompts.value.slice(0, length));
   const [chosen] = file.files;
+  if (WHOLE.test(chosen?.name ?? "") && chosen.size <= MOST_WHOLE) length = MOST_WHOLE;
+  sent.set("prompts", prompts.value.slice(0, length));
   if (chosen) sent.set("file", new File([chosen.slice(0, length)], chosen.name));
   if ((chosen?.size ?? prompts.value.length) > length) sent.set("cut", "yes");
   try {

@@ -22,15 +22,9 @@ from batches.admin.batches.creation.template_fields import (
 )
 from batches.engine.endpoints import CHAT
 from batches.engine.errors import PromptRejected
-from batches.inputs.input_formats import InputFormat
-from batches.inputs.prompt_files import (
-    TABLES,
-    InputOptions,
-    LineError,
-    NewPrompt,
-    columns_of,
-    read_prompts,
-)
+from batches.inputs.input_formats import TABLE_FILES, TABLES, InputFormat
+from batches.inputs.prompt_files import InputOptions, columns_of, read_prompts
+from batches.inputs.prompts import LineError, NewPrompt
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sandbox import RESERVED
 from batches.inputs.row_templates.sources import TemplateMessage
@@ -39,6 +33,12 @@ from batches.inputs.text_lines import PIECE_BYTES, UnreadableFile, utf8_stream
 
 # The beginning that is read, unpacked.
 MOST_BYTES = 256 * 1024
+# A file that is no text is read as a whole, if it has no more bytes than this.
+MOST_WHOLE_BYTES = 4 * 1024 * 1024
+TOO_LARGE = (
+    "The columns and the first prompts of a workbook or Parquet file are shown here up to 4 MB. "
+    "Press Preview to read the whole file."
+)
 MOST_ROWS = 5
 MOST_COLUMNS = 100
 # What is shown of a prompt and of a cell.
@@ -91,7 +91,7 @@ def first_rows(form: BatchForm, *, is_cut: bool) -> FirstRows:
         return FirstRows(errors=errors)
     try:
         with form.source() as stream:
-            table, is_cut = _beginning(stream, is_cut=is_cut)
+            table, is_cut = _table_in(stream, reading, is_cut=is_cut)
     except UnreadableFile as error:
         return FirstRows(errors={**errors, "file": [error.message]})
     rows, faults = _rows_of(table, reading, is_cut=is_cut)
@@ -103,6 +103,16 @@ def first_rows(form: BatchForm, *, is_cut: bool) -> FirstRows:
     )
     template = form.given_template
     return _with_prompts(shown, rows, template, form.chosen_endpoint()) if template else shown
+
+
+def _table_in(stream: BinaryIO, form: InputFormat, *, is_cut: bool) -> tuple[bytes, bool]:
+    """Return the beginning of a text, or the whole of another file. Raise UnreadableFile."""
+    if form not in TABLE_FILES:
+        return _beginning(stream, is_cut=is_cut)
+    whole = stream.read(MOST_WHOLE_BYTES + 1)
+    if is_cut or len(whole) > MOST_WHOLE_BYTES:
+        raise UnreadableFile(TOO_LARGE)
+    return whole, False
 
 
 def _beginning(stream: BinaryIO, *, is_cut: bool) -> tuple[bytes, bool]:

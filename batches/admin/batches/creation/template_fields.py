@@ -13,7 +13,7 @@ from batches.admin.widgets import TextArea
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import SET_TWICE
 from batches.engine.text.wording import quoted
-from batches.inputs.prompt_files import LineError
+from batches.inputs.prompts import LineError
 from batches.inputs.row_templates.bodies import TEMPLATE
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sources import (
