@@ -40,7 +40,7 @@ _SOURCE = "source"
 _DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
 
 
-class Origin(NamedTuple):
+class AnswerOrigin(NamedTuple):
     """The request that an answer was made for, if it was used again."""
 
     batch_id: str
@@ -67,7 +67,7 @@ class ResultRow:
     row: str | None = None
     # The prompt whose answer was used again.
     source: int | None = None
-    origin: "Origin | None" = None
+    origin: "AnswerOrigin | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def with_origins(rows: list[ResultRow]) -> list[ResultRow]:
     if sources:
         found = Prompt.objects.filter(pk__in=sources, batch__deleted_at=None)
         origins = {
-            pk: Origin(*origin)
+            pk: AnswerOrigin(*origin)
             for pk, *origin in found.values_list("pk", "batch__public_id", "custom_id")
         }
         for row in rows:
@@ -197,7 +197,7 @@ def _whole_line(row: ResultRow) -> str:
     return line
 
 
-def _origin(origin: Origin | None) -> str:
+def _origin(origin: AnswerOrigin | None) -> str:
     if origin is None:
         return "null"
     return f'{{"batch_id":{_text(origin.batch_id)},"custom_id":{_text(origin.custom_id)}}}'

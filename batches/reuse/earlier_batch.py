@@ -19,10 +19,10 @@ MOST_LISTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """The prompts of a batch compared with those of an earlier one, by custom_id: how many are the
-    same, have changed or are new, and how many of the earlier ones are gone. `gone_ids` are the
-    first of these."""
+class Difference:
+    """The prompts of a batch compared with an earlier batch, by custom_id: how many are the same,
+    have changed or are new, and how many of the earlier ones are gone. `gone_ids` are the first of
+    the latter."""
 
     batch_id: str
     same: int
@@ -69,7 +69,7 @@ def _add_digests(batch: Batch, digests: RequestDigests, lo: int) -> None:
             cursor.executemany(f"UPDATE {table} SET digest = %s WHERE id = %s", rows)  # noqa: S608 - the name is our own
 
 
-def changes_since(batch: Batch, earlier: Batch) -> Changes | None:
+def changes_since(batch: Batch, earlier: Batch) -> Difference | None:
     """Compare a batch with an earlier one; None if their prompts have no custom_ids to compare."""
     mine = Prompt.objects.filter(batch=batch)
     theirs = Prompt.objects.filter(batch=earlier)
@@ -81,7 +81,7 @@ def changes_since(batch: Batch, earlier: Batch) -> Changes | None:
     same = mine.filter(is_same).count()
     new = mine.filter(~Exists(there)).count()
     gone = theirs.filter(~Exists(named.filter(batch=batch))).order_by("index")
-    return Changes(
+    return Difference(
         batch_id=earlier.public_id,
         same=same,
         changed=batch.total - same - new,

@@ -37,7 +37,7 @@ from batches.management.bulk.usage import UsageError
 from batches.management.terminal import excerpt
 from batches.models import Batch, Provider
 from batches.providers.routing import NoProvider, check_allowed
-from batches.reuse.earlier_batch import Changes, changes_since, remember
+from batches.reuse.earlier_batch import Difference, changes_since, remember
 
 SHOWN_INPUT_ERRORS = 10
 SHOWN_GONE = 20
@@ -134,17 +134,17 @@ def earlier_batch(options: dict[str, Any]) -> Batch | None:
     return find_stored_batch(options["since"]) if options["since"] else None
 
 
-def changes_of(batch: Batch, options: dict[str, Any]) -> Changes | None:
+def changes_of(batch: Batch, options: dict[str, Any]) -> Difference | None:
     """Compare a batch with the one of --since; None without it, or if nothing can be compared."""
     earlier = earlier_batch(options)
     return changes_since(batch, earlier) if earlier else None
 
 
-def say_changes(changes: Changes | None, display: ProgressDisplay) -> None:
+def say_changes(changes: Difference | None, display: ProgressDisplay) -> None:
     if changes is None:
         display.say(
-            "What is new and what is gone cannot be told: give the prompts a custom_id, such as a "
-            "column of this name."
+            "New and missing prompts are not known: give the prompts a custom_id, such as a column "
+            "of this name."
         )
         return
     display.say(str(changes))

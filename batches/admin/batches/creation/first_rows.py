@@ -33,7 +33,7 @@ from batches.inputs.text_lines import PIECE_BYTES, UnreadableFile, utf8_stream
 
 # The beginning that is read, unpacked.
 MOST_BYTES = 256 * 1024
-# A file that is no text is read as a whole, if it has no more bytes than this.
+# A workbook or Parquet file is read as a whole, if it has no more bytes than this.
 MOST_WHOLE_BYTES = 4 * 1024 * 1024
 TOO_LARGE = (
     "The columns and the first prompts of a workbook or Parquet file are shown here up to 4 MB. "
