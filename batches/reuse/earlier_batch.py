@@ -21,8 +21,8 @@ MOST_LISTED = 10_000
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The prompts of a batch compared with an earlier batch, by custom_id: how many are the same,
-    have changed or are new, and how many of the earlier ones are gone. `gone_ids` are the first of
-    the latter."""
+    have changed or are new, and how many of the earlier ones are gone. `gone_ids` are the first
+    custom_ids that are gone."""
 
     batch_id: str
     same: int
