@@ -141,7 +141,11 @@ class Visitor:
 
     def keep_notes(self) -> None:
         """Have the page that is open leave what it says only for a moment, such as "Copied"."""
-        self.page.evaluate("window.setTimeout = () => 0")
+        # Only what takes a while: the browser has short timers of its own.
+        self.page.evaluate(
+            "const set = window.setTimeout;"
+            "window.setTimeout = (what, ms, ...rest) => ms < 1000 ? set(what, ms, ...rest) : 0"
+        )
 
     def labels(self) -> list[str]:
         """The headings and labels that are to be seen."""
