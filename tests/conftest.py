@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -23,6 +25,20 @@ for name, most in {"quick": 40, "thorough": 1000}.items():
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
 hypothesis.settings.load_profile("quick")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Name the operation of the API in the ID of a test that is made for each of them."""
+    operation = getattr(item, "operation_label", None)
+    if operation and item.id.params is None:
+        item._id = replace(item.id, params=operation)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse tests with the same ID: of these, pytest-xdist runs only one."""
+    twins = [name for name, times in Counter(item.nodeid for item in items).items() if times > 1]
+    if twins:
+        raise pytest.UsageError(f"several tests have the ID {twins[0]}")
 
 
 @pytest.fixture
