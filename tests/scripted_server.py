@@ -281,7 +281,7 @@ def self_signed(folder: Path) -> ssl.SSLContext:
 
 
 def closed_port() -> int:
-    """A port of this machine at which nobody listens, nor can until this process ends."""
+    """A port of this machine without a server, and kept so until this process ends."""
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     port: int = taken.getsockname()[1]

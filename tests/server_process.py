@@ -35,7 +35,7 @@ def _ports_of_this_process() -> list[int]:
     return random.SystemRandom().sample(ports, len(ports))
 
 
-# So that nobody gets a port that another has been given and does not listen on yet, or again.
+# Each port is given once: the server that got it may not listen on it yet, or not any more.
 _ports = cycle(_ports_of_this_process())
 
 

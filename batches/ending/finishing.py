@@ -93,7 +93,9 @@ def finish_batch(batch_id: int) -> bool:
     # 0. Prompts that waited for the answers to equal requests get them; if one has none, it is open
     #    again.
     if state.has_unanswered and not state.is_open and state.status in _ENDS:
-        settle_equals(this.only("reuse").get())
+        # It may be purged meanwhile.
+        for batch in this.only("reuse"):
+            settle_equals(batch)
         state = _state_of(batch_id)
     # 1. A batch that was cancelled or has expired: close the open prompts, except in chunks that a
     #    runner still holds. The last runner to leave finishes.

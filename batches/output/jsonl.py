@@ -135,8 +135,9 @@ def with_origins(rows: list[ResultRow]) -> list[ResultRow]:
 
 def _groups(batch: Batch, status: str | None = None) -> Iterator[list[ResultRow]]:
     for page in result_pages_of(batch, _line_fields(batch), status=status):
-        for first in range(0, len(page), LINES_AT_ONCE):
-            yield with_origins(list(starmap(ResultRow, page[first : first + LINES_AT_ONCE])))
+        rows = with_origins(list(starmap(ResultRow, page)))
+        for first in range(0, len(rows), LINES_AT_ONCE):
+            yield rows[first : first + LINES_AT_ONCE]
 
 
 def detailed_page(

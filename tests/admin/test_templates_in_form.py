@@ -337,7 +337,7 @@ def test_an_error_names_row_and_column_at_the_field(root: Client) -> None:
 
 
 def test_of_a_large_file_the_beginning_is_enough(root: Client) -> None:
-    """A browser sends only so many bytes; the last row is not whole then."""
+    """A browser sends the beginning of a file, whose last row may be cut."""
     whole = messy([f'review {number}, "quoted";\nsecond line' for number in range(20)])
     for length in range(40, len(whole), 37):
         beginning = SimpleUploadedFile("a.csv", whole[:length])

@@ -47,7 +47,7 @@ def test_pasted_prompts_run_and_what_failed_is_retried(
     page = visitor.page
     slow = [f"Capital number {n}? [simulate: latency=lognormal:0.4,0.6]" for n in range(96)]
     failing = [f"Bad {n} [simulate: status=422 times=1]" for n in range(4)]
-    # It runs for as long as somebody looks at the dashboard.
+    # It runs until the test has looked at the dashboard.
     with api_stack.simulator.holding("Capital number", after=20):
         start_batch(visitor, slow + failing, batch_size="8", name=ABOUT)
         page.evaluate("window.neverReloaded = true")

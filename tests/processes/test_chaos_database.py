@@ -71,7 +71,7 @@ def test_a_flush_that_is_the_victim_of_a_deadlock_is_done_again(postgres_stack: 
             # A flush stops between its chunk and the batch until we wait: it looks for a deadlock
             # once.
             gate.execute("LOCK TABLE batches_result IN SHARE MODE")
-            # Whoever waits longer than this looks for a deadlock, and is its victim: not us.
+            # The session that finds a deadlock is its victim, so this one must not look for one.
             locker.execute("SET LOCAL deadlock_timeout = '10min'")
             locker.execute("SELECT 1 FROM batches_batch WHERE id = %s FOR UPDATE", [batch])
         stack.wait_until(lambda: waiting(stack) == 1, "a flush that has its chunk")

@@ -37,7 +37,7 @@ def test_a_file_that_is_no_database(cli: CommandLine, command: list[str]) -> Non
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_server_that_is_not_there(cli: CommandLine, command: list[str]) -> None:
     cli.path("prompts.jsonl", prompt_lines(1))
-    cli.env["DATABASE_URL"] = f"postgres://nobody:canary@127.0.0.1:{closed_port()}/none"
+    cli.env["DATABASE_URL"] = f"postgres://reader:canary@127.0.0.1:{closed_port()}/none"
     cli.env["SECRET_KEY"] = "of-a-test"
     ended = cli.run(*command)
     assert_named(ended, "DATABASE_URL")

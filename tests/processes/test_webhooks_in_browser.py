@@ -32,7 +32,7 @@ def press(visitor: Visitor, label: str, *, asked: bool = False) -> None:
 
 
 def is_noted(visitor: Visitor, endpoint: str) -> bool:
-    """Open the page of an endpoint anew, which shows what it knew when it was made."""
+    """Open the page of an endpoint again, since it shows the state at its request."""
     visitor.open(endpoint)
     rows = visitor.page.locator("[aria-labelledby=deliveries] tbody tr")
     return "delivered" in "".join(rows.all_inner_texts())

@@ -309,7 +309,7 @@ class BatchForm(TemplateForm):
     def clean(self) -> dict[str, Any]:
         self._find_kept()
         self._check_source()
-        self.check_template()
+        self.check_template(input_is_text=self.is_given() and self.table_format() is None)
         self._check_endpoint()
         if not self.errors:
             self._check_defaults()

@@ -23,7 +23,6 @@ from batches.admin.batches.creation.template_fields import (
     texts_of,
 )
 from batches.admin.widgets import SelectInput, Text
-from batches.inputs.input_formats import InputFormat
 from batches.models import Template
 from batches.models.bounds import MAX_NAME_CHARS
 
@@ -75,26 +74,21 @@ class TemplateForm(forms.Form):
         choices = CallableChoiceIterator(partial(template_choices, user, self.kept_template))
         cast(SelectInput, self.fields[CHOSEN].widget).choices = choices
 
-    def is_given(self) -> bool:
-        """Return True if there is an input for the template."""
-        raise NotImplementedError
-
-    def table_format(self) -> InputFormat | None:
-        """Return the format of the given table; None if there is no input, or it is a text."""
-        raise NotImplementedError
-
     def clean_template(self) -> Template | None:
         if self.cleaned_data[CHOSEN] and self.kept_template is None:
             raise forms.ValidationError(NO_TEMPLATE)
         return self.kept_template
 
-    def check_template(self) -> None:
-        """Compile the template of the fields, and add its errors to them."""
+    def check_template(self, *, input_is_text: bool) -> None:
+        """Compile the template of the fields, and add its errors to them.
+
+        A template is refused for an input that is a text.
+        """
         if self.kept_template and not any(map(self.text_in, (SYSTEM, USER))):
             self._fill_in(self.kept_template)
         if {SYSTEM, USER} & self.errors.keys() or not (self.text_in(SYSTEM) or self.text_in(USER)):
             return
-        if self.is_given() and self.table_format() is None:
+        if input_is_text:
             self.add_error(USER, NOT_A_TABLE)
             return
         texts = self.cleaned_data[SYSTEM], self.cleaned_data[USER]
