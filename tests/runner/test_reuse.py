@@ -14,6 +14,7 @@ from batches.actions import batches as batch_actions
 from batches.actions.options import Pilot
 from batches.limits.rules import Rules
 from batches.models import Batch, KeptAnswer, Provider, Result
+from batches.output.jsonl import json_lines
 from batches.reuse.kept_answers import forget_answers
 from batches.runner.run import run_slice
 from simulator import Behaviour, SimulatedProvider
@@ -178,15 +179,29 @@ def test_an_answer_that_is_gone_old_or_forgotten_is_paid_again(
 def test_a_cancelled_batch_gives_the_answers_it_has(
     provider: Provider, simulator: SimulatedProvider
 ) -> None:
-    batch = batch_of(provider, ["a", "b", "c", "a", "b", "d"], reuse="batch", batch_size=1)
     ended(owned(provider, None, ["a"]))
+    batch = owned(provider, None, ["a", "b", "c", "a", "b"], batch_size=1)
     batch_actions.cancel_batch(batch)
     check_batch(batch, status="cancelled")
-    assert batch.succeeded == 0
-    again = batch_actions.retry_batch(batch)
-    ended(again)
+    assert (batch.succeeded, batch.reused) == (2, 2)
+    assert kinds_of(batch) == ["", "cancelled", "cancelled", "", "cancelled"]
+    again = ended(batch_actions.retry_batch(batch))
     check_batch(again)
-    assert again.reused == 2
+    assert (again.reused, simulator.calls.total()) == (3, 3)
+
+
+def kinds_of(batch: Batch) -> list[str]:
+    return list(Result.objects.filter(batch=batch).order_by("index").values_list("kind", flat=True))
+
+
+def test_origins_are_read_once_for_a_page(
+    provider: Provider, simulator: SimulatedProvider, django_assert_max_num_queries: Any
+) -> None:
+    batch = ended(batch_of(provider, ["a"] * 300, reuse="batch"))
+    # A page for each status, the rows of long replies, and the origins.
+    with django_assert_max_num_queries(4):
+        lines = "".join(json_lines(batch)).splitlines()
+    assert sum("reused_from" in line for line in lines) == 299
 
 
 def test_a_retry_sends_failed_equals_once(provider: Provider, simulator: SimulatedProvider) -> None:
