@@ -10,7 +10,7 @@ from typing import Any
 from batches.formats import microseconds
 from batches.inputs.input_formats import FORMULA_STARTS
 from batches.models import Batch
-from batches.output.result_tables import PLAIN, plain_lines, result_table
+from batches.output.result_tables import plain_columns, plain_lines, result_table
 
 # The mark by which Excel recognises UTF-8.
 BOM = b"\xef\xbb\xbf"
@@ -30,7 +30,7 @@ def csv_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[bytes]:
         for cells, values in table.lines(batch, failed=failed):
             yield _line((*map(_cell, cells), *(_safe(_cell(value)) for value in values)))
         return
-    yield BOM + _line(map(_safe, PLAIN))
+    yield BOM + _line(map(_safe, plain_columns(batch)))
     for values in plain_lines(batch, failed=failed):
         yield _line(map(_safe, values))
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, starmap
 from json.encoder import encode_basestring as _text
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 from batches.engine.text.json_text import one_line
-from batches.models import Batch, Prompt, Result
+from batches.models import Batch, Result
 from batches.net.addresses import without_addresses
+from batches.output.origins import AnswerOrigin, origins_of
 from batches.output.pages import result_page, result_pages_of
 
 # The Batch API's error codes for prompts without an HTTP response.
@@ -40,13 +41,6 @@ _SOURCE = "source"
 _DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
 
 
-class AnswerOrigin(NamedTuple):
-    """The request that an answer was made for, if it was used again."""
-
-    batch_id: str
-    custom_id: str
-
-
 @dataclass(slots=True)
 class ResultRow:
     """A result with the custom_id of its prompt. Not frozen, since making one would take longer."""
@@ -67,7 +61,7 @@ class ResultRow:
     row: str | None = None
     # The prompt whose answer was used again.
     source: int | None = None
-    origin: "AnswerOrigin | None" = None
+    origin: AnswerOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +115,9 @@ def _line_fields(batch: Batch) -> tuple[str, ...]:
 
 def with_origins(rows: list[ResultRow]) -> list[ResultRow]:
     """Set the origins of answers that were used again; of one that is gone, there is none."""
-    sources = {row.source for row in rows if row.source is not None}
-    if sources:
-        found = Prompt.objects.filter(pk__in=sources, batch__deleted_at=None)
-        origins = {
-            pk: AnswerOrigin(*origin)
-            for pk, *origin in found.values_list("pk", "batch__public_id", "custom_id")
-        }
-        for row in rows:
-            row.origin = origins.get(row.source or 0)
+    origins = origins_of(row.source for row in rows)
+    for row in rows if origins else ():
+        row.origin = origins.get(row.source)
     return rows
 
 

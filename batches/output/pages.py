@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, chain
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -63,15 +63,13 @@ class TextBytes(Func):
         return self.as_sql(compiler, connection, function="LENGTH", **context)
 
 
-def result_rows_of(batch: Batch, names: Sequence[str]) -> Iterator[Row]:
-    """Yield all results as (prompt id, index, custom_id, *names), with one page in memory."""
-    return chain.from_iterable(result_pages_of(batch, names))
-
-
 def result_pages_of(
     batch: Batch, names: Sequence[str], *, status: str | None = None
 ) -> Iterator[list[Row]]:
-    """Yield the rows of `result_rows_of` in pages, optionally of one status."""
+    """Yield all results in pages, optionally of one status, with one page in memory.
+
+    A result is (prompt id, index, custom_id, *names).
+    """
     after, has_more, most = -1, True, PAGE_ROWS
     while has_more:
         page = result_page(batch, names, after=after, most=most, status=status)

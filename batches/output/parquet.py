@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +12,8 @@ from batches.engine.text.wording import quoted
 from batches.errors import NotPossible
 from batches.inputs.table_files.arrow_types import array_of, type_of
 from batches.models import Batch
-from batches.output.result_tables import PLAIN, ValueType, plain_lines, result_table
+from batches.output.pipe import Pipe
+from batches.output.result_tables import ValueType, plain_columns, plain_lines, result_table
 
 # A row group is written when it has this number of rows, or of characters.
 GROUP_ROWS = 10_000
@@ -26,19 +27,22 @@ _TYPES: dict[ValueType, pa.DataType] = {
 }
 
 
-def write_parquet(
-    batch: Batch, file: BinaryIO, *, failed: bool | None = None, group_rows: int = GROUP_ROWS
-) -> None:
-    """Write a row for each result, in the order of the input, with one row group in memory.
+def parquet_pieces(
+    batch: Batch, *, failed: bool | None = None, group_rows: int = GROUP_ROWS
+) -> Iterator[bytes]:
+    """Yield a file with a row for each result, in the order of the input, with one row group in
+    memory.
 
     With `failed`, only for the failed prompts, or only for the others. Columns of a Parquet input
     keep their types, all other columns of an input are texts. Raise NotPossible for an answer that
     does not fit its column.
     """
-    table = _table_of(batch, failed)
-    with pq.ParquetWriter(_Sink(file), table.schema) as writer:
+    table, pipe = _table_of(batch, failed), Pipe()
+    with pq.ParquetWriter(pipe, table.schema) as writer:
         for rows in _groups(table.rows, group_rows):
             writer.write_table(table.group(rows))
+            yield pipe.take()
+    yield pipe.take()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ def _table_of(batch: Batch, failed: bool | None) -> _Table:  # noqa: FBT001 - th
     table = result_table(batch)
     if table is None:
         rows: Iterator[Sequence[Any]] = plain_lines(batch, failed=failed)
-        return _Table(pa.schema([(name, _TYPES[kind]) for name, kind in PLAIN.items()]), rows)
+        columns = plain_columns(batch).items()
+        return _Table(pa.schema([(name, _TYPES[kind]) for name, kind in columns]), rows)
     # A column without a name has one in a stored row.
     given = [(column.name or column.key, type_of(column.type)) for column in table.columns]
     added = [(name, _TYPES[kind]) for name, kind in table.added.items()]
@@ -93,36 +98,3 @@ def _column(field: pa.Field, values: list[Any]) -> pa.Array:
 
 def _value(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
-
-
-class _Sink:
-    """A stream to write to, which may be a pipe: its place is counted."""
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._place = 0
-
-    def write(self, data: Any) -> int:
-        self._file.write(data)
-        self._place += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._place
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.flush()
-
-    def readable(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False

@@ -16,7 +16,8 @@ from batches.engine.structured.asked import answer_schema
 from batches.formats import microseconds
 from batches.limits.prices import price_list_of
 from batches.models import Batch, Result
-from batches.output.pages import result_rows_of
+from batches.output.origins import AnswerOrigin, origins_of
+from batches.output.pages import result_pages_of
 
 # The type of the values of a column, as JSON Schema names it. Other values are texts.
 ValueType = Literal["string", "integer", "number", "boolean"]
@@ -36,6 +37,9 @@ PLAIN: Mapping[str, ValueType] = {
     **dict.fromkeys(("input_tokens", "output_tokens", "calls"), "integer"),
     **dict.fromkeys(("latency_s", "elapsed_s"), "number"),
 }
+# The last column where answers may have been used again: the request that each was made for.
+REUSED_FROM = "reused_from"
+_SOURCE = "source"
 _PLAIN_STORED = tuple(PLAIN)[3:]
 _STORED = ("status", "kind", "input_tokens", "output_tokens", "latency_s")
 ROW = "prompt__row"
@@ -74,7 +78,7 @@ class ResultTable:
         """
         cost_of = _costs(batch)
         keys = [column.key for column in self.columns]
-        for _, _, _, *stored, body, parsed, row in result_rows_of(
+        for _, (*stored, body, parsed, row), origin in _results(
             batch, (*_STORED, "body", "parsed", ROW)
         ):
             status, kind, read, written, latency = stored
@@ -84,7 +88,7 @@ class ResultTable:
             succeeded = status == Result.SUCCEEDED
             answer = self._answer(batch, body, parsed, succeeded=succeeded)
             about = [status, kind, read, written, cost_of(read, written), microseconds(latency)]
-            yield TableLine([cells.get(key) for key in keys], [*answer, *about])
+            yield TableLine([cells.get(key) for key in keys], [*answer, *about, *origin])
 
     def _answer(
         self, batch: Batch, body: str | None, parsed: str | None, *, succeeded: bool
@@ -106,19 +110,25 @@ def result_table(batch: Batch) -> ResultTable | None:
     fields = _answer_fields(batch)
     answers: Mapping[str, ValueType] = {ANSWER: "string"} if fields is None else fields
     # A field of the answers may have the name of another column.
-    types = [*answers.values(), *STATED.values()]
+    stated = {**STATED, **_columns_of_origins(batch)}
+    types = [*answers.values(), *stated.values()]
     taken = {name for column in columns for name in (column.name.strip(), column.key)}
-    names = _unique([*answers, *STATED], taken)
+    names = _unique([*answers, *stated], taken)
     found = None if fields is None else list(fields)
     return ResultTable(columns, found, dict(zip(names, types, strict=True)))
 
 
+def plain_columns(batch: Batch) -> Mapping[str, ValueType]:
+    """Return the columns of the results of a batch without a template, with their types."""
+    return {**PLAIN, **_columns_of_origins(batch)}
+
+
 def plain_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[list[Any]]:
-    """Yield the values of the columns of PLAIN for each result, with one page in memory.
+    """Yield the values of `plain_columns` for each result, with one page in memory.
 
     With `failed`, only for the failed prompts, or only for the others.
     """
-    for _, index, custom_id, *stored, body, parsed in result_rows_of(
+    for place, (*stored, body, parsed), origin in _results(
         batch, (*_PLAIN_STORED, "body", "parsed")
     ):
         if failed is not None and failed != (stored[0] == Result.FAILED):
@@ -127,7 +137,32 @@ def plain_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[list[An
         if parsed is None:
             succeeded = stored[0] == Result.SUCCEEDED
             answer = shown_in(batch.endpoint, body, succeeded=succeeded)
-        yield [index, custom_id, answer, *stored]
+        yield [*place, answer, *stored, *origin]
+
+
+def _columns_of_origins(batch: Batch) -> Mapping[str, ValueType]:
+    return {} if batch.reuse == "off" else {REUSED_FROM: "string"}
+
+
+def _results(
+    batch: Batch, names: tuple[str, ...]
+) -> Iterator[tuple[Sequence[Any], Sequence[Any], Sequence[str | None]]]:
+    """Yield for each result its index and custom_id, the values of these names, and the value of
+    REUSED_FROM, if the batch has that column."""
+    if batch.reuse == "off":
+        for page in result_pages_of(batch, names):
+            yield from ((row[1:3], row[3:], ()) for row in page)
+        return
+    for page in result_pages_of(batch, (*names, _SOURCE)):
+        origins = origins_of(row[-1] for row in page)
+        yield from ((row[1:3], row[3:-1], [_origin(row[-1], origins)]) for row in page)
+
+
+def _origin(source: int | None, origins: Mapping[int | None, AnswerOrigin]) -> str | None:
+    """Return the batch and the custom_id of a request, "deleted" if it is gone; None without."""
+    if source is None:
+        return None
+    return "/".join(origins[source]) if source in origins else "deleted"
 
 
 def _answer_fields(batch: Batch) -> dict[str, ValueType] | None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -140,19 +141,24 @@ def test_several_are_exported_as_files_of_an_archive(root: Client, provider: Pro
     batches = [
         ended_batch(provider, ["a", "b"], answers={0: "=1+1"}, failed={1: "x"}) for _ in range(2)
     ]
-    for kind, lines in (("jsonl", 2), ("csv", 3)):
+
+    def exported(kind: str) -> list[bytes]:
         chosen = {"action": f"export_{kind}", "_selected_action": [one.pk for one in batches]}
         answer = root.post(CHANGELIST, chosen)
         assert "attachment" in answer.headers["Content-Disposition"]
         with zipfile.ZipFile(io.BytesIO(answer.getvalue())) as archive:
             names = [f"{batch.public_id}.{kind}" for batch in batches]
             assert archive.namelist() == names
-            files = [archive.read(name).decode() for name in names]
-        assert [len(file.splitlines()) for file in files] == [lines, lines]
-        if kind == "csv":
-            assert all(",'=1+1," in file for file in files)
-        else:
-            assert json.loads(files[0].splitlines()[0])["custom_id"] == "line-1"
+            return [archive.read(name) for name in names]
+
+    lines = [file.splitlines() for file in exported("jsonl")]
+    assert list(map(len, lines)) == [2, 2]
+    assert json.loads(lines[0][0])["custom_id"] == "line-1"
+    tables = [file.splitlines() for file in exported("csv")]
+    assert list(map(len, tables)) == [3, 3]
+    assert all(b",'=1+1," in table[1] for table in tables)
+    for file in exported("parquet"):
+        assert pq.read_table(io.BytesIO(file))["custom_id"].to_pylist() == ["line-1", "line-2"]
 
 
 def test_more_than_a_page_is_refused(root: Client, provider: Provider) -> None:
@@ -177,7 +183,7 @@ def test_names_are_text_in_questions_and_messages(root: Client, provider: Provid
 def test_acting_on_several_needs_the_permission(login: Login, provider: Provider) -> None:
     batch = batch_of(provider, ["a"])
     viewer = login("view_batch")
-    for action in ("pause", "cancel", "retry", "export_jsonl", "export_csv"):
+    for action in ("pause", "cancel", "retry", "export_jsonl", "export_csv", "export_parquet"):
         run(viewer, action, batch, confirmed="1")
     batch.refresh_from_db()
     assert (batch.status, batch.pause_reason) == (BatchStatus.IN_PROGRESS, "")

@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -86,8 +87,7 @@ def test_a_table_and_a_template_become_a_batch_and_a_table(
     assert batch.template is not None
     assert batch.template.owner == user_of(root)
     assert run_slice(batch.pk).ended
-    answer = root.get(reverse("admin:batches_batch_csv", args=[batch.pk]))
-    content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]  # it is streamed
+    content = downloaded(root, batch, "csv")
     lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     given = list(csv.reader(io.StringIO(messy(TEXTS).decode("cp1252"), newline=""), delimiter=";"))
     assert [line[:4] for line in lines] == given
@@ -95,6 +95,13 @@ def test_a_table_and_a_template_become_a_batch_and_a_table(
         *("answer", "status", "kind", "input_tokens", "output_tokens", "cost", "latency_s")
     ]
     assert {line[5] for line in lines[1:]} == {"succeeded"}
+    columns = pq.read_table(io.BytesIO(downloaded(root, batch, "parquet"))).to_pylist()
+    assert [list(row.values())[:5] for row in columns] == [line[:5] for line in lines[1:]]
+
+
+def downloaded(root: Client, batch: Batch, form: str) -> bytes:
+    answer = root.get(reverse(f"admin:batches_batch_{form}", args=[batch.pk]))
+    return b"".join(answer.streaming_content)  # type: ignore[attr-defined]  # it is streamed
 
 
 def test_equal_messages_are_one_version(root: Client, provider: Provider) -> None:

@@ -16,7 +16,7 @@ from django.test import Client
 from batches.intake.reading import read_input
 from batches.models import Batch, File, Prompt, Template
 from batches.output.csv import csv_lines
-from batches.output.parquet import write_parquet
+from batches.output.parquet import parquet_pieces
 from batches.runner.run import run_slice
 from batches.stop_signal import StopSignal
 from tests.api.calling import client_of, error_of
@@ -171,7 +171,7 @@ def test_a_workbook_and_a_parquet_file_are_uploaded_and_run(client: Client, name
         "so\nso 0",
     ]
     result = io.BytesIO()
-    write_parquet(batch, result)
+    result.writelines(parquet_pieces(batch))
     table = pq.read_table(result).select(["review", "stars"])
     empty = {"review": given["review"], "stars": ["5", ""]}
     assert table.to_pydict() == (empty if "xlsx" in name else given)

@@ -15,7 +15,7 @@ from batches.engine.prepare import with_response_schema
 from batches.errors import NotPossible
 from batches.models import Batch, Provider, Result
 from batches.output.csv import csv_lines
-from batches.output.parquet import write_parquet
+from batches.output.parquet import parquet_pieces
 from tests.admin.makers import ended_batch
 from tests.makers import MODEL
 from tests.output.test_result_tables import ran, table_of
@@ -35,7 +35,7 @@ RESULTS = {
 
 def written(batch: Batch, **options: Any) -> pa.Table:
     file = io.BytesIO()
-    write_parquet(batch, file, **options)
+    file.writelines(parquet_pieces(batch, **options))
     return pq.read_table(file)
 
 
@@ -137,7 +137,7 @@ def test_without_a_template_the_columns_are_those_of_the_csv(provider: Provider)
 def test_row_groups_are_bounded_and_in_the_order_of_the_input(provider: Provider) -> None:
     batch = ran(provider, "a\n" + "".join(f"{n}\n" for n in range(25)))
     file = io.BytesIO()
-    write_parquet(batch, file, group_rows=10)
+    file.writelines(parquet_pieces(batch, group_rows=10))
     parquet = pq.ParquetFile(file)
     assert [parquet.metadata.row_group(n).num_rows for n in range(3)] == [10, 10, 5]
     assert parquet.read().column("a").to_pylist() == [str(n) for n in range(25)]

@@ -6,6 +6,8 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from django.contrib.auth.models import User
 
@@ -17,15 +19,25 @@ from batches.models import Batch, File, Prompt, Provider, Result
 from batches.output.csv import csv_lines
 from batches.output.files import content_length, output_lines
 from batches.output.jsonl import json_lines
+from batches.output.parquet import parquet_pieces
 from batches.runner.run import run_slice
 from batches.stop_signal import StopSignal
 from tests.api.calling import client_of
-from tests.makers import MODEL, options
+from tests.makers import MODEL, batch_of, options
 
 pytestmark = pytest.mark.django_db
 
 
-def ran(
+def ran(provider: Provider, table: str | bytes, *arguments: Any, **changes: Any) -> Batch:
+    """A batch of a table that has ended."""
+    batch = created(provider, table, *arguments, **changes)
+    while not run_slice(batch.pk, stop=StopSignal()).ended:
+        pass
+    batch.refresh_from_db()
+    return batch
+
+
+def created(
     provider: Provider,
     table: str | bytes,
     template: str = "{{ a }}",
@@ -33,7 +45,7 @@ def ran(
     form: Any = "csv",
     **changes: Any,
 ) -> Batch:
-    """A batch of a table that has ended."""
+    """A batch of a table."""
     messages = file_messages(template).messages
     reading = InputOptions(
         endpoint="/v1/chat/completions",
@@ -43,21 +55,18 @@ def ran(
         template=RowTemplate(messages, max_chars=1_000_000),
     )
     source = batch_actions.TemplateSource("t", [message.model_dump() for message in messages])
-    batch = batch_actions.create_batch(
-        provider,
-        read_prompts(io.BytesIO(table.encode() if isinstance(table, str) else table), reading),
-        options(**changes),
-        template=source,
-    )
-    while not run_slice(batch.pk, stop=StopSignal()).ended:
-        pass
-    batch.refresh_from_db()
-    return batch
+    raw = table.encode() if isinstance(table, str) else table
+    prompts = read_prompts(io.BytesIO(raw), reading)
+    return batch_actions.create_batch(provider, prompts, options(**changes), template=source)
 
 
 def table_of(batch: Batch) -> list[list[str]]:
     text = b"".join(csv_lines(batch)).decode("utf-8-sig")
     return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def parquet_table(batch: Batch) -> pa.Table:
+    return pq.read_table(io.BytesIO(b"".join(parquet_pieces(batch))))
 
 
 def test_the_header_is_as_it_was_written(provider: Provider) -> None:
@@ -154,3 +163,30 @@ def test_a_batch_without_a_template_has_its_usual_table(provider: Provider) -> N
     )
     assert (batch.columns, batch.template) == (None, None)
     assert table_of(batch)[0][:3] == ["index", "custom_id", "answer"]
+
+
+@pytest.mark.parametrize("has_template", [True, False])
+def test_a_table_says_where_answers_that_were_used_again_are_from(
+    provider: Provider,
+    has_template: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    def made(texts: str, **changes: Any) -> Batch:
+        if has_template:
+            return ran(provider, "a\n" + "\n".join(texts) + "\n", **changes)
+        batch = batch_of(provider, list(texts), **changes)
+        assert run_slice(batch.pk).ended
+        batch.refresh_from_db()
+        return batch
+
+    earlier = made("x", reuse="owner")
+    batch = made("yxy", reuse="owner")
+    first, second = [
+        f"{one.public_id}/{one.prompts.get(index=0).custom_id}" for one in (earlier, batch)
+    ]
+    header, *rows = table_of(batch)
+    assert header[-1] == "reused_from"
+    assert [row[-1] for row in rows] == ["", first, second]
+    assert parquet_table(batch)["reused_from"].to_pylist() == [None, first, second]
+    batch_actions.delete_batch(earlier)
+    assert [row[-1] for row in table_of(batch)[1:]] == ["", "deleted", second]
+    assert "reused_from" not in table_of(made("z"))[0]

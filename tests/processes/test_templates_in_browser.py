@@ -5,6 +5,7 @@ import io
 import random
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from django.urls import reverse
 from playwright.sync_api import Locator, Page, expect
@@ -16,7 +17,7 @@ from tests.processes.browser import Visitor
 from tests.processes.test_batches_in_browser import looks_well
 from tests.processes.test_hostile_text_in_browser import injected
 
-ROWS = 200
+ROWS, PILOT = 5_000, 50
 NEW_COLUMNS = ("answer", "status", "kind", "input_tokens", "output_tokens", "cost", "latency_s")
 PIECES = (
     *("Gut, aber „laut“", 'sagt "5 €"', "eine;zwei;drei", "Zeile\nnoch eine", "", " Rand ", "ß"),
@@ -96,26 +97,35 @@ def test_a_messy_table_comes_back_with_new_columns(visitor: Visitor, tmp_path: P
     page.fill("[name=template_label]", "reviews of a machine")
     page.fill("[name=model]", MODEL)
     page.click("summary:has-text('Options')")
-    page.fill("[name=pilot]", "20")
+    page.fill("[name=pilot]", str(PILOT))
     page.click("text=Preview")
-    expect(page.locator("#preview")).to_contain_text("200")
+    expect(page.locator("#preview")).to_contain_text(f"{ROWS:,}")
     expect(first_prompts(page)).to_have_count(10)
     page.click("text=Start the batch")
     card = page.locator("#pilot")
-    expect(card).to_contain_text("20 prompts, 0 failed")
+    expect(card).to_contain_text(f"{PILOT} prompts, 0 failed")
     expect(page.locator("[data-status]").first).to_have_text("Paused: pilot done")
     expect(page.locator(".tp-head-facts")).to_contain_text("reviews of a machine v1")
     assert looks_well(visitor) == []
-    card.get_by_role("button", name="Go on with the other 180").click()
+    card.get_by_role("button", name=f"Go on with the other {ROWS - PILOT:,}").click()
     wait_completed(visitor)
-    with page.expect_download() as download:
-        page.get_by_role("link", name="CSV", exact=True).click()
-    download.value.save_as(tmp_path / "out.csv")
-    with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as file:
+    with downloaded(page, "CSV", tmp_path).open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.reader(file))
     assert [line[: len(table[0])] for line in lines] == table
     assert tuple(lines[0][len(table[0]) :]) == NEW_COLUMNS
     assert all(line[len(table[0])] and line[len(table[0]) + 1] == "succeeded" for line in lines[1:])
+    columnar = pq.read_table(downloaded(page, "Parquet", tmp_path))
+    assert columnar.column_names == lines[0]
+    texts = [column.to_pylist() for column in columnar.columns[: len(table[0]) + 2]]
+    assert list(map(list, zip(*texts, strict=True))) == [line[: len(texts)] for line in lines[1:]]
+
+
+def downloaded(page: Page, link: str, folder: Path) -> Path:
+    with page.expect_download() as download:
+        page.get_by_role("link", name=link, exact=True).click()
+    path = folder / link
+    download.value.save_as(path)
+    return path
 
 
 def test_a_large_file_is_previewed_at_its_beginning(visitor: Visitor) -> None:

@@ -203,6 +203,7 @@ class BatchAdmin(MachineMade[Batch]):
             ("<int:pk>/results/", "results", require_safe(result_views.results)),
             ("<int:pk>/results.jsonl", "jsonl", require_safe(result_views.jsonl)),
             ("<int:pk>/results.csv", "csv", require_safe(result_views.csv)),
+            ("<int:pk>/results.parquet", "parquet", require_safe(result_views.parquet)),
             ("<int:pk>/results/<int:index>/", "result", require_safe(result_views.result)),
         )
         ours = [

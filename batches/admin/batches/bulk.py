@@ -16,7 +16,7 @@ from django.urls import reverse
 from batches.actions.batches import cancel_batch, pause_batch, resume_batch, retry_batch
 from batches.admin.base import ModelAdmin, note, page_context
 from batches.admin.batches.costs import likely_cost
-from batches.admin.batches.downloads import LinesOf, download, jsonl_of, zip_of
+from batches.admin.batches.downloads import LinesOf, download, jsonl_of, parquet_of, zip_of
 from batches.errors import NotPossible
 from batches.formats import count
 from batches.lifecycle import CANCELLABLE, RETRYABLE
@@ -159,6 +159,12 @@ def export_csv(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen
     return _exported(request, queryset, csv_lines, "csv")
 
 
+@django_admin.action(description="Export as Parquet", permissions=["results"])
+def export_parquet(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
+    """Download the results of the chosen batches, a Parquet file for each."""
+    return _exported(request, queryset, parquet_of, "parquet")
+
+
 def _exported(request: HttpRequest, queryset: Chosen, lines_of: LinesOf, ending: str) -> Answer:
     batches = _chosen(request, queryset)
     if not batches:
@@ -176,4 +182,4 @@ def compare(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -
     return HttpResponseRedirect(f"{reverse('admin:batches_batch_compare')}?ids={','.join(chosen)}")
 
 
-ACTIONS = (cancel, retry, pause, resume, export_jsonl, export_csv, compare)
+ACTIONS = (cancel, retry, pause, resume, export_jsonl, export_csv, export_parquet, compare)

@@ -1,9 +1,7 @@
 """Downloads: files of any size, streamed in chunks and never rendered by the browser."""
 
-import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -13,6 +11,7 @@ from batches.api.http.streaming import streamed
 from batches.models import Batch, File
 from batches.output.files import output_lines
 from batches.output.jsonl import result_line, result_rows
+from batches.output.pipe import Pipe
 
 # Yields the results of a batch as a file.
 LinesOf = Callable[[Batch], Iterator[bytes]]
@@ -43,24 +42,12 @@ def jsonl_of(batch: Batch) -> Iterator[bytes]:
         yield f"{result_line(row)}\n".encode()
 
 
-class Pipe(io.RawIOBase):
-    """Bytes that a ZIP file has written, until they are taken to be sent."""
+def parquet_of(batch: Batch) -> Iterator[bytes]:
+    """Yield the table of the results as Parquet, one row group at a time."""
+    # Arrow is large: a process without such a download does not load it.
+    from batches.output.parquet import parquet_pieces  # noqa: PLC0415 - takes long
 
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._held += data
-        return len(data)
-
-    def take(self) -> bytes:
-        """Return what was written since the last time."""
-        taken = bytes(self._held)
-        self._held.clear()
-        return taken
+    return parquet_pieces(batch)
 
 
 def zip_of(batches: Iterable[Batch], lines_of: LinesOf, ending: str) -> Iterator[bytes]:

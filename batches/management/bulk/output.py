@@ -59,9 +59,9 @@ def format_of_output(name: str) -> OutputFormat:
 
 def _write_parquet(batch: Batch, file: TextIO, *, failed: bool | None) -> None:
     # Arrow is large: an output of another format does not load it.
-    from batches.output.parquet import write_parquet  # noqa: PLC0415 - takes long
+    from batches.output.parquet import parquet_pieces  # noqa: PLC0415 - takes long
 
-    write_parquet(batch, file.buffer, failed=failed)
+    file.buffer.writelines(parquet_pieces(batch, failed=failed))
 
 
 def check_outputs(options: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from batches.admin.base import ModelAdmin, allowed, page_context, small_number
-from batches.admin.batches.downloads import download, jsonl_of
+from batches.admin.batches.downloads import download, jsonl_of, parquet_of
 from batches.admin.batches.results.conversation import Part, ShownTurn, answered, asked, parameters
 from batches.admin.batches.results.result_rows import (
     Filter,
@@ -118,6 +118,12 @@ def csv(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse
     """Download all results as CSV."""
     batch = _readable(request, admin, pk)
     return download(request, csv_lines(batch), name=f"{batch.public_id}.csv")
+
+
+def parquet(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponseBase:
+    """Download all results as Parquet."""
+    batch = _readable(request, admin, pk)
+    return download(request, parquet_of(batch), name=f"{batch.public_id}.parquet")
 
 
 @dataclass(frozen=True, slots=True)
