@@ -21,6 +21,8 @@ MEASUREMENTS = (
     "memory",
     "long_texts",
     "reuse",
+    "prefixes",
+    "tables",
     "schemas",
     "workers",
     "scaling",

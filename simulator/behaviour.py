@@ -134,6 +134,12 @@ class Behaviour:
         "JSON Schema also fenced, prose, trailing_comma, wrong_type, missing_field, "
         "schema_violation, not_json",
     )
+    prefix_cache: int = Field(
+        default=0,
+        ge=0,
+        description="blocks of 64 characters that are kept of the beginnings of requests, which "
+        "replies then count as cached tokens; 0 = no cache",
+    )
     embedding_dimensions: int = Field(
         default=256, ge=1, le=8192, description="length of vectors, if the call names none"
     )

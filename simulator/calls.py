@@ -34,6 +34,7 @@ class Call:
     model: str
     prompt: str
     prompt_chars: int
+    cached_chars: int = 0
     turn: int = 1
     schema: Schema | None = None
     schema_param: str = "response_format"

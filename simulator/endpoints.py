@@ -53,6 +53,7 @@ from simulator.faults import (
 from simulator.forms import Content, content_for
 from simulator.ledger import Ledger
 from simulator.limit import retry_headers
+from simulator.prefix_cache import cacheable
 from simulator.replies import (
     chat_reply,
     completions_reply,
@@ -209,6 +210,10 @@ class _Visit:
         except Refused:
             self.ledger.refuse(call.prompt)
             raise
+        if most := self.behaviour.prefix_cache:
+            text = cacheable(await self.request.read())
+            cached = self.simulator.prefixes.cached_chars(text, most=most)
+            call = replace(call, cached_chars=min(cached, call.prompt_chars))
         return call
 
     def _let_in(self, call: Call) -> None:

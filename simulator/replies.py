@@ -74,7 +74,7 @@ def chat_reply(call: Call, content: Content, identity: str) -> bytes:
                 "prompt_tokens": prompt_tokens,
                 "completion_tokens": answer_tokens,
                 "total_tokens": prompt_tokens + answer_tokens,
-                "prompt_tokens_details": {"cached_tokens": 0},
+                "prompt_tokens_details": {"cached_tokens": call.cached_chars // 4},
                 "completion_tokens_details": {"reasoning_tokens": 0},
             },
             "service_tier": "default",
@@ -138,7 +138,7 @@ def responses_reply(call: Call, content: Content, identity: str) -> bytes:
             "top_p": 1.0,
             "usage": {
                 "input_tokens": prompt_tokens,
-                "input_tokens_details": {"cached_tokens": 0},
+                "input_tokens_details": {"cached_tokens": call.cached_chars // 4},
                 "output_tokens": answer_tokens,
                 "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": prompt_tokens + answer_tokens,

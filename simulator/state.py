@@ -8,6 +8,7 @@ from itertools import count
 from simulator.behaviour import Behaviour
 from simulator.ledger import Ledger
 from simulator.limit import Bucket, FixedWindow, RateLimit
+from simulator.prefix_cache import PrefixCache
 
 
 @dataclass(eq=False, slots=True)
@@ -26,12 +27,17 @@ class Simulator:
         self.behaviour = behaviour
         self.ledger = Ledger()
         self.holds: list[Hold] = []
+        self.prefixes = PrefixCache()
         self._limits: dict[tuple[str, float, int, float, int], RateLimit] = {}
         self._request_numbers = count(1)
 
     def reset(self) -> None:
-        """Start a new ledger with full limits; calls still in flight count in the old ledger."""
+        """Start a new ledger with full limits and an empty cache.
+
+        Calls still in flight count in the old ledger.
+        """
         self.ledger = Ledger()
+        self.prefixes = PrefixCache()
         self._limits = {}
 
     async def answerable(self, prompt: str) -> None:

@@ -22,7 +22,8 @@ from batches.models import Batch, Result
 class BatchSummary:
     """The figures of a batch; `failures` counts the failed prompts by kind, most frequent first,
     and `rungs` counts the valid answers by the rung of the ladder that found them. The cost is in
-    dollars, None if no price is known. `reused` counts answers that were used again, which saved
+    dollars, None if no price is known. `cached_tokens` are input tokens that the provider took
+    from its cache. `reused` counts answers that were used again, which saved
     `saved_tokens` and `saved_cost`. `pilot` is the report on the pilot, if there is one."""
 
     batch_id: str
@@ -34,6 +35,7 @@ class BatchSummary:
     calls: int
     input_tokens: int
     output_tokens: int
+    cached_tokens: int
     cost: Decimal | None
     timing: TimingStats
     pilot: PilotReport | None = None
@@ -55,6 +57,7 @@ class BatchSummary:
             "calls": self.calls,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
+            "cached_tokens": self.cached_tokens,
             "cost": None if self.cost is None else float(self.cost),
             "reused": self.reused,
             "saved_tokens": self.saved_tokens,
@@ -87,6 +90,7 @@ def summarise(batch: Batch) -> BatchSummary:
         calls=batch.calls,
         input_tokens=batch.input_tokens,
         output_tokens=batch.output_tokens,
+        cached_tokens=batch.cached_tokens,
         cost=cost_of(batch),
         timing=report.timing,
         pilot=pilot_report(batch),

@@ -184,6 +184,9 @@ def summary_rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
         yield "  answers used again", f"{summary.reused:,}"
     yield "calls", f"{summary.calls:,}"
     yield "tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"
+    if summary.cached_tokens:
+        share = summary.cached_tokens / summary.input_tokens
+        yield "  from the provider's cache", f"{summary.cached_tokens:,} ({share:.0%} of in)"
     yield "cost", dollars(summary.cost) if summary.cost is not None else "price unknown"
     if summary.reused:
         saved = f"{summary.saved_tokens:,} tokens"

@@ -3,9 +3,10 @@
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from operator import attrgetter
 
 from batches.engine.records import Outcome, PreparedRequest
-from batches.runner.holdings import HeldChunk
+from batches.runner.holdings import PIECE_BYTES, HeldChunk
 from batches.runner.slices.parts import SliceParts
 from batches.runner.slices.preparing import Preparation
 from batches.runner.slices.quarantine import take_blamed
@@ -18,14 +19,20 @@ CLAIM_S = 0.5
 MOST_CLAIMED = 64
 # The first chunks only fill the window and the queue, so they do not show the pace.
 FILLING_ROUNDS = 2
+# The number of prompts among which those that begin alike are found.
+LOOK_AHEAD = 2_000
 
 
 def next_most(claimed: int, lasted_s: float) -> int:
     """Return the number of chunks to claim next, since the last ones lasted for this time."""
     wanted = int(claimed * CLAIM_S / max(lasted_s, 0.001))
-    most = max(1, min(wanted, 2 * claimed, MOST_CLAIMED))
-    # A power of two, since a statement is compiled for each number.
-    return 1 << (most.bit_length() - 1)
+    return _rounded(min(wanted, 2 * claimed))
+
+
+def _rounded(wanted: int) -> int:
+    """Return a number of chunks within the bounds: a power of two, since a statement is compiled
+    for each number."""
+    return 1 << (max(1, min(wanted, MOST_CLAIMED)).bit_length() - 1)
 
 
 class Claiming:
@@ -55,8 +62,11 @@ class Claiming:
             parts.held.add(chunk)
         return chunks
 
-    async def chunks(self) -> Requests:
-        """Yield the requests of all chunks that can be claimed, in the order of prompts."""
+    def chunks(self) -> Requests:
+        """Yield the requests of all chunks that can be claimed, in the order of the batch."""
+        return self._by_prefix() if self._batch.order == "prefix" else self._by_input()
+
+    async def _by_input(self) -> Requests:
         most, claimed_at, rounds = 1, time.monotonic(), 0
         while chunks := await self._claim(most, quarantined=False):
             for chunk in chunks:
@@ -66,6 +76,30 @@ class Claiming:
             rounds, claimed_at = rounds + 1, claimed_at + lasted_s
             if rounds > FILLING_ROUNDS:
                 most = next_most(len(chunks), lasted_s)
+
+    async def _by_prefix(self) -> Requests:
+        """Yield requests that begin alike together, among the chunks that are claimed at once.
+
+        Equal beginnings are equal bytes of the bodies, so that sorting brings them together.
+        """
+        size = self._batch.batch_size
+        most = _rounded(LOOK_AHEAD // size)
+        while chunks := await self._claim(most, quarantined=False):
+            async for requests in self._ahead(chunks):
+                requests.sort(key=attrgetter("content"))
+                for first in range(0, len(requests), size):
+                    yield requests[first : first + size]
+
+    async def _ahead(self, chunks: Sequence[HeldChunk]) -> AsyncIterator[list[PreparedRequest]]:
+        """Yield the requests of these chunks together, or what there is room for."""
+        found: list[PreparedRequest] = []
+        for chunk in chunks:
+            async for requests in self._requests_of(chunk):
+                found += requests
+                if not self._may_read(PIECE_BYTES):
+                    yield found
+                    found = []
+        yield found
 
     async def quarantine(self, chunk: HeldChunk) -> Requests:
         """Yield the requests of a quarantined chunk one by one, without prompts that are to blame.
