@@ -51,6 +51,7 @@ from batches.inputs.tables import (
 from batches.inputs.text_lines import BadLine, TextLines
 
 if TYPE_CHECKING:
+    from batches.inputs.row_templates.images import ImageFolder
     from batches.inputs.row_templates.rendering import RowTemplate
     from batches.inputs.row_templates.rows import TemplatedRows
 
@@ -78,7 +79,8 @@ class InputOptions:
     """Options for reading an input.
 
     `defaults` are the default fields of each body; `column` is the column with the prompts of a
-    table, or `template` makes a prompt of each row of a table or JSONL.
+    table, or `template` makes a prompt of each row of a table or JSONL, with images of the files in
+    `image_folder`.
     `strict` accepts only lines of the OpenAI Batch API with all fields. `models` are the allowed
     models; if empty, any.
     `strict_schemas`: schemas will be sent in strict form.
@@ -97,6 +99,7 @@ class InputOptions:
     max_schema_bytes: int = 32 * 1024 * 1024
     checked_schema_bytes: int | None = None
     template: "RowTemplate | None" = None
+    image_folder: "ImageFolder | None" = None
     # Counts rows of a table without any text, which are skipped.
     empty_rows: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
     known: KnownSchemas = field(init=False, repr=False, compare=False)
@@ -323,7 +326,7 @@ def _templated(options: InputOptions) -> "TemplatedRows | None":
     # It loads Jinja, which other inputs do not need.
     from batches.inputs.row_templates.rows import TemplatedRows  # noqa: PLC0415 - takes long
 
-    return TemplatedRows(options.template, options.endpoint)
+    return TemplatedRows(options.template, options.endpoint, options.image_folder)
 
 
 def _made(

@@ -256,3 +256,17 @@ def test_a_parquet_output_appears_whole_or_not_at_all(cli: Commands) -> None:
     assert "The column 'n' has a value that does not fit its type int64: write" in ended.stderr
     assert Path(out).read_bytes() == before
     assert not list(Path(out).parent.glob(".out*"))
+
+
+def test_images_of_files_beside_the_table_are_sent(cli: Commands) -> None:
+    image = b"\x89PNG\r\n\x1a\n image"
+    Path(cli.path("in.csv", "photo\none.png\n")).with_name("one.png").write_bytes(image)
+    template = cli.path("t.j2", "What is it? {{ photo | image }}")
+    ended = cli.process_batch("--template", template, "--output", cli.path("o.csv"), name="in.csv")
+    assert ended.status == 0, ended.stderr
+    [message] = json.loads(Prompt.objects.get().body)["messages"]
+    assert message["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    cli.path("in.csv", "photo\ntwo.png\n")
+    ended = cli.process_batch("--template", template, "--output", cli.path("p.csv"), name="in.csv")
+    assert ended.status == 2
+    assert "row 1: The image 'two.png' cannot be read: No such file" in ended.stderr

@@ -30,7 +30,7 @@ def check_roles(roles: Sequence[str], endpoint: str, defaults: Mapping[str, Any]
         )
 
 
-def templated_body(messages: list[dict[str, str]], endpoint: str) -> dict[str, Any]:
+def templated_body(messages: list[dict[str, Any]], endpoint: str) -> dict[str, Any]:
     """Return the body of a request with these messages, for an endpoint that takes text."""
     field = rules_of(endpoint).asked_in or ""
     if field == "messages":
@@ -39,7 +39,8 @@ def templated_body(messages: list[dict[str, str]], endpoint: str) -> dict[str, A
     if messages[0]["role"] == "system":
         body[rules_of(endpoint).system_in or ""] = messages[0]["content"]
         messages = messages[1:]
-    is_text = len(messages) == 1 and messages[0]["role"] == "user"
+    is_text = len(messages) == 1 and isinstance(messages[0]["content"], str)
+    is_text = is_text and messages[0]["role"] == "user"
     # Some servers want the type of each item.
     items = [{"type": "message", **message} for message in messages]
     return {**body, field: messages[0]["content"] if is_text else items}

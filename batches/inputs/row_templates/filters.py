@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import StrictUndefined
 
 from batches.engine.text.volume import CHARS_PER_TOKEN
+from batches.inputs.row_templates.images import IMAGE, MARK
 from batches.inputs.row_templates.work_meter import WorkMeter
 
 ELLIPSIS = "…"
@@ -49,6 +50,18 @@ def truncate(meter: WorkMeter, value: Any, most: Any) -> str:
 def tokens(meter: WorkMeter, value: Any, most: Any) -> str:
     """Return a text of about `most` tokens at most."""
     return _cut(meter, text_of(meter, value), _number(most, "tokens") * CHARS_PER_TOKEN)
+
+
+def image(meter: WorkMeter, value: Any) -> str:
+    """Return an address between marks, by which it becomes a part of its own."""
+    address = text_of(meter, value).strip()
+    if not address:
+        raise WrongValue(
+            "The filter 'image' has no address of an image. If some rows have none, write "
+            "{% if photo %}{{ photo | image }}{% endif %}."
+        )
+    meter.allow_text(len(address) + 2)
+    return f"{MARK}{address}{MARK}"
 
 
 def _cut(meter: WorkMeter, text: str, most: int) -> str:
@@ -189,4 +202,5 @@ FILTERS: Mapping[str, FilterRule] = {
     "int": FilterRule(whole_number, 0, 1),
     "float": FilterRule(real_number, 0, 1),
     "string": FilterRule(text_of),
+    IMAGE: FilterRule(image),
 }

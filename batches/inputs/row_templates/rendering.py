@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Template
 from jinja2.exceptions import TemplateError, UndefinedError
 
+from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.inputs.row_templates.bodies import TEMPLATE, check_roles
 from batches.inputs.row_templates.filters import WrongValue
@@ -15,6 +16,7 @@ from batches.inputs.row_templates.sandbox import (
     CountingWork,
     RowEnvironment,
     checked_tree,
+    has_images,
     names_in,
     reads_whole_row,
 )
@@ -42,7 +44,7 @@ class RowTemplate:
         self._meter = WorkMeter(max_chars)
         self._environment = RowEnvironment(self._meter)
         names: dict[str, None] = {}
-        self._reads_row = False
+        self._reads_row = self._has_images = False
         self._parts = [
             _Part(message.role, self._compiled(number, message, names))
             for number, message in enumerate(messages)
@@ -59,12 +61,18 @@ class RowTemplate:
                 "{{ review }}."
             )
         check_roles([part.role for part in self._parts], endpoint, defaults)
+        if self._has_images and rules_of(endpoint).system_in is None:
+            raise TemplateRefused(f"A request to {endpoint} is one text, without images.")
 
     def _compiled(self, number: int, message: TemplateMessage, names: dict[str, None]) -> Template:
         try:
             tree = checked_tree(self._environment, message.content)
             names |= dict.fromkeys(names_in(self._environment, tree))
             self._reads_row = self._reads_row or bool(names) or reads_whole_row(tree)
+            if has_images(tree):
+                self._has_images = True
+                if message.role != "user":
+                    raise TemplateRefused("Only a user message can have an image.", line=1)
             return self._environment.from_string(CountingWork().visit(tree))
         except TemplateRefused as refused:
             raise TemplateRefused(refused.message, number=number, line=refused.line) from refused
@@ -73,7 +81,10 @@ class RowTemplate:
             raise TemplateRefused(message_, number=number, line=1) from error
 
     def messages_for(self, row: Mapping[str, Cell]) -> list[dict[str, str]]:
-        """Return the messages of the prompt for a row. Raise PromptRejected."""
+        """Return the messages of the prompt for a row, with marks around the addresses of images.
+
+        Raise PromptRejected.
+        """
         if missing := self._names - row.keys():
             raise PromptRejected(
                 missing_columns_text(

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.text.sendable import text_fault
@@ -14,6 +15,7 @@ from batches.engine.text.wording import described, quoted, wrong_type
 from batches.inputs.input_formats import FORMULA_CELLS, FORMULA_STARTS
 from batches.inputs.request_lines import Request, parse_line
 from batches.inputs.row_templates.bodies import templated_body
+from batches.inputs.row_templates.images import ImageFolder, content_of
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.tables import MAX_COLUMNS, Cell, Column, cell_text
 
@@ -25,8 +27,11 @@ _NUMBER = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?\s*%?", re.ASCI
 class TemplatedRows:
     """Makes the requests of one input, row by row."""
 
-    def __init__(self, template: RowTemplate, endpoint: str) -> None:
+    def __init__(
+        self, template: RowTemplate, endpoint: str, images: ImageFolder | None = None
+    ) -> None:
         self._template = template
+        self._images = images
         self._endpoint = endpoint
         self._names: set[str] = set()
         self._new: tuple[Column, ...] = ()
@@ -60,7 +65,11 @@ class TemplatedRows:
     def of_row(self, cells: Mapping[str, Any], _options: object) -> Request:
         """Return the request for the cells of a row. Raise PromptRejected."""
         _check_texts(cells)
-        messages = self._template.messages_for(cells)
+        field = rules_of(self._endpoint).asked_in or ""
+        messages: list[dict[str, Any]] = [
+            {**message, "content": content_of(message["content"], field, self._images)}
+            for message in self._template.messages_for(cells)
+        ]
         self._cells = cells
         return cell_text(cells.get("custom_id")) or None, templated_body(messages, self._endpoint)
 

@@ -24,6 +24,7 @@ from batches.inputs.row_templates.filters import (
     items_of,
     text_of,
 )
+from batches.inputs.row_templates.images import IMAGE
 from batches.inputs.row_templates.sources import TemplateRefused
 from batches.inputs.row_templates.work_meter import MAX_NUMBER_BITS, WorkMeter
 
@@ -201,6 +202,11 @@ def names_in(environment: RowEnvironment, tree: nodes.Template) -> list[str]:
         if name is not None:
             names.append(name)
     return names
+
+
+def has_images(tree: nodes.Template) -> bool:
+    """Return True if a template makes images of cells."""
+    return any(node.name == IMAGE for node in tree.find_all(nodes.Filter))
 
 
 def reads_whole_row(tree: nodes.Template) -> bool:

@@ -97,6 +97,7 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
             strict_schemas=batch_options.strict_schemas,
             max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
             template=template.row_template if template else None,
+            image_folder=template.images if template else None,
         )
         demand = Demand(batch_options.defaults, batch_options.endpoint)
         prompts = display.reading(demand.counting(read_prompts(stream, input_options)))
@@ -224,6 +225,7 @@ def batch_options_of(options: dict[str, Any], schema: Any) -> BatchOptions:
         "endpoint": options["endpoint"],
         "batch_size": options["batch_size"],
         "schedule": options["schedule"],
+        "order": options["order"],
         "reuse": "owner" if options["since"] else options["reuse"],
         "max_attempts": options["max_attempts"],
         "timeout_s": options["timeout"],

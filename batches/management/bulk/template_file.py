@@ -12,6 +12,7 @@ from batches.engine.errors import PromptRejected
 from batches.management.bulk.usage import UsageError
 
 if TYPE_CHECKING:
+    from batches.inputs.row_templates.images import ImageFolder
     from batches.inputs.row_templates.rendering import RowTemplate
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -23,6 +24,7 @@ class GivenTemplate:
 
     row_template: "RowTemplate"
     source: TemplateSource
+    images: "ImageFolder"
 
     def check_against(self, options: BatchOptions) -> None:
         """Raise UsageError if the endpoint or the default fields rule the template out."""
@@ -39,6 +41,7 @@ def read_template(options: dict[str, Any]) -> GivenTemplate | None:
     if options["template"] is None:
         return None
     # Jinja takes long to load.
+    from batches.inputs.row_templates.images import ImageFolder  # noqa: PLC0415 - with it
     from batches.inputs.row_templates.rendering import RowTemplate  # noqa: PLC0415 - takes long
     from batches.inputs.row_templates.sources import (  # noqa: PLC0415 - the same
         TemplateRefused,
@@ -55,7 +58,9 @@ def read_template(options: dict[str, Any]) -> GivenTemplate | None:
         place = f"{name}, line {line}" if line else name
         raise UsageError(f"{place}: {refused.message}") from refused
     messages = [message.model_dump() for message in file.messages]
-    return GivenTemplate(template, TemplateSource(Path(name).name, messages))
+    # Base64 makes a third more of them.
+    images = ImageFolder(Path(options["input"]).parent, settings.MAX_LINE_BYTES * 3 // 4)
+    return GivenTemplate(template, TemplateSource(Path(name).name, messages), images)
 
 
 def _text_of(name: str) -> str:

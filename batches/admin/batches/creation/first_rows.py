@@ -25,6 +25,7 @@ from batches.engine.errors import PromptRejected
 from batches.inputs.input_formats import TABLE_FILES, TABLES, InputFormat
 from batches.inputs.prompt_files import InputOptions, columns_of, read_prompts
 from batches.inputs.prompts import LineError, NewPrompt
+from batches.inputs.row_templates.images import with_images_shown
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sandbox import RESERVED
 from batches.inputs.row_templates.sources import TemplateMessage
@@ -221,6 +222,7 @@ def _with_prompts(
 def _shown_prompt(row: NewPrompt, messages: list[dict[str, str]]) -> ShownPrompt:
     left = PROMPT_CHARS
     found = []
+    messages = [{**one, "content": with_images_shown(one["content"])} for one in messages]
     for message in messages:
         text = message["content"][:left]
         left -= len(text)
