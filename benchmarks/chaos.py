@@ -25,6 +25,7 @@ PostgreSQL, Redis, the workers and the provider are started here and thrown away
   recorded twice  results or counts beyond one each   must be 0
   repeated calls  calls beyond one for each prompt; a kill repeats what was in flight or unstored,
                   at most 3 x window for each kill
+  unequal         with --repeats: answers that differ from one to an equal prompt, must be 0
 """
 EPILOG = """\
 examples:
@@ -32,6 +33,7 @@ examples:
   python -m benchmarks.chaos --prompts 500 --workers 2          a minute's look
   python -m benchmarks.chaos --database sqlite                  as on one machine
   python -m benchmarks.chaos --kill-every 0.5 --json            harder, for a script
+  python -m benchmarks.chaos --repeats 0.5                      half of the prompts repeat others
 
 Exit status: 0, or 1 if anything was lost, recorded twice or repeated too often.
 """
@@ -50,6 +52,7 @@ class Options:
     latency: str = "uniform:0.05,0.5"
     database: DatabaseKind = "postgres"
     seed: int = 1
+    repeats: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,12 @@ class Report:
     lost: int
     recorded_twice: int
     repeated_calls: int
+    unequal: int
     seconds: float
 
     def holds(self, window: int) -> bool:
         return (
-            not (self.lost or self.recorded_twice)
+            not (self.lost or self.recorded_twice or self.unequal)
             and self.repeated_calls <= 3 * window * self.kills
         )
 
@@ -111,7 +115,10 @@ def run(options: Options) -> Report:
         workers = [start_worker(stack, f"first{number}") for number in range(options.workers)]
         stack.start_sweeper()
         batch = stack.create_batch(
-            options.prompts, batch_size=options.window, parallelism=options.workers
+            texts_of(options),
+            batch_size=options.window,
+            parallelism=options.workers,
+            reuse="batch" if options.repeats else "off",
         )
         began = time.monotonic()
         killer = Killer(stack, workers, random.Random(options.seed))
@@ -134,8 +141,15 @@ def run(options: Options) -> Report:
             lost=account["lost"],
             recorded_twice=account["recorded_twice"],
             repeated_calls=stack.repeated_calls,
+            unequal=stack.driver("unequal", batch=batch) if options.repeats else 0,
             seconds=round(seconds, 2),
         )
+
+
+def texts_of(options: Options) -> list[str]:
+    """The prompts; equal ones are as far apart as they can be."""
+    distinct = max(1, round(options.prompts * (1 - options.repeats)))
+    return [f"prompt {number % distinct}" for number in range(options.prompts)]
 
 
 @contextmanager
@@ -157,6 +171,7 @@ def as_table(report: Report, window: int) -> str:
         "kills_in_flight": "cut off calls",
         "lost": "must be 0",
         "recorded_twice": "must be 0",
+        "unequal": "must be 0",
         "repeated_calls": f"at most {3 * window * report.kills}",
     }
     return "\n".join(
@@ -180,6 +195,7 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, bool]:
         ("window", positive, "calls in flight in each worker"),
         ("latency", str, "of a call, as in `python -m simulator --help`"),
         ("seed", int, "which workers are hit"),
+        ("repeats", share, "share of prompts that repeat others; their answers are used again"),
     ):
         default = getattr(usual, name.replace("-", "_"))
         parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} ({default})")
@@ -200,6 +216,13 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("the least is 1")
     return number
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("from 0 to below 1")
+    return value
 
 
 def interval(text: str) -> float:

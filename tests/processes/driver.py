@@ -134,6 +134,17 @@ def answers(batch: int) -> list[str]:
     return [reply["choices"][0]["message"]["content"] for reply in replies]
 
 
+def unequal(batch: int) -> int:
+    """The number of answers that differ from one to an equal request before them."""
+    rows = Result.objects.filter(batch_id=batch).order_by("index")
+    first: dict[bytes, str] = {}
+    found = 0
+    for digest, body in rows.values_list("prompt__digest", "body").iterator():
+        answer = json.loads(body or "null")["choices"][0]["message"]["content"]
+        found += first.setdefault(bytes(digest or b""), answer) != answer
+    return found
+
+
 def chunks(batch: int) -> list[dict[str, Any]]:
     columns = ("lo", "state", "lease_token", "crashes", "suspect_crashes")
     return list(Chunk.objects.filter(batch_id=batch).order_by("lo").values(*columns))
