@@ -33,7 +33,7 @@ from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
 from batches.leases.batches import insert_leased
 from batches.leases.chunks import begin_again, open_gate
-from batches.leases.pilot_sample import sample_of
+from batches.leases.pilot_sample import pilot_sample
 from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.prices import price_list_of
@@ -213,7 +213,11 @@ def _pilot_columns(pilot: Pilot | None) -> dict[str, Any]:
     if pilot is None:
         return {}
     rules = pilot.continue_when
-    return {"pilot_rows": pilot.rows, "continue_when": None if rules is None else rules.stored()}
+    return {
+        "pilot_rows": pilot.rows,
+        "pilot_by": pilot.by or "",
+        "continue_when": None if rules is None else rules.stored(),
+    }
 
 
 def _name_of(options: BatchOptions, file: File | None) -> str:
@@ -417,7 +421,7 @@ def retry_batch(
         ):
             raise NotPossible(f"Cannot retry a batch with status '{batch.status}'.")
         mine = again.filter(index__gte=OuterRef("lo"), index__lt=OuterRef("hi"))
-        pilot = sample_of(batch.total, batch.pilot_rows)
+        pilot = pilot_sample(batch)
         if pilot and batch.succeeded + batch.failed > pilot.rows:
             # Others have run: the gate was open.
             pilot = None

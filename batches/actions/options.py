@@ -9,13 +9,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from batches.engine.endpoints import CHAT
+from batches.engine.plain_text import storable_text
 from batches.engine.records import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_TIMEOUT_S,
     LadderOptions,
+    Order,
     Reuse,
     Schedule,
 )
@@ -65,6 +67,14 @@ class RunOptions(BaseModel):
             "call of each chunk.",
         ),
     ] = "rolling"
+    order: Annotated[
+        Order,
+        Field(
+            title="Order of sending",
+            description="input sends prompts in their order; prefix sends prompts that begin alike "
+            "together, for providers that cache beginnings. Results are in the order of the input.",
+        ),
+    ] = "input"
     reuse: Annotated[
         Reuse,
         Field(
@@ -131,8 +141,13 @@ class RunOptions(BaseModel):
     ] = False
 
 
-# The bound of `Pilot.rows`; a larger pilot than its batch is the whole batch.
+# The bound of `Pilot.rows`; a larger pilot than its batch is the whole batch. With a column, the
+# rows are stored.
 MAX_PILOT_ROWS = 100_000_000
+MAX_GROUPED_ROWS = 1_000
+PILOT_BY = (
+    "A column of the table: the pilot has rows with each of its values, in about their proportions."
+)
 
 
 class Pilot(NamedFields):
@@ -150,7 +165,17 @@ class Pilot(NamedFields):
             description="Prompts that are run first, evenly spread over the batch.",
         ),
     ]
+    by: Annotated[str, Field(min_length=1, max_length=1000, description=PILOT_BY)] | None = None
     continue_when: Rules | None = None
+
+    @field_validator("by")
+    @classmethod
+    def _check_by(cls, by: str | None, info: ValidationInfo) -> str | None:
+        if by is not None and storable_text(by) != by:
+            raise ValueError("has characters that cannot be stored")
+        if by is not None and info.data.get("rows", 0) > MAX_GROUPED_ROWS:
+            raise ValueError(f"a pilot by a column has at most {MAX_GROUPED_ROWS:,} rows")
+        return by
 
 
 class BatchOptions(RunOptions):

@@ -11,7 +11,7 @@ from batches.api.http.json_items import FirstItems
 from batches.api.http.pages import Page
 from batches.ending.pilot import PilotReport, pilot_report
 from batches.ending.report import stored_report
-from batches.engine.records import Reuse, Schedule
+from batches.engine.records import Order, Reuse, Schedule
 from batches.engine.timing import TimingStats
 from batches.inputs.row_templates.sources import TemplateMessage
 from batches.leases.pilot_status import PilotStatus, pilot_status, with_gate
@@ -144,6 +144,7 @@ class BatchPilot(BaseModel):
     or `passed` (all prompts may run). A list of batches has no reports."""
 
     rows: int = shown(50)
+    by: str | None = shown("country")
     continue_when: dict[str, float] | None = shown(None)
     status: PilotStatus = shown("done")
     report: PilotFigures | None
@@ -187,6 +188,7 @@ class BatchObject(BaseModel):
     warnings: list[Any] = shown([])
     batch_size: int = shown(100)
     schedule: Schedule
+    order: Order
     reuse: Reuse
     reused: BatchSaved | None = shown(None)
     parallelism: int = shown(1)
@@ -234,8 +236,8 @@ _TIMES = (
     *("expired_at", "cancelling_at", "cancelled_at"),
 )
 _AS_STORED = (
-    *("endpoint", "status", "warnings", "batch_size", "schedule", "reuse", "parallelism"),
-    *("priority", "max_tokens_total", "model_count", "stop_when"),
+    *("endpoint", "status", "warnings", "batch_size", "schedule", "order", "reuse"),
+    *("parallelism", "priority", "max_tokens_total", "model_count", "stop_when"),
     *("max_attempts", "timeout_s", "extract_json", "repair_json"),
     *("max_repair_attempts", "strict_schemas"),
 )
@@ -331,7 +333,13 @@ def _pilot(batch: Batch, report: PilotReport | None) -> BatchPilot | None:
         return None
     figures = PilotFigures.model_validate(report.as_dict()) if report else None
     rules = batch.continue_when
-    return BatchPilot(rows=batch.pilot_rows, continue_when=rules, status=status, report=figures)
+    return BatchPilot(
+        rows=batch.pilot_rows,
+        by=batch.pilot_by or None,
+        continue_when=rules,
+        status=status,
+        report=figures,
+    )
 
 
 def _reused(batch: Batch) -> BatchSaved | None:

@@ -209,6 +209,13 @@ class CreateBatch(RunOptions, RequestModel):
             raise ApiError(400, error.message, code=error.code, param=error.param) from error
         return template.columns
 
+    def check_pilot(self) -> None:
+        """Raise ApiError for a pilot by a column if there is no table with columns."""
+        if self.pilot and self.pilot.by is not None and self.template is None:
+            message = "Invalid value for 'pilot.by': only rows of a table have columns; give a "
+            message += "'template'."
+            raise ApiError(400, message, code="invalid_value", param="pilot.by")
+
     def template_source(self) -> TemplateSource:
         """Return the template as it is stored, under its name or the name of the batch."""
         name = self.name if self.template_name is None else self.template_name

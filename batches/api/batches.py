@@ -73,6 +73,7 @@ class BatchesView(ApiView):
         """
         asked = parse_body(request, CreateBatch)
         asked.check_source()
+        asked.check_pilot()
         identity = identity_of(request, asked)
         try:
             batch = create_once(identity, partial(create, request, asked, identity))

@@ -14,7 +14,7 @@ from batches.ending.projection import Projection, projected
 from batches.engine.errors import FailureKind
 from batches.engine.records import Usage
 from batches.formats import count, dollars, duration
-from batches.leases.pilot_sample import PilotSample, sample_of
+from batches.leases.pilot_sample import GroupedSample, PilotSample, pilot_sample
 from batches.limits.prices import PriceList, price_list_of
 from batches.limits.rules import RunFigures
 from batches.models import Batch, Result
@@ -93,17 +93,18 @@ class PilotReport:
 def pilot_report(batch: Batch) -> PilotReport | None:
     """Return the report on the pilot of a batch so far; None if it has no pilot with a gate, or no
     prompt of the pilot has a result."""
-    sample = sample_of(batch.total, batch.pilot_rows)
+    sample = pilot_sample(batch)
     rows = _rows(batch, sample) if sample else []
-    if not rows:
+    if sample is None or not rows:
         return None
-    return _Figures(batch, rows).report()
+    return _Figures(batch, sample, rows).report()
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     """The columns of a result that the report needs."""
 
+    index: int
     kind: str
     rung: str
     tokens: int
@@ -112,13 +113,15 @@ class _Row:
 
 
 class _Figures:
-    def __init__(self, batch: Batch, rows: Sequence[_Row]) -> None:
+    def __init__(self, batch: Batch, sample: PilotSample, rows: Sequence[_Row]) -> None:
         self._batch = batch
+        self._sample = sample
         self._rows = rows
 
     def report(self) -> PilotReport:
         total, rows, costs = self._batch.total, self._rows, self._costs
         tokens = [float(row.tokens) for row in rows]
+        all_tokens, cost = self._projected(tokens), self._projected(costs)
         kinds = Counter(row.kind for row in rows if row.kind)
         return PilotReport(
             prompts=len(rows),
@@ -126,11 +129,25 @@ class _Figures:
             failed=kinds.total(),
             failures=dict(sorted(kinds.items(), key=lambda entry: (-entry[1], entry[0]))),
             fits=self._fits(kinds),
-            tokens_per_row=sum(tokens) / len(rows),
-            cost_per_row=sum(costs) / len(rows) if costs else None,
-            tokens=projected(tokens, total),
-            cost=projected(costs, total) if costs else None,
+            tokens_per_row=all_tokens.likely / total if all_tokens else tokens[0],
+            cost_per_row=cost.likely / total if cost else next(iter(costs), None),
+            tokens=all_tokens,
+            cost=cost,
             expected_s=self._expected_s(),
+        )
+
+    def _projected(self, values: Sequence[float]) -> Projection | None:
+        """Return the sum over the batch of values that are known for these rows."""
+        if not values:
+            return None
+        if not isinstance(self._sample, GroupedSample):
+            return projected((values, self._batch.total))
+        by_index = {row.index: value for row, value in zip(self._rows, values, strict=True)}
+        return projected(
+            *(
+                ([by_index[index] for index in group.indexes if index in by_index], group.total)
+                for group in self._sample.groups
+            )
         )
 
     @cached_property
@@ -165,7 +182,7 @@ def _rows(batch: Batch, sample: PilotSample) -> list[_Row]:
     places = list(islice(sample, 0, None, -(-sample.rows // MOST_READ)))
     found: list[_Row] = []
     prices, cached = price_list_of(batch.provider), _share_of_cached(batch)
-    columns = ["kind", "rung", "input_tokens", "output_tokens", "elapsed_s"]
+    columns = ["index", "kind", "rung", "input_tokens", "output_tokens", "elapsed_s"]
     # Only where prompts have models of their own, these are read.
     own = [] if batch.model else ["prompt__body"]
     for start in range(0, len(places), IDS_IN_A_QUERY):
@@ -174,10 +191,10 @@ def _rows(batch: Batch, sample: PilotSample) -> list[_Row]:
         results = Result.objects.filter(
             batch=batch, status__in=(Result.SUCCEEDED, Result.FAILED), index__in=some
         ).exclude(kind__in=Result.NEVER_RAN)
-        for kind, rung, given, made, elapsed_s, *body in results.values_list(*columns, *own):
+        for index, kind, rung, given, made, elapsed_s, *body in results.values_list(*columns, *own):
             usage = Usage(given, made, cached_tokens=round(cached * given))
             cost = _cost(prices, _model_of(batch, *body), usage)
-            found.append(_Row(kind, rung, given + made, cost, elapsed_s))
+            found.append(_Row(index, kind, rung, given + made, cost, elapsed_s))
     return found
 
 

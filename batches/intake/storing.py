@@ -12,9 +12,10 @@ from django.db.models import Max
 from batches.bulk import Row, insert_rows
 from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.pages import take_prompts, twins
+from batches.intake.pilot_groups import PilotGroups
 from batches.intake.tally import Tally, check_schemas_of_owner, storable
 from batches.leases.batches import BatchLease, hold_batch, leased
-from batches.leases.pilot_sample import planned_chunks, sample_of
+from batches.leases.pilot_sample import Group, planned_chunks, sample_of
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Slot
 from batches.models.full_disk import is_full
@@ -50,15 +51,18 @@ def store_prompts(
     """
     tally = Tally(batch)
     digests = None if batch.reuse == "off" else RequestDigests(batch)
+    groups = PilotGroups(batch.pilot_by, batch.pilot_rows or 0) if batch.pilot_by else None
 
     def store(page: Sequence[NewPrompt]) -> list[LineError]:
         errors = _store_surely(batch.pk, tally.prompts, page, lease, digests)
         for prompt in page:
+            if groups is not None:
+                groups.count(tally.prompts, prompt)
             tally.count(prompt)
         return errors
 
     take_prompts(items, store, most=most)
-    _seal(batch, tally, lease)
+    _seal(batch, tally, lease, groups.chosen() if groups else None)
     return tally.prompts
 
 
@@ -149,10 +153,12 @@ def _twins(batch_id: int, page: Sequence[NewPrompt]) -> list[LineError]:
     return twins(page, set(stored.filter(custom_id__in=ids).values_list("custom_id", flat=True)))
 
 
-def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
+def _seal(
+    batch: Batch, tally: Tally, lease: BatchLease | None, groups: Sequence[Group] | None
+) -> None:
     """Create the chunks and make the batch runnable; both or neither."""
     size, total = batch.batch_size, tally.prompts
-    pilot = sample_of(total, batch.pilot_rows)
+    pilot = sample_of(total, batch.pilot_rows, groups)
     with transaction.atomic():
         check_schemas_of_owner(batch, tally)
         # Update the batch first, so that a runner that claims it waits for this transaction.
@@ -161,6 +167,7 @@ def _seal(batch: Batch, tally: Tally, lease: BatchLease | None) -> None:
             sources={BatchStatus.VALIDATING},
             ingest_expires_at=None,
             output_bytes=0,
+            pilot_groups=groups,
             # Bytes are counted while results are stored, without the rows of their prompts, and
             # without answers that are used again.
             output_format=None if batch.template_id or batch.reuse != "off" else LINE_FORMAT,

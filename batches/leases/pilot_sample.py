@@ -1,13 +1,48 @@
 """The prompts of a pilot, and the chunks of a batch around them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import NamedTuple
 
 from batches.lifecycle import ChunkState
+from batches.models import Batch
+
+
+class Group(NamedTuple):
+    """Prompts with the same value in a column: their number, and the indexes of those that run
+    first."""
+
+    total: int
+    indexes: Sequence[int]
+
+
+@dataclass(frozen=True)
+class GroupedSample:
+    """The indexes of the prompts that run first, chosen from groups."""
+
+    groups: Sequence[Group]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._indexes))
+
+    @property
+    def rows(self) -> int:
+        """Return the number of these prompts."""
+        return len(self._indexes)
+
+    def has(self, index: int) -> bool:
+        """Return True if the prompt of this index is in the pilot."""
+        return index in self._indexes
+
+    @cached_property
+    def _indexes(self) -> frozenset[int]:
+        return frozenset(chain.from_iterable(group.indexes for group in self.groups))
 
 
 @dataclass(frozen=True, slots=True)
-class PilotSample:
+class EvenSample:
     """The indexes of the prompts that run first: `rows` of `total`, evenly spread."""
 
     total: int
@@ -35,9 +70,22 @@ class PlannedChunk:
     state: ChunkState
 
 
-def sample_of(total: int, rows: int | None) -> PilotSample | None:
+PilotSample = EvenSample | GroupedSample
+
+
+def pilot_sample(batch: Batch) -> PilotSample | None:
     """Return the pilot of a batch; None if all its prompts may run at once."""
-    return None if rows is None or rows >= total else PilotSample(total, rows)
+    return sample_of(batch.total, batch.pilot_rows, batch.pilot_groups)
+
+
+def sample_of(
+    total: int, rows: int | None, groups: Sequence[tuple[int, Sequence[int]]] | None = None
+) -> PilotSample | None:
+    """Return a pilot of so many rows, the given ones if there are groups; None if it is the whole
+    batch."""
+    if rows is None or rows >= total:
+        return None
+    return GroupedSample([Group(*group) for group in groups]) if groups else EvenSample(total, rows)
 
 
 def planned_chunks(total: int, size: int, pilot: PilotSample | None) -> Iterator[PlannedChunk]:

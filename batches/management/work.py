@@ -72,6 +72,7 @@ NEW_BATCH_OPTIONS = (
     "endpoint",
     "batch_size",
     "schedule",
+    "order",
     "reuse",
     "since",
     "max_attempts",

@@ -12,7 +12,13 @@ from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
 from batches.engine.endpoints import MAX_PATH_CHARS
-from batches.engine.records import DEFAULT_BATCH_SIZE, DEFAULT_TIMEOUT_S, REUSES, SCHEDULES
+from batches.engine.records import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_TIMEOUT_S,
+    ORDERS,
+    REUSES,
+    SCHEDULES,
+)
 from batches.engine.retry import RetryPolicy
 from batches.inputs.input_formats import INPUT_FORMATS
 from batches.lifecycle import BatchStatus, check_transition
@@ -115,6 +121,9 @@ class Batch(models.Model):
     parallelism = models.PositiveIntegerField(
         default=1, help_text="runners at once, each with a window of its own"
     )
+    order = models.CharField(
+        max_length=8, choices=choices(ORDERS), default=ORDERS[0], db_default=ORDERS[0]
+    )
     reuse = models.CharField(
         max_length=8, choices=choices(REUSES), default=REUSES[0], db_default=REUSES[0]
     )
@@ -158,6 +167,10 @@ class Batch(models.Model):
     # all hold, or none in it, the rest follows without a user.
     pilot_rows = models.PositiveIntegerField(null=True, blank=True)
     continue_when = models.JSONField(null=True, blank=True)
+    # The column whose values the pilot represents, and the rows that were chosen for this: pairs of
+    # the number of prompts with a value and the indexes of the prompts that run first.
+    pilot_by = models.TextField(blank=True, default="", db_default="")
+    pilot_groups = models.JSONField(null=True, blank=True)
     # Rules for all outcomes so far: the batch pauses when one of them is broken.
     stop_when = models.JSONField(null=True, blank=True)
 
@@ -210,6 +223,7 @@ class Batch(models.Model):
             one_of("status", BatchStatus, "batch_status_known"),
             one_of("schedule", SCHEDULES, "batch_schedule_known"),
             one_of("reuse", REUSES, "batch_reuse_known"),
+            one_of("order", ORDERS, "batch_order_known"),
             models.CheckConstraint(
                 condition=Q(endpoint__startswith="/v1/"), name="batch_endpoint_is_path"
             ),

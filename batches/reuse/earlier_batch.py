@@ -1,14 +1,17 @@
 """Run only what has changed since an earlier batch."""
 
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from batches.errors import NotPossible
+from batches.leases.pilot_sample import pilot_sample
 from batches.lifecycle import TERMINAL
 from batches.models import Batch, Prompt
+from batches.models.bounds import IDS_IN_A_QUERY
 from batches.reuse.digests import RequestDigests
 from batches.reuse.kept_answers import keep_answers
 
@@ -51,22 +54,39 @@ def remember(batch: Batch) -> None:
             f"{batch.public_id} has not ended, so its answers cannot be used: its status is "
             f"'{batch.status}'"
         )
-    digests = RequestDigests(batch)
+    digests = _MissingDigests(batch)
     for lo in range(0, batch.total, PAGE_ROWS):
         with transaction.atomic():
-            if batch.reuse == "off":
-                _add_digests(batch, digests, lo)
+            digests.add(Q(index__gte=lo, index__lt=lo + PAGE_ROWS))
             keep_answers(batch, lo, lo + PAGE_ROWS, done_at=timezone.now())
 
 
-def _add_digests(batch: Batch, digests: RequestDigests, lo: int) -> None:
-    without = Prompt.objects.filter(batch=batch, index__gte=lo, index__lt=lo + PAGE_ROWS)
-    bodies = without.filter(digest=None).values_list("pk", "body")
-    rows = [(digests.of(body), pk) for pk, body in bodies]
-    if rows:
-        with connection.cursor() as cursor:
-            table = Prompt._meta.db_table
-            cursor.executemany(f"UPDATE {table} SET digest = %s WHERE id = %s", rows)  # noqa: S608 - the name is our own
+def remember_pilot(batch: Batch) -> None:
+    """Keep the answers of a pilot for the batches of its owner, while its batch waits."""
+    places, digests = iter(pilot_sample(batch) or ()), _MissingDigests(batch)
+    while some := list(islice(places, IDS_IN_A_QUERY)):
+        with transaction.atomic():
+            digests.add(Q(index__in=some))
+            keep_answers(batch, some[0], some[-1] + 1, done_at=timezone.now())
+
+
+class _MissingDigests:
+    """The digests of a batch whose prompts were stored without them."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._prompts = Prompt.objects.filter(batch=batch, digest=None)
+        self._digests = RequestDigests(batch) if batch.reuse == "off" else None
+
+    def add(self, chosen: Q) -> None:
+        """Store the digests of some prompts."""
+        if self._digests is None:
+            return
+        bodies = self._prompts.filter(chosen).values_list("pk", "body")
+        rows = [(self._digests.of(body), pk) for pk, body in bodies]
+        if rows:
+            with connection.cursor() as cursor:
+                table = Prompt._meta.db_table
+                cursor.executemany(f"UPDATE {table} SET digest = %s WHERE id = %s", rows)  # noqa: S608 - the name is our own
 
 
 def changes_since(batch: Batch, earlier: Batch) -> Difference | None:

@@ -30,7 +30,7 @@ from batches.leases.chunks import (
     release,
     release_slot,
 )
-from batches.leases.pilot_sample import sample_of
+from batches.leases.pilot_sample import pilot_sample
 from batches.leases.waiting import WaitingNow
 from batches.lifecycle import BatchStatus, PauseKind
 from batches.limits.budget import Spent
@@ -196,7 +196,7 @@ class SliceStore:
 
     def _is_of_pilot(self, index: int) -> bool:
         """Return True for a prompt of a pilot: it waits for no equal one behind the gate."""
-        pilot = sample_of(self._batch.total, self._batch.pilot_rows)
+        pilot = pilot_sample(self._batch)
         return pilot is not None and pilot.has(index)
 
     def _chunks_of(

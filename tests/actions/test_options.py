@@ -23,6 +23,7 @@ SWITCHES = {name for name, one in RUN_OPTIONS.items() if isinstance(one.default,
 FLAGS = {
     "batch_size": "--batch-size",
     "schedule": "--schedule",
+    "order": "--order",
     "reuse": "--reuse",
     "max_attempts": "--max-attempts",
     "timeout_s": "--timeout",

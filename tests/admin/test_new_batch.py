@@ -31,6 +31,7 @@ PLAIN = {
     "batch_size": "10",
     "parallelism": "1",
     "schedule": "rolling",
+    "order": "input",
     "reuse": "off",
     "priority": "0",
     "max_attempts": "3",

@@ -2,6 +2,8 @@
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -11,6 +13,7 @@ from batches.limits.rules import Rules
 from batches.models import Batch, Provider
 from batches.runner.run import run_slice
 from simulator import SimulatedProvider
+from tests.admin.conftest import Login
 from tests.admin.test_batch_pages import shown
 from tests.admin.test_new_batch import errors, post, prompts_of
 from tests.makers import MODEL, batch_of
@@ -107,6 +110,30 @@ def test_the_form_makes_a_batch_with_a_pilot_and_rules(root: Client, provider: P
     assert "max_failed=0.05" in page
 
 
+def test_the_form_spreads_a_pilot_over_a_column(root: Client, provider: Provider) -> None:
+    table = "review,country\n" + "".join(f"r{n},{'de' if n % 10 else 'at'}\n" for n in range(40))
+
+    def made(**fields: str) -> HttpResponse:
+        file = SimpleUploadedFile("reviews.csv", table.encode())
+        data = {"pilot": "5", "user_part": "{{ review }}", **fields}
+        return post(root, provider, "start", file=file, **data)
+
+    assert "There is no column" in errors(made(pilot_by="contry"))["pilot_by"][0]
+    assert "number of prompts" in errors(made(pilot_by="country", pilot=""))["pilot"][0]
+    assert "at most 1,000" in errors(made(pilot_by="country", pilot="2000"))["pilot"][0]
+    assert (
+        "a template"
+        in errors(made(pilot_by="country", user_part="", column="review"))["pilot_by"][0]
+    )
+    assert not Batch.objects.exists()
+    assert made(pilot_by="country").status_code == 302
+    batch = at_gate(Batch.objects.get())
+    found = batch.results.values_list("prompt__row", flat=True)
+    assert sum('"at"' in (row or "") for row in found) == 1
+    answer = root.post(reverse("admin:batches_batch_again", args=[batch.pk]), follow=True)
+    assert answer.context["form"]["pilot_by"].value() == "country"
+
+
 def test_without_them_a_batch_has_neither(root: Client, provider: Provider) -> None:
     assert post(root, provider, "start", prompts="one").status_code == 302
     batch = Batch.objects.get()
@@ -153,3 +180,61 @@ def test_a_batch_that_broke_a_rule_is_resumed_without_it(root: Client, provider:
     press(root, batch, "resume", without_rules="1")
     assert batch.stop_when is None
     assert run_slice(batch.pk).ended
+
+
+def test_after_a_pilot_the_template_is_changed_and_only_changed_rows_are_sent_again(
+    root: Client, provider: Provider, simulator: SimulatedProvider
+) -> None:
+    table = "review\n" + "\n".join(f"review {number}" for number in range(20))
+    file = SimpleUploadedFile("reviews.csv", table.encode())
+    post(root, provider, "start", file=file, pilot="4", user_part="Rate: {{ review }}")
+    first = at_gate(Batch.objects.get())
+    assert simulator.calls.total() == 4
+    asked = root.post(reverse("admin:batches_batch_again", args=[first.pk]), {"instead": "1"})
+    shown_form = root.get(asked["Location"])
+    assert "cancels <a" in shown_form.content.decode()
+    form = shown_form.context["form"]
+    assert (form["reuse"].value(), form["pilot"].value()) == ("owner", 4)
+    changed = "Rate{% if review == 'review 2' %} kindly{% endif %}: {{ review }}"
+    again = {"stored": form.kept.public_id, "pilot": "4", "reuse": "owner", "instead": first.pk}
+    # What does not fit leaves the first batch as it is.
+    refused = post(root, provider, "start", **again, user_part="{{ reviews }}")
+    assert f'name="instead" value="{first.pk}"' in refused.content.decode()
+    first.refresh_from_db()
+    assert first.status == BatchStatus.IN_PROGRESS
+    assert post(root, provider, "start", **again, user_part=changed).status_code == 302
+    first.refresh_from_db()
+    assert first.status == BatchStatus.CANCELLED
+    second = at_gate(Batch.objects.exclude(pk=first.pk).get())
+    assert simulator.calls.total() == 5
+    assert (second.succeeded, second.reused) == (4, 3)
+
+
+def test_a_batch_that_was_resumed_in_the_meantime_is_not_replaced(
+    root: Client, provider: Provider, waiting: Batch
+) -> None:
+    press(root, waiting, "resume")
+    answer = post(root, provider, "start", prompts="one", instead=waiting.pk)
+    assert answer.status_code == 302
+    waiting.refresh_from_db()
+    assert waiting.status == BatchStatus.IN_PROGRESS
+
+
+def test_a_batch_is_replaced_only_by_a_user_who_may_change_it(
+    provider: Provider, waiting: Batch, login: Login
+) -> None:
+    user = login("add_batch", "view_batch", "view_result", "view_provider")
+    assert "change-pilot" not in shown(user, waiting)
+    answer = post(user, provider, "start", prompts="one", instead=waiting.pk)
+    assert answer.status_code == 403
+    waiting.refresh_from_db()
+    assert waiting.status == BatchStatus.IN_PROGRESS
+
+
+def at_gate(batch: Batch) -> Batch:
+    """Run a batch up to its gate."""
+    prompts_of(batch)
+    run_slice(batch.pk)
+    batch.refresh_from_db()
+    assert batch.pause_kind == "pilot"
+    return batch

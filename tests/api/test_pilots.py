@@ -1,14 +1,18 @@
 """Batches with a pilot, over the API."""
 
+import json
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from batches.intake.reading import read_input
 from batches.models import Batch, Provider
 from batches.runner.run import run_slice
+from batches.stop_signal import StopSignal
 from tests.api.calling import client_of, error_of, user_named
+from tests.api.test_templates import asked, table_of
 from tests.makers import MODEL
 
 PROMPTS = [f"prompt {number}" for number in range(20)]
@@ -44,7 +48,7 @@ def read(client: Client, batch: dict[str, Any]) -> Any:
 
 def test_a_pilot_runs_shows_its_report_and_goes_on(client: Client) -> None:
     batch = create(client, pilot={"rows": 4}).json()
-    begun = {"rows": 4, "continue_when": None, "status": "running", "report": None}
+    begun = {"rows": 4, "by": None, "continue_when": None, "status": "running", "report": None}
     assert batch["pilot"] == begun
     assert read(client, batch)["pilot"] == begun
     run(batch)
@@ -196,3 +200,39 @@ def test_other_rules_are_refused_with_their_place(
     batch = create(client).json()
     error = error_of(post(client, f"batches/{batch['id']}/resume", stop_when=rules), 400)
     assert error["param"] == param
+
+
+def test_a_pilot_by_a_column_has_each_of_its_values(client: Client, user: User) -> None:
+    table = "review,country\n" + "".join(f"r{n},{'de' if n % 10 else 'at'}\n" for n in range(40))
+    made = asked(table_of(user, table))
+    batch = post(client, "batches", **made, pilot={"rows": 5, "by": "country"}).json()
+    stored = Batch.objects.get(public_id=batch["id"])
+    read_input(stored.pk, stop=StopSignal())
+    run(batch)
+    paused = read(client, batch)
+    assert (paused["pilot"]["by"], paused["pilot"]["status"]) == ("country", "done")
+    assert paused["pilot"]["report"]["prompts"] == 5
+    rows = stored.results.values_list("prompt__row", flat=True)
+    assert sorted(json.loads(row or "")["country"] for row in rows) == ["at", "de", "de", "de", "de"]
+    # With another column, the input is refused.
+    wrong = post(client, "batches", **made, pilot={"rows": 5, "by": "contry"}).json()
+    read_input(Batch.objects.get(public_id=wrong["id"]).pk, stop=StopSignal())
+    [error] = read(client, wrong)["errors"]["data"]
+    assert (error["param"], "country" in error["message"]) == ("pilot.by", True)
+
+
+@pytest.mark.parametrize(
+    ("pilot", "param"),
+    [
+        ({"rows": 5, "by": "x"}, "pilot.by"),
+        ({"rows": 5000, "by": "x"}, "pilot.by"),
+        ({"rows": 5, "by": ""}, "pilot.by"),
+        ({"rows": 5, "by": "a\0"}, "pilot.by"),
+    ],
+)
+def test_a_column_needs_a_table_and_few_rows(
+    client: Client, pilot: dict[str, Any], param: str
+) -> None:
+    answer = create(client, pilot=pilot)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param

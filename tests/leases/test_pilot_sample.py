@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches.leases.pilot_sample import PilotSample, PlannedChunk, planned_chunks, sample_of
+from batches.leases.pilot_sample import EvenSample, PlannedChunk, planned_chunks, sample_of
 from batches.lifecycle import ChunkState
 
 READY, WAITING = ChunkState.READY, ChunkState.WAITING
 
 
 @st.composite
-def samples(draw: st.DrawFn) -> PilotSample:
+def samples(draw: st.DrawFn) -> EvenSample:
     total = draw(st.integers(2, 400))
-    return PilotSample(total, draw(st.integers(1, total - 1)))
+    return EvenSample(total, draw(st.integers(1, total - 1)))
 
 
 @given(samples())
-def test_a_pilot_has_its_number_of_prompts_and_they_are_evenly_spread(pilot: PilotSample) -> None:
+def test_a_pilot_has_its_number_of_prompts_and_they_are_evenly_spread(pilot: EvenSample) -> None:
     places = list(pilot)
     assert len(places) == pilot.rows
     # The last and the first are as far from each other as any two, in a circle.
@@ -31,7 +31,7 @@ def test_a_pilot_has_its_number_of_prompts_and_they_are_evenly_spread(pilot: Pil
 
 @given(samples(), st.integers(1, 50))
 def test_the_chunks_have_each_prompt_once_and_none_has_both_kinds(
-    pilot: PilotSample, size: int
+    pilot: EvenSample, size: int
 ) -> None:
     chunks = list(planned_chunks(pilot.total, size, pilot))
     prompts = [index for chunk in chunks for index in range(chunk.lo, chunk.hi)]
@@ -59,5 +59,5 @@ def test_chunks(total: int, rows: int | None, chunks: list[tuple[int, int, Chunk
 
 
 def test_a_million_prompts_get_few_chunks_more() -> None:
-    pilot = PilotSample(999_983, 50)
+    pilot = EvenSample(999_983, 50)
     assert sum(1 for _ in planned_chunks(999_983, 100, pilot)) <= 10_000 + 2 * 50

@@ -106,6 +106,12 @@ def test_show_has_the_report_and_what_can_be_done(cli: Commands) -> None:
         (("--pilot", "0"), "argument --pilot: must be between 1 and"),
         (("--pilot", "some"), "argument --pilot: 'some' is not a whole number"),
         (("--yes",), "--yes requires --pilot N"),
+        (("--pilot-by", "a"), "--pilot-by requires --pilot N"),
+        (("--pilot", "1", "--pilot-by", "a"), "--pilot-by requires --template"),
+        (
+            ("--pilot", "1001", "--pilot-by", "a", "--template", "t.j2"),
+            "--pilot-by allows --pilot up to 1000",
+        ),
         (("--continue-when", "max_failed=0.1"), "--continue-when requires --pilot N"),
         (("--pilot", "5", "--continue-when", "max_fail=1"), "There is no 'max_fail'."),
         (("--pilot", "5", "--continue-when", "max_failed=2"), "a number of at most 1"),

@@ -219,6 +219,7 @@ def by_admin(site: Site, texts: Sequence[str], work: Work) -> list[OwnedProcess]
             "model": MODEL,
             "endpoint": "/v1/chat/completions",
             "schedule": "rolling",
+            "order": "input",
             "reuse": "off",
             "priority": "0",
             "max_repair_attempts": "1",

@@ -1,6 +1,6 @@
 """Workers are killed during a pilot: nothing beyond it is sent before the gate opens."""
 
-from batches.leases.pilot_sample import PilotSample
+from batches.leases.pilot_sample import EvenSample
 from simulator import Behaviour
 from tests.processes.stack import SHORT_LEASE_S, Stack
 
@@ -19,7 +19,7 @@ def test_killed_workers_send_nothing_beyond_the_pilot(stack: Stack) -> None:
     stack.start_worker("third")
     stack.start_sweeper()
     stack.wait_until(lambda: is_at_gate(stack, batch), "the end of the pilot")
-    pilot = {f"prompt {index}" for index in PilotSample(ALL, ROWS)}
+    pilot = {f"prompt {index}" for index in EvenSample(ALL, ROWS)}
     assert set(stack.simulator.calls) == pilot
     assert stack.stored(batch) == ROWS
     stack.driver("enqueue", batch=batch, times=4)

@@ -36,8 +36,8 @@ def typed(cli: CommandLine, simulator: SimulatedProvider, script: str) -> Finish
 
 
 def test_the_commands(cli: CommandLine, simulator: SimulatedProvider) -> None:
-    pilot, by_rules, failing = SCRIPTS
-    report, broken = SAID
+    pilot, by_rules, by_column, failing = SCRIPTS
+    report, of_groups, broken = SAID
 
     ended = typed(cli, simulator, pilot)
     assert ended.status == 2
@@ -51,6 +51,12 @@ def test_the_commands(cli: CommandLine, simulator: SimulatedProvider) -> None:
     ended = typed(cli, simulator, by_rules)
     assert ended.status == 0, ended.stderr
     assert len((cli.folder / "all.jsonl").read_text().splitlines()) == 200
+
+    ended = typed(cli, simulator, by_column)
+    assert ended.status == 2
+    assert all(line in ended.stderr for line in of_groups), ended.stderr
+    rows = (cli.folder / "table-out.csv").read_text(encoding="utf-8-sig").splitlines()[1:]
+    assert sum(",de," in row for row in rows) == 1
 
     simulator.behaviour = Behaviour(latency="0.05")
     ended = typed(cli, simulator, failing)

@@ -6,14 +6,16 @@ import pytest
 
 from batches.actions import batches as batch_actions
 from batches.actions.options import Pilot
+from batches.ending.pilot import pilot_report
 from batches.engine.records import SCHEDULES
-from batches.leases.pilot_sample import PilotSample
+from batches.leases.pilot_sample import EvenSample
 from batches.limits.rules import Rules
 from batches.models import Provider
 from batches.runner.run import run_slice
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import batch_of
+from tests.output.test_result_tables import created
 from tests.runners import run_with
 
 ALL, ROWS, RUNNERS = 120, 17, 4
@@ -28,7 +30,7 @@ def test_four_runners_send_the_pilot_once_and_then_the_rest_once(
     options = {"batch_size": 8, "parallelism": RUNNERS, "schedule": schedule}
     batch = batch_of(provider, ALL, pilot=Pilot(rows=ROWS), **options)
     run_with(RUNNERS, batch)
-    pilot = Counter(f"prompt {index}" for index in PilotSample(ALL, ROWS))
+    pilot = Counter(f"prompt {index}" for index in EvenSample(ALL, ROWS))
     assert simulator.calls == pilot
     assert batch.pause_kind == "pilot"
     # As often as anyone starts a runner.
@@ -62,3 +64,24 @@ def test_a_gate_that_opens_by_itself_is_passed_once_by_four_runners(
     run_with(RUNNERS, batch)
     check_batch(batch)
     assert simulator.calls == Counter(f"prompt {index}" for index in range(ALL))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pilot_by_a_column_runs_its_rows_once_and_then_the_rest_once(
+    provider: Provider, simulator: SimulatedProvider
+) -> None:
+    kinds = ["rare" if number % 30 == 7 else "usual" for number in range(ALL)]
+    table = "text,kind\n" + "".join(f"p{n},{kind}\n" for n, kind in enumerate(kinds))
+    options = {"batch_size": 8, "parallelism": RUNNERS, "pilot": Pilot(rows=10, by="kind")}
+    batch = created(provider, table, "{{ text }}", **options)
+    run_with(RUNNERS, batch)
+    sent = [int(text[1:]) for text in simulator.calls]
+    assert len(sent) == simulator.calls.total() == 10
+    assert sum(kinds[number] == "rare" for number in sent) == 1
+    report = pilot_report(batch)
+    assert report
+    assert report.prompts == 10
+    batch_actions.resume_batch(batch)
+    run_with(RUNNERS, batch)
+    check_batch(batch)
+    assert simulator.calls == Counter(f"p{number}" for number in range(ALL))

@@ -77,6 +77,10 @@ def _after_pilot(batch: Batch, commands: NextCommands) -> Iterator[str]:
     if batch.failed:
         yield f"To run the failed prompts of the pilot again: {commands.retry()}"
     yield f"To cancel: {command_line('batches', 'cancel', batch.public_id)}"
+    yield (
+        f"To change the prompts: cancel it and start another batch with --since {batch.public_id}. "
+        "Requests that stay the same are not sent again."
+    )
 
 
 def how_to_write(commands: NextCommands) -> str:

@@ -62,6 +62,7 @@ def add_bulk_options(parser: CommandParser) -> None:
     )
     add_run_option(parser, "--batch-size", "batch_size", "N")
     add_choice(parser, "--schedule", "schedule")
+    add_choice(parser, "--order", "order")
     add_choice(parser, "--reuse", "reuse")
     add(
         "--since",

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from batches.actions.options import MAX_PILOT_ROWS, Pilot
+from batches.actions.options import MAX_GROUPED_ROWS, MAX_PILOT_ROWS, Pilot
 from batches.limits.rules import EXAMPLE, LEAST_OUTCOMES, Rules, rules_in
 from batches.management.bulk.usage import UsageError, whole_number
 
 # Take the rules of a batch away.
 NO_RULES = "none"
-PILOT_OPTIONS = ("pilot", "continue_when", "yes")
+PILOT_OPTIONS = ("pilot", "pilot_by", "continue_when", "yes")
 
 
 def add_pilot_options(parser: CommandParser) -> None:
@@ -24,6 +24,12 @@ def add_pilot_options(parser: CommandParser) -> None:
         metavar="N",
         help="run N prompts first, evenly spread over the input; then pause with a report on them "
         "and the likely cost of the whole",
+    )
+    add(
+        "--pilot-by",
+        metavar="COLUMN",
+        help="with --template: choose these rows so that each value in this column of the table is "
+        "among them, in about their proportions",
     )
     add(
         "--continue-when",
@@ -62,8 +68,14 @@ def check_pilot_options(options: Mapping[str, Any]) -> None:
     """Raise UsageError for options that need a pilot, or another option, to have a meaning."""
     flags = {"--continue-when": options["continue_when"], "--yes": options["yes"]}
     given = [flag for flag, value in flags.items() if value is not None]
-    if given and options["pilot"] is None:
-        raise UsageError(f"{given[0]} requires --pilot N, the number of prompts to run first")
+    by, rows = options["pilot_by"], options["pilot"]
+    needing = [*given, *(["--pilot-by"] if by is not None else [])]
+    if needing and rows is None:
+        raise UsageError(f"{needing[0]} requires --pilot N, the number of prompts to run first")
+    if by is not None and not options["template"]:
+        raise UsageError("--pilot-by requires --template: only rows of a table have columns")
+    if by is not None and rows > MAX_GROUPED_ROWS:
+        raise UsageError(f"--pilot-by allows --pilot up to {MAX_GROUPED_ROWS}")
     if len(given) > 1:
         raise UsageError("--continue-when and --yes cannot be combined; --yes needs no rules")
 
@@ -73,4 +85,4 @@ def pilot_of(options: Mapping[str, Any]) -> Pilot | None:
     if options["pilot"] is None:
         return None
     continue_when = Rules() if options["yes"] else options["continue_when"]
-    return Pilot(rows=options["pilot"], continue_when=continue_when)
+    return Pilot(rows=options["pilot"], by=options["pilot_by"], continue_when=continue_when)

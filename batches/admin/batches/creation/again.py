@@ -95,6 +95,7 @@ def initial_of(batch: Batch) -> dict[str, Any]:
         "provider": batch.provider_id,
         "endpoint": batch.endpoint,
         "pilot": batch.pilot_rows,
+        "pilot_by": batch.pilot_by,
         "stop_when": _rules_of(batch),
         "completion_hours": round(window.total_seconds() / 3600) if window else None,
     }

@@ -14,7 +14,13 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
 from batches.actions.batches import NoPrice, check_price
-from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS, BatchOptions, Pilot
+from batches.actions.options import (
+    MAX_GROUPED_ROWS,
+    MAX_PILOT_ROWS,
+    RUN_OPTIONS,
+    BatchOptions,
+    Pilot,
+)
 from batches.admin.batches.creation.fields import (
     ProviderChoice,
     choice,
@@ -42,6 +48,7 @@ from batches.files.files import BATCH, unexpired
 from batches.inputs.input_formats import TABLES, InputFormat, format_of
 from batches.inputs.prompt_files import InputOptions, check_model, columns_of
 from batches.inputs.prompts import LineError
+from batches.inputs.tables import missing_columns_text
 from batches.limits.rules import EXAMPLE, Rules, rules_in
 from batches.models import File
 from batches.models.bounds import MAX_NAME_CHARS
@@ -146,6 +153,7 @@ class BatchForm(TemplateForm):
     batch_size = number("batch_size")
     parallelism = number("parallelism")
     schedule = choice("schedule")
+    order = choice("order")
     reuse = choice("reuse")
     priority = number("priority")
     max_attempts = number("max_attempts")
@@ -168,6 +176,14 @@ class BatchForm(TemplateForm):
         widget=Number(),
         help_text="Prompts that run first, spread over the batch. Then the batch waits with a "
         "report until you go on. Leave empty to run all prompts at once.",
+    )
+    pilot_by = forms.CharField(
+        label="Pilot by column",
+        required=False,
+        max_length=1000,
+        widget=Text(),
+        help_text="With a template: a column of the table. The pilot has rows with each of its "
+        "values, in about their proportions.",
     )
     stop_when = forms.CharField(
         label="Pause when broken",
@@ -195,9 +211,9 @@ class BatchForm(TemplateForm):
         (
             "Options",
             (
-                *("batch_size", "parallelism", "schedule", "reuse", "priority"),
+                *("batch_size", "parallelism", "schedule", "order", "reuse", "priority"),
                 *("max_attempts", "timeout_s", "completion_hours", "max_cost", "max_tokens_total"),
-                *("pilot", "stop_when", "name"),
+                *("pilot", "pilot_by", "stop_when", "name"),
             ),
         ),
     )
@@ -311,6 +327,7 @@ class BatchForm(TemplateForm):
         self._check_source()
         self.check_template(input_is_text=self.is_given() and self.table_format() is None)
         self._check_endpoint()
+        self._check_pilot()
         if not self.errors:
             self._check_defaults()
         if not self.errors:
@@ -335,6 +352,20 @@ class BatchForm(TemplateForm):
             self.add_error("file", NOT_BOTH_KEPT if self.kept else NOT_BOTH)
         elif not self.pasted and not file and "file" not in self.errors:
             self.add_error("prompts", NOTHING_GIVEN)
+
+    def _check_pilot(self) -> None:
+        by, rows = self.cleaned_data.get("pilot_by"), self.cleaned_data.get("pilot")
+        if not by or {"pilot", "pilot_by"} & self.errors.keys():
+            return
+        names = self._columns()
+        if rows is None:
+            self.add_error("pilot", "Give the number of prompts in the pilot.")
+        elif rows > MAX_GROUPED_ROWS:
+            self.add_error("pilot", f"With a column, at most {MAX_GROUPED_ROWS:,}.")
+        elif self.given_template is None:
+            self.add_error("pilot_by", "Only rows of a table have columns: give a template.")
+        elif names and by not in names:
+            self.add_error("pilot_by", missing_columns_text([by], names))
 
     def _check_endpoint(self) -> None:
         provider, endpoint = (self.cleaned_data.get(name) for name in ("provider", "endpoint"))
@@ -423,7 +454,7 @@ class BatchForm(TemplateForm):
             endpoint=data["endpoint"],
             defaults=self.defaults(),
             completion_window=timedelta(hours=hours) if hours else None,
-            pilot=Pilot(rows=data["pilot"]) if data["pilot"] else None,
+            pilot=Pilot(rows=data["pilot"], by=data["pilot_by"] or None) if data["pilot"] else None,
             stop_when=data["stop_when"],
         )
 

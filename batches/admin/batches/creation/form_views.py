@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
+from batches.actions.batches import cancel_batch
 from batches.actions.idempotency import KeyReused
 from batches.admin.base import ModelAdmin, allowed, note, page_context, small_number
 from batches.admin.batches.creation.again import (
@@ -38,6 +39,7 @@ from batches.engine.errors import PromptRejected
 from batches.errors import NotPossible
 from batches.intake.tally import InputRefused
 from batches.models import Batch
+from batches.reuse.earlier_batch import remember_pilot
 
 
 def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
@@ -50,10 +52,11 @@ def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
         form = _form_like(admin, request, user)
     elif request.method != "POST" and "template" in request.GET:
         form = _form_with(user, request.GET["template"])
-    shown = None
+    shown, instead = None, _waiting_batch(admin, request)
     if request.method == "POST":
-        made = _made(form, request) if form.is_valid() else None
+        made = _made(form, request, instead) if form.is_valid() else None
         if isinstance(made, Started):
+            _replace(request, instead)
             return _started(admin, request, made)
         keep_upload(form, user)
         shown = made
@@ -62,6 +65,7 @@ def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:
         request,
         "New batch",
         form=form,
+        instead=instead,
         preview=shown,
         may_add_provider=request.user.has_perm("batches.add_provider"),
     )
@@ -96,6 +100,8 @@ def _form_like(admin: ModelAdmin[Batch], request: HttpRequest, user: User) -> Ba
     if pk is None:
         raise Http404
     initial = initial_of(allowed(admin, request, pk, to="results"))
+    if "instead" in request.GET:
+        initial["reuse"] = "owner"
     kept = kept_file(user, request.GET.get("stored", ""))
     pasted = pasted_text(kept) if kept else ""
     form = BatchForm(user, initial={**initial, "prompts": pasted})
@@ -121,8 +127,31 @@ def again(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpRespon
     except NotPossible as error:
         messages.error(request, str(error))
         return HttpResponseRedirect(_page_of(batch))
-    query = urlencode({"like": batch.pk, "stored": kept.public_id})
-    return HttpResponseRedirect(f"{reverse('admin:batches_batch_add')}?{query}")
+    query = {"like": batch.pk, "stored": kept.public_id}
+    if "instead" in request.POST:
+        query["instead"] = batch.pk
+    return HttpResponseRedirect(f"{reverse('admin:batches_batch_add')}?{urlencode(query)}")
+
+
+def _waiting_batch(admin: ModelAdmin[Batch], request: HttpRequest) -> Batch | None:
+    """Return the batch that the new one is to replace, if it still waits after its pilot."""
+    pk = small_number(request.POST.get("instead") or request.GET.get("instead", ""))
+    if pk is None:
+        return None
+    batch = allowed(admin, request, pk, to="act")
+    return batch if Batch.objects.at_gate().filter(pk=pk).exists() else None
+
+
+def _replace(request: HttpRequest, waiting: Batch | None) -> None:
+    """Cancel a batch that waited after its pilot, now that another one runs its prompts."""
+    if waiting is None:
+        return
+    try:
+        cancel_batch(waiting)
+    except NotPossible as error:
+        messages.warning(request, f"{waiting}: {error}")
+    else:
+        note(request, waiting, "Batch cancelled, since another one runs its prompts.")
 
 
 def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> HttpResponse:
@@ -138,10 +167,13 @@ def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> H
     return HttpResponseRedirect(reverse("admin:batches_batch_add"))
 
 
-def _made(form: BatchForm, request: HttpRequest) -> Started | Preview | None:
+def _made(form: BatchForm, request: HttpRequest, instead: Batch | None) -> Started | Preview | None:
     """Return the started batch or its preview; None if the form now shows errors."""
     try:
         if "_start" in request.POST:
+            if instead and form.cleaned_data["reuse"] == "owner":
+                # Before the new batch is there, since it may run at once.
+                remember_pilot(instead)
             return start(form, cast(User, request.user))
         return preview(form)
     except InputRefused as error:
