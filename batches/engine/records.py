@@ -18,7 +18,7 @@ SCHEDULES: tuple[Schedule, ...] = ("rolling", "lockstep")
 # equal requests of earlier batches of its owner are used.
 Reuse = Literal["off", "batch", "owner"]
 REUSES: tuple[Reuse, ...] = ("off", "batch", "owner")
-# input: requests are sent in the order of the input. prefix: those that begin alike are sent
+# input: requests are sent in the order of the input. prefix: requests that begin alike are sent
 # together, within what is claimed at once.
 Order = Literal["input", "prefix"]
 ORDERS: tuple[Order, ...] = ("input", "prefix")

@@ -55,7 +55,7 @@ def chosen_groups(members: Sequence[Sequence[int]], rows: int) -> list[Group]:
 
 
 def _spread(indexes: Sequence[int], number: int) -> Group:
-    """Return a group with the middles of so many parts of equal length."""
+    """Return a group with the middles of this number of parts of equal length."""
     total = len(indexes)
     places = ((2 * part + 1) * total // (2 * number) for part in range(number))
     return Group(total, [indexes[place] for place in places])

@@ -11,8 +11,8 @@ from batches.models import Batch
 
 
 class Group(NamedTuple):
-    """Prompts with the same value in a column: their number, and the indexes of those that run
-    first."""
+    """Prompts with the same value in a column: their number, and the indexes of the ones that
+    run first."""
 
     total: int
     indexes: Sequence[int]
@@ -81,8 +81,8 @@ def pilot_sample(batch: Batch) -> PilotSample | None:
 def sample_of(
     total: int, rows: int | None, groups: Sequence[tuple[int, Sequence[int]]] | None = None
 ) -> PilotSample | None:
-    """Return a pilot of so many rows, the given ones if there are groups; None if it is the whole
-    batch."""
+    """Return a pilot of this number of rows, the given ones if there are groups; None if it is the
+    whole batch."""
     if rows is None or rows >= total:
         return None
     return GroupedSample([Group(*group) for group in groups]) if groups else EvenSample(total, rows)

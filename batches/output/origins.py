@@ -1,4 +1,4 @@
-"""Where answers that were used again are from."""
+"""The origins of answers that were used again."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class AnswerOrigin(NamedTuple):
 
 
 def origins_of(sources: Iterable[int | None]) -> Mapping[int | None, AnswerOrigin]:
-    """Return the origins of answers by the IDs of their prompts; without those that are gone."""
+    """Return the origins of answers by the IDs of their prompts, as far as they exist."""
     ids = {source for source in sources if source is not None}
     if not ids:
         return {}

@@ -20,7 +20,8 @@ from tests.admin.hostile import HOSTILE, IMAGE, SCRIPT, make_hostile
 NO_PAGES = {
     *("search", "login", "logout", "autocomplete", "jsi18n", "view_on_site"),
     *(f"batches_batch_{name}" for name in ("cancel", "retry", "pause", "resume", "rename")),
-    *(f"batches_batch_{name}" for name in ("again", "remove", "columns", "jsonl", "csv", "delete")),
+    *(f"batches_batch_{name}" for name in ("again", "remove", "columns", "delete")),
+    *(f"batches_batch_{name}" for name in ("jsonl", "csv", "parquet")),
     *(f"batches_provider_{name}" for name in ("test", "pause", "resume", "forget_limits")),
     *(f"batches_webhookendpoint_{name}" for name in ("test", "disable", "enable", "rotate")),
     *("batches_file_download", "batches_file_add"),

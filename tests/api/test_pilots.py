@@ -213,7 +213,13 @@ def test_a_pilot_by_a_column_has_each_of_its_values(client: Client, user: User) 
     assert (paused["pilot"]["by"], paused["pilot"]["status"]) == ("country", "done")
     assert paused["pilot"]["report"]["prompts"] == 5
     rows = stored.results.values_list("prompt__row", flat=True)
-    assert sorted(json.loads(row or "")["country"] for row in rows) == ["at", "de", "de", "de", "de"]
+    assert sorted(json.loads(row or "")["country"] for row in rows) == [
+        "at",
+        "de",
+        "de",
+        "de",
+        "de",
+    ]
     # With another column, the input is refused.
     wrong = post(client, "batches", **made, pilot={"rows": 5, "by": "contry"}).json()
     read_input(Batch.objects.get(public_id=wrong["id"]).pk, stop=StopSignal())

@@ -19,7 +19,7 @@ CLAIM_S = 0.5
 MOST_CLAIMED = 64
 # The first chunks only fill the window and the queue, so they do not show the pace.
 FILLING_ROUNDS = 2
-# The number of prompts among which those that begin alike are found.
+# The number of prompts that are claimed at once to find the ones that begin alike.
 LOOK_AHEAD = 2_000
 
 
