@@ -4,16 +4,12 @@ The keys come from the setting FIELD_ENCRYPTION_KEYS: the first key encrypts, ea
 SECRET_KEY is the last of them, so that an installation without such keys can add some later.
 """
 
-import base64
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
-# Part of the derived keys: with another text, stored secrets could not be read any more.
-PURPOSE = b"threephase field encryption"
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 
 class NotDecryptable(Exception):
@@ -27,6 +23,8 @@ def encrypt(text: str) -> str:
 
 def decrypt(stored: str) -> str:
     """Return the decrypted text. Raise NotDecryptable."""
+    from cryptography.fernet import InvalidToken  # noqa: PLC0415 - takes long, see _keys
+
     try:
         return _keys().decrypt(stored.encode()).decode()
     except InvalidToken:
@@ -40,21 +38,10 @@ def reencrypt(stored: str) -> str:
     return encrypt(decrypt(stored))
 
 
-def _keys() -> MultiFernet:
-    secrets = (
-        *settings.FIELD_ENCRYPTION_KEYS,
-        settings.SECRET_KEY,
-        *settings.SECRET_KEY_FALLBACKS,
+def _keys() -> "MultiFernet":
+    # A process without a secret to read does not load the 6 MiB of cryptography.
+    from batches.secrets.keys import keys_of  # noqa: PLC0415 - takes long
+
+    return keys_of(
+        (*settings.FIELD_ENCRYPTION_KEYS, settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     )
-    return _fernet(secrets)
-
-
-@lru_cache(maxsize=4)
-def _fernet(secrets: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(_derived(secret)) for secret in secrets])
-
-
-def _derived(secret: str) -> bytes:
-    """Derive a Fernet key from a secret of any length, which may also be used for signing."""
-    derivation = HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE)
-    return base64.urlsafe_b64encode(derivation.derive(secret.encode()))

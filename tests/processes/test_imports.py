@@ -26,8 +26,10 @@ print(*sorted(set(sys.modules) & set(sys.argv[2:])))
 """
 SERVERS = ("amqp", "batches.admin", "batches.api", "batches.tasks", "celery", "kombu", "uvicorn")
 # Redis has its place beside workers; a run on its own has no limits to share. Jinja is loaded for a
-# template, Arrow for a Parquet file, and the parser of workbooks for a workbook.
-UNNEEDED = (*SERVERS, "redis", "jinja2", "pyarrow", "batches.inputs.table_files")
+# template, Arrow for a Parquet file, the parser of workbooks for a workbook, cryptography for a
+# stored key, and the validator for a schema.
+FOR_SOME = ("jinja2", "pyarrow", "batches.inputs.table_files", "cryptography", "jsonschema_rs")
+UNNEEDED = (*SERVERS, "redis", *FOR_SOME)
 # What runs batches takes longer to load than everything that a list needs.
 OF_RUNS = ("aiohttp", "batches.runner", "genai_prices")
 # The options of a new batch, and tables of results.
@@ -49,7 +51,7 @@ def test_a_command_loads_nothing_that_it_does_not_need(cli: CommandLine, module:
 
 def test_a_worker_loads_no_pages_of_the_web_server(cli: CommandLine) -> None:
     pages = ("batches.admin.batches", "batches.api.urls", "config.urls", "rest_framework.views")
-    unneeded = (*pages, "pyarrow", "batches.inputs.table_files")
+    unneeded = (*pages, *FOR_SOME[1:])
     assert loaded(cli, LOADED_BY_WORKER, *unneeded) == "\n"
 
 

@@ -1,13 +1,18 @@
-"""Compile a JSON Schema within bounded memory."""
+"""Compile a JSON Schema within bounded memory.
+
+The library is loaded with the first schema: most batches have none.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import jsonschema_rs
+from typing import TYPE_CHECKING
 
 from batches.engine.errors import PromptRejected
 from batches.engine.schemas.keywords import LoadedSchema
 from batches.engine.text.wording import supported
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 # Memory for all patterns of a schema; even a short pattern can take megabytes: \p{L}{1,99}.
 MAX_PATTERNS_BYTES = 16 * 1024 * 1024
@@ -21,7 +26,6 @@ MAX_STEPS_BACK = 1000
 TRYING_STEPS_PER_CHAR = 300
 
 _IS_NO_PATTERN = 'is not a "regex"'
-_REFUSALS = (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError)
 _TYPES = supported(("array", "boolean", "integer", "null", "number", "object", "string"))
 
 
@@ -29,18 +33,23 @@ _TYPES = supported(("array", "boolean", "integer", "null", "number", "object", "
 class Compiled:
     """A validator, and the most that each of its patterns costs: steps per character, bytes."""
 
-    validator: jsonschema_rs.Draft202012Validator
+    validator: "jsonschema_rs.Draft202012Validator"
     pattern_steps: int
     pattern_bytes: int
 
 
 def compile_schema(
-    schema: LoadedSchema, *, patterns: int = 1, registry: jsonschema_rs.Registry | None = None
+    schema: LoadedSchema, *, patterns: int = 1, registry: "jsonschema_rs.Registry | None" = None
 ) -> Compiled:
     """Return the validator of a schema with this many patterns.
 
     It can read only the documents of the registry. Raise PromptRejected for an invalid schema.
     """
+    from jsonschema_rs import (  # noqa: PLC0415 - takes long
+        ReferencingError,
+        ValidationError,
+    )
+
     sizes = [size for size in PATTERN_BYTES if size * patterns <= MAX_PATTERNS_BYTES]
     if not sizes:
         most = MAX_PATTERNS_BYTES // PATTERN_BYTES[0]
@@ -51,34 +60,35 @@ def compile_schema(
                 validator = _validator(schema, options_of(size), registry)
                 steps = size // PATTERN_BYTES_PER_STEP + steps_per_char
                 return Compiled(validator, steps, size)
-            except _REFUSALS as error:
+            except (ValidationError, ReferencingError, ValueError) as error:
                 is_last = options_of is _trying and size == sizes[-1]
                 if is_last or _IS_NO_PATTERN not in str(error):
                     raise _refusal(error, size) from error
     raise AssertionError
 
 
-Options = jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions
+def _linear(size: int) -> "jsonschema_rs.RegexOptions":
+    from jsonschema_rs import RegexOptions  # noqa: PLC0415 - takes long
 
-
-def _linear(size: int) -> Options:
     # While matching, each thread needs as much memory again as the pattern itself.
-    return jsonschema_rs.RegexOptions(size_limit=size, dfa_size_limit=size)
+    return RegexOptions(size_limit=size, dfa_size_limit=size)
 
 
-def _trying(size: int) -> Options:
+def _trying(size: int) -> "jsonschema_rs.FancyRegexOptions":
     """Return the options of the matcher that supports look-around and back-references."""
-    return jsonschema_rs.FancyRegexOptions(
-        backtrack_limit=MAX_STEPS_BACK, size_limit=size, dfa_size_limit=size
-    )
+    from jsonschema_rs import FancyRegexOptions  # noqa: PLC0415 - takes long
+
+    return FancyRegexOptions(backtrack_limit=MAX_STEPS_BACK, size_limit=size, dfa_size_limit=size)
 
 
 def _validator(
-    schema: LoadedSchema, options: Options, registry: jsonschema_rs.Registry | None
-) -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(
-        schema, offline=True, pattern_options=options, registry=registry
-    )
+    schema: LoadedSchema,
+    options: "jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions",
+    registry: "jsonschema_rs.Registry | None",
+) -> "jsonschema_rs.Draft202012Validator":
+    from jsonschema_rs import Draft202012Validator  # noqa: PLC0415 - takes long
+
+    return Draft202012Validator(schema, offline=True, pattern_options=options, registry=registry)
 
 
 def _refusal(error: Exception, size: int) -> PromptRejected:

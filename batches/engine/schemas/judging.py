@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from batches.engine.schemas.compiled import Compiled
 from batches.engine.schemas.expansion import Expansion
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 MAX_REPORTED_ERRORS = 20
 # Steps of about ten nanoseconds each. Without a bound, a schema of 10,000 parts that all apply to
@@ -81,7 +83,7 @@ def _fault(message: str, value: Any, place: Iterable[str | int] = ()) -> InitErr
 
 
 def _faults(
-    validator: jsonschema_rs.Draft202012Validator,
+    validator: "jsonschema_rs.Draft202012Validator",
     value: Any,
     expansion: Expansion,
     extent: Extent,
@@ -110,12 +112,14 @@ def _unrolled(weight_of: Callable[[int], int], levels: int) -> int:
 
 
 def _errors(
-    validator: jsonschema_rs.Draft202012Validator, value: Any, *, listed: bool
-) -> Iterable[jsonschema_rs.ValidationError]:
+    validator: "jsonschema_rs.Draft202012Validator", value: Any, *, listed: bool
+) -> "Iterable[jsonschema_rs.ValidationError]":
+    from jsonschema_rs import ValidationError as Unfit  # noqa: PLC0415 - loaded by the schema
+
     if listed:
         return validator.iter_errors(value)
     try:
         validator.validate(value)
-    except jsonschema_rs.ValidationError as error:
+    except Unfit as error:
         return [error]
     return []
