@@ -252,6 +252,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             failures,
             results,
             answers,
+            unequal,
             chunks,
         ),
         *(cancel, retry, resume, expire, enqueue, sweep, provider, provider_id, limit, token),
