@@ -181,9 +181,11 @@ def turned(behaviour: Behaviour, changes: Mapping[str, object]) -> Behaviour:
         raise InvalidOption(_explain(error)) from error
 
 
-def plan_call(behaviour: Behaviour, prompt: str, number: int, turn: int = 1) -> Plan:
+def plan_call(
+    behaviour: Behaviour, prompt: str, number: int, turn: int = 1, model: str = ""
+) -> Plan:
     """Return the plan of a call; the first call of a prompt is number 1. Raise BadDirective."""
-    scripted = read_script(prompt).at(number, turn)
+    scripted = read_script(prompt).at(number, turn, model)
     drawn = _drawn(behaviour, prompt, number)
     spec = scripted.latency or drawn.latency or behaviour.latency
     chance = 0.5 if spec == "0" else roll(behaviour.seed, "latency", number, prompt)

@@ -4,6 +4,7 @@ prompt.
 Each bracket with `times=N` is a step that lasts N calls; the steps follow one another. A bracket
 without `times` applies to every call outside of the steps, and its latency to every call. A bracket
 with `turn=1` applies to first questions, with `turn=2` to questions after one answer, and so on.
+A bracket with `model=NAME` applies to calls of this model.
 """
 
 import re
@@ -43,6 +44,7 @@ class Directive(BaseModel):
 
     times: Annotated[int, Field(ge=1)] | None = None
     turn: Annotated[int, Field(ge=1)] | None = None
+    model: str | None = None
     latency: Annotated[str, AfterValidator(checked_spec)] | None = None
     status: Annotated[int, Field(ge=300, le=599)] | None = None
     code: str | None = None
@@ -71,6 +73,10 @@ class Directive(BaseModel):
             raise ValueError("a status below 400 needs redirect")
         return self
 
+    def applies_to(self, turn: int, model: str) -> bool:
+        """Return True if the directive is for calls of this turn and model."""
+        return self.turn in (None, turn) and self.model in (None, model)
+
     def effect(self) -> Effect | None:
         """Return the outcome that the directive names, if any."""
         if self.reset or self.hang:
@@ -98,19 +104,20 @@ class Script:
     always: tuple[Directive, ...] = ()
     steps: tuple[Directive, ...] = ()
 
-    def at(self, number: int, turn: int = 1) -> Scripted:
-        """Return the script for a call, by its number and its turn; both start at 1."""
+    def at(self, number: int, turn: int = 1, model: str = "") -> Scripted:
+        """Return the script for a call, by its number and its turn, which start at 1, and its
+        model."""
         latency, effect = None, None
-        for directive in (*self.always, *self._step(number, turn)):
-            if directive.turn not in (None, turn):
+        for directive in (*self.always, *self._step(number, turn, model)):
+            if not directive.applies_to(turn, model):
                 continue
             latency = directive.latency or latency
             effect = directive.effect() or effect
         return Scripted(latency, effect)
 
-    def _step(self, number: int, turn: int) -> tuple[Directive, ...]:
+    def _step(self, number: int, turn: int, model: str) -> tuple[Directive, ...]:
         for step in self.steps:
-            if step.turn not in (None, turn):
+            if not step.applies_to(turn, model):
                 continue
             number -= step.times or 0
             if number <= 0:

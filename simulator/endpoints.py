@@ -204,7 +204,7 @@ class _Visit:
             raise Refused(400, error.message, error.param, error.code) from error
         except web.HTTPRequestEntityTooLarge as error:
             raise Refused(413, "The request is too large.") from error
-        self.ledger.arrive(call.prompt)
+        self.ledger.arrive(call.prompt, call.model)
         try:
             self._let_in(call)
         except Refused:
@@ -250,9 +250,8 @@ class _Visit:
 
     def _plan(self, call: Call) -> Plan:
         try:
-            return plan_call(
-                self.behaviour, call.prompt, self.ledger.number(call.prompt), call.turn
-            )
+            number = self.ledger.number(call.prompt)
+            return plan_call(self.behaviour, call.prompt, number, call.turn, call.model)
         except BadDirective as error:
             raise Refused(400, str(error), code="bad_directive") from error
 

@@ -10,6 +10,7 @@ class Ledger:
     """The record of all calls since its start."""
 
     calls: Counter[str] = field(default_factory=Counter)
+    by_model: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     by_status: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
@@ -30,9 +31,10 @@ class Ledger:
         self.in_flight -= 1
         self.by_status[status] += 1
 
-    def arrive(self, prompt: str) -> None:
+    def arrive(self, prompt: str, model: str) -> None:
         """Count a valid call of a prompt."""
         self.calls[prompt] += 1
+        self.by_model[model] += 1
 
     def refuse(self, prompt: str) -> None:
         """Count a call that was not admitted, so that the script of its prompt ignores it."""

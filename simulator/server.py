@@ -131,6 +131,16 @@ class SimulatedProvider:
         return self._simulator.ledger.calls.copy()
 
     @property
+    def by_model(self) -> Counter[str]:
+        """Return the number of calls by model, counted on arrival."""
+        return self._simulator.ledger.by_model.copy()
+
+    @property
+    def tokens(self) -> int:
+        """Return the tokens of all answered calls. They are counted while tokens have a limit."""
+        return self._simulator.ledger.tokens
+
+    @property
     def in_flight(self) -> int:
         """Return the number of requests that are being handled now."""
         return self._simulator.ledger.in_flight

@@ -12,6 +12,7 @@ from tests.servers import PostgresServer
 
 FILES = (
     "tests/admin/test_cost_of_pages.py",
+    "tests/admin/test_escalation.py",
     "tests/admin/test_finding_results.py",
     "tests/admin/test_library.py",
     "tests/admin/test_list_of_batches.py",
@@ -20,6 +21,7 @@ FILES = (
     "tests/admin/test_permissions.py",
     "tests/api/test_batches.py",
     "tests/api/test_budgets.py",
+    "tests/api/test_escalation.py",
     "tests/api/test_files.py",
     "tests/api/test_lists.py",
     "tests/api/test_pilots.py",
@@ -46,6 +48,7 @@ FILES = (
     "tests/intake/test_ingest.py",
     "tests/leases/test_leases.py",
     "tests/inputs/test_line_separators.py",
+    "tests/runner/test_escalation.py",
     "tests/runner/test_memory.py",
     "tests/models/test_models.py",
     "tests/models/test_templates.py",

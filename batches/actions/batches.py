@@ -20,13 +20,16 @@ from batches.ending.finishing import fail_input, finish_batch
 from batches.ending.gate import attend_gate
 from batches.ending.purging import mark_deleted, purge
 from batches.engine.endpoints import rules_of
+from batches.engine.errors import PromptRejected
 from batches.engine.prepare import strict_warnings
 from batches.engine.records import Usage
 from batches.engine.structured.asked import asked_schemas
 from batches.engine.structured.schema_bill import SchemaBill
+from batches.engine.text.wording import quoted
 from batches.errors import NotPossible
 from batches.files.files import BATCH
 from batches.inputs.input_formats import InputFormat
+from batches.inputs.prompt_files import check_model
 from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.reading import PATIENT_LEASES, READING
 from batches.intake.storing import LeaseLost, as_error, store_prompts
@@ -36,6 +39,7 @@ from batches.leases.chunks import begin_again, open_gate
 from batches.leases.pilot_sample import pilot_sample
 from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
+from batches.limits.escalation import stored_escalations
 from batches.limits.prices import price_list_of
 from batches.limits.rules import Rules
 from batches.models import Batch, File, Provider, Result, Template
@@ -184,6 +188,7 @@ def create_batch_of_file(
 
 def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: Any) -> Batch:
     """Return an unsaved batch: checking its options may take too long for a transaction."""
+    check_escalation(provider, options)
     check_price(provider, options)
     window = options.completion_window
     asked = asked_schemas(options.defaults, options.endpoint)
@@ -195,6 +200,7 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     given["name"] = _name_of(options, values.get("input_file"))
     given["max_cost"] = stored_cost(options.max_cost)
     given["stop_when"] = stored_rules(options.stop_when)
+    given["escalate"] = stored_escalations(options.escalate)
     return Batch(
         **{**given, "defaults": dict(options.defaults), "metadata": dict(options.metadata)},
         **values,
@@ -239,6 +245,22 @@ def short_name(text: str) -> str:
     return " ".join(printable.split())[:MAX_NAME_CHARS]
 
 
+def check_escalation(provider: Provider, options: BatchOptions) -> None:
+    """Raise PromptRejected for a stronger model that the provider does not list, if it lists any,
+    or that is asked before."""
+    below = [options.defaults.get("model")]
+    for number, step in enumerate(options.escalate):
+        param = f"escalate[{number}].model"
+        if step.model in below:
+            raise PromptRejected(
+                f"Invalid value for '{param}': {quoted(step.model)} is asked before already. Name "
+                "another model, or leave this step out.",
+                param=param,
+            )
+        check_model(step.model, frozenset(provider.model_names), param=param)
+        below.append(step.model)
+
+
 def check_price(provider: Provider, options: BatchOptions) -> None:
     """Raise NoPrice if the cost of a batch with a bound in dollars cannot be computed."""
     param, name = _bound_in_dollars(options)
@@ -248,16 +270,19 @@ def check_price(provider: Provider, options: BatchOptions) -> None:
             f"{name} cannot be used: replies of {options.endpoint} count no tokens, and prices "
             "are per token. Leave it out, and set the budget at the provider.",
         )
-    model = options.defaults.get("model")
-    if not name or not isinstance(model, str):
+    if not name:
         return
-    if price_list_of(provider).cost(model, Usage()) is None:
-        instead = ", or give max_tokens_total instead" if name == "max_cost" else ""
-        raise NoPrice(
-            param,
-            f"{name} cannot be used: the price of {model!r} at provider {provider.name!r} is "
-            f"unknown. Set it there{instead}.",
-        )
+    prices, model = price_list_of(provider), options.defaults.get("model")
+    instead = ", or give max_tokens_total instead" if name == "max_cost" else ""
+    for each in (model, *(step.model for step in options.escalate)):
+        if isinstance(each, str) and prices.cost(each, Usage()) is None:
+            # A command can give the price of the model of the batch.
+            there = "there" if each == model else "in the admin"
+            raise NoPrice(
+                param,
+                f"{name} cannot be used: the price of {each!r} at provider {provider.name!r} is "
+                f"unknown. Set it {there}{instead}.",
+            )
 
 
 def _bound_in_dollars(options: BatchOptions) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from batches.engine.records import (
     Schedule,
 )
 from batches.engine.retry import RetryPolicy
+from batches.limits.escalation import Escalations
 from batches.limits.rules import NamedFields, Rules
 
 _LADDER = LadderOptions()
@@ -198,6 +199,7 @@ class BatchOptions(RunOptions):
     callback_url: str = ""
     pilot: Pilot | None = None
     stop_when: Rules | None = None
+    escalate: Escalations = Field(default_factory=list)
 
 
 def stored_cost(dollars: float | None) -> Decimal | None:

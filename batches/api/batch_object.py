@@ -10,8 +10,8 @@ from batches.api.fields import BatchId, FileId, ModelName, RareText, RareTime, S
 from batches.api.http.json_items import FirstItems
 from batches.api.http.pages import Page
 from batches.ending.pilot import PilotReport, pilot_report
-from batches.ending.report import stored_report
-from batches.engine.records import Order, Reuse, Schedule
+from batches.ending.report import Report, stored_report
+from batches.engine.records import AnswerKind, Order, Reuse, Schedule
 from batches.engine.timing import TimingStats
 from batches.inputs.row_templates.sources import TemplateMessage
 from batches.leases.pilot_status import PilotStatus, pilot_status, with_gate
@@ -139,6 +139,20 @@ class BatchSaved(BaseModel):
     cost: float | None = shown(0.0012)
 
 
+class BatchEscalation(BaseModel):
+    """A model that is asked if the answer of a model before it fails in one of these kinds."""
+
+    model: ModelName
+    when: list[AnswerKind]
+
+
+class BatchEscalated(BaseModel):
+    """The prompts that were asked of a stronger model, and how many of them succeeded."""
+
+    prompts: int = shown(12)
+    succeeded: int = shown(11)
+
+
 class BatchPilot(BaseModel):
     """The pilot of a batch. Its status is `running`, `done` (the batch waits until it is resumed),
     or `passed` (all prompts may run). A list of batches has no reports."""
@@ -152,8 +166,8 @@ class BatchPilot(BaseModel):
 
 class BatchObject(BaseModel):
     """A batch. `model` is the model of all prompts, or null if there are several; `model_count` is
-    the number of models, up to 1000, once the input is read. `failures` and `rungs` are counted
-    when the batch has ended. `cost` is in dollars, for models with a known price."""
+    the number of models, up to 1000, once the input is read. `failures`, `rungs` and `escalated`
+    are counted when the batch has ended. `cost` is in dollars, for models with a known price."""
 
     id: BatchId
     object: Literal["batch"] = "batch"
@@ -199,6 +213,8 @@ class BatchObject(BaseModel):
     max_tokens_total: int | None = shown(None)
     pilot: BatchPilot | None = shown(None)
     stop_when: dict[str, float] | None = shown(None)
+    escalate: list[BatchEscalation] | None = shown(None)
+    escalated: BatchEscalated | None = shown(None)
     cost: float
     extract_json: bool
     repair_json: bool
@@ -237,7 +253,7 @@ _TIMES = (
 )
 _AS_STORED = (
     *("endpoint", "status", "warnings", "batch_size", "schedule", "order", "reuse"),
-    *("parallelism", "priority", "max_tokens_total", "model_count", "stop_when"),
+    *("parallelism", "priority", "max_tokens_total", "model_count", "stop_when", "escalate"),
     *("max_attempts", "timeout_s", "extract_json", "repair_json"),
     *("max_repair_attempts", "strict_schemas"),
 )
@@ -299,6 +315,7 @@ def _object(
         cost=float(batch.cost),
         pilot=_pilot(batch, pilot),
         reused=_reused(batch),
+        escalated=_escalated(batch, report),
         timing=_timing(batch, report.timing if report else _timing_so_far(batch)),
         failures=report.failures if report else None,
         rungs=report.rungs if report else None,
@@ -352,6 +369,12 @@ def _reused(batch: Batch) -> BatchSaved | None:
         output_tokens=batch.saved_output_tokens,
         cost=None if cost is None else float(cost),
     )
+
+
+def _escalated(batch: Batch, report: Report | None) -> BatchEscalated | None:
+    if not batch.escalate or report is None:
+        return None
+    return BatchEscalated(prompts=report.escalated, succeeded=report.escalated_succeeded)
 
 
 def _window(window: timedelta | None) -> str | None:

@@ -32,6 +32,7 @@ from batches.inputs.row_templates.sources import (
     TemplateMessage,
     TemplateRefused,
 )
+from batches.limits.escalation import Escalations
 from batches.limits.rules import Rules
 from batches.models.bounds import MAX_NAME_CHARS
 
@@ -161,6 +162,7 @@ class CreateBatch(RunOptions, RequestModel):
         shown({"rows": 50, "continue_when": {"max_failed": 0.05}}),
     ] = None
     stop_when: StopWhen | None = None
+    escalate: Annotated[Escalations | None, shown([{"model": "simulated-large"}])] = None
 
     def check_source(self) -> None:
         """Raise ApiError unless the body has exactly one source of prompts."""
@@ -238,6 +240,7 @@ class CreateBatch(RunOptions, RequestModel):
             callback_url=self.callback_url or "",
             pilot=self.pilot,
             stop_when=self.stop_when,
+            escalate=self.escalate or [],
         )
 
 

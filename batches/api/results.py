@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from rest_framework.request import Request
 
 from batches.api.batches import found
-from batches.api.fields import BatchId, RareText, ResultId, shown
+from batches.api.fields import BatchId, ModelName, RareText, ResultId, shown
 from batches.api.http.pages import NO_SUCH_PLACE, Page, invalid, limit_of
 from batches.api.http.view import ApiView
 from batches.engine.errors import FailureKind
@@ -57,10 +57,28 @@ class ResultOrigin(BaseModel):
     custom_id: str = shown("a")
 
 
+class AskedUsage(BaseModel):
+    """Tokens of the calls to one model for a prompt."""
+
+    input_tokens: int = shown(7)
+    cached_tokens: int
+    output_tokens: int = shown(26)
+
+
+class AskedModelObject(BaseModel):
+    """One of the models that a prompt was asked of. `kind` says how its answer failed, or null."""
+
+    model: ModelName
+    kind: RareText
+    calls: int = shown(1)
+    usage: AskedUsage
+
+
 class ResultObject(BaseModel):
     """A line of the output or error file, with additional stored fields. `row` has the cells of the
     row that a template made the prompt of. An answer that was used again has `is_reused`, and with
-    `reused_from` the request that it was made for, as long as that exists."""
+    `reused_from` the request that it was made for, as long as that exists. `escalation` has the
+    models that were asked, in order, if there were several; calls and tokens count all of them."""
 
     id: ResultId
     custom_id: str = shown("a")
@@ -78,6 +96,7 @@ class ResultObject(BaseModel):
     calls: int = shown(1)
     latency_s: float | None = shown(0.4)
     usage: ResultUsage
+    escalation: list[AskedModelObject] | None = shown(None)
 
 
 class ResultPage(Page):
@@ -146,8 +165,10 @@ def _item(found: DetailedRow) -> str:
     }
     parsed = "null" if row.parsed is None else row.parsed
     cells = "null" if row.row is None else row.row
+    asked = found.escalation or "null"
     about = json.dumps(beside)[1:-1]
-    return f'{result_line(row)[:-1]},{about},"parsed":{parsed},"row":{cells}}}'
+    stored = f'"parsed":{parsed},"row":{cells},"escalation":{asked}'
+    return f"{result_line(row)[:-1]},{about},{stored}}}"
 
 
 def _one_of(request: Request, name: str, choices: tuple[str, ...]) -> str | None:

@@ -15,6 +15,7 @@ from batches.engine.errors import FailureKind
 from batches.engine.records import Usage
 from batches.formats import count, dollars, duration
 from batches.leases.pilot_sample import GroupedSample, PilotSample, pilot_sample
+from batches.limits.asked_models import asked_in, cost_of_asked
 from batches.limits.prices import PriceList, price_list_of
 from batches.limits.rules import RunFigures
 from batches.models import Batch, Result
@@ -182,7 +183,7 @@ def _rows(batch: Batch, sample: PilotSample) -> list[_Row]:
     places = list(islice(sample, 0, None, -(-sample.rows // MOST_READ)))
     found: list[_Row] = []
     prices, cached = price_list_of(batch.provider), _share_of_cached(batch)
-    columns = ["index", "kind", "rung", "input_tokens", "output_tokens", "elapsed_s"]
+    columns = ["index", "kind", "rung", "input_tokens", "output_tokens", "elapsed_s", "escalation"]
     # Only where prompts have models of their own, these are read.
     own = [] if batch.model else ["prompt__body"]
     for start in range(0, len(places), IDS_IN_A_QUERY):
@@ -191,9 +192,14 @@ def _rows(batch: Batch, sample: PilotSample) -> list[_Row]:
         results = Result.objects.filter(
             batch=batch, status__in=(Result.SUCCEEDED, Result.FAILED), index__in=some
         ).exclude(kind__in=Result.NEVER_RAN)
-        for index, kind, rung, given, made, elapsed_s, *body in results.values_list(*columns, *own):
+        for index, kind, rung, given, made, elapsed_s, asked, *body in results.values_list(
+            *columns, *own
+        ):
             usage = Usage(given, made, cached_tokens=round(cached * given))
-            cost = _cost(prices, _model_of(batch, *body), usage)
+            if asked:
+                cost = _as_float(cost_of_asked(prices, asked_in(asked)))
+            else:
+                cost = _cost(prices, _model_of(batch, *body), usage)
             found.append(_Row(index, kind, rung, given + made, cost, elapsed_s))
     return found
 
@@ -202,7 +208,10 @@ def _cost(prices: PriceList, model: str, usage: Usage) -> float | None:
     if not usage.input_tokens and not usage.output_tokens:
         # A prompt that was refused costs nothing, whatever its model costs.
         return 0.0
-    cost = prices.cost(model, usage)
+    return _as_float(prices.cost(model, usage))
+
+
+def _as_float(cost: Decimal | None) -> float | None:
     return None if cost is None else float(cost)
 
 

@@ -15,12 +15,15 @@ LATENCIES_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The timing of a batch, its failed prompts by kind, its answers by rung, and the sizes of its
-    files with lines in this format."""
+    """The timing of a batch, its failed prompts by kind, its answers by rung, the prompts that were
+    asked of a stronger model and how many of them succeeded, and the sizes of its files with lines
+    in this format."""
 
     timing: TimingStats
     failures: dict[str, int]
     rungs: dict[str, int]
+    escalated: int = 0
+    escalated_succeeded: int = 0
     output_bytes: int = 0
     error_bytes: int = 0
     line_format: int = 1
@@ -32,10 +35,13 @@ class Report:
 def make_report(batch: Batch) -> Report:
     """Read every result and return the report."""
     failures = failures_by_kind(batch)
+    escalated, succeeded = escalated_prompts(batch)
     return Report(
         timing=batch_timing(batch),
         failures=failures,
         rungs=answers_by_rung(batch),
+        escalated=escalated,
+        escalated_succeeded=succeeded,
         output_bytes=_output_bytes(batch),
         error_bytes=_bytes_of(batch, Result.FAILED) if failures else 0,
         line_format=LINE_FORMAT,
@@ -68,6 +74,17 @@ def answers_by_rung(batch: Batch) -> dict[str, int]:
     """Return the number of valid answers by rung of the ladder."""
     answered = Result.objects.filter(batch=batch, status=Result.SUCCEEDED).exclude(rung="")
     return dict(answered.order_by("rung").values_list("rung").annotate(n=Count("pk")))
+
+
+def escalated_prompts(batch: Batch) -> tuple[int, int]:
+    """Return the number of prompts that were asked of a stronger model, and how many of them
+    succeeded."""
+    if not batch.escalate:
+        return 0, 0
+    asked = Result.objects.filter(batch=batch, escalation__isnull=False)
+    counted = asked.order_by("status").values_list("status").annotate(n=Count("pk"))
+    by_status = dict(counted)
+    return sum(by_status.values()), by_status.get(Result.SUCCEEDED, 0)
 
 
 def batch_timing(batch: Batch) -> TimingStats:

@@ -9,6 +9,7 @@ from batches.ending.report import (
     Report,
     answers_by_rung,
     batch_timing,
+    escalated_prompts,
     failures_by_kind,
     stored_report,
 )
@@ -23,8 +24,10 @@ class BatchSummary:
     """The figures of a batch; `failures` counts the failed prompts by kind, most frequent first,
     and `rungs` counts the valid answers by the rung of the ladder that found them. The cost is in
     dollars, None if no price is known. `cached_tokens` are input tokens that the provider took
-    from its cache. `reused` counts answers that were used again, which saved
-    `saved_tokens` and `saved_cost`. `pilot` is the report on the pilot, if there is one."""
+    from its cache. `reused` counts answers that were used again, which saved `saved_tokens` and
+    `saved_cost`. `escalated` counts the prompts that were asked of a stronger model, and
+    `escalated_succeeded` how many of them succeeded. `pilot` is the report on the pilot, if there
+    is one."""
 
     batch_id: str
     total: int
@@ -42,6 +45,8 @@ class BatchSummary:
     reused: int = 0
     saved_tokens: int = 0
     saved_cost: Decimal | None = None
+    escalated: int = 0
+    escalated_succeeded: int = 0
 
     def as_dict(self, state: ShownState) -> dict[str, object]:
         """Return the figures with the state of the batch, for JSON."""
@@ -62,6 +67,8 @@ class BatchSummary:
             "reused": self.reused,
             "saved_tokens": self.saved_tokens,
             "saved_cost": None if self.saved_cost is None else float(self.saved_cost),
+            "escalated": self.escalated,
+            "escalated_succeeded": self.escalated_succeeded,
             "timing": self.timing.as_dict(),
             "pilot": self.pilot.as_dict() if self.pilot else None,
         }
@@ -77,9 +84,7 @@ def first_messages(batch: Batch, kinds: Iterable[str]) -> dict[str, str]:
 def summarise(batch: Batch) -> BatchSummary:
     """Return the current summary; for a batch that has not ended, this reads every result."""
     batch.refresh_from_db()
-    report = stored_report(batch) or Report(
-        batch_timing(batch), failures_by_kind(batch), answers_by_rung(batch)
-    )
+    report = stored_report(batch) or _report_so_far(batch)
     return BatchSummary(
         batch_id=batch.public_id,
         total=batch.total,
@@ -97,4 +102,15 @@ def summarise(batch: Batch) -> BatchSummary:
         reused=batch.reused,
         saved_tokens=batch.saved_input_tokens + batch.saved_output_tokens,
         saved_cost=saved_cost(batch),
+        escalated=report.escalated,
+        escalated_succeeded=report.escalated_succeeded,
+    )
+
+
+def _report_so_far(batch: Batch) -> Report:
+    return Report(
+        batch_timing(batch),
+        failures_by_kind(batch),
+        answers_by_rung(batch),
+        *escalated_prompts(batch),
     )

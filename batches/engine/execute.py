@@ -3,11 +3,13 @@
     chunks --> RequestQueue --> lanes --> send --> exchange
                     ^        ^    |  |
                     |        +----|--+ the model is asked for a better answer
+                    |             |    again, or a stronger model is
                     +-------------+ a retry, when its wait is over
 
 A lane is one place in the window. All lanes draw from one queue; a request that waits for a retry
-occupies no lane. If an answer cannot be used, the same lane asks the model again at once: the
-first request and its follow-ups count as one.
+occupies no lane. If an answer cannot be used, the same lane asks the model again at once, and then
+a stronger model if there is one: the first request and its follow-ups count as one. A stronger
+model is another target, with limits of its own.
 
 A target is a model of the provider. A target that answers nothing is away: its requests are
 shelved, one of them is sent as a probe from time to time, and failures meanwhile cost no prompt an
@@ -251,10 +253,13 @@ class Execution:
         error = await self._converse(call, turn)
         if error is not None:
             await self._handle(queue, call, error)
-        elif call.follow_up and self._stopped is not Stop.SETTLE:
-            self._break_off(queue, call)
-        else:
+        elif call.follow_up is None or self._stopped is Stop.SETTLE:
             await self._finish(queue, call, call.exchange())
+        elif call.is_asking:
+            # The next model is away.
+            self._shelve(queue, call)
+        else:
+            self._break_off(queue, call)
 
     async def _converse(self, call: Call, turn: Any) -> ProviderError | None:
         """Send the request and its follow-ups; return the error that ended them, if any."""
@@ -274,6 +279,9 @@ class Execution:
                 self._limiter.drop(turn)
                 return None
             call.ask(call.follow_up)
+            if self._watch.must_wait(call):
+                self._limiter.drop(turn)
+                return None
 
     async def _may_ask_again(self, request: PreparedRequest) -> bool:
         if not self._stopped:

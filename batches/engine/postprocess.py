@@ -5,9 +5,17 @@ Answers were judged in phase 2, since asking the model again is another call.
 
 import logging
 
-from batches.engine.errors import AnswerRejected, InternalError, ProviderError
+from batches.engine.errors import AnswerRejected, FailureKind, InternalError, ProviderError
 from batches.engine.plain_text import storable_text
-from batches.engine.records import Exchange, Judgement, Outcome, RejectedAnswer, Reply
+from batches.engine.records import (
+    AskedModel,
+    Exchange,
+    Judgement,
+    Outcome,
+    RejectedAnswer,
+    Reply,
+    Usage,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +51,7 @@ def _answered(exchange: Exchange, reply: Reply, judgement: Judgement) -> Outcome
         status="failed" if fault else "succeeded",
         kind=fault.kind if fault else None,
         code=fault.kind.value if fault else "",
-        message=_storable(_message(fault, exchange.error) if fault else "; ".join(reply.notes)),
+        message=_storable(_message(fault, exchange) if fault else "; ".join(reply.notes)),
         status_code=reply.status_code,
         request_id=reply.request_id,
         body=reply.body,
@@ -51,8 +59,9 @@ def _answered(exchange: Exchange, reply: Reply, judgement: Judgement) -> Outcome
         parsed=judgement.parsed,
         rung=judgement.rung,
         rejected=_rejected(exchange),
+        asked=_asked(exchange, fault.kind if fault else None),
         finish_reason=reply.finish_reason,
-        usage=exchange.spent + reply.usage,
+        usage=sum((usage for _, usage in exchange.usages), Usage()),
         calls=exchange.calls,
         latency_s=exchange.latency_s,
         busy_s=exchange.busy_s,
@@ -68,11 +77,32 @@ def _rejected(exchange: Exchange) -> tuple[RejectedAnswer, ...]:
     return rejected[:-1] if exchange.error else rejected
 
 
-def _message(fault: AnswerRejected, error: ProviderError | None) -> str:
-    """Return the fault of an answer, and why the model gave no better one."""
+def _asked(exchange: Exchange, kind: FailureKind | None) -> tuple[AskedModel, ...]:
+    """Return the models that were asked, if there were several. `kind` says how the answer of the
+    last one failed."""
+    asked = exchange.below
+    if exchange.below and exchange.calls_here:
+        if exchange.error and _is_reply_from_below(exchange):
+            kind = exchange.error.kind
+        last = AskedModel(exchange.request.model, kind, exchange.calls_here, exchange.spent)
+        asked = (*asked, last)
+    return asked if len(asked) > 1 else ()
+
+
+def _is_reply_from_below(exchange: Exchange) -> bool:
+    """Return True if the model of the request has given no answer, which would have tokens: the
+    reply is the one of the model before it."""
+    return bool(exchange.below) and exchange.spent == Usage()
+
+
+def _message(fault: AnswerRejected, exchange: Exchange) -> str:
+    """Return the fault of an answer, and why there is no better one."""
+    if exchange.error is None:
+        return fault.message
     # The fault alone may fill the message; leave room for the error.
-    lead = fault.message[: MAX_MESSAGE_CHARS // 2] if error else fault.message
-    return f"{lead}; asking the model again failed: {error.message}" if error else lead
+    lead = fault.message[: MAX_MESSAGE_CHARS // 2]
+    whom = exchange.request.model[:100] if _is_reply_from_below(exchange) else "the model again"
+    return f"{lead}; asking {whom} failed: {exchange.error.message}"
 
 
 def _failed_call(exchange: Exchange, error: ProviderError) -> Outcome:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -22,6 +22,11 @@ REUSES: tuple[Reuse, ...] = ("off", "batch", "owner")
 # together, within what is claimed at once.
 Order = Literal["input", "prefix"]
 ORDERS: tuple[Order, ...] = ("input", "prefix")
+# The kinds of failures that judge an answer, and not a call; for the first four, another model is
+# asked unless kinds are given.
+AnswerKind = Literal["schema_violation", "not_json", "refusal", "truncated", "filtered", "empty"]
+ANSWER_KINDS: tuple[AnswerKind, ...] = get_args(AnswerKind)
+USUAL_KINDS: tuple[AnswerKind, ...] = ANSWER_KINDS[:4]
 
 DEFAULT_BATCH_SIZE = 100
 DEFAULT_TIMEOUT_S = 600.0
@@ -75,7 +80,8 @@ class PreparedRequest:
     `tool_models` maps the name of each tool to the model of its arguments; None allows any
     arguments. `optional_as_null` says that the schema was sent in its strict form, in which an
     omitted property is null. `rejected` are the answers that were sent back with their errors.
-    `ticket` is opaque: the caller sets it and gets it back.
+    `first_content` is the content without them, if there are some. `ticket` is opaque: the caller
+    sets it and gets it back.
     """
 
     index: int
@@ -86,6 +92,7 @@ class PreparedRequest:
     tool_models: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
     optional_as_null: bool = False
     rejected: tuple[RejectedAnswer, ...] = ()
+    first_content: bytes | None = None
     ticket: int = 0
     model: str = ""
     # The most output tokens that the body allows.
@@ -112,6 +119,19 @@ class Usage:
             reasoning_tokens=min(self.reasoning_tokens + other.reasoning_tokens, MAX_TOKENS),
             is_estimated=self.is_estimated or other.is_estimated,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AskedModel:
+    """The calls to one model for a prompt, and the tokens of its replies.
+
+    `kind` says how its answer or its last call failed; None if it succeeded.
+    """
+
+    model: str
+    kind: FailureKind | None
+    calls: int
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +165,25 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class EscalationStep:
+    """A stronger model, asked if the answer of a model below fails in a kind of `when`."""
+
+    model: str
+    when: frozenset[str] = frozenset(USUAL_KINDS)
+
+
+@dataclass(frozen=True, slots=True)
 class LadderOptions:
     """The steps that are tried when an answer as received does not fit its schema.
 
     Extract the JSON from surrounding text; repair its syntax; ask the model again, up to
-    `max_repair_attempts` times, quoting the errors.
+    `max_repair_attempts` times, quoting the errors; ask the next model of `escalate`.
     """
 
     extract_json: bool = True
     repair_json: bool = True
     max_repair_attempts: int = 1
+    escalate: tuple[EscalationStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +204,9 @@ class Exchange:
     """A request with its reply, or with the error of its last call. Times in seconds.
 
     It has both if a follow-up call failed: the reply is then the one before that call. A reply has
-    its `judgement`; `spent` is the usage of earlier replies. `calls` counts the calls, `latency_s`
-    is the time of the last one, `busy_s` that of all calls;
+    its `judgement`. `spent` is the usage of all replies of the model of the request, and `below`
+    are the models that were asked before it. `calls` counts the calls, `latency_s` is the time of
+    the last one, `busy_s` that of all calls;
     `elapsed_s` includes the waits between them. `sent_at` and `done_at` are monotonic.
     """
 
@@ -190,10 +220,22 @@ class Exchange:
     done_at: float
     judgement: Judgement | None = None
     spent: Usage = Usage()
+    below: tuple[AskedModel, ...] = ()
 
     @property
     def elapsed_s(self) -> float:
         return self.done_at - self.sent_at
+
+    @property
+    def calls_here(self) -> int:
+        """Return the number of calls to the model of the request."""
+        return self.calls - sum(model.calls for model in self.below)
+
+    @property
+    def usages(self) -> tuple[tuple[str, Usage], ...]:
+        """Return each model that was asked, with the tokens of its replies."""
+        below = [(model.model, model.usage) for model in self.below]
+        return (*below, (self.request.model, self.spent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +243,8 @@ class Outcome:
     """The result of one prompt. A failed outcome has a kind, a code and a message.
 
     `parsed` and `rung` are set for an answer that fits the requested schema. `rejected` are the
-    answers before the last one, each with the errors that it was sent back with.
+    answers before the last one, each with the errors that it was sent back with. `asked` are the
+    models that were asked, in order, if there were several.
     """
 
     index: int
@@ -224,6 +267,7 @@ class Outcome:
     elapsed_s: float = 0.0
     done_at: float | None = None
     rejected: tuple[RejectedAnswer, ...] = ()
+    asked: tuple[AskedModel, ...] = ()
 
     @property
     def succeeded(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from batches.engine.errors import ProviderError
-from batches.engine.records import Exchange, Judgement, PreparedRequest, Reply, Usage
+from batches.engine.records import AskedModel, Exchange, Judgement, PreparedRequest, Reply, Usage
 
 Chunks = AsyncIterator[Sequence[PreparedRequest]]
 Drop = Callable[[PreparedRequest], None]
@@ -26,7 +26,8 @@ class Call:
     `retries` counts failures for the back-off. `doubted` of the `attempts` are taken back if the
     target turns out to be away. `blamed` says that the request failed while its target answered
     others; `excuses` counts the outages that its failures were attributed to; `exhausted` says that
-    it will not be retried. `error` is the error of the last call.
+    it will not be retried. `error` is the error of the last call. `spent` and `below` are as in
+    `Exchange`.
     """
 
     request: PreparedRequest
@@ -47,6 +48,7 @@ class Call:
     reply: Reply | None = None
     judgement: Judgement | None = None
     spent: Usage = field(default_factory=Usage)
+    below: tuple[AskedModel, ...] = ()
 
     @property
     def is_paid(self) -> bool:
@@ -60,21 +62,34 @@ class Call:
 
     @property
     def follow_up(self) -> PreparedRequest | None:
-        """Return the request that asks the model for a better answer, if there is one."""
+        """Return the request that asks for a better answer, if there is one."""
         return self.judgement.follow_up if self.judgement else None
 
+    @property
+    def is_asking(self) -> bool:
+        """Return True if the follow-up of the last reply was begun and is not answered yet."""
+        return self.follow_up is self.request
+
     def answered(self, reply: Reply, judgement: Judgement) -> None:
-        """Store a reply, and add the tokens of the previous reply to `spent`."""
-        if self.reply is not None:
-            self.spent += self.reply.usage
+        """Store a reply, and add its tokens to `spent`."""
+        self.spent += reply.usage
         self.reply, self.judgement = reply, judgement
         self.retries, self.error = 0, None
 
     def ask(self, follow_up: PreparedRequest) -> None:
         """Continue with a follow-up request, which has attempts of its own."""
+        if follow_up.model != self.request.model:
+            self._leave_model()
         self.request = follow_up
         self.attempts = self.doubted = self.excuses = 0
         self.blamed = False
+
+    def _leave_model(self) -> None:
+        """Add up what the model of the request has cost, before another one is asked."""
+        fault = self.judgement.fault if self.judgement else None
+        calls = self.exchange().calls_here
+        asked = AskedModel(self.request.model, fault.kind if fault else None, calls, self.spent)
+        self.below, self.spent = (*self.below, asked), Usage()
 
     def charge(self, error: ProviderError, *, doubted: bool) -> None:
         """Count a failure. If it is doubted, its attempt may be taken back later."""
@@ -106,6 +121,7 @@ class Call:
             done_at=self.done_at,
             judgement=self.judgement,
             spent=self.spent,
+            below=self.below,
         )
 
 

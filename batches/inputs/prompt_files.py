@@ -398,7 +398,7 @@ def _of_schemas(
     return sizes, tuple(strict_warnings(own, strict_schemas=options.strict_schemas))
 
 
-def check_model(model: str | None, models: frozenset[str]) -> None:
+def check_model(model: str | None, models: frozenset[str], *, param: str = "body.model") -> None:
     """Raise PromptRejected for a model that the provider does not list, if it lists any.
 
     A missing model is accepted: some endpoints have a default.
@@ -406,7 +406,7 @@ def check_model(model: str | None, models: frozenset[str]) -> None:
     if models and model is not None and model not in models:
         known = sorted(models)
         hint = f"{supported(known[:MAX_NAMED])}{did_you_mean(model, known)}"
-        raise wrong_value("body.model", model, hint, code="model_not_found")
+        raise wrong_value(param, model, hint, code="model_not_found")
 
 
 def _of_json(text: str, options: InputOptions) -> Request:

@@ -51,6 +51,20 @@ class Estimate:
             return f"{text}, if {length} are right: nothing limits them (max_tokens would)"
         return f"{text}, by earlier answers of the model" if self.unlimited else text
 
+    def __add__(self, other: "Estimate") -> "Estimate":
+        """Return the estimate of the same prompts for the calls of both."""
+        cost = None
+        if self.cost is not None and other.cost is not None:
+            cost = self.cost + other.cost
+        return Estimate(
+            prompts=self.prompts,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost=cost,
+            unlimited=self.unlimited + other.unlimited,
+            assumed=self.assumed + other.assumed,
+        )
+
 
 class Demand:
     """Count prompts and their characters, by model and answer limit."""
@@ -80,19 +94,27 @@ class Demand:
         """Return the models of the prompts."""
         return list(dict.fromkeys(model for model, _ in self._volumes if model))
 
-    def estimate(self, prices: PriceList, earlier: Mapping[str, int] | None = None) -> Estimate:
+    def estimate(
+        self,
+        prices: PriceList,
+        earlier: Mapping[str, int] | None = None,
+        *,
+        model: str | None = None,
+    ) -> Estimate:
         """Return the estimated cost of the prompts at a provider.
 
-        `earlier` has the average length of earlier answers by model.
+        `earlier` has the average length of earlier answers by model. With `model`, all prompts are
+        asked of this model instead of their own.
         """
         total = Estimate()
         usual = USUAL_ANSWER_TOKENS if rules_of(self._endpoint).answers_in_text else 0
-        for (model, longest), (prompts, chars) in self._volumes.items():
-            known = (earlier or {}).get(model)
+        for (own, longest), (prompts, chars) in self._volumes.items():
+            asked = own if model is None else model
+            known = (earlier or {}).get(asked)
             answer = min(longest or known or usual, LONGEST_ANSWER_TOKENS)
             unlimited = prompts if usual and not longest else 0
             usage = Usage(chars // CHARS_PER_TOKEN, prompts * answer)
-            cost = prices.cost(model, usage)
+            cost = prices.cost(asked, usage)
             total = replace(
                 total,
                 prompts=total.prompts + prompts,
@@ -104,10 +126,24 @@ class Demand:
             )
         return total
 
+    def estimate_escalated(
+        self,
+        prices: PriceList,
+        models: Sequence[str],
+        earlier: Mapping[str, int] | None = None,
+    ) -> Estimate:
+        """Return the estimated cost if every prompt is asked of all these models too."""
+        total = self.estimate(prices, earlier)
+        for model in models:
+            total += self.estimate(prices, earlier, model=model)
+        return total
+
 
 def earlier_answers(provider: Provider, models: Sequence[str]) -> dict[str, int]:
     """Return the average tokens of an answer by model, of the latest batches that have some."""
-    latest = Batch.objects.filter(provider=provider, model__in=models, succeeded__gt=0)
+    # The tokens of a batch with stronger models are not of its model alone.
+    alone = Batch.objects.filter(escalate__isnull=True)
+    latest = alone.filter(provider=provider, model__in=models, succeeded__gt=0)
     sums: dict[str, tuple[int, int]] = {}
     for model, tokens, answers in latest.order_by("-pk").values_list(
         "model", "output_tokens", "succeeded"

@@ -64,13 +64,18 @@ def price_list_of(provider: Provider) -> PriceList:
 
 
 def cost_of(batch: Batch) -> Decimal | None:
-    """Return the cost of a batch in dollars, or None if no price is known."""
+    """Return the cost of a batch in dollars, or None if no price is known, or not the one of a
+    stronger model."""
+    if not all(is_priced(batch.provider, step["model"]) for step in batch.escalate or ()):
+        return None
     return batch.cost if batch.cost or is_priced(batch.provider, batch.model) else None
 
 
 def saved_cost(batch: Batch) -> Decimal | None:
     """Return the dollars that the answers used again would have cost, by the current price of the
-    model; None if no price is known."""
+    model; None if no price is known, or if several models gave the answers."""
+    if batch.escalate:
+        return None
     usage = Usage(batch.saved_input_tokens, batch.saved_output_tokens)
     return price_list_of(batch.provider).cost(batch.model, usage) if batch.model else None
 

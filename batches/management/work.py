@@ -15,7 +15,7 @@ from batches.ending.summary import first_messages, summarise
 from batches.errors import NotPossible
 from batches.intake.reading import remove_abandoned
 from batches.leases.state import current_state
-from batches.management.bulk.answer_options import ANSWER_OPTIONS
+from batches.management.bulk.answer_options import ANSWER_OPTIONS, check_answer_options
 from batches.management.bulk.console import (
     SHOWN_KINDS,
     ProgressDisplay,
@@ -202,6 +202,7 @@ def check_usage(options: dict[str, Any]) -> None:
     if options["since"] and options["reuse"] in {"off", "batch"}:
         raise UsageError(f"--since uses answers of another batch, --reuse {options['reuse']} none")
     check_pilot_options(options)
+    check_answer_options(options)
     if options["json"] and options["output"] == STANDARD_OUTPUT:
         raise UsageError("--json and --output - both write to standard output; name a file")
     # A batch that goes on replaces its own results so far.

@@ -153,6 +153,9 @@ class Batch(models.Model):
     strict_schemas = models.BooleanField(
         default=False, help_text="send schemas in the form of the provider's strict mode"
     )
+    # The models that are asked one after the other if answers fail, each with the kinds of failures
+    # before it; null if there are none.
+    escalate = models.JSONField(null=True, blank=True)
 
     # Set when a user resumes the batch after the provider refused all its first requests.
     trusts_refusals = models.BooleanField(

@@ -53,6 +53,9 @@ class Result(models.Model):
     # The answers before the last one, as JSON: pairs of an answer and the errors it was sent back
     # with. Null if the model was not asked again.
     rejected = models.TextField(null=True)  # noqa: DJ001 - null means that there are none
+    # The models that were asked, as JSON: how the answer of each failed, its calls and tokens. The
+    # last one gave the answer. Null if only one was asked.
+    escalation = models.TextField(null=True)  # noqa: DJ001 - null means that there was none
     finish_reason = models.CharField(max_length=64, blank=True)
     input_tokens = models.PositiveIntegerField()
     output_tokens = models.PositiveIntegerField()

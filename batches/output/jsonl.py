@@ -38,7 +38,7 @@ _LINE_FIELDS = (
 _ROW = "prompt__row"
 _SOURCE = "source"
 # The columns of a result in addition to its line, in the order of DetailedRow.
-_DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens")
+_DETAILS = ("finish_reason", "calls", "latency_s", "input_tokens", "output_tokens", "escalation")
 
 
 @dataclass(slots=True)
@@ -66,7 +66,8 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True)
 class DetailedRow:
-    """A result with details of its calls."""
+    """A result with details of its calls; `escalation` has the models that were asked as JSON text,
+    if there were several."""
 
     row: ResultRow
     finish_reason: str
@@ -74,6 +75,7 @@ class DetailedRow:
     latency_s: float | None
     input_tokens: int
     output_tokens: int
+    escalation: str | None
 
 
 @dataclass(frozen=True, slots=True)

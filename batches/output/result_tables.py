@@ -14,6 +14,7 @@ from batches.engine.records import Usage
 from batches.engine.replies.replies import shown_in
 from batches.engine.structured.asked import answer_schema
 from batches.formats import microseconds
+from batches.limits.asked_models import asked_in, cost_of_asked
 from batches.limits.prices import price_list_of
 from batches.models import Batch, Result
 from batches.output.origins import AnswerOrigin, origins_of
@@ -41,7 +42,7 @@ PLAIN: Mapping[str, ValueType] = {
 REUSED_FROM = "reused_from"
 _SOURCE = "source"
 _PLAIN_STORED = tuple(PLAIN)[3:]
-_STORED = ("status", "kind", "input_tokens", "output_tokens", "latency_s")
+_STORED = ("status", "kind", "input_tokens", "output_tokens", "escalation", "latency_s")
 ROW = "prompt__row"
 PRICES_KEPT = 1024
 
@@ -81,13 +82,14 @@ class ResultTable:
         for _, (*stored, body, parsed, row), origin in _results(
             batch, (*_STORED, "body", "parsed", ROW)
         ):
-            status, kind, read, written, latency = stored
+            status, kind, read, written, asked, latency = stored
             if failed is not None and failed != (status == Result.FAILED):
                 continue
             cells = from_json(row) if row else {}
             succeeded = status == Result.SUCCEEDED
             answer = self._answer(batch, body, parsed, succeeded=succeeded)
-            about = [status, kind, read, written, cost_of(read, written), microseconds(latency)]
+            cost = cost_of(read, written, asked)
+            about = [status, kind, read, written, cost, microseconds(latency)]
             yield TableLine([cells.get(key) for key in keys], [*answer, *about, *origin])
 
     def _answer(
@@ -202,11 +204,14 @@ def _unique(names: Sequence[str], taken: set[str]) -> list[str]:
 
 
 def _costs(batch: Batch) -> Any:
-    """Return the function of the cost of a result in dollars; None without a price."""
+    """Return the function of the cost of a result in dollars, by its tokens and the models that
+    were asked if there were several; None without a price."""
     prices, model = price_list_of(batch.provider), batch.defaults.get("model")
 
     @lru_cache(maxsize=PRICES_KEPT)
-    def cost_of(read: int, written: int) -> Decimal | None:
+    def cost_of(read: int, written: int, asked: str | None) -> Decimal | None:
+        if asked is not None:
+            return cost_of_asked(prices, asked_in(asked))
         return prices.cost(model, Usage(read, written)) if isinstance(model, str) else None
 
     return cost_of

@@ -40,6 +40,8 @@ class RequestDigests:
                     "repair_json": batch.repair_json,
                     "max_repair_attempts": batch.max_repair_attempts,
                     "strict_schemas": batch.strict_schemas,
+                    # Left out of batches without it, which have the digests of earlier versions.
+                    **({"escalate": batch.escalate} if batch.escalate else {}),
                 }
             )
         )

@@ -154,6 +154,7 @@ def _forms(row: ChunkOutcomes, reason: str) -> Iterator[ChunkOutcomes]:
         parsed=None,
         rung=None,
         rejected=(),
+        asked=(),
     )
     in_message = replace(failed, body=None, message=what + _quoted(outcome.answer))
     unpaid: dict[str, Any] = {"usage": Usage(), "latency_s": 0.0, "busy_s": 0.0, "elapsed_s": 0.0}

@@ -19,6 +19,7 @@ from batches.engine.plain_text import storable_text
 from batches.engine.records import Outcome
 from batches.engine.text.json_text import storable
 from batches.leases.chunks import Lease, complete, hold, is_done, reopen
+from batches.limits.asked_models import asked_text
 from batches.models import Batch, Result
 from batches.models.bounds import (
     IDS_IN_A_QUERY,
@@ -64,6 +65,7 @@ COLUMNS = (
     "parsed",
     "rung",
     "rejected",
+    "escalation",
     "finish_reason",
     "input_tokens",
     "output_tokens",
@@ -197,6 +199,7 @@ def _row(batch_id: int, prompt_id: int, outcome: Outcome, clock: Clock) -> tuple
         parsed_text(outcome),
         outcome.rung.value if outcome.rung else "",
         rejected_text(outcome),
+        asked_text(outcome.asked),
         short_text(Result, "finish_reason", outcome.finish_reason),
         bounded_count(outcome.usage.input_tokens),
         bounded_count(outcome.usage.output_tokens),

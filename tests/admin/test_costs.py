@@ -63,3 +63,18 @@ def test_the_page_of_a_batch_says_that_no_price_is_known(root: Client, provider:
     assert "price unknown" in root.get(address).content.decode()
     Provider.objects.update(prices=PRICES)
     assert "price unknown" not in root.get(address).content.decode()
+
+
+def test_a_stronger_model_without_a_price_leaves_the_cost_unknown(provider: Provider) -> None:
+    provider.prices = PRICES
+    provider.save()
+    batch = used(provider, cost="1.5")
+    steps = [{"model": "strong", "when": ["empty"]}]
+    Batch.objects.filter(pk=batch.pk).update(escalate=steps)
+    used(provider, cost="2.5")
+    assert cost_of(Batch.objects.get(pk=batch.pk)) is None
+    assert unpriced(Batch.objects.all()) == 1
+    provider.prices = {**PRICES, "strong": {"input": 5, "output": 5}}
+    provider.save()
+    assert cost_of(Batch.objects.get(pk=batch.pk)) == Decimal("1.5")
+    assert unpriced(Batch.objects.all()) == 0

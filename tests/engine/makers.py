@@ -57,6 +57,7 @@ def exchange(
         sent_at=100.0,
         done_at=102.0,
         judgement=judge_reply(of, reply) if reply else None,
+        spent=reply.usage if reply else Usage(),
     )
 
 

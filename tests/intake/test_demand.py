@@ -89,3 +89,16 @@ def test_without_the_price_of_one_model_nobody_knows_what_all_cost() -> None:
 
 def test_no_prompts_cost_nothing() -> None:
     assert estimate({}) == Estimate(0, 0, 0, Decimal(0))
+
+
+def test_with_stronger_models_each_prompt_may_be_asked_of_all_of_them() -> None:
+    demand = Demand({"model": "cheap", "max_tokens": 50}, CHAT)
+    list(demand.counting([asked("x" * 400), asked("x" * 400)]))
+    prices = PriceList(URL, PRICES)
+    plain, most = demand.estimate(prices), demand.estimate_escalated(prices, ["dear"])
+    assert (most.prompts, most.unlimited) == (2, 0)
+    assert most.input_tokens == 2 * plain.input_tokens
+    assert most.output_tokens == 2 * plain.output_tokens
+    assert plain.cost is not None
+    assert most.cost == 101 * plain.cost
+    assert demand.estimate_escalated(prices, ["dear", "unknown"]).cost is None

@@ -15,6 +15,7 @@ from batches.actions import batches as batch_actions
 from batches.inputs.prompt_files import InputOptions, read_prompts
 from batches.inputs.row_templates.rendering import RowTemplate
 from batches.inputs.row_templates.sources import file_messages
+from batches.limits.escalation import Escalation
 from batches.models import Batch, File, Prompt, Provider, Result
 from batches.output.csv import csv_lines
 from batches.output.files import content_length, output_lines
@@ -24,6 +25,7 @@ from batches.runner.run import run_slice
 from batches.stop_signal import StopSignal
 from tests.api.calling import client_of
 from tests.makers import MODEL, batch_of, options
+from tests.runner.test_escalation import DEFAULTS, LARGE, PRICES, bad
 
 pytestmark = pytest.mark.django_db
 
@@ -101,6 +103,22 @@ def test_the_cost_of_a_row_is_by_the_price_of_the_model(provider: Provider) -> N
         expected = Decimal(told["input_tokens"]) / 1000 + Decimal(told["output_tokens"]) / 500
         assert Decimal(told["cost"]) == expected
     assert sum(Decimal(row[header.index("cost")]) for row in rows) == batch.cost
+
+
+def test_the_cost_of_a_row_is_the_one_of_all_models_that_were_asked(provider: Provider) -> None:
+    provider.prices = PRICES
+    provider.save()
+    batch = ran(
+        provider,
+        f"a\nx {bad(MODEL)}\ny\n",
+        defaults=DEFAULTS,
+        max_repair_attempts=0,
+        escalate=[Escalation(model=LARGE)],
+    )
+    header, *rows = table_of(batch)
+    costs = [Decimal(row[header.index("cost")]) for row in rows]
+    assert sum(costs) == batch.cost
+    assert costs[0] > 20 * costs[1]
 
 
 def test_cells_of_json_lines_are_written_as_json(provider: Provider) -> None:

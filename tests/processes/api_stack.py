@@ -123,7 +123,8 @@ def api_stack_on(
         stack_on(shared, simulator, folder, **env) as stack,
         ApiServer(stack.env, stack.driver) as server,
     ):
-        stack.driver("provider", name="simulated", base_url=simulator.base_url, model_names=[MODEL])
+        models = [MODEL, "simulated-large"]
+        stack.driver("provider", name="simulated", base_url=simulator.base_url, model_names=models)
         stack.start_worker("worker")
         stack.start_sweeper()
         yield ApiStack(server, stack, simulator)

@@ -60,3 +60,13 @@ def test_a_default_is_a_field_of_each_request() -> None:
 )
 def test_who_asks_where_and_how_makes_another_digest(changes: dict[str, Any]) -> None:
     assert digest({"model": "m"}, **changes) != digest({"model": "m"})
+
+
+def test_other_stronger_models_make_another_request() -> None:
+    steps = [{"model": "strong", "when": ["empty"]}]
+    plain = digest({})
+    assert plain == digest({}, escalate=None)
+    found = {plain, digest({}, escalate=steps)}
+    found.add(digest({}, escalate=[{**steps[0], "when": ["empty", "refusal"]}]))
+    found.add(digest({}, escalate=[{**steps[0], "model": "stronger"}]))
+    assert len(found) == 4

@@ -163,6 +163,17 @@ def test_a_directive_of_a_turn_leaves_the_others_alone() -> None:
     assert found == [bad, bad, Failure(500), good, good, good]
 
 
+def test_a_directive_of_a_model_leaves_the_others_alone() -> None:
+    prompt = "[simulate: answer=not_json model=small] [simulate: status=500 times=1 model=large]"
+    found = [
+        plan_call(Behaviour(), prompt, number, 1, model).effect
+        for model in ("small", "large", "other")
+        for number in (1, 2)
+    ]
+    bad, good = Answer("not_json"), Answer("plain")
+    assert found == [bad, bad, Failure(500), good, good, good]
+
+
 def test_directives_with_times_follow_one_another() -> None:
     prompt = (
         "[simulate: status=500 times=1] [simulate: reset times=2] "

@@ -6,6 +6,7 @@ from decimal import Decimal
 from django.http import HttpRequest
 
 from batches.admin.batches.costs import likely_cost
+from batches.admin.batches.escalated import Escalated, escalated_of
 from batches.admin.batches.failures import Failures, failures_of
 from batches.admin.batches.graphs import charts_of
 from batches.admin.batches.results.result_rows import Filter, ShownRow, rows_of
@@ -109,6 +110,7 @@ class ShownBatch:
     pilot: ShownPilot | None
     failures: Failures
     rungs: Rungs
+    escalated: Escalated | None
     results: list[ShownRow]
     allowed: Allowed
 
@@ -139,6 +141,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
         pilot=pilot_of(batch),
         failures=failures_of(batch),
         rungs=rungs_of(batch),
+        escalated=escalated_of(batch),
         results=rows_of(batch, Filter(), after=-1, limit=FIRST_RESULTS)
         if permitted.results
         else [],

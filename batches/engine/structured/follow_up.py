@@ -39,6 +39,7 @@ def follow_up(request: PreparedRequest, reply: Reply, fault: AnswerRejected) -> 
     return replace(
         request,
         content=text.encode("utf-8", "replace"),
+        first_content=request.first_content or request.content,
         rejected=(*request.rejected, rejected),
     )
 

@@ -1,6 +1,7 @@
 """The ladder: steps (rungs) that make an answer fit its schema, the cheapest first.
 
-    parse as received -> extract from text -> repair -> ask the model again -> fail with a kind
+    parse as received -> extract from text -> repair -> ask the model again
+        -> ask a stronger model -> fail with a kind
 
 The first rung that finds JSON decides: valid JSON that does not fit the schema is never repaired
 into other JSON that does.
@@ -26,6 +27,7 @@ from batches.engine.schemas.added_nulls import added_nulls_of
 from batches.engine.schemas.schemas import is_schema_model
 from batches.engine.structured.answers import Reading, Words, load, read_answer
 from batches.engine.structured.classes import unwrapped
+from batches.engine.structured.escalation import escalated
 from batches.engine.structured.follow_up import follow_up
 
 MAX_NAMED_VIOLATIONS = 5
@@ -38,13 +40,15 @@ Climbed = tuple[Any, Rung | None]
 def judge_reply(
     request: PreparedRequest, reply: Reply, options: LadderOptions | None = None
 ) -> Judgement:
-    """Return the verdict on a reply, with a follow-up request if asking again may help."""
+    """Return the verdict on a reply, with a follow-up request if asking again may help, or another
+    model is to be asked."""
     options = options or LadderOptions()
     try:
         parsed, rung = climb(request, reply, options)
     except AnswerRejected as fault:
-        again = fault.kind in MENDABLE and len(request.rejected) < options.max_repair_attempts
-        return Judgement(fault=fault, follow_up=follow_up(request, reply, fault) if again else None)
+        if fault.kind in MENDABLE and len(request.rejected) < options.max_repair_attempts:
+            return Judgement(fault=fault, follow_up=follow_up(request, reply, fault))
+        return Judgement(fault=fault, follow_up=escalated(request, fault.kind, options.escalate))
     if rung is not None and request.rejected:
         rung = Rung.ASKED_AGAIN
     return Judgement(parsed=parsed, rung=rung)

@@ -1,14 +1,18 @@
-"""Options of the bulk command for answers with a schema: extraction, repair, re-asking."""
+"""Options of the bulk command for answers with a schema: extraction, repair, re-asking, stronger
+models."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from batches.actions.options import RUN_OPTIONS
+from batches.engine.records import USUAL_KINDS
 from batches.inputs.input_formats import ASSUMED_ENCODING, FIRST_SHEET, FORMULA_CELLS
+from batches.limits.escalation import MAX_STEPS, Escalation, escalation_in
 from batches.management.bulk.run_options import add_run_option
-from batches.management.bulk.usage import phrase
+from batches.management.bulk.usage import UsageError, phrase
 
 ANSWER_OPTIONS = (
     "response_schema",
@@ -16,6 +20,7 @@ ANSWER_OPTIONS = (
     "max_repair_attempts",
     "no_extract",
     "no_repair",
+    "escalate",
 )
 
 
@@ -38,6 +43,23 @@ def add_answer_options(parser: CommandParser) -> None:
         default=None,
         help="do not repair the syntax of JSON in answers",
     )
+    add(
+        "--escalate",
+        action="append",
+        type=escalation,
+        metavar="MODEL[:KINDS]",
+        help="ask this model if the answer of the model before fails in one of these kinds "
+        f"(default {','.join(USUAL_KINDS)}; also filtered and empty); "
+        f"repeat it for up to {MAX_STEPS} models, one above the other",
+    )
+
+
+def escalation(text: str) -> Escalation:
+    """Return the stronger model in an argument. Raises ArgumentTypeError."""
+    try:
+        return escalation_in(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +69,14 @@ def answer_options(options: Mapping[str, Any]) -> dict[str, Any]:
         "strict_schemas": options["strict_schema"],
         "extract_json": not options["no_extract"],
         "repair_json": not options["no_repair"],
+        "escalate": options["escalate"],
     }
+
+
+def check_answer_options(options: Mapping[str, Any]) -> None:
+    """Raise UsageError for more stronger models than a batch may have."""
+    if len(options["escalate"] or ()) > MAX_STEPS:
+        raise UsageError(f"--escalate can be given up to {MAX_STEPS} times; leave some models out")
 
 
 def warning_text(warning: Mapping[str, Any], *, strict_schemas: bool) -> str:

@@ -182,6 +182,9 @@ def summary_rows(summary: BatchSummary) -> Iterator[tuple[str, str]]:
         yield f"  answers {rung.replace('_', ' ')}", f"{count:,}"
     if summary.reused:
         yield "  answers used again", f"{summary.reused:,}"
+    if summary.escalated:
+        succeeded = f"{summary.escalated_succeeded:,} succeeded"
+        yield "asked a stronger model", f"{summary.escalated:,}, {succeeded}"
     yield "calls", f"{summary.calls:,}"
     yield "tokens in / out", f"{summary.input_tokens:,} / {summary.output_tokens:,}"
     if summary.cached_tokens:

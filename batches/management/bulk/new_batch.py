@@ -24,6 +24,7 @@ from batches.inputs.recognition import format_in
 from batches.inputs.text_lines import HEAD_BYTES
 from batches.intake.demand import Demand, earlier_answers
 from batches.intake.tally import MAX_WARNINGS, InputRefused
+from batches.limits.escalation import models_of
 from batches.limits.prices import price_list_of
 from batches.management.bulk.answer_options import answer_options, warning_text
 from batches.management.bulk.console import ProgressDisplay
@@ -112,13 +113,23 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
     say_what_it_is(batch, display, empty_rows=input_options.empty_rows["row"])
     if options["since"]:
         say_changes(changes_of(batch, options), display)
-    for warning in islice(check.unlisted(demand.models), MAX_WARNINGS):
+    models = [*demand.models, *models_of(batch.escalate)]
+    for warning in islice(check.unlisted(models), MAX_WARNINGS):
         display.say(warning)
-    answers = earlier_answers(provider, demand.models)
-    display.say(f"Estimate: {demand.estimate(price_list_of(provider), answers)}")
+    say_estimate(batch, demand, display)
     for warning in batch.warnings:
         display.say(warning_text(warning, strict_schemas=batch.strict_schemas))
     return batch
+
+
+def say_estimate(batch: Batch, demand: Demand, display: ProgressDisplay) -> None:
+    """Say what the batch may cost, and what it may cost at most with stronger models."""
+    prices, stronger = price_list_of(batch.provider), models_of(batch.escalate)
+    answers = earlier_answers(batch.provider, [*demand.models, *stronger])
+    display.say(f"Estimate: {demand.estimate(prices, answers)}")
+    if stronger:
+        most = demand.estimate_escalated(prices, stronger, answers)
+        display.say(f"If every prompt is asked of {', '.join(map(excerpt, stronger))} too: {most}")
 
 
 def say_what_it_is(batch: Batch, display: ProgressDisplay, *, empty_rows: int) -> None:

@@ -8,6 +8,7 @@ from batches.actions.finding import find_batch
 from batches.ending.summary import first_messages, summarise
 from batches.leases.state import PAUSED, STOPPED, WAITING, state_of, with_state
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, PauseKind
+from batches.limits.escalation import models_of
 from batches.management.bulk.console import (
     SHOWN_KINDS,
     failure_lines,
@@ -45,6 +46,8 @@ def _head(batch: Batch) -> Iterator[tuple[str, str]]:
     address = f"{batch.provider.base_url}{batch.endpoint.removeprefix('/v1')}"
     yield "provider", f"{batch.provider.name}, {address}"
     yield "model", batch.model or "several"
+    if batch.escalate:
+        yield "stronger models", ", ".join(map(excerpt, models_of(batch.escalate)))
     yield "created", f"{batch.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if batch.max_cost is not None:
         yield "budget", f"${batch.max_cost.normalize():f}"
@@ -60,6 +63,7 @@ def _options_of(batch: Batch) -> dict[str, object]:
         "max_cost": None if batch.max_cost is None else float(batch.max_cost),
         "max_tokens_total": batch.max_tokens_total,
         "stop_when": batch.stop_when,
+        "escalate": batch.escalate,
         "errors": batch.errors,
     }
 

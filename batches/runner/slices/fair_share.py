@@ -9,6 +9,7 @@ from django.conf import settings
 from batches.engine.records import Exchange, Usage
 from batches.lifecycle import PauseKind
 from batches.limits.budget import ZERO, Budget
+from batches.limits.escalation import models_of
 from batches.limits.limit_stores import limits_at
 from batches.limits.limiter import RateLimiter, share_of
 from batches.limits.prices import price_list_of
@@ -40,7 +41,9 @@ class FairShare:
     def read_prices(self) -> None:
         """Load the published prices, which is slow, if the budget needs them."""
         if self._batch.max_cost is not None:
-            self._prices.cost(str(self._batch.defaults.get("model", "")), Usage())
+            model = str(self._batch.defaults.get("model", ""))
+            for each in (model, *models_of(self._batch.escalate)):
+                self._prices.cost(each, Usage())
 
     def look(self, around: Surroundings, mine: RunFigures) -> str:
         """Update the share. Return why the batch must pause; "" if it need not.
@@ -64,17 +67,21 @@ class FairShare:
 
         This is slow for a model whose price has not been read before.
         """
-        costs = {}
-        for exchange in exchanges:
-            if exchange.reply is not None:
-                usage = exchange.spent + exchange.reply.usage
-                request = exchange.request
-                cost = self._prices.cost(request.model, usage)
-                self._unpriced = self._unpriced or cost is None
-                costs[request.index] = cost or ZERO
-                self._priced.add(request.model)
-        return costs
+        return {
+            exchange.request.index: sum((self._cost(*each) for each in exchange.usages), ZERO)
+            for exchange in exchanges
+            if exchange.reply is not None
+        }
+
+    def _cost(self, model: str, usage: Usage) -> Decimal:
+        """Return the cost of the replies of one model."""
+        cost = self._prices.cost(model, usage)
+        self._unpriced = self._unpriced or cost is None
+        self._priced.add(model)
+        return cost or ZERO
 
     def knows_costs(self, exchanges: Sequence[Exchange]) -> bool:
         """Return True if the prices for these exchanges have been read."""
-        return self._priced.issuperset(exchange.request.model for exchange in exchanges)
+        return self._priced.issuperset(
+            model for exchange in exchanges for model, _ in exchange.usages
+        )

@@ -15,6 +15,7 @@ from batches.engine.records import Exchange, LadderOptions, PreparedRequest, Rep
 from batches.engine.retry import RetryPolicy
 from batches.engine.structured.ladder import judge_reply
 from batches.leases.waiting import WaitingNow
+from batches.limits.escalation import steps_of
 from batches.models import Batch
 from batches.providers.client import ProviderClient
 from batches.runner.board import ProviderBoard
@@ -180,4 +181,9 @@ class Sending:
 
 
 def _ladder_of(batch: Batch) -> LadderOptions:
-    return LadderOptions(batch.extract_json, batch.repair_json, batch.max_repair_attempts)
+    return LadderOptions(
+        batch.extract_json,
+        batch.repair_json,
+        batch.max_repair_attempts,
+        steps_of(batch.escalate),
+    )

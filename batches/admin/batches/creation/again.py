@@ -17,6 +17,7 @@ from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema, without_system_prompt
 from batches.errors import NotPossible
 from batches.files.files import FileRefused, unexpired
+from batches.limits.escalation import escalations_of
 from batches.models import Batch, File
 from batches.output.jsonl import prompt_line
 
@@ -97,6 +98,7 @@ def initial_of(batch: Batch) -> dict[str, Any]:
         "pilot": batch.pilot_rows,
         "pilot_by": batch.pilot_by,
         "stop_when": _rules_of(batch),
+        "escalate": "\n".join(map(str, escalations_of(batch.escalate))),
         "completion_hours": round(window.total_seconds() / 3600) if window else None,
     }
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
-from batches.actions.batches import NoPrice, check_price
+from batches.actions.batches import NoPrice, check_escalation, check_price
 from batches.actions.options import (
     MAX_GROUPED_ROWS,
     MAX_PILOT_ROWS,
@@ -49,6 +49,7 @@ from batches.inputs.input_formats import TABLES, InputFormat, format_of
 from batches.inputs.prompt_files import InputOptions, check_model, columns_of
 from batches.inputs.prompts import LineError
 from batches.inputs.tables import missing_columns_text
+from batches.limits.escalation import MAX_STEPS, Escalation, escalations_in
 from batches.limits.rules import EXAMPLE, Rules, rules_in
 from batches.models import File
 from batches.models.bounds import MAX_NAME_CHARS
@@ -71,7 +72,8 @@ USUAL_COLUMN = "prompt"
 # Columns that do not hold prompts.
 ID_COLUMNS = {"custom_id", "id"}
 # The fields for errors of the default fields of a batch, by the place of the error.
-FIELDS = {name: name for name in ("schema", "system", "format")} | {"body.model": "model"}
+FIELDS = {name: name for name in ("schema", "system", "format", "escalate")}
+FIELDS["body.model"] = "model"
 # Of the errors of these fields, which all lines may have, the first is shown.
 ONCE = ("model", "column")
 
@@ -148,6 +150,15 @@ class BatchForm(TemplateForm):
     extract_json = switch("extract_json")
     repair_json = switch("repair_json")
     max_repair_attempts = number("max_repair_attempts")
+    escalate = forms.CharField(
+        label="Stronger models",
+        required=False,
+        max_length=2000,
+        widget=TextArea(rows=2, placeholder="some-model\nanother-model:refusal,truncated"),
+        help_text="One model in each line. A prompt whose answer fails is asked of the first one, "
+        "then of the next. Kinds of failures may follow a colon; without them, the answer may be "
+        "refused, cut off, not JSON, or not fit its schema.",
+    )
     strict_schemas = switch("strict_schemas")
 
     batch_size = number("batch_size")
@@ -206,7 +217,10 @@ class BatchForm(TemplateForm):
         ("Model", ("provider", "model", "endpoint", "parameters")),
         (
             "Answers",
-            ("schema", "extract_json", "repair_json", "max_repair_attempts", "strict_schemas"),
+            (
+                *("schema", "extract_json", "repair_json", "max_repair_attempts", "escalate"),
+                "strict_schemas",
+            ),
         ),
         (
             "Options",
@@ -307,6 +321,15 @@ class BatchForm(TemplateForm):
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
 
+    def clean_escalate(self) -> list[Escalation]:
+        try:
+            steps = escalations_in(self.cleaned_data["escalate"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+        if len(steps) > MAX_STEPS:
+            raise forms.ValidationError(f"Give up to {MAX_STEPS} models, one in each line.")
+        return steps
+
     def clean_parameters(self) -> dict[str, Any]:
         given = self.cleaned_data["parameters"] or {}
         if not isinstance(given, dict):
@@ -387,6 +410,7 @@ class BatchForm(TemplateForm):
             if self.given_template:
                 self.given_template.check_against(self.cleaned_data["endpoint"], defaults)
             check_schemas(check_body(self._sample_of(defaults), self.cleaned_data["endpoint"]))
+            check_escalation(self.cleaned_data["provider"], self.options())
         except PartRefused as refused:
             self.add_error(refused.field, refused.message)
         except PromptRejected as error:
@@ -423,7 +447,8 @@ class BatchForm(TemplateForm):
         if self.cleaned_data.get("model", "") == "" and error.param == "body.model":
             self.add_error("model", NO_MODEL)
         else:
-            self.add_error(FIELDS.get(error.param or "", "parameters"), error.message)
+            name = error.param.partition("[")[0]
+            self.add_error(FIELDS.get(name, "parameters"), error.message)
 
     def _check_price(self) -> None:
         try:
@@ -456,6 +481,7 @@ class BatchForm(TemplateForm):
             completion_window=timedelta(hours=hours) if hours else None,
             pilot=Pilot(rows=data["pilot"], by=data["pilot_by"] or None) if data["pilot"] else None,
             stop_when=data["stop_when"],
+            escalate=data["escalate"],
         )
 
     def reading(self) -> InputOptions:

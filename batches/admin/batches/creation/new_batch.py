@@ -47,11 +47,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Preview of a batch: number of prompts, first requests, estimated tokens and cost."""
+    """Preview of a batch: number of prompts, first requests, estimated tokens and cost; with
+    stronger models, the `most` that it may take."""
 
     address: str
     prompts: int
     estimate: Estimate
+    most: Estimate | None
     requests: list[Prepared]
 
 
@@ -59,10 +61,13 @@ def preview(form: BatchForm) -> Preview:
     """Check all prompts without starting the batch. Raises InputRefused."""
     found = _checked(form)
     data = form.cleaned_data
+    prices = price_list_of(data["provider"])
+    stronger = [step.model for step in data["escalate"]]
     return Preview(
         address=data["provider"].base_url + data["endpoint"].removeprefix("/v1"),
         prompts=found.prompts,
-        estimate=found.demand.estimate(price_list_of(data["provider"])),
+        estimate=found.demand.estimate(prices),
+        most=found.demand.estimate_escalated(prices, stronger) if stronger else None,
         requests=[_prepared(form, prompt) for prompt in _samples(found)],
     )
 

@@ -30,6 +30,7 @@ from batches.engine.replies.replies import answer_in
 from batches.engine.structured.asked import answer_schema
 from batches.formats import count
 from batches.lifecycle import RETRYABLE
+from batches.limits.asked_models import asked_in
 from batches.models import Batch, Prompt, Result
 from batches.output.csv import csv_lines
 
@@ -168,6 +169,7 @@ def result(request: HttpRequest, admin: ModelAdmin[Batch], pk: int, index: int) 
         batch=batch,
         prompt=prompt,
         result=found,
+        asked=asked_in(found.escalation) if found else [],
         origin=_origin_of(found),
         reading=reading_of(batch, prompt, found),
         previous=previous,
