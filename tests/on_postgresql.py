@@ -11,6 +11,7 @@ import pytest
 from tests.servers import PostgresServer
 
 FILES = (
+    "tests/admin/test_compare_answers.py",
     "tests/admin/test_cost_of_pages.py",
     "tests/admin/test_finding_results.py",
     "tests/admin/test_library.py",
@@ -20,6 +21,7 @@ FILES = (
     "tests/admin/test_permissions.py",
     "tests/api/test_batches.py",
     "tests/api/test_budgets.py",
+    "tests/api/test_comparisons.py",
     "tests/api/test_files.py",
     "tests/api/test_lists.py",
     "tests/api/test_pilots.py",
@@ -40,6 +42,9 @@ FILES = (
     "tests/output/test_export.py",
     "tests/output/test_export_csv.py",
     "tests/output/test_export_parquet.py",
+    "tests/comparison/test_disagreements.py",
+    "tests/comparison/test_figures.py",
+    "tests/comparison/test_paired_rows.py",
     "tests/ending/test_finishing.py",
     "tests/ending/test_gate.py",
     "tests/ending/test_pilot_report.py",
