@@ -11,6 +11,7 @@ import pytest
 from tests.servers import PostgresServer
 
 FILES = (
+    "tests/admin/test_compare_answers.py",
     "tests/admin/test_cost_of_pages.py",
     "tests/admin/test_escalation.py",
     "tests/admin/test_finding_results.py",
@@ -21,6 +22,7 @@ FILES = (
     "tests/admin/test_permissions.py",
     "tests/api/test_batches.py",
     "tests/api/test_budgets.py",
+    "tests/api/test_comparisons.py",
     "tests/api/test_escalation.py",
     "tests/api/test_files.py",
     "tests/api/test_lists.py",
@@ -42,6 +44,9 @@ FILES = (
     "tests/output/test_export.py",
     "tests/output/test_export_csv.py",
     "tests/output/test_export_parquet.py",
+    "tests/comparison/test_disagreements.py",
+    "tests/comparison/test_figures.py",
+    "tests/comparison/test_paired_rows.py",
     "tests/ending/test_finishing.py",
     "tests/ending/test_gate.py",
     "tests/ending/test_pilot_report.py",

@@ -2,13 +2,25 @@
 
 from django.urls import URLPattern, URLResolver, re_path
 
-from batches.api import batches, events, files, models, results, schema, uploads, webhooks
+from batches.api import (
+    batches,
+    events,
+    files,
+    models,
+    results,
+    schema,
+    uploads,
+    webhooks,
+)
+from batches.api.comparison import views as comparisons
 from batches.api.http.unknown import UnknownPath
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *files.urlpatterns,
     *uploads.urlpatterns,
     *models.urlpatterns,
+    # Before batches/<id>.
+    *comparisons.urlpatterns,
     *batches.urlpatterns,
     *results.urlpatterns,
     *events.urlpatterns,

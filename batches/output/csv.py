@@ -35,6 +35,11 @@ def csv_lines(batch: Batch, *, failed: bool | None = None) -> Iterator[bytes]:
         yield _line(map(_safe, values))
 
 
+def csv_line(values: Iterable[Any]) -> bytes:
+    """Return a line of values that a provider may have sent; none of them is a formula."""
+    return _line(_safe(_cell(value)) for value in values)
+
+
 def _line(values: Iterable[Any]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerow(values)

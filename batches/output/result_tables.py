@@ -109,7 +109,7 @@ def result_table(batch: Batch) -> ResultTable | None:
     if batch.template_id is None:
         return None
     columns = [InputColumn(*column) for column in batch.columns or ()]
-    fields = _answer_fields(batch)
+    fields = answer_fields(batch)
     answers: Mapping[str, ValueType] = {ANSWER: "string"} if fields is None else fields
     # A field of the answers may have the name of another column.
     stated = {**STATED, **_columns_of_origins(batch)}
@@ -167,7 +167,7 @@ def _origin(source: int | None, origins: Mapping[int | None, AnswerOrigin]) -> s
     return "/".join(origins[source]) if source in origins else "deleted"
 
 
-def _answer_fields(batch: Batch) -> dict[str, ValueType] | None:
+def answer_fields(batch: Batch) -> dict[str, ValueType] | None:
     """Return the properties of the answers with their types; None if their schema names none."""
     try:
         asked = answer_schema(batch.defaults, batch.endpoint)

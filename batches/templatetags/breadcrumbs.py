@@ -22,6 +22,7 @@ PARTS = {
     "results": "Results",
     "result": "Results",
     "compare": "Compare timings",
+    "answers": "Compare answers",
     "rotate": "New signing secret",
 }
 

@@ -1,6 +1,7 @@
 """A database that is hostile wherever it may hold text, and the pages that show it."""
 
 import json
+from urllib.parse import urlencode
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
@@ -58,6 +59,7 @@ def make_hostile() -> list[str]:
     return [
         *pages_of_lists(),
         f"{reverse('admin:batches_batch_compare')}?ids={ended.pk},{running.pk}",
+        *pages_of_answers(*hostile_answers(provider, owner)),
         *pages_of_batch(ended),
         *pages_of_batch(running),
         *pages_of_states(provider),
@@ -74,6 +76,35 @@ def make_hostile() -> list[str]:
         reverse("admin:auth_user_password_change", args=[owner.pk]),
         *pages_of(User.objects.create(username=LONG), *one),
         *pages_of(Group.objects.create(name=HOSTILE[:150]), *one),
+    ]
+
+
+def hostile_answers(provider: Provider, owner: User) -> list[Batch]:
+    """Two batches of a table that disagree in fields and values of all kinds."""
+    batches = [ended_batch(provider, [LONG] * 16, failed={15: LONG}) for _ in range(2)]
+    for place, batch in enumerate(batches):
+        for result in batch.results.filter(status="succeeded"):
+            n = place * result.index
+            answer = {"a": f"{n}{HOSTILE}"[:64], HOSTILE: n, "b": LONG * (1 + n % 3), "c": HOSTILE}
+            batch.results.filter(pk=result.pk).update(parsed=json.dumps(answer))
+        for prompt in Prompt.objects.filter(batch=batch):
+            row = json.dumps({"truth": f"{HOSTILE}{prompt.index}", HOSTILE: LONG})
+            named = f"{prompt.index}{HOSTILE}"
+            Prompt.objects.filter(pk=prompt.pk).update(custom_id=named, row=row)
+        columns = [["truth", "truth"], [HOSTILE, HOSTILE]]
+        Batch.objects.filter(pk=batch.pk).update(columns=columns, owner=owner, name=LONG)
+    return batches
+
+
+def pages_of_answers(*batches: Batch) -> list[str]:
+    """The pages that compare answers: with figures, with a truth or a wrong one, and all rows."""
+    ids = ",".join(str(batch.pk) for batch in batches)
+    compared = f"{reverse('admin:batches_batch_answers')}?ids={ids}"
+    wrong = urlencode({"field": HOSTILE, "column": HOSTILE * 2})
+    return [
+        f"{compared}&field=a&column=truth",
+        f"{compared}&{wrong}",
+        f"{compared}&after=0&show=all",
     ]
 
 

@@ -26,6 +26,7 @@ NO_PAGES = {
     *(f"batches_webhookendpoint_{name}" for name in ("test", "disable", "enable", "rotate")),
     *("batches_file_download", "batches_file_add"),
     *("batches_template_add", "batches_template_delete", "batches_batch_rows"),
+    "batches_batch_answers_csv",
     *("batches_webhookdelivery_add", "batches_webhookdelivery_delete"),
 }
 

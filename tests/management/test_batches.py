@@ -360,7 +360,10 @@ def test_a_hint_of_a_list_is_within_the_bound_of_its_option(
 
 @pytest.mark.parametrize(
     "name",
-    ["list", "show", "results", "cancel", "retry", "resume", "delete", "providers", "usage"],
+    [
+        *("list", "show", "results", "compare", "cancel", "retry", "resume", "delete"),
+        *("providers", "usage"),
+    ],
 )
 def test_help_teaches_with_examples(cli: Commands, name: str) -> None:
     taught = batches(cli, name, "--help").stdout

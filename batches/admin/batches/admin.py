@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from batches.admin.base import MachineMade, small_number
-from batches.admin.batches import batch_views
+from batches.admin.batches import answer_views, batch_views
 from batches.admin.batches.bulk import ACTIONS, MOST_CHOSEN
 from batches.admin.batches.creation import form_views
 from batches.admin.batches.graphs import SHOWN_ID_CHARS
@@ -190,6 +190,8 @@ class BatchAdmin(MachineMade[Batch]):
     def get_urls(self) -> list[URLPattern]:
         views: tuple[tuple[str, str, View], ...] = (
             ("compare/", "compare", require_safe(batch_views.compare)),
+            ("compare-answers/", "answers", require_safe(answer_views.compare_answers)),
+            ("compare-answers.csv", "answers_csv", require_safe(answer_views.answers_csv)),
             ("columns/", "columns", require_POST(form_views.columns)),
             ("rows/", "rows", require_POST(form_views.rows)),
             ("<int:pk>/live/", "live", require_safe(batch_views.live)),

@@ -18,10 +18,10 @@ from batches.actions.batches import (
     retry_batch,
 )
 from batches.admin.base import ModelAdmin, allowed, note, page_context, small_number
-from batches.admin.batches.bulk import MOST_COMPARED
 from batches.admin.batches.comparison import comparison_of
 from batches.admin.batches.page import batch_page
 from batches.admin.templates.shown import changes_of
+from batches.comparison.choosing import MOST_BATCHES
 from batches.engine.errors import FailureKind
 from batches.errors import NotPossible
 from batches.limits.rules import Rules
@@ -70,7 +70,7 @@ def compare(request: HttpRequest, admin: ModelAdmin[Batch]) -> HttpResponse:
     """Show the timings of several batches side by side."""
     given = map(small_number, request.GET.get("ids", "").split(","))
     pks = list(dict.fromkeys(pk for pk in given if pk is not None))
-    batches = [allowed(admin, request, pk, to="view") for pk in pks[:MOST_COMPARED]]
+    batches = [allowed(admin, request, pk, to="view") for pk in pks[:MOST_BATCHES]]
     context = page_context(admin, request, "Compare timings", comparison=comparison_of(batches))
     return render(request, "admin/batches/compare.html", context)
 

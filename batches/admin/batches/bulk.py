@@ -17,6 +17,7 @@ from batches.actions.batches import cancel_batch, pause_batch, resume_batch, ret
 from batches.admin.base import ModelAdmin, note, page_context
 from batches.admin.batches.costs import likely_cost
 from batches.admin.batches.downloads import LinesOf, download, jsonl_of, parquet_of, zip_of
+from batches.comparison.choosing import FEWEST_BATCHES, MOST_BATCHES
 from batches.errors import NotPossible
 from batches.formats import count
 from batches.lifecycle import CANCELLABLE, RETRYABLE
@@ -25,7 +26,6 @@ from batches.output.csv import csv_lines
 
 # As many as a page of the list has; the browser waits until all are done.
 MOST_CHOSEN = 50
-MOST_COMPARED = 4
 # Very large batches take seconds each; a browser does not wait for many of them.
 LONGEST_WAIT_S = 20.0
 # More refusals than this say nothing new.
@@ -174,12 +174,24 @@ def _exported(request: HttpRequest, queryset: Chosen, lines_of: LinesOf, ending:
 
 @django_admin.action(description="Compare timings", permissions=["view"])
 def compare(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
-    """Redirect to the page that compares the chosen batches."""
+    """Redirect to the page that compares the timings of the chosen batches."""
+    return _compared(request, queryset, "compare")
+
+
+@django_admin.action(description="Compare answers", permissions=["results"])
+def compare_answers(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
+    """Redirect to the page that compares the answers of the chosen batches."""
+    return _compared(request, queryset, "answers")
+
+
+def _compared(request: HttpRequest, queryset: Chosen, page: str) -> Answer:
     chosen = [str(pk) for pk in queryset.order_by("pk").values_list("pk", flat=True)]
-    if not 2 <= len(chosen) <= MOST_COMPARED:
-        messages.error(request, f"Choose 2 to {MOST_COMPARED} batches.")
+    if not FEWEST_BATCHES <= len(chosen) <= MOST_BATCHES:
+        messages.error(request, f"Choose {FEWEST_BATCHES} to {MOST_BATCHES} batches.")
         return None
-    return HttpResponseRedirect(f"{reverse('admin:batches_batch_compare')}?ids={','.join(chosen)}")
+    address = reverse(f"admin:batches_batch_{page}")
+    return HttpResponseRedirect(f"{address}?ids={','.join(chosen)}")
 
 
-ACTIONS = (cancel, retry, pause, resume, export_jsonl, export_csv, export_parquet, compare)
+EXPORTS = (export_jsonl, export_csv, export_parquet)
+ACTIONS = (cancel, retry, pause, resume, *EXPORTS, compare, compare_answers)

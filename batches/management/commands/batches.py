@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "list": ("listing", "List batches, newest first."),
     "show": ("showing", "Show a batch: figures, failures, and what can be done with it."),
     "results": ("results", "Write the results of a batch so far, in input order."),
+    "compare": ("comparing", "Compare the answers of 2 to 4 batches to the same rows."),
     "cancel": ("changing", "Cancel a batch: calls in flight finish, and results stay."),
     "retry": ("changing", "Let the workers run again what failed or never ran in an ended batch."),
     "resume": ("changing", "Let the workers continue a batch that is paused or stopped."),
@@ -30,6 +31,7 @@ examples:
   python manage.py batches list
   python manage.py batches show 1a2b
   python manage.py batches results 1a2b --format csv --output results.csv
+  python manage.py batches compare 1a2b 3c4d --truth sentiment=label
   python manage.py batches retry 1a2b --kind timeout
   python manage.py batches retry --help
 

@@ -20,10 +20,13 @@ from batches.files.files import FileRefused, unexpired
 from batches.limits.escalation import escalations_of
 from batches.models import Batch, File
 from batches.output.jsonl import prompt_line
+from batches.reuse.earlier_batch import remember
 
 # Longer pasted prompts come back as a file.
 MOST_PASTED_BYTES = 64 * 1024
 PROMPTS_AT_ONCE = 1000
+# Finding the answers of more prompts would keep the browser waiting.
+MOST_REMEMBERED = 100_000
 
 
 def keep_prompts(batch: Batch, user: User) -> File:
@@ -69,6 +72,25 @@ def _lines(batch: Batch) -> Iterator[bytes]:
             yield f"{line}\n".encode()
 
 
+def prepare_reuse(batch: Batch, user: User) -> str:
+    """Keep the answers of a batch for a new one of this user; return a sentence on the result."""
+    if batch.owner_id != user.pk:
+        return (
+            "Answers are used again within one owner. The new batch will be yours and this one is "
+            "not, so all of its rows are sent and paid for."
+        )
+    if batch.total > MOST_REMEMBERED:
+        return (
+            f"Answers of batches of more than {MOST_REMEMBERED:,} rows are used again only if they "
+            "ran with the option to use answers again, or by process_batch --since."
+        )
+    try:
+        remember(batch)
+    except NotPossible:
+        return "The batch has not ended, so its answers may not be used again."
+    return "Answers of the batch are used again: rows that it has are not paid for a second time."
+
+
 def kept_file(user: User, file_id: str) -> File | None:
     """Return a file that was kept for the form of this user, if it has not expired."""
     return unexpired().filter(owner=user, purpose=KEPT, public_id=file_id).first()
@@ -82,14 +104,15 @@ def pasted_text(file: File) -> str:
         return bytes(content.read()).decode("utf-8", "replace")
 
 
-def initial_of(batch: Batch) -> dict[str, Any]:
-    """Return the fields of the form that describe a batch, apart from its prompts."""
+def initial_of(batch: Batch, source: Batch) -> dict[str, Any]:
+    """Return the fields of the form that describe a batch, and how to read the prompts of `source`,
+    which is the same batch or another."""
     window = batch.completion_window
-    rows = {"format": batch.input_format or "jsonl", "column": batch.input_column or "prompt"}
+    rows = {"format": source.input_format or "jsonl", "column": source.input_column or "prompt"}
     return {
         **{name: getattr(batch, name) for name in RUN_OPTIONS},
         # Prompts that never were in a file come from their rows.
-        **(rows if batch.input_file else {"format": "jsonl"}),
+        **(rows if source.input_file else {"format": "jsonl"}),
         **_defaults_of(batch),
         **({CHOSEN: batch.template_id, **texts_of(batch.template)} if batch.template else {}),
         "name": batch.name,

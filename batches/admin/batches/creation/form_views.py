@@ -1,6 +1,6 @@
 """Views of the form for a new batch: show it, preview or start its batch, fill it in."""
 
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -18,6 +18,7 @@ from batches.admin.batches.creation.again import (
     keep_prompts,
     kept_file,
     pasted_text,
+    prepare_reuse,
 )
 from batches.admin.batches.creation.first_rows import first_rows
 from batches.admin.batches.creation.form import BatchForm
@@ -35,6 +36,7 @@ from batches.admin.batches.creation.template_fields import (
     texts_of,
 )
 from batches.admin.batches.timeline import CREATED
+from batches.comparison.choosing import contains_input
 from batches.engine.errors import PromptRejected
 from batches.errors import NotPossible
 from batches.intake.tally import InputRefused
@@ -99,8 +101,10 @@ def _form_like(admin: ModelAdmin[Batch], request: HttpRequest, user: User) -> Ba
     pk = small_number(request.GET["like"])
     if pk is None:
         raise Http404
-    initial = initial_of(allowed(admin, request, pk, to="results"))
-    if "instead" in request.GET:
+    batch = allowed(admin, request, pk, to="results")
+    source = _source(admin, request, batch, request.GET.get("rows", ""))
+    initial = initial_of(batch, source)
+    if "instead" in request.GET or request.GET.get("reuse") == "owner":
         initial["reuse"] = "owner"
     kept = kept_file(user, request.GET.get("stored", ""))
     pasted = pasted_text(kept) if kept else ""
@@ -118,19 +122,29 @@ def _form_with(user: User, pk: str) -> BatchForm:
 
 
 def again(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse:
-    """Show the form for a new batch with the prompts and the options of this one."""
+    """Show the form for a new batch with the options of this one and the prompts of it or of
+    another, on request with the answers of this one used again."""
     batch = allowed(admin, request, pk, to="results")
     if not admin.has_add_permission(request):
         raise PermissionDenied
+    source = _source(admin, request, batch, request.POST.get("rows", ""))
+    user = cast(User, request.user)
+    query: dict[str, Any] = {"like": batch.pk}
     try:
-        kept = keep_prompts(batch, cast(User, request.user))
+        kept = keep_prompts(source, user)
     except NotPossible as error:
         messages.error(request, str(error))
         return HttpResponseRedirect(_page_of(batch))
-    query = {"like": batch.pk, "stored": kept.public_id}
+    query["stored"] = kept.public_id
+    if source != batch:
+        query["rows"] = source.pk
+    if "reuse" in request.POST:
+        query["reuse"] = "owner"
+        messages.info(request, prepare_reuse(batch, user))
     if "instead" in request.POST:
         query["instead"] = batch.pk
-    return HttpResponseRedirect(f"{reverse('admin:batches_batch_add')}?{urlencode(query)}")
+    address = reverse("admin:batches_batch_add")
+    return HttpResponseRedirect(f"{address}?{urlencode(query)}")
 
 
 def _waiting_batch(admin: ModelAdmin[Batch], request: HttpRequest) -> Batch | None:
@@ -152,6 +166,18 @@ def _replace(request: HttpRequest, waiting: Batch | None) -> None:
         messages.warning(request, f"{waiting}: {error}")
     else:
         note(request, waiting, "Batch cancelled, since another one runs its prompts.")
+
+
+def _source(admin: ModelAdmin[Batch], request: HttpRequest, batch: Batch, pk: str) -> Batch:
+    """Return the batch whose prompts are run again with the options of `batch`: that itself, or
+    another one that has the same prompts and more."""
+    number = small_number(pk)
+    if number is None or number == batch.pk:
+        return batch
+    source = allowed(admin, request, number, to="results")
+    if source.owner_id != batch.owner_id or not contains_input(source, batch):
+        raise Http404
+    return source
 
 
 def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> HttpResponse:

@@ -1,0 +1,1 @@
+"""The comparison of batches: its API object and its view."""

@@ -1,0 +1,26 @@
+"""docs/compare.md is followed as it stands."""
+
+import csv
+import re
+
+from simulator import SimulatedProvider
+from tests.command_line import ROOT
+from tests.processes.conftest import CommandLine
+from tests.processes.test_pilot_docs import typed
+
+PAGE = (ROOT / "docs" / "compare.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+[RUN, COMPARE] = [text for kind, text in BLOCKS if kind == "sh"]
+[SAID] = [text.splitlines() for kind, text in BLOCKS if kind == "text"]
+
+
+def test_the_commands(cli: CommandLine, simulator: SimulatedProvider) -> None:
+    for script in (RUN, COMPARE):
+        ended = typed(cli, simulator, script)
+        assert ended.status == 0, ended.stderr
+    assert [line for line in SAID if line not in ended.stdout.splitlines()] == [], ended.stdout
+    with (cli.folder / "rows.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 200
+    assert {row["sentiment_1"] for row in rows} == {"good", "bad"}
+    assert {row["agree"] for row in rows} == {"yes", "no"}
