@@ -15,6 +15,7 @@ def test_killed_workers_leave_one_outcome_for_each_prompt(stack: Stack) -> None:
         "max_repair_attempts": 0,
         "escalate": [{"model": LARGE}],
     }
+    stack.start_sweeper()
     batch = stack.create_batch(texts, **options)
     for number in range(KILLS):
         with stack.simulator.holding(after=WINDOW + WINDOW // 2):
