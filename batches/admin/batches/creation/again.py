@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
 
 from batches.actions.options import RUN_OPTIONS
-from batches.admin.batches.creation.form import KEPT
+from batches.admin.batches.creation.input_form import KEPT
 from batches.admin.batches.creation.new_batch import PASTED, keep_for_an_hour
 from batches.admin.batches.creation.template_fields import CHOSEN, texts_of
 from batches.engine.endpoints import rules_of

@@ -1,17 +1,14 @@
 """The form for a new batch."""
 
-import io
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.files.uploadedfile import UploadedFile
 
 from batches.actions.batches import NoPrice, check_escalation, check_price
 from batches.actions.options import (
@@ -29,9 +26,9 @@ from batches.admin.batches.creation.fields import (
     number,
     switch,
 )
+from batches.admin.batches.creation.input_form import USUAL_COLUMN, InputForm
 from batches.admin.batches.creation.template_fields import CHOSEN, PARTS, PartRefused
-from batches.admin.batches.creation.template_form import TemplateForm
-from batches.admin.widgets import FileInput, JsonText, Number, SelectInput, Text, TextArea, Toggle
+from batches.admin.widgets import JsonText, Number, SelectInput, Text, TextArea
 from batches.engine.endpoints import CHAT, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import (
@@ -44,82 +41,33 @@ from batches.engine.prepare import (
     with_system_prompt,
 )
 from batches.engine.structured.schema_bill import CHECKED_BYTES
-from batches.files.files import BATCH, unexpired
-from batches.inputs.input_formats import TABLES, InputFormat, format_of
-from batches.inputs.prompt_files import InputOptions, check_model, columns_of
+from batches.inputs.prompt_files import InputOptions, check_model
 from batches.inputs.prompts import LineError
 from batches.inputs.tables import missing_columns_text
 from batches.limits.escalation import MAX_STEPS, Escalation, escalations_in
 from batches.limits.rules import EXAMPLE, Rules, rules_in
-from batches.models import File
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.providers.routing import NoProvider, check_allowed
 
 # Further errors are left out: a user fixes a few at a time.
 SHOWN_ERRORS = 20
-# The purpose of files that were uploaded with the form; they are kept unchanged for an hour.
-KEPT = "user_data"
-GONE = "The uploaded file was kept for an hour and has expired. Choose it again."
-NOT_BOTH = "Paste prompts or choose a file, not both."
-NOT_BOTH_KEPT = "There are both pasted prompts and an uploaded file. Remove one of them."
 MADE_ANOTHER = "This form already started a batch. Press again to start another with these values."
-NOTHING_GIVEN = "Paste prompts or choose a file."
 NO_MODEL = "Name a model: lines of text and rows of a table have none of their own."
 NO_TEXT = "A text alone is not a request to {}. Give each request as a JSON object (JSONL)."
 TWICE = "is given here and in its own field. Remove one of them."
 
-USUAL_COLUMN = "prompt"
-# Columns that do not hold prompts.
-ID_COLUMNS = {"custom_id", "id"}
 # The fields for errors of the default fields of a batch, by the place of the error.
 FIELDS = {name: name for name in ("schema", "system", "format", "escalate")}
 FIELDS["body.model"] = "model"
 # Of the errors of these fields, which all lines may have, the first is shown.
 ONCE = ("model", "column")
 
-FORMATS = (
-    ("", "Detect from the file name, else text"),
-    ("text", "Text: one prompt per line"),
-    ("jsonl", "JSONL: one object per line, in the format of the Batch API or shorter"),
-    ("csv", "CSV: a header, then one prompt per row"),
-    ("tsv", "TSV: like CSV, with tabs between columns"),
-    ("xlsx", "XLSX: the first sheet, a header, then one prompt per row"),
-    ("parquet", "Parquet: one prompt per row"),
-)
 
-
-class BatchForm(TemplateForm):
+class BatchForm(InputForm):
     """The prompts of a batch, its model, its answer schema and its run options."""
 
-    prompts = forms.CharField(
-        label="Paste prompts",
-        required=False,
-        strip=False,
-        widget=TextArea(rows=8, placeholder="One prompt per line"),
-    )
-    file = forms.FileField(
-        label="Or choose a file",
-        required=False,
-        widget=FileInput(accept=".jsonl,.ndjson,.json,.csv,.tsv,.xlsx,.parquet,.txt,.gz"),
-        help_text="JSONL, CSV, TSV or text, in UTF-8 or as Excel writes it; XLSX (the first sheet) "
-        "or Parquet. Gzip is unpacked.",
-    )
-    # The ID of a file uploaded earlier with this form, so that the user need not choose it again.
-    stored = forms.CharField(required=False, widget=forms.HiddenInput())
     # Identifies this form, so that pressing its button twice creates only one batch.
     once = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput())
-    drop_stored = forms.BooleanField(
-        label="Remove this file", required=False, widget=Toggle(), initial=False
-    )
-    format = forms.ChoiceField(choices=FORMATS, required=False, widget=SelectInput())
-    column = forms.CharField(
-        label="CSV column",
-        initial=USUAL_COLUMN,
-        required=False,
-        widget=Text(),
-        help_text="The column with the prompts; not used with a template. A custom_id column, if "
-        "present, is used as the ID.",
-    )
     system = forms.CharField(
         label="System prompt",
         required=False,
@@ -236,8 +184,6 @@ class BatchForm(TemplateForm):
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
-        self.upload: UploadedFile[bytes] | None = None
-        self.kept: File | None = None
         self.nonce: str = self.data.get("once") or secrets.token_urlsafe()
         providers = cast(ProviderChoice, self.fields["provider"])
         self.models = models_by_provider(providers.queryset or ())
@@ -274,45 +220,9 @@ class BatchForm(TemplateForm):
         field = self.fields[name]
         return field.has_changed(field.initial, self[name].value())
 
-    def offer_columns(self) -> None:
-        """Let the user choose among the columns of the table, if there is one."""
-        names = self._columns()
-        if not names:
-            return
-        others = [name for name in names if name not in ID_COLUMNS]
-        if self["column"].value() not in names and len(others) == 1:
-            # The only column that can hold the prompts is chosen, since it comes first.
-            names = [*others, *ID_COLUMNS & set(names)]
-        elif self["column"].value() not in names:
-            names = ["", *names]
-        widget = SelectInput()
-        widget.choices = [(name, name or "Choose a column") for name in names]
-        self.fields["column"].widget = widget
-
-    def _columns(self) -> list[str]:
-        """Return the columns of the given table; none if there is none."""
-        if not self.is_bound or self._format() not in TABLES or not self.is_given():
-            return []
-        with self.source() as stream:
-            most = settings.MAX_LINE_BYTES
-            return columns_of(stream, self._format(), column=USUAL_COLUMN, max_line_bytes=most)
-
-    def table_format(self) -> InputFormat | None:
-        """Return the format of the given table; None if there is no input, or it is a text."""
-        found = self._format() if self.is_bound and self.is_given() else "text"
-        return None if found == "text" else found
-
     def chosen_endpoint(self) -> str:
         """Return the endpoint of the form, also if other fields are wrong."""
         return self.cleaned_data.get("endpoint") or CHAT
-
-    def is_given(self) -> bool:
-        """Return True if prompts are pasted or a file is there."""
-        return bool(self.upload or self.kept or self.pasted)
-
-    def _format(self) -> InputFormat:
-        given: InputFormat | None = self.cleaned_data.get("format") or None
-        return given or format_of(self.filename, otherwise="text")
 
     def clean_stop_when(self) -> Rules | None:
         text = self.cleaned_data["stop_when"]
@@ -336,18 +246,8 @@ class BatchForm(TemplateForm):
             raise forms.ValidationError("Must be a JSON object.")
         return given
 
-    def clean_file(self) -> "UploadedFile[bytes] | None":
-        file: UploadedFile[bytes] | None = self.cleaned_data["file"]
-        if file is not None and (file.size or 0) > settings.MAX_FILE_BYTES:
-            raise forms.ValidationError(
-                f"The file is larger than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)."
-            )
-        self.upload = file
-        return file
-
     def clean(self) -> dict[str, Any]:
-        self._find_kept()
-        self._check_source()
+        self.find_input()
         self.check_template(input_is_text=self.is_given() and self.table_format() is None)
         self._check_endpoint()
         self._check_pilot()
@@ -357,30 +257,11 @@ class BatchForm(TemplateForm):
             self._check_price()
         return self.cleaned_data
 
-    def _find_kept(self) -> None:
-        data = self.cleaned_data
-        name = data.get("stored")
-        if not name or self.upload or data.get("drop_stored"):
-            return
-        # Once a batch was started, the file is its input.
-        mine = unexpired().filter(owner=self._user, purpose__in=(KEPT, BATCH))
-        self.kept = mine.filter(public_id=name).first()
-        if self.kept is None:
-            self.add_error("file", GONE)
-
-    def _check_source(self) -> None:
-        """Require either pasted prompts or a file, not both."""
-        file = self.upload or self.kept
-        if self.pasted and file:
-            self.add_error("file", NOT_BOTH_KEPT if self.kept else NOT_BOTH)
-        elif not self.pasted and not file and "file" not in self.errors:
-            self.add_error("prompts", NOTHING_GIVEN)
-
     def _check_pilot(self) -> None:
         by, rows = self.cleaned_data.get("pilot_by"), self.cleaned_data.get("pilot")
         if not by or {"pilot", "pilot_by"} & self.errors.keys():
             return
-        names = self._columns()
+        names = self.columns()
         if rows is None:
             self.add_error("pilot", "Give the number of prompts in the pilot.")
         elif rows > MAX_GROUPED_ROWS:
@@ -397,11 +278,6 @@ class BatchForm(TemplateForm):
                 check_allowed(provider, endpoint)
             except NoProvider as error:
                 self.add_error("endpoint", str(error))
-
-    @property
-    def pasted(self) -> str:
-        """Return the pasted prompts, or an empty string if they are blank."""
-        return self.text_in("prompts")
 
     def _check_defaults(self) -> None:
         try:
@@ -429,7 +305,7 @@ class BatchForm(TemplateForm):
 
     def _has_requests(self) -> bool:
         """Return True if the input has requests, and not texts that become requests."""
-        return self._format() == "jsonl" and not self.given_template
+        return self.input_format() == "jsonl" and not self.given_template
 
     def _sample_of(self, defaults: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a valid prompt, so that any error comes from the form."""
@@ -491,7 +367,7 @@ class BatchForm(TemplateForm):
             endpoint=data["endpoint"],
             defaults=self.defaults(),
             max_line_bytes=settings.MAX_LINE_BYTES,
-            format=self._format(),
+            format=self.input_format(),
             column=data["column"] or USUAL_COLUMN,
             template=self.given_template.row_template if self.given_template else None,
             models=frozenset(data["provider"].model_names),
@@ -500,25 +376,6 @@ class BatchForm(TemplateForm):
             # The browser is waiting, so check only the first schemas; a worker checks all of them.
             checked_schema_bytes=CHECKED_BYTES,
         )
-
-    @property
-    def filename(self) -> str:
-        """Return the name of the file with the prompts; empty if they were pasted."""
-        if self.upload:
-            return self.upload.name or ""
-        return self.kept.filename if self.kept else ""
-
-    @contextmanager
-    def source(self) -> Iterator[BinaryIO]:
-        """Open the pasted or uploaded prompts at their beginning."""
-        if self.upload is not None:
-            self.upload.seek(0)
-            yield cast(BinaryIO, self.upload.file)
-        elif self.kept is not None:
-            with self.kept.content.open("rb") as stream:
-                yield cast(BinaryIO, stream)
-        else:
-            yield io.BytesIO(self.pasted.encode(errors="replace"))
 
     def refuse_lines(self, errors: Iterable[LineError]) -> None:
         """Add the errors of input lines to the fields that they come from."""

@@ -10,7 +10,8 @@ from django.db import transaction
 
 from batches.actions.batches import Origin, create_batch_of_file
 from batches.actions.idempotency import Identity, create_once, digest_of, earlier
-from batches.admin.batches.creation.form import GONE, KEPT, BatchForm
+from batches.admin.batches.creation.form import BatchForm
+from batches.admin.batches.creation.input_form import GONE, KEPT
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
 from batches.files.files import (
