@@ -33,7 +33,7 @@ def projected(*groups: tuple[Sequence[float], int]) -> Projection | None:
     if size < 2:
         return None
     # A group without a known value is like all of them.
-    parts = [_Part(values, fmean(values or every), total) for values, total in groups]
+    parts = [_Share(values, fmean(values or every), total) for values, total in groups]
     others = math.fsum(part.unknown * part.mean for part in parts)
     if others <= 0:
         return Projection(*[known] * 3)
@@ -49,7 +49,7 @@ def projected(*groups: tuple[Sequence[float], int]) -> Projection | None:
     )
 
 
-class _Part(NamedTuple):
+class _Share(NamedTuple):
     """A group: its known values, the mean by which the others are guessed, and its size."""
 
     values: Sequence[float]
@@ -65,7 +65,7 @@ class _Part(NamedTuple):
         return max(len(self.values), 1)
 
 
-def _reach(parts: Sequence[_Part], scales: Sequence[float], others: float) -> tuple[float, float]:
+def _reach(parts: Sequence[_Share], scales: Sequence[float], others: float) -> tuple[float, float]:
     """Return how far the logarithm of the guessed sum may be off, down and up, if the values of
     each group vary by its scale."""
     size = sum(len(part.values) for part in parts)

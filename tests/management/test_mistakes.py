@@ -69,7 +69,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "process_batch a.csv --output o.XLSX --base-url {url} --model m",
         "o.XLSX: results are JSON lines (.jsonl), or a table if a name ends in .csv or .parquet",
     ),
-    "no sub-command": ("batches", "give a sub-command: list, show, results, cancel, retry, resume"),
+    "no sub-command": (
+        "batches",
+        "give a sub-command: list, show, results, compare, cancel, retry, resume",
+    ),
     "a misspelt sub-command": ("batches lst", "Did you mean 'list'?"),
     "no ID": ("batches show", "the following arguments are required: ID"),
     "an unknown ID": ("batches cancel zzz", "there is no batch 'zzz'"),
