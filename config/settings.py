@@ -341,7 +341,7 @@ MAX_PART_BYTES = at_least("MAX_PART_BYTES", lowest=1, default=64 * 1024 * 1024)
 MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
 # The most bytes of requests and of unstored replies that a worker process holds, for all its
 # batches. More must wait.
-MAX_BYTES_IN_FLIGHT = at_least("MAX_BYTES_IN_FLIGHT", lowest=1, default=48 * 1024 * 1024)
+MAX_BYTES_IN_FLIGHT = at_least("MAX_BYTES_IN_FLIGHT", lowest=1, default=64 * 1024 * 1024)
 
 # Patterns of the environment variables that staff may name in the admin for a provider's key. The
 # project's own secrets are always refused.
