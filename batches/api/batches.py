@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from batches.actions import batches as batch_actions
 from batches.actions.idempotency import Identity, KeyReused, create_once, digest_of
+from batches.actions.option_checks import NoPrice
 from batches.api.batch_filters import PARAMETERS as FILTERS
 from batches.api.batch_filters import chosen_batches
 from batches.api.batch_object import (
@@ -254,7 +255,7 @@ def create(request: Request, asked: CreateBatch, identity: Identity) -> Batch:
         return _inline(request, asked, origin)
     except NoProvider as error:
         raise ApiError(400, str(error), code=error.code, param=error.param) from error
-    except batch_actions.NoPrice as error:
+    except NoPrice as error:
         raise ApiError(400, str(error), code="invalid_value", param=error.param) from error
 
 

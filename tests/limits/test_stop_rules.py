@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from batches.actions import batches as batch_actions
+from batches.actions.option_checks import NoPrice
 from batches.limits.rules import LEAST_OUTCOMES, Rules, RuleWatch, RunFigures
 from batches.models import Batch, Provider
 from batches.runner.run import run_slice
@@ -85,7 +86,7 @@ def test_rules_that_hold_change_nothing(provider: Provider) -> None:
 
 
 def test_a_bound_in_dollars_needs_a_price(provider: Provider) -> None:
-    with pytest.raises(batch_actions.NoPrice, match="max_cost_per_row cannot be used") as refused:
+    with pytest.raises(NoPrice, match="max_cost_per_row cannot be used") as refused:
         batch_of(provider, 3, stop_when=Rules(max_cost_per_row=1))
     assert refused.value.param == "stop_when"
 

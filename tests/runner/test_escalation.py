@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from batches.actions import batches as batch_actions
+from batches.actions.option_checks import NoPrice
 from batches.actions.options import Pilot
 from batches.ending.pilot import pilot_report
 from batches.ending.summary import summarise
@@ -152,7 +153,7 @@ def test_a_budget_counts_what_the_stronger_model_costs(
 def test_a_budget_needs_the_price_of_each_model(provider: Provider) -> None:
     provider.prices = {MODEL: PRICES[MODEL]}
     provider.save()
-    with pytest.raises(batch_actions.NoPrice, match=f"price of '{LARGE}'") as caught:
+    with pytest.raises(NoPrice, match=f"price of '{LARGE}'") as caught:
         made(provider, ["a"], max_cost=1)
     assert caught.value.param == "max_cost"
     assert not Batch.objects.exists()

@@ -10,7 +10,7 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from batches.actions.batches import NoPrice, check_escalation, check_price
+from batches.actions.option_checks import NoPrice, check_escalation, check_price
 from batches.actions.options import (
     MAX_GROUPED_ROWS,
     MAX_PILOT_ROWS,
