@@ -1,4 +1,4 @@
-"""Several runners of a batch, each in a thread and over a connection of its own."""
+"""Run batches: alone, or by several runners, each in a thread and over its own connection."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,6 +6,14 @@ from django.db import connection
 
 from batches.models import Batch
 from batches.runner.run import run_slice
+
+
+def ended(batch: Batch) -> Batch:
+    """Run a batch to its end."""
+    while not run_slice(batch.pk).ended:
+        pass
+    batch.refresh_from_db()
+    return batch
 
 
 def run_with(runners: int, batch: Batch) -> None:

@@ -13,7 +13,8 @@ from batches.runner.run import run_slice
 from simulator import SimulatedProvider
 from tests.admin.test_new_batch import errors, post
 from tests.makers import MODEL
-from tests.runner.test_escalation import LARGE, TOP, bad, ended, made
+from tests.runner.test_escalation import LARGE, TOP, bad, made
+from tests.runners import ended
 
 
 def page(root: Client, name: str, *arguments: object) -> str:

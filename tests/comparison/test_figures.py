@@ -11,7 +11,8 @@ from batches.comparison.figures import OTHER, SHOWN_VALUES, comparison_figures
 from batches.models import Provider
 from tests.comparison.makers import OPEN, answered_batch
 from tests.makers import MODEL
-from tests.runner.test_escalation import LARGE, PRICES, TOP, bad, ended, made
+from tests.runner.test_escalation import LARGE, PRICES, TOP, bad, made
+from tests.runners import ended
 
 pytestmark = pytest.mark.django_db
 

@@ -22,21 +22,17 @@ from batches.output.files import content_length, output_lines
 from batches.output.jsonl import json_lines
 from batches.output.parquet import parquet_pieces
 from batches.runner.run import run_slice
-from batches.stop_signal import StopSignal
 from tests.api.calling import client_of
 from tests.makers import MODEL, batch_of, options
 from tests.runner.test_escalation import DEFAULTS, LARGE, PRICES, bad
+from tests.runners import ended
 
 pytestmark = pytest.mark.django_db
 
 
 def ran(provider: Provider, table: str | bytes, *arguments: Any, **changes: Any) -> Batch:
     """A batch of a table that has ended."""
-    batch = created(provider, table, *arguments, **changes)
-    while not run_slice(batch.pk, stop=StopSignal()).ended:
-        pass
-    batch.refresh_from_db()
-    return batch
+    return ended(created(provider, table, *arguments, **changes))
 
 
 def created(

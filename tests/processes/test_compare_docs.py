@@ -1,17 +1,13 @@
 """docs/compare.md is followed as it stands."""
 
 import csv
-import re
 
 from simulator import SimulatedProvider
-from tests.command_line import ROOT
 from tests.processes.conftest import CommandLine
-from tests.processes.test_pilot_docs import typed
+from tests.processes.doc_pages import blocks_of, typed
 
-PAGE = (ROOT / "docs" / "compare.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-[RUN, COMPARE] = [text for kind, text in BLOCKS if kind == "sh"]
-[SAID] = [text.splitlines() for kind, text in BLOCKS if kind == "text"]
+[RUN, COMPARE] = blocks_of("compare.md", "sh")
+[SAID] = map(str.splitlines, blocks_of("compare.md", "text"))
 
 
 def test_the_commands(cli: CommandLine, simulator: SimulatedProvider) -> None:

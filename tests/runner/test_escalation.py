@@ -25,7 +25,7 @@ from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import MODEL, batch_of
 from tests.runner.test_structured_output import SCHEMA
-from tests.runners import run_with
+from tests.runners import ended, run_with
 
 LARGE, TOP = "simulated-large", "simulated-top"
 PRICES = {
@@ -47,13 +47,6 @@ def made(provider: Provider, texts: list[str], *models: str, **changes: Any) -> 
     steps = [Escalation(model=model) for model in models or (LARGE,)]
     values = {"defaults": DEFAULTS, "max_repair_attempts": 0, "escalate": steps, **changes}
     return batch_of(provider, texts, **values)
-
-
-def ended(batch: Batch) -> Batch:
-    while not run_slice(batch.pk).ended:
-        pass
-    batch.refresh_from_db()
-    return batch
 
 
 def results(batch: Batch) -> list[Result]:

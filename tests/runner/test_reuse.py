@@ -16,11 +16,10 @@ from batches.limits.rules import Rules
 from batches.models import Batch, KeptAnswer, Provider, Result
 from batches.output.jsonl import json_lines
 from batches.reuse.kept_answers import forget_answers
-from batches.runner.run import run_slice
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import batch_of, options, prompts_of
-from tests.runners import run_with
+from tests.runners import ended, run_with
 
 RUNNERS = 4
 REFUSED = "refused [simulate: status=400]"
@@ -43,13 +42,6 @@ def owned(provider: Provider, owner: User | None, texts: list[str], **changes: A
     return batch_actions.create_batch(
         provider, prompts_of(texts), options(**changes), origin=origin
     )
-
-
-def ended(batch: Batch) -> Batch:
-    while not run_slice(batch.pk).ended:
-        pass
-    batch.refresh_from_db()
-    return batch
 
 
 @pytest.mark.django_db(transaction=True)
