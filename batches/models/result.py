@@ -92,7 +92,9 @@ class KeptAnswer(models.Model):
     """
 
     digest = models.BinaryField(max_length=DIGEST_BYTES, primary_key=True)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+", db_index=False
+    )
     prompt_id = models.BigIntegerField()
     done_at = models.DateTimeField()
 

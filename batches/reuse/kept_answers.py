@@ -25,11 +25,12 @@ def keep_answers(batch: Batch, lo: int, hi: int, *, done_at: datetime | None = N
 def _keep_statement() -> str:
     index = connection.ops.quote_name("index")
     return (
-        # In the order of digests, so that batches of one owner cannot deadlock.
+        # In the order of digests, so that batches of one owner cannot deadlock. For `IS NOT NULL`,
+        # SQLite would read the index of digests, all of the batch for each chunk.
         f"INSERT INTO {KeptAnswer._meta.db_table} (digest, owner_id, prompt_id, done_at) "  # noqa: S608 - the names are our own
         f"SELECT p.digest, %s, MAX(p.id), COALESCE(%s, MAX(r.done_at)) "
         f"FROM {Prompt._meta.db_table} p JOIN {Result._meta.db_table} r ON r.prompt_id = p.id "
-        f"WHERE p.batch_id = %s AND p.{index} >= %s AND p.{index} < %s AND p.digest IS NOT NULL "
+        f"WHERE p.batch_id = %s AND p.{index} >= %s AND p.{index} < %s AND LENGTH(p.digest) > 0 "
         f"AND r.status = '{Result.SUCCEEDED}' AND r.source IS NULL "
         f"GROUP BY p.digest ORDER BY p.digest "
         f"ON CONFLICT (digest) DO UPDATE SET prompt_id = excluded.prompt_id, "
