@@ -100,13 +100,14 @@ class Models:
         prompts: int = 1,
         repairs: int = 0,
         max_attempts: int = 2,
+        asked: Mapping[str, Any] | None = ASKED,
         **options: Any,
     ) -> ProcessedBatch:
         async with asyncio.timeout(PATIENCE_S):
             return await process_prompt_batch(
                 ["hi"] * prompts,
                 send=self.send,
-                defaults={"model": "weak", "response_format": ASKED},
+                defaults={"model": "weak", **({"response_format": asked} if asked else {})},
                 retry=RetryPolicy(
                     max_attempts=max_attempts,
                     base_s=0.0,
@@ -147,6 +148,25 @@ async def test_a_stronger_model_is_asked_after_the_failures_of_its_step(
         AskedModel("weak", FailureKind(kind), 1, CALL),
         AskedModel("strong", None, 1, CALL),
     )
+
+
+@pytest.mark.parametrize("given", [*ANSWER_KINDS, None])
+@pytest.mark.parametrize("kind", ANSWER_KINDS)
+async def test_without_a_schema_an_answer_fails_in_the_kinds_that_a_step_names(
+    kind: AnswerKind, given: AnswerKind | None
+) -> None:
+    step = EscalationStep("strong") if given is None else EscalationStep("strong", when(given))
+    models = Models({"weak": kind, "strong": None})
+    outcome = await models.outcome([step], asked=None)
+    is_named = kind in (USUAL_KINDS if given is None else (given,))
+    climbs = is_named and kind not in {"schema_violation", "not_json"}
+    assert (outcome.status, outcome.kind, outcome.parsed) == ("succeeded", None, None)
+    assert models.calls == Counter({"weak": 1, **({"strong": 1} if climbs else {})})
+    # What fails under the strongest model too has failed.
+    models = Models({"weak": kind, "strong": kind})
+    outcome = await models.outcome([step], asked=None)
+    assert outcome.kind == (kind if climbs else None)
+    assert [one.model for one in outcome.asked] == (["weak", "strong"] if climbs else [])
 
 
 @pytest.mark.parametrize(
@@ -207,18 +227,6 @@ async def test_a_prompt_of_a_stronger_model_begins_at_its_place() -> None:
     )
     asked = [[one.model for one in outcome.asked] for outcome in batch.outcomes]
     assert asked == [["strong", "top"], [], ["other", "strong", "top"]]
-
-
-async def test_without_a_schema_no_answer_fails() -> None:
-    models = Models({"weak": "truncated", "strong": None})
-    batch = await process_prompt_batch(
-        ["hi"],
-        send=models.send,
-        defaults={"model": "weak"},
-        ladder=LadderOptions(escalate=STRONG),
-    )
-    assert batch.outcomes[0].succeeded
-    assert models.calls == {"weak": 1}
 
 
 @pytest.mark.parametrize("error", [RequestRefused("HTTP 400"), ConfigError("no such model")])

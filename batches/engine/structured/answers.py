@@ -110,6 +110,15 @@ def _ended_number(reading: Reading, *, is_ended: bool) -> Reading:
     return reading
 
 
+def check_spoken(answer: str) -> str:
+    """Return an answer without thoughts before it. Raise AnswerRejected if nothing is left."""
+    spoken = spoken_part(answer)
+    if not spoken.strip():
+        of = "nothing but thoughts" if answer.strip() else "empty"
+        raise AnswerRejected(FailureKind.EMPTY, f"the answer is {of}")
+    return spoken
+
+
 def _found_within(
     answer: str,
     options: LadderOptions,
@@ -120,10 +129,7 @@ def _found_within(
 ) -> Found:
     if len(answer) > MAX_SEARCHED_CHARS:
         raise fault
-    spoken = spoken_part(answer)
-    if not spoken.strip():
-        of = "nothing but thoughts" if answer.strip() else "empty"
-        raise AnswerRejected(FailureKind.EMPTY, f"the answer is {of}")
+    spoken = check_spoken(answer)
     if spoken is not answer and options.extract_json and (value := _loaded(spoken)) is not None:
         return Found(_ended_number(Reading(spoken, value[0], Rung.EXTRACTED), is_ended=is_ended))
     words = _whole_words(spoken)

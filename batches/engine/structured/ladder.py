@@ -25,7 +25,7 @@ from batches.engine.records import (
 from batches.engine.replies.finish_reasons import Ending, ending_of
 from batches.engine.schemas.added_nulls import added_nulls_of
 from batches.engine.schemas.schemas import is_schema_model
-from batches.engine.structured.answers import Reading, Words, load, read_answer
+from batches.engine.structured.answers import Reading, Words, check_spoken, load, read_answer
 from batches.engine.structured.classes import unwrapped
 from batches.engine.structured.escalation import escalated
 from batches.engine.structured.follow_up import follow_up
@@ -64,6 +64,7 @@ def climb(request: PreparedRequest, reply: Reply, options: LadderOptions) -> Cli
     calls = reply.tool_calls
     restricted = request.tools is not None and request.tools.restricted
     if not (request.response_model or restricted or (calls and request.tool_models)):
+        _check_named(reply, options)
         return None, None
     _check_finished(reply)
     if calls:
@@ -73,6 +74,20 @@ def climb(request: PreparedRequest, reply: Reply, options: LadderOptions) -> Cli
     if request.response_model is None:
         return None, None
     return _fitting(request, request.response_model, reply.answer or "", options, reply)
+
+
+def _check_named(reply: Reply, options: LadderOptions) -> None:
+    """Raise AnswerRejected for an answer without a schema that fails in a kind of a step."""
+    named = frozenset[str]().union(*(step.when for step in options.escalate))
+    if not named:
+        return
+    try:
+        _check_finished(reply)
+        if reply.answer is not None and not reply.tool_calls:
+            check_spoken(reply.answer)
+    except AnswerRejected as fault:
+        if fault.kind.value in named:
+            raise
 
 
 def _check_finished(reply: Reply) -> None:
