@@ -64,6 +64,12 @@ class Provider(models.Model):
         help_text='paths that batches may call besides the usual ones: ["/v1/rerank"]',
     )
     is_default = models.BooleanField(default=False)
+    takes_cache_keys = models.BooleanField(
+        "takes cache keys",
+        default=False,
+        db_default=False,
+        help_text="the field prompt_cache_key is sent with prompts that are sorted by beginnings",
+    )
 
     # The limits of its plan; empty: the limits advertised in its replies, else learned from 429s.
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)

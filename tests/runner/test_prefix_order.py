@@ -1,6 +1,8 @@
 """Requests that begin alike are sent together, and every result is in its place."""
 
+import json
 import random
+from collections import defaultdict
 from itertools import groupby
 
 import pytest
@@ -8,14 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
+from batches.actions import batches as batch_actions
 from batches.engine.records import SCHEDULES
+from batches.inputs.prompt_files import InputOptions, prompts_of_objects
 from batches.models import Provider
 from batches.runner.run import run_slice
+from batches.runner.slices.preparing import CACHE_KEY
 from simulator import Behaviour, SimulatedProvider
 from simulator.prefix_cache import BLOCK_CHARS, PrefixCache
 from tests.checker import check_batch
-from tests.makers import batch_of
+from tests.makers import MODEL, batch_of, options, prompts_of
+from tests.receivers import receiving, url_of
 from tests.runners import run_with
+from tests.scripted_server import answer, chat
 
 GROUPS, ALL = 12, 240
 
@@ -80,3 +87,31 @@ def test_no_more_is_cached_than_was_seen_before(texts: list[bytes], most: int) -
 def _common(one: bytes, other: bytes) -> bytes:
     length = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
     return one[: min(len(one), len(other)) if length is None else length]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("order", "takes"), [("prefix", 1), ("prefix", 0), ("input", 1)])
+def test_a_provider_that_takes_cache_keys_gets_one_for_each_beginning(
+    provider: Provider, order: str, takes: int
+) -> None:
+    texts = [f"{group} {'x' * 5_000} question {n}" for n in range(4) for group in "abc"]
+    own = {"messages": [{"role": "user", "content": f"own {'y' * 5_000}"}], CACHE_KEY: "mine"}
+    reading = InputOptions("/v1/chat/completions", {"model": MODEL}, max_line_bytes=20_000)
+    line = {"custom_id": "own", "body": own}
+    lines = [*prompts_of([*texts, "short"]), *prompts_of_objects([line], reading)]
+    with receiving(answer(chat("yes"))) as server:
+        provider.base_url, provider.takes_cache_keys = url_of(server, "/v1"), bool(takes)
+        provider.save()
+        batch = batch_actions.create_batch(provider, lines, options(order=order))
+        assert run_slice(batch.pk).ended
+        bodies = [json.loads(request.body) for request in server.requests]
+    check_batch(batch)
+    keys = defaultdict(set)
+    for body in bodies:
+        keys[body["messages"][0]["content"].split()[0]].add(body.get(CACHE_KEY))
+    assert (keys.pop("own"), keys.pop("short")) == ({"mine"}, {None})
+    assert keys.keys() == set("abc")
+    if takes and order == "prefix":
+        assert len(set().union(*keys.values()) - {None}) == len(keys)
+    assert all(len(found) == 1 for found in keys.values())
+    assert ({None} in keys.values()) is not (takes and order == "prefix")

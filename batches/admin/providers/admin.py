@@ -32,8 +32,11 @@ from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "max_in_flight")
 # Fields that the form edits in the form in which they are stored.
-PLAIN = ("name", "base_url", "api_key_env", "is_default", *LIMITS)
-_MORE = (*LIMITS, "prices", "extra_endpoints", "ca_certificates", "client_certificate", "proxy")
+PLAIN = ("name", "base_url", "api_key_env", "is_default", "takes_cache_keys", *LIMITS)
+_MORE = (
+    *(*LIMITS, "takes_cache_keys", "prices", "extra_endpoints"),
+    *("ca_certificates", "client_certificate", "proxy"),
+)
 # All columns that the form writes.
 COLUMNS = (
     *(*PLAIN, "model_names", "extra_endpoints", "prices", "api_key_encrypted"),
@@ -121,19 +124,27 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
     class Meta:
         model = Provider
         fields = PLAIN
-        labels: ClassVar = {"base_url": "Base URL", "api_key_env": "API key variable"}
+        labels: ClassVar = {
+            "base_url": "Base URL",
+            "api_key_env": "API key variable",
+            "takes_cache_keys": "Takes cache keys",
+        }
         help_texts: ClassVar = {
             "base_url": "Such as https://api.example.com/v1",
             "api_key_env": ENV_HINT,
             "requests_per_minute": "Leave empty to follow the provider's rate-limit headers.",
             "max_in_flight": "Concurrent calls, all batches together.",
             "is_default": "Runs the batches that name neither a provider nor a model of one.",
+            "takes_cache_keys": "Prompts that are sorted by their beginnings are sent with "
+            "prompt_cache_key, by which OpenAI finds the cache of a beginning. Some servers "
+            "refuse the field.",
         }
         widgets: ClassVar = {
             "name": Text(),
             "base_url": Text(placeholder="https://api.example.com/v1"),
             "api_key_env": Text(),
             "is_default": Toggle(),
+            "takes_cache_keys": Toggle(),
             **{name: Number() for name in LIMITS},
         }
 

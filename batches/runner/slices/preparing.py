@@ -4,6 +4,7 @@ Meanwhile the event loop renews the leases and serves the calls, even if a schem
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 import time
@@ -23,6 +24,21 @@ logger = logging.getLogger(__name__)
 # After this time a piece ends with the current prompt, so that its requests can be sent and the
 # slice can stop.
 PIECE_S = 0.05
+# Providers cache beginnings of 1,024 tokens or more, about this number of bytes.
+CACHED_BYTES = 4_096
+CACHE_KEY = "prompt_cache_key"
+
+
+def with_cache_key(request: PreparedRequest) -> PreparedRequest:
+    """Return a request with a key that all requests with the same beginning have.
+
+    Short requests are not cached and get none; a key that is there stays.
+    """
+    content = request.content
+    if len(content) <= CACHED_BYTES or f'"{CACHE_KEY}"'.encode() in content:
+        return request
+    key = hashlib.blake2b(content[:CACHED_BYTES], digest_size=16).hexdigest()
+    return replace(request, content=content[:-1] + f',"{CACHE_KEY}":"{key}"}}'.encode())
 
 
 class Preparation:
@@ -32,6 +48,7 @@ class Preparation:
         self._batch = batch
         self._endpoint = batch.endpoint
         self._known = KnownSchemas(batch.defaults, self._endpoint)
+        self._keyed = batch.order == "prefix" and batch.provider.takes_cache_keys
 
     async def piece(self, chunk: HeldChunk, *, most: int) -> list[PreparedRequest | Outcome]:
         """Take at least one prompt from a chunk; return requests or failures, in order."""
@@ -67,7 +84,10 @@ class Preparation:
             # library is not an Exception, so catch BaseException.
             logger.exception("%s: preparing prompt %d failed", self._batch, prompt.index)
             return _broken(prompt, error)
-        return item if isinstance(item, Outcome) else replace(item, ticket=ticket)
+        if isinstance(item, Outcome):
+            return item
+        item = replace(item, ticket=ticket)
+        return with_cache_key(item) if self._keyed else item
 
 
 def _broken(prompt: StoredPrompt, error: BaseException) -> Outcome:
