@@ -14,6 +14,7 @@ from batches.runner.run import run_slice
 from simulator import Behaviour, SimulatedProvider
 from simulator.prefix_cache import BLOCK_CHARS, PrefixCache
 from tests.checker import check_batch
+from tests.configuring import configure
 from tests.makers import batch_of
 from tests.runners import run_with
 
@@ -58,7 +59,7 @@ def test_the_provider_takes_most_of_the_input_from_its_cache(
 def test_long_prompts_are_not_collected_beyond_the_memory(
     provider: Provider, simulator: SimulatedProvider, settings: Settings
 ) -> None:
-    settings.MAX_BYTES_IN_FLIGHT = 200_000
+    configure(settings, MAX_BYTES_IN_FLIGHT=200_000)
     given = [f"{n % 3} {'x' * 20_000} {n}" for n in range(40)]
     batch = batch_of(provider, given, order="prefix", batch_size=4)
     assert run_slice(batch.pk).ended
