@@ -6,6 +6,8 @@ from django.db.models.signals import post_migrate, pre_migrate
 class BatchesConfig(AppConfig):
     name = "batches"
     verbose_name = "Batches"
+    # Of the migrations, whatever a project has as its default.
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from batches.models import database_sessions as sessions  # noqa: PLC0415 - it uses the settings

@@ -6,13 +6,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from batches.conf import SHORTEST_SECRET, BatchesSettings
+
 env = environ.Env()
 
-SHORTEST_SECRET = 32
+# Settings of the app that this project decides.
+NOT_VARIABLES = frozenset({"DATA_DIR", "EMBEDDED", "TASKS_APP"})
 
 
 @contextmanager
@@ -63,14 +67,21 @@ def one_of(name: str, allowed: tuple[str, ...], default: str) -> str:
     return value
 
 
-def long_secrets(name: str) -> list[str]:
-    """Return a list of keys. Raise ImproperlyConfigured if one is short."""
-    found: list[str] = env.list(name, default=[])
-    if any(len(secret) < SHORTEST_SECRET for secret in found):
-        raise ImproperlyConfigured(
-            f"{name}: each key must have {SHORTEST_SECRET} characters at least; "
-            "make one with: openssl rand -hex 32"
-        )
+def settings_of_app() -> dict[str, Any]:
+    """Return the settings of the app for which there is a variable of the same name.
+
+    Raise ImproperlyConfigured.
+    """
+    found: dict[str, Any] = {}
+    for name, field in BatchesSettings.model_fields.items():
+        if name in os.environ and name not in NOT_VARIABLES:
+            match field.default:
+                case int():
+                    found[name] = at_least(name, lowest=0, default=field.default)
+                case tuple():
+                    found[name] = env.list(name)
+                case _:
+                    found[name] = env.str(name)
     return found
 
 

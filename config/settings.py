@@ -8,9 +8,10 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
+from batches.conf import checked
 from batches.management.embedded.message_broker import broker_transport_options, broker_url
 from batches.net.connection_timeouts import libpq_options, socket_options
-from config.environment import at_least, data_dir, env, long_secrets, one_of, secret_key
+from config.environment import at_least, data_dir, env, one_of, secret_key, settings_of_app
 
 ENGINES = frozenset({"django.db.backends.postgresql", "django.db.backends.sqlite3"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -19,18 +20,31 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 # The folder for all data of the embedded mode: the database, files, the secret key.
-DATA_DIR = data_dir(otherwise=BASE_DIR / "var")
+data_folder = data_dir(otherwise=BASE_DIR / "var")
 
 # Without a DATABASE_URL everything is embedded: SQLite, and a secret key made on first use.
-EMBEDDED = "DATABASE_URL" not in os.environ
+is_embedded = "DATABASE_URL" not in os.environ
 
+broker = os.environ.get("CELERY_BROKER_URL", broker_url(data_folder))
+this_machine = ["localhost", "127.0.0.0/8", "::1"] if is_embedded else []
 
-# Seconds that a worker may be silent before its chunks go to another worker.
-LEASE_SECONDS = at_least("LEASE_SECONDS", lowest=1, default=60)
+# The settings of the app, which all have defaults: see docs/settings.md. The others in this module
+# belong to Django and to other packages.
+BATCHES = {
+    "DATA_DIR": data_folder,
+    "EMBEDDED": is_embedded,
+    "TASKS_APP": "config.celery.app",
+    "RATE_LIMIT_REDIS_URL": broker,
+    # Such as your own vLLM server.
+    "PROVIDER_PRIVATE_HOSTS": this_machine,
+    "WEBHOOK_PRIVATE_HOSTS": this_machine,
+    **settings_of_app(),
+}
+app = checked(BATCHES)
 
 
 def database() -> dict[str, Any]:
-    url = os.environ.get("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
+    url = os.environ.get("DATABASE_URL", f"sqlite:///{data_folder / 'db.sqlite3'}")
     scheme, _, _ = url.partition("://")
     try:
         if environ.Env.DB_SCHEMES.get(scheme) not in ENGINES:
@@ -53,7 +67,7 @@ def database() -> dict[str, Any]:
         }
     else:
         given = options.get("OPTIONS", {})
-        options["OPTIONS"] = {**libpq_options(LEASE_SECONDS), **given}
+        options["OPTIONS"] = {**libpq_options(app.LEASE_SECONDS), **given}
         # These cursors live in a session, which a pooler may give to another client.
         options["DISABLE_SERVER_SIDE_CURSORS"] = True
         if most := at_least("DATABASE_POOL", lowest=0, default=0):
@@ -67,10 +81,7 @@ def database() -> dict[str, Any]:
 
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = secret_key(DATA_DIR, is_embedded=EMBEDDED)
-# Keys for encrypting stored secrets: the first key encrypts, each key decrypts, and SECRET_KEY is
-# the last of them.
-FIELD_ENCRYPTION_KEYS = long_secrets("FIELD_ENCRYPTION_KEYS")
+SECRET_KEY = secret_key(data_folder, is_embedded=is_embedded)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 
 INSTALLED_APPS = [
@@ -229,13 +240,13 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {"navigation": "batches.admin.navigation.navigation"},
 }
 
-MEDIA_ROOT = DATA_DIR / "files"
+MEDIA_ROOT = data_folder / "files"
 # Beside the files, so that an upload is renamed into place and not copied.
-FILE_UPLOAD_TEMP_DIR = DATA_DIR / "incoming"
+FILE_UPLOAD_TEMP_DIR = data_folder / "incoming"
 # All request bodies except uploaded files are read into memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
 
-LOG_LEVEL = one_of("LOG_LEVEL", LOG_LEVELS, default="WARNING")
+log_level = one_of("LOG_LEVEL", LOG_LEVELS, default="WARNING")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -243,26 +254,16 @@ LOGGING: dict[str, Any] = {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"batches": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}},
+    "loggers": {"batches": {"handlers": ["stderr"], "level": log_level, "propagate": False}},
 }
-
-# Seconds that a worker stays with one batch while others wait.
-SLICE_SECONDS = at_least("SLICE_SECONDS", lowest=1, default=60)
-# Seconds that calls in flight may take after SIGTERM.
-GRACE_SECONDS = at_least("GRACE_SECONDS", lowest=0, default=25)
-# Seconds to wait for a provider that does not answer before it is paused.
-PROVIDER_PATIENCE = at_least("PROVIDER_PATIENCE", lowest=0, default=900)
-SWEEP_SECONDS = at_least("SWEEP_SECONDS", lowest=1, default=30)
 
 # --- Celery: messages only. The state is in the database (docs/adr/0001) ---
 
-# The Celery app that sends messages to the workers.
-TASKS_APP = "config.celery.app"
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", broker_url(DATA_DIR))
+CELERY_BROKER_URL = broker
 
 
 def transport_options(url: str) -> dict[str, Any]:
-    sockets = socket_options(LEASE_SECONDS)
+    sockets = socket_options(app.LEASE_SECONDS)
     if url.startswith("redis"):
         return {
             # Detect a broker that hangs within seconds, not minutes.
@@ -277,7 +278,7 @@ def transport_options(url: str) -> dict[str, Any]:
         }
     if url.startswith("amqp"):
         return {"socket_settings": sockets}
-    return {} if "CELERY_BROKER_URL" in os.environ else broker_transport_options(DATA_DIR)
+    return {} if "CELERY_BROKER_URL" in os.environ else broker_transport_options(data_folder)
 
 
 CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(CELERY_BROKER_URL)
@@ -305,74 +306,7 @@ CELERY_BEAT_SCHEDULE = {
     # A message is useless once the next one is sent.
     "sweep": {
         "task": "batches.tasks.sweep",
-        "schedule": SWEEP_SECONDS,
-        "options": {"expires": SWEEP_SECONDS},
+        "schedule": app.SWEEP_SECONDS,
+        "options": {"expires": app.SWEEP_SECONDS},
     },
 }
-
-# --- Batches ---
-
-# The Redis through which all workers share the limits of providers. Without it, each process uses
-# its share of the limits.
-RATE_LIMIT_REDIS_URL = env.str("RATE_LIMIT_REDIS_URL", default=CELERY_BROKER_URL)
-
-# The most prompts of one batch.
-MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_000_000)
-# The most prompts in one request, instead of in a file.
-MAX_INLINE_PROMPTS = at_least("MAX_INLINE_PROMPTS", lowest=1, default=10_000)
-# The default is large enough for a photograph in base64.
-MAX_LINE_BYTES = at_least("MAX_LINE_BYTES", lowest=1, default=20 * 1024 * 1024)
-
-# Limits for the different large JSON Schemas of one batch, and of the unfinished batches of a user;
-# preparing 1 MiB takes one or two seconds of CPU time.
-MAX_SCHEMA_BYTES_PER_BATCH = at_least(
-    "MAX_SCHEMA_BYTES_PER_BATCH", lowest=1, default=32 * 1024 * 1024
-)
-MAX_SCHEMA_BYTES_PER_USER = at_least(
-    "MAX_SCHEMA_BYTES_PER_USER", lowest=1, default=128 * 1024 * 1024
-)
-
-# The largest upload: in one request, in parts, and of one part.
-MAX_FILE_BYTES = at_least("MAX_FILE_BYTES", lowest=1, default=512 * 1024 * 1024)
-MAX_UPLOAD_BYTES = at_least("MAX_UPLOAD_BYTES", lowest=1, default=8 * 1024**3)
-MAX_PART_BYTES = at_least("MAX_PART_BYTES", lowest=1, default=64 * 1024 * 1024)
-
-# Longer replies of a provider are cut off and count as malformed.
-MAX_REPLY_BYTES = at_least("MAX_REPLY_BYTES", lowest=1, default=16 * 1024 * 1024)
-# The most bytes of requests and of unstored replies that a worker process holds, for all its
-# batches. More must wait.
-MAX_BYTES_IN_FLIGHT = at_least("MAX_BYTES_IN_FLIGHT", lowest=1, default=64 * 1024 * 1024)
-
-# Patterns of the environment variables that staff may name in the admin for a provider's key. The
-# project's own secrets are always refused.
-PROVIDER_KEY_VARIABLES: list[str] = env.list("PROVIDER_KEY_VARIABLES", default=["*_API_KEY"])
-
-# A PEM file of certificate authorities to trust in addition to the public ones; or "system" for the
-# authorities of the operating system instead of the public ones.
-PROVIDER_CA_BUNDLE = env.str("PROVIDER_CA_BUNDLE", default="")
-# The client certificate for providers that request one: a PEM file with the certificate and its
-# key, or two such files separated by a comma.
-PROVIDER_CLIENT_CERT: list[str] = env.list("PROVIDER_CLIENT_CERT", default=[])
-# The proxy to all providers, http://user:password@host:port; or "env" to use HTTPS_PROXY,
-# HTTP_PROXY, ALL_PROXY and NO_PROXY, which are ignored otherwise.
-PROVIDER_PROXY = env.str("PROVIDER_PROXY", default="")
-# A function that takes a base URL and returns the transport of httpx for it.
-PROVIDER_TRANSPORT = env.str("PROVIDER_TRANSPORT", default="")
-
-# Private hosts, addresses or networks that providers may have, such as your own vLLM server.
-# The default in the embedded mode is this machine.
-PROVIDER_PRIVATE_HOSTS: list[str] = env.list(
-    "PROVIDER_PRIVATE_HOSTS",
-    default=["localhost", "127.0.0.0/8", "::1"] if EMBEDDED else [],
-)
-
-# Private hosts that may receive webhooks. Users choose the receivers, so add hosts with care.
-WEBHOOK_PRIVATE_HOSTS: list[str] = env.list(
-    "WEBHOOK_PRIVATE_HOSTS",
-    default=["localhost", "127.0.0.0/8", "::1"] if EMBEDDED else [],
-)
-# Answers to equal requests are used again for this many days, and this many are kept for a user.
-REUSE_DAYS = at_least("REUSE_DAYS", lowest=1, default=30)
-REUSE_ANSWERS = at_least("REUSE_ANSWERS", lowest=1, default=1_000_000)
-
-MAX_WEBHOOK_ENDPOINTS_PER_USER = at_least("MAX_WEBHOOK_ENDPOINTS_PER_USER", lowest=1, default=20)

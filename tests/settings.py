@@ -8,10 +8,10 @@ import tempfile
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="threephase-tests-")
 
 from config.settings import *  # noqa: F403 - all settings, changed below
-from config.settings import DATA_DIR, DATABASES
+from config.settings import DATABASES, data_folder
 
-atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
+atexit.register(shutil.rmtree, data_folder, ignore_errors=True)
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, as in production: threads with connections of their own must be able to meet there.
-    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}
+    DATABASES["default"]["TEST"] = {"NAME": str(data_folder / "tests.sqlite3")}

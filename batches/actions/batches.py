@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, RestrictedError
@@ -17,6 +16,7 @@ from django.utils import timezone
 
 from batches.actions.option_checks import check_escalation, check_price
 from batches.actions.options import BatchOptions, Pilot, stored_cost, stored_rules
+from batches.conf import conf
 from batches.ending.finishing import fail_input, finish_batch
 from batches.ending.gate import attend_gate
 from batches.ending.purging import mark_deleted, purge
@@ -96,12 +96,12 @@ def create_batch(
     lease = insert_leased(batch, statuses=READING)
     try:
         with renewed(lease):
-            store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
+            store_prompts(batch, items, most=conf().MAX_PROMPTS_PER_BATCH, lease=lease)
     except LeaseLost as lost:
         _discard(batch, version)
         raise NotPossible(
             "the batch was cancelled while its prompts were read, or this process stood still for "
-            f"longer than {PATIENT_LEASES * settings.LEASE_SECONDS} s"
+            f"longer than {PATIENT_LEASES * conf().LEASE_SECONDS} s"
         ) from lost
     except BaseException:
         _discard(batch, version)
@@ -133,7 +133,7 @@ def create_inline_batch(
     with transaction.atomic():
         batch.save(force_insert=True)
         add_callback(batch)
-        store_prompts(batch, items, most=settings.MAX_INLINE_PROMPTS)
+        store_prompts(batch, items, most=conf().MAX_INLINE_PROMPTS)
         batch.refresh_from_db(from_queryset=Batch.objects.whole())
     enqueue_batch(batch)
     return batch
@@ -179,7 +179,7 @@ def _draft(provider: Provider, options: BatchOptions, origin: Origin, **values: 
     check_price(provider, options)
     window = options.completion_window
     asked = asked_schemas(options.defaults, options.endpoint)
-    schema_bytes = SchemaBill(settings.MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
+    schema_bytes = SchemaBill(conf().MAX_SCHEMA_BYTES_PER_BATCH).count(asked)
     problems = strict_warnings(asked, strict_schemas=options.strict_schemas)
     # All other options have the names of their columns.
     given = {name: value for name, value in options if name != "pilot"}

@@ -2,10 +2,10 @@
 
 from itertools import chain, count
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from batches.actions.batches import enqueue_batch
+from batches.conf import conf
 from batches.errors import NotPossible
 from batches.lifecycle import PauseKind
 from batches.limits.limit_stores import forget_limits
@@ -133,7 +133,7 @@ def _free_name(wanted: str) -> str:
 def forget_learned_limits(provider: Provider) -> None:
     """Forget the learned limits of a provider. Raise NotPossible if Redis is unavailable."""
     try:
-        forget_limits(settings.RATE_LIMIT_REDIS_URL, provider.limits_name)
+        forget_limits(conf().RATE_LIMIT_REDIS_URL, provider.limits_name)
     except OSError as error:
         raise NotPossible(
             f"the learned limits could not be forgotten, because Redis is unavailable: {error}. "

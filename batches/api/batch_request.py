@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from django.conf import settings
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
 from batches.actions.batches import TemplateSource
@@ -20,6 +19,7 @@ from batches.api.errors import ApiError
 from batches.api.fields import shown
 from batches.api.http.view import RequestModel
 from batches.api.webhook_objects import Url
+from batches.conf import conf
 from batches.engine.endpoints import CHAT, ENDPOINTS, MAX_PATH_CHARS, endpoint_of
 from batches.engine.errors import PromptRejected
 from batches.engine.text.wording import named
@@ -203,7 +203,7 @@ class CreateBatch(RunOptions, RequestModel):
         """Return the columns that the template names. Raise ApiError if it cannot be used."""
         messages = self.template or ()
         try:
-            template = RowTemplate(messages, max_chars=settings.MAX_LINE_BYTES)
+            template = RowTemplate(messages, max_chars=conf().MAX_LINE_BYTES)
             template.check_against(self.endpoint, self.body)
         except TemplateRefused as refused:
             raise _refused_template(refused, count=len(messages)) from refused

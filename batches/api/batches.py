@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 
-from django.conf import settings
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -31,6 +30,7 @@ from batches.api.http.view import ApiView, find, for_user, owner_of, parse_body,
 from batches.api.webhook_objects import WebhookDeliveryPage
 from batches.api.webhooks import PAGE_PARAMETERS as DELIVERY_PARAMETERS
 from batches.api.webhooks import delivery_page, url_refused
+from batches.conf import conf
 from batches.engine.structured.schema_bill import CHECKED_BYTES
 from batches.engine.text.wording import quoted
 from batches.files.files import unexpired
@@ -326,7 +326,7 @@ def _inline(request: Request, asked: CreateBatch, origin: batch_actions.Origin) 
 
 
 def _check_number(asked: CreateBatch) -> None:
-    most = min(settings.MAX_INLINE_PROMPTS, settings.MAX_PROMPTS_PER_BATCH)
+    most = min(conf().MAX_INLINE_PROMPTS, conf().MAX_PROMPTS_PER_BATCH)
     count = len(asked.requests or asked.prompts or ())
     param = "prompts" if asked.requests is None else "requests"
     if count > most:
@@ -350,10 +350,10 @@ def _items(asked: CreateBatch, provider: Provider) -> Items:
     options = InputOptions(
         endpoint=asked.endpoint,
         defaults=asked.body,
-        max_line_bytes=settings.MAX_LINE_BYTES,
+        max_line_bytes=conf().MAX_LINE_BYTES,
         models=frozenset(provider.model_names),
         strict_schemas=asked.strict_schemas,
-        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+        max_schema_bytes=conf().MAX_SCHEMA_BYTES_PER_BATCH,
         checked_schema_bytes=CHECKED_BYTES,
     )
     if asked.requests is not None:

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-from django.conf import settings
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, Field
@@ -14,6 +13,7 @@ from batches.api.fields import Filename, PartId, Time, UploadId, shown
 from batches.api.files import ExpiresAfter, FileObject, Purpose, file_object
 from batches.api.http.multipart import PartForm, form_of
 from batches.api.http.view import ApiView, RequestModel, find, owner_of, parse_body, reply
+from batches.conf import conf
 from batches.engine.text.wording import value_text
 from batches.files.files import NewFile, safe_filename
 from batches.files.uploads import MAX_PARTS, add_part, begin_upload, cancel_upload, complete_upload
@@ -89,8 +89,8 @@ class UploadsView(ApiView):
     def post(self, request: Request) -> Response:
         """Start the upload of a large file. Upload its parts and complete it within an hour."""
         body = parse_body(request, NewUpload)
-        if body.bytes > settings.MAX_UPLOAD_BYTES:
-            expected = f"At most {settings.MAX_UPLOAD_BYTES} bytes are taken (MAX_UPLOAD_BYTES)."
+        if body.bytes > conf().MAX_UPLOAD_BYTES:
+            expected = f"At most {conf().MAX_UPLOAD_BYTES} bytes are taken (MAX_UPLOAD_BYTES)."
             message = value_text("bytes", body.bytes, expected)
             raise ApiError(413, message, code="too_large", param="bytes")
         new = NewFile(

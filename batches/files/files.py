@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, cast
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
 from django.db import transaction
@@ -19,6 +17,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Now
 
+from batches.conf import conf
 from batches.engine.text.wording import quoted
 from batches.inputs.file_kinds import table_file_fault
 from batches.inputs.input_formats import TABLE_FILES, TABLES, InputFormat, named_format
@@ -40,6 +39,8 @@ EXPIRED_AT_ONCE = 1000
 
 # No upload takes longer than this.
 LEFTOVER_S = 24 * 3600
+# The folder in DATA_DIR to which uploads are written first.
+INCOMING = "incoming"
 
 
 class FileRefused(Exception):
@@ -133,9 +134,15 @@ def delete_expired_files() -> int:
 
 
 def remove_leftovers() -> None:
-    """Remove temporary files of processes that were killed during an upload."""
+    """Remove temporary files of processes that were killed during an upload.
+
+    Only in the app's own folder: another folder may hold files of other programs.
+    """
+    folder = conf().DATA_DIR
+    if folder is None or not (folder / INCOMING).is_dir():
+        return
     long_ago = time.time() - LEFTOVER_S
-    for path in Path(settings.FILE_UPLOAD_TEMP_DIR).iterdir():
+    for path in (folder / INCOMING).iterdir():
         # Another process may remove it at the same time.
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < long_ago:
@@ -180,7 +187,7 @@ def _check_beginning(content: "Bytes[bytes]", named: InputFormat | None) -> None
             if fault := table_file_fault(head, named):
                 raise _no_input(fault)
             return
-        line = first_line(cast("BinaryIO", content), settings.MAX_LINE_BYTES)
+        line = first_line(cast("BinaryIO", content), conf().MAX_LINE_BYTES)
         # If the line is too long to be checked here, the batch reports it.
         if line == "":
             raise _no_input(NO_PROMPTS)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from django.conf import settings
-
+from batches.conf import conf
 from batches.inputs.prompt_files import InputOptions, read_prompts
 from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.demand import Demand
@@ -43,6 +42,6 @@ def check_prompts(stream: BinaryIO, options: InputOptions) -> Checked:
     """Read a whole input, as the reader of a batch will. Raise InputRefused."""
     found = Checked(Demand(options.defaults, options.endpoint))
     items = read_prompts(stream, options)
-    most = settings.MAX_PROMPTS_PER_BATCH
+    most = conf().MAX_PROMPTS_PER_BATCH
     take_prompts(items, found.take, most=most, most_errors=MAX_ERRORS)
     return found

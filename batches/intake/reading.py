@@ -10,11 +10,11 @@ from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from django.conf import settings
 from django.db import Error
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from batches.conf import conf
 from batches.ending.finishing import fail_input
 from batches.ending.purging import mark_deleted, purge
 from batches.files.files import BATCH
@@ -105,7 +105,7 @@ def remove_abandoned() -> int:
     no hurry: a creator whose database was away for longer than a lease keeps its batch.
     """
     unread = Batch.objects.filter(status__in=READING, input_file_public_id="")
-    long_ago = lease_end(-PATIENT_LEASES * settings.LEASE_SECONDS)
+    long_ago = lease_end(-PATIENT_LEASES * conf().LEASE_SECONDS)
     mark_deleted(unread.filter(ingest_expires_at__lt=long_ago, deleted_at=None))
     marked = list(unread.filter(deleted_at__isnull=False).values_list("pk", flat=True))
     for pk in marked:
@@ -138,14 +138,14 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
     options = InputOptions(
         endpoint=batch.endpoint,
         defaults=batch.defaults,
-        max_line_bytes=settings.MAX_LINE_BYTES,
+        max_line_bytes=conf().MAX_LINE_BYTES,
         format=cast("InputFormat", batch.input_format or "jsonl"),
         column=batch.input_column,
         # Without a format, a file has lines of the Batch API with all fields.
         strict=not batch.input_format,
         models=frozenset(batch.provider.model_names),
         strict_schemas=batch.strict_schemas,
-        max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+        max_schema_bytes=conf().MAX_SCHEMA_BYTES_PER_BATCH,
         template=template_of(batch),
     )
     if batch.input_file is None:
@@ -158,7 +158,7 @@ def _store(batch: Batch, lease: BatchLease, stop: StopSignal) -> None:
     reader = _WatchedStream(cast("BinaryIO", stream), stop)
     with stream, renewed(lease, is_alive=reader.is_alive, on_loss=reader.lose):
         items = read_prompts(cast("BinaryIO", reader), options)
-        store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
+        store_prompts(batch, items, most=conf().MAX_PROMPTS_PER_BATCH, lease=lease)
 
 
 def template_of(batch: Batch) -> "RowTemplate | None":
@@ -174,7 +174,7 @@ def template_of(batch: Batch) -> "RowTemplate | None":
 
     try:
         messages = stored_messages(batch.template.messages)
-        return RowTemplate(messages, max_chars=settings.MAX_LINE_BYTES)
+        return RowTemplate(messages, max_chars=conf().MAX_LINE_BYTES)
     except TemplateRefused as refused:
         # It was accepted by another release.
         raise InputRefused([LineError(0, "invalid_template", refused.message, "template")]) from (
@@ -197,7 +197,7 @@ class _WatchedStream:
 
     def is_alive(self) -> bool:
         """Return False if reading and storing have hung for many leases."""
-        return time.monotonic() - self._read_at < PATIENT_LEASES * settings.LEASE_SECONDS
+        return time.monotonic() - self._read_at < PATIENT_LEASES * conf().LEASE_SECONDS
 
     def lose(self) -> None:
         """Let the next read raise LeaseLost."""
@@ -221,7 +221,7 @@ def table_format_of(file: File, columns: Collection[str]) -> InputFormat:
         return named
     try:
         with file.content.open("rb") as stream:
-            first = first_line(cast("BinaryIO", stream), settings.MAX_LINE_BYTES)
+            first = first_line(cast("BinaryIO", stream), conf().MAX_LINE_BYTES)
     except (OSError, UnreadableFile):
         # The reader will say why.
         first = None
@@ -234,7 +234,7 @@ def model_of(file: File) -> str | None:
         return None
     try:
         with file.content.open("rb") as stream:
-            first = first_line(cast("BinaryIO", stream), settings.MAX_LINE_BYTES)
+            first = first_line(cast("BinaryIO", stream), conf().MAX_LINE_BYTES)
         line = parse_line(first or "")
         body = line.get("body", line)
     except (OSError, LineRefused, UnreadableFile):

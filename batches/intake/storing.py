@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Max
 
 from batches.bulk import Row, insert_rows
+from batches.conf import conf
 from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.pages import take_prompts, twins
 from batches.intake.pilot_groups import PilotGroups
@@ -104,7 +104,7 @@ def _store_surely(
     digests: RequestDigests | None,
 ) -> list[LineError]:
     """Store a page. Outside of a transaction, retry for the length of a lease, if that may help."""
-    give_up_at = time.monotonic() + settings.LEASE_SECONDS
+    give_up_at = time.monotonic() + conf().LEASE_SECONDS
     wait_s, again = FIRST_WAIT_S, False
     while True:
         try:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Sum
 
+from batches.conf import conf
 from batches.engine.plain_text import storable_text
 from batches.engine.schemas.strict import StrictProblem
 from batches.engine.structured.schema_bill import FREE_BYTES, TOO_MANY_SCHEMAS
@@ -108,7 +108,7 @@ def check_schemas_of_owner(batch: Batch, tally: Tally) -> None:
     User.objects.select_for_update(no_key=True).filter(pk=batch.owner_id).first()
     others = Batch.objects.filter(owner=batch.owner_id).exclude(pk=batch.pk)
     open_ = others.exclude(status__in=TERMINAL).aggregate(sum=Sum("schema_bytes"))
-    before, most = open_["sum"] or 0, settings.MAX_SCHEMA_BYTES_PER_USER
+    before, most = open_["sum"] or 0, conf().MAX_SCHEMA_BYTES_PER_USER
     if before + tally.schema_bytes > most:
         message = (
             f"The schemas of this batch have {tally.schema_bytes} bytes, and the schemas of your "

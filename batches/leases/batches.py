@@ -8,10 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
-from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from batches.conf import conf
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, BatchQuerySet, lease_end
 from batches.models.statements import Statement, end_after, hole, length, query_of, update_of
@@ -28,7 +28,7 @@ class BatchLease:
 
 def insert_leased(batch: Batch, *, statuses: Collection[BatchStatus]) -> BatchLease:
     """Store a new batch that its creator leases from the beginning."""
-    batch.ingest_token, batch.ingest_expires_at = 1, lease_end(settings.LEASE_SECONDS)
+    batch.ingest_token, batch.ingest_expires_at = 1, lease_end(conf().LEASE_SECONDS)
     batch.save(force_insert=True)
     return BatchLease(batch.pk, 1, statuses)
 
@@ -39,7 +39,7 @@ def claim_batch(
     """Lease a batch; return None if it is leased already, in another status, or not `among`."""
     find, take = _claim_statements(frozenset(statuses), among or Q())
     for (token,) in find.rows(batch=batch_id):
-        if take.run(batch=batch_id, token=token, length=length(settings.LEASE_SECONDS)):
+        if take.run(batch=batch_id, token=token, length=length(conf().LEASE_SECONDS)):
             return BatchLease(batch_id, token + 1, statuses)
     return None
 
@@ -75,7 +75,7 @@ def leased(lease: BatchLease) -> BatchQuerySet:
 
 def hold_batch(lease: BatchLease) -> bool:
     """Renew a lease; return False if it is lost."""
-    return bool(leased(lease).update(ingest_expires_at=lease_end(settings.LEASE_SECONDS)))
+    return bool(leased(lease).update(ingest_expires_at=lease_end(conf().LEASE_SECONDS)))
 
 
 def release_batch(lease: BatchLease) -> None:

@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from django.conf import settings
 from django.db import Error, connection
 
+from batches.conf import conf
 from batches.leases.batches import BatchLease, hold_batch
 from batches.models.full_disk import is_full
 
@@ -49,7 +49,7 @@ def _renew(
     on_loss: Callable[[], object],
     over: threading.Event,
 ) -> None:
-    usual_s = settings.LEASE_SECONDS / RENEWALS_PER_LEASE
+    usual_s = conf().LEASE_SECONDS / RENEWALS_PER_LEASE
     wait_s = usual_s
     while not over.wait(wait_s):
         wait_s = usual_s

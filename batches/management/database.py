@@ -4,12 +4,12 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from django.apps import apps
-from django.conf import settings
 from django.core.management import call_command
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from batches.conf import conf
 from batches.management.bulk.usage import UsageError, database_fault
 
 
@@ -31,7 +31,7 @@ def _bring_up_to_date() -> None:
     executor = MigrationExecutor(connection)
     if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return
-    if not settings.EMBEDDED:
+    if not conf().EMBEDDED:
         raise UsageError("the database is not up to date; run `manage.py migrate` first")
     call_command("migrate", verbosity=0)
 

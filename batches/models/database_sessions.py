@@ -7,10 +7,10 @@ for one transaction; then the timeouts are set in each transaction, and none sta
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from batches.conf import conf
 from batches.net.connection_timeouts import keepalives, patience_s
 
 # A statement may be a COPY or read every result of a batch, so it may take longer than a lease.
@@ -74,7 +74,7 @@ def restore_limits(using: str, **_: Any) -> None:
 
 
 def _timeouts() -> dict[str, str]:
-    lease_s = settings.LEASE_SECONDS
+    lease_s = conf().LEASE_SECONDS
     return {
         # Ends the transaction of a frozen process. Its lease has expired, and its locks would block
         # the worker that now has the lease.
@@ -86,8 +86,8 @@ def _timeouts() -> dict[str, str]:
 
 def _of_socket() -> dict[str, str]:
     """Return settings that let the server notice a lost client, even inside a COPY."""
-    patience = patience_s(settings.LEASE_SECONDS)
-    probes = keepalives(settings.LEASE_SECONDS)
+    patience = patience_s(conf().LEASE_SECONDS)
+    probes = keepalives(conf().LEASE_SECONDS)
     return {
         **{f"tcp_keepalives_{name}": str(value) for name, value in probes.items()},
         "tcp_user_timeout": f"{patience}s",

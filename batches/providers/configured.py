@@ -1,12 +1,13 @@
 """Create the client for a provider's row."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
-from django.conf import settings
 from django.utils.module_loading import import_string
 
+from batches.conf import conf
 from batches.models import Provider
 from batches.net.addresses import AddressPolicy
 from batches.net.ways_out import (
@@ -37,9 +38,9 @@ def provider_client(provider: Provider, *, connections: int) -> ProviderClient:
             provider.base_url,
             api_key=api_key(provider),
             connections=connections,
-            addresses=AddressPolicy(settings.PROVIDER_PRIVATE_HOSTS),
+            addresses=AddressPolicy(conf().PROVIDER_PRIVATE_HOSTS),
             remedy="set PROVIDER_PRIVATE_HOSTS={address}",
-            max_reply_bytes=settings.MAX_REPLY_BYTES,
+            max_reply_bytes=conf().MAX_REPLY_BYTES,
             way_out=way_out(provider),
             transport=_own_transport(provider),
         )
@@ -49,18 +50,18 @@ def provider_client(provider: Provider, *, connections: int) -> ProviderClient:
 
 def _own_transport(provider: Provider) -> httpx.AsyncBaseTransport | None:
     """Return the transport that the project makes for calls to a provider, if it makes them."""
-    if not settings.PROVIDER_TRANSPORT:
+    if not conf().PROVIDER_TRANSPORT:
         return None
     try:
-        make = import_string(settings.PROVIDER_TRANSPORT)
+        make = import_string(conf().PROVIDER_TRANSPORT)
     except ImportError as error:
         raise ProviderMisconfigured(
-            f"PROVIDER_TRANSPORT={settings.PROVIDER_TRANSPORT}: {error}"
+            f"PROVIDER_TRANSPORT={conf().PROVIDER_TRANSPORT}: {error}"
         ) from error
     transport = make(provider.base_url)
     if not isinstance(transport, httpx.AsyncBaseTransport):
         raise ProviderMisconfigured(
-            f"PROVIDER_TRANSPORT={settings.PROVIDER_TRANSPORT} returned "
+            f"PROVIDER_TRANSPORT={conf().PROVIDER_TRANSPORT} returned "
             f"{type(transport).__name__}, not a transport of httpx (httpx.AsyncBaseTransport)"
         )
     return transport
@@ -91,7 +92,7 @@ def way_out(provider: Provider) -> WayOut:
     The provider's row takes precedence over the settings; certificate authorities are combined.
     Files are read each time, so that a renewed certificate needs no restart.
     """
-    bundle = settings.PROVIDER_CA_BUNDLE
+    bundle = conf().PROVIDER_CA_BUNDLE
     system_store = bundle == SYSTEM_STORE
     of_settings = "" if system_store else _authorities_of_setting(bundle)
     return WayOut(
@@ -115,7 +116,7 @@ def _client_certificate(provider: Provider) -> str:
     if provider.client_certificate_encrypted:
         stored = provider.client_certificate_encrypted
         return _decrypted(provider, stored, "its client certificate")
-    paths = settings.PROVIDER_CLIENT_CERT
+    paths = conf().PROVIDER_CLIENT_CERT
     if not paths:
         return ""
     try:
@@ -124,7 +125,7 @@ def _client_certificate(provider: Provider) -> str:
         raise ProviderMisconfigured(f"PROVIDER_CLIENT_CERT={','.join(paths)}: {error}") from error
 
 
-def _text_of(setting: str, paths: list[str]) -> str:
+def _text_of(setting: str, paths: Iterable[str]) -> str:
     """Return the text of the files that a setting names."""
     texts = []
     for path in paths:
@@ -139,7 +140,7 @@ def _proxy(provider: Provider) -> Proxy | None:
     if provider.proxy_encrypted:
         url = _decrypted(provider, provider.proxy_encrypted, "its proxy")
         return None if url == NO_PROXY else Proxy.of(url)
-    setting = settings.PROVIDER_PROXY
+    setting = conf().PROVIDER_PROXY
     try:
         if setting == ENVIRONMENT:
             return proxy_of_environment(provider.base_url)

@@ -6,7 +6,7 @@ operator, who can read the environment anyway; in the admin it is staff, who can
 
 from fnmatch import fnmatchcase
 
-from django.conf import settings
+from batches.conf import conf
 
 # Variables with secrets of this project and its containers. They are never sent to a provider.
 OWN_SECRETS = frozenset(
@@ -34,7 +34,7 @@ def check_variable(name: str) -> None:
 def check_variable_of_staff(name: str) -> None:
     """Raise VariableRefused for a variable that staff may not name in the admin."""
     check_variable(name)
-    patterns = settings.PROVIDER_KEY_VARIABLES
+    patterns = conf().PROVIDER_KEY_VARIABLES
     if not any(fnmatchcase(name, pattern) for pattern in patterns):
         allowed = ", ".join(patterns) or "none"
         raise VariableRefused(

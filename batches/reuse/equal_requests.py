@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import BigIntegerField, Exists, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from batches.conf import conf
 from batches.leases.chunks import begin_again
 from batches.lifecycle import ChunkState
 from batches.models import Batch, Chunk, KeptAnswer, Prompt, Result
@@ -71,7 +71,7 @@ def with_equals(prompts: "QuerySet[Prompt]", reuse: str) -> "QuerySet[Any, Any]"
 
 def oldest_answer() -> datetime:
     """Return the time of the oldest answer of another batch that may be used."""
-    return timezone.now() - timedelta(days=settings.REUSE_DAYS)
+    return timezone.now() - timedelta(days=conf().REUSE_DAYS)
 
 
 def since() -> Any:

@@ -3,10 +3,10 @@
 from datetime import datetime
 from functools import cache
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import Count
 
+from batches.conf import conf
 from batches.models import Batch, KeptAnswer, Prompt, Result
 from batches.reuse.equal_requests import oldest_answer
 
@@ -43,8 +43,8 @@ def forget_answers() -> int:
     number. The results of the batches stay."""
     forgotten, _ = KeptAnswer.objects.filter(done_at__lte=oldest_answer()).delete()
     counted = KeptAnswer.objects.values("owner").annotate(n=Count("pk"))
-    for owner in counted.filter(n__gt=settings.REUSE_ANSWERS).values_list("owner", flat=True):
+    for owner in counted.filter(n__gt=conf().REUSE_ANSWERS).values_list("owner", flat=True):
         mine = KeptAnswer.objects.filter(owner=owner).order_by("-done_at")
-        last = mine.values_list("done_at", flat=True)[settings.REUSE_ANSWERS]
+        last = mine.values_list("done_at", flat=True)[conf().REUSE_ANSWERS]
         forgotten += mine.filter(done_at__lte=last).order_by().delete()[0]
     return forgotten

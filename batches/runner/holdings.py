@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from django.conf import settings
-
+from batches.conf import conf
 from batches.engine.errors import FailureKind
 from batches.engine.records import Outcome, PreparedRequest
 from batches.leases.chunks import Lease
@@ -105,13 +104,13 @@ class Holdings:
     def are_trusted(self) -> bool:
         """Return True if no lease can have expired."""
         age_s = time.monotonic() - self._renewed_at
-        return age_s < TRUSTED_SHARE_OF_LEASE * settings.LEASE_SECONDS
+        return age_s < TRUSTED_SHARE_OF_LEASE * conf().LEASE_SECONDS
 
     @property
     def are_due(self) -> bool:
         """Return True if the leases are to be renewed."""
         age_s = time.monotonic() - self._renewed_at
-        return age_s > settings.LEASE_SECONDS / RENEWALS_PER_LEASE
+        return age_s > conf().LEASE_SECONDS / RENEWALS_PER_LEASE
 
     def renewed(self, sent_at: float) -> None:
         """Record a renewal of all leases that was sent at this time (monotonic)."""

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
-from django.conf import settings
 from django.db import Error, transaction
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, When
 
+from batches.conf import conf
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
 from batches.engine.plain_text import storable_text
@@ -161,7 +161,7 @@ class SliceStore:
             leases = claim_chunks(
                 self._batch.pk,
                 most=most,
-                seconds=settings.LEASE_SECONDS,
+                seconds=conf().LEASE_SECONDS,
                 quarantined=quarantined,
                 probing=self._probing,
             )
@@ -270,7 +270,7 @@ class SliceStore:
         again: bool = False,
     ) -> Stored:
         """Store outcomes and renew the leases of their chunks; also renew our slot if it is due."""
-        is_runner = not renewing or hold_slot(self._slot, seconds=settings.LEASE_SECONDS)
+        is_runner = not renewing or hold_slot(self._slot, seconds=conf().LEASE_SECONDS)
         lost = self._store(chunks, activity, again=again) if chunks else []
         self._count([chunk for chunk in chunks if chunk.lease not in lost], state)
         return Stored(frozenset(lost), is_runner)
@@ -298,7 +298,7 @@ class SliceStore:
                 chunks,
                 activity=activity,
                 clock=self._clock,
-                lease_seconds=settings.LEASE_SECONDS,
+                lease_seconds=conf().LEASE_SECONDS,
                 again=again,
                 equals_wait=self._batch.reuse != "off",
             )
@@ -440,7 +440,7 @@ def _spent(chunk: ChunkOutcomes) -> Spent:
 
 def take_slot(batch_id: int) -> SlotLease | None:
     """Claim a slot of a batch under the name of this process."""
-    return claim_slot(batch_id, seconds=settings.LEASE_SECONDS, runner=process_name())
+    return claim_slot(batch_id, seconds=conf().LEASE_SECONDS, runner=process_name())
 
 
 def leave_slot(slot: SlotLease) -> None:

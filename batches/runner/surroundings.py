@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
+from batches.conf import conf
 from batches.engine.outages import SharedOutages
 from batches.intake.reading import to_read
 from batches.limits.budget import Spent
@@ -62,7 +62,7 @@ def look_around(batch: Batch, slot_id: int, *, mine: Spent, clock: Clock) -> Sur
     rows = taken.order_by("pk")
     at_work = list(rows.values_list("pk", "batch_id", "runner", "batch__priority"))
     priorities = {pk: priority for pk, _, _, priority in at_work}
-    turn = int(time.time() // settings.SLICE_SECONDS)
+    turn = int(time.time() // conf().SLICE_SECONDS)
     read_at = time.monotonic()
     outages = shared_outages(outages_of(batch.provider_id), read_at=read_at)
     return Surroundings(

@@ -4,10 +4,10 @@ import logging
 import time
 from collections.abc import Collection
 
-from django.conf import settings
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from batches.conf import conf
 from batches.ending.finishing import finish_batch
 from batches.intake.reading import READING, read_input, to_read
 from batches.lifecycle import BatchStatus, PauseKind
@@ -95,7 +95,7 @@ def _is_waiting(batch_id: int) -> bool:
 
 def _run(batch_id: int, stop: StopSignal, *, probing: bool = False) -> SliceReport:
     """Run a slice. Never raise an error, so that a failing batch does not block other batches."""
-    limits = SliceLimits(slice_s=settings.SLICE_SECONDS, grace_s=settings.GRACE_SECONDS)
+    limits = SliceLimits(slice_s=conf().SLICE_SECONDS, grace_s=conf().GRACE_SECONDS)
     try:
         return run_slice(batch_id, stop=stop, limits=limits, probing=probing)
     except ProviderMisconfigured as error:
@@ -137,7 +137,7 @@ class _SpareSweeper:
         self._swept_at = 0.0
 
     def sweep_if_due(self) -> None:
-        if time.monotonic() - self._swept_at > settings.SWEEP_SECONDS:
+        if time.monotonic() - self._swept_at > conf().SWEEP_SECONDS:
             self._swept_at = time.monotonic()
             sweep(enqueue)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from batches.conf import conf
+
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
@@ -43,5 +45,5 @@ def _keys() -> "MultiFernet":
     from batches.secrets.keys import keys_of  # noqa: PLC0415 - takes long
 
     return keys_of(
-        (*settings.FIELD_ENCRYPTION_KEYS, settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        (*conf().FIELD_ENCRYPTION_KEYS, settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     )

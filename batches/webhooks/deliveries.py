@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, F, Min, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from batches.conf import conf
 from batches.lifecycle import EVENT_TYPES, BatchStatus, DeliveryStatus
 from batches.models import (
     Batch,
@@ -142,7 +142,7 @@ def send(endpoint: WebhookEndpoint, event: WebhookEvent) -> ReceiverReply:
         endpoint.url,
         headers=headers,
         content=event.content,
-        addresses=AddressPolicy(settings.WEBHOOK_PRIVATE_HOSTS),
+        addresses=AddressPolicy(conf().WEBHOOK_PRIVATE_HOSTS),
     )
 
 

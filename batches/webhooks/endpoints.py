@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from batches.conf import conf
 from batches.errors import NotPossible
 from batches.lifecycle import DeliveryStatus
 from batches.models import Batch, WebhookDelivery, WebhookEndpoint, lease_end, public_id
@@ -43,7 +43,7 @@ def create_endpoint(owner: User, *, name: str, url: str, event_types: Sequence[s
     with transaction.atomic():
         # Lock the user, so that concurrent requests cannot exceed the limit.
         User.objects.select_for_update(no_key=True).get(pk=owner.pk)
-        most = settings.MAX_WEBHOOK_ENDPOINTS_PER_USER
+        most = conf().MAX_WEBHOOK_ENDPOINTS_PER_USER
         if WebhookEndpoint.objects.standing().filter(owner=owner).count() >= most:
             raise NotPossible(f"a user has at most {most} webhook endpoints; delete one first")
         endpoint = WebhookEndpoint.objects.create(
@@ -161,6 +161,6 @@ def callback_secret(batch: Batch) -> str | None:
 def check_url(url: str) -> None:
     """Raise UrlRefused for a URL that may not receive events."""
     try:
-        check_webhook_url(url, AddressPolicy(settings.WEBHOOK_PRIVATE_HOSTS))
+        check_webhook_url(url, AddressPolicy(conf().WEBHOOK_PRIVATE_HOSTS))
     except ValueError as error:
         raise UrlRefused(str(error)) from error

@@ -8,10 +8,10 @@ import logging
 import threading
 from typing import Any, Protocol, cast
 
-from django.conf import settings
 from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
+from batches.conf import conf
 from batches.webhooks.signals import delivery_due
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class _Publisher:
         if self._stuck is not None and self._stuck.is_alive():
             return
         # Before the wait for the broker begins, since the first import of Celery takes long.
-        app = cast("_CeleryApp", import_string(settings.TASKS_APP))
+        app = cast("_CeleryApp", import_string(conf().TASKS_APP))
         thread = threading.Thread(
             target=self._publish, args=(app, task, pk), name=ENQUEUING, daemon=True
         )

@@ -2,11 +2,11 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
 from batches.actions import batches as batch_actions
 from batches.actions.options import BatchOptions
+from batches.conf import conf
 from batches.ending.purging import purge
 from batches.engine.errors import FailureKind
 from batches.errors import NotPossible
@@ -181,7 +181,7 @@ def test_the_sweeper_removes_what_a_creator_that_vanished_has_stored(provider: P
         (silent, PATIENT_LEASES - 1),
         (reading, -1),
     ):
-        end = timezone.now() - timedelta(seconds=leases * settings.LEASE_SECONDS)
+        end = timezone.now() - timedelta(seconds=leases * conf().LEASE_SECONDS)
         Batch.objects.filter(pk=batch.pk).update(ingest_expires_at=end)
     assert sweep(not_enqueued).purged == 1
     assert set(Prompt.objects.values_list("batch", flat=True)) == {silent.pk, reading.pk}

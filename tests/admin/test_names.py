@@ -16,6 +16,7 @@ from batches.engine.prepare import with_system_prompt
 from batches.models import Batch, File, Provider
 from tests.admin.conftest import Login
 from tests.admin.makers import ended_batch
+from tests.configuring import configure
 from tests.makers import batch_of, options
 
 SHOWN_FIELDS = (
@@ -190,7 +191,7 @@ def test_a_lost_file_is_said(root: Client, provider: Provider) -> None:
 def test_more_than_a_form_can_take_is_refused(
     root: Client, provider: Provider, settings: Any, *, has_file: bool
 ) -> None:
-    settings.MAX_FILE_BYTES = 20
+    configure(settings, MAX_FILE_BYTES=20)
     batch = ended_batch(provider, ["Why?"])
     if has_file:
         file = File.objects.create(purpose="batch", filename="large.txt", bytes=21)

@@ -14,6 +14,7 @@ from batches.providers.configured import api_key, way_out
 from batches.runner.run import run_slice
 from simulator import Behaviour, SimulatedProvider
 from tests.certificates import Authority
+from tests.configuring import configure
 from tests.makers import MODEL, batch_of
 
 KEY = "sk-canary-0123456789abcdef"
@@ -228,7 +229,7 @@ def test_what_an_operator_has_named_stays_where_it_is_sent(root: Client) -> None
 
 
 def test_an_address_that_may_not_be_called_is_told_of(root: Client, settings: Any) -> None:
-    settings.PROVIDER_PRIVATE_HOSTS = []
+    configure(settings, PROVIDER_PRIVATE_HOSTS=[])
     save(root, base_url="http://127.0.0.1:9/v1")
     assert "PROVIDER_PRIVATE_HOSTS" in probe_of(root, Provider.objects.get())
 
@@ -271,7 +272,7 @@ def test_the_way_to_a_provider_is_stored_and_its_secrets_never_shown(root: Clien
 def test_a_proxy_without_credentials_is_shown_and_none_means_directly(
     root: Client, settings: Any
 ) -> None:
-    settings.PROVIDER_PROXY = PROXY
+    configure(settings, PROVIDER_PROXY=PROXY)
     assert "http://10.0.0.1:3128" in save(root, proxy="http://10.0.0.1:3128")
     provider = Provider.objects.get()
     save(root, provider, proxy="none")

@@ -17,6 +17,7 @@ from batches.models import Batch, Chunk, File, Prompt, Provider, Result
 from batches.runner.run import run_slice
 from batches.stop_signal import StopSignal
 from tests.api.calling import client_of, error_of, user_named
+from tests.configuring import configure
 from tests.makers import MODEL
 
 pytestmark = pytest.mark.django_db
@@ -268,7 +269,7 @@ def test_what_could_not_be_stored_or_read_again_is_refused(client: Client, body:
 def test_a_bad_request_in_the_body_is_named_by_its_place(
     client: Client, settings: Any, request_: dict[str, Any], code: str, param: str
 ) -> None:
-    settings.MAX_LINE_BYTES = 2**20
+    configure(settings, MAX_LINE_BYTES=2**20)
     error = error_of(post(client, {"requests": [line("a"), request_]}), 400)
     assert (error["code"], error["param"]) == (code, param)
     assert not Batch.objects.exists()
@@ -277,12 +278,12 @@ def test_a_bad_request_in_the_body_is_named_by_its_place(
 
 
 def test_more_prompts_than_a_request_may_bring_are_refused(client: Client, settings: Any) -> None:
-    settings.MAX_INLINE_PROMPTS = 3
+    configure(settings, MAX_INLINE_PROMPTS=3)
     error = error_of(post(client, inline(4)), 400)
     assert (error["code"], error["param"]) == ("too_many_tasks", "prompts")
     assert "MAX_INLINE_PROMPTS" in error["message"]
     assert created(client, inline(3))["request_counts"]["total"] == 3
-    settings.MAX_PROMPTS_PER_BATCH = 2
+    configure(settings, MAX_PROMPTS_PER_BATCH=2)
     error = error_of(post(client, {"requests": [line(str(n)) for n in range(3)]}), 400)
     assert (error["code"], error["param"]) == ("too_many_tasks", "requests")
     assert Batch.objects.count() == 1
@@ -461,7 +462,7 @@ def test_a_line_that_is_no_json_is_refused_in_the_words_of_the_hosted_api(
 def test_more_lines_than_there_may_be_fail_the_batch(
     client: Client, user: User, settings: Any
 ) -> None:
-    settings.MAX_PROMPTS_PER_BATCH = 2
+    configure(settings, MAX_PROMPTS_PER_BATCH=2)
     content = "\n".join(json.dumps(line(str(n))) for n in range(3))
     batch = created(client, of_file(file_of(user, content).public_id))
     read(batch)

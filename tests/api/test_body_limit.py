@@ -13,6 +13,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from batches.api.http.body_limit import FORM_BYTES, SMALL_BYTES, BodyLimit
 from batches.secrets.tokens import create_token
 from tests.api.calling import user_named
+from tests.configuring import configure
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,8 +23,8 @@ PIECE = b"x" * SMALL_BYTES
 
 @pytest.fixture(autouse=True)
 def limits(settings: Any) -> None:
-    settings.MAX_FILE_BYTES = FILE_BYTES
-    settings.MAX_PART_BYTES = 2 * SMALL_BYTES
+    configure(settings, MAX_FILE_BYTES=FILE_BYTES)
+    configure(settings, MAX_PART_BYTES=2 * SMALL_BYTES)
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = SMALL_BYTES
 
 

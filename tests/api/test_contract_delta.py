@@ -26,6 +26,7 @@ from batches.output.jsonl import ResultRow, file_line, write_results
 from batches.runner.run import run_slice
 from batches.stop_signal import StopSignal
 from tests.api.calling import client_of, error_of, user_named
+from tests.configuring import configure
 from tests.makers import MODEL, batch_of
 from tests.receivers import receiving, url_of
 from tests.scripted_server import Step, answer, chat
@@ -112,7 +113,7 @@ def test_d1_a_webhook_endpoint_has_its_fields_and_a_test_changes_none(client: Cl
 def test_d2_a_list_of_webhook_endpoints_has_twenty_and_its_ends(
     client: Client, settings: Settings
 ) -> None:
-    settings.MAX_WEBHOOK_ENDPOINTS_PER_USER = 30
+    configure(settings, MAX_WEBHOOK_ENDPOINTS_PER_USER=30)
     ids = [endpoint_made(client)["id"] for _ in range(22)][::-1]
     page = client.get("/v1/webhook_endpoints").json()
     assert [one["id"] for one in page["data"]] == ids[:20]

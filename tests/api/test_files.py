@@ -19,6 +19,7 @@ from batches.lifecycle import BatchStatus
 from batches.models import Batch, File, Provider
 from batches.workers.sweeper import sweep
 from tests.api.calling import client_of, error_of, user_named
+from tests.configuring import configure
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +31,7 @@ def storage(settings: Any, tmp_path: Path) -> Path:
     """Where bytes go, with nothing in it."""
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.FILE_UPLOAD_TEMP_DIR = tmp_path / "incoming"
+    configure(settings, DATA_DIR=tmp_path)
     (tmp_path / "incoming").mkdir()
     return tmp_path
 
@@ -187,7 +189,7 @@ def test_other_purposes_take_any_bytes_but_none(client: Client) -> None:
 def test_a_file_that_is_too_large_is_413_and_leaves_nothing(
     client: Client, storage: Path, settings: Any
 ) -> None:
-    settings.MAX_FILE_BYTES = len(LINE)
+    configure(settings, MAX_FILE_BYTES=len(LINE))
     create(client, LINE)
     stored = everything_in(storage)
     error = error_of(send(client, LINE + b" "), 413)

@@ -10,6 +10,7 @@ from django.test import Client
 
 from tests.api.calling import error_of
 from tests.api.test_batches import BODY, deep, inline, line, of_file
+from tests.configuring import configure
 from tests.makers import MODEL
 
 pytestmark = pytest.mark.django_db
@@ -105,7 +106,7 @@ def test_a_batch_is_refused_by_name_and_value(
 def test_a_request_in_the_body_is_refused_by_its_place(
     client: Client, settings: Any, request_: dict[str, Any], says: str
 ) -> None:
-    settings.MAX_LINE_BYTES = 2**20
+    configure(settings, MAX_LINE_BYTES=2**20)
     body = json.dumps({"requests": [line("a"), request_]})
     reply = client.post("/v1/batches", body, content_type="application/json")
     check_alone(error_of(reply, 400), says)

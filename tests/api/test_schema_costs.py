@@ -15,6 +15,7 @@ from batches.models import Batch, Result
 from batches.runner.run import run_slice
 from tests.api.calling import client_of, error_of
 from tests.api.test_batches import created, file_of, line, of_file, post, read, row
+from tests.configuring import configure
 from tests.large_schemas import asking, large_schema
 from tests.makers import MODEL
 
@@ -93,7 +94,7 @@ def test_a_bad_schema_that_is_not_checked_in_the_request_fails_its_prompt(client
 
 
 def too_many(settings: Settings) -> None:
-    settings.MAX_SCHEMA_BYTES_PER_BATCH = 5 * SIZE
+    configure(settings, MAX_SCHEMA_BYTES_PER_BATCH=5 * SIZE)
 
 
 def check_remedy(error: Mapping[str, Any]) -> None:
@@ -144,7 +145,7 @@ def test_small_schemas_do_not_count(client: Client, settings: Settings) -> None:
 def test_the_schemas_of_one_request_are_bounded_together(
     client: Client, settings: Settings, place: str
 ) -> None:
-    settings.MAX_LINE_BYTES = 4 * 1024 * 1024
+    configure(settings, MAX_LINE_BYTES=4 * 1024 * 1024)
     parameters = {"type": "object", "properties": {"a": {"description": "x" * 200_000}}}
     tools = [
         {
@@ -164,7 +165,7 @@ def test_the_schemas_of_one_request_are_bounded_together(
 def test_the_unfinished_batches_of_a_user_are_bounded_together(
     client: Client, user: User, settings: Settings
 ) -> None:
-    settings.MAX_SCHEMA_BYTES_PER_USER = 5 * SIZE
+    configure(settings, MAX_SCHEMA_BYTES_PER_USER=5 * SIZE)
     first = created(client, inline(*different(3)))
     error = error_of(post(client, inline(*different(3))), 400)
     assert error["code"] == "too_many_schemas"

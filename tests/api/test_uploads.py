@@ -19,6 +19,7 @@ from batches.models import File, Upload, UploadPart
 from batches.workers.sweeper import sweep
 from tests.api.calling import client_of, error_of, user_named
 from tests.api.test_files import everything_in
+from tests.configuring import configure
 
 pytestmark = pytest.mark.django_db
 
@@ -222,7 +223,7 @@ def test_a_part_is_refused_that_is_empty_or_more_than_announced(
     assert error_of(add(client, upload, b"abcdefg"), 400)["param"] == "data"
     added(client, upload, b"abcdef", b"abcdef")
     assert error_of(add(client, upload, b"a"), 400)["param"] == "data"
-    settings.MAX_PART_BYTES = 2
+    configure(settings, MAX_PART_BYTES=2)
     assert "MAX_PART_BYTES" in error_of(add(client, begun(client), b"abc"), 413)["message"]
     assert len(everything_in(storage)) == 2
 

@@ -10,6 +10,7 @@ from batches.lifecycle import BatchStatus
 from batches.models import Batch, Provider, WebhookDelivery, WebhookEndpoint
 from tests.announcing import ended
 from tests.api.calling import client_of, user_named
+from tests.configuring import configure
 from tests.makers import batch_of
 from tests.receivers import is_signed_with, receiving, url_of
 from tests.scripted_server import answer, closed_port, hangs
@@ -176,7 +177,7 @@ def test_a_missing_parameter_is_named(ann: Caller, missing: str) -> None:
 
 
 def test_too_many_endpoints_are_a_conflict(ann: Caller, settings: Settings) -> None:
-    settings.MAX_WEBHOOK_ENDPOINTS_PER_USER = 1
+    configure(settings, MAX_WEBHOOK_ENDPOINTS_PER_USER=1)
     ann.made()
     status, body = ann.post("webhook_endpoints", NEW)
     assert status == 409

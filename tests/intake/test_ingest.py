@@ -12,6 +12,7 @@ from batches.intake import pages
 from batches.intake.reading import remove_abandoned, to_read
 from batches.intake.tally import InputRefused
 from batches.models import Batch, Chunk, Prompt, Provider
+from tests.configuring import configure
 from tests.makers import batch_of, options
 
 
@@ -75,7 +76,7 @@ def test_an_input_without_prompts_is_refused(provider: Provider) -> None:
 def test_too_many_prompts_are_refused_with_the_setting_named(
     provider: Provider, settings: Settings
 ) -> None:
-    settings.MAX_PROMPTS_PER_BATCH = 1200
+    configure(settings, MAX_PROMPTS_PER_BATCH=1200)
     assert refused(provider, list(prompts(1201))) == [
         "line 1201: A batch has at most 1200 prompts (MAX_PROMPTS_PER_BATCH). Split the input."
     ]

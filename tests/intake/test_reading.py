@@ -27,6 +27,7 @@ from batches.models import Batch, Chunk, File, Prompt, Provider, Slot
 from batches.stop_signal import StopSignal
 from batches.workers.sweeper import sweep
 from tests.checker import check_batch
+from tests.configuring import configure
 from tests.makers import MODEL, options
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -398,7 +399,7 @@ def test_hostile_texts_in_a_line_are_read_or_refused(
 @pytest.fixture
 def piped(provider: Provider, settings: Settings) -> Iterator[tuple[Batch, Path]]:
     """A batch whose input file is a pipe, so that a test decides when a read returns."""
-    settings.LEASE_SECONDS = 1
+    configure(settings, LEASE_SECONDS=1)
     batch = batch_of_file(provider, content(LINES))
     assert batch.input_file
     path = Path(batch.input_file.content.path)
@@ -437,7 +438,7 @@ def test_the_lease_is_renewed_while_a_read_lasts(
     piped: tuple[Batch, Path], settings: Settings
 ) -> None:
     # Long enough for one renewal that a busy machine delays.
-    settings.LEASE_SECONDS = 3
+    configure(settings, LEASE_SECONDS=3)
     batch, path = piped
     with reading(batch) as returned, path.open("wb") as pipe:
         wait_until(lambda: lease_end_of(batch), "the lease")

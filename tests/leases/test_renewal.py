@@ -17,6 +17,7 @@ from batches.leases.batches import BatchLease, claim_batch, hold_batch, release_
 from batches.leases.renewal import renewed
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, Provider
+from tests.configuring import configure
 from tests.makers import batch_of
 from tests.waiting import wait_until
 
@@ -27,7 +28,7 @@ THREAD = "lease"
 
 @pytest.fixture
 def lease(provider: Provider, settings: Settings) -> BatchLease:
-    settings.LEASE_SECONDS = 1
+    configure(settings, LEASE_SECONDS=1)
     lease = claim_batch(batch_of(provider, 1).pk, statuses={BatchStatus.IN_PROGRESS})
     assert lease
     return lease

@@ -7,6 +7,7 @@ from pytest_django.fixtures import Settings
 
 from simulator import SimulatedProvider
 from tests.command_line import CommandsHere
+from tests.configuring import configure
 
 
 @pytest.fixture
@@ -14,6 +15,7 @@ def cli(
     tmp_path: Path, transactional_db: None, settings: Settings, simulator: SimulatedProvider
 ) -> CommandsHere:
     """`manage.py` over a folder of the test, and an empty database."""
-    settings.DATA_DIR = tmp_path / "var"
-    settings.DATA_DIR.mkdir()
+    data_dir = tmp_path / "var"
+    data_dir.mkdir()
+    configure(settings, DATA_DIR=data_dir)
     return CommandsHere(tmp_path, simulator)

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from batches.management.bulk.usage import UsageError
 from batches.management.database import check_database
+from tests.configuring import configure
 
 pytestmark = pytest.mark.django_db
 FOLDER = Path(__file__).parents[2] / "batches" / "migrations"
@@ -31,14 +32,14 @@ def test_a_database_that_is_up_to_date_is_only_read() -> None:
 
 @pytest.mark.usefixtures("unapplied")
 def test_a_database_that_is_not_embedded_is_left_to_its_owner(settings: Any) -> None:
-    settings.EMBEDDED = False
+    configure(settings, EMBEDDED=False)
     with pytest.raises(UsageError, match=r"run `manage\.py migrate` first"):
         check_database()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_embedded_database_is_migrated(settings: Any) -> None:
-    settings.EMBEDDED = True
+    configure(settings, EMBEDDED=True)
     try:
         call_command("migrate", "batches", BEFORE, verbosity=0)
         check_database()

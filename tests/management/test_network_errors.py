@@ -19,6 +19,7 @@ from tests.alerting_server import AlertingServer
 from tests.calling import error_at
 from tests.certificates import DAY, Authority
 from tests.command_line import Commands, prompt_lines
+from tests.configuring import configure
 from tests.forward_proxy import ForwardProxy
 from tests.scripted_server import ScriptedServer, answer, chat, closed_port, closes, resets
 from tests.scripted_thread import in_thread, scripted
@@ -176,10 +177,10 @@ def test_the_command_says_it_in_one_line(
 ) -> None:
     arrange, remedy = situation
     address = arrange(place)
-    settings.PROVIDER_PROXY = place.proxy
+    configure(settings, PROVIDER_PROXY=place.proxy)
     if place.authorities:
-        settings.PROVIDER_CA_BUNDLE = cli.path("ca.pem", place.authorities)
-    settings.PROVIDER_PATIENCE = 0
+        configure(settings, PROVIDER_CA_BUNDLE=cli.path("ca.pem", place.authorities))
+    configure(settings, PROVIDER_PATIENCE=0)
     cli.path("prompts.jsonl", prompt_lines(2))
     ended = cli.process_batch("--base-url", address, "--model", "m", "--max-attempts", "1")
     said = [line for line in ended.stderr.splitlines() if remedy in line]

@@ -7,6 +7,7 @@ from pytest_django.fixtures import Settings
 
 from batches.models import Batch, Prompt, Provider
 from tests.command_line import Commands, Finished
+from tests.configuring import configure
 from tests.scripted_server import closed_port
 
 GOOD = '{"custom_id": "a", "prompt": "hello"}\n'
@@ -107,7 +108,7 @@ def test_the_limits_of_one_that_cannot_be_called_stay_as_they_were(
 ) -> None:
     cli.path("prompts.jsonl", GOOD)
     assert cli.process_batch("--rpm", "100").status == 0
-    settings.PROVIDER_PRIVATE_HOSTS = ["10.0.0.1"]
+    configure(settings, PROVIDER_PRIVATE_HOSTS=["10.0.0.1"])
     assert cli.process_batch("--rpm", "200").status == 2
     assert Provider.objects.get().requests_per_minute == 100
 
@@ -152,7 +153,7 @@ def test_a_prompt_without_a_model_needs_the_option(cli: Commands) -> None:
 def test_an_endpoint_that_cannot_be_reached_is_waited_for_and_pauses_the_batch(
     cli: Commands, settings: Settings
 ) -> None:
-    settings.PROVIDER_PATIENCE = 0
+    configure(settings, PROVIDER_PATIENCE=0)
     cli.path("prompts.jsonl", GOOD)
     address = f"http://127.0.0.1:{closed_port()}/v1"
     ended = cli.process_batch("--base-url", address, "--model", "m")

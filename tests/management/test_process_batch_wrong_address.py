@@ -9,6 +9,7 @@ from pytest_django.fixtures import Settings
 from batches.engine.prepare import whole_body
 from batches.models import Batch, Result
 from tests.command_line import Commands, prompt_lines
+from tests.configuring import configure
 from tests.scripted_server import Step, answer
 from tests.scripted_thread import scripted
 
@@ -34,7 +35,7 @@ NO_MODEL = {"error": {"message": "model 'x' not found, try pulling it first"}}
 def test_nothing_fails_and_the_remedy_is_told(
     cli: Commands, settings: Settings, step: Step, reason: str, prompts: int
 ) -> None:
-    settings.PROVIDER_PATIENCE = 0
+    configure(settings, PROVIDER_PATIENCE=0)
     cli.path("prompts.jsonl", prompt_lines(prompts))
     with scripted(step) as address:
         ended = cli.process_batch(

@@ -64,5 +64,5 @@ def test_the_shell_examples_run_one_after_the_other(env: dict[str, str], tmp_pat
 
 def test_the_settings_that_are_named_exist() -> None:
     named = set(re.findall(r"`([A-Z][A-Z_]{5,})`", TEXT)) - {"OPENAI_BASE_URL", "OPENAI_API_KEY"}
-    known = (ROOT / "docs" / "deployment.md").read_text()
+    known = (ROOT / "docs" / "settings.md").read_text()
     assert [name for name in sorted(named) if f"`{name}`" not in known] == []

@@ -6,6 +6,7 @@ from pytest_django.fixtures import Settings
 from batches.models import Provider
 from batches.providers.configured import ProviderMisconfigured, api_key
 from batches.providers.key_variables import VariableRefused, check_variable, check_variable_of_staff
+from tests.configuring import configure
 
 OWN = ("SECRET_KEY", "secret_key", "DATABASE_URL", "FIELD_ENCRYPTION_KEYS", "CELERY_BROKER_URL")
 
@@ -18,7 +19,7 @@ def keyed_by(variable: str) -> Provider:
 def test_no_provider_gets_a_secret_of_the_project(
     name: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.PROVIDER_KEY_VARIABLES = ["*"]
+    configure(settings, PROVIDER_KEY_VARIABLES=["*"])
     monkeypatch.setenv(name, "canary")
     for check in (check_variable, check_variable_of_staff):
         with pytest.raises(VariableRefused, match="a secret of this server"):
@@ -46,7 +47,7 @@ def test_an_operator_names_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_staff_name_those_of_the_setting(
     settings: Settings, patterns: list[str], name: str
 ) -> None:
-    settings.PROVIDER_KEY_VARIABLES = patterns
+    configure(settings, PROVIDER_KEY_VARIABLES=patterns)
     check_variable_of_staff(name)
 
 
@@ -60,6 +61,6 @@ def test_staff_name_those_of_the_setting(
     ],
 )
 def test_staff_name_no_others(settings: Settings, patterns: list[str], name: str) -> None:
-    settings.PROVIDER_KEY_VARIABLES = patterns
+    configure(settings, PROVIDER_KEY_VARIABLES=patterns)
     with pytest.raises(VariableRefused, match="PROVIDER_KEY_VARIABLES"):
         check_variable_of_staff(name)

@@ -13,6 +13,7 @@ from batches.providers.client import ProviderClient
 from batches.providers.configured import ProviderMisconfigured, provider_client
 from tests.calling import failure, request
 from tests.command_line import ROOT
+from tests.configuring import configure
 from tests.scripted_server import (
     ScriptedServer,
     Step,
@@ -43,7 +44,7 @@ def _hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_calls_go_through_the_transport_of_the_docs(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings.PROVIDER_TRANSPORT = "hooks.transport"
+    configure(settings, PROVIDER_TRANSPORT="hooks.transport")
     async with ScriptedServer(answer(chat("fine"))) as server:
         row = Provider(name="p", base_url=server.base_url, api_key_encrypted="")
         async with provider_client(row, connections=1) as client:
@@ -67,7 +68,7 @@ async def test_calls_go_through_the_transport_of_the_docs(
 def test_a_setting_that_leads_to_no_transport_is_named(
     settings: Settings, name: str, message: str
 ) -> None:
-    settings.PROVIDER_TRANSPORT = name
+    configure(settings, PROVIDER_TRANSPORT=name)
     with pytest.raises(
         ProviderMisconfigured, match=re.escape(f"PROVIDER_TRANSPORT={name}")
     ) as error:

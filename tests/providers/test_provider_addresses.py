@@ -14,6 +14,7 @@ from batches.net.addresses import AddressPolicy
 from batches.providers.client import ProviderClient, checked_base_url
 from batches.providers.configured import provider_client
 from tests.calling import LOOPBACK, failure, request
+from tests.configuring import configure
 from tests.scripted_server import ScriptedServer, answer, chat, self_signed
 
 
@@ -159,7 +160,7 @@ def test_a_client_of_a_provider_calls_only_what_the_setting_lists(settings: Any)
             assert "set PROVIDER_PRIVATE_HOSTS=127.0.0.1" in error.message
             assert canary.connections == 0
 
-    settings.PROVIDER_PRIVATE_HOSTS = []
+    configure(settings, PROVIDER_PRIVATE_HOSTS=[])
     asyncio.run(call())
 
 

@@ -13,6 +13,7 @@ from batches.providers.configured import ProviderMisconfigured, provider_client,
 from batches.secrets.encryption import encrypt
 from tests.calling import failure, request
 from tests.certificates import Authority
+from tests.configuring import configure
 from tests.forward_proxy import ForwardProxy
 from tests.scripted_server import ScriptedServer, answer, chat
 
@@ -45,21 +46,24 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_taken_from_the_environment_unless_it_is_asked_for(settings: Settings) -> None:
     assert way_out(row()) == WayOut()
-    settings.PROVIDER_PROXY = "env"
+    configure(settings, PROVIDER_PROXY="env")
     assert way_out(row()).proxy == Proxy("http://of.environment.example:1", set_by_operator=True)
     assert not way_out(row()).system_store
-    settings.PROVIDER_CA_BUNDLE = "system"
+    configure(settings, PROVIDER_CA_BUNDLE="system")
     assert way_out(row()).system_store
 
 
 def test_the_settings_say_the_way_to_every_provider(settings: Settings, tmp_path: Path) -> None:
     key, _, certificate = CA.issue().partition("-----BEGIN CERT")
-    settings.PROVIDER_CA_BUNDLE = written(tmp_path / "ca.pem", f"# Főtanúsítvány\n{CA.pem}")
-    settings.PROVIDER_CLIENT_CERT = [
-        written(tmp_path / "cert.pem", f"-----BEGIN CERT{certificate}"),
-        written(tmp_path / "key.pem", key),
-    ]
-    settings.PROVIDER_PROXY = PROXY
+    configure(
+        settings,
+        PROVIDER_CA_BUNDLE=written(tmp_path / "ca.pem", f"# Főtanúsítvány\n{CA.pem}"),
+        PROVIDER_CLIENT_CERT=[
+            written(tmp_path / "cert.pem", f"-----BEGIN CERT{certificate}"),
+            written(tmp_path / "key.pem", key),
+        ],
+        PROVIDER_PROXY=PROXY,
+    )
     way = way_out(row())
     assert way.authorities == CA.pem
     assert key in way.client_certificate
@@ -71,9 +75,12 @@ def test_the_settings_say_the_way_to_every_provider(settings: Settings, tmp_path
 
 def test_a_provider_may_have_its_own_way(settings: Settings, tmp_path: Path) -> None:
     certificate = CA.issue()
-    settings.PROVIDER_CA_BUNDLE = written(tmp_path / "ca.pem", CA.pem)
-    settings.PROVIDER_CLIENT_CERT = ["/nowhere.pem"]
-    settings.PROVIDER_PROXY = "http://another.example:1"
+    configure(
+        settings,
+        PROVIDER_CA_BUNDLE=written(tmp_path / "ca.pem", CA.pem),
+        PROVIDER_CLIENT_CERT=["/nowhere.pem"],
+        PROVIDER_PROXY="http://another.example:1",
+    )
     provider = row(
         ca_certificates=OTHER_CA.pem,
         client_certificate_encrypted=encrypt(certificate),
@@ -103,7 +110,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_setting(
     name: str, text: str, says: str, settings: Settings, tmp_path: Path
 ) -> None:
     path = written(tmp_path / "file.pem", text) if text else str(tmp_path / "nothing.pem")
-    setattr(settings, name, path if name == "PROVIDER_CA_BUNDLE" else [path])
+    configure(settings, **{name: path if name == "PROVIDER_CA_BUNDLE" else [path]})
     with pytest.raises(ProviderMisconfigured, match=says) as caught:
         provider_client(row(), connections=1)
     assert f"{name}={path}: " in str(caught.value)
@@ -124,7 +131,7 @@ def test_a_proxy_that_is_none_is_named_by_its_setting_alone(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings.PROVIDER_PROXY = setting
+    configure(settings, PROVIDER_PROXY=setting)
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)
     with pytest.raises(ProviderMisconfigured) as caught:
@@ -141,8 +148,11 @@ def test_what_is_stored_under_a_lost_key_is_to_be_entered_again() -> None:
 
 def test_a_call_goes_through_all_that_is_set(settings: Settings, tmp_path: Path) -> None:
     """A private authority, a client certificate and a proxy with a password, at once."""
-    settings.PROVIDER_CA_BUNDLE = written(tmp_path / "ca.pem", CA.pem)
-    settings.PROVIDER_CLIENT_CERT = [written(tmp_path / "client.pem", CA.issue())]
+    configure(
+        settings,
+        PROVIDER_CA_BUNDLE=written(tmp_path / "ca.pem", CA.pem),
+        PROVIDER_CLIENT_CERT=[written(tmp_path / "client.pem", CA.issue())],
+    )
     context = CA.wants_clients(CA.server(tmp_path, "127.0.0.1"))
 
     async def call() -> None:
@@ -150,14 +160,15 @@ def test_a_call_goes_through_all_that_is_set(settings: Settings, tmp_path: Path)
             ScriptedServer(answer(chat()), tls=context) as server,
             ForwardProxy(login="user:canary") as proxy,
         ):
-            settings.PROVIDER_PROXY = f"http://user:canary@127.0.0.1:{proxy.port}"
+            url = f"http://user:canary@127.0.0.1:{proxy.port}"
+            configure(settings, PROVIDER_PROXY=url)
             provider = row(base_url=server.base_url)
             async with provider_client(provider, connections=1) as client:
                 assert (await client.send(request())).answer == "hello"
             assert proxy.seen == [f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"]
             # A proxy on the row is staff's: what is private must be allowed.
-            settings.PROVIDER_PRIVATE_HOSTS = ["localhost"]
-            provider = row(proxy_encrypted=encrypt(settings.PROVIDER_PROXY))
+            configure(settings, PROVIDER_PRIVATE_HOSTS=["localhost"])
+            provider = row(proxy_encrypted=encrypt(url))
             async with provider_client(provider, connections=1) as client:
                 assert "PROVIDER_PRIVATE_HOSTS=127.0.0.1" in (await failure(client)).message
 

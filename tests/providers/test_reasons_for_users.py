@@ -12,6 +12,7 @@ from batches.runner.run import run_slice
 from batches.webhooks.deliveries import announce, deliver
 from batches.webhooks.endpoints import create_endpoint
 from tests.api.calling import client_of, user_named
+from tests.configuring import configure
 from tests.makers import options, prompts_of
 from tests.scripted_server import closed_port
 
@@ -35,7 +36,7 @@ def client(user: User) -> Client:
 @pytest.fixture(params=HOSTS)
 def endpoint(request: pytest.FixtureRequest, user: User, settings: Settings) -> WebhookEndpoint:
     """An endpoint whose host leads to an address that may not be called."""
-    settings.WEBHOOK_PRIVATE_HOSTS = []
+    configure(settings, WEBHOOK_PRIVATE_HOSTS=[])
     url = f"https://{request.param}:{closed_port()}/hook"
     return create_endpoint(user, name="n", url=url, event_types=["batch.completed"]).endpoint
 

@@ -16,6 +16,7 @@ from batches.runner.slices.memory import PROCESS, ByteBudget, Memory, ReplyReadi
 from batches.runner.store import Progress, SliceStore
 from batches.stop_signal import StopSignal
 from tests.checker import check_batch
+from tests.configuring import configure
 from tests.engine.makers import request
 from tests.makers import MODEL, batch_of
 from tests.receivers import receiving, url_of
@@ -138,7 +139,7 @@ async def test_the_wait_for_room_is_not_taken_from_the_time_of_a_call() -> None:
 def test_a_batch_of_long_prompts_and_replies_ends_however_little_room_there_is(
     provider: Provider, settings: Settings, most: int, schedule: str
 ) -> None:
-    settings.MAX_BYTES_IN_FLIGHT = most
+    configure(settings, MAX_BYTES_IN_FLIGHT=most)
     texts = [f"{number} {'x' * 3000}" for number in range(40)]
     with receiving(answer(chat("y" * 30_000))) as server:
         provider.base_url = url_of(server, "/v1")
@@ -160,13 +161,13 @@ def test_prompts_that_are_held_back_do_not_keep_the_others_from_being_read(
     provider: Provider, settings: Settings, schedule: str, status: int
 ) -> None:
     """What a later call decides has its room until then, and that call has to be made."""
-    settings.MAX_BYTES_IN_FLIGHT = 5_000
+    configure(settings, MAX_BYTES_IN_FLIGHT=5_000)
     texts = [f"{number} {'x' * 3000}" for number in range(30)]
     options = {"batch_size": 8, "schedule": schedule, "max_attempts": 1}
     with receiving(answer({"error": {"message": "no"}}, status=status)) as server:
         provider.base_url = url_of(server, "/v1")
         provider.save()
-        settings.PROVIDER_PATIENCE = 1
+        configure(settings, PROVIDER_PATIENCE=1)
         batch = batch_of(provider, texts, **options)
         report = run_slice(batch.pk)
     assert report.ended or report.pause_reason
@@ -199,7 +200,7 @@ def test_prompts_are_read_in_pieces(provider: Provider, monkeypatch: pytest.Monk
 def test_the_defaults_of_a_batch_count_for_each_of_its_requests(
     provider: Provider, settings: Settings
 ) -> None:
-    settings.MAX_BYTES_IN_FLIGHT = 1_000_000
+    configure(settings, MAX_BYTES_IN_FLIGHT=1_000_000)
     defaults = {"model": MODEL, "metadata": {"long": "x" * 1_500_000}}
     with receiving(answer(chat())) as server:
         provider.base_url = url_of(server, "/v1")

@@ -19,6 +19,7 @@ from batches.runner.slices.preparing import CACHE_KEY
 from simulator import Behaviour, SimulatedProvider
 from simulator.prefix_cache import BLOCK_CHARS, PrefixCache
 from tests.checker import check_batch
+from tests.configuring import configure
 from tests.makers import MODEL, batch_of, options, prompts_of
 from tests.receivers import receiving, url_of
 from tests.runners import run_with
@@ -65,7 +66,7 @@ def test_the_provider_takes_most_of_the_input_from_its_cache(
 def test_long_prompts_are_not_collected_beyond_the_memory(
     provider: Provider, simulator: SimulatedProvider, settings: Settings
 ) -> None:
-    settings.MAX_BYTES_IN_FLIGHT = 200_000
+    configure(settings, MAX_BYTES_IN_FLIGHT=200_000)
     given = [f"{n % 3} {'x' * 20_000} {n}" for n in range(40)]
     batch = batch_of(provider, given, order="prefix", batch_size=4)
     assert run_slice(batch.pk).ended

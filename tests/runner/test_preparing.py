@@ -20,6 +20,7 @@ from batches.runner.slices import preparing
 from batches.runner.slices.quarantine import CRASHES_TO_BLAME, CRASHES_TO_GIVE_UP
 from simulator import SimulatedProvider
 from tests.checker import check_batch
+from tests.configuring import configure
 from tests.large_schemas import batch_of_schemas
 from tests.makers import batch_of, claim_chunk
 from tests.scripted_server import Step, Visit
@@ -72,7 +73,7 @@ def test_a_chunk_that_is_prepared_for_longer_than_its_lease_is_claimed_once(
     compiled: list[Any],
     schedule: str,
 ) -> None:
-    settings.LEASE_SECONDS = 1
+    configure(settings, LEASE_SECONDS=1)
     batch = batch_of_schemas(provider, 24, first=next(_numbers), schedule=schedule)
     began = time.monotonic()
     with CaptureQueriesContext(connection) as queries:

@@ -2,22 +2,26 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import hypothesis
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from batches.actions import batches as batch_actions
 from batches.actions.options import Pilot
+from batches.conf import conf
 from batches.limits.rules import Rules
 from batches.models import Batch, KeptAnswer, Provider, Result
 from batches.output.jsonl import json_lines
 from batches.reuse.kept_answers import forget_answers
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
+from tests.configuring import configure
 from tests.makers import batch_of, options, prompts_of
 from tests.runners import ended, run_with
 
@@ -159,10 +163,9 @@ def test_an_answer_that_is_gone_old_or_forgotten_is_paid_again(
     assert second.reused == 0
     # The store has the newer answer now.
     assert ended(owned(provider, None, ["a"])).reused == 1
-    settings.REUSE_DAYS = 0
+    KeptAnswer.objects.update(done_at=timezone.now() - timedelta(days=conf().REUSE_DAYS))
     assert ended(owned(provider, None, ["a"])).reused == 0
-    settings.REUSE_DAYS = 30
-    settings.REUSE_ANSWERS = 2
+    configure(settings, REUSE_ANSWERS=2)
     ended(owned(provider, None, ["b", "c", "d"]))
     assert forget_answers() >= 1
     assert KeptAnswer.objects.count() <= 2

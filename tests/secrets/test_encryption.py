@@ -9,10 +9,12 @@ from django.core.management import CommandError, call_command
 from django.db import models
 from pytest_django.fixtures import Settings
 
+from batches.conf import checked
 from batches.models import Provider, WebhookEndpoint
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt, reencrypt
 from batches.secrets.reencryption import ENCRYPTED
-from config.environment import long_secrets
+from config.environment import settings_of_app
+from tests.configuring import configure
 
 OLD = "an old key of more than thirty-two characters"
 NEW = "a new key that also has over thirty-two characters"
@@ -49,33 +51,33 @@ def test_a_changed_token_cannot_be_read() -> None:
 
 
 def test_another_key_reads_nothing(settings: Settings) -> None:
-    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[OLD])
     stored = encrypt("secret")
-    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[NEW])
     with pytest.raises(NotDecryptable) as caught:
         decrypt(stored)
     assert NEW not in str(caught.value)
 
 
 def test_keys_rotate(settings: Settings) -> None:
-    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[OLD])
     stored = encrypt("secret")
-    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[NEW, OLD])
     assert decrypt(stored) == "secret"
     stored = reencrypt(stored)
-    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[NEW])
     assert decrypt(stored) == "secret"
 
 
 def test_an_installation_without_keys_can_be_given_some(settings: Settings) -> None:
-    settings.FIELD_ENCRYPTION_KEYS = []
+    configure(settings, FIELD_ENCRYPTION_KEYS=[])
     stored = encrypt("secret")
-    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[NEW])
     assert decrypt(stored) == "secret"
 
 
 def test_a_new_secret_key_reads_what_the_one_before_encrypted(settings: Settings) -> None:
-    settings.FIELD_ENCRYPTION_KEYS = []
+    configure(settings, FIELD_ENCRYPTION_KEYS=[])
     settings.SECRET_KEY = "one"
     stored = encrypt("secret")
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "two", ["one"]
@@ -85,14 +87,14 @@ def test_a_new_secret_key_reads_what_the_one_before_encrypted(settings: Settings
 def test_a_short_key_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIELD_ENCRYPTION_KEYS", f"{NEW},short")
     with pytest.raises(ImproperlyConfigured, match="openssl rand") as caught:
-        long_secrets("FIELD_ENCRYPTION_KEYS")
+        checked(settings_of_app())
     assert NEW not in str(caught.value)
 
 
 def test_the_command_puts_every_secret_under_the_first_key(
     db: None, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[OLD])
     endpoint = WebhookEndpoint.objects.create(
         owner=User.objects.create_user("ann"), secret=encrypt("new"), old_secret=encrypt("old")
     )
@@ -103,10 +105,10 @@ def test_the_command_puts_every_secret_under_the_first_key(
         proxy_encrypted=encrypt("proxy"),
     )
     Provider.objects.create(name="without a key")
-    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[NEW, OLD])
     call_command("reencrypt")
     assert "5 secrets" in capsys.readouterr().out
-    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[NEW])
     endpoint.refresh_from_db()
     provider.refresh_from_db()
     assert [decrypt(endpoint.secret), decrypt(endpoint.old_secret)] == ["new", "old"]
@@ -130,15 +132,15 @@ def test_every_encrypted_column_is_among_those_that_the_command_knows() -> None:
 def test_the_command_changes_nothing_when_a_secret_cannot_be_read(
     db: None, settings: Settings
 ) -> None:
-    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[OLD])
     owner = User.objects.create_user("ann")
     readable = WebhookEndpoint.objects.create(owner=owner, secret=encrypt("new"))
     WebhookEndpoint.objects.create(owner=owner, secret="nonsense")
-    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[NEW, OLD])
     with pytest.raises(CommandError, match="FIELD_ENCRYPTION_KEYS") as caught:
         call_command("reencrypt")
     assert caught.value.returncode == 2
-    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    configure(settings, FIELD_ENCRYPTION_KEYS=[NEW])
     readable.refresh_from_db()
     with pytest.raises(NotDecryptable):
         decrypt(readable.secret)

@@ -20,6 +20,7 @@ from batches.stop_signal import StopSignal
 from batches.webhooks.deliveries import deliver, sweep_deliveries
 from tests.announcing import ended, make_due, rings, subscribed, the_delivery
 from tests.api.calling import client_of, error_of, user_named
+from tests.configuring import configure
 from tests.makers import MODEL
 from tests.receivers import is_signed_with, receiving, url_of
 from tests.scripted_server import answer, closed_port
@@ -174,7 +175,7 @@ def test_only_the_answer_that_creates_the_batch_has_the_secret(client: Client, u
 def test_a_callback_is_no_webhook_endpoint_of_its_user(
     client: Client, user: User, settings: Settings
 ) -> None:
-    settings.MAX_WEBHOOK_ENDPOINTS_PER_USER = 1
+    configure(settings, MAX_WEBHOOK_ENDPOINTS_PER_USER=1)
     made(client, asked())
     made(client, asked())
     callback = WebhookEndpoint.objects.order_by("pk").first()
@@ -237,7 +238,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_a_callback_leads_where_webhooks_may(client: Client, settings: Settings, url: str) -> None:
-    settings.WEBHOOK_PRIVATE_HOSTS = []
+    configure(settings, WEBHOOK_PRIVATE_HOSTS=[])
     error = error_of(post(client, asked(url)), 400)
     assert (error["code"], error["param"]) == ("invalid_value", "callback_url")
     assert error["message"].startswith("Invalid value for 'callback_url': ")
@@ -251,7 +252,7 @@ def test_what_was_allowed_when_the_batch_was_made_is_looked_at_again(
     with receiving(answer()) as server:
         batch, _ = made(client, asked(url_of(server)))
         ended(batch)
-        settings.WEBHOOK_PRIVATE_HOSTS = []
+        configure(settings, WEBHOOK_PRIVATE_HOSTS=[])
         deliver_all()
         assert server.requests == []
     assert "not a public address" in the_delivery().error

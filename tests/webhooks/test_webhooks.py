@@ -16,6 +16,7 @@ from batches.secrets.encryption import encrypt
 from batches.webhooks import endpoints as webhook_endpoints
 from batches.webhooks.deliveries import end_batch
 from tests.announcing import batch_owned_by, ended, rings, subscribed, the_delivery
+from tests.configuring import configure
 from tests.ending.test_finishing import store_first_chunk
 from tests.makers import batch_of
 
@@ -122,7 +123,7 @@ def test_workers_are_rung_for_when_the_end_is_certain(
 
 
 def test_a_user_has_so_many_endpoints_at_most(owner: User, settings: Settings) -> None:
-    settings.MAX_WEBHOOK_ENDPOINTS_PER_USER = 2
+    configure(settings, MAX_WEBHOOK_ENDPOINTS_PER_USER=2)
     first = subscribed(owner).endpoint
     subscribed(owner)
     with pytest.raises(NotPossible, match="delete one first"):
@@ -134,7 +135,7 @@ def test_a_user_has_so_many_endpoints_at_most(owner: User, settings: Settings) -
 
 @pytest.mark.django_db(transaction=True)
 def test_the_limit_holds_when_endpoints_are_made_at_once(settings: Settings) -> None:
-    settings.MAX_WEBHOOK_ENDPOINTS_PER_USER = 3
+    configure(settings, MAX_WEBHOOK_ENDPOINTS_PER_USER=3)
     owner = User.objects.create_user("ann")
     refused: list[NotPossible] = []
     start = threading.Barrier(8)

@@ -20,6 +20,7 @@ from batches.api.errors import ApiError, as_api_error, envelope, headers_of
 from batches.api.http.authentication import user_of_header
 from batches.api.http.multipart import too_large
 from batches.api.request_id import HEADER, new_request_id
+from batches.conf import conf
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -126,9 +127,9 @@ def _length_of(headers: Mapping[bytes, str]) -> int | None:
 
 def _limit_of(path: str) -> SizeLimit:
     if path == "/v1/files" or not path.startswith("/v1/"):
-        return SizeLimit(settings.MAX_FILE_BYTES, "MAX_FILE_BYTES")
+        return SizeLimit(conf().MAX_FILE_BYTES, "MAX_FILE_BYTES")
     if path.startswith("/v1/uploads/") and path.endswith("/parts"):
-        return SizeLimit(settings.MAX_PART_BYTES, "MAX_PART_BYTES")
+        return SizeLimit(conf().MAX_PART_BYTES, "MAX_PART_BYTES")
     return SizeLimit(settings.DATA_UPLOAD_MAX_MEMORY_SIZE, "upload a file instead", form=False)
 
 

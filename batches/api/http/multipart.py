@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import IO, Any, ClassVar
 
-from django.conf import settings
 from django.core.files.base import File as Bytes
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http.multipartparser import MultiPartParserError
@@ -13,6 +12,7 @@ from rest_framework.parsers import DataAndFiles, MultiPartParser
 from rest_framework.request import Request
 
 from batches.api.errors import ApiError
+from batches.conf import conf
 
 # More than the longest boundary, which has 70 characters.
 TAIL_BYTES = 100
@@ -47,7 +47,7 @@ class CappedForm(MultiPartParser):
     ) -> "DataAndFiles[Any, Any]":
         context = parser_context or {}
         request: Request = context["request"]
-        most: int = getattr(settings, self.setting)
+        most: int = getattr(conf(), self.setting)
         handler = CappedFile(request._request, most=most, setting=self.setting)
         request._request.upload_handlers = [handler]
         watched = WatchedStream(stream)

@@ -8,12 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.conf import settings
-
 from batches.actions import providers as provider_actions
 from batches.actions.batches import create_batch
 from batches.actions.finding import find_stored_batch
 from batches.actions.options import BatchOptions
+from batches.conf import conf
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema, with_system_prompt
 from batches.engine.text.wording import quoted
@@ -92,11 +91,11 @@ def create(options: dict[str, Any], display: ProgressDisplay) -> Batch:
         input_options = InputOptions(
             endpoint=batch_options.endpoint,
             defaults=batch_options.defaults,
-            max_line_bytes=settings.MAX_LINE_BYTES,
+            max_line_bytes=conf().MAX_LINE_BYTES,
             format=form,
             column=options["column"] or USUAL_COLUMN,
             strict_schemas=batch_options.strict_schemas,
-            max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+            max_schema_bytes=conf().MAX_SCHEMA_BYTES_PER_BATCH,
             template=template.row_template if template else None,
             image_folder=template.images if template else None,
         )
@@ -179,7 +178,7 @@ def recognised(
     """Return a stream with the whole input, its format, and its first line if it is text."""
     if form := table_file_format(options, stream):
         return stream, form, ""
-    stream, line = first_line_of(stream, most_bytes=settings.MAX_LINE_BYTES)
+    stream, line = first_line_of(stream, most_bytes=conf().MAX_LINE_BYTES)
     return stream, format_for(options, line, columns, is_table=is_table), line
 
 

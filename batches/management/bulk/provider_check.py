@@ -5,9 +5,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.conf import settings
-
 from batches.actions import providers as provider_actions
+from batches.conf import conf
 from batches.engine.errors import (
     AuthError,
     DeadlineExceeded,
@@ -98,7 +97,7 @@ def _retried_look(provider: Provider, deadline_s: float) -> Look:
 
 def _waiting(error: ProviderError) -> str:
     """Return a warning that the provider cannot be reached, with the time the prompts wait."""
-    patience = f"{duration(settings.PROVIDER_PATIENCE)} (PROVIDER_PATIENCE)"
+    patience = f"{duration(conf().PROVIDER_PATIENCE)} (PROVIDER_PATIENCE)"
     return f"Warning: {excerpt(error.message)}\nThe prompts wait for it, up to {patience}."
 
 

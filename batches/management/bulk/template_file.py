@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
 from batches.actions.batches import TemplateSource
 from batches.actions.options import BatchOptions
+from batches.conf import conf
 from batches.engine.errors import PromptRejected
 from batches.management.bulk.usage import UsageError
 
@@ -52,14 +51,14 @@ def read_template(options: dict[str, Any]) -> GivenTemplate | None:
     file = None
     try:
         file = file_messages(_text_of(name))
-        template = RowTemplate(file.messages, max_chars=settings.MAX_LINE_BYTES)
+        template = RowTemplate(file.messages, max_chars=conf().MAX_LINE_BYTES)
     except TemplateRefused as refused:
         line = file.line_of(refused) if file else None
         place = f"{name}, line {line}" if line else name
         raise UsageError(f"{place}: {refused.message}") from refused
     messages = [message.model_dump() for message in file.messages]
     # Base64 makes a third more of them.
-    images = ImageFolder(Path(options["input"]).parent, settings.MAX_LINE_BYTES * 3 // 4)
+    images = ImageFolder(Path(options["input"]).parent, conf().MAX_LINE_BYTES * 3 // 4)
     return GivenTemplate(template, TemplateSource(Path(name).name, messages), images)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-from django.conf import settings
 from django.core.management.base import (
     BaseCommand,
     CommandError,
@@ -16,6 +15,7 @@ from django.core.management.base import (
 )
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 
+from batches.conf import conf
 from batches.engine.text.wording import did_you_mean, quoted
 from batches.management.pasted_keys import ADVICE, has_key
 
@@ -53,7 +53,7 @@ def is_unusable(error: Error) -> bool:
 
 def database_fault(error: Error) -> str:
     """Return why the database cannot be used, with the remedy if it is known."""
-    name = connection.settings_dict["NAME"] if settings.EMBEDDED else "of DATABASE_URL"
+    name = connection.settings_dict["NAME"] if conf().EMBEDDED else "of DATABASE_URL"
     reason = " ".join(str(error).split())
     remedies = [remedy for words, remedy in _REMEDIES.items() if words in reason]
     return "; ".join([f"the database {name} cannot be used: {reason}", *remedies])
@@ -84,7 +84,8 @@ class UsageCommand(BaseCommand):
                 raise
             raise UsageError(database_fault(error)) from error
         except OSError as error:
-            if not str(error.filename).startswith(f"{settings.DATA_DIR}"):
+            folder = conf().DATA_DIR
+            if folder is None or not str(error.filename).startswith(str(folder)):
                 raise
             raise UsageError(f"{error.filename} cannot be used: {error.strerror}") from error
 

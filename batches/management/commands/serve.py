@@ -1,5 +1,6 @@
 """Run broker, workers, sweeper and web server on one machine, and restart them if they die."""
 
+import logging
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ from django.core.management.base import CommandParser
 from django.db import connection
 
 from batches.actions import providers as provider_actions
+from batches.conf import conf
 from batches.management.bulk.usage import UsageCommand, UsageError, whole_number
 from batches.management.database import check_database
 from batches.management.embedded import message_broker
@@ -85,7 +87,7 @@ class Command(UsageCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         with ExitStack() as stack:
-            lock = stack.enter_context(data_folder_locked(settings.DATA_DIR))
+            lock = stack.enter_context(data_folder_locked(data_folder()))
             listener = stack.enter_context(listening(options["host"], options["port"]))
             say_first(address(listener))
             check_database()
@@ -110,6 +112,14 @@ class Command(UsageCommand):
         connection.close()
         if status:
             sys.exit(status)
+
+
+def data_folder() -> Path:
+    """Return the folder for the lock and the broker. Raise UsageError if there is none."""
+    folder = conf().DATA_DIR
+    if folder is None:
+        raise UsageError('serve needs a folder of its own; set BATCHES = {"DATA_DIR": ...}')
+    return folder
 
 
 @contextmanager
@@ -157,7 +167,7 @@ def check_port_free(port: int) -> None:
 
 def environment() -> dict[str, str]:
     """Return the environment of the children, with an absolute DATA_DIR: their folder differs."""
-    return {**os.environ, "DATA_DIR": str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "DATA_DIR": str(data_folder()), "PYTHONUNBUFFERED": "1"}
 
 
 def program(name: str, *arguments: str, rank: int, **more: Any) -> Program:
@@ -172,10 +182,10 @@ def broker() -> list[Program]:
     if "CELERY_BROKER_URL" in os.environ or binary is None:
         return []
     try:
-        command = message_broker.broker_command(binary, settings.DATA_DIR)
+        command = message_broker.broker_command(binary, data_folder())
     except (OSError, message_broker.BrokerFolderNotPrivate) as error:
         raise UsageError(str(error)) from error
-    ready = partial(message_broker.broker_answers, settings.DATA_DIR)
+    ready = partial(message_broker.broker_answers, data_folder())
     return [Program("broker", command, rank=BROKER, ready=ready)]
 
 
@@ -202,10 +212,15 @@ def worker(number: int) -> Program:
         *("-W", NOT_OF_ROOT),
         *("-m", "celery", "-q", "-A", "config", "worker", "-n", f"worker{number}@%h"),
         *("--pool", "threads", "--concurrency", str(THREADS)),
-        *("--loglevel", settings.LOG_LEVEL, "--without-gossip", "--without-mingle"),
+        *("--loglevel", log_level(), "--without-gossip", "--without-mingle"),
         rank=WORKERS,
-        grace_s=float(settings.GRACE_SECONDS + SECONDS_TO_FLUSH),
+        grace_s=float(conf().GRACE_SECONDS + SECONDS_TO_FLUSH),
     )
+
+
+def log_level() -> str:
+    """Return the level of the app's log, which is also the one of Celery."""
+    return logging.getLevelName(logging.getLogger("batches").getEffectiveLevel())
 
 
 def sweeper() -> Program:
@@ -237,7 +252,7 @@ def simulated_at(options: dict[str, Any]) -> str:
 def welcome(say: Callable[[str, str], None], address: str, simulated: str) -> None:
     """Print the address, the login, the token, and how to stop, in one block."""
     # Create the login only now, when the password is sure to be shown: only a hash is stored.
-    login = make_first_login() if settings.EMBEDDED else None
+    login = make_first_login() if conf().EMBEDDED else None
     shown_login = "reset a forgotten password with: manage.py changepassword USER"
     shown_token = "make one with: manage.py create_token USER"  # noqa: S105 - how to make one
     if login is not None:

@@ -3,10 +3,10 @@
 import signal
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, connection
 
+from batches.conf import conf
 from batches.stop_signal import StopSignal
 from batches.workers.messages import enqueue
 from batches.workers.sweeper import sweep
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        every = settings.SWEEP_SECONDS
+        every = conf().SWEEP_SECONDS
         parser.add_argument("--loop", action="store_true", help="repeat until stopped")
         parser.add_argument(
             "--every",

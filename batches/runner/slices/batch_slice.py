@@ -14,8 +14,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-
+from batches.conf import conf
 from batches.engine.errors import ProviderError
 from batches.engine.execute import gather_all
 from batches.models import Batch
@@ -110,7 +109,7 @@ class BatchSlice:
             backlog=backlog,
             memory=Memory(
                 backlog.for_room,
-                most=settings.MAX_BYTES_IN_FLIGHT,
+                most=conf().MAX_BYTES_IN_FLIGHT,
                 is_stored=lambda: backlog.is_stored,
             ),
         )

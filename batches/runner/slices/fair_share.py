@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from django.conf import settings
-
+from batches.conf import conf
 from batches.engine.records import Exchange, Usage
 from batches.lifecycle import PauseKind
 from batches.limits.budget import ZERO, Budget
@@ -31,7 +30,7 @@ class FairShare:
         self._prices = price_list_of(provider)
         self._priced: set[str] = set()
         self.limiter = RateLimiter(
-            limits_at(settings.RATE_LIMIT_REDIS_URL),
+            limits_at(conf().RATE_LIMIT_REDIS_URL),
             provider=provider.limits_name,
             cap=batch.batch_size,
             budget=self._budget,

@@ -5,8 +5,7 @@ import time
 from functools import partial
 from typing import cast
 
-from django.conf import settings
-
+from batches.conf import conf
 from batches.engine.errors import ProviderError
 from batches.engine.execute import Execution, ExecutionOptions, Stop
 from batches.engine.liveness import Patience
@@ -143,7 +142,7 @@ class Sending:
             timeout_s=self._batch.timeout_s,
             retry=RetryPolicy(
                 max_attempts=self._batch.max_attempts,
-                patience=Patience(total_s=settings.PROVIDER_PATIENCE),
+                patience=Patience(total_s=conf().PROVIDER_PATIENCE),
             ),
             answered_before=self._batch.succeeded > 0,
             trusting=self._batch.trusts_refusals,

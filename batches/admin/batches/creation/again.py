@@ -12,6 +12,7 @@ from batches.actions.options import RUN_OPTIONS
 from batches.admin.batches.creation.input_form import KEPT
 from batches.admin.batches.creation.new_batch import PASTED, keep_for_an_hour
 from batches.admin.batches.creation.template_fields import CHOSEN, texts_of
+from batches.conf import conf
 from batches.engine.endpoints import rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import with_response_schema, without_system_prompt
@@ -55,9 +56,9 @@ def keep_prompts(batch: Batch, user: User) -> File:
 
 def _check_size(size: int) -> None:
     """Raise NotPossible if the form could not take so large a file."""
-    if size > settings.MAX_FILE_BYTES:
+    if size > conf().MAX_FILE_BYTES:
         raise NotPossible(
-            f"The prompts have more than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES). Run "
+            f"The prompts have more than {conf().MAX_FILE_BYTES} bytes (MAX_FILE_BYTES). Run "
             "them again from the API or the command line."
         )
 

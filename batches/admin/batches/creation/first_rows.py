@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
-from django.conf import settings
-
 from batches.admin.batches.creation.form import BatchForm
 from batches.admin.batches.creation.template_fields import (
     PARTS,
@@ -20,6 +18,7 @@ from batches.admin.batches.creation.template_fields import (
     FormTemplate,
     PartRefused,
 )
+from batches.conf import conf
 from batches.engine.endpoints import CHAT
 from batches.engine.errors import PromptRejected
 from batches.inputs.input_formats import TABLE_FILES, TABLES, InputFormat
@@ -141,12 +140,12 @@ def _rows_of(
     """Return the first rows, and the errors among them."""
     # A template that every row can be made a prompt with.
     plain = RowTemplate(
-        [TemplateMessage(role="user", content="row")], max_chars=settings.MAX_LINE_BYTES
+        [TemplateMessage(role="user", content="row")], max_chars=conf().MAX_LINE_BYTES
     )
     options = InputOptions(
         endpoint=CHAT,
         defaults={"model": "any"},
-        max_line_bytes=settings.MAX_LINE_BYTES,
+        max_line_bytes=conf().MAX_LINE_BYTES,
         format=form,
         template=plain,
     )
@@ -173,7 +172,7 @@ def _header(table: bytes, form: InputFormat) -> list[str]:
     """Return the columns of a table without rows."""
     if form not in TABLES:
         return []
-    most = settings.MAX_LINE_BYTES
+    most = conf().MAX_LINE_BYTES
     return columns_of(io.BytesIO(table), form, column="", max_line_bytes=most)
 
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django import forms
-from django.conf import settings
 from django.contrib.auth.models import User
 
 from batches.actions.option_checks import NoPrice, check_escalation, check_price
@@ -29,6 +28,7 @@ from batches.admin.batches.creation.fields import (
 from batches.admin.batches.creation.input_form import USUAL_COLUMN, InputForm
 from batches.admin.batches.creation.template_fields import CHOSEN, PARTS, PartRefused
 from batches.admin.widgets import JsonText, Number, SelectInput, Text, TextArea
+from batches.conf import conf
 from batches.engine.endpoints import CHAT, rules_of
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import (
@@ -366,13 +366,13 @@ class BatchForm(InputForm):
         return InputOptions(
             endpoint=data["endpoint"],
             defaults=self.defaults(),
-            max_line_bytes=settings.MAX_LINE_BYTES,
+            max_line_bytes=conf().MAX_LINE_BYTES,
             format=self.input_format(),
             column=data["column"] or USUAL_COLUMN,
             template=self.given_template.row_template if self.given_template else None,
             models=frozenset(data["provider"].model_names),
             strict_schemas=data["strict_schemas"],
-            max_schema_bytes=settings.MAX_SCHEMA_BYTES_PER_BATCH,
+            max_schema_bytes=conf().MAX_SCHEMA_BYTES_PER_BATCH,
             # The browser is waiting, so check only the first schemas; a worker checks all of them.
             checked_schema_bytes=CHECKED_BYTES,
         )

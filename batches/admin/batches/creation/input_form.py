@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from django import forms
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
 from batches.admin.batches.creation.template_form import TemplateForm
 from batches.admin.widgets import FileInput, SelectInput, Text, TextArea, Toggle
+from batches.conf import conf
 from batches.files.files import BATCH, unexpired
 from batches.inputs.input_formats import TABLES, InputFormat, format_of
 from batches.inputs.prompt_files import columns_of
@@ -114,7 +114,7 @@ class InputForm(TemplateForm):
         if not self.is_bound or self.input_format() not in TABLES or not self.is_given():
             return []
         with self.source() as stream:
-            most = settings.MAX_LINE_BYTES
+            most = conf().MAX_LINE_BYTES
             return columns_of(stream, self.input_format(), column=USUAL_COLUMN, max_line_bytes=most)
 
     def table_format(self) -> InputFormat | None:
@@ -124,9 +124,9 @@ class InputForm(TemplateForm):
 
     def clean_file(self) -> "UploadedFile[bytes] | None":
         file: UploadedFile[bytes] | None = self.cleaned_data["file"]
-        if file is not None and (file.size or 0) > settings.MAX_FILE_BYTES:
+        if file is not None and (file.size or 0) > conf().MAX_FILE_BYTES:
             raise forms.ValidationError(
-                f"The file is larger than {settings.MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)."
+                f"The file is larger than {conf().MAX_FILE_BYTES} bytes (MAX_FILE_BYTES)."
             )
         self.upload = file
         return file

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django import forms
-from django.conf import settings
 from django.contrib.auth.models import User
 
 from batches.admin.base import small_number
 from batches.admin.widgets import TextArea
+from batches.conf import conf
 from batches.engine.errors import PromptRejected
 from batches.engine.prepare import SET_TWICE
 from batches.engine.text.wording import quoted
@@ -94,7 +94,7 @@ class FormTemplate:
             return False
         # The user part may name the column too, but this is the first place.
         own = TemplateMessage(role="user", content=first["content"])
-        names = RowTemplate([own], max_chars=settings.MAX_LINE_BYTES).columns
+        names = RowTemplate([own], max_chars=conf().MAX_LINE_BYTES).columns
         return any(message.startswith(f"There is no column {quoted(name)}.") for name in names)
 
 
@@ -140,7 +140,7 @@ def _system_message(text: str) -> list[TemplateMessage]:
 def _compiled(messages: Sequence[TemplateMessage], file: TemplateFile | None) -> FormTemplate:
     try:
         check_messages(messages)
-        template = RowTemplate(messages, max_chars=settings.MAX_LINE_BYTES)
+        template = RowTemplate(messages, max_chars=conf().MAX_LINE_BYTES)
     except TemplateRefused as refused:
         raise _refused_part(refused, messages, file) from refused
     return FormTemplate(template, [message.model_dump() for message in messages])
