@@ -134,8 +134,8 @@ TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
-        # Before unfold's, some of which are replaced.
-        "DIRS": [BASE_DIR / "batches" / "templates"],
+        # Before unfold's and Django's, some of which are replaced.
+        "DIRS": [BASE_DIR / "config" / "templates"],
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
@@ -198,7 +198,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
-CSRF_FAILURE_VIEW = "batches.admin.error_pages.csrf_failure"
+CSRF_FAILURE_VIEW = "config.error_pages.csrf_failure"
 
 # If this folder exists, as in the image, static files are served from it, else from the packages.
 STATIC_URL = "/static/"
@@ -232,11 +232,6 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "batches.admin.dashboard.with_dashboard",
     "STYLES": [lambda _request: static("batches/admin.css")],
-    "SCRIPTS": [
-        # hx-swap="morph": a refresh changes only what differs, so that the focus stays.
-        lambda _request: static("batches/idiomorph-0.8.0/idiomorph-ext.min.js"),
-        lambda _request: static("batches/admin.js"),
-    ],
     "SIDEBAR": {"navigation": "batches.admin.navigation.navigation"},
 }
 

@@ -18,7 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("batches.api.urls")),
 ]
 
-handler400 = "batches.admin.error_pages.handler400"
-handler403 = "batches.admin.error_pages.handler403"
-handler404 = "batches.admin.error_pages.handler404"
-handler500 = "batches.admin.error_pages.handler500"
+handler400 = "config.error_pages.handler400"
+handler403 = "config.error_pages.handler403"
+handler404 = "config.error_pages.handler404"
+handler500 = "config.error_pages.handler500"

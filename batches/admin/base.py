@@ -1,20 +1,50 @@
-"""Base classes and helpers of all admin pages: unfold's theme and permission checks."""
+"""Base classes and helpers of all admin pages: their theme and permission checks.
+
+Where unfold is installed, pages are in its theme, else in the one of Django's own admin.
+"""
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.apps import apps
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
+from django.forms import Media
 from django.http import Http404, HttpRequest
+
+# True if the admin has unfold's theme.
+THEMED = apps.is_installed("unfold")
+
+# Styles and scripts of our pages. Unfold brings htmx along.
+PAGE_MEDIA = Media(
+    css={"all": ["batches/admin.css", *([] if THEMED else ["batches/plain.css"])]},
+    js=[
+        *([] if THEMED else ["batches/htmx-2.0.11/htmx.min.js"]),
+        # hx-swap="morph": a refresh changes only what differs, so that the focus stays.
+        "batches/idiomorph-0.8.0/idiomorph-ext.min.js",
+        "batches/admin.js",
+    ],
+)
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
 else:
-    from unfold.admin import ModelAdmin as UnfoldAdmin
+    if THEMED:
+        from unfold.admin import ModelAdmin as Base
+    else:
+        from django.contrib.admin import ModelAdmin as Base
 
-    class ModelAdmin(UnfoldAdmin):
-        """Unfold's ModelAdmin, made subscriptable by its model for the type checker."""
+    class ModelAdmin(Base):
+        """The ModelAdmin of the theme, made subscriptable by its model for the type checker."""
+
+        if not THEMED:
+            change_list_template = "admin/batches/plain_list.html"
+            change_form_template = "admin/batches/plain_form.html"
+
+        @property
+        def media(self) -> Media:
+            return super().media + PAGE_MEDIA
 
         def __class_getitem__(cls, _model: object) -> type:
             return cls
@@ -78,6 +108,7 @@ def page_context(
         "opts": admin.opts,
         "title": title,
         "media": admin.media,
+        "themed": THEMED,
         # Custom pages render their own heading.
         "headed": True,
         **more,

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from batches.admin.activity import DAY, PERIODS, Period, activity_charts
+from batches.admin.base import PAGE_MEDIA
 from batches.admin.batches.costs import unpriced
 from batches.admin.batches.failures import failures_of
 from batches.admin.batches.page import ShownProgress, colour_of, progress_of
@@ -81,7 +82,7 @@ class Dashboard:
 
 def with_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the dashboard to the context of the index page."""
-    context |= {"title": "Dashboard", "headed": True}
+    context |= {"title": "Dashboard", "headed": True, "media": PAGE_MEDIA}
     if request.user.has_perm("batches.view_batch"):
         period = PERIODS.get(request.GET.get("period", ""), DAY)
         context |= {"dashboard": dashboard(period), "periods": PERIODS}

@@ -1,4 +1,4 @@
-"""Form widgets and fields in unfold's theme."""
+"""Form widgets and fields in the theme of the admin."""
 
 import json
 from typing import Any
@@ -7,14 +7,16 @@ from django import forms
 from django.forms.fields import InvalidJSONInput
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.widgets import (
-    INPUT_CLASSES,
-    SELECT_CLASSES,
-    SWITCH_CLASSES,
-    TEXTAREA_CLASSES,
-)
 
+from batches.admin.base import THEMED
 from batches.inputs.request_lines import LineRefused, storable_value
+
+if THEMED:
+    from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, SWITCH_CLASSES, TEXTAREA_CLASSES
+else:
+    INPUT_CLASSES = ["vTextField"]
+    TEXTAREA_CLASSES = ["vLargeTextField"]
+    SELECT_CLASSES = SWITCH_CLASSES = []
 
 
 def _classes(names: list[str]) -> dict[str, str]:

@@ -106,7 +106,7 @@ def _page(request: HttpRequest, problem: Problem) -> HttpResponse:
         "problem": problem,
         "parent": _list_of(request.path),
     }
-    return render(request, "admin/batches/error.html", context, status=problem.status)
+    return render(request, "admin/error.html", context, status=problem.status)
 
 
 def _list_of(path: str) -> str:
