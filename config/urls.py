@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from batches.api.http.unknown import UnknownPath
+from config import user_admin  # noqa: F401 - it registers its pages
 from config.health import healthz, readyz
 
 admin.autodiscover()

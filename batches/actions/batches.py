@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, RestrictedError
 from django.utils import timezone
@@ -41,6 +40,7 @@ from batches.models import Batch, File, Provider, Result, Template
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.models.template import TemplateVersion
 from batches.output.files import drop_outputs, make_outputs
+from batches.users import User
 from batches.webhooks.deliveries import add_callback
 from batches.workers.messages import enqueue
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import IntegrityError
 
 from batches.models import Batch
+from batches.users import User
 
 
 class KeyReused(Exception):

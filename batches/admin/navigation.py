@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -15,15 +18,20 @@ PAGES = (
     ("batches.webhookendpoint", "Webhooks", "webhook"),
     ("batches.webhookdelivery", "Deliveries", "outbox"),
 )
-PEOPLE = (("auth.user", "Users", "person"), ("auth.group", "Groups", "group"))
 
 
 def navigation(_request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of links."""
     dashboard = {"title": "Dashboard", "icon": "monitoring", "link": reverse("admin:index")}
+    people = [
+        (get_user_model()._meta.label_lower, "Users", "person"),
+        ("auth.group", "Groups", "group"),
+    ]
+    # A project may have no such pages.
+    shown = [page for page in people if admin.site.is_registered(apps.get_model(page[0]))]
     return [
         {"items": [dashboard, *map(_item, PAGES)]},
-        {"title": "People", "separator": True, "items": list(map(_item, PEOPLE))},
+        {"title": "People", "separator": True, "items": list(map(_item, shown))},
     ]
 
 

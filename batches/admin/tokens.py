@@ -4,7 +4,6 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,13 +13,14 @@ from batches.admin.base import MachineMade, note, page_context
 from batches.admin.widgets import SelectInput, Text
 from batches.models import ApiToken
 from batches.secrets.tokens import create_token
+from batches.users import User, active_users, all_users, is_superuser, username_lookup
 
 
 class TokenForm(forms.Form):
     """The owner and expiry of a new token. Only superusers create tokens for other users."""
 
     owner = forms.ModelChoiceField(
-        User.objects.filter(is_active=True).order_by("username"),
+        active_users(),
         widget=SelectInput(),
         empty_label=None,
     )
@@ -36,10 +36,10 @@ class TokenForm(forms.Form):
 
     def __init__(self, user: User, data: Any = None) -> None:
         super().__init__(data, initial={"owner": user.pk})
-        if not user.is_superuser:
+        if not is_superuser(user):
             # A token carries its owner's permissions: no user may create one for another.
             owner = cast("forms.ModelChoiceField[User]", self.fields["owner"])
-            owner.queryset = User.objects.filter(pk=user.pk)
+            owner.queryset = all_users().filter(pk=user.pk)
 
     def clean_expires_at(self) -> Any:
         moment = self.cleaned_data["expires_at"]
@@ -54,7 +54,7 @@ class TokenAdmin(MachineMade[ApiToken]):
 
     list_display = ("prefix", "name", "owner", "created_at", "expires_at", "last_used_at")
     list_select_related = ("owner",)
-    search_fields = ("name", "prefix", "owner__username")
+    search_fields = ("name", "prefix", username_lookup("owner"))
     fields = list_display
     ordering = ("-pk",)
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,6 +19,7 @@ from batches.errors import NotPossible
 from batches.lifecycle import EVENT_TYPES
 from batches.models import WebhookDelivery, WebhookEndpoint
 from batches.models.fields import choices
+from batches.users import active_users, username_lookup
 from batches.webhooks.endpoints import (
     UrlRefused,
     create_endpoint,
@@ -55,7 +55,7 @@ class NewEndpointForm(EndpointForm):
     """A new webhook endpoint, with its owner."""
 
     owner = forms.ModelChoiceField(
-        User.objects.filter(is_active=True).order_by("username"),
+        active_users(),
         widget=SelectInput(),
         empty_label=None,
         help_text="Receives events for this user's batches.",
@@ -69,7 +69,7 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
 
     list_display = ("name", "state", "url", "owner", "events", "created_at")
     list_select_related = ("owner",)
-    search_fields = ("name", "url", "owner__username", "public_id")
+    search_fields = ("name", "url", username_lookup("owner"), "public_id")
     ordering = ("-pk",)
     actions = None
 

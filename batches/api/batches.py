@@ -41,6 +41,7 @@ from batches.intake.reading import model_of, table_format_of
 from batches.intake.tally import InputRefused
 from batches.models import Batch, File, Provider, WebhookDelivery
 from batches.providers.routing import NoProvider, any_provider, check_endpoint, choose_provider
+from batches.users import is_staff
 from batches.webhooks.endpoints import UrlRefused, callback_secret, check_url
 
 DEFAULT_LIMIT = 20
@@ -307,7 +308,7 @@ def _provider(request: Request, asked: CreateBatch, model: object) -> Provider:
     return choose_provider(
         name=asked.provider,
         model=model if isinstance(model, str) else None,
-        staff=owner_of(request).is_staff,
+        staff=is_staff(owner_of(request)),
         endpoint=asked.endpoint,
     )
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, cast
 
-from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -27,6 +26,7 @@ from batches.inputs.request_lines import LineRefused, parse_line
 from batches.inputs.text_lines import UnreadableFile, first_line, unpacked_pieces
 from batches.lifecycle import BatchStatus
 from batches.models import Batch, File, lease_end
+from batches.users import User
 
 BATCH = "batch"
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db.models import Sum
 
 from batches.conf import conf
@@ -15,6 +14,7 @@ from batches.inputs.tables import Column
 from batches.lifecycle import TERMINAL
 from batches.models import Batch
 from batches.models.bounds import MAX_MODEL_CHARS
+from batches.users import all_users
 
 MAX_FAULT_CHARS = 500
 MAX_WARNINGS = 20
@@ -105,7 +105,7 @@ def check_schemas_of_owner(batch: Batch, tally: Tally) -> None:
     """
     if batch.owner_id is None or not tally.schema_bytes:
         return
-    User.objects.select_for_update(no_key=True).filter(pk=batch.owner_id).first()
+    all_users().select_for_update(no_key=True).filter(pk=batch.owner_id).first()
     others = Batch.objects.filter(owner=batch.owner_id).exclude(pk=batch.pk)
     open_ = others.exclude(status__in=TERMINAL).aggregate(sum=Sum("schema_bytes"))
     before, most = open_["sum"] or 0, conf().MAX_SCHEMA_BYTES_PER_USER

@@ -5,12 +5,12 @@ import json
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.db import IntegrityError, models, transaction
 from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
 from batches.models.bounds import MAX_NAME_CHARS
+from batches.users import User, is_superuser
 
 # Others may store versions of the same name at the same time.
 ATTEMPTS = 50
@@ -26,7 +26,7 @@ class TemplateVersion(NamedTuple):
 class TemplateQuerySet(models.QuerySet["Template"]):
     def visible_to(self, user: User) -> "TemplateQuerySet":
         """Select the templates of a user and the ones without an owner; all for a superuser."""
-        return self if user.is_superuser else self.filter(Q(owner=user) | Q(owner=None))
+        return self if is_superuser(user) else self.filter(Q(owner=user) | Q(owner=None))
 
     def latest_versions(self) -> "TemplateQuerySet":
         """Select the highest version of each name of an owner."""

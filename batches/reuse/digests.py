@@ -33,7 +33,7 @@ class RequestDigests:
         self._start.update(
             _canonical(
                 {
-                    "owner": batch.owner_id,
+                    "owner": _plain(batch.owner_id),
                     "provider": batch.provider_id,
                     "endpoint": batch.endpoint,
                     "extract_json": batch.extract_json,
@@ -54,6 +54,11 @@ class RequestDigests:
         digest = self._start.copy()
         digest.update(_canonical(whole))
         return digest.digest()
+
+
+def _plain(key: object) -> int | str | None:
+    """Return the key of a row as JSON has it; users may have other keys than numbers."""
+    return key if key is None or isinstance(key, int) else str(key)
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:

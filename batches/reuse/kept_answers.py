@@ -16,9 +16,10 @@ def keep_answers(batch: Batch, lo: int, hi: int, *, done_at: datetime | None = N
 
     Their age counts from their calls, or from `done_at` if that is given.
     """
+    owner = Batch._meta.get_field("owner").get_db_prep_value(batch.owner_id, connection)
     time = None if done_at is None else connection.ops.adapt_datetimefield_value(done_at)
     with connection.cursor() as cursor:
-        cursor.execute(_keep_statement(), [batch.owner_id, time, batch.pk, lo, hi])
+        cursor.execute(_keep_statement(), [owner, time, batch.pk, lo, hi])
 
 
 @cache

@@ -4,11 +4,11 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import User
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from batches.models import ApiToken
+from batches.users import User
 
 PREFIX = "tp_"
 SECRET_BYTES = 32
@@ -39,9 +39,9 @@ def authenticate(secret: str) -> User | None:
     if not secret.startswith(PREFIX) or len(secret) > LONGEST_SECRET:
         return None
     in_force = Q(expires_at=None) | Q(expires_at__gt=Now())
-    tokens = ApiToken.objects.filter(in_force, digest=_digest(secret), owner__is_active=True)
+    tokens = ApiToken.objects.filter(in_force, digest=_digest(secret))
     token = tokens.select_related("owner").first()
-    if token is None:
+    if token is None or not token.owner.is_active:
         return None
     _note_use(token)
     return token.owner

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -16,6 +15,7 @@ from batches.lifecycle import DeliveryStatus
 from batches.models import Batch, WebhookDelivery, WebhookEndpoint, lease_end, public_id
 from batches.net.addresses import AddressPolicy
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
+from batches.users import User, all_users
 from batches.webhooks.client import ReceiverReply, check_webhook_url
 from batches.webhooks.deliveries import send
 from batches.webhooks.events import SECRET_PREFIX, WebhookEvent, new_secret
@@ -42,7 +42,7 @@ def create_endpoint(owner: User, *, name: str, url: str, event_types: Sequence[s
     secret = new_secret()
     with transaction.atomic():
         # Lock the user, so that concurrent requests cannot exceed the limit.
-        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        all_users().select_for_update(no_key=True).get(pk=owner.pk)
         most = conf().MAX_WEBHOOK_ENDPOINTS_PER_USER
         if WebhookEndpoint.objects.standing().filter(owner=owner).count() >= most:
             raise NotPossible(f"a user has at most {most} webhook endpoints; delete one first")

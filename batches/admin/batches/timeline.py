@@ -9,6 +9,7 @@ from django.contrib.admin.options import get_content_type_for_model
 from batches.leases.state import label_of
 from batches.lifecycle import BatchStatus
 from batches.models import Batch
+from batches.users import username_lookup
 
 # What staff did last; the history has it all.
 SHOWN_ENTRIES = 20
@@ -42,7 +43,8 @@ def _entries(batch: Batch) -> list[Step]:
     entries = LogEntry.objects.filter(
         content_type=get_content_type_for_model(batch), object_id=str(batch.pk)
     ).exclude(change_message=CREATED)
-    newest = entries.order_by("-pk").values_list("change_message", "action_time", "user__username")
+    columns = ("change_message", "action_time", username_lookup("user"))
+    newest = entries.order_by("-pk").values_list(*columns)
     return [Step(_first_sentence(what), at, by) for what, at, by in newest[:SHOWN_ENTRIES]]
 
 

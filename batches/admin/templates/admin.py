@@ -4,7 +4,6 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth.models import User
 from django.db.models import Case, Count, IntegerField, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,6 +16,7 @@ from batches.admin.templates.shown import changes_of
 from batches.formats import count
 from batches.models import Batch, Template
 from batches.models.template import TemplateQuerySet
+from batches.users import User
 
 # The latest are shown.
 MOST_VERSIONS = 100

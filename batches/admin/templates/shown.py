@@ -6,6 +6,7 @@ from django.http import HttpRequest
 
 from batches.admin.templates.changes import ChangedLine, changed_lines
 from batches.models import Batch, Template
+from batches.users import is_superuser
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def template_of(batch: Batch, request: HttpRequest) -> ShownTemplate | None:
     template = Template.objects.defer("messages").get(pk=batch.template_id)
     earlier = Template.objects.same_name(template).filter(version__lt=template.version)
     may_view = request.user.has_perm("batches.view_template")
-    mine = request.user.is_superuser or template.owner_id in (None, request.user.pk)
+    mine = is_superuser(request.user) or template.owner_id in (None, request.user.pk)
     return ShownTemplate(
         template,
         before=earlier.values_list("version", flat=True).first(),

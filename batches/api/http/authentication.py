@@ -1,12 +1,12 @@
 """Token authentication: `Authorization: Bearer tp_...`."""
 
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
 from batches.secrets.tokens import authenticate
+from batches.users import User
 
 SCHEME = "Bearer"
 

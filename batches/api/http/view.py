@@ -1,10 +1,9 @@
 """Common code of all views: token, JSON bodies, and access to the user's own rows only."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
-from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
@@ -18,12 +17,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from batches.api.errors import CODES, ApiError, not_found, refused
+from batches.api.errors import CODES, ApiError, exception_handler, not_found, refused
 from batches.api.http.authentication import TokenAuthentication
 from batches.api.http.streaming import let_go
 from batches.engine.text.sendable import fault_of, text_fault
 from batches.engine.text.wording import described
 from batches.inputs.request_lines import TwinName, no_twins, reason_of
+from batches.users import User, is_staff
 
 B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
@@ -68,6 +68,10 @@ class ApiView(APIView):
     content_negotiation_class = OurFormat
     metadata_class = None
 
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
+        """Return our own handler: the project's is for its other views."""
+        return exception_handler
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         charset = request._request.content_params.get("charset", "utf-8")  # type: ignore[union-attr]  # set before
@@ -97,7 +101,7 @@ def owner_of(request: Request) -> User:
 
 def for_user(queryset: QuerySet[M], user: User) -> QuerySet[M]:
     """Return the rows that a user may see: all rows for staff, else the user's own."""
-    return queryset if user.is_staff else queryset.filter(owner=user)
+    return queryset if is_staff(user) else queryset.filter(owner=user)
 
 
 def find(queryset: QuerySet[M], request: Request, public_id: str, *, kind: str) -> M:

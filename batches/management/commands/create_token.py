@@ -3,19 +3,19 @@
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.models import User
-from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from batches.engine.text.wording import quoted
 from batches.management.bulk.usage import UsageCommand, UsageError, whole_number
 from batches.management.database import check_database
 from batches.secrets.tokens import create_token
+from batches.users import User, check_new_user, user_named
 
 LONGEST_DAYS = 36_500
 LONGEST_NAME = 100
-LONGEST_USERNAME = 150
 
 EPILOG = """\
 Only the token is written to standard output:
@@ -53,20 +53,26 @@ class Command(UsageCommand):
 
     def user(self, username: str) -> User:
         """Return the user of this name; create the user if missing."""
-        found = User.objects.filter(username=username).first()
+        found = user_named(username)
         if found is None:
             check_username(username)
             self.stderr.write(f"Created the user {username}, without a password.")
-            return User.objects.create_user(username)
+            users = get_user_model()
+            return users._default_manager.create_user(**{users.USERNAME_FIELD: username})
         if not found.is_active:
             raise UsageError(f"the user {username} is not active; activate it, or name another")
         return found
 
 
 def check_username(username: str) -> None:
+    """Raise UsageError unless a user of this name can be made of the name alone."""
     try:
-        UnicodeUsernameValidator()(username)
+        check_new_user(username)
     except ValidationError as error:
-        raise UsageError(f"{username!r} cannot be a username: {error.messages[0]}") from error
-    if len(username) > LONGEST_USERNAME:
-        raise UsageError(f"a username has at most {LONGEST_USERNAME} characters")
+        wrong = error.message_dict
+        if about_name := wrong.get(get_user_model().USERNAME_FIELD):
+            raise UsageError(f"{quoted(username)} cannot be a username: {about_name[0]}") from error
+        raise UsageError(
+            f"there is no user {quoted(username)}, and a new one needs more than a name "
+            f"({', '.join(wrong)}); create the user, then make the token"
+        ) from error

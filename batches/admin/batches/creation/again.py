@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
 
 from batches.actions.options import RUN_OPTIONS
@@ -22,6 +21,7 @@ from batches.limits.escalation import escalations_of
 from batches.models import Batch, File
 from batches.output.jsonl import prompt_line
 from batches.reuse.earlier_batch import remember
+from batches.users import User
 
 # Longer pasted prompts come back as a file.
 MOST_PASTED_BYTES = 64 * 1024

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django import forms
-from django.contrib.auth.models import User
 
 from batches.actions.option_checks import NoPrice, check_escalation, check_price
 from batches.actions.options import (
@@ -48,6 +47,7 @@ from batches.limits.escalation import MAX_STEPS, Escalation, escalations_in
 from batches.limits.rules import EXAMPLE, Rules, rules_in
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.providers.routing import NoProvider, check_allowed
+from batches.users import User
 
 # Further errors are left out: a user fixes a few at a time.
 SHOWN_ERRORS = 20

@@ -4,7 +4,6 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -42,6 +41,7 @@ from batches.errors import NotPossible
 from batches.intake.tally import InputRefused
 from batches.models import Batch
 from batches.reuse.earlier_batch import remember_pilot
+from batches.users import User
 
 
 def new(admin: ModelAdmin[Batch], request: HttpRequest) -> HttpResponse:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from django import forms
-from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
 from batches.admin.batches.creation.template_form import TemplateForm
@@ -16,6 +15,7 @@ from batches.files.files import BATCH, unexpired
 from batches.inputs.input_formats import TABLES, InputFormat, format_of
 from batches.inputs.prompt_files import columns_of
 from batches.models import File
+from batches.users import User
 
 # The purpose of files that were uploaded with the form; they are kept unchanged for an hour.
 KEPT = "user_data"

@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from django.contrib.auth.models import User
 from django.core.files.base import File as Bytes
 from django.db import transaction
 
@@ -30,6 +29,7 @@ from batches.intake.demand import Estimate
 from batches.intake.tally import InputRefused
 from batches.limits.prices import price_list_of
 from batches.models import Batch, File
+from batches.users import User
 
 # Fields left out of the digest: the prompts are hashed by content, the rest does not matter.
 NOT_SAID = frozenset({"once", "prompts", "file", "stored", "drop_stored"})

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django import forms
-from django.contrib.auth.models import User
 
 from batches.admin.base import small_number
 from batches.admin.widgets import TextArea
@@ -27,6 +26,7 @@ from batches.inputs.row_templates.sources import (
 )
 from batches.inputs.tables import NO_COLUMN
 from batches.models import Template
+from batches.users import User
 
 CHOSEN, SYSTEM, USER, NAME = "template", "system_part", "user_part", "template_label"
 # The fields that a template fills in.

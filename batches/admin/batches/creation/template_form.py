@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any, cast
 
 from django import forms
-from django.contrib.auth.models import User
 from django.http import QueryDict
 from django.utils.choices import CallableChoiceIterator
 
@@ -25,6 +24,7 @@ from batches.admin.batches.creation.template_fields import (
 from batches.admin.widgets import SelectInput, Text
 from batches.models import Template
 from batches.models.bounds import MAX_NAME_CHARS
+from batches.users import User
 
 NOT_A_TABLE = (
     "A template makes prompts of the rows of a table, but the input is text. Choose a CSV, TSV or "

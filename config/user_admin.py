@@ -1,4 +1,7 @@
-"""Admin pages of users and groups in unfold's theme."""
+"""Admin pages of users and groups in unfold's theme, instead of Django's.
+
+The pages of this project alone: the app leaves the ones of other projects as they are.
+"""
 
 from typing import TYPE_CHECKING
 
