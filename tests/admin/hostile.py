@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.db.models.functions import Now
@@ -34,19 +35,35 @@ HOSTILE = (
 LONG = f"Of great length, with a word like {'Donaudampfschiff' * 5}"
 LISTS = (
     *("batches_batch", "batches_provider", "batches_file", "batches_apitoken"),
-    *("batches_webhookendpoint", "batches_webhookdelivery", "auth_user", "auth_group"),
-    "batches_template",
+    *("batches_webhookendpoint", "batches_webhookdelivery", "batches_template"),
 )
-ADDED = (
-    *("batches_batch", "batches_provider", "batches_apitoken", "batches_webhookendpoint"),
-    *("auth_user", "auth_group"),
-)
+ADDED = ("batches_batch", "batches_provider", "batches_apitoken", "batches_webhookendpoint")
+PEOPLE = ("auth_user", "auth_group")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer", "title": HOSTILE}}}
 
 
 def make_hostile() -> list[str]:
     """Make one of everything, hostile; return the addresses of all pages of the admin."""
     owner = User.objects.create(username=HOSTILE[:150], first_name=HOSTILE[:150])
+    lists = [reverse(f"admin:{name}_changelist") for name in PEOPLE]
+    return [
+        *pages_of_app(owner),
+        reverse("admin:index"),
+        f"{reverse('admin:index')}?period=week",
+        *lists,
+        *(f"{address}?q=%22%3E%3Cscript%3E" for address in lists),
+        *(reverse(f"admin:{name}_add") for name in PEOPLE),
+        *(reverse("admin:app_list", args=[app]) for app in ("batches", "auth")),
+        *(reverse(f"admin:{name}") for name in ("password_change", "password_change_done")),
+        *pages_of(owner, "change", "history"),
+        reverse("admin:auth_user_password_change", args=[owner.pk]),
+        *pages_of(User.objects.create(username=LONG), "change", "history", "delete"),
+        *pages_of(Group.objects.create(name=HOSTILE[:150]), "change", "history", "delete"),
+    ]
+
+
+def pages_of_app(owner: User) -> list[str]:
+    """Make one of everything but people, hostile; return the addresses of our own pages."""
     provider = hostile_provider(HOSTILE[:100])
     ended = hostile_batch(provider, owner, status="completed")
     running = hostile_batch(provider, owner, status="in_progress")
@@ -72,10 +89,6 @@ def make_hostile() -> list[str]:
         *pages_of(endpoint, *one),
         *pages_of(disabled_endpoint(owner), *own),
         *pages_of(endpoint.deliveries.get(), *own),
-        *pages_of(owner, *own),
-        reverse("admin:auth_user_password_change", args=[owner.pk]),
-        *pages_of(User.objects.create(username=LONG), *one),
-        *pages_of(Group.objects.create(name=HOSTILE[:150]), *one),
     ]
 
 
@@ -112,14 +125,10 @@ def pages_of_lists() -> list[str]:
     """The pages that show no row, or many."""
     lists = [reverse(f"admin:{name}_changelist") for name in LISTS]
     return [
-        reverse("admin:index"),
-        f"{reverse('admin:index')}?period=week",
         *lists,
         *(f"{address}?q=%22%3E%3Cscript%3E" for address in lists),
         f"{reverse('admin:batches_batch_changelist')}?state=running",
         *(reverse(f"admin:{name}_add") for name in ADDED),
-        *(reverse("admin:app_list", args=[app]) for app in ("batches", "auth")),
-        *(reverse(f"admin:{name}") for name in ("password_change", "password_change_done")),
     ]
 
 
@@ -221,7 +230,7 @@ def pages_of(row: Model, *names: str) -> list[str]:
 
 def add_history(row: Model) -> None:
     LogEntry.objects.create(
-        user_id=User.objects.get(username=HOSTILE[:150]).pk,
+        user_id=get_user_model()._default_manager.earliest("pk").pk,
         content_type_id=get_content_type_for_model(row).pk,
         object_id=row.pk,
         object_repr=str(row)[:200],

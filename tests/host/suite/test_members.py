@@ -54,15 +54,6 @@ def ann() -> Any:
     return Member.objects.create_user(ANN)
 
 
-@pytest.fixture
-def boss() -> Client:
-    """A superuser, logged in."""
-    client = Client()
-    owner: Any = Member.objects.create_superuser("boss@example.org", "secret")
-    client.force_login(owner)
-    return client
-
-
 def created(client: Client, texts: list[str], **more: object) -> Batch:
     requests = {
         "endpoint": "/v1/chat/completions",
