@@ -45,6 +45,10 @@ class BatchesSettings(BaseModel):
         "celery.current_app",
         description="dotted path of the Celery app that sends messages to the workers",
     )
+    ADMIN_SITE: str = Field(
+        "django.contrib.admin.site",
+        description="dotted path of the AdminSite that has the pages of the app",
+    )
     RATE_LIMIT_REDIS_URL: str = Field(
         "",
         description="URL of the Redis that shares rate limits between processes; without it each "

@@ -3,15 +3,21 @@
 Where unfold is installed, pages are in its theme, else in the one of Django's own admin.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
+from django.contrib.admin import AdminSite
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db.models import Model
 from django.forms import Media
 from django.http import Http404, HttpRequest
+from django.urls import reverse
+from django.utils.module_loading import import_string
+
+from batches.conf import conf
 
 # True if the admin has unfold's theme.
 THEMED = apps.is_installed("unfold")
@@ -54,8 +60,46 @@ else:
 MAX_DIGITS = 18
 
 M = TypeVar("M", bound=Model)
+A = TypeVar("A", bound="ModelAdmin[Any]")
 
-__all__ = ["MachineMade", "ModelAdmin", "allowed", "note", "page_context", "small_number"]
+__all__ = [
+    "MachineMade",
+    "ModelAdmin",
+    "admin_url",
+    "allowed",
+    "note",
+    "our_site",
+    "page_context",
+    "register",
+    "small_number",
+]
+
+
+def our_site() -> AdminSite:
+    """Return the site of the setting ADMIN_SITE. Raise ImproperlyConfigured."""
+    path = conf().ADMIN_SITE
+    try:
+        site = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f'BATCHES["ADMIN_SITE"]: {error}') from error
+    if not isinstance(site, AdminSite):
+        raise ImproperlyConfigured(f'BATCHES["ADMIN_SITE"]: {path} is not an AdminSite')
+    return site
+
+
+def register(model: type[Model]) -> Callable[[type[A]], type[A]]:
+    """Register a ModelAdmin on our site."""
+
+    def registered(admin: type[A]) -> type[A]:
+        our_site().register(model, admin)
+        return admin
+
+    return registered
+
+
+def admin_url(name: str, *arguments: Any) -> str:
+    """Return the path of a page of our site, such as `batches_batch_add`."""
+    return reverse(f"admin:{name}", args=arguments, current_app=our_site().name)
 
 
 class MachineMade(ModelAdmin[M]):

@@ -8,11 +8,11 @@ from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from batches.admin.base import MachineMade, allowed
+from batches.admin.base import MachineMade, admin_url, allowed, register
 from batches.admin.batches.downloads import bytes_of, download
 from batches.admin.batches.graphs import SHOWN_ID_CHARS
 from batches.files.files import FileConflict, delete_file
@@ -21,7 +21,7 @@ from batches.models import Batch, File
 from batches.output.files import visible_files
 
 
-@admin.register(File)
+@register(File)
 class FileAdmin(MachineMade[File]):
     """All files of all users."""
 
@@ -63,7 +63,7 @@ class FileAdmin(MachineMade[File]):
         pk, name = (
             (writer.pk, writer.public_id) if writer else (read_by["pk"], read_by["public_id"])
         )
-        page = reverse("admin:batches_batch_change", args=[pk])
+        page = admin_url("batches_batch_change", pk)
         shown = f"{name[:SHOWN_ID_CHARS]}…"
         return format_html('<a class="tp-link" href="{}" title="{}">{}</a>', page, name, shown)
 
@@ -73,7 +73,7 @@ class FileAdmin(MachineMade[File]):
 
     @admin.display(description="Content")
     def download_link(self, file: File) -> SafeString:
-        address = reverse("admin:batches_file_download", args=[file.pk])
+        address = admin_url("batches_file_download", file.pk)
         return format_html('<a class="tp-link" href="{}">Download</a>', address)
 
     def delete_view(
@@ -84,7 +84,7 @@ class FileAdmin(MachineMade[File]):
             return super().delete_view(request, object_id, extra_context)
         except FileConflict as error:
             messages.error(request, str(error))
-            return HttpResponseRedirect(reverse("admin:batches_file_change", args=[object_id]))
+            return HttpResponseRedirect(admin_url("batches_file_change", object_id))
 
     def delete_model(self, _request: HttpRequest, obj: File) -> None:
         delete_file(obj)

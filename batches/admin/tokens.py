@@ -3,13 +3,12 @@
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from batches.admin.base import MachineMade, note, page_context
+from batches.admin.base import MachineMade, note, page_context, register
 from batches.admin.widgets import SelectInput, Text
 from batches.models import ApiToken
 from batches.secrets.tokens import create_token
@@ -48,7 +47,7 @@ class TokenForm(forms.Form):
         return moment
 
 
-@admin.register(ApiToken)
+@register(ApiToken)
 class TokenAdmin(MachineMade[ApiToken]):
     """Tokens are created and deleted, never changed: only a digest of the secret is stored."""
 

@@ -8,12 +8,20 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from batches.admin.base import MachineMade, allowed, note, page_context, small_number
+from batches.admin.base import (
+    MachineMade,
+    admin_url,
+    allowed,
+    note,
+    page_context,
+    register,
+    small_number,
+)
 from batches.admin.widgets import SelectInput, Text
 from batches.errors import NotPossible
 from batches.lifecycle import EVENT_TYPES
@@ -63,7 +71,7 @@ class NewEndpointForm(EndpointForm):
     field_order = ("owner",)
 
 
-@admin.register(WebhookEndpoint)
+@register(WebhookEndpoint)
 class EndpointAdmin(MachineMade[WebhookEndpoint]):
     """An endpoint's secret is shown once, when it is created or rotated."""
 
@@ -232,10 +240,10 @@ class EndpointAdmin(MachineMade[WebhookEndpoint]):
 
 
 def _page_of(endpoint: WebhookEndpoint) -> str:
-    return reverse("admin:batches_webhookendpoint_change", args=[endpoint.pk])
+    return admin_url("batches_webhookendpoint_change", endpoint.pk)
 
 
-@admin.register(WebhookDelivery)
+@register(WebhookDelivery)
 class DeliveryAdmin(MachineMade[WebhookDelivery]):
     """Events that were sent or are due, with their endpoint and result."""
 

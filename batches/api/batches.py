@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -26,7 +26,7 @@ from batches.api.batch_object import (
 from batches.api.batch_request import MAX_KEY_CHARS, CreateBatch, ResumeBatch
 from batches.api.errors import ApiError
 from batches.api.http.pages import list_page
-from batches.api.http.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.api.http.view import ApiView, documented, find, for_user, owner_of, parse_body, reply
 from batches.api.webhook_objects import WebhookDeliveryPage
 from batches.api.webhooks import PAGE_PARAMETERS as DELIVERY_PARAMETERS
 from batches.api.webhooks import delivery_page, url_refused
@@ -53,7 +53,7 @@ Items = Sequence[NewPrompt | LineError]
 class BatchesView(ApiView):
     """All batches of a user."""
 
-    @extend_schema(
+    @documented(
         operation_id="create_batch",
         summary="Create a batch",
         request=CreateBatch,
@@ -93,7 +93,7 @@ class BatchesView(ApiView):
             return reply(made)
         return reply(CreatedBatch(**made.model_dump(), callback_secret=callback_secret(batch)))
 
-    @extend_schema(
+    @documented(
         operation_id="list_batches",
         summary="List batches",
         responses={200: BatchPage},
@@ -119,14 +119,12 @@ class BatchesView(ApiView):
 class BatchView(ApiView):
     """One batch."""
 
-    @extend_schema(
-        operation_id="retrieve_batch", summary="Get a batch", responses={200: BatchObject}
-    )
+    @documented(operation_id="retrieve_batch", summary="Get a batch", responses={200: BatchObject})
     def get(self, request: Request, batch_id: str) -> Response:
         """Get the current state of a batch."""
         return reply(batch_object(found(request, batch_id)))
 
-    @extend_schema(
+    @documented(
         operation_id="delete_batch", summary="Delete a batch", responses={200: DeletedBatch}
     )
     def delete(self, request: Request, batch_id: str) -> Response:
@@ -138,7 +136,7 @@ class BatchView(ApiView):
 class CancelView(ApiView):
     """The end of a batch."""
 
-    @extend_schema(
+    @documented(
         operation_id="cancel_batch",
         summary="Cancel a batch",
         request=None,
@@ -152,7 +150,7 @@ class CancelView(ApiView):
 class ResumeView(ApiView):
     """The end of a pause."""
 
-    @extend_schema(
+    @documented(
         operation_id="resume_batch",
         summary="Resume a paused batch",
         request=ResumeBatch,
@@ -180,7 +178,7 @@ class ResumeView(ApiView):
 class RetryView(ApiView):
     """The retry of a batch."""
 
-    @extend_schema(
+    @documented(
         operation_id="retry_batch",
         summary="Run the failed prompts again",
         request=None,
@@ -194,7 +192,7 @@ class RetryView(ApiView):
 class CallbackDeliveriesView(ApiView):
     """Deliveries to the callback of a batch."""
 
-    @extend_schema(
+    @documented(
         operation_id="list_batch_deliveries",
         summary="List deliveries to the callback of a batch",
         parameters=DELIVERY_PARAMETERS,

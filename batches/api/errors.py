@@ -18,6 +18,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import OperationalError
 from django.http import Http404, JsonResponse
 from django.http.multipartparser import MultiPartParserError
+from django.urls import NoReverseMatch, reverse
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from rest_framework import exceptions
@@ -30,6 +31,9 @@ from batches.engine.text.wording import dotted
 from batches.errors import NotPossible
 from batches.files.files import FileConflict, FileRefused
 from batches.inputs.explanations import explained
+
+# The name of the URL that all others of the API begin with.
+ROOT = "root"
 
 logger = logging.getLogger(__name__)
 
@@ -158,9 +162,18 @@ def no_such_path(path: str) -> ApiError:
     return ApiError(404, f"There is nothing at {path}{hint}.", code="unknown_url")
 
 
+def api_root() -> str | None:
+    """Return the path that all paths of the API begin with, such as /v1/; None without an API."""
+    try:
+        return reverse(f"batches_api:{ROOT}")
+    except NoReverseMatch:
+        return None
+
+
 def is_ours(path: str) -> bool:
     """Return True if a path belongs to the API, whose errors are envelopes."""
-    return path == "/v1" or path.startswith("/v1/")
+    root = api_root()
+    return root is not None and f"{path}/".startswith(root)
 
 
 def _from_drf(exc: exceptions.APIException) -> ApiError:

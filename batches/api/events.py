@@ -8,14 +8,13 @@ from typing import Literal
 from asgiref.sync import sync_to_async
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import path
-from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel
 from rest_framework.request import Request
 
 from batches.api.batch_object import BatchObject, batch_object, readable_batches
 from batches.api.batches import found
 from batches.api.http.streaming import is_asynchronous, let_go
-from batches.api.http.view import ApiView
+from batches.api.http.view import ApiView, documented
 from batches.engine.text.json_text import one_line
 from batches.lifecycle import TERMINAL
 
@@ -34,7 +33,7 @@ class BatchEvent(BaseModel):
 class EventsView(ApiView):
     """The progress of a batch."""
 
-    @extend_schema(
+    @documented(
         operation_id="stream_batch_events",
         summary="Follow a batch",
         responses={(200, MEDIA_TYPE): BatchEvent},

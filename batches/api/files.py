@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.http import content_disposition_header
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,7 +17,7 @@ from batches.api.fields import FileId, Filename, RareTime, Time, shown
 from batches.api.http.multipart import FileForm, form_of
 from batches.api.http.pages import Page, list_page
 from batches.api.http.streaming import streamed
-from batches.api.http.view import ApiView, find, for_user, owner_of, reply
+from batches.api.http.view import ApiView, documented, find, for_user, owner_of, reply
 from batches.files.files import (
     LONGEST_LIFE_S,
     SHORTEST_LIFE_S,
@@ -108,7 +108,7 @@ class FilesView(ApiView):
 
     parser_classes = (FileForm,)
 
-    @extend_schema(
+    @documented(
         operation_id="create_file",
         summary="Upload a file",
         request={
@@ -142,7 +142,7 @@ class FilesView(ApiView):
         )
         return reply(file_object(store_file(new, content)))
 
-    @extend_schema(
+    @documented(
         operation_id="list_files",
         summary="List files",
         parameters=[
@@ -173,14 +173,12 @@ class FilesView(ApiView):
 class FileView(ApiView):
     """One file."""
 
-    @extend_schema(operation_id="retrieve_file", summary="Get a file", responses={200: FileObject})
+    @documented(operation_id="retrieve_file", summary="Get a file", responses={200: FileObject})
     def get(self, request: Request, file_id: str) -> Response:
         """Get a file."""
         return reply(file_object(find(readable_files(), request, file_id, kind="File object")))
 
-    @extend_schema(
-        operation_id="delete_file", summary="Delete a file", responses={200: DeletedFile}
-    )
+    @documented(operation_id="delete_file", summary="Delete a file", responses={200: DeletedFile})
     def delete(self, request: Request, file_id: str) -> Response:
         """Delete a file. Results stay readable through their batch."""
         file = find(readable_files(), request, file_id, kind="File object")
@@ -191,7 +189,7 @@ class FileView(ApiView):
 class FileContentView(ApiView):
     """The bytes of a file."""
 
-    @extend_schema(
+    @documented(
         operation_id="download_file",
         summary="Download a file",
         responses={(200, "application/octet-stream"): bytes},

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from typing import Literal
 
 from django.urls import path
-from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import ApiError
 from batches.api.fields import ModelName, Time, shown
-from batches.api.http.view import ApiView, reply
+from batches.api.http.view import ApiView, documented, reply
 from batches.models import Provider
 
 
@@ -45,7 +44,7 @@ def all_models() -> Iterator[ModelObject]:
 class ModelsView(ApiView):
     """All models."""
 
-    @extend_schema(operation_id="list_models", summary="List models", responses={200: ModelList})
+    @documented(operation_id="list_models", summary="List models", responses={200: ModelList})
     def get(self, _request: Request) -> Response:
         """List the models of all providers. A provider without a list takes other models too."""
         return reply(ModelList(data=list(all_models())))
@@ -54,9 +53,7 @@ class ModelsView(ApiView):
 class ModelView(ApiView):
     """One model."""
 
-    @extend_schema(
-        operation_id="retrieve_model", summary="Get a model", responses={200: ModelObject}
-    )
+    @documented(operation_id="retrieve_model", summary="Get a model", responses={200: ModelObject})
     def get(self, _request: Request, model_id: str) -> Response:
         """Get a model that a provider lists."""
         for model in all_models():

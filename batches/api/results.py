@@ -5,14 +5,14 @@ from typing import Any, get_args
 
 from django.http import HttpResponse
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel
 from rest_framework.request import Request
 
 from batches.api.batches import found
 from batches.api.fields import BatchId, ModelName, RareText, ResultId, shown
 from batches.api.http.pages import NO_SUCH_PLACE, Page, invalid, limit_of
-from batches.api.http.view import ApiView
+from batches.api.http.view import ApiView, documented
 from batches.engine.errors import FailureKind
 from batches.engine.records import OutcomeStatus
 from batches.engine.text.wording import supported
@@ -109,7 +109,7 @@ class ResultPage(Page):
 class ResultsView(ApiView):
     """The results of a batch."""
 
-    @extend_schema(
+    @documented(
         operation_id="list_results",
         summary="List the results of a batch",
         responses={200: ResultPage},

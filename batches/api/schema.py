@@ -1,17 +1,18 @@
 """/v1/openapi.json and /v1/docs: the public description of the API, without external content."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from csp.decorators import csp_replace
 from django.http import HttpResponse, JsonResponse
-from django.urls import path
+from django.urls import include, path
 from django.utils.decorators import method_decorator
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.settings import patched_settings
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -20,12 +21,23 @@ from rest_framework.renderers import JSONRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from batches.api.errors import ErrorEnvelope
-from batches.api.http.view import ApiView
+from batches.api.errors import ErrorEnvelope, api_root
+from batches.api.http.view import ApiView, documented
 from batches.api.webhook_objects import WebhookEventObject
 
 REFERENCE = "#/components/schemas/{model}"
 
+# Ours alone: the project may describe an API of its own with the same library.
+SETTINGS: dict[str, Any] = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Threephase",
+    "DESCRIPTION": "Large batches of LLM prompts, in the OpenAI Batch dialect.",
+    "VERSION": "1",
+    "POSTPROCESSING_HOOKS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -43,8 +55,8 @@ class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         }
 
 
-def with_what_all_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """Add the errors of all operations and the webhook events (a hook of drf-spectacular)."""
+def with_what_all_share(result: dict[str, Any]) -> dict[str, Any]:
+    """Add the errors of all operations and the webhook events."""
     components = result["components"].setdefault("schemas", {})
     components.update(_schemas_of(ErrorEnvelope, WebhookEventObject))
     error = {
@@ -59,12 +71,15 @@ def with_what_all_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
     return result
 
 
-@lru_cache(maxsize=1)
-def schema() -> dict[str, Any]:
-    """Return the OpenAPI description of the API. It is cached, since building it is slow."""
-    generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # of a library
-    made: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]  # untyped there
-    return made
+@lru_cache(maxsize=2)
+def schema(root: str) -> dict[str, Any]:
+    """Return the OpenAPI description of the API under this path. It is cached, since building it is
+    slow."""
+    with patched_settings({**SETTINGS, "SCHEMA_PATH_PREFIX": re.escape(root.rstrip("/"))}):
+        ours = [path(root.lstrip("/"), include("batches.api.urls"))]
+        generator = SchemaGenerator(patterns=ours)  # type: ignore[no-untyped-call]  # of a library
+        made: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]  # untyped there
+    return with_what_all_share(made)
 
 
 class PublicView(ApiView):
@@ -74,15 +89,15 @@ class PublicView(ApiView):
     permission_classes: Sequence[type[BasePermission]] = ()
 
 
-@extend_schema(exclude=True)
+@documented(exclude=True)
 class OpenApiView(PublicView):
     """The description for programs."""
 
     def get(self, _request: Request) -> HttpResponse:
-        return JsonResponse(schema(), json_dumps_params={"ensure_ascii": False})
+        return JsonResponse(schema(api_root() or "/"), json_dumps_params={"ensure_ascii": False})
 
 
-@extend_schema(exclude=True)
+@documented(exclude=True)
 class DocsView(PublicView, SpectacularSwaggerSplitView):
     """The description for people. The page and its script come from this address."""
 
@@ -91,7 +106,8 @@ class DocsView(PublicView, SpectacularSwaggerSplitView):
 
     @method_decorator(csp_replace({"script-src": ["'self'"], "form-action": ["'none'"]}))
     def get(self, request: Request) -> Response:
-        page: Response = super().get(request)  # type: ignore[no-untyped-call]  # untyped there
+        with patched_settings(SETTINGS):
+            page: Response = super().get(request)  # type: ignore[no-untyped-call]  # untyped there
         request.accepted_renderer = TemplateHTMLRenderer()
         return page
 

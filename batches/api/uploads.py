@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 from django.urls import path
-from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,7 +11,15 @@ from batches.api.errors import ApiError
 from batches.api.fields import Filename, PartId, Time, UploadId, shown
 from batches.api.files import ExpiresAfter, FileObject, Purpose, file_object
 from batches.api.http.multipart import PartForm, form_of
-from batches.api.http.view import ApiView, RequestModel, find, owner_of, parse_body, reply
+from batches.api.http.view import (
+    ApiView,
+    RequestModel,
+    documented,
+    find,
+    owner_of,
+    parse_body,
+    reply,
+)
 from batches.conf import conf
 from batches.engine.text.wording import value_text
 from batches.files.files import NewFile, safe_filename
@@ -80,7 +87,7 @@ def upload_object(upload: Upload) -> UploadObject:
 class UploadsView(ApiView):
     """The uploads of a user."""
 
-    @extend_schema(
+    @documented(
         operation_id="create_upload",
         summary="Begin an upload",
         request=NewUpload,
@@ -107,7 +114,7 @@ class UploadPartsView(ApiView):
 
     parser_classes = (PartForm,)
 
-    @extend_schema(
+    @documented(
         operation_id="add_upload_part",
         summary="Add a part",
         request={
@@ -140,7 +147,7 @@ class UploadPartsView(ApiView):
 class CompleteUploadView(ApiView):
     """The end of an upload, with a file."""
 
-    @extend_schema(
+    @documented(
         operation_id="complete_upload",
         summary="Complete an upload",
         request=CompleteUpload,
@@ -156,7 +163,7 @@ class CompleteUploadView(ApiView):
 class CancelUploadView(ApiView):
     """The end of an upload, without a file."""
 
-    @extend_schema(
+    @documented(
         operation_id="cancel_upload",
         summary="Cancel an upload",
         request=None,

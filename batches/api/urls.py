@@ -1,4 +1,7 @@
-"""The URLs under /v1. Each module lists its own; there are no trailing slashes."""
+"""The URLs of the API, to be included under any prefix that ends with `v1/`.
+
+Each module lists its own; there are no trailing slashes.
+"""
 
 from django.urls import URLPattern, URLResolver, re_path
 
@@ -13,9 +16,12 @@ from batches.api import (
     webhooks,
 )
 from batches.api.comparison import views as comparisons
+from batches.api.errors import ROOT
 from batches.api.http.unknown import UnknownPath
 
+app_name = "batches_api"
 urlpatterns: list[URLPattern | URLResolver] = [
+    re_path(r"^$", UnknownPath.as_view(), name=ROOT),
     *files.urlpatterns,
     *uploads.urlpatterns,
     *models.urlpatterns,

@@ -4,13 +4,13 @@ import re
 
 from django.db.models import F, QuerySet
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.errors import ApiError
 from batches.api.http.pages import list_page
-from batches.api.http.view import ApiView, find, for_user, owner_of, parse_body, reply
+from batches.api.http.view import ApiView, documented, find, for_user, owner_of, parse_body, reply
 from batches.api.webhook_objects import (
     DeletedWebhookEndpoint,
     NewWebhookEndpoint,
@@ -82,7 +82,7 @@ def delivery_page(request: Request, deliveries: QuerySet[WebhookDelivery]) -> Re
 class WebhookEndpointsView(ApiView):
     """All webhook endpoints of a user."""
 
-    @extend_schema(
+    @documented(
         operation_id="create_webhook_endpoint",
         summary="Create a webhook endpoint",
         request=NewWebhookEndpoint,
@@ -99,7 +99,7 @@ class WebhookEndpointsView(ApiView):
             raise url_refused(error, body.url) from error
         return reply(with_secret(made))
 
-    @extend_schema(
+    @documented(
         operation_id="list_webhook_endpoints",
         summary="List webhook endpoints",
         parameters=PAGE_PARAMETERS,
@@ -117,7 +117,7 @@ class WebhookEndpointsView(ApiView):
 class WebhookEndpointView(ApiView):
     """One webhook endpoint."""
 
-    @extend_schema(
+    @documented(
         operation_id="retrieve_webhook_endpoint",
         summary="Get a webhook endpoint",
         responses={200: WebhookEndpointObject},
@@ -126,7 +126,7 @@ class WebhookEndpointView(ApiView):
         """Get an endpoint, with only the end of its secret."""
         return reply(endpoint_object(found(request, endpoint_id)))
 
-    @extend_schema(
+    @documented(
         operation_id="update_webhook_endpoint",
         summary="Change a webhook endpoint",
         request=WebhookEndpointChanges,
@@ -147,7 +147,7 @@ class WebhookEndpointView(ApiView):
             (disable_endpoint if body.disabled else enable_endpoint)(changed)
         return reply(endpoint_object(changed))
 
-    @extend_schema(
+    @documented(
         operation_id="delete_webhook_endpoint",
         summary="Delete a webhook endpoint",
         responses={200: DeletedWebhookEndpoint},
@@ -161,7 +161,7 @@ class WebhookEndpointView(ApiView):
 class RotateSecretView(ApiView):
     """The signing secret of an endpoint."""
 
-    @extend_schema(
+    @documented(
         operation_id="rotate_webhook_secret",
         summary="Rotate a signing secret",
         request=Rotation,
@@ -177,7 +177,7 @@ class RotateSecretView(ApiView):
 class TestEndpointView(ApiView):
     """A connection test of an endpoint."""
 
-    @extend_schema(
+    @documented(
         operation_id="test_webhook_endpoint",
         summary="Send a sample event",
         request=TestRequest,
@@ -203,7 +203,7 @@ class TestEndpointView(ApiView):
 class DeliveriesView(ApiView):
     """The deliveries to an endpoint."""
 
-    @extend_schema(
+    @documented(
         operation_id="list_webhook_deliveries",
         summary="List deliveries",
         parameters=PAGE_PARAMETERS,
@@ -218,7 +218,7 @@ class DeliveriesView(ApiView):
 class EventTypesView(ApiView):
     """The kinds of events."""
 
-    @extend_schema(
+    @documented(
         operation_id="list_webhook_event_types",
         summary="List event types",
         responses={200: WebhookEventTypes},

@@ -1,6 +1,8 @@
 """Breadcrumbs of an admin page: list, row, part of the row."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django import template
@@ -41,18 +43,22 @@ def crumbs(context: RequestContext) -> list[Crumb]:
     opts = context.get("opts")
     if opts is None:
         return []
-    way = [Crumb(capfirst(str(opts.verbose_name_plural)), _address(opts, "changelist"))]
+    site = context.request.resolver_match.namespace if context.request.resolver_match else ""
+    address = partial(_address, site)
+    way = [Crumb(capfirst(str(opts.verbose_name_plural)), address(opts, "changelist"))]
     row = next(
         (context.get(name) for name in ("original", "object", "batch") if name in context), None
     )
     if isinstance(row, Model):
         named = row.title if isinstance(row, Batch) else str(row)
-        way.append(Crumb(named, _address(row._meta, "change", row.pk)))
-    way += _parts(context, opts, row)
+        way.append(Crumb(named, address(row._meta, "change", row.pk)))
+    way += _parts(context, opts, row, address)
     return [*way[:-1], Crumb(way[-1].title)]
 
 
-def _parts(context: RequestContext, opts: "Options[Any]", row: Any) -> list[Crumb]:
+def _parts(
+    context: RequestContext, opts: "Options[Any]", row: Any, address: Callable[..., str]
+) -> list[Crumb]:
     match = context.request.resolver_match
     part = (match.url_name or "").rpartition("_")[2] if match else ""
     if part not in PARTS:
@@ -60,10 +66,11 @@ def _parts(context: RequestContext, opts: "Options[Any]", row: Any) -> list[Crum
     if part != "result":
         return [Crumb(PARTS[part])]
     return [
-        Crumb(PARTS[part], _address(opts, "results", row.pk)),
+        Crumb(PARTS[part], address(opts, "results", row.pk)),
         Crumb(context["prompt"].custom_id),
     ]
 
 
-def _address(opts: "Options[Any]", page: str, *arguments: Any) -> str:
-    return reverse(f"admin:{opts.app_label}_{opts.model_name}_{page}", args=arguments)
+def _address(site: str, opts: "Options[Any]", page: str, *arguments: Any) -> str:
+    name = f"admin:{opts.app_label}_{opts.model_name}_{page}"
+    return reverse(name, args=arguments, current_app=site)

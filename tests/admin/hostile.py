@@ -1,6 +1,7 @@
 """A database that is hostile wherever it may hold text, and the pages that show it."""
 
 import json
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -9,8 +10,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.db.models.functions import Now
-from django.urls import reverse
+from django.urls import reverse as any_reverse
 
+from batches.admin.base import our_site
 from batches.lifecycle import BatchStatus
 from batches.models import (
     ApiToken,
@@ -40,6 +42,11 @@ LISTS = (
 ADDED = ("batches_batch", "batches_provider", "batches_apitoken", "batches_webhookendpoint")
 PEOPLE = ("auth_user", "auth_group")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer", "title": HOSTILE}}}
+
+
+def reverse(name: str, args: Sequence[object] = ()) -> str:
+    """The address of a page of the site that has the pages of the app."""
+    return any_reverse(name, args=args, current_app=our_site().name)
 
 
 def make_hostile() -> list[str]:

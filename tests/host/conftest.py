@@ -1,4 +1,4 @@
-"""The tests in suite/ need the settings of another project: test_other_users.py runs them."""
+"""The tests in suite/ need the settings of another project: test_other_project.py runs them."""
 
 from django.conf import settings
 

@@ -52,7 +52,7 @@ CONFIG = SchemathesisConfig(
         )
     )
 )
-SCHEMA = schemathesis.openapi.from_dict(schema(), config=CONFIG)
+SCHEMA = schemathesis.openapi.from_dict(schema("/v1/"), config=CONFIG)
 
 
 SOURCES = {"input_file_id", "requests", "prompts"}

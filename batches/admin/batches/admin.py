@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
-from batches.admin.base import MachineMade, small_number
+from batches.admin.base import MachineMade, register, small_number
 from batches.admin.batches import answer_views, batch_views
 from batches.admin.batches.bulk import ACTIONS, MOST_CHOSEN
 from batches.admin.batches.creation import form_views
@@ -56,7 +56,7 @@ class BatchList(ChangeList):
         return super().get_queryset(request, exclude_parameters).defer(*UNLISTED)
 
 
-@admin.register(Batch)
+@register(Batch)
 class BatchAdmin(MachineMade[Batch]):
     """Staff create batches in a form, watch, cancel, retry and delete them; workers run them."""
 

@@ -8,9 +8,8 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
 
-from batches.admin.base import ModelAdmin, allowed, page_context, small_number
+from batches.admin.base import ModelAdmin, admin_url, allowed, page_context, small_number
 from batches.admin.batches.answer_figures import answering_batches, shown_pairs, shown_truths
 from batches.admin.batches.downloads import download
 from batches.comparison.choosing import MOST_BATCHES, check_comparable, columns_of, truths_of
@@ -38,7 +37,7 @@ def compare_answers(request: HttpRequest, admin: ModelAdmin[Batch]) -> HttpRespo
         check_comparable(chosen)
     except NotPossible as error:
         messages.error(request, _sentence(error))
-        return HttpResponseRedirect(reverse("admin:batches_batch_changelist"))
+        return HttpResponseRedirect(admin_url("batches_batch_changelist"))
     truths, fault = _truths(request, chosen)
     context = page_context(
         admin,

@@ -7,7 +7,6 @@ from functools import partial
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import reverse
 
 from batches.actions.batches import (
     cancel_batch,
@@ -17,7 +16,7 @@ from batches.actions.batches import (
     resume_batch,
     retry_batch,
 )
-from batches.admin.base import ModelAdmin, allowed, note, page_context, small_number
+from batches.admin.base import ModelAdmin, admin_url, allowed, note, page_context, small_number
 from batches.admin.batches.comparison import comparison_of
 from batches.admin.batches.page import batch_page
 from batches.admin.templates.shown import changes_of
@@ -132,7 +131,7 @@ def remove(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpRespo
     batch = allowed(admin, request, pk, to="remove")
     answer = _done(request, batch, delete_batch, f"{batch.public_id} deleted.")
     gone = not admin.get_queryset(request).filter(pk=pk).exists()
-    return HttpResponseRedirect(reverse("admin:batches_batch_changelist")) if gone else answer
+    return HttpResponseRedirect(admin_url("batches_batch_changelist")) if gone else answer
 
 
 def _done(
@@ -150,4 +149,4 @@ def _done(
 
 
 def _page_of(batch: Batch) -> str:
-    return reverse("admin:batches_batch_change", args=[batch.pk])
+    return admin_url("batches_batch_change", batch.pk)

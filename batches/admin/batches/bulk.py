@@ -11,10 +11,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
 
 from batches.actions.batches import cancel_batch, pause_batch, resume_batch, retry_batch
-from batches.admin.base import ModelAdmin, note, page_context
+from batches.admin.base import ModelAdmin, admin_url, note, page_context
 from batches.admin.batches.costs import likely_cost
 from batches.admin.batches.downloads import LinesOf, download, jsonl_of, parquet_of, zip_of
 from batches.comparison.choosing import FEWEST_BATCHES, MOST_BATCHES
@@ -189,7 +188,7 @@ def _compared(request: HttpRequest, queryset: Chosen, page: str) -> Answer:
     if not FEWEST_BATCHES <= len(chosen) <= MOST_BATCHES:
         messages.error(request, f"Choose {FEWEST_BATCHES} to {MOST_BATCHES} batches.")
         return None
-    address = reverse(f"admin:batches_batch_{page}")
+    address = admin_url(f"batches_batch_{page}")
     return HttpResponseRedirect(f"{address}?ids={','.join(chosen)}")
 
 

@@ -10,12 +10,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from batches.actions.providers import forget_learned_limits, pause_provider, resume_provider
-from batches.admin.base import ModelAdmin, allowed, note
+from batches.admin.base import ModelAdmin, admin_url, allowed, note, register
 from batches.admin.widgets import JsonText, Number, Secret, Text, TextArea, Toggle
 from batches.errors import NotPossible
 from batches.formats import NOTHING
@@ -286,7 +286,7 @@ def _checked(check: Callable[[str], Any], text: str) -> Any:
         raise forms.ValidationError(f"{message[0].upper()}{message[1:]}.") from error
 
 
-@admin.register(Provider)
+@register(Provider)
 class ProviderAdmin(ModelAdmin[Provider]):
     """Providers are edited only by staff, since they decide which servers receive the prompts."""
 
@@ -392,15 +392,13 @@ class ProviderAdmin(ModelAdmin[Provider]):
             forget_learned_limits(provider)
         except NotPossible as error:
             messages.error(request, str(error))
-            return HttpResponseRedirect(
-                reverse("admin:batches_provider_change", args=[provider.pk])
-            )
+            return HttpResponseRedirect(admin_url("batches_provider_change", provider.pk))
         return self._back(request, provider, "Learned limits forgotten.")
 
     def _back(self, request: HttpRequest, provider: Provider, what: str) -> HttpResponse:
         note(request, provider, what)
         messages.success(request, what)
-        return HttpResponseRedirect(reverse("admin:batches_provider_change", args=[provider.pk]))
+        return HttpResponseRedirect(admin_url("batches_provider_change", provider.pk))
 
     def test_connection(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Test the connection and render the result as a part of the page."""
@@ -421,6 +419,6 @@ class ProviderAdmin(ModelAdmin[Provider]):
         """Redirect to the page of the new provider, where its connection can be tested."""
         if "_addanother" not in request.POST and "_popup" not in request.POST:
             messages.success(request, f"Provider {obj} created. Test its connection below.")
-            page = reverse("admin:batches_provider_change", args=[obj.pk])
+            page = admin_url("batches_provider_change", obj.pk)
             return HttpResponseRedirect(page)
         return super().response_add(request, obj, post_url_continue)

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from batches.admin.base import MachineMade, allowed, page_context, small_number
+from batches.admin.base import MachineMade, allowed, page_context, register, small_number
 from batches.admin.templates.shown import changes_of
 from batches.formats import count
 from batches.models import Batch, Template
@@ -48,7 +48,7 @@ def _number_of(batches: QuerySet[Batch]) -> Coalesce:
     return Coalesce(Subquery(counted.values("number"), output_field=IntegerField()), 0)
 
 
-@admin.register(Template)
+@register(Template)
 class TemplateAdmin(MachineMade[Template]):
     """Staff see their own templates and the ones without an owner; superusers see all."""
 

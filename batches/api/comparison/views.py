@@ -1,14 +1,14 @@
 """/v1/batches/compare: the answers of several batches to the same rows."""
 
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from batches.api.batches import found
 from batches.api.comparison.objects import ComparisonObject
 from batches.api.http.pages import invalid
-from batches.api.http.view import ApiView, reply
+from batches.api.http.view import ApiView, documented, reply
 from batches.comparison.choosing import (
     FEWEST_BATCHES,
     MOST_BATCHES,
@@ -28,7 +28,7 @@ MOST_TRUTHS = 20
 class ComparisonView(ApiView):
     """A comparison of batches."""
 
-    @extend_schema(
+    @documented(
         operation_id="compare_batches",
         summary="Compare the answers of batches",
         responses={200: ComparisonObject},

@@ -16,7 +16,7 @@ from django.contrib.auth import SESSION_KEY
 from django.db import connection
 from django.http import parse_cookie
 
-from batches.api.errors import ApiError, as_api_error, envelope, headers_of
+from batches.api.errors import ApiError, api_root, as_api_error, envelope, headers_of, is_ours
 from batches.api.http.authentication import user_of_header
 from batches.api.http.multipart import too_large
 from batches.api.request_id import HEADER, new_request_id
@@ -126,16 +126,17 @@ def _length_of(headers: Mapping[bytes, str]) -> int | None:
 
 
 def _limit_of(path: str) -> SizeLimit:
-    if path == "/v1/files" or not path.startswith("/v1/"):
+    root = api_root()
+    if root is None or path == f"{root}files" or not path.startswith(root):
         return SizeLimit(conf().MAX_FILE_BYTES, "MAX_FILE_BYTES")
-    if path.startswith("/v1/uploads/") and path.endswith("/parts"):
+    if path.startswith(f"{root}uploads/") and path.endswith("/parts"):
         return SizeLimit(conf().MAX_PART_BYTES, "MAX_PART_BYTES")
     return SizeLimit(settings.DATA_UPLOAD_MAX_MEMORY_SIZE, "upload a file instead", form=False)
 
 
 async def _stranger(path: str, headers: Mapping[bytes, str]) -> ApiError | None:
     """Return the 401 or 403 for a request without a valid token (API) or session (admin)."""
-    check = _check_token if path.startswith("/v1/") else _check_session
+    check = _check_token if is_ours(path) else _check_session
     async with ThreadSensitiveContext():
         return await sync_to_async(_refusal_by)(check, headers)
 

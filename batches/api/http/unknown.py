@@ -1,15 +1,14 @@
-"""The 404 for unknown paths under /v1."""
+"""The 404 for unknown paths of the API."""
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from batches.api.errors import no_such_path
-from batches.api.http.view import ApiView
+from batches.api.http.view import ApiView, documented
 
 
-@extend_schema(exclude=True)
+@documented(exclude=True)
 class UnknownPath(ApiView):
     """Answer any user and method with a 404 envelope, even when DEBUG would show a page."""
 

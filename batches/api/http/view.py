@@ -1,10 +1,13 @@
 """Common code of all views: token, JSON bodies, and access to the user's own rows only."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 from django.db.models import Model, QuerySet
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 from rest_framework.authentication import BaseAuthentication
@@ -27,6 +30,7 @@ from batches.users import User, is_staff
 
 B = TypeVar("B", bound=BaseModel)
 M = TypeVar("M", bound=Model)
+F = TypeVar("F", bound=Callable[..., Any])
 
 NUL = "\0"
 NUL_ESCAPE = b"\\u0000"
@@ -67,6 +71,8 @@ class ApiView(APIView):
     parser_classes: Sequence[type[BaseParser]] = (JSONParser,)
     content_negotiation_class = OurFormat
     metadata_class = None
+    # Whatever the project's other views have.
+    schema = AutoSchema()
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
         """Return our own handler: the project's is for its other views."""
@@ -92,6 +98,20 @@ class ApiView(APIView):
     def options(self, *_args: Any, **_kwargs: Any) -> Response:
         """Return the allowed methods."""
         return Response(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
+
+def documented(**options: Any) -> Callable[[F], F]:
+    """Describe a view or one of its methods, with the options of drf-spectacular's `extend_schema`.
+
+    That begins with the schema class of the project, which may be another library's.
+    """
+
+    def with_description(view: F) -> F:
+        if not inspect.isclass(view):
+            view.schema = AutoSchema  # type: ignore[attr-defined]  # read by extend_schema
+        return extend_schema(**options)(view)
+
+    return with_description
 
 
 def owner_of(request: Request) -> User:

@@ -13,13 +13,14 @@ from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
-from django.urls import reverse
 
+from batches.admin.base import our_site
 from batches.admin.batches.timeline import timeline_of
 from batches.management.embedded.first_login import make_first_login
 from batches.models import Batch, KeptAnswer, Provider, Template, WebhookEndpoint
 from batches.secrets.tokens import authenticate
 from simulator import SimulatedProvider
+from tests.admin.hostile import reverse
 from tests.admin.test_new_batch import PLAIN
 from tests.api.calling import error_of
 from tests.host.members.admin import MemberAdmin
@@ -141,7 +142,7 @@ def test_the_admin_makes_batches_tokens_and_shows_its_pages(
     Template.objects.version_of(ann.pk, "short", [{"role": "user", "content": "{{ row }}"}])
     for page in ("", "?q=ann", "?q=boss"):
         for model in apps.get_app_config("batches").get_models():
-            if admin.site.is_registered(model):
+            if our_site().is_registered(model):
                 name = reverse(f"admin:batches_{model._meta.model_name}_changelist")
                 assert boss.get(f"{name}{page}", follow=True).status_code == 200, name
     for add in ("batch", "provider", "apitoken", "webhookendpoint"):
@@ -151,7 +152,7 @@ def test_the_admin_makes_batches_tokens_and_shows_its_pages(
 def test_the_pages_of_users_are_still_the_ones_of_the_project(boss: Client, ann: Any) -> None:
     assert type(admin.site.get_model_admin(Member)) is MemberAdmin
     assert type(admin.site.get_model_admin(Group)).__module__ == "django.contrib.auth.admin"
-    assert ANN in boss.get(reverse("admin:members_member_changelist")).content.decode()
+    assert ANN in boss.get("/staff/members/member/").content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

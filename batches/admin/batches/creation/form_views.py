@@ -7,11 +7,10 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import reverse
 
 from batches.actions.batches import cancel_batch
 from batches.actions.idempotency import KeyReused
-from batches.admin.base import ModelAdmin, allowed, note, page_context, small_number
+from batches.admin.base import ModelAdmin, admin_url, allowed, note, page_context, small_number
 from batches.admin.batches.creation.again import (
     initial_of,
     keep_prompts,
@@ -143,7 +142,7 @@ def again(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpRespon
         messages.info(request, prepare_reuse(batch, user))
     if "instead" in request.POST:
         query["instead"] = batch.pk
-    address = reverse("admin:batches_batch_add")
+    address = admin_url("batches_batch_add")
     return HttpResponseRedirect(f"{address}?{urlencode(query)}")
 
 
@@ -190,7 +189,7 @@ def _started(admin: ModelAdmin[Batch], request: HttpRequest, made: Started) -> H
         messages.success(request, f"Batch started: {batch}.")
     if admin.has_view_permission(request, batch):
         return HttpResponseRedirect(_page_of(batch))
-    return HttpResponseRedirect(reverse("admin:batches_batch_add"))
+    return HttpResponseRedirect(admin_url("batches_batch_add"))
 
 
 def _made(form: BatchForm, request: HttpRequest, instead: Batch | None) -> Started | Preview | None:
@@ -212,4 +211,4 @@ def _made(form: BatchForm, request: HttpRequest, instead: Batch | None) -> Start
 
 
 def _page_of(batch: Batch) -> str:
-    return reverse("admin:batches_batch_change", args=[batch.pk])
+    return admin_url("batches_batch_change", batch.pk)

@@ -1,4 +1,4 @@
-"""A project with users of its own passes a suite of its own, with unfold and with Django's admin."""
+"""A project with users of its own passes a suite of its own, in both themes of the admin."""
 
 import subprocess
 import sys
