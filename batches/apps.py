@@ -10,6 +10,7 @@ class BatchesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from batches import checks  # noqa: PLC0415, F401 - it registers the checks
         from batches.models import database_sessions as sessions  # noqa: PLC0415 - it uses the settings
         from batches.workers import messages  # noqa: PLC0415, F401 - it listens to due deliveries
 

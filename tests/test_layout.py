@@ -8,7 +8,10 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
-SHARED = {"apps", "bulk", "conf", "errors", "formats", "lifecycle", "stop_signal", "tasks", "users"}
+SHARED = {
+    *("apps", "bulk", "checks", "conf", "errors", "extras", "formats", "lifecycle"),
+    *("stop_signal", "tasks", "users"),
+}
 MOST_MODULES = 16
 PACKAGES = sorted(
     init.parent for init in ROOT.glob("batches/**/__init__.py") if init.parent.name != "migrations"

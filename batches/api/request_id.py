@@ -9,6 +9,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
+from batches.conf import conf
+
 HEADER = "x-request-id"
 
 _current: ContextVar[str] = ContextVar("request_id", default="-")
@@ -25,6 +27,8 @@ def current_request_id() -> str:
 @sync_and_async_middleware
 def request_id(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler:
     """Give each request a new ID; an ID sent by the client is ignored, as it may be hostile."""
+    # A server with wrong settings must not start, and it runs no checks.
+    conf()
 
     async def answer_async(request: HttpRequest) -> HttpResponseBase:
         name = new_request_id()

@@ -1,0 +1,158 @@
+"""Django's system checks of the project that the app is part of."""
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - Django's name
+from django.db import connections, router
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.module_loading import import_string
+
+from batches.conf import NAME, conf, faults
+from batches.extras import is_installed, remedy
+from batches.models import Batch
+
+TAG = "batches"
+DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+# The beginnings of the URLs of a Redis.
+REDIS = ("redis", "unix")
+API_URLS = "batches.api.urls"
+REQUEST_ID = "batches.api.request_id.request_id"
+# Django's startproject begins its keys with this.
+KEY_OF_EXAMPLE = "django-insecure-"
+# A name that no careful pattern matches.
+ANY_VARIABLE = "X"
+
+
+@register(TAG)
+def check_project(**_: Any) -> list[CheckMessage]:
+    """Return what keeps the app from working in this project."""
+    if wrong := list(_wrong_settings()):
+        # The other checks read the settings.
+        return wrong
+    return [*_database(), *_redis(), *_names_in_settings(), *_urls(), *_theme()]
+
+
+@register(TAG, deploy=True)
+def check_deployment(**_: Any) -> list[CheckMessage]:
+    """Return what is unsafe on a server that others can reach."""
+    return [] if faults(getattr(settings, NAME, {})) else [*_secrets(), *_receivers()]
+
+
+def _wrong_settings() -> Iterator[CheckMessage]:
+    for line in faults(getattr(settings, NAME, {})):
+        message, _, hint = line.partition(". ")
+        yield Error(f"{message}.", hint=hint or None, id="batches.E001")
+
+
+def _database() -> Iterator[CheckMessage]:
+    alias = router.db_for_write(Batch)
+    connection = connections[alias]
+    if connection.vendor not in DATABASES:
+        name = connection.display_name
+        yield Error(
+            f"The database {alias!r} of the batches is {name}, which is not supported.",
+            hint=f"Use {' or '.join(DATABASES.values())}; a router can give the app its own.",
+            id="batches.E002",
+        )
+
+
+def _redis() -> Iterator[CheckMessage]:
+    if conf().RATE_LIMIT_REDIS_URL.startswith(REDIS) and not is_installed("redis"):
+        yield Error(
+            f'{NAME}["RATE_LIMIT_REDIS_URL"] names a Redis, but its client is not installed.',
+            hint=f"Leave the setting out, or {remedy('redis')}",
+            id="batches.E003",
+        )
+
+
+def _names_in_settings() -> Iterator[CheckMessage]:
+    for name, reason in _dead_names():
+        yield Error(f'{NAME}["{name}"]: {reason}.', hint="Correct the name.", id="batches.E004")
+
+
+def _dead_names() -> Iterator[tuple[str, str]]:
+    if conf().PROVIDER_TRANSPORT:
+        try:
+            import_string(conf().PROVIDER_TRANSPORT)
+        except ImportError as error:
+            yield "PROVIDER_TRANSPORT", str(error)
+    bundle = conf().PROVIDER_CA_BUNDLE
+    files = {
+        "PROVIDER_CA_BUNDLE": [] if bundle in {"", "system"} else [bundle],
+        "PROVIDER_CLIENT_CERT": conf().PROVIDER_CLIENT_CERT,
+    }
+    for name, paths in files.items():
+        yield from ((name, f"there is no file {path}") for path in paths if not Path(path).exists())
+
+
+def _urls() -> Iterator[CheckMessage]:
+    has_urls, has_middleware = _has_api(), REQUEST_ID in settings.MIDDLEWARE
+    if has_urls and not has_middleware:
+        yield Warning(
+            "The API is among the URLs, but its answers and log entries have no request IDs.",
+            hint=f'Put "{REQUEST_ID}" first into MIDDLEWARE.',
+            id="batches.W001",
+        )
+    if has_middleware and not has_urls:
+        yield Warning(
+            "The middleware of the API is there, but the API is not among the URLs.",
+            hint=f'Add path("v1/", include("{API_URLS}")) to the URLs.',
+            id="batches.W002",
+        )
+
+
+def _has_api() -> bool:
+    """Return True if the API is among the URLs; a process without URLs has none."""
+    has_urls = getattr(settings, "ROOT_URLCONF", None)
+    return bool(has_urls) and _includes(get_resolver().url_patterns, API_URLS)
+
+
+def _includes(patterns: Iterable[URLPattern | URLResolver], name: str) -> bool:
+    return any(
+        isinstance(pattern, URLResolver)
+        and (
+            getattr(pattern.urlconf_name, "__name__", "") == name
+            or _includes(pattern.url_patterns, name)
+        )
+        for pattern in patterns
+    )
+
+
+def _theme() -> Iterator[CheckMessage]:
+    apps: list[str] = list(settings.INSTALLED_APPS)
+    admin = next((n for n, app in enumerate(apps) if app.startswith("django.contrib.admin")), None)
+    if admin is not None and "unfold" in apps[admin:]:
+        yield Warning(
+            "unfold comes after django.contrib.admin, so its pages are not used.",
+            hint='Put "unfold" before "django.contrib.admin" in INSTALLED_APPS.',
+            id="batches.W003",
+        )
+
+
+def _secrets() -> Iterator[CheckMessage]:
+    if settings.SECRET_KEY.startswith(KEY_OF_EXAMPLE) and not conf().FIELD_ENCRYPTION_KEYS:
+        yield Warning(
+            "The keys of providers are encrypted with a SECRET_KEY that was made for development.",
+            hint=f'Set {NAME}["FIELD_ENCRYPTION_KEYS"], or another SECRET_KEY.',
+            id="batches.W004",
+        )
+    if any(fnmatchcase(ANY_VARIABLE, p) for p in conf().PROVIDER_KEY_VARIABLES):
+        yield Warning(
+            "Staff may send the value of any environment variable to a provider.",
+            hint=f'Give patterns such as "*_API_KEY" in {NAME}["PROVIDER_KEY_VARIABLES"].',
+            id="batches.W005",
+        )
+
+
+def _receivers() -> Iterator[CheckMessage]:
+    if conf().WEBHOOK_PRIVATE_HOSTS and not conf().EMBEDDED:
+        hosts = ", ".join(conf().WEBHOOK_PRIVATE_HOSTS)
+        yield Warning(
+            f"Users may let this server send webhooks to private hosts: {hosts}.",
+            hint=f'Remove them from {NAME}["WEBHOOK_PRIVATE_HOSTS"], or silence this check.',
+            id="batches.W006",
+        )

@@ -1,0 +1,1 @@
+"""A database that says that it is one which the app does not support."""
