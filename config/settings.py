@@ -254,7 +254,11 @@ GRACE_SECONDS = at_least("GRACE_SECONDS", lowest=0, default=25)
 PROVIDER_PATIENCE = at_least("PROVIDER_PATIENCE", lowest=0, default=900)
 SWEEP_SECONDS = at_least("SWEEP_SECONDS", lowest=1, default=30)
 
-# --- Celery: messages only. The state is in the database (docs/adr/0001) ---
+# --- The doorbell: how workers learn of work. The state is in the database (docs/adr/0001) ---
+
+# celery: by messages of the Celery app below. tasks: by django.tasks or the package django-tasks.
+# none: `manage.py work` polls the database.
+DOORBELL = one_of("DOORBELL", ("CELERY", "TASKS", "NONE"), default="CELERY").lower()
 
 # The Celery app that sends messages to the workers.
 TASKS_APP = "config.celery.app"
@@ -314,7 +318,9 @@ CELERY_BEAT_SCHEDULE = {
 
 # The Redis through which all workers share the limits of providers. Without it, each process uses
 # its share of the limits.
-RATE_LIMIT_REDIS_URL = env.str("RATE_LIMIT_REDIS_URL", default=CELERY_BROKER_URL)
+RATE_LIMIT_REDIS_URL = env.str(
+    "RATE_LIMIT_REDIS_URL", default=CELERY_BROKER_URL if DOORBELL == "celery" else ""
+)
 
 # The most prompts of one batch.
 MAX_PROMPTS_PER_BATCH = at_least("MAX_PROMPTS_PER_BATCH", lowest=1, default=1_000_000)
