@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 from batches.conf import NAME, conf, faults
 from batches.extras import is_installed, remedy
 from batches.models import Batch
+from batches.workers.doorbells import doorbell_named
 
 TAG = "batches"
 DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
@@ -33,7 +34,7 @@ def check_project(**_: Any) -> list[CheckMessage]:
     if wrong := list(_wrong_settings()):
         # The other checks read the settings.
         return wrong
-    return [*_database(), *_redis(), *_names_in_settings(), *_urls(), *_theme()]
+    return [*_database(), *_redis(), *_names_in_settings(), *_doorbell(), *_urls(), *_theme()]
 
 
 @register(TAG, deploy=True)
@@ -87,6 +88,26 @@ def _dead_names() -> Iterator[tuple[str, str]]:
     }
     for name, paths in files.items():
         yield from ((name, f"there is no file {path}") for path in paths if not Path(path).exists())
+
+
+def _doorbell() -> Iterator[CheckMessage]:
+    name = conf().DOORBELL
+    if name == "celery" and not is_installed("celery"):
+        yield Warning(
+            "Celery is not installed, so that no worker learns of new batches.",
+            hint=f'Set {NAME}["DOORBELL"] to "none" and start `manage.py work`, or '
+            f"{remedy('celery')}",
+            id="batches.W007",
+        )
+        return
+    try:
+        doorbell_named(name).check()
+    except Exception as error:
+        yield Error(
+            f'{NAME}["DOORBELL"] is {name!r}, which cannot ring: {error}.',
+            hint="docs/workers.md shows what each needs.",
+            id="batches.E005",
+        )
 
 
 def _urls() -> Iterator[CheckMessage]:

@@ -6,7 +6,7 @@ Each has a default, so that a project names only what it changes. docs/settings.
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -41,6 +41,11 @@ class BatchesSettings(BaseModel):
         25, description="seconds that calls in flight may take after SIGTERM"
     )
     SWEEP_SECONDS: PositiveInt = Field(30, description="seconds between two sweeps")
+    DOORBELL: Literal["celery", "tasks", "none"] = Field(
+        "celery",
+        description="how workers learn of work: `celery`, `tasks` or `none` "
+        "([workers](workers.md))",
+    )
     TASKS_APP: str = Field(
         "celery.current_app",
         description="dotted path of the Celery app that sends messages to the workers",

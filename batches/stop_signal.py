@@ -1,8 +1,11 @@
 """A signal that asks running work to stop."""
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 POLL_SECONDS = 0.1
 
@@ -42,3 +45,36 @@ class StopSignal:
             yield
         finally:
             self._listeners.remove(listener)
+
+
+@contextmanager
+def requested_by_signals(stop: StopSignal) -> Iterator[None]:
+    """Request a stop at SIGTERM and SIGINT during the block, and call the handlers of before.
+
+    Where there is none, the process ends by the signal after the block. Python handles signals in
+    the main thread, so that the block waits for its own end in any other thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    deferred: list[int] = []
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        stop.request()
+        handler = before[signal.Signals(number)]
+        if handler in {signal.SIG_DFL, signal.default_int_handler}:
+            deferred.append(number)
+        elif callable(handler):
+            handler(number, frame)
+
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, heard)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if deferred:
+        signal.raise_signal(deferred[0])

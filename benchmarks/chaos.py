@@ -13,13 +13,22 @@ from pathlib import Path
 
 from simulator import Behaviour, SimulatedProvider
 from tests.owned_process import OwnedProcess
-from tests.processes.stack import SHORT_LEASE_S, DatabaseKind, Stack, servers, stack_on
+from tests.processes.stack import (
+    DOORBELLS,
+    SHORT_LEASE_S,
+    DatabaseKind,
+    Doorbell,
+    Stack,
+    servers,
+    stack_on,
+)
 from tests.servers import ServerNotStarted, redis_binary, valkey_binary
 
 HELP = """\
 Run a batch against a simulated provider on this machine while a random worker gets a SIGKILL
 every so often and is started again; then compare what the provider saw with what is stored.
 PostgreSQL, Redis, the workers and the provider are started here and thrown away in the end.
+With Celery, every fifth kill hits the broker as well, which forgets its messages.
 
   lost            prompts without a result            must be 0
   recorded twice  results or counts beyond one each   must be 0
@@ -32,6 +41,7 @@ examples:
   python -m benchmarks.chaos
   python -m benchmarks.chaos --prompts 500 --workers 2          a minute's look
   python -m benchmarks.chaos --database sqlite                  as on one machine
+  python -m benchmarks.chaos --doorbell none                    manage.py work alone
   python -m benchmarks.chaos --kill-every 0.5 --json            harder, for a script
   python -m benchmarks.chaos --repeats 0.5                      half of the prompts repeat others
 
@@ -51,6 +61,7 @@ class Options:
     window: int = 16
     latency: str = "uniform:0.05,0.5"
     database: DatabaseKind = "postgres"
+    doorbell: Doorbell = "celery"
     seed: int = 1
     repeats: float = 0.0
 
@@ -89,6 +100,9 @@ class Killer:
         victim = self.chance.choice(self.workers)
         self.kills += 1
         self.in_flight += self._cuts_off_calls(victim)
+        if self.stack.doorbell == "celery" and self.kills % 5 == 0:
+            self.stack.broker.kill()
+            self.stack.broker.start()
         self.workers.remove(victim)
         self.workers.append(start_worker(self.stack, f"w{self.kills}"))
 
@@ -113,7 +127,8 @@ def run(options: Options) -> Report:
     """One batch under fire; exits if it does not end."""
     with installation(options) as stack:
         workers = [start_worker(stack, f"first{number}") for number in range(options.workers)]
-        stack.start_sweeper()
+        if options.doorbell != "none":
+            stack.start_sweeper()
         batch = stack.create_batch(
             texts_of(options),
             batch_size=options.window,
@@ -160,7 +175,12 @@ def installation(options: Options) -> Iterator[Stack]:
         servers(options.database, Path(name), broker) as shared,
         SimulatedProvider(Behaviour(latency=options.latency)) as simulator,
         stack_on(
-            shared, simulator, Path(name), LOG_LEVEL="ERROR", LEASE_SECONDS=str(SHORT_LEASE_S)
+            shared,
+            simulator,
+            Path(name),
+            DOORBELL=options.doorbell,
+            LOG_LEVEL="ERROR",
+            LEASE_SECONDS=str(SHORT_LEASE_S),
         ) as stack,
     ):
         yield stack
@@ -205,6 +225,12 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, bool]:
         default=usual.database,
         help="postgres with Redis, or sqlite with Valkey as in the embedded mode (postgres)",
     )
+    parser.add_argument(
+        "--doorbell",
+        choices=DOORBELLS,
+        default=usual.doorbell,
+        help="how workers learn of work, see docs/workers.md (celery)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = vars(parser.parse_args(arguments))
     as_json = given.pop("json")
@@ -237,7 +263,8 @@ def main() -> int:
     if not as_json:
         print(
             f"{options.prompts} prompts, {options.workers} workers, "
-            f"one killed every {options.kill_every:g} s, on {options.database} ...",
+            f"one killed every {options.kill_every:g} s, on {options.database}, "
+            f"by the doorbell {options.doorbell} ...",
             flush=True,
         )
     try:

@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import worker_process_init, worker_ready
 
 from batches.runner.tuning import tune_process
 
@@ -17,7 +17,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+@worker_process_init.connect
 @worker_ready.connect
 def tune(**_: object) -> None:
-    """Tune a worker when everything is loaded, and before its first task."""
+    """Tune a worker, or a child of one, when everything is loaded, and before its first task."""
     tune_process()

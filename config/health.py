@@ -10,8 +10,8 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from kombu import Connection
-from kombu.exceptions import KombuError
+
+from batches.conf import conf
 
 logger = logging.getLogger("batches.health")
 
@@ -44,11 +44,17 @@ def database_answers() -> bool:
 
 
 def broker_answers() -> bool:
-    """Return True if the broker, of any kind, accepts a connection within a second."""
+    """Return True if the broker, of any kind, accepts a connection within a second, or none is
+    needed."""
     patience = {
         "socket_timeout": BROKER_ATTEMPT_S,
         "socket_connect_timeout": BROKER_ATTEMPT_S,
     }
+    if conf().DOORBELL != "celery":
+        return True
+    from kombu import Connection  # noqa: PLC0415 - only a project with Celery has it
+    from kombu.exceptions import KombuError  # noqa: PLC0415 - the same
+
     options = dict(settings.CELERY_BROKER_TRANSPORT_OPTIONS)
     options.update((name, value) for name, value in patience.items() if name in options)
     broker = Connection(

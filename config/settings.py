@@ -34,7 +34,8 @@ BATCHES = {
     "DATA_DIR": data_folder,
     "EMBEDDED": is_embedded,
     "TASKS_APP": "config.celery.app",
-    "RATE_LIMIT_REDIS_URL": broker,
+    # Where there is a broker.
+    "RATE_LIMIT_REDIS_URL": broker if env.str("DOORBELL", default="celery") == "celery" else "",
     # Such as your own vLLM server.
     "PROVIDER_PRIVATE_HOSTS": this_machine,
     "WEBHOOK_PRIVATE_HOSTS": this_machine,

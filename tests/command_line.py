@@ -18,7 +18,7 @@ from typing import IO, TextIO
 import pytest
 
 from batches.management.bulk.interrupts import SIGNALS
-from batches.workers.messages import ENQUEUING
+from batches.workers.doorbells import RINGING
 from manage import main
 from simulator import SimulatedProvider
 from tests.waiting import wait_until
@@ -135,7 +135,7 @@ def prompt_lines(count: int, *, text: str = "prompt {n}") -> str:
 
 
 def _nothing_is_enqueued() -> bool:
-    return all(thread.name != ENQUEUING for thread in threading.enumerate())
+    return all(thread.name != RINGING for thread in threading.enumerate())
 
 
 def _status_of_main() -> int:

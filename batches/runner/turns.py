@@ -23,19 +23,20 @@ from batches.workers.sweeper import sweep
 logger = logging.getLogger(__name__)
 
 
-def take_turn(batch_id: int, stop: StopSignal) -> None:
+def take_turn(batch_id: int, stop: StopSignal) -> bool:
     """Run the next batch for one slice, which is often the batch of the message.
 
     First, read the input of the message's batch if it waits for that, or end it if it was
-    cancelled.
+    cancelled. Return True if a batch was run.
     """
     if not stop.requested:
         _attend(batch_id, stop)
         _probe(batch_id, stop)
-    if _work(next_turn(), stop):
-        _spare_sweeper.sweep_if_due()
-    else:
+    if not _work(next_turn(), stop):
         logger.debug("Message for batch %d: nothing to do", batch_id)
+        return False
+    _spare_sweeper.sweep_if_due()
+    return True
 
 
 def next_turn(*, besides: Collection[int] = ()) -> int | None:

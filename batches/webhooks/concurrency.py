@@ -10,7 +10,7 @@ class DeliverySlots:
     """Limits on concurrent deliveries: in all, for one owner, and one for an endpoint."""
 
     def __init__(self, *, at_most: int, for_owner: int) -> None:
-        self._at_most = at_most
+        self.at_most = at_most
         self._for_owner = for_owner
         self._lock = threading.Lock()
         # Endpoints that are being called, with their owners.
@@ -39,7 +39,7 @@ class DeliverySlots:
             refused = (
                 endpoint in self._out
                 or of_owner >= self._for_owner
-                or len(self._out) >= self._at_most
+                or len(self._out) >= self.at_most
             )
             if not refused:
                 self._out[endpoint] = owner

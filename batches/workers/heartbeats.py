@@ -28,6 +28,11 @@ def process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"[:200]
 
 
+def worker_name(process: str) -> str:
+    """Return the name of a worker on this machine, in the form of Celery's."""
+    return f"{process}@{socket.gethostname()}"
+
+
 class Heartbeat:
     """The heartbeat of a worker, in its own thread; it keeps trying if the database is away."""
 

@@ -16,7 +16,15 @@ from simulator import SimulatedProvider
 from tests.command_line import MANAGE, Commands, Finished
 from tests.processes.api_stack import ApiServer, ApiStack, api_stack_on, serving
 from tests.processes.browser import WIDE, Visitor, browser
-from tests.processes.stack import DatabaseKind, Servers, Stack, migrated_folder, servers, stack_on
+from tests.processes.stack import (
+    DOORBELLS,
+    DatabaseKind,
+    Servers,
+    Stack,
+    migrated_folder,
+    servers,
+    stack_on,
+)
 from tests.servers import redis_binary, run_quietly, valkey_binary
 from tests.waiting import PATIENCE_S
 from tests.warm_python import start_python
@@ -125,6 +133,19 @@ def postgres_stack(
 ) -> Iterator[Stack]:
     """A whole installation on PostgreSQL with Redis."""
     with stack_on(postgres_servers, simulator, tmp_path) as stack:
+        yield stack
+    stack.show_output()
+
+
+@pytest.fixture(params=DOORBELLS)
+def rung_stack(
+    request: pytest.FixtureRequest,
+    postgres_servers: Servers,
+    simulator: SimulatedProvider,
+    tmp_path: Path,
+) -> Iterator[Stack]:
+    """A whole installation on PostgreSQL, with each of the doorbells."""
+    with stack_on(postgres_servers, simulator, tmp_path, DOORBELL=request.param) as stack:
         yield stack
     stack.show_output()
 

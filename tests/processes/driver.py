@@ -32,13 +32,24 @@ from batches.workers import messages
 from batches.workers.sweeper import sweep as sweep_once
 from tests.admin.hostile import make_hostile
 from tests.checker import check_batch
-from tests.makers import batch_of, options
+from tests.makers import batch_of, options, prompts_of
 
 
 def create(base_url: str, texts: list[str], options: dict[str, Any]) -> int:
     if "completion_window" in options:
         options["completion_window"] = timedelta(seconds=options["completion_window"])
     return batch_of(provider_actions.provider_at(base_url, ""), texts, **options).pk
+
+
+def create_with_callback(base_url: str, text: str, url: str) -> int:
+    """A batch of one prompt whose owner wants to hear of its end at this address."""
+    owner, _ = User.objects.get_or_create(username="hooked")
+    return batch_actions.create_inline_batch(
+        provider_actions.provider_at(base_url, ""),
+        prompts_of([text]),
+        options(callback_url=url),
+        origin=batch_actions.Origin(owner=owner),
+    ).pk
 
 
 def create_of_file(base_url: str, path: str) -> int:
@@ -241,6 +252,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         *(
             create,
             create_of_file,
+            create_with_callback,
             prompts,
             status,
             times,

@@ -36,6 +36,8 @@ SHORT_LEASE_S = 2
 GRACE_SECONDS = 6
 
 DatabaseKind = Literal["postgres", "sqlite"]
+Doorbell = Literal["celery", "tasks", "none"]
+DOORBELLS: tuple[Doorbell, ...] = ("celery", "tasks", "none")
 
 # For modules whose tests say nothing of the locks of a database; test_chaos_workers.py and
 # test_stack.py, in which writers meet, run on SQLite with Valkey too.
@@ -126,25 +128,47 @@ class Stack:
 
     # -- processes
 
+    @property
+    def doorbell(self) -> str:
+        return self.env.get("DOORBELL", "celery")
+
     def start_worker(
         self, name: str, *, concurrency: int = 8, lease_s: int | None = None, **env: str
     ) -> OwnedProcess:
+        """A worker as this doorbell needs it; a worker of tasks does one at a time."""
         if lease_s is not None:
             env["LEASE_SECONDS"] = str(lease_s)
+        if self.doorbell == "none":
+            threads = str(concurrency)
+            return self.start_command("work", "--threads", threads, "--name", name, **env)
+        if self.doorbell == "tasks":
+            quick = ("--no-startup-delay", "--interval", "0.1")
+            return self.start_command("db_worker", "--worker-id", name, *quick, **env)
+        return self.start_celery(name, concurrency=concurrency, **env)
+
+    def start_celery(
+        self,
+        name: str,
+        *options: str,
+        app: str = "config",
+        pool: str = "threads",
+        concurrency: int = 8,
+        **env: str,
+    ) -> OwnedProcess:
         return self._start(
             # Quiet: without the banner, and without the advice not to be root.
             *(sys.executable, "-W", "ignore:You're running the worker"),
-            *("-m", "celery", "-q", "-A", "config", "worker"),
-            *("--pool", "threads", "--concurrency", str(concurrency), "-n", f"{name}@%h"),
-            *("--without-gossip", "--without-mingle", "-l", "WARNING"),
+            *("-m", "celery", "-q", "-A", app, "worker"),
+            *("--pool", pool, "--concurrency", str(concurrency), "-n", f"{name}@%h"),
+            *("--without-gossip", "--without-mingle", "-l", "WARNING", *options),
             **env,
         )
 
     def start_sweeper(self, every: float = 0.5) -> OwnedProcess:
         return self._start(*MANAGE, "sweep", "--loop", "--every", str(every))
 
-    def start_command(self, *arguments: str) -> OwnedProcess:
-        return self._start(*MANAGE, *arguments)
+    def start_command(self, *arguments: str, **env: str) -> OwnedProcess:
+        return self._start(*MANAGE, *arguments, **env)
 
     def _start(self, *command: str, **env: str) -> OwnedProcess:
         process = OwnedProcess([*self.within, *command], env={**self.env, **env}, cwd=ROOT)
@@ -337,6 +361,9 @@ def stack_on(
     else:
         shutil.copytree(shared.template, data)
     variables = {**environment(data, shared.broker.url, database=url), **env}
+    if env.get("DOORBELL") == "tasks":
+        variables["DJANGO_SETTINGS_MODULE"] = "tests.processes.tasks_settings"
+        run_quietly(*MANAGE, "migrate", "-v0", "django_tasks_database", env=variables)
     stack = Stack(shared, simulator, folder, name, variables, Driver(variables))
     try:
         yield stack
