@@ -8,8 +8,7 @@ from batches.models.batch import Batch, BatchQuerySet
 from batches.models.fields import lease_end, public_id
 from batches.models.file import File, Upload, UploadPart, UploadQuerySet
 from batches.models.hour import BatchHour
-from batches.models.outage import Outage
-from batches.models.provider import Provider
+from batches.models.provider import Outage, Provider
 from batches.models.result import KeptAnswer, Result
 from batches.models.template import Template
 from batches.models.token import ApiToken
