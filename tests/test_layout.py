@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
-SHARED = {"apps", "bulk", "errors", "formats", "lifecycle", "stop_signal", "tasks"}
+SHARED = {"apps", "bulk", "errors", "formats", "lifecycle", "signals", "stop_signal", "tasks"}
 MOST_MODULES = 16
 PACKAGES = sorted(
     init.parent for init in ROOT.glob("batches/**/__init__.py") if init.parent.name != "migrations"

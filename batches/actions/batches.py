@@ -30,7 +30,7 @@ from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.reading import PATIENT_LEASES, READING
 from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
-from batches.leases.batches import insert_leased
+from batches.leases.batches import insert_leased, pause_once
 from batches.leases.chunks import begin_again, open_gate
 from batches.leases.pilot_sample import pilot_sample
 from batches.leases.renewal import renewed
@@ -258,7 +258,7 @@ def pause_batch(batch: Batch) -> Batch:
     A batch that is already paused keeps its reason. Raise NotPossible for one that has ended.
     """
     batches = Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE)
-    batches.filter(pause_reason="").update(pause_kind=PauseKind.STAFF, pause_reason="by staff")
+    pause_once(batches, batch.pk, PauseKind.STAFF, "by staff")
     batch.refresh_from_db()
     if batch.status not in RESUMABLE:
         raise NotPossible(f"Cannot pause a batch with status '{batch.status}'.")

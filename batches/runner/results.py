@@ -37,6 +37,7 @@ from batches.models.bounds import (
 from batches.models.statements import Compiled, Statement, hole, query_of, update_of
 from batches.output.jsonl import LINE_FORMAT, ResultRow, bytes_of_lines
 from batches.reuse.equal_requests import lacks_first
+from batches.signals import prompt_finished, send_after_commit
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +142,8 @@ def store_outcomes(
             _count(batch_id, [outcome for outcome, _ in kept], costs, activity, output_bytes=size)
             if any(outcome.usage.is_estimated for outcome, _ in kept):
                 _warn_of_estimates(batch_id)
+            ids = [prompt_id for _, prompt_id in kept]
+            send_after_commit(prompt_finished, Batch, batch_id=batch_id, prompt_ids=ids)
         done = [chunk.lease for chunk in chunks if chunk.done and chunk.lease not in lost]
         _check_complete(batch_id, done, equals_wait=equals_wait)
     return lost

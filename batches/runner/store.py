@@ -19,6 +19,7 @@ from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, 
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
 from batches.engine.plain_text import storable_text
+from batches.leases.batches import pause_once
 from batches.leases.chunks import (
     Lease,
     SlotLease,
@@ -36,7 +37,6 @@ from batches.lifecycle import BatchStatus, PauseKind
 from batches.limits.budget import Spent
 from batches.limits.rules import RunFigures
 from batches.models import Batch, Chunk, Prompt, Provider
-from batches.models.bounds import short_text
 from batches.models.statements import Statement, hole, query_of
 from batches.output.pages import TextBytes
 from batches.providers import breaker
@@ -353,10 +353,8 @@ class SliceStore:
     def pause(self, kind: PauseKind, reason: str) -> None:
         """Pause the batch, unless it is paused or has no unfinished chunk."""
         unfinished = Chunk.objects.unfinished().filter(batch=OuterRef("pk"))
-        this = Batch.objects.filter(pk=self._batch.pk, status=BatchStatus.IN_PROGRESS)
-        this.filter(Exists(unfinished), pause_reason="").update(
-            pause_kind=kind, pause_reason=short_text(Batch, "pause_reason", reason)
-        )
+        running = Batch.objects.filter(Exists(unfinished), status=BatchStatus.IN_PROGRESS)
+        pause_once(running, self._batch.pk, kind, reason)
 
     def pause_refused(self, reason: str) -> None:
         """Pause the batch because the database refuses its results: further replies would be paid
