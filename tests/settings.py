@@ -8,7 +8,10 @@ import tempfile
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="threephase-tests-")
 
 from config.settings import *  # noqa: F403 - all settings, changed below
-from config.settings import DATA_DIR, DATABASES
+from config.settings import DATA_DIR, DATABASES, INSTALLED_APPS
+
+# Rows that answers are written into.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.library"]
 
 atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
 

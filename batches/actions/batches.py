@@ -37,7 +37,7 @@ from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.escalation import stored_escalations
 from batches.limits.rules import Rules
-from batches.models import Batch, File, Provider, Result, Template
+from batches.models import Batch, Enrichment, File, Provider, Result, Template
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.models.template import TemplateVersion
 from batches.output.files import drop_outputs, make_outputs
@@ -82,10 +82,12 @@ def create_batch(
     *,
     origin: Origin | None = None,
     template: TemplateSource | None = None,
+    enrichment: Enrichment | None = None,
 ) -> Batch:
     """Create a batch of these prompts and start it. On an error, nothing is left behind.
 
-    `template` is what made the prompts of rows.
+    `template` is what made the prompts of rows; `enrichment` says into which rows the answers are
+    written.
 
     This process holds the lease of a reader meanwhile. If it is killed, `remove_abandoned` deletes
     the batch some time after the lease has run out.
@@ -95,6 +97,9 @@ def create_batch(
     batch = _draft(provider, options, origin, template=version and version.template)
     lease = insert_leased(batch, statuses=READING)
     try:
+        if enrichment is not None:
+            enrichment.batch = batch
+            enrichment.save(force_insert=True)
         with renewed(lease):
             store_prompts(batch, items, most=settings.MAX_PROMPTS_PER_BATCH, lease=lease)
     except LeaseLost as lost:

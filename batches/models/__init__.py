@@ -4,6 +4,7 @@ A batch of a million prompts has a million Prompt rows that never change and a m
 that are only inserted. A run changes only its Batch row and its Chunk rows.
 """
 
+from batches.models.answer import Answer, AnswerState, Enrichment
 from batches.models.batch import Batch, BatchQuerySet
 from batches.models.fields import lease_end, public_id
 from batches.models.file import File, Upload, UploadPart, UploadQuerySet
@@ -17,12 +18,15 @@ from batches.models.work import Chunk, ChunkQuerySet, Prompt, Slot
 from batches.models.worker import Worker
 
 __all__ = [
+    "Answer",
+    "AnswerState",
     "ApiToken",
     "Batch",
     "BatchHour",
     "BatchQuerySet",
     "Chunk",
     "ChunkQuerySet",
+    "Enrichment",
     "File",
     "KeptAnswer",
     "Outage",

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import Error, transaction
@@ -48,6 +48,9 @@ from batches.runner.pieces import Pieces, store_in_pieces
 from batches.runner.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
 from batches.runner.surroundings import Surroundings, look_around, other_work_waits
 from batches.workers.heartbeats import process_name
+
+if TYPE_CHECKING:
+    from batches.writeback.writing import AnswerWriter
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +119,8 @@ class OpenedChunks:
 class SliceStore:
     """The database work of a slice, as one of the runners of its batch.
 
-    A probing slice runs a batch although its provider is paused.
+    A probing slice runs a batch although its provider is paused. `writer` writes the answers into
+    rows, if the batch is about rows.
     """
 
     def __init__(
@@ -127,12 +131,14 @@ class SliceStore:
         on_progress: Callable[[Progress], None],
         slice_s: float | None,
         probing: bool = False,
+        writer: "AnswerWriter | None" = None,
     ) -> None:
         self._batch = batch
         self._slot = slot
         self._on_progress = on_progress
         self._slice_s = slice_s
         self._probing = probing
+        self._write_back = writer.write if writer else None
         self._progress = Progress()
         self._mine = Spent()
         self._waiting: WaitingNow | None = None
@@ -187,6 +193,8 @@ class SliceStore:
         rows = _open_equals(self._batch.reuse).rows(**place, since=since())
         equals = [EqualPrompt(pk, index, *about) for pk, index, _, _, _, *about in rows]
         given = give_answers(self._batch.pk, equals)
+        if self._write_back is not None:
+            self._write_back(list(given))
         sent = [
             row[:5]
             for row, prompt in zip(rows, equals, strict=True)
@@ -301,6 +309,7 @@ class SliceStore:
                 lease_seconds=settings.LEASE_SECONDS,
                 again=again,
                 equals_wait=self._batch.reuse != "off",
+                write_back=self._write_back,
             )
             if self._batch.reuse != "off":
                 for lease in (chunk.lease for chunk in chunks if chunk.done):
