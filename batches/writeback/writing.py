@@ -93,8 +93,9 @@ class AnswerWriter:
 
     def _locked(self, keys: Sequence[Any]) -> Mapping[Any, Model]:
         """Lock the rows with these keys, in one order, and fetch what the template reads."""
-        locked = self._model._base_manager.select_for_update(of=("self",), no_key=True)
-        rows = list(locked.filter(pk__in=keys).order_by("pk"))
+        # A join to a row that may be missing cannot be locked.
+        found = self._model._base_manager.select_related(None).filter(pk__in=keys)
+        rows = list(found.select_for_update(no_key=True).order_by("pk"))
         self._prompts.fetch_related(rows)
         return {row.pk: row for row in rows}
 

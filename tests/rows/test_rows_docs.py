@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from batches.admin.rows import EnrichMixin
 from batches.models import Provider
 from tests.library.makers import articles
 from tests.library.models import Article
@@ -14,7 +15,7 @@ from tests.runners import ended
 @pytest.mark.django_db
 def test_the_page(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     rows = articles(3)
-    first, preview, records, again = blocks_of("rows.md", "python")
+    first, preview, records, again, in_admin = blocks_of("rows.md", "python")
     names: dict[str, Any] = {"Article": Article}
 
     def said(block: str) -> list[str]:
@@ -31,3 +32,5 @@ def test_the_page(provider: Provider, capsys: pytest.CaptureFixture[str]) -> Non
     assert said(again) == ["nothing to ask"]
     Article.objects.filter(pk=rows[0].pk).update(body="another")
     assert said(again) == ["1"]
+    assert said(in_admin) == []
+    assert issubclass(names["ArticleAdmin"], EnrichMixin)
