@@ -15,6 +15,7 @@ from simulator import Behaviour, SimulatedProvider
 from tests.owned_process import OwnedProcess
 from tests.processes.stack import (
     DOORBELLS,
+    MANAGE,
     SHORT_LEASE_S,
     DatabaseKind,
     Doorbell,
@@ -22,7 +23,7 @@ from tests.processes.stack import (
     servers,
     stack_on,
 )
-from tests.servers import ServerNotStarted, redis_binary, valkey_binary
+from tests.servers import ServerNotStarted, redis_binary, run_quietly, valkey_binary
 
 HELP = """\
 Run a batch against a simulated provider on this machine while a random worker gets a SIGKILL
@@ -35,6 +36,8 @@ With Celery, every fifth kill hits the broker as well, which forgets its message
   repeated calls  calls beyond one for each prompt; a kill repeats what was in flight or unstored,
                   at most 3 x window for each kill
   unequal         with --repeats: answers that differ from one to an equal prompt, must be 0
+  not written     with --rows: rows without their answer or its record, must be 0
+  touched         with --rows: rows with a change in another column, must be 0
 """
 EPILOG = """\
 examples:
@@ -44,6 +47,7 @@ examples:
   python -m benchmarks.chaos --doorbell none                    manage.py work alone
   python -m benchmarks.chaos --kill-every 0.5 --json            harder, for a script
   python -m benchmarks.chaos --repeats 0.5                      half of the prompts repeat others
+  python -m benchmarks.chaos --rows --prompts 20000             answers are written into rows
 
 Exit status: 0, or 1 if anything was lost, recorded twice or repeated too often.
 """
@@ -64,6 +68,7 @@ class Options:
     doorbell: Doorbell = "celery"
     seed: int = 1
     repeats: float = 0.0
+    rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,14 @@ class Report:
     recorded_twice: int
     repeated_calls: int
     unequal: int
+    not_written: int
+    touched: int
     seconds: float
 
     def holds(self, window: int) -> bool:
         return (
             not (self.lost or self.recorded_twice or self.unequal)
+            and not (self.not_written or self.touched)
             and self.repeated_calls <= 3 * window * self.kills
         )
 
@@ -129,12 +137,11 @@ def run(options: Options) -> Report:
         workers = [start_worker(stack, f"first{number}") for number in range(options.workers)]
         if options.doorbell != "none":
             stack.start_sweeper()
-        batch = stack.create_batch(
-            texts_of(options),
-            batch_size=options.window,
-            parallelism=options.workers,
-            reuse="batch" if options.repeats else "off",
-        )
+        before: list[object] = []
+        if options.rows:
+            stack.driver("library", name="make", number=options.prompts)
+            before = stack.driver("library", name="others")
+        batch = started(stack, options)
         began = time.monotonic()
         killer = Killer(stack, workers, random.Random(options.seed))
         stack.wait_for_calls(1)
@@ -157,8 +164,30 @@ def run(options: Options) -> Report:
             recorded_twice=account["recorded_twice"],
             repeated_calls=stack.repeated_calls,
             unequal=stack.driver("unequal", batch=batch) if options.repeats else 0,
+            not_written=not_written(stack, batch) if options.rows else 0,
+            touched=touched(stack, before) if options.rows else 0,
             seconds=round(seconds, 2),
         )
+
+
+def started(stack: Stack, options: Options) -> int:
+    """Create the batch, of prompts or of the rows that are stored."""
+    chosen = {"batch_size": options.window, "parallelism": options.workers}
+    if options.rows:
+        base_url = stack.simulator.base_url
+        return int(stack.driver("library", name="start", base_url=base_url, **chosen))
+    reuse = "batch" if options.repeats else "off"
+    return stack.create_batch(texts_of(options), reuse=reuse, **chosen)
+
+
+def not_written(stack: Stack, batch: int) -> int:
+    halves: list[str] = stack.driver("library", name="halves", batch=batch)
+    return len(halves) + int(stack.driver("library", name="unanswered"))
+
+
+def touched(stack: Stack, before: list[object]) -> int:
+    after = stack.driver("library", name="others")
+    return sum(one != other for one, other in zip(before, after, strict=True))
 
 
 def texts_of(options: Options) -> list[str]:
@@ -170,6 +199,8 @@ def texts_of(options: Options) -> list[str]:
 @contextmanager
 def installation(options: Options) -> Iterator[Stack]:
     broker = redis_binary() if options.database == "postgres" else valkey_binary()
+    # The tables of the rows are a project's own.
+    project = {"DJANGO_SETTINGS_MODULE": "tests.library.settings"} if options.rows else {}
     with (
         tempfile.TemporaryDirectory(prefix="threephase-chaos-") as name,
         servers(options.database, Path(name), broker) as shared,
@@ -181,8 +212,11 @@ def installation(options: Options) -> Iterator[Stack]:
             DOORBELL=options.doorbell,
             LOG_LEVEL="ERROR",
             LEASE_SECONDS=str(SHORT_LEASE_S),
+            **project,
         ) as stack,
     ):
+        if options.rows:
+            run_quietly(*MANAGE, "migrate", "library", "-v0", env=stack.env)
         yield stack
 
 
@@ -192,6 +226,8 @@ def as_table(report: Report, window: int) -> str:
         "lost": "must be 0",
         "recorded_twice": "must be 0",
         "unequal": "must be 0",
+        "not_written": "must be 0",
+        "touched": "must be 0",
         "repeated_calls": f"at most {3 * window * report.kills}",
     }
     return "\n".join(
@@ -230,6 +266,9 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, bool]:
         choices=DOORBELLS,
         default=usual.doorbell,
         help="how workers learn of work, see docs/workers.md (celery)",
+    )
+    parser.add_argument(
+        "--rows", action="store_true", help="ask about rows of a table, and write into them"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = vars(parser.parse_args(arguments))

@@ -73,6 +73,9 @@ FILES = (
     "tests/runner/test_runner.py",
     "tests/actions/test_services.py",
     "tests/webhooks/test_webhooks.py",
+    "tests/rows/test_enrich.py",
+    "tests/rows/test_refusals.py",
+    "tests/test_signals.py",
 )
 
 

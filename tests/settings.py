@@ -8,7 +8,10 @@ import tempfile
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="threephase-tests-")
 
 from config.settings import *  # noqa: F403 - all settings, changed below
-from config.settings import DATABASES, data_folder
+from config.settings import DATABASES, INSTALLED_APPS, data_folder
+
+# Rows that answers are written into.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.library"]
 
 atexit.register(shutil.rmtree, data_folder, ignore_errors=True)
 

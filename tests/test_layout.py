@@ -10,7 +10,7 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 SHARED = {
     *("apps", "bulk", "checks", "conf", "django_tasks", "errors", "extras", "formats"),
-    *("lifecycle", "stop_signal", "tasks", "users"),
+    *("lifecycle", "signals", "stop_signal", "tasks", "users"),
 }
 MOST_MODULES = 16
 PACKAGES = sorted(

@@ -29,14 +29,14 @@ from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.reading import PATIENT_LEASES, READING
 from batches.intake.storing import LeaseLost, as_error, store_prompts
 from batches.intake.tally import MAX_WARNINGS, shown_model, warning_of
-from batches.leases.batches import insert_leased
+from batches.leases.batches import insert_leased, pause_once
 from batches.leases.chunks import begin_again, open_gate
 from batches.leases.pilot_sample import pilot_sample
 from batches.leases.renewal import renewed
 from batches.lifecycle import CANCELLABLE, RETRYABLE, TERMINAL, BatchStatus, PauseKind
 from batches.limits.escalation import stored_escalations
 from batches.limits.rules import Rules
-from batches.models import Batch, File, Provider, Result, Template
+from batches.models import Batch, Enrichment, File, Provider, Result, Template
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.models.template import TemplateVersion
 from batches.output.files import drop_outputs, make_outputs
@@ -82,10 +82,12 @@ def create_batch(
     *,
     origin: Origin | None = None,
     template: TemplateSource | None = None,
+    enrichment: Enrichment | None = None,
 ) -> Batch:
     """Create a batch of these prompts and start it. On an error, nothing is left behind.
 
-    `template` is what made the prompts of rows.
+    `template` is what made the prompts of rows; `enrichment` says into which rows the answers are
+    written.
 
     This process holds the lease of a reader meanwhile. If it is killed, `remove_abandoned` deletes
     the batch some time after the lease has run out.
@@ -95,6 +97,9 @@ def create_batch(
     batch = _draft(provider, options, origin, template=version and version.template)
     lease = insert_leased(batch, statuses=READING)
     try:
+        if enrichment is not None:
+            enrichment.batch = batch
+            enrichment.save(force_insert=True)
         with renewed(lease):
             store_prompts(batch, items, most=conf().MAX_PROMPTS_PER_BATCH, lease=lease)
     except LeaseLost as lost:
@@ -258,7 +263,7 @@ def pause_batch(batch: Batch) -> Batch:
     A batch that is already paused keeps its reason. Raise NotPossible for one that has ended.
     """
     batches = Batch.objects.filter(pk=batch.pk, status__in=RESUMABLE)
-    batches.filter(pause_reason="").update(pause_kind=PauseKind.STAFF, pause_reason="by staff")
+    pause_once(batches, batch.pk, PauseKind.STAFF, "by staff")
     batch.refresh_from_db()
     if batch.status not in RESUMABLE:
         raise NotPossible(f"Cannot pause a batch with status '{batch.status}'.")

@@ -11,13 +11,14 @@ from django.db.models.functions import Now
 from batches.ending.report import Report, make_report
 from batches.engine.errors import FailureKind
 from batches.leases.batches import BatchLease, claim_batch, leased, release_batch
-from batches.leases.chunks import close_unheld
+from batches.leases.chunks import ClosedChunk, close_unheld
 from batches.leases.renewal import renewed
 from batches.lifecycle import RETRYABLE, BatchStatus
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
 from batches.models.statements import Statement, hole, query_of
 from batches.output.files import close_outputs
 from batches.reuse.equal_requests import answer_equals, settle_equals
+from batches.signals import prompt_finished, send_after_commit
 from batches.webhooks.deliveries import end_batch
 
 logger = logging.getLogger(__name__)
@@ -188,9 +189,19 @@ def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:
             for chunk in closed:
                 if batch := batches.get(chunk.batch_id):
                     answer_equals(batch, chunk.lo, chunk.hi)
+                _announce_closed(chunk)
                 _close_prompts(chunk.batch_id, chunk.lo, chunk.hi, kind)
         if not closed:
             return
+
+
+def _announce_closed(chunk: ClosedChunk) -> None:
+    """Send the signal about the open prompts of a chunk, which get results next."""
+    if prompt_finished.has_listeners(Batch):
+        mine = Prompt.objects.filter(index__gte=chunk.lo, index__lt=chunk.hi, result=None)
+        ids = list(mine.filter(batch=chunk.batch_id).values_list("pk", flat=True))
+        if ids:
+            send_after_commit(prompt_finished, Batch, batch_id=chunk.batch_id, prompt_ids=ids)
 
 
 def _close_prompts(batch_id: int, lo: int, hi: int, kind: FailureKind) -> None:

@@ -5,11 +5,11 @@ import logging
 from django.db import transaction
 
 from batches.ending.pilot import pilot_report
+from batches.leases.batches import pause_once
 from batches.leases.chunks import open_gate
 from batches.lifecycle import PauseKind
 from batches.limits.rules import Rules, rules_of
 from batches.models import Batch, BatchQuerySet
-from batches.models.bounds import short_text
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,7 @@ def attend_gate(batch_id: int) -> bool:
     reason = _reason_to_pause(batch)
     logger.info("%s: %s", batch, reason or "the rules of its pilot hold")
     if reason:
-        reason = short_text(Batch, "pause_reason", reason)
-        this.update(pause_kind=PauseKind.PILOT, pause_reason=reason)
+        pause_once(this, batch_id, PauseKind.PILOT, reason)
         return False
     with transaction.atomic():
         # The update locks the batch, so that a retry of the pilot comes before or after.

@@ -22,6 +22,7 @@ from batches.models.full_disk import is_full
 from batches.output.files import make_outputs
 from batches.output.jsonl import LINE_FORMAT
 from batches.reuse.digests import RequestDigests
+from batches.signals import batch_started, send_after_commit
 
 logger = logging.getLogger(__name__)
 
@@ -174,6 +175,7 @@ def _seal(
             **tally.values(),
         ):
             raise LeaseLost
+        send_after_commit(batch_started, Batch, batch_id=batch.pk)
         insert_rows(
             Chunk._meta.db_table,
             ("batch_id", "lo", "hi", "state", "lease_token", "crashes", "suspect_crashes"),

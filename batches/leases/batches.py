@@ -1,4 +1,5 @@
-"""Lease a batch to the worker that reads its input, and at its end to the worker that closes it.
+"""Lease a batch to the worker that reads its input, and at its end to the worker that closes it;
+pause a batch.
 
 Releasing a lease takes back its increment of the token. So the token counts the holders that
 vanished, plus the current one; the token of a holder that was thought gone is always outdated.
@@ -12,9 +13,11 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from batches.conf import conf
-from batches.lifecycle import BatchStatus
+from batches.lifecycle import BatchStatus, PauseKind
 from batches.models import Batch, BatchQuerySet, lease_end
+from batches.models.bounds import short_text
 from batches.models.statements import Statement, end_after, hole, length, query_of, update_of
+from batches.signals import batch_paused, budget_spent, send_after_commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +84,14 @@ def hold_batch(lease: BatchLease) -> bool:
 def release_batch(lease: BatchLease) -> None:
     """Release a batch, so that it can be claimed at once."""
     leased(lease).update(ingest_expires_at=None, ingest_token=F("ingest_token") - 1)
+
+
+def pause_once(this: BatchQuerySet, batch_id: int, kind: str, reason: str) -> bool:
+    """Pause a batch, if it is in `this` and not paused yet; return True if it is paused now."""
+    shown = short_text(Batch, "pause_reason", reason)
+    paused = this.filter(pk=batch_id, pause_reason="").update(pause_kind=kind, pause_reason=shown)
+    if paused:
+        send_after_commit(batch_paused, Batch, batch_id=batch_id, kind=str(kind), reason=shown)
+        if kind == PauseKind.BUDGET:
+            send_after_commit(budget_spent, Batch, batch_id=batch_id, reason=shown)
+    return bool(paused)

@@ -4,12 +4,12 @@ A batch of a million prompts has a million Prompt rows that never change and a m
 that are only inserted. A run changes only its Batch row and its Chunk rows.
 """
 
+from batches.models.answer import Answer, AnswerState, Enrichment
 from batches.models.batch import Batch, BatchQuerySet
 from batches.models.fields import lease_end, public_id
 from batches.models.file import File, Upload, UploadPart, UploadQuerySet
 from batches.models.hour import BatchHour
-from batches.models.outage import Outage
-from batches.models.provider import Provider
+from batches.models.provider import Outage, Provider
 from batches.models.result import KeptAnswer, Result
 from batches.models.template import Template
 from batches.models.token import ApiToken
@@ -18,12 +18,15 @@ from batches.models.work import Chunk, ChunkQuerySet, Prompt, Slot
 from batches.models.worker import Worker
 
 __all__ = [
+    "Answer",
+    "AnswerState",
     "ApiToken",
     "Batch",
     "BatchHour",
     "BatchQuerySet",
     "Chunk",
     "ChunkQuerySet",
+    "Enrichment",
     "File",
     "KeptAnswer",
     "Outage",

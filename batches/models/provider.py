@@ -1,4 +1,6 @@
-"""Providers: the endpoints that receive requests."""
+"""Providers: the endpoints that receive requests; and their outages."""
+
+from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -6,12 +8,14 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from batches.engine.endpoints import ENDPOINTS, check_path
-from batches.models.bounds import MAX_REASON_CHARS
+from batches.models.bounds import MAX_MODEL_CHARS, MAX_REASON_CHARS
 from batches.models.fields import pause_kind_field
 
 MAX_EXTRA_ENDPOINTS = 100
 # A command names a provider after its base URL; this much of the name stays when it is numbered.
 AD_HOC_NAME_CHARS = 90
+# An outage without a probe for this long is stale: no runner updates it any more.
+STALE = timedelta(minutes=3)
 
 
 def checked_extra_endpoints(paths: object) -> list[str]:
@@ -133,3 +137,28 @@ class Provider(models.Model):
     def limits_name(self) -> str:
         """Return the name for the state of its limits; each base URL has limits of its own."""
         return f"{self.pk} {self.base_url}"
+
+
+class OutageQuerySet(models.QuerySet["Outage"]):
+    def current(self) -> "OutageQuerySet":
+        """Select the outages that a runner still updates."""
+        return self.filter(probe_at__gt=Now() - STALE)
+
+
+class Outage(models.Model):
+    """A model of a provider that does not answer. Its runners wait, and one of them sends each
+    probe when it is due. The row is deleted when the model answers again."""
+
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="outages", db_index=False)
+    model = models.CharField(max_length=MAX_MODEL_CHARS)
+    reason = models.CharField(max_length=MAX_REASON_CHARS)
+    since = models.DateTimeField(db_default=Now())
+    probe_at = models.DateTimeField()
+    probes = models.PositiveIntegerField(default=0)
+
+    objects = OutageQuerySet.as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["provider", "model"], name="outage_of_model_once"),
+        )

@@ -24,6 +24,7 @@ from batches.engine.errors import (
     RequestRefused,
     TargetAway,
 )
+from batches.leases.batches import pause_once
 from batches.lifecycle import PauseKind
 from batches.models import Batch, Outage, Provider
 from batches.models.bounds import MAX_REASON_CHARS
@@ -119,8 +120,8 @@ def answered_probe(batch: Batch) -> bool:
     if not reset(provider.pk, paused_by_staff=False):
         return False
     if provider.suspect_id is not None and provider.suspect_id != batch.pk:
-        suspect = Batch.objects.in_time().filter(pk=provider.suspect_id, pause_reason="")
-        suspect.update(pause_kind=provider.pause_kind, pause_reason=provider.pause_reason)
+        running = Batch.objects.in_time()
+        pause_once(running, provider.suspect_id, provider.pause_kind, provider.pause_reason)
     return True
 
 

@@ -22,6 +22,8 @@ from batches.lifecycle import ChunkState
 from batches.models import Batch, Chunk, KeptAnswer, Prompt, Result
 from batches.models.bounds import IDS_IN_A_QUERY, added
 from batches.models.statements import Statement, hole, query_of
+from batches.signals import prompt_finished, send_after_commit
+from batches.writeback.writers import writer_of
 
 # What a result takes over from the answer to an equal request, which cost nothing this time.
 _TAKEN = ("status", "kind", "code", "message", "status_code", "body", "parsed", "rung")
@@ -112,7 +114,9 @@ def give_answers(batch_id: int, prompts: Iterable[EqualPrompt]) -> frozenset[int
             "saved_output_tokens", sum(n * tokens[source][1] for source, n in times.items())
         ),
     )
-    return frozenset(prompt.prompt_id for prompt in given)
+    ids = [prompt.prompt_id for prompt in given]
+    send_after_commit(prompt_finished, Batch, batch_id=batch_id, prompt_ids=ids)
+    return frozenset(ids)
 
 
 def _tokens_of(sources: Iterable[int | None]) -> dict[int | None, tuple[int, int]]:
@@ -147,6 +151,8 @@ def answer_equals(batch: Batch, lo: int, hi: int) -> list[EqualPrompt]:
     rows = _equals(batch.reuse).rows(batch=batch.pk, lo=lo, hi=hi, since=since())
     prompts = [EqualPrompt(*row) for row in rows]
     given = give_answers(batch.pk, prompts)
+    if given and (writer := writer_of(batch)):
+        writer.write(list(given))
     return [prompt for prompt in prompts if prompt.prompt_id not in given]
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -37,6 +37,7 @@ from batches.models.bounds import (
 from batches.models.statements import Compiled, Statement, hole, query_of, update_of
 from batches.output.jsonl import LINE_FORMAT, ResultRow, bytes_of_lines
 from batches.reuse.equal_requests import lacks_first
+from batches.signals import prompt_finished, send_after_commit
 
 logger = logging.getLogger(__name__)
 
@@ -115,12 +116,14 @@ def store_outcomes(
     lease_seconds: float,
     again: bool = False,
     equals_wait: bool = False,
+    write_back: Callable[[Sequence[int]], object] | None = None,
 ) -> list[Lease]:
     """Store outcomes and renew the leases, all or nothing; return the leases that were lost.
 
     Outcomes of a chunk whose lease is lost are dropped: its new runner stores its own outcomes.
     `again` means that an earlier, failed attempt may have been committed: rows that it stored are
     left out. With `equals_wait`, a done chunk may have prompts that wait for equal ones.
+    `write_back` is called with the prompts whose results are inserted, in the same transaction.
     """
     lost: list[Lease] = []
     kept: list[tuple[Outcome, int]] = []
@@ -137,10 +140,15 @@ def store_outcomes(
             kept = _not_stored(kept)
         if kept:
             size = _insert(batch_id, kept, clock)
+            ids = [prompt_id for _, prompt_id in kept]
+            if write_back is not None:
+                # Before the batch is updated, so that other runners do not wait for its row.
+                write_back(ids)
             costs = {index: cost for chunk in chunks for index, cost in chunk.costs.items()}
             _count(batch_id, [outcome for outcome, _ in kept], costs, activity, output_bytes=size)
             if any(outcome.usage.is_estimated for outcome, _ in kept):
                 _warn_of_estimates(batch_id)
+            send_after_commit(prompt_finished, Batch, batch_id=batch_id, prompt_ids=ids)
         done = [chunk.lease for chunk in chunks if chunk.done and chunk.lease not in lost]
         _check_complete(batch_id, done, equals_wait=equals_wait)
     return lost

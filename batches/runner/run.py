@@ -12,6 +12,8 @@ from asgiref.sync import async_to_sync
 from batches.ending.finishing import finish_batch
 from batches.ending.gate import attend_gate
 from batches.engine.errors import ProviderError
+from batches.errors import NotPossible
+from batches.leases.batches import pause_once
 from batches.lifecycle import PauseKind
 from batches.models import Batch, Chunk
 from batches.providers import breaker
@@ -19,6 +21,7 @@ from batches.runner.database import PatientDatabase
 from batches.runner.slices.batch_slice import BatchSlice
 from batches.runner.store import Progress, SliceStore, leave_slot, take_slot
 from batches.stop_signal import StopSignal
+from batches.writeback.writers import writer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +77,21 @@ def run_slice(
     is called in the caller's thread. A probing slice makes one call to a paused provider, and opens
     the provider if the call succeeds. Raise ProviderMisconfigured if the provider cannot be called.
     """
-    batch = Batch.objects.select_related("provider").get(pk=batch_id)
+    batch = Batch.objects.select_related("provider", "enrichment").get(pk=batch_id)
     limits = limits or SliceLimits()
     slot = take_slot(batch_id)
     if slot is None:
         return SliceReport(ended=finish_batch(batch_id))
+    try:
+        writer = writer_of(batch)
+    except NotPossible as error:
+        # Before a call is paid for: another process may have the code.
+        leave_slot(slot)
+        pause_once(Batch.objects.in_time(), batch_id, PauseKind.CONFIG, f"config: {error}")
+        return SliceReport(pause_reason=standstill(batch_id))
     on_progress = on_progress or (lambda _: None)
     store = SliceStore(
-        batch, slot, on_progress=on_progress, slice_s=limits.slice_s, probing=probing
+        batch, slot, on_progress=on_progress, slice_s=limits.slice_s, probing=probing, writer=writer
     )
     work = BatchSlice(
         batch,

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import Error, transaction
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, When
@@ -19,6 +19,7 @@ from batches.conf import conf
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
 from batches.engine.plain_text import storable_text
+from batches.leases.batches import pause_once
 from batches.leases.chunks import (
     Lease,
     SlotLease,
@@ -36,7 +37,6 @@ from batches.lifecycle import BatchStatus, PauseKind
 from batches.limits.budget import Spent
 from batches.limits.rules import RunFigures
 from batches.models import Batch, Chunk, Prompt, Provider
-from batches.models.bounds import short_text
 from batches.models.statements import Statement, hole, query_of
 from batches.output.pages import TextBytes
 from batches.providers import breaker
@@ -48,6 +48,9 @@ from batches.runner.pieces import Pieces, store_in_pieces
 from batches.runner.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
 from batches.runner.surroundings import Surroundings, look_around, other_work_waits
 from batches.workers.heartbeats import process_name
+
+if TYPE_CHECKING:
+    from batches.writeback.writing import AnswerWriter
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +119,8 @@ class OpenedChunks:
 class SliceStore:
     """The database work of a slice, as one of the runners of its batch.
 
-    A probing slice runs a batch although its provider is paused.
+    A probing slice runs a batch although its provider is paused. `writer` writes the answers into
+    rows, if the batch is about rows.
     """
 
     def __init__(
@@ -127,12 +131,14 @@ class SliceStore:
         on_progress: Callable[[Progress], None],
         slice_s: float | None,
         probing: bool = False,
+        writer: "AnswerWriter | None" = None,
     ) -> None:
         self._batch = batch
         self._slot = slot
         self._on_progress = on_progress
         self._slice_s = slice_s
         self._probing = probing
+        self._write_back = writer.write if writer else None
         self._progress = Progress()
         self._mine = Spent()
         self._waiting: WaitingNow | None = None
@@ -187,6 +193,8 @@ class SliceStore:
         rows = _open_equals(self._batch.reuse).rows(**place, since=since())
         equals = [EqualPrompt(pk, index, *about) for pk, index, _, _, _, *about in rows]
         given = give_answers(self._batch.pk, equals)
+        if self._write_back is not None:
+            self._write_back(list(given))
         sent = [
             row[:5]
             for row, prompt in zip(rows, equals, strict=True)
@@ -301,6 +309,7 @@ class SliceStore:
                 lease_seconds=conf().LEASE_SECONDS,
                 again=again,
                 equals_wait=self._batch.reuse != "off",
+                write_back=self._write_back,
             )
             if self._batch.reuse != "off":
                 for lease in (chunk.lease for chunk in chunks if chunk.done):
@@ -353,10 +362,8 @@ class SliceStore:
     def pause(self, kind: PauseKind, reason: str) -> None:
         """Pause the batch, unless it is paused or has no unfinished chunk."""
         unfinished = Chunk.objects.unfinished().filter(batch=OuterRef("pk"))
-        this = Batch.objects.filter(pk=self._batch.pk, status=BatchStatus.IN_PROGRESS)
-        this.filter(Exists(unfinished), pause_reason="").update(
-            pause_kind=kind, pause_reason=short_text(Batch, "pause_reason", reason)
-        )
+        running = Batch.objects.filter(Exists(unfinished), status=BatchStatus.IN_PROGRESS)
+        pause_once(running, self._batch.pk, kind, reason)
 
     def pause_refused(self, reason: str) -> None:
         """Pause the batch because the database refuses its results: further replies would be paid

@@ -28,6 +28,7 @@ from batches.models import (
 )
 from batches.net.addresses import AddressPolicy
 from batches.secrets.encryption import NotDecryptable, decrypt, encrypt
+from batches.signals import batch_ended, send_after_commit
 from batches.webhooks.client import DEADLINE_S, ReceiverReply, post
 from batches.webhooks.concurrency import DeliverySlots
 from batches.webhooks.events import WebhookEvent, new_secret
@@ -67,6 +68,7 @@ def end_batch(
         moved = this.move(target, sources=sources, **values)
         if moved:
             announce(batch_id, target)
+            send_after_commit(batch_ended, Batch, batch_id=batch_id, status=str(target))
     return moved
 
 

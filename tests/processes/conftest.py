@@ -150,6 +150,18 @@ def rung_stack(
     stack.show_output()
 
 
+@pytest.fixture
+def library_stack(
+    postgres_servers: Servers, simulator: SimulatedProvider, tmp_path: Path
+) -> Iterator[Stack]:
+    """An installation in a project with rows of its own, on PostgreSQL with Redis."""
+    settings = "tests.library.settings"
+    with stack_on(postgres_servers, simulator, tmp_path, DJANGO_SETTINGS_MODULE=settings) as stack:
+        run_quietly(*(sys.executable, str(MANAGE)), "migrate", "library", "-v0", env=stack.env)
+        yield stack
+    stack.show_output()
+
+
 @contextmanager
 def serving_empty(folder: Path) -> Iterator[ApiServer]:
     """A web server over an empty database; nobody works on batches."""

@@ -18,6 +18,8 @@ from batches.engine import execute
 from batches.providers.client import ProviderClient
 from batches.runner import results, run, store
 from batches.runner.slices import preparing, storing
+from batches.writeback.targets import FieldTarget
+from batches.writeback.writing import AnswerWriter
 from config.celery import app
 
 # point: where the function is, its name, and whether the worker ends after it or before it
@@ -34,8 +36,19 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
 }
 
 
+# In the write-back of answers to rows, which only the project with rows has.
+ROW_POINTS: dict[str, tuple[Any, str, bool]] = {
+    "before_write_back": (AnswerWriter, "write", False),
+    "before_a_row": (FieldTarget, "write", False),
+    "after_a_row": (FieldTarget, "write", True),
+    "after_write_back": (AnswerWriter, "write", True),
+    "before_commit": (results, "_check_complete", True),
+    "after_commit": (store, "store_outcomes", True),
+}
+
+
 def crash_at(point: str, times: int) -> None:
-    owner, name, after = POINTS[point]
+    owner, name, after = {**POINTS, **ROW_POINTS}[point]
     original: Callable[..., Any] = getattr(owner, name)
     left = times
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,11 @@ def workers() -> list[str]:
     return list(Worker.objects.order_by("name").values_list("name", flat=True))
 
 
+def library(name: str, **arguments: Any) -> Any:
+    """A command of the project with rows; other projects do not have it."""
+    return getattr(import_module("tests.library.commands"), name)(**arguments)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -269,6 +275,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         ),
         *(cancel, retry, resume, expire, enqueue, sweep, provider, provider_id, limit, token),
         *(superuser, staff, make_probe_due, resume_provider, workers, page, make_hostile),
+        library,
     )
 }
 

@@ -1,0 +1,159 @@
+"""The form that asks a model about rows: the template, the fields for the answers, the model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+
+from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS
+from batches.inputs.row_templates.sources import TemplateRefused, file_messages
+from batches.models import Provider
+from batches.models.answer import SKIP, WRITE
+from batches.writeback.row_cells import Relation, paths_of, relations_in
+from batches.writeback.row_prompts import read_lookups
+
+TARGETS = (models.CharField, models.TextField, models.JSONField, models.BooleanField)
+NUMBERS = (models.IntegerField, models.FloatField, models.DecimalField)
+
+
+class EnrichForm(forms.Form):
+    """The choices of a user for rows of a model; `fields` are the names that may be written."""
+
+    template = forms.CharField(
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 8, "cols": 80}),
+        help_text="The prompt for a row: {{ row.title }} stands for a field, {{ row.author.name }} "
+        "for a field of a related row.",
+    )
+    fields_to_write = forms.MultipleChoiceField(
+        label="Fields for the answer",
+        help_text="A text field alone gets the whole answer. For several fields, or one that is "
+        "not a free text, the model is asked for JSON with a property for each.",
+    )
+    model = forms.CharField(max_length=255)
+    provider = forms.ModelChoiceField(
+        Provider.objects.order_by("name"),
+        required=False,
+        empty_label="by the model",
+        help_text="Where the model is asked.",
+    )
+    pilot = forms.IntegerField(
+        label="Rows of a pilot",
+        required=False,
+        min_value=1,
+        max_value=MAX_PILOT_ROWS,
+        help_text="These rows are run first; then the batch waits until it is resumed.",
+    )
+    max_cost = forms.FloatField(
+        label=RUN_OPTIONS["max_cost"].label,
+        required=False,
+        min_value=RUN_OPTIONS["max_cost"].least,
+        help_text=RUN_OPTIONS["max_cost"].help,
+    )
+    only_changed = forms.BooleanField(
+        label="Only changed rows",
+        required=False,
+        help_text="Leave out rows that have the answer to the same prompt already.",
+    )
+    if_changed = forms.ChoiceField(
+        label="If a row changes meanwhile",
+        choices=[(SKIP, "leave it as it is"), (WRITE, "write the answer anyway")],
+    )
+
+    def __init__(
+        self,
+        of: type[models.Model],
+        fields: Sequence[str],
+        user: AbstractBaseUser | AnonymousUser,
+        data: Mapping[str, Any] | None,
+    ) -> None:
+        super().__init__(data)
+        self._model = of
+        self._user: Any = user
+        names: Any = self.fields["fields_to_write"]
+        names.choices = [(name, _field(of, name).verbose_name) for name in fields]
+
+    def clean_template(self) -> str:
+        """Refuse a template that reads related rows that the user may not view."""
+        template: str = self.cleaned_data["template"]
+        try:
+            lookups = read_lookups(self._model, file_messages(template).messages)
+        except (TemplateRefused, ValueError):
+            # The preview says what is wrong.
+            return template
+        for relation in _all(relations_in(self._model, paths_of(lookups))):
+            of = relation.model._meta
+            if not self._user.has_perm(f"{of.app_label}.view_{of.model_name}"):
+                raise forms.ValidationError(f"You may not view {of.verbose_name_plural}.")
+        return template
+
+    def asked(self) -> dict[str, Any]:
+        """Return the arguments of `preview`."""
+        given = self.cleaned_data
+        _, schema = self._target()
+        names = ("template", "model", "provider")
+        return {**{name: given[name] for name in names}, "schema": schema}
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `enrich`."""
+        given = self.cleaned_data
+        options: dict[str, Any] = {
+            "max_cost": given["max_cost"],
+            "pilot": given["pilot"] and {"rows": given["pilot"]},
+        }
+        return {
+            **self.asked(),
+            **{name: value for name, value in options.items() if value is not None},
+            "into": self._target()[0],
+            "only_changed": given["only_changed"],
+            "if_changed": given["if_changed"],
+        }
+
+    def _target(self) -> tuple[str | dict[str, str], dict[str, Any] | None]:
+        """Return where the answer goes, and the schema that it must fit."""
+        fields = [_field(self._model, name) for name in self.cleaned_data["fields_to_write"]]
+        if len(fields) == 1 and _is_free_text(fields[0]):
+            return fields[0].name, None
+        properties = {field.name: _schema_of(field) for field in fields}
+        schema = {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+        return {name: name for name in properties}, schema
+
+
+def writable_fields(of: type[models.Model], names: Sequence[str]) -> list[str]:
+    """Return the names of fields that an answer can be written to."""
+    concrete = {field.name: field for field in of._meta.concrete_fields if not field.primary_key}
+    return [name for name in names if isinstance(concrete.get(name), TARGETS + NUMBERS)]
+
+
+def _field(of: type[models.Model], name: str) -> Any:
+    return of._meta.get_field(name)
+
+
+def _is_free_text(field: Any) -> bool:
+    return isinstance(field, models.CharField | models.TextField) and not field.choices
+
+
+def _schema_of(field: Any) -> dict[str, Any]:
+    if field.choices:
+        return {"enum": [value for value, _ in field.flatchoices]}
+    if isinstance(field, models.JSONField):
+        return {}
+    if isinstance(field, models.BooleanField):
+        return {"type": "boolean"}
+    if isinstance(field, NUMBERS):
+        return {"type": "integer" if isinstance(field, models.IntegerField) else "number"}
+    most = field.max_length
+    return {"type": "string", **({"maxLength": most} if most else {})}
+
+
+def _all(relations: Mapping[str, Relation]) -> list[Relation]:
+    found = list(relations.values())
+    return [*found, *(inner for one in found for inner in _all(one.inner))]

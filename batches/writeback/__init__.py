@@ -1,0 +1,1 @@
+"""Write answers into the rows of the host's tables that their prompts were made of."""

@@ -1,0 +1,1 @@
+"""An app of a project of its own: rows that answers are written into."""

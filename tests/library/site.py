@@ -1,0 +1,17 @@
+"""Django's own admin of the rows, with the action that asks a model about them."""
+
+from django.contrib import admin
+from django.urls import path
+
+from batches.admin.rows import EnrichMixin
+from tests.library.models import Article
+
+
+class ArticleAdmin(EnrichMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # it takes none
+    list_filter = ("topic",)
+    exclude = ("tags",)
+
+
+site = admin.AdminSite("library")
+site.register(Article, ArticleAdmin)
+urlpatterns = [path("library/", site.urls)]
