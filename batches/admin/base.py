@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.apps import apps
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import PermissionDenied
@@ -11,10 +12,13 @@ from django.http import Http404, HttpRequest
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
 else:
-    from unfold.admin import ModelAdmin as UnfoldAdmin
+    if apps.is_installed("unfold"):
+        from unfold.admin import ModelAdmin as ThemedAdmin
+    else:
+        from django.contrib.admin import ModelAdmin as ThemedAdmin
 
-    class ModelAdmin(UnfoldAdmin):
-        """Unfold's ModelAdmin, made subscriptable by its model for the type checker."""
+    class ModelAdmin(ThemedAdmin):
+        """The ModelAdmin of the theme, made subscriptable by its model for the type checker."""
 
         def __class_getitem__(cls, _model: object) -> type:
             return cls

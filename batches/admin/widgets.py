@@ -1,20 +1,20 @@
-"""Form widgets and fields in unfold's theme."""
+"""Form widgets and fields, in unfold's theme where the project has it."""
 
 import json
 from typing import Any
 
 from django import forms
+from django.apps import apps
 from django.forms.fields import InvalidJSONInput
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.widgets import (
-    INPUT_CLASSES,
-    SELECT_CLASSES,
-    SWITCH_CLASSES,
-    TEXTAREA_CLASSES,
-)
 
 from batches.inputs.request_lines import LineRefused, storable_value
+
+if apps.is_installed("unfold"):
+    from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, SWITCH_CLASSES, TEXTAREA_CLASSES
+else:
+    INPUT_CLASSES = SELECT_CLASSES = SWITCH_CLASSES = TEXTAREA_CLASSES = []
 
 
 def _classes(names: list[str]) -> dict[str, str]:

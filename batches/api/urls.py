@@ -2,6 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, re_path
 
+from batches.extras import require
+
+# Before anything imports the packages of this extra.
+require("api", "The API")
+
 from batches.api import (
     batches,
     events,
