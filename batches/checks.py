@@ -1,6 +1,6 @@
 """Django's system checks of the project that the app is part of."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,16 @@ def _database() -> Iterator[CheckMessage]:
             hint=f"Use {' or '.join(DATABASES.values())}; a router can give the app its own.",
             id="batches.E002",
         )
+    elif connection.vendor == "sqlite" and not _is_immediate(connection.settings_dict):
+        yield Warning(
+            f"Of two processes that write to the database {alias!r} at once, one would fail.",
+            hint='Give it "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20}.',
+            id="batches.W007",
+        )
+
+
+def _is_immediate(database: Mapping[str, Any]) -> bool:
+    return database["OPTIONS"].get("transaction_mode") in {"IMMEDIATE", "EXCLUSIVE"}
 
 
 def _redis() -> Iterator[CheckMessage]:
@@ -97,7 +107,7 @@ def _doorbell() -> Iterator[CheckMessage]:
             "Celery is not installed, so that no worker learns of new batches.",
             hint=f'Set {NAME}["DOORBELL"] to "none" and start `manage.py work`, or '
             f"{remedy('celery')}",
-            id="batches.W007",
+            id="batches.W008",
         )
         return
     try:

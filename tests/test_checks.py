@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings as project
 from django.core.checks import CheckMessage, run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import connection, connections
 from django.urls import path
 from django.utils.module_loading import import_string
 from django.views.generic import RedirectView
@@ -93,6 +93,11 @@ def test_a_database_that_is_not_supported_is_refused(elsewhere: None) -> None:
     assert message.id == "batches.E002"
     assert "'elsewhere' of the batches is MySQL, which is not supported." in message.msg
     assert message.hint
+
+
+def test_sqlite_must_make_writers_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
+    assert [message.id for message in found()] == ["batches.W007"]
 
 
 def test_limits_in_a_redis_need_its_client(

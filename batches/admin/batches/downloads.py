@@ -8,6 +8,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 
 from batches.api.http.streaming import streamed
+from batches.extras import require
 from batches.models import Batch, File
 from batches.output.files import output_lines
 from batches.output.jsonl import result_line, result_rows
@@ -44,6 +45,7 @@ def jsonl_of(batch: Batch) -> Iterator[bytes]:
 
 def parquet_of(batch: Batch) -> Iterator[bytes]:
     """Yield the table of the results as Parquet, one row group at a time."""
+    require("tables", "Parquet")
     # Arrow is large: a process without such a download does not load it.
     from batches.output.parquet import parquet_pieces  # noqa: PLC0415 - takes long
 

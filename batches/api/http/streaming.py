@@ -1,18 +1,22 @@
 """Responses of any length, sent in pieces."""
 
 from collections.abc import AsyncIterator, Generator, Iterator
+from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
-from rest_framework.request import Request
+
+if TYPE_CHECKING:
+    # The admin uses this module too, without DRF.
+    from rest_framework.request import Request
 
 # Each piece costs a thread switch, so lines are sent in large pieces.
 PIECE_BYTES = 64 * 1024
 
 
-def streamed(request: Request | HttpRequest, chunks: Iterator[bytes]) -> StreamingHttpResponse:
+def streamed(request: "Request | HttpRequest", chunks: Iterator[bytes]) -> StreamingHttpResponse:
     """Return a response that is read while it is sent, and closed if the client disconnects."""
     pieces = _pieces(chunks)
     # Django would read an ordinary iterator to its end before it sends the first byte.
@@ -26,10 +30,10 @@ def let_go() -> None:
         connection.close()
 
 
-def is_asynchronous(request: Request | HttpRequest) -> bool:
+def is_asynchronous(request: "Request | HttpRequest") -> bool:
     """Return True if the web server uses ASGI. In WSGI each response occupies a thread."""
-    plain = request._request if isinstance(request, Request) else request
-    return isinstance(plain, ASGIRequest)
+    # DRF's request has Django's inside.
+    return isinstance(getattr(request, "_request", request), ASGIRequest)
 
 
 def _pieces(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:

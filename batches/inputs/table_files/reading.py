@@ -3,6 +3,7 @@
 from collections.abc import Collection, Generator, Iterator
 from typing import BinaryIO
 
+from batches.extras import is_installed, remedy
 from batches.inputs.file_kinds import table_file_fault
 from batches.inputs.input_formats import InputFormat
 from batches.inputs.table_files.random_access import random_access
@@ -41,6 +42,8 @@ def _rows(
         from batches.inputs.table_files.workbooks import workbook_rows  # noqa: PLC0415 - XML
 
         return workbook_rows(file, columns=columns, max_bytes=max_bytes)
+    if not is_installed("tables"):
+        raise UnreadableFile(f"This server cannot read Parquet; {remedy('tables')}")
     # Arrow is large: a process that reads no Parquet does not load it.
     from batches.inputs.table_files.parquet import parquet_rows  # noqa: PLC0415 - takes long
 

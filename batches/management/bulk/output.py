@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO, get_args
 
+from batches.extras import require
 from batches.management.bulk.usage import UsageError
 from batches.management.pipes import STANDARD_OUTPUT, discard_standard_output, ended_by_reader
 from batches.models import Batch, Result
@@ -71,6 +72,8 @@ def check_outputs(options: Mapping[str, Any]) -> None:
         file = options.get(name)
         if file is None or file == STANDARD_OUTPUT:
             continue
+        if name == "output" and format_of_output(file) == "parquet":
+            require("tables", "Parquet")
         try:
             if name != "input":
                 check_writable(file)

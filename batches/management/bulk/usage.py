@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import (
     BaseCommand,
     CommandError,
@@ -17,6 +18,7 @@ from django.db import DatabaseError, Error, InterfaceError, OperationalError, co
 
 from batches.conf import conf
 from batches.engine.text.wording import did_you_mean, quoted
+from batches.extras import ExtraMissing
 from batches.management.pasted_keys import ADVICE, has_key
 
 EXIT_USAGE = 2
@@ -79,6 +81,8 @@ class UsageCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
+        except ExtraMissing as error:
+            raise UsageError(str(error)) from error
         except Error as error:
             if not is_unusable(error):
                 raise
@@ -93,7 +97,12 @@ class UsageCommand(BaseCommand):
         if has_key(argv[2:], takes_ids=self.takes_ids):
             self.stderr.write(f"error: {ADVICE}")
             sys.exit(EXIT_USAGE)
-        super().run_from_argv(argv)
+        try:
+            super().run_from_argv(argv)
+        except ImproperlyConfigured as error:
+            # A wrong setting, which the options may name already.
+            self.stderr.write(f"error: {error}")
+            sys.exit(EXIT_USAGE)
 
 
 def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:

@@ -18,6 +18,7 @@ from django.db import connection
 
 from batches.actions import providers as provider_actions
 from batches.conf import conf
+from batches.extras import require
 from batches.management.bulk.usage import UsageCommand, UsageError, whole_number
 from batches.management.database import check_database
 from batches.management.embedded import message_broker
@@ -86,6 +87,7 @@ class Command(UsageCommand):
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        require("serve", "serve")
         with ExitStack() as stack:
             lock = stack.enter_context(data_folder_locked(data_folder()))
             listener = stack.enter_context(listening(options["host"], options["port"]))
