@@ -8,7 +8,17 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
-SHARED = {"apps", "bulk", "django_tasks", "errors", "formats", "lifecycle", "stop_signal", "tasks"}
+SHARED = {
+    "apps",
+    "bulk",
+    "database",
+    "django_tasks",
+    "errors",
+    "formats",
+    "lifecycle",
+    "stop_signal",
+    "tasks",
+}
 MOST_MODULES = 16
 PACKAGES = sorted(
     init.parent for init in ROOT.glob("batches/**/__init__.py") if init.parent.name != "migrations"

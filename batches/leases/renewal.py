@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.db import Error, connection
+from django.db import Error
 
+from batches.database import connection
 from batches.leases.batches import BatchLease, hold_batch
 from batches.models.full_disk import is_full
 

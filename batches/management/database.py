@@ -6,10 +6,11 @@ from pkgutil import iter_modules
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import Error, connection
+from django.db import Error
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from batches.database import connection
 from batches.management.bulk.usage import UsageError, database_fault
 
 

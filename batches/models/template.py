@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
+from batches.database import transaction
 from batches.models.bounds import MAX_NAME_CHARS
 
 # Others may store versions of the same name at the same time.

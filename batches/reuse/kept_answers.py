@@ -4,9 +4,9 @@ from datetime import datetime
 from functools import cache
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Count
 
+from batches.database import connection
 from batches.models import Batch, KeptAnswer, Prompt, Result
 from batches.reuse.equal_requests import oldest_answer
 

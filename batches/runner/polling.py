@@ -15,9 +15,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.conf import settings
-from django.db import Error, close_old_connections, connection
+from django.db import Error, close_old_connections
 from django.db.models import Q
 
+from batches.database import connection
 from batches.intake.reading import to_read
 from batches.lifecycle import BatchStatus
 from batches.models import Batch

@@ -13,9 +13,10 @@ from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
-from django.db import Error, transaction
+from django.db import Error
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, When
 
+from batches.database import transaction
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
 from batches.engine.plain_text import storable_text

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from batches.database import transaction
 from batches.errors import NotPossible
 from batches.lifecycle import DeliveryStatus
 from batches.models import Batch, WebhookDelivery, WebhookEndpoint, lease_end, public_id

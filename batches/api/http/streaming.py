@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Generator, Iterator
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
+
+from batches.database import connection
 
 # Each piece costs a thread switch, so lines are sent in large pieces.
 PIECE_BYTES = 64 * 1024

@@ -13,9 +13,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
-from django.db import connection
 
 from batches.actions import providers as provider_actions
+from batches.database import connection
 from batches.management.bulk.usage import UsageCommand, UsageError, whole_number
 from batches.management.database import check_database
 from batches.management.embedded import message_broker

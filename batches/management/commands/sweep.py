@@ -5,8 +5,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
+from batches.database import connection
 from batches.stop_signal import StopSignal
 from batches.workers.messages import enqueue
 from batches.workers.sweeper import sweep
