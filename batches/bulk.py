@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from django.db import connection
-
+from batches.database import connection
 from batches.models.database_sessions import limit_transaction
 
 Row = Sequence[Any]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - Django's name
 from django.db import connections, router
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -64,6 +65,15 @@ def _database() -> Iterator[CheckMessage]:
             f"Of two processes that write to the database {alias!r} at once, one would fail.",
             hint='Give it "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20}.',
             id="batches.W007",
+        )
+
+    users = router.db_for_write(get_user_model())
+    if users != alias:
+        yield Error(
+            f"Batches are in the database {alias!r}, but users in {users!r}: a batch cannot refer "
+            "to its owner.",
+            hint="Let the router name the same database for both.",
+            id="batches.E006",
         )
 
 

@@ -12,8 +12,9 @@ The sender is the model `Batch`. `batch_id` is the primary key, so that a receiv
 from functools import partial
 from typing import Any
 
-from django.db import transaction
 from django.dispatch import Signal
+
+from batches.database import transaction
 
 # All prompts of a batch are stored, and runners may begin. A retry does not send it again.
 # Arguments: batch_id.

@@ -25,6 +25,7 @@ MEASUREMENTS = (
     "tables",
     "schemas",
     "workers",
+    "work_alone",
     "scaling",
     "limits",
     "api",

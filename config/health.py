@@ -6,12 +6,13 @@ A response names only the failing part; the reason is in the log.
 import logging
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from batches.conf import conf
+from batches.database import connection
 
 logger = logging.getLogger("batches.health")
 

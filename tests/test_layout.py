@@ -9,8 +9,8 @@ from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
 SHARED = {
-    *("apps", "bulk", "checks", "conf", "django_tasks", "errors", "extras", "formats"),
-    *("lifecycle", "signals", "stop_signal", "tasks", "users"),
+    *("apps", "bulk", "checks", "conf", "database", "django_tasks", "errors", "extras"),
+    *("formats", "lifecycle", "signals", "stop_signal", "tasks", "users"),
 }
 MOST_MODULES = 16
 PACKAGES = sorted(

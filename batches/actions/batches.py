@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Exists, OuterRef, Q, RestrictedError
 from django.utils import timezone
 
 from batches.actions.option_checks import check_escalation, check_price
 from batches.actions.options import BatchOptions, Pilot, stored_cost, stored_rules
 from batches.conf import conf
+from batches.database import transaction
 from batches.ending.finishing import fail_input, finish_batch
 from batches.ending.gate import attend_gate
 from batches.ending.purging import mark_deleted, purge

@@ -2,10 +2,11 @@
 
 from itertools import chain, count
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from batches.actions.batches import enqueue_batch
 from batches.conf import conf
+from batches.database import transaction
 from batches.errors import NotPossible
 from batches.lifecycle import PauseKind
 from batches.limits.limit_stores import forget_limits

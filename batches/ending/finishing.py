@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import connection, transaction
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.db.models.functions import Now
 
+from batches.database import connection, transaction
 from batches.ending.report import Report, make_report
 from batches.engine.errors import FailureKind
 from batches.leases.batches import BatchLease, claim_batch, leased, release_batch

@@ -2,8 +2,7 @@
 
 import logging
 
-from django.db import transaction
-
+from batches.database import transaction
 from batches.ending.pilot import pilot_report
 from batches.leases.batches import pause_once
 from batches.leases.chunks import open_gate

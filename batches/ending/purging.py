@@ -1,9 +1,9 @@
 """Purge a deleted batch in pieces, so that no transaction is long."""
 
-from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
+from batches.database import transaction
 from batches.models import Batch, BatchQuerySet, Chunk, Prompt, Result
 
 ROWS_AT_ONCE = 5_000

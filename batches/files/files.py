@@ -11,12 +11,12 @@ from functools import partial
 from typing import BinaryIO, cast
 
 from django.core.files.base import File as Bytes
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Now
 
 from batches.conf import conf
+from batches.database import transaction
 from batches.engine.text.wording import quoted
 from batches.inputs.file_kinds import table_file_fault
 from batches.inputs.input_formats import TABLE_FILES, TABLES, InputFormat, named_format

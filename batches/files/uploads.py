@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 
 from django.core.files.base import File as Bytes
 from django.core.files.uploadedfile import TemporaryUploadedFile
-from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import Now
 
+from batches.database import transaction
 from batches.engine.text.wording import value_text
 from batches.files.files import FileConflict, FileRefused, NewFile, check_content, stored
 from batches.lifecycle import UploadStatus

@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.db.models import Max
 
 from batches.bulk import Row, insert_rows
 from batches.conf import conf
+from batches.database import connection, transaction
 from batches.inputs.prompts import LineError, NewPrompt
 from batches.intake.pages import take_prompts, twins
 from batches.intake.pilot_groups import PilotGroups

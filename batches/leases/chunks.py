@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from django.db import transaction
 from django.db.models import CharField, F, IntegerField, Q
 
+from batches.database import transaction
 from batches.leases.pilot_sample import PilotSample
 from batches.lifecycle import ChunkState
 from batches.models import Batch, BatchQuerySet, Chunk, ChunkQuerySet, Slot, lease_end

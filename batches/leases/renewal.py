@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from django.db import Error, connection
+from django.db import Error
 
 from batches.conf import conf
+from batches.database import connection
 from batches.leases.batches import BatchLease, hold_batch
 from batches.models.full_disk import is_full
 

@@ -5,11 +5,12 @@ from pkgutil import iter_modules
 
 from django.apps import apps
 from django.core.management import call_command
-from django.db import Error, connection
+from django.db import Error
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
 from batches.conf import conf
+from batches.database import connection
 from batches.management.bulk.usage import UsageError, database_fault
 
 

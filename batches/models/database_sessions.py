@@ -11,6 +11,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from batches.conf import conf
+from batches.database import alias
 from batches.net.connection_timeouts import keepalives, patience_s
 
 # A statement may be a COPY or read every result of a batch, so it may take longer than a lease.
@@ -33,8 +34,11 @@ WHERE NOT name = ANY (%(yielding)s) OR current_setting(name) = '0'
 
 
 def limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Set the timeouts of a new connection; with a pooler, set them in each transaction."""
-    if connection.vendor != "postgresql":
+    """Set the timeouts of a new connection; with a pooler, set them in each transaction.
+
+    Other databases of the project are left alone.
+    """
+    if connection.vendor != "postgresql" or connection.alias != alias():
         return
     is_pooled = _set(connection, {**_timeouts(), **_of_socket()}, local=False)
     if is_pooled and limit_first_statement not in connection.execute_wrappers:

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from contextlib import suppress
 
-from django.db import connection
+from batches.database import connection
 
 # SQLite names other errors when it finds no room for its log or its shared memory.
 _OF_FILES = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)

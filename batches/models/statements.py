@@ -10,11 +10,12 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, cast
 
-from django.db import connection
 from django.db.models import DurationField, Field, QuerySet
 from django.db.models.expressions import CombinedExpression, RawSQL
 from django.db.models.functions import Now
 from django.db.models.sql import UpdateQuery
+
+from batches.database import connection
 
 Compiled = tuple[str, tuple[Any, ...]]
 

@@ -5,10 +5,11 @@ import json
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, models
 from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
+from batches.database import transaction
 from batches.models.bounds import MAX_NAME_CHARS
 from batches.users import User, is_superuser
 

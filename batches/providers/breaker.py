@@ -9,10 +9,10 @@ A probe is one real prompt of a waiting batch. If staff pause a provider, no pro
 
 from datetime import timedelta
 
-from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from batches.database import transaction
 from batches.engine.errors import (
     AuthError,
     ConfigError,
@@ -109,7 +109,7 @@ def reset(provider_id: int, *, paused_by_staff: bool = True) -> bool:
     return bool(opened)
 
 
-@transaction.atomic
+@transaction.around
 def answered_probe(batch: Batch) -> bool:
     """Open the provider that has answered a probe of this batch; return True if it was opened.
 

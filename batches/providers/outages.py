@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import transaction
 from django.db.models.functions import Now
 
+from batches.database import transaction
 from batches.engine.plain_text import storable_text
 from batches.models import Outage, lease_end
 from batches.models.bounds import MAX_MODEL_CHARS, MAX_REASON_CHARS
@@ -39,7 +39,7 @@ def outages_of(provider_id: int) -> Mapping[str, OutageNow]:
     }
 
 
-@transaction.atomic
+@transaction.around
 def record(provider_id: int, model: str, outage: OutageNow) -> None:
     """Record that a model does not answer, or that another probe failed.
 

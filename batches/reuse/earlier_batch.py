@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from itertools import islice
 
-from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from batches.database import connection, transaction
 from batches.errors import NotPossible
 from batches.leases.pilot_sample import pilot_sample
 from batches.lifecycle import TERMINAL

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import BigIntegerField, Exists, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from batches.conf import conf
+from batches.database import connection, transaction
 from batches.leases.chunks import begin_again
 from batches.lifecycle import ChunkState
 from batches.models import Batch, Chunk, KeptAnswer, Prompt, Result

@@ -3,10 +3,10 @@
 from datetime import datetime
 from functools import cache
 
-from django.db import connection
 from django.db.models import Count
 
 from batches.conf import conf
+from batches.database import connection
 from batches.models import Batch, KeptAnswer, Prompt, Result
 from batches.reuse.equal_requests import oldest_answer
 

@@ -8,14 +8,9 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import (
-    Error,
-    InterfaceError,
-    OperationalError,
-    close_old_connections,
-    connection,
-)
+from django.db import Error, InterfaceError, OperationalError, close_old_connections
 
+from batches.database import connection
 from batches.models.full_disk import is_full
 
 logger = logging.getLogger(__name__)

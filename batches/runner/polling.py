@@ -14,10 +14,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from django.db import Error, close_old_connections, connection
+from django.db import Error, close_old_connections
 from django.db.models import Q
 
 from batches.conf import conf
+from batches.database import connection
 from batches.intake.reading import to_read
 from batches.lifecycle import BatchStatus
 from batches.models import Batch

@@ -10,11 +10,11 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import Case, Count, DecimalField, F, FloatField, IntegerField, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
 from batches.bulk import insert_rows
+from batches.database import connection, transaction
 from batches.engine.plain_text import storable_text
 from batches.engine.records import Outcome
 from batches.engine.text.json_text import storable

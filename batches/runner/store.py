@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import Error, transaction
+from django.db import Error
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, When
 
 from batches.conf import conf
+from batches.database import transaction
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
 from batches.engine.plain_text import storable_text

@@ -1,8 +1,8 @@
 """Encrypt all stored secrets with the newest key, so that older keys can be removed."""
 
-from django.db import transaction
 from django.db.models import Model
 
+from batches.database import transaction
 from batches.models import Provider, WebhookEndpoint
 from batches.secrets.encryption import reencrypt
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Case, F, Min, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.conf import conf
+from batches.database import transaction
 from batches.lifecycle import EVENT_TYPES, BatchStatus, DeliveryStatus
 from batches.models import (
     Batch,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from batches.conf import conf
+from batches.database import transaction
 from batches.errors import NotPossible
 from batches.lifecycle import DeliveryStatus
 from batches.models import Batch, WebhookDelivery, WebhookEndpoint, lease_end, public_id

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from batches.database import connection
 from batches.models import Worker
 
 logger = logging.getLogger(__name__)

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError
 from django.db.models import Model
 from pydantic_core import from_json
 
 from batches.conf import conf
+from batches.database import transaction
 from batches.engine.errors import PromptRejected
 from batches.engine.plain_text import storable_text
 from batches.engine.replies.replies import shown_in

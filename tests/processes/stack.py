@@ -35,6 +35,17 @@ LEASE_SECONDS = 60
 SHORT_LEASE_S = 2
 GRACE_SECONDS = 6
 
+# `manage.py work --until-idle` as if these were not installed; it prints what is loaded of them.
+WORK_WITHOUT_CELERY = """
+import sys
+absent = ("celery", "kombu", "redis", "amqp")
+sys.modules.update(dict.fromkeys(absent))
+sys.argv = ["manage.py", "work", "--until-idle"]
+from manage import main
+main()
+print(*sorted(name for name in sys.modules if name.split(".")[0] in absent and sys.modules[name]))
+"""
+
 DatabaseKind = Literal["postgres", "sqlite"]
 Doorbell = Literal["celery", "tasks", "none"]
 DOORBELLS: tuple[Doorbell, ...] = ("celery", "tasks", "none")

@@ -11,19 +11,14 @@ import pytest
 from simulator import Behaviour, SimulatedProvider
 from tests.command_line import ROOT
 from tests.processes.conftest import CommandLine
-from tests.processes.stack import SHORT_LEASE_S, Servers, Stack, stack_on
+from tests.processes.stack import (
+    SHORT_LEASE_S,
+    WORK_WITHOUT_CELERY,
+    Servers,
+    Stack,
+    stack_on,
+)
 from tests.waiting import PATIENCE_S
-
-# As if these were not installed.
-WITHOUT = """
-import sys
-absent = ("celery", "kombu", "redis", "amqp")
-sys.modules.update(dict.fromkeys(absent))
-sys.argv = ["manage.py", "work", "--until-idle"]
-from manage import main
-main()
-print(*sorted(name for name in sys.modules if name.split(".")[0] in absent and sys.modules[name]))
-"""
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
@@ -39,7 +34,7 @@ def stack(
 def test_it_runs_batches_where_neither_celery_nor_redis_is_installed(stack: Stack) -> None:
     batches = [stack.create_batch([f"{name} {n}" for n in range(50)]) for name in "abc"]
     ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT],
+        [sys.executable, "-c", WORK_WITHOUT_CELERY],
         env=stack.env,
         cwd=ROOT,
         capture_output=True,

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -17,6 +16,7 @@ from django.views.decorators.http import require_POST
 from batches.actions.providers import forget_learned_limits, pause_provider, resume_provider
 from batches.admin.base import ModelAdmin, admin_url, allowed, note, register
 from batches.admin.widgets import JsonText, Number, Secret, Text, TextArea, Toggle
+from batches.database import transaction
 from batches.errors import NotPossible
 from batches.formats import NOTHING
 from batches.limits.prices import check_prices

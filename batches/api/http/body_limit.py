@@ -13,7 +13,6 @@ from typing import Any
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
-from django.db import connection
 from django.http import parse_cookie
 
 from batches.api.errors import ApiError, api_root, as_api_error, envelope, headers_of, is_ours
@@ -21,6 +20,7 @@ from batches.api.http.authentication import user_of_header
 from batches.api.http.multipart import too_large
 from batches.api.request_id import HEADER, new_request_id
 from batches.conf import conf
+from batches.database import connection
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 
 if TYPE_CHECKING:
     # The admin uses this module too, without DRF.
     from rest_framework.request import Request
+
+from batches.database import connection
 
 # Each piece costs a thread switch, so lines are sent in large pieces.
 PIECE_BYTES = 64 * 1024

@@ -14,9 +14,10 @@ from django.core.management.base import (
     CommandParser,
     DjangoHelpFormatter,
 )
-from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, Error, InterfaceError, OperationalError
 
 from batches.conf import conf
+from batches.database import connection
 from batches.engine.text.wording import did_you_mean, quoted
 from batches.extras import ExtraMissing
 from batches.management.pasted_keys import ADVICE, has_key

@@ -14,10 +14,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
-from django.db import connection
 
 from batches.actions import providers as provider_actions
 from batches.conf import conf
+from batches.database import connection
 from batches.extras import require
 from batches.management.bulk.usage import UsageCommand, UsageError, whole_number
 from batches.management.database import check_database

@@ -4,9 +4,10 @@ import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from batches.conf import conf
+from batches.database import connection
 from batches.stop_signal import StopSignal
 from batches.workers.messages import enqueue
 from batches.workers.sweeper import sweep

@@ -5,9 +5,9 @@ from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db import connection
 
 from batches.conf import conf
+from batches.database import connection
 from batches.management.bulk.interrupts import handled_by, leave
 from batches.management.bulk.usage import UsageCommand, whole_number
 from batches.management.database import check_database
@@ -71,17 +71,20 @@ class Command(UsageCommand):
         heartbeat = Heartbeat(options["name"] or worker_name(f"work-{os.getpid()}"))
         tune_process()
         heartbeat.start()
-        self.stdout.write(
-            f"Running batches in {options['threads']} threads. Stop with Ctrl-C or SIGTERM."
-        )
-        self.stdout.flush()
+        self._say(f"Running batches in {options['threads']} threads. Stop with Ctrl-C or SIGTERM.")
         try:
             with handled_by(lambda number, _frame: self._stop(stop, number)):
                 worker.run()
         finally:
             heartbeat.stop()
             connection.close()
-        self.stdout.write("Stopped." if stop.requested else "Idle: there is nothing left to run.")
+        self._say("Stopped." if stop.requested else "Idle: there is nothing left to run.")
+
+    def _say(self, line: str) -> None:
+        # A worker works on when the reader of its output is gone.
+        with suppress(OSError):
+            self.stdout.write(line)
+            self.stdout.flush()
 
     def _stop(self, stop: StopSignal, number: int) -> None:
         """Request a stop, from a signal handler; end at once if one was requested before."""

@@ -5,12 +5,12 @@ import json
 from dataclasses import dataclass
 
 from django.core.files.base import File as Bytes
-from django.db import transaction
 
 from batches.actions.batches import Origin, create_batch_of_file
 from batches.actions.idempotency import Identity, create_once, digest_of, earlier
 from batches.admin.batches.creation.form import BatchForm
 from batches.admin.batches.creation.input_form import GONE, KEPT
+from batches.database import transaction
 from batches.engine.prepare import prepare_prompt_request
 from batches.engine.records import Outcome, PromptSpec
 from batches.files.files import (
@@ -120,7 +120,7 @@ def _input_of(form: BatchForm, user: User) -> File:
         return store_file(_kept(user, form.filename or PASTED), Bytes(stream, name=PASTED))
 
 
-@transaction.atomic
+@transaction.around
 def _batch_of(form: BatchForm, file: File, identity: Identity) -> Batch:
     """Create the batch and keep its input file from expiring. Raises InputRefused if it has."""
     if not unexpired().filter(pk=file.pk).update(purpose=BATCH, expires_at=None):
