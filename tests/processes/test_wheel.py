@@ -20,6 +20,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 HELD = ("batches", "simulator")
 READY = "Simulated provider at "
 
+# Packages are downloaded, and unpacked on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 EVERYTHING = """
 INSTALLED_APPS = ["unfold", *INSTALLED_APPS, "rest_framework", "drf_spectacular"]
 MIDDLEWARE = ["batches.api.request_id.request_id", *MIDDLEWARE]
