@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import unmeasured
-from tests.host.projects import ROOT, HostProject
-from tests.host.test_new_project import API_URLS
+from tests.host.projects import API_URLS, ROOT, HostProject
 from tests.owned_process import OwnedProcess
 from tests.waiting import wait_until
 
