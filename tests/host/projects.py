@@ -15,6 +15,12 @@ INSTALLED_APPS += ["batches"]
 DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
 BATCHES = {"PROVIDER_PRIVATE_HOSTS": ["127.0.0.1"]}
 """
+# The URLs of a project that has the API and nothing else.
+API_URLS = """
+from django.urls import include, path
+
+urlpatterns = [path("v1/", include("batches.api.urls"))]
+"""
 
 
 class HostProject:

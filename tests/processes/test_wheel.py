@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.environment import unmeasured
-from tests.host.projects import ROOT, HostProject
-from tests.host.test_new_project import API_URLS
+from tests.host.projects import API_URLS, ROOT, HostProject
 from tests.owned_process import OwnedProcess
 from tests.waiting import wait_until
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 HELD = ("batches", "simulator")
 READY = "Simulated provider at "
+
+# Packages are downloaded, and unpacked on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 
 EVERYTHING = """
 INSTALLED_APPS = ["unfold", *INSTALLED_APPS, "rest_framework", "drf_spectacular"]
