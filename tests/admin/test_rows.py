@@ -1,11 +1,8 @@
 """Rows in the admin of their own model: asked about by an action, with the answers beside them."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
-from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -13,24 +10,20 @@ from pytest_django.fixtures import Settings
 
 from batches.models import Batch, Provider
 from simulator import SimulatedProvider
+from tests.library import stock_settings
 from tests.library.makers import articles
 from tests.library.models import Article
 from tests.makers import MODEL
 from tests.runners import ended
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.library.site")]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.library.urls")]
 
 LIST = "/library/library/article/"
 
 
 @pytest.fixture(autouse=True)
 def _stock_pages(settings: Settings) -> None:
-    """Let the pages be Django's own: no page of another app replaces them."""
-    folders = [Path(admin.__file__).parent / "templates", Path("batches/templates")]
-    [engine] = settings.TEMPLATES
-    folders[1] = django_settings.BASE_DIR / folders[1]
-    forms = Path(admin.__file__).parents[2] / "forms" / "templates"
-    settings.TEMPLATES = [{**engine, "APP_DIRS": False, "DIRS": [*folders, forms]}]
+    settings.TEMPLATES = stock_settings.TEMPLATES
 
 
 def visitor(*permissions: str) -> Client:

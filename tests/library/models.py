@@ -1,4 +1,6 @@
-"""Articles with authors and tags."""
+"""Articles with authors and tags; notes with keys of another kind; a model of two tables."""
+
+import uuid
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -47,3 +49,18 @@ class Article(models.Model):
     @property
     def secret(self) -> str:
         return "a property"
+
+
+class Story(Article):
+    """An article in two tables."""
+
+    chapters = models.IntegerField(default=1)
+
+
+class Note(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    text = models.TextField()
+    summary = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,7 +1,6 @@
 """Django's own admin of the rows, with the action that asks a model about them."""
 
 from django.contrib import admin
-from django.urls import path
 
 from batches.admin.rows import EnrichMixin
 from tests.library.models import Article
@@ -14,4 +13,3 @@ class ArticleAdmin(EnrichMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # 
 
 site = admin.AdminSite("library")
 site.register(Article, ArticleAdmin)
-urlpatterns = [path("library/", site.urls)]

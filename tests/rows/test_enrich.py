@@ -16,7 +16,7 @@ from simulator.answers import answer_text
 from tests.checker import check_batch
 from tests.library import saving
 from tests.library.makers import articles, enriched
-from tests.library.models import Article, Tag
+from tests.library.models import Article, Note, Story, Tag
 from tests.makers import MODEL
 from tests.runners import ended
 
@@ -259,6 +259,25 @@ def test_related_rows_take_a_query_for_each_relation_of_a_page(provider: Provide
 
     assert queries(40) == queries(4)
     assert '"author 0: t body 0"' in Prompt.objects.order_by("pk")[0].body
+
+
+def test_rows_whose_keys_are_no_numbers(provider: Provider) -> None:
+    notes = [Note.objects.create(text=f"note {number}") for number in range(1200)]
+    template = "Shorten: {{ row.text }}"
+    batch = ended(enriched(provider, queryset=Note.objects.all(), template=template))
+    check_batch(batch)
+    for note in Note.objects.all():
+        assert note.summary == answer_text(0, f"Shorten: {note.text}")
+    assert Answer.objects.for_row(notes[0]).get().state == "written"
+
+
+def test_rows_of_two_tables(provider: Provider) -> None:
+    story = Story.objects.create(title="t", body="b", chapters=3)
+    template = "{{ row.body }} in {{ row.chapters }} chapters"
+    batch = ended(enriched(provider, queryset=Story.objects.all(), template=template))
+    assert states(batch) == ["written"]
+    story.refresh_from_db()
+    assert (story.summary, story.chapters) == (answer_text(0, "b in 3 chapters"), 3)
 
 
 def test_a_batch_that_is_deleted_leaves_its_provenance(provider: Provider) -> None:
