@@ -94,7 +94,7 @@ def core(wheel: Path, tmp_path: Path) -> str:
 
 def test_a_new_project_runs_a_batch_without_any_extra(core: str, tmp_path: Path) -> None:
     project = HostProject(tmp_path / "project", python=core, path="")
-    assert "no issues" in project.succeeds("check")
+    assert "batches.W008" in project.succeeds("check")
     project.succeeds("migrate")
     with OwnedProcess([core, "-m", "simulator", "--port", "0"], cwd=tmp_path) as simulator:
         wait_until(lambda: READY in simulator.output, "the address of the simulator")
