@@ -59,6 +59,10 @@ class AnswerQuerySet(models.QuerySet["Answer"]):
         """Select the answers for a row, the latest first."""
         return self.for_model(type(row)).filter(row_pk=str(row.pk)).order_by("-pk")
 
+    def for_batch(self, batch: Batch) -> "AnswerQuerySet":
+        """Select the answers of a batch, in the order of their prompts."""
+        return self.filter(batch_public_id=batch.public_id).order_by("prompt_id")
+
     def for_model(self, model: type[models.Model]) -> "AnswerQuerySet":
         """Select the answers for the rows of a model."""
         return self.filter(label=label_of(model))

@@ -35,8 +35,7 @@ def always(value: object) -> dict[str, Any]:
 
 
 def states(batch: Batch) -> list[str]:
-    answers = Answer.objects.filter(batch_public_id=batch.public_id).order_by("prompt_id")
-    return list(answers.values_list("state", flat=True))
+    return list(Answer.objects.for_batch(batch).values_list("state", flat=True))
 
 
 def summaries() -> list[str]:
