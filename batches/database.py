@@ -29,7 +29,7 @@ class _Connection:
 
 
 class _Transaction:
-    """What `django.db.transaction` does, in this database."""
+    """Transactions of this database, as `django.db.transaction` has them for `default`."""
 
     @staticmethod
     def atomic(*, savepoint: bool = True) -> transactions.Atomic:

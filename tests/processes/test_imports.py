@@ -39,6 +39,7 @@ COMMANDS = {
     "batches.management.commands.process_batch": (*UNNEEDED, *OF_RUNS, "httpx", "rich"),
     "batches.management.work": UNNEEDED,
     "batches.management.commands.sweep": UNNEEDED,
+    "batches.management.commands.work": UNNEEDED,
     "batches.management.commands.batches": (*UNNEEDED, *OF_RUNS, *OF_BATCHES),
     "batches.management.subcommands.listing": (*UNNEEDED, *OF_RUNS, *OF_BATCHES),
 }
