@@ -40,7 +40,9 @@ def test_without_a_doorbell(
 
 def test_celery(postgres_servers: Servers, simulator: SimulatedProvider, tmp_path: Path) -> None:
     (tmp_path / "project.py").write_text(f"from config.celery import app\n{ROUTES}")
-    (tmp_path / "project_settings.py").write_text(f"{ALL_SETTINGS}TASKS_APP = 'project.app'\n")
+    (tmp_path / "project_settings.py").write_text(
+        f"{ALL_SETTINGS}BATCHES['TASKS_APP'] = 'project.app'\n"
+    )
     env = project(tmp_path)
     with stack_on(postgres_servers, simulator, tmp_path, **env) as stack:
         # It has no messages of batches.
