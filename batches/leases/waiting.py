@@ -37,7 +37,7 @@ def in_words(waiting: WaitingNow, *, now: float | None = None) -> str:
 def with_waiting(batches: QuerySet[Batch]) -> QuerySet[Batch]:
     """Annotate each batch with the values that `waiting_of` needs."""
     taken = Slot.objects.taken().filter(batch=OuterRef("pk"))
-    said = taken.exclude(waiting=None).order_by("pk").values("waiting")[:1]
+    said = taken.filter(waiting__isnull=False).order_by("pk").values("waiting")[:1]
     return batches.annotate(runs_now=Exists(taken), said_to_wait=Subquery(said))
 
 
