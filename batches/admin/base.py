@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
 from django.contrib.admin import AdminSite
+from django.contrib.admin import site as default_site
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
@@ -76,8 +77,12 @@ __all__ = [
 
 
 def our_site() -> AdminSite:
-    """Return the site of the setting ADMIN_SITE. Raise ImproperlyConfigured."""
-    path = conf().ADMIN_SITE
+    """Return the site of the setting ADMIN_SITE; Django's if the settings are wrong, which a check
+    reports. Raise ImproperlyConfigured for a site that is not there."""
+    try:
+        path = conf().ADMIN_SITE
+    except ImproperlyConfigured:
+        return default_site
     try:
         site = import_string(path)
     except ImportError as error:
