@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.models.signals import pre_migrate
 from pytest_django import DjangoDbBlocker
+from pytest_django.fixtures import Settings
 
 from batches.models.database_sessions import limit_transaction, restore_limits
 from config.settings import database
@@ -47,8 +48,16 @@ def through(url: str, monkeypatch: pytest.MonkeyPatch) -> BaseDatabaseWrapper:
     return connections[ALIAS]
 
 
+class Tried:
+    """A router that has the app in the database that is tried."""
+
+    def db_for_write(self, *_: Any, **__: Any) -> str:
+        return ALIAS
+
+
 @pytest.fixture(autouse=True)
-def _unblocked(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+def _unblocked(django_db_blocker: DjangoDbBlocker, settings: Settings) -> Iterator[None]:
+    settings.DATABASE_ROUTERS = [Tried()]
     with django_db_blocker.unblock():
         yield
         connections[ALIAS].close()
