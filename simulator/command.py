@@ -76,7 +76,7 @@ def run(options: Mapping[str, Any]) -> None:
         asyncio.run(_serve(behaviour, host, port))
     except OSError as error:
         known = error.errno is not None and error.errno > 0
-        reason = os.strerror(error.errno or 0) if known else error.strerror
+        reason = os.strerror(error.errno or 0) if known else error.strerror or error
         raise Refused(f"cannot listen on {host}:{port}: {reason}") from error
 
 

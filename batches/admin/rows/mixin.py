@@ -52,8 +52,10 @@ class EnrichMixin(_Base):
         may_add = request.user.has_perm("batches.add_batch")
         return may_add and self.has_change_permission(request)
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        actions: Any = super().get_actions(request)
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        # Django 6.1 names where the actions are shown, and asks for the parameter.
+        place = () if action_location is None else (action_location,)
+        actions: Any = super().get_actions(request, *place)
         if self.has_enrich_permission(request):
             actions[ACTION] = (
                 EnrichMixin.enrich_rows,
