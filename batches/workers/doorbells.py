@@ -6,6 +6,7 @@ sweeper rings again, and a worker that finds nothing to do goes back to sleep.
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from functools import cache
 from typing import Any, Literal, Protocol
 
@@ -35,7 +36,7 @@ class Doorbell(Protocol):
         """Ask a worker to carry out a task. Never raise an error; take at most two seconds."""
 
 
-class _Publisher:
+class _Publisher(ABC):
     """Publish in a separate thread, so that a broker that hangs does not block the caller."""
 
     def __init__(self) -> None:
@@ -70,12 +71,13 @@ class _Publisher:
             # A queue may be in the database, and this thread does not come back.
             connections.close_all()
 
+    @abstractmethod
     def _load(self, task: Task) -> Any:
         """Import what publishes the messages of a task."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _publish(self, queue: Any, task: Task, pk: int) -> None:
-        raise NotImplementedError
+        """Publish the message of a task. May raise any error."""
 
 
 def _warn(task: Task, pk: int, error: Exception) -> None:
