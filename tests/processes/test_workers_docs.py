@@ -10,6 +10,7 @@ from tests.owned_process import OwnedProcess
 from tests.processes.doc_pages import blocks_of
 from tests.processes.stack import Driver, Servers, Stack, stack_on
 from tests.servers import run_quietly
+from tests.waiting import wait_until
 
 WORK, UNTIL_IDLE, CELERY, TASKS = blocks_of("workers.md", "sh")
 ROUTES, TASKS_SETTINGS = blocks_of("workers.md", "python")
@@ -56,7 +57,9 @@ def test_tasks(postgres_servers: Servers, simulator: SimulatedProvider, tmp_path
     (tmp_path / "project_settings.py").write_text(ALL_SETTINGS + TASKS_SETTINGS)
     with stack_on(postgres_servers, simulator, tmp_path) as stack:
         env = {**project(tmp_path), "DOORBELL": "tasks"}
-        started(stack, TASKS, **env)
+        worker = started(stack, TASKS, **env)
+        # Before it has made the tables of the tasks, a bell would be lost.
+        wait_until(lambda: "Starting worker" in worker.output, "the worker")
         driver = Driver({**stack.env, **env})
         try:
             texts = [f"prompt {number}" for number in range(20)]

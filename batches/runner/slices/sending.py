@@ -103,10 +103,13 @@ class Sending:
             self._task.cancel()
 
     async def abandoned(self) -> None:
-        """Cancel the calls in flight, and wait until they are over."""
-        if self._task is not None and not self._task.done():
+        """Cancel the calls in flight, and wait until they are over.
+
+        Raise none of their errors: the slice ends for an error of its own, often the same one.
+        """
+        if self._task is not None:
             self._task.cancel()
-            await asyncio.wait({self._task})
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self, client: ProviderClient, claiming: Claiming) -> None:
         leaving = self._parts.leaving
