@@ -140,5 +140,5 @@ def _run(work: Coroutine[Any, Any, ReceiverReply]) -> ReceiverReply:
         for task in rest:
             task.cancel()
         if rest:
-            loop.run_until_complete(asyncio.wait(rest))
+            loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
         loop.close()
