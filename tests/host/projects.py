@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from tests.environment import unmeasured
+from tests.owned_process import OwnedProcess
 
 ROOT = Path(settings.BASE_DIR)
 
@@ -62,6 +63,11 @@ class HostProject:
             stderr=subprocess.STDOUT,
             check=False,
         )
+
+    def starts(self, *arguments: str) -> OwnedProcess:
+        """Start a command of `manage.py` that goes on."""
+        command = [self._python, "manage.py", *arguments]
+        return OwnedProcess(command, env=self._env, cwd=self.folder)
 
     def succeeds(self, *arguments: str) -> str:
         """Run `manage.py`, which must succeed; return what it wrote."""

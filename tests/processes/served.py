@@ -27,6 +27,21 @@ SIGNS = {
     "guard": "guard.py",
 }
 
+# What a program that uses the app does, with no word about workers.
+CREATE = """
+import io
+from batches.actions.options import BatchOptions
+from batches.actions import batches as batch_actions
+from batches.inputs.prompt_files import InputOptions, read_prompts
+from batches.models import Provider
+text = io.BytesIO(b"".join(b"prompt %d\\n" % n for n in range(30)))
+prompts = read_prompts(text, InputOptions(
+    endpoint="/v1/chat/completions", defaults={"model": "simulated-small"},
+    max_line_bytes=1000, format="text", column="prompt"))
+batch_actions.create_batch(Provider.objects.get(), prompts, BatchOptions(
+    defaults={"model": "simulated-small"}))
+"""
+
 
 class Served:
     """One `serve` over a data folder."""

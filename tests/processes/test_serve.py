@@ -13,25 +13,9 @@ import pytest
 
 from tests.command_line import MANAGE
 from tests.process_table import alive
-from tests.processes.served import SIGNS, Served
+from tests.processes.served import CREATE, SIGNS, Served
 from tests.servers import free_port
 from tests.waiting import wait_until
-
-# What a program that uses the app does, with no word about workers.
-CREATE = """
-import io
-from batches.actions.options import BatchOptions
-from batches.actions import batches as batch_actions
-from batches.inputs.prompt_files import InputOptions, read_prompts
-from batches.models import Provider
-text = io.BytesIO(b"".join(b"prompt %d\\n" % n for n in range(30)))
-prompts = read_prompts(text, InputOptions(
-    endpoint="/v1/chat/completions", defaults={"model": "simulated-small"},
-    max_line_bytes=1000, format="text", column="prompt"))
-batch_actions.create_batch(Provider.objects.get(), prompts, BatchOptions(
-    defaults={"model": "simulated-small"}))
-"""
-
 
 Serve = Callable[..., Served]
 

@@ -1,4 +1,8 @@
-"""Run broker, workers, sweeper and web server on one machine, and restart them if they die."""
+"""Run web server, workers, sweeper and broker on one machine, and restart them if they die.
+
+They are the programs of the project whose `manage.py` it is: its Celery app, or `manage.py work`
+if it has none, and the `asgi` module beside its URLs.
+"""
 
 import logging
 import os
@@ -9,11 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
+from django.urls import NoReverseMatch, reverse
 
 from batches.actions import providers as provider_actions
 from batches.conf import conf
@@ -50,7 +56,8 @@ SECONDS_TO_FLUSH = 5
 LOCK_PATIENCE_S = 3.0
 
 EPILOG = """\
-With CELERY_BROKER_URL and DATABASE_URL the same programs use your own broker and database.
+With CELERY_BROKER_URL and DATABASE_URL the same programs use your own broker and database. With
+DOORBELL=none the workers are `manage.py work`, which need no broker and no sweeper.
 
 exit status: 0 after Ctrl-C or SIGTERM if every process ended in time, 1 if a process had to be
 killed, 2 if a port or the data folder is in use, 130 or 143 after a second signal.
@@ -92,14 +99,10 @@ class Command(UsageCommand):
             lock = stack.enter_context(data_folder_locked(data_folder()))
             listener = stack.enter_context(listening(options["host"], options["port"]))
             say_first(address(listener))
+            programs = [*broker(), *workers(options["workers"]), web(listener)]
             check_database()
-            programs = [
-                *broker(),
-                *(simulator(options) if options["simulate"] else ()),
-                *(worker(number) for number in range(1, options["workers"] + 1)),
-                sweeper(),
-                web(listener),
-            ]
+            if options["simulate"]:
+                programs += simulator(options)
             say = partial(print_line, max(len(program.name) for program in programs))
             supervisor = Supervisor(
                 # Child processes inherit the lock: the folder stays locked if a child outlives us.
@@ -121,6 +124,7 @@ def data_folder() -> Path:
     folder = conf().DATA_DIR
     if folder is None:
         raise UsageError('serve needs a folder of its own; set BATCHES = {"DATA_DIR": ...}')
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -173,15 +177,21 @@ def environment() -> dict[str, str]:
 
 
 def program(name: str, *arguments: str, rank: int, **more: Any) -> Program:
-    """Describe a Python module or script that runs in the project's folder."""
+    """Describe a Python module or script that runs in the folder of manage.py."""
     command = (sys.executable, *arguments)
-    return Program(name, command, rank=rank, env=environment(), cwd=settings.BASE_DIR, **more)
+    return Program(name, command, rank=rank, env=environment(), cwd=manage_py().parent, **more)
+
+
+def manage_py() -> Path:
+    """Return the script that runs this command."""
+    return Path(sys.argv[0]).resolve()
 
 
 def broker() -> list[Program]:
-    """Return the embedded broker; none if another broker is set or messages are files."""
+    """Return the embedded broker; none if the project has another or messages are files."""
     binary = message_broker.valkey_binary()
-    if "CELERY_BROKER_URL" in os.environ or binary is None:
+    url = message_broker.broker_url(data_folder())
+    if binary is None or getattr(settings, "CELERY_BROKER_URL", "") != url or not uses_celery():
         return []
     try:
         command = message_broker.broker_command(binary, data_folder())
@@ -208,16 +218,40 @@ def simulator(options: dict[str, Any]) -> list[Program]:
     ]
 
 
-def worker(number: int) -> Program:
-    return program(
-        f"worker{number}",
+def uses_celery() -> bool:
+    """Return True if Celery runs the batches, False if `manage.py work` does. Raise UsageError."""
+    if conf().DOORBELL == "tasks":
+        raise UsageError(
+            "serve cannot start the workers of django.tasks; set DOORBELL to 'celery' or 'none'"
+        )
+    return conf().DOORBELL == "celery"
+
+
+def workers(count: int) -> list[Program]:
+    """Return the workers, and the sweeper that Celery's need."""
+    names = [f"worker{number}" for number in range(1, count + 1)]
+    if uses_celery():
+        return [*map(celery_worker, names), sweeper()]
+    return list(map(polling_worker, names))
+
+
+def celery_worker(name: str) -> Program:
+    return worker(
+        name,
         *("-W", NOT_OF_ROOT),
-        *("-m", "celery", "-q", "-A", "config", "worker", "-n", f"worker{number}@%h"),
+        *("-m", "celery", "-q", "-A", conf().TASKS_APP, "worker", "-n", f"{name}@%h"),
         *("--pool", "threads", "--concurrency", str(THREADS)),
         *("--loglevel", log_level(), "--without-gossip", "--without-mingle"),
-        rank=WORKERS,
-        grace_s=float(conf().GRACE_SECONDS + SECONDS_TO_FLUSH),
     )
+
+
+def polling_worker(name: str) -> Program:
+    return worker(name, str(manage_py()), "work", "--threads", str(THREADS))
+
+
+def worker(name: str, *arguments: str) -> Program:
+    grace_s = float(conf().GRACE_SECONDS + SECONDS_TO_FLUSH)
+    return program(name, *arguments, rank=WORKERS, grace_s=grace_s)
 
 
 def log_level() -> str:
@@ -226,18 +260,26 @@ def log_level() -> str:
 
 
 def sweeper() -> Program:
-    return program("sweeper", "manage.py", "sweep", "--loop", rank=WORKERS)
+    return program("sweeper", str(manage_py()), "sweep", "--loop", rank=WORKERS)
 
 
 def web(listener: socket.socket) -> Program:
     return program(
         "web",
-        *("-m", "uvicorn", "config.asgi:application", "--fd", str(listener.fileno())),
+        *("-m", "uvicorn", f"{asgi_module()}:application", "--fd", str(listener.fileno())),
         *("--lifespan", "off", "--log-level", "warning", "--no-access-log"),
         *("--timeout-graceful-shutdown", "5"),
         rank=WEB,
         pass_fds=(listener.fileno(),),
     )
+
+
+def asgi_module() -> str:
+    """Return the module of the web application, beside the URLs. Raise UsageError."""
+    name = f"{settings.ROOT_URLCONF.rpartition('.')[0]}.asgi".lstrip(".")
+    if find_spec(name) is None:
+        raise UsageError(f"serve needs a module {name} with the application of ASGI")
+    return name
 
 
 def say_first(address: str) -> None:
@@ -260,13 +302,23 @@ def welcome(say: Callable[[str, str], None], address: str, simulated: str) -> No
     if login is not None:
         shown_login = f"{LOGIN}, password {login.password} (shown once)"
         shown_token = f"{login.token} (shown once)"
-    say("serve", f"Admin  {address}/admin/")
-    say("serve", f"Login  {shown_login}")
-    say("serve", f"API    {address}/v1 (reference: /v1/docs)")
-    say("serve", f"Token  {shown_token}")
+    if admin := path_of("admin:index"):
+        say("serve", f"Admin  {address}{admin}")
+        say("serve", f"Login  {shown_login}")
+    if api := path_of("batches_api:root"):
+        say("serve", f"API    {address}{api.rstrip('/')} (reference: {api}docs)")
+        say("serve", f"Token  {shown_token}")
     if simulated:
         say("serve", f"Model  {SIMULATED_MODEL}, simulated at {simulated}")
     say("serve", "Stop   press Ctrl-C")
+
+
+def path_of(name: str) -> str:
+    """Return the path of a URL of the project; "" if the project does not have it."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
 
 
 def address(listener: socket.socket) -> str:
