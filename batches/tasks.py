@@ -18,7 +18,9 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
+from django.core.exceptions import ImproperlyConfigured
 
+from batches.conf import conf
 from batches.runner.turns import take_turn
 from batches.stop_signal import StopSignal
 from batches.webhooks import deliveries
@@ -36,12 +38,21 @@ TO_CHILDREN = signal.SIGUSR2
 
 
 @worker_init.connect
+def refuse_wrong_settings(**_: object) -> None:
+    """End a worker with wrong settings, and say which; no batch could run."""
+    try:
+        conf()
+    except ImproperlyConfigured as error:
+        # Celery logs any other exception of a receiver, and goes on.
+        raise SystemExit(str(error)) from error
+
+
+@worker_init.connect
 def refuse_green_pools(sender: Any, **_: object) -> None:
     """End a worker whose pool cannot run batches, and say which pools can."""
     pool = str(getattr(sender.pool_cls, "__module__", sender.pool_cls))
     name = next((green for green in GREEN_POOLS if green in pool), None)
     if name and takes_batches(sender.app):
-        # Celery logs any other exception of a receiver, and goes on.
         raise SystemExit(
             f"The pool {name} cannot run batches: a batch has an event loop of its own, and all "
             f"greenlets of {name} share one thread. Start this worker with --pool threads or "

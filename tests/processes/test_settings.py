@@ -1,10 +1,16 @@
 """Settings that are wrong: said in a line that names the variable, by every command."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
-from tests.command_line import prompt_lines
+from tests.command_line import ROOT, prompt_lines
+from tests.owned_process import OwnedProcess
 from tests.processes.bulk import stored
 from tests.processes.conftest import CommandLine
+from tests.processes.test_workers_docs import project
 
 SECRET = {"SECRET_KEY": "of-a-test"}
 
@@ -63,3 +69,13 @@ def test_a_way_out_that_cannot_be_used_is_named(
     assert stored(cli, "SELECT * FROM batches_batch") == []
     assert stored(cli, "SELECT * FROM batches_prompt") == []
     assert not (cli.folder / "out.jsonl").exists()
+
+
+def test_a_worker_of_celery_with_a_wrong_setting_does_not_start(tmp_path: Path) -> None:
+    wrong = 'from config.settings import *\nBATCHES["LEASE_SECONDS"] = "soon"\n'
+    (tmp_path / "project_settings.py").write_text(wrong)
+    env = {**os.environ, **project(tmp_path), "DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--pool", "solo"]
+    with OwnedProcess(command, env=env, cwd=ROOT) as worker:
+        assert worker.wait() == 1
+        assert worker.output.splitlines()[-1].startswith('BATCHES["LEASE_SECONDS"]')

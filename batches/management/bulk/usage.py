@@ -80,6 +80,8 @@ class UsageCommand(BaseCommand):
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        # Raise the error of a wrong setting before anything is done.
+        conf()
         try:
             return super().execute(*args, **options)
         except ExtraMissing as error:

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from batches.management.bulk.usage import UsageError
+from batches.management.bulk.usage import UsageCommand, UsageError
 from batches.secrets.encryption import NotDecryptable
 from batches.secrets.reencryption import reencrypt_secrets
 
 
-class Command(BaseCommand):
+class Command(UsageCommand):
     help = (
         "Re-encrypt stored secrets with the first of FIELD_ENCRYPTION_KEYS. "
         "Then the other keys can be removed."

@@ -3,17 +3,18 @@
 import signal
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import OperationalError
 
 from batches.conf import conf
 from batches.database import connection
+from batches.management.bulk.usage import UsageCommand
 from batches.stop_signal import StopSignal
 from batches.workers.messages import enqueue
 from batches.workers.sweeper import sweep
 
 
-class Command(BaseCommand):
+class Command(UsageCommand):
     help = (
         "Notify workers of waiting batches, end batches that are over, and purge deleted batches. "
         "Needed if neither Celery beat nor `serve` runs; several sweepers at once are safe."
