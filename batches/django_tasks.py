@@ -10,6 +10,7 @@ from functools import cache
 
 from django.conf import settings
 
+from batches.models.database_sessions import limited_sessions
 from batches.stop_signal import StopSignal, requested_by_signals
 
 try:
@@ -27,7 +28,7 @@ def run_batch(batch_id: int) -> None:
 
     _begin_heartbeat(os.getpid())
     stop = StopSignal()
-    with requested_by_signals(stop):
+    with requested_by_signals(stop), limited_sessions():
         take_turn(batch_id, stop)
 
 
@@ -37,7 +38,8 @@ def sweep() -> None:
     from batches.workers import sweeper  # noqa: PLC0415 - only a worker needs it
     from batches.workers.messages import enqueue  # noqa: PLC0415 - the same
 
-    sweeper.sweep(enqueue)
+    with limited_sessions():
+        sweeper.sweep(enqueue)
 
 
 @task(backend=BACKEND)
@@ -45,7 +47,8 @@ def deliver_webhook(delivery_id: int) -> None:
     """Send an event to its receiver, if the delivery is due."""
     from batches.webhooks import deliveries  # noqa: PLC0415 - only a worker needs it
 
-    deliveries.deliver(delivery_id)
+    with limited_sessions():
+        deliveries.deliver(delivery_id)
 
 
 @cache

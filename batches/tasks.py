@@ -20,7 +20,8 @@ from celery.signals import (
 )
 from django.core.exceptions import ImproperlyConfigured
 
-from batches.conf import conf
+from batches.conf import MOST_SECONDS, conf
+from batches.models.database_sessions import limited_sessions
 from batches.runner.turns import take_turn
 from batches.stop_signal import StopSignal
 from batches.webhooks import deliveries
@@ -109,20 +110,25 @@ def begin_heartbeat(sender: Any, **_: object) -> None:
     worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
 
 
-@shared_task(ignore_result=True)
+# A turn may last as long as its batch. A time limit of the project, which is for its other tasks,
+# would end the calls in flight again and again.
+@shared_task(ignore_result=True, time_limit=MOST_SECONDS, soft_time_limit=MOST_SECONDS)
 def run_batch(batch_id: int) -> None:
     """Run the batch whose turn it is."""
-    take_turn(batch_id, SHUTDOWN)
+    with limited_sessions():
+        take_turn(batch_id, SHUTDOWN)
 
 
 @shared_task(ignore_result=True)
 def sweep() -> None:
     """Run the sweeper once."""
-    sweeper.sweep(enqueue)
+    with limited_sessions():
+        sweeper.sweep(enqueue)
 
 
 @shared_task(ignore_result=True)
 def deliver_webhook(delivery_id: int) -> None:
     """Send an event to its receiver, if the delivery is due."""
     if not SHUTDOWN.requested:
-        deliveries.deliver(delivery_id)
+        with limited_sessions():
+            deliveries.deliver(delivery_id)

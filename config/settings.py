@@ -100,6 +100,7 @@ INSTALLED_APPS = [
     # The files of the page /v1/docs.
     "drf_spectacular_sidecar",
     "batches",
+    "config",
 ]
 MIDDLEWARE = [
     "batches.api.request_id.request_id",

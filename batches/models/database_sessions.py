@@ -1,13 +1,19 @@
 """Timeouts of PostgreSQL sessions: a statement that hangs or has lost its client is ended.
 
+Only the sessions that do our work have them: all of a process that runs nothing else, or the ones
+of a task. Other sessions of the project are left as they are.
+
 A direct session keeps its timeouts. A pooler such as PgBouncer in transaction mode lends a session
 for one transaction; then the timeouts are set in each transaction, and none stays in the session.
 """
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
-from django.db import connections
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from batches.conf import conf
@@ -33,12 +39,41 @@ WHERE NOT name = ANY (%(yielding)s) OR current_setting(name) = '0'
 """
 
 
+# Set in a process whose sessions are all ours.
+WHOLE_PROCESS = threading.Event()
+_this_work = ContextVar("this_work", default=False)
+
+
+def limit_process() -> None:
+    """Limit every session that this process opens from now on."""
+    WHOLE_PROCESS.set()
+
+
+@contextmanager
+def limited_sessions() -> Iterator[None]:
+    """Limit the sessions in a block, and leave none of them limited."""
+    if WHOLE_PROCESS.is_set() or _this_work.get():
+        yield
+        return
+    connection = connections[alias()]
+    before = _this_work.set(True)
+    try:
+        if connection.connection is not None:
+            limit_session(connection)
+        yield
+    finally:
+        _this_work.reset(before)
+        if connection.connection is not None:
+            _give_back(connection)
+
+
 def limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Set the timeouts of a new connection; with a pooler, set them in each transaction.
 
-    Other databases of the project are left alone.
+    Sessions that do other work of the project, and its other databases, are left alone.
     """
-    if connection.vendor != "postgresql" or connection.alias != alias():
+    is_ours = WHOLE_PROCESS.is_set() or _this_work.get()
+    if not is_ours or connection.vendor != "postgresql" or connection.alias != alias():
         return
     is_pooled = _set(connection, {**_timeouts(), **_of_socket()}, local=False)
     if is_pooled and limit_first_statement not in connection.execute_wrappers:
@@ -75,6 +110,18 @@ def restore_limits(using: str, **_: Any) -> None:
     if connection.vendor == "postgresql":
         _for_each_timeout(connection, "RESET {}")
         limit_session(connection)
+
+
+def _give_back(connection: BaseDatabaseWrapper) -> None:
+    """Undo `limit_session` before other work uses the connection."""
+    if connection.vendor != "postgresql":
+        return
+    if limit_first_statement in connection.execute_wrappers:
+        connection.execute_wrappers.remove(limit_first_statement)
+        return
+    # A connection that is broken has no settings any more.
+    with suppress(Error):
+        _for_each_timeout(connection, "RESET {}")
 
 
 def _timeouts() -> dict[str, str]:

@@ -14,7 +14,8 @@ from django.db.models.signals import pre_migrate
 from pytest_django import DjangoDbBlocker
 from pytest_django.fixtures import Settings
 
-from batches.models.database_sessions import limit_transaction, restore_limits
+from batches.models import database_sessions
+from batches.models.database_sessions import limit_transaction, limited_sessions, restore_limits
 from config.settings import database
 from tests.pgbouncer import PgBouncerServer
 from tests.processes.stack import Servers
@@ -137,6 +138,53 @@ def test_so_is_a_transaction_that_begins_with_a_copy(pooled: BaseDatabaseWrapper
         with pooled.cursor() as cursor, cursor.copy("COPY (SELECT 1) TO STDOUT") as copy:
             assert b"".join(copy) == b"1\n"
         assert shown(pooled, LIMITED) == LIMITED
+
+
+@pytest.fixture
+def of_a_host() -> Iterator[None]:
+    """A process that does other work as well, as a web server of another project."""
+    limit = database_sessions.WHOLE_PROCESS
+    limit.clear()
+    yield
+    limit.set()
+
+
+@pytest.mark.parametrize("kind", ["direct", "pooled"])
+def test_sessions_of_other_work_have_no_timeouts_before_and_after_ours(
+    kind: str, of_a_host: None, request: pytest.FixtureRequest
+) -> None:
+    connection: BaseDatabaseWrapper = request.getfixturevalue(kind)
+
+    def now() -> dict[str, Any]:
+        with transaction.atomic(using=ALIAS):
+            return shown(connection, LIMITED)
+
+    assert now() == UNLIMITED
+    with limited_sessions():
+        assert now() == LIMITED
+        connection.close()
+        # One that is opened meanwhile is limited too.
+        assert now() == LIMITED
+        with limited_sessions():
+            assert now() == LIMITED
+        assert now() == LIMITED
+    assert now() == UNLIMITED
+
+
+def test_what_the_host_s_role_says_holds_again_after_our_work(
+    of_a_host: None, postgres_servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert postgres_servers.postgres
+    with psycopg.connect(postgres_servers.postgres.url, autocommit=True) as staff:
+        staff.execute("CREATE ROLE patient LOGIN")
+        staff.execute("ALTER ROLE patient SET idle_in_transaction_session_timeout = '1h'")
+    url = postgres_servers.postgres.url.replace("//postgres@", "//patient@")
+    connection = through(url, monkeypatch)
+    name = {"idle_in_transaction_session_timeout": "1h"}
+    assert shown(connection, name) == name
+    with limited_sessions():
+        assert shown(connection, LIMITED) == LIMITED
+    assert shown(connection, name) == name
 
 
 @pytest.mark.parametrize("kind", ["direct", "pooled"])

@@ -113,6 +113,17 @@ def test_a_green_pool_is_refused_with_the_remedy(postgres_stack: Stack) -> None:
     assert "--pool threads" in worker.output
 
 
+def test_the_time_limits_of_the_other_tasks_end_no_turn(postgres_stack: Stack) -> None:
+    stack = postgres_stack
+    limits = ["--soft-time-limit", "1", "--time-limit", "2"]
+    stack.start_celery("limited", *limits, pool="prefork", concurrency=1)
+    # Longer than the limits, which Celery tries every second.
+    stack.simulator.behaviour = Behaviour(latency="fixed:5")
+    batch = stack.create_batch(["hello"])
+    stack.wait_completed(batch)
+    stack.check(batch, most_calls=1)
+
+
 def test_a_green_pool_may_do_the_other_tasks_of_the_project(postgres_stack: Stack) -> None:
     stack = postgres_stack
     worker = stack.start_celery("green", "-Q", "mails", pool="gevent")

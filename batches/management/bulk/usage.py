@@ -21,6 +21,7 @@ from batches.database import connection
 from batches.engine.text.wording import did_you_mean, quoted
 from batches.extras import ExtraMissing
 from batches.management.pasted_keys import ADVICE, has_key
+from batches.models.database_sessions import limit_process
 
 EXIT_USAGE = 2
 BUDGETS = ("max_cost", "max_tokens_total")
@@ -100,6 +101,7 @@ class UsageCommand(BaseCommand):
         if has_key(argv[2:], takes_ids=self.takes_ids):
             self.stderr.write(f"error: {ADVICE}")
             sys.exit(EXIT_USAGE)
+        limit_process()
         try:
             super().run_from_argv(argv)
         except ImproperlyConfigured as error:
