@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from batches.conf import NAME, conf, faults
-from batches.extras import is_installed, remedy
+from batches.extras import apps_lacking, is_installed, remedy
 from batches.models import Batch
 from batches.workers.doorbells import doorbell_named
 
@@ -35,7 +35,16 @@ def check_project(**_: Any) -> list[CheckMessage]:
     if wrong := list(_wrong_settings()):
         # The other checks read the settings.
         return wrong
-    return [*_database(), *_redis(), *_names_in_settings(), *_doorbell(), *_urls(), *_theme()]
+    return [
+        *_database(),
+        *_times(),
+        *_redis(),
+        *_names_in_settings(),
+        *_doorbell(),
+        *_urls(),
+        *_reference_page(),
+        *_theme(),
+    ]
 
 
 @register(TAG, deploy=True)
@@ -67,6 +76,13 @@ def _database() -> Iterator[CheckMessage]:
             id="batches.W007",
         )
 
+    elif connection.vendor == "postgresql" and not is_installed("postgres"):
+        yield Error(
+            f"The database {alias!r} of the batches is used with psycopg2; batches need psycopg 3.",
+            hint=f"Django prefers it once it is there: {remedy('postgres')}",
+            id="batches.E007",
+        )
+
     users = router.db_for_write(get_user_model())
     if users != alias:
         yield Error(
@@ -79,6 +95,15 @@ def _database() -> Iterator[CheckMessage]:
 
 def _is_immediate(database: Mapping[str, Any]) -> bool:
     return database["OPTIONS"].get("transaction_mode") in {"IMMEDIATE", "EXCLUSIVE"}
+
+
+def _times() -> Iterator[CheckMessage]:
+    if not settings.USE_TZ:
+        yield Error(
+            "Without time zones an hour in autumn comes twice, and leases would end wrongly.",
+            hint="Set USE_TZ = True; TIME_ZONE may stay as it is.",
+            id="batches.E008",
+        )
 
 
 def _redis() -> Iterator[CheckMessage]:
@@ -96,18 +121,22 @@ def _names_in_settings() -> Iterator[CheckMessage]:
 
 
 def _dead_names() -> Iterator[tuple[str, str]]:
-    if conf().PROVIDER_TRANSPORT:
+    if path := conf().PROVIDER_TRANSPORT:
         try:
-            import_string(conf().PROVIDER_TRANSPORT)
+            if not callable(import_string(path)):
+                yield "PROVIDER_TRANSPORT", f"{path} is not a function"
         except ImportError as error:
             yield "PROVIDER_TRANSPORT", str(error)
+    if (url := conf().RATE_LIMIT_REDIS_URL) and "://" not in url:
+        yield "RATE_LIMIT_REDIS_URL", "it does not begin with redis:// or another scheme"
     bundle = conf().PROVIDER_CA_BUNDLE
     files = {
         "PROVIDER_CA_BUNDLE": [] if bundle in {"", "system"} else [bundle],
         "PROVIDER_CLIENT_CERT": conf().PROVIDER_CLIENT_CERT,
     }
     for name, paths in files.items():
-        yield from ((name, f"there is no file {path}") for path in paths if not Path(path).exists())
+        absent = (path for path in paths if not Path(path).is_file())
+        yield from ((name, f"there is no file {path}") for path in absent)
 
 
 def _doorbell() -> Iterator[CheckMessage]:
@@ -128,6 +157,14 @@ def _doorbell() -> Iterator[CheckMessage]:
             hint="docs/workers.md shows what each needs.",
             id="batches.E005",
         )
+        return
+    if name == "celery" and import_string(conf().TASKS_APP).conf.task_always_eager:
+        yield Warning(
+            "Celery's task_always_eager has no effect on batches: their messages wait for a worker "
+            "that is not there.",
+            hint=f'Set {NAME}["DOORBELL"] to "none" and start `manage.py work`, also in tests.',
+            id="batches.W009",
+        )
 
 
 def _urls() -> Iterator[CheckMessage]:
@@ -143,6 +180,15 @@ def _urls() -> Iterator[CheckMessage]:
             "The middleware of the API is there, but the API is not among the URLs.",
             hint=f'Add path("v1/", include("{API_URLS}")) to the URLs.',
             id="batches.W002",
+        )
+
+
+def _reference_page() -> Iterator[CheckMessage]:
+    if (missing := apps_lacking()) and _has_api():
+        yield Warning(
+            f"The reference page of the API needs {' and '.join(missing)}.",
+            hint="Add them to INSTALLED_APPS; without them the page docs of the API is not found.",
+            id="batches.W010",
         )
 
 

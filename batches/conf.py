@@ -21,6 +21,10 @@ MIB = 1024 * 1024
 # Of a key that encrypts.
 SHORTEST_SECRET = 32
 
+# A century: no span of time needs more, and dates end.
+MOST_SECONDS = 100 * 365 * 86_400
+
+Seconds = Annotated[PositiveInt, Field(le=MOST_SECONDS)]
 Secret = Annotated[str, Field(min_length=SHORTEST_SECRET)]
 # Lists are taken as well as tuples.
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
@@ -31,16 +35,16 @@ class BatchesSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    LEASE_SECONDS: PositiveInt = Field(
+    LEASE_SECONDS: Seconds = Field(
         60, description="seconds that a worker may be silent before its chunks go to another worker"
     )
-    SLICE_SECONDS: PositiveInt = Field(
+    SLICE_SECONDS: Seconds = Field(
         60, description="seconds that a worker stays with one batch while others wait"
     )
     GRACE_SECONDS: NonNegativeInt = Field(
-        25, description="seconds that calls in flight may take after SIGTERM"
+        25, le=MOST_SECONDS, description="seconds that calls in flight may take after SIGTERM"
     )
-    SWEEP_SECONDS: PositiveInt = Field(30, description="seconds between two sweeps")
+    SWEEP_SECONDS: Seconds = Field(30, description="seconds between two sweeps")
     DOORBELL: Literal["celery", "tasks", "none"] = Field(
         "celery",
         description="how workers learn of work: `celery`, `tasks` or `none` "
@@ -61,6 +65,7 @@ class BatchesSettings(BaseModel):
     )
     PROVIDER_PATIENCE: NonNegativeInt = Field(
         900,
+        le=MOST_SECONDS,
         description="seconds to wait for a provider that does not answer before it is paused",
     )
     PROVIDER_PRIVATE_HOSTS: Texts = Field(
@@ -139,6 +144,7 @@ class BatchesSettings(BaseModel):
     )
     REUSE_DAYS: PositiveInt = Field(
         30,
+        le=MOST_SECONDS // 86_400,
         description="days for which an answer may be used again in other batches of its owner",
     )
     REUSE_ANSWERS: PositiveInt = Field(
@@ -181,12 +187,13 @@ def faults(given: Any) -> list[str]:
     """
     if not isinstance(given, Mapping):
         return [f'{NAME} must be a dict, such as {NAME} = {{"LEASE_SECONDS": 60}}']
+    named = {name: value for name, value in given.items() if isinstance(name, str)}
+    wrong = {name: "" for name in given if name not in named}
     try:
-        BatchesSettings.model_validate(given)
+        BatchesSettings.model_validate(named)
     except ValidationError as error:
-        wrong = {fault["loc"][0]: fault["msg"] for fault in reversed(error.errors())}
-        return [_fault(str(name), wrong[name]) for name in given if name in wrong]
-    return []
+        wrong |= {fault["loc"][0]: fault["msg"] for fault in reversed(error.errors())}
+    return [_fault(str(name), wrong[name]) for name in given if name in wrong]
 
 
 def _fault(name: str, message: str) -> str:

@@ -47,6 +47,11 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("E004", {"PROVIDER_TRANSPORT": "no.such"}, {}, "No module named 'no'."),
     ("E004", {"PROVIDER_CA_BUNDLE": "/no/such.pem"}, {}, "there is no file /no/such.pem."),
     ("E004", {"PROVIDER_CLIENT_CERT": ["/no/such.pem"]}, {}, "there is no file /no/such.pem."),
+    ("E004", {"PROVIDER_TRANSPORT": "os.sep"}, {}, "os.sep is not a function."),
+    ("E004", {"PROVIDER_CA_BUNDLE": "/tmp"}, {}, "there is no file /tmp."),  # noqa: S108 - no file
+    ("E004", {"RATE_LIMIT_REDIS_URL": "localhost:6379"}, {}, "does not begin with redis://"),
+    ("E005", {"TASKS_APP": "os.path"}, {}, "TASKS_APP: os.path is not a Celery app."),
+    ("E008", {}, {"USE_TZ": False}, "Without time zones"),
     ("W001", {}, {"MIDDLEWARE": []}, "no request IDs"),
     ("W002", {}, {"ROOT_URLCONF": __name__}, "the API is not among the URLs"),
 ]
@@ -109,6 +114,34 @@ def test_limits_in_a_redis_need_its_client(
     [message] = found()
     assert message.id == "batches.E003"
     assert 'pip install "threephase[redis]"' in (message.hint or "")
+
+
+def test_a_celery_that_is_always_eager_has_no_workers(settings: Settings) -> None:
+    configure(settings, DOORBELL="celery")
+    app = import_string(project.BATCHES["TASKS_APP"])
+    assert found() == []
+    app.conf.task_always_eager = True
+    try:
+        assert [message.id for message in found()] == ["batches.W009"]
+    finally:
+        app.conf.task_always_eager = False
+
+
+def test_postgresql_needs_the_driver_that_can_copy(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "vendor", "postgresql", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    [message] = found()
+    assert message.id == "batches.E007"
+    assert 'pip install "threephase[postgres]"' in (message.hint or "")
+
+
+def test_the_reference_page_needs_its_apps(settings: Settings) -> None:
+    settings.INSTALLED_APPS = [a for a in settings.INSTALLED_APPS if "spectacular" not in a]
+    [message] = found()
+    assert message.id == "batches.W010"
+    assert "drf_spectacular and drf_spectacular_sidecar" in message.msg
 
 
 def test_a_theme_that_has_no_effect_is_named(settings: Settings) -> None:

@@ -21,9 +21,10 @@ from rest_framework.renderers import JSONRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from batches.api.errors import ErrorEnvelope, api_root
+from batches.api.errors import ApiError, ErrorEnvelope, api_root
 from batches.api.http.view import ApiView, documented
 from batches.api.webhook_objects import WebhookEventObject
+from batches.extras import apps_lacking
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -106,6 +107,12 @@ class DocsView(PublicView, SpectacularSwaggerSplitView):
 
     @method_decorator(csp_replace({"script-src": ["'self'"], "form-action": ["'none'"]}))
     def get(self, request: Request) -> Response:
+        if missing := apps_lacking():
+            raise ApiError(
+                404,
+                f"This page needs {' and '.join(missing)} among the INSTALLED_APPS of the server. "
+                "openapi.json beside it describes the API as well.",
+            )
         with patched_settings(SETTINGS):
             page: Response = super().get(request)  # type: ignore[no-untyped-call]  # untyped there
         request.accepted_renderer = TemplateHTMLRenderer()

@@ -91,7 +91,11 @@ class CeleryDoorbell(_Publisher):
     """
 
     def _load(self, task: Task) -> Any:  # noqa: ARG002 - one app sends all
-        return import_string(conf().TASKS_APP)
+        path = conf().TASKS_APP
+        app = import_string(path)
+        if not hasattr(app, "send_task"):
+            raise ImproperlyConfigured(f"TASKS_APP: {path} is not a Celery app")
+        return app
 
     def _publish(self, queue: Any, task: Task, pk: int) -> None:
         queue.send_task(f"batches.tasks.{task}", (pk,), retry=False)

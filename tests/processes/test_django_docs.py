@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.environment import unmeasured
@@ -123,5 +124,9 @@ def test_the_page_adds_the_app_to_a_project_that_exists(shop: Shop) -> None:
         assert "1 books" in shop.types(ASK)
         wait_until(lambda: all(all(book) for book in shop.books()), "a summary")
         assert "nothing to do" in shop.types("python manage.py summarise")
+        # The reference page of the API, with its script.
+        page = httpx.get(shop.meant("http://127.0.0.1:8001/tools/v1/docs"))
+        assert "swagger" in page.text
+        assert page.status_code == 200
         (shop.folder / "client.py").write_text(shop.meant(CLIENT))
         assert shop.types("python client.py").splitlines()[-1] == "1"

@@ -56,7 +56,7 @@ BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379/0")
 
 # --- Batches ---
 
-INSTALLED_APPS += ["rest_framework", "batches"]
+INSTALLED_APPS += ["rest_framework", "drf_spectacular", "drf_spectacular_sidecar", "batches"]
 MIDDLEWARE.insert(0, "batches.api.request_id.request_id")
 BATCHES = {
     "TASKS_APP": "library.celery.app",

@@ -72,6 +72,13 @@ def test_the_settings_are_the_ones_of_the_other_project() -> None:
     assert not apps.is_installed("drf_spectacular")
 
 
+def test_the_reference_page_says_what_it_lacks(client: Client) -> None:
+    answer = client.get(f"{API}/docs")
+    assert answer.status_code == 404
+    assert "drf_spectacular_sidecar among the INSTALLED_APPS" in answer.json()["error"]["message"]
+    assert client.get(f"{API}/openapi.json").status_code == 200
+
+
 def test_the_command_makes_a_token_for_a_user_by_their_own_kind_of_name(ann: Any) -> None:
     assert authenticate(token_of(ANN)) == ann
     assert authenticate(token_of("new@example.org")) == member("new@example.org")
