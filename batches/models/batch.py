@@ -244,7 +244,11 @@ class Batch(models.Model):
                 name="batch_idempotency_key_once",
             ),
         )
-        indexes = (models.Index(fields=["owner", "id"], name="batch_of_owner"),)
+        indexes = (
+            models.Index(fields=["owner", "id"], name="batch_of_owner"),
+            # Workers look for batches in progress, which are few among the ones that have ended.
+            models.Index(fields=["status"], name="batch_by_status"),
+        )
 
     def __str__(self) -> str:
         return self.public_id

@@ -9,6 +9,7 @@ from django.db import connection
 
 from batches.limits.rules import Rules
 from batches.models import Provider
+from batches.runner.turns import next_turn
 from simulator import SimulatedProvider
 from tests.makers import batch_of
 from tests.runners import ended
@@ -42,6 +43,20 @@ def steps_of_prompt(provider: Provider, number: int, name: str, changes: dict[st
         ended(batch)
     assert batch.total == number
     return steps() / number
+
+
+def test_finding_work_takes_no_longer_among_many_ended_batches(provider: Provider) -> None:
+    def steps_of_turn() -> int:
+        with steps_counted() as steps:
+            assert next_turn() is None
+        return steps()
+
+    first = batch_of(provider, 1)
+    ended(first)
+    few = steps_of_turn()
+    for _ in range(50):
+        ended(batch_of(provider, 1))
+    assert steps_of_turn() <= few + STEPS_AT_ONCE
 
 
 @pytest.mark.parametrize(
