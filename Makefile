@@ -41,13 +41,14 @@ $(VENV)-model/.installed: requirements/model.txt | $(VENV)/.python
 	@$(VENV)-model/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/model.txt
 	@touch $@
 
-# The newest Django needs a newer Python than this project does.
+# The newest Django needs a newer Python than this project does; without one, that of Debian's stable
+# release is unpacked beside it.
 NEWEST ?= $(firstword $(foreach name,python3.14 python3.13,$(shell $(name) -c "print('$(name)')" 2>/dev/null)))
 $(VENV)-newest/.installed: requirements/newest.txt
-	@test -n "$(NEWEST)" || \
-	  { echo "The newest Django needs Python 3.13 or newer; name one with: make test-newest NEWEST=/path/to/python3.13" >&2; exit 2; }
+	@python="$(NEWEST)"; test -n "$$python" || python=$$(.ci/debian-python $(VENV)-newest-root) || \
+	  { echo "The newest Django needs Python 3.13 or newer; name one with: make test-newest NEWEST=/path/to/python3.13" >&2; exit 2; }; \
+	  $$python -m venv --clear $(VENV)-newest
 	@echo "Installing requirements/newest.txt ..."
-	@$(NEWEST) -m venv $(VENV)-newest
 	@$(VENV)-newest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/newest.txt
 	@$(VENV)-newest/bin/python -m tests.engine.schema_suite
 	@touch $@
@@ -117,4 +118,4 @@ requirements: $(VENV)/.python ## pin requirements/*.in anew
 	  --no-emit-index-url --no-header --output-file requirements/model.txt requirements/model.in
 
 clean: ## remove what the commands above made, but not var/
-	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model $(VENV)-newest $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model $(VENV)-newest $(VENV)-newest-root $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
