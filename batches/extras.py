@@ -8,6 +8,7 @@ NEEDED = {
     "admin": ("unfold",),
     "api": ("rest_framework", "drf_spectacular", "csp"),
     "celery": ("celery",),
+    "postgres": ("psycopg",),
     "redis": ("redis",),
     "serve": ("celery", "uvicorn"),
     "tables": ("pyarrow",),
