@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from tests.environment import unmeasured
+from tests.owned_process import OwnedProcess
 
 ROOT = Path(settings.BASE_DIR)
 
@@ -62,6 +63,10 @@ class HostProject:
             stderr=subprocess.STDOUT,
             check=False,
         )
+
+    def starts(self, *arguments: str) -> OwnedProcess:
+        """Start Python in the folder of this project."""
+        return OwnedProcess([self._python, *arguments], cwd=self.folder, env=self._env)
 
     def succeeds(self, *arguments: str) -> str:
         """Run `manage.py`, which must succeed; return what it wrote."""
