@@ -66,13 +66,16 @@ serve: install ## run web server, worker, sweeper, broker and a simulated provid
 # More run at once than there are cores, since many wait for a provider or another process. When
 # many fail the rest is not waited for: each may run into its time limit.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal --maxfail 40
+NEWEST_PYTEST = $(VENV)-newest/bin/python -m pytest -n 3 --maxfail 40
+WHEEL_TESTS := tests/processes/test_wheel.py tests/processes/test_django_docs.py
 TEST_NEEDS := $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-openai-2/.installed $(VENV)-model/.installed
 
 test: $(VENV)/.dev-installed ## run the tests that need no servers, browsers or signals (ARGS="tests/engine -n 0")
 	@$(PYTEST) --ignore tests/processes $(COVERAGE) $(ARGS)
 
-test-newest: $(VENV)-newest/.installed ## run them on the newest Django and Python, before a release
-	@$(VENV)-newest/bin/python -m pytest -n 3 --dist worksteal --maxfail 40 --ignore tests/processes $(ARGS)
+test-newest: $(VENV)-newest/.installed ## run them, and the wheel, on the newest Django and Python
+	@$(NEWEST_PYTEST) --dist worksteal --ignore tests/processes $(ARGS)
+	@$(NEWEST_PYTEST) --dist loadfile $(WHEEL_TESTS)
 
 test-all: test $(TEST_NEEDS) ## run all tests, those of storage also on PostgreSQL
 	@$(PYTEST) --dist loadfile tests/processes $(if $(COVERAGE),$(COVERAGE) --cov-append)
