@@ -47,7 +47,7 @@ NEWEST ?= $(firstword $(foreach name,python3.14 python3.13,$(shell $(name) -c "p
 $(VENV)-newest/.installed: requirements/newest.txt
 	@python="$(NEWEST)"; test -n "$$python" || python=$$(.ci/debian-python $(VENV)-newest-root) || \
 	  { echo "The newest Django needs Python 3.13 or newer; name one with: make test-newest NEWEST=/path/to/python3.13" >&2; exit 2; }; \
-	  $$python -m venv --clear $(VENV)-newest
+	  $$python -m venv $(VENV)-newest
 	@echo "Installing requirements/newest.txt ..."
 	@$(VENV)-newest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/newest.txt
 	@$(VENV)-newest/bin/python -m tests.engine.schema_suite
