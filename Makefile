@@ -41,13 +41,14 @@ $(VENV)-model/.installed: requirements/model.txt | $(VENV)/.python
 	@$(VENV)-model/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/model.txt
 	@touch $@
 
-# The newest Django needs a newer Python than this project does.
+# The newest Django needs a newer Python than this project does; without one, that of Debian's stable
+# release is unpacked beside it.
 NEWEST ?= $(firstword $(foreach name,python3.14 python3.13,$(shell $(name) -c "print('$(name)')" 2>/dev/null)))
 $(VENV)-newest/.installed: requirements/newest.txt
-	@test -n "$(NEWEST)" || \
-	  { echo "The newest Django needs Python 3.13 or newer; name one with: make test-newest NEWEST=/path/to/python3.13" >&2; exit 2; }
+	@python="$(NEWEST)"; test -n "$$python" || python=$$(.ci/debian-python $(VENV)-newest-root) || \
+	  { echo "The newest Django needs Python 3.13 or newer; name one with: make test-newest NEWEST=/path/to/python3.13" >&2; exit 2; }; \
+	  $$python -m venv $(VENV)-newest
 	@echo "Installing requirements/newest.txt ..."
-	@$(NEWEST) -m venv $(VENV)-newest
 	@$(VENV)-newest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/newest.txt
 	@$(VENV)-newest/bin/python -m tests.engine.schema_suite
 	@touch $@
@@ -65,13 +66,16 @@ serve: install ## run web server, worker, sweeper, broker and a simulated provid
 # More run at once than there are cores, since many wait for a provider or another process. When
 # many fail the rest is not waited for: each may run into its time limit.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal --maxfail 40
+NEWEST_PYTEST = $(VENV)-newest/bin/python -m pytest -n 3 --maxfail 40
+WHEEL_TESTS := tests/processes/test_wheel.py tests/processes/test_django_docs.py
 TEST_NEEDS := $(VENV)/.dev-installed $(VENV)-openai-1/.installed $(VENV)-openai-2/.installed $(VENV)-model/.installed
 
 test: $(VENV)/.dev-installed ## run the tests that need no servers, browsers or signals (ARGS="tests/engine -n 0")
 	@$(PYTEST) --ignore tests/processes $(COVERAGE) $(ARGS)
 
-test-newest: $(VENV)-newest/.installed ## run them on the newest Django and Python, before a release
-	@$(VENV)-newest/bin/python -m pytest -n 3 --dist worksteal --maxfail 40 --ignore tests/processes $(ARGS)
+test-newest: $(VENV)-newest/.installed ## run them, and the wheel, on the newest Django and Python
+	@$(NEWEST_PYTEST) --dist worksteal --ignore tests/processes $(ARGS)
+	@$(NEWEST_PYTEST) --dist loadfile $(WHEEL_TESTS)
 
 test-all: test $(TEST_NEEDS) ## run all tests, those of storage also on PostgreSQL
 	@$(PYTEST) --dist loadfile tests/processes $(if $(COVERAGE),$(COVERAGE) --cov-append)
@@ -117,4 +121,4 @@ requirements: $(VENV)/.python ## pin requirements/*.in anew
 	  --no-emit-index-url --no-header --output-file requirements/model.txt requirements/model.in
 
 clean: ## remove what the commands above made, but not var/
-	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model $(VENV)-newest $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-openai-1 $(VENV)-openai-2 $(VENV)-model $(VENV)-newest $(VENV)-newest-root $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -10,6 +10,11 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from batches.extras import require
+
+# Before anything imports the packages of this extra.
+require("celery", "A worker of Celery")
+
 from celery import shared_task
 from celery.signals import (
     worker_init,

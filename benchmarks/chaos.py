@@ -38,6 +38,8 @@ With Celery, every fifth kill hits the broker as well, which forgets its message
   unequal         with --repeats: answers that differ from one to an equal prompt, must be 0
   not written     with --rows: rows without their answer or its record, must be 0
   touched         with --rows: rows with a change in another column, must be 0
+  called again    with --rows: calls of a second run for what changed, when nothing has; must be 0
+  called for 17   with --rows: calls of a third one, after 17 rows have changed; must be 17
 """
 EPILOG = """\
 examples:
@@ -51,6 +53,7 @@ examples:
 
 Exit status: 0, or 1 if anything was lost, recorded twice or repeated too often.
 """
+CHANGED = 17
 SECONDS_PER_PROMPT = 0.2
 LONGEST_START_S = 120.0
 
@@ -84,12 +87,15 @@ class Report:
     unequal: int
     not_written: int
     touched: int
+    called_again: int
+    called_for_17: int
     seconds: float
 
     def holds(self, window: int) -> bool:
         return (
             not (self.lost or self.recorded_twice or self.unequal)
-            and not (self.not_written or self.touched)
+            and not (self.not_written or self.touched or self.called_again)
+            and self.called_for_17 in {0, CHANGED}
             and self.repeated_calls <= 3 * window * self.kills
         )
 
@@ -156,16 +162,21 @@ def run(options: Options) -> Report:
             time.sleep(0.05)
         seconds = time.monotonic() - began
         account = stack.driver("account", batch=batch)
+        repeated_calls = stack.repeated_calls
+        rows = (not_written(stack, batch), touched(stack, before)) if options.rows else (0, 0)
+        called = called_for_changes(stack) if options.rows else (0, 0)
         return Report(
             prompts=options.prompts,
             kills=killer.kills,
             kills_in_flight=killer.in_flight,
             lost=account["lost"],
             recorded_twice=account["recorded_twice"],
-            repeated_calls=stack.repeated_calls,
+            repeated_calls=repeated_calls,
             unequal=stack.driver("unequal", batch=batch) if options.repeats else 0,
-            not_written=not_written(stack, batch) if options.rows else 0,
-            touched=touched(stack, before) if options.rows else 0,
+            not_written=rows[0],
+            touched=rows[1],
+            called_again=called[0],
+            called_for_17=called[1],
             seconds=round(seconds, 2),
         )
 
@@ -188,6 +199,20 @@ def not_written(stack: Stack, batch: int) -> int:
 def touched(stack: Stack, before: list[object]) -> int:
     after = stack.driver("library", name="others")
     return sum(one != other for one, other in zip(before, after, strict=True))
+
+
+def called_for_changes(stack: Stack) -> tuple[int, int]:
+    """Ask about the rows that have changed, twice; return the calls before and after a change."""
+    calls = []
+    for number in (0, CHANGED):
+        stack.driver("library", name="change", number=number)
+        before = stack.simulator.calls.total()
+        base_url = stack.simulator.base_url
+        batch = stack.driver("library", name="start", base_url=base_url, only_changed=True)
+        if batch is not None:
+            stack.wait_completed(batch)
+        calls.append(stack.simulator.calls.total() - before)
+    return calls[0], calls[1]
 
 
 def texts_of(options: Options) -> list[str]:

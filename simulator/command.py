@@ -1,6 +1,7 @@
 """The command line of the simulated provider, with and without Django."""
 
 import asyncio
+import errno
 import os
 import resource
 import signal
@@ -75,8 +76,9 @@ def run(options: Mapping[str, Any]) -> None:
     try:
         asyncio.run(_serve(behaviour, host, port))
     except OSError as error:
-        known = error.errno is not None and error.errno > 0
-        reason = os.strerror(error.errno or 0) if known else error.strerror or error
+        # asyncio gives no number if no address of the host belongs to this machine.
+        number = error.errno or errno.EADDRNOTAVAIL
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise Refused(f"cannot listen on {host}:{port}: {reason}") from error
 
 

@@ -11,6 +11,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = timedelta(days=1)
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def name_of(text: str) -> x509.Name:
@@ -40,10 +51,11 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         signer = above or self
         self._below_another = above is not None
-        self.pem = pem_of(
-            _builder(self.name, signer.name, self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(signer._key, hashes.SHA256())
+        signs = x509.BasicConstraints(ca=True, path_length=None)
+        self.pem = signer._signed(
+            _builder(self.name, self._key)
+            .add_extension(signs, critical=True)
+            .add_extension(SIGNS_CERTIFICATES, critical=True)
         )
 
     def issue(
@@ -51,12 +63,19 @@ class Authority:
     ) -> str:
         """Return a certificate for these hosts, with its key and, below another, its authority."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(name_of("leaf"), self.name, key, begins, ends)
+        builder = _builder(name_of("leaf"), key, begins, ends)
         if hosts:
             names = x509.SubjectAlternativeName([_general(host) for host in hosts])
             builder = builder.add_extension(names, critical=False)
-        leaf = pem_of(builder.sign(self._key, hashes.SHA256()))
+        leaf = self._signed(builder)
         return key_pem(key, passphrase) + leaf + (self.pem if self._below_another else "")
+
+    def _signed(self, builder: x509.CertificateBuilder) -> str:
+        # With all that strict checks, the default from Python 3.13 on, ask for.
+        public = self._key.public_key()
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
+        builder = builder.issuer_name(self.name).add_extension(identifier, critical=False)
+        return pem_of(builder.sign(self._key, hashes.SHA256()))
 
     def server(self, folder: Path, *hosts: str, **validity: timedelta) -> ssl.SSLContext:
         """Return the TLS context of a server with a certificate for these hosts."""
@@ -71,7 +90,6 @@ class Authority:
 
 def _builder(
     subject: x509.Name,
-    issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
     begins: timedelta = -DAY,
     ends: timedelta = DAY,
@@ -80,11 +98,11 @@ def _builder(
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + begins)
         .not_valid_after(now + ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 

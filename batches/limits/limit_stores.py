@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from batches.extras import require
 from batches.limits.rate_limits import LocalLimits, RateLimits, prefix_of
 
 
@@ -11,7 +10,6 @@ def limits_at(url: str) -> RateLimits:
     address = _redis_address(url)
     if not address:
         return LocalLimits()
-    require("redis", "A Redis for rate limits")
     from batches.limits.redis_limits import RedisLimits  # noqa: PLC0415 - takes long
 
     return RedisLimits(address)

@@ -12,6 +12,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from batches.extras import require
+
+# Before anything imports the packages of this extra.
+require("redis", "A Redis for rate limits")
+
 import redis
 import redis.asyncio
 import redis.retry

@@ -172,18 +172,24 @@ def _of_connection(cause: BaseException, base_url: str, way_out: WayOut) -> Trou
         return Trouble(said + hint, of_setup=False)
     if isinstance(cause, aiohttp.ClientConnectorError):
         return _of_no_connection(cause.os_error)
-    if isinstance(cause, aiohttp.ServerDisconnectedError):
-        hint = "if this port speaks TLS, write https://"
-        said = f" ({hint})" if base_url.startswith("http://") else ""
-        return Trouble(f"the connection was closed without an answer{said}", of_setup=False)
-    # Servers that ask for client certificates usually have a private authority. Their alert may
-    # come too late to be read: uvloop reports only that the connection is closed.
-    private = way_out.authorities or way_out.client_certificate
-    if isinstance(cause, ConnectionResetError):
-        doubt = "refuses our" if way_out.client_certificate else "asks for a"
-        hint = f" (if it {doubt} client certificate, {IDENTIFY})" if private else ""
-        return Trouble(f"the connection was reset{hint}", of_setup=False)
+    if isinstance(cause, aiohttp.ServerDisconnectedError | ConnectionResetError):
+        was_reset = isinstance(cause, ConnectionResetError)
+        said = "was reset" if was_reset else "was closed without an answer"
+        hint = _hint_at_tls(base_url, way_out)
+        return Trouble(f"the connection {said}{f' ({hint})' if hint else ''}", of_setup=False)
     return None
+
+
+def _hint_at_tls(base_url: str, way_out: WayOut) -> str:
+    """Return what a connection may lack that ended before its answer."""
+    if base_url.startswith("http://"):
+        return "if this port speaks TLS, write https://"
+    # Servers that ask for client certificates usually have a private authority. Their alert may
+    # come too late to be read, or be none: then the connection only ends.
+    if not (way_out.authorities or way_out.client_certificate):
+        return ""
+    doubt = "refuses our" if way_out.client_certificate else "asks for a"
+    return f"if it {doubt} client certificate, {IDENTIFY}"
 
 
 def _of_no_connection(error: OSError) -> Trouble | None:

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from batches.extras import require
+
+# Before anything imports the packages of this extra.
+require("tables", "Parquet")
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 

@@ -65,9 +65,8 @@ class HostProject:
         )
 
     def starts(self, *arguments: str) -> OwnedProcess:
-        """Start a command of `manage.py` that goes on."""
-        command = [self._python, "manage.py", *arguments]
-        return OwnedProcess(command, env=self._env, cwd=self.folder)
+        """Start Python in the folder of this project."""
+        return OwnedProcess([self._python, *arguments], cwd=self.folder, env=self._env)
 
     def succeeds(self, *arguments: str) -> str:
         """Run `manage.py`, which must succeed; return what it wrote."""

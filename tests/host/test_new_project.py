@@ -1,5 +1,6 @@
 """A project that has only just been made takes the app as it is."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ for name in (
 LACKING = {
     ("serve",): "serve",
     ("process_batch", "prompts.txt", "--output", "out.parquet", "--base-url", "{url}"): "tables",
+    ("batches", "results", "1", "--format", "parquet", "--output", "out"): "tables",
 }
 
 
@@ -45,9 +47,24 @@ def test_the_core_is_enough_to_run_batches(tmp_path: Path, simulator: SimulatedP
         assert f'install it: pip install "threephase[{extra}]"' in ended.stdout
         assert "Traceback" not in ended.stdout
     (project.folder / "shop" / "urls.py").write_text(API_URLS)
-    last = project.manage("check").stdout.splitlines()[-1]
-    assert last.startswith("batches.extras.ExtraMissing: The API needs rest_framework and ")
-    assert last.endswith('install it: pip install "threephase[api]"')
+    assert last_line(project.manage("check")) == (
+        "batches.extras.ExtraMissing: The API needs rest_framework and drf_spectacular and csp; "
+        'install it: pip install "threephase[api]"'
+    )
+
+
+def last_line(ended: "subprocess.CompletedProcess[str]") -> str:
+    assert ended.returncode == 1, ended.stdout
+    return ended.stdout.splitlines()[-1]
+
+
+def test_a_database_without_its_driver_is_an_error_with_the_extra(tmp_path: Path) -> None:
+    postgres = 'DATABASES["default"] = {"ENGINE": "django.db.backends.postgresql"}\n'
+    project = HostProject(tmp_path / "project", more_settings=NO_EXTRAS + postgres)
+    assert last_line(project.manage("check")) == (
+        "batches.extras.ExtraMissing: PostgreSQL needs psycopg; "
+        'install it: pip install "threephase[postgres]"'
+    )
 
 
 def test_a_wrong_setting_ends_a_command_in_one_line(tmp_path: Path) -> None:

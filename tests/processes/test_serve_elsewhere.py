@@ -51,7 +51,7 @@ def project_with(folder: Path, settings: str) -> HostProject:
 @contextmanager
 def serving(project: HostProject) -> Iterator[OwnedProcess]:
     ports = ["--port", str(free_port()), "--simulator-port", str(free_port())]
-    with project.starts("serve", "--simulate", *ports) as served:
+    with project.starts("manage.py", "serve", "--simulate", *ports) as served:
         wait_until(lambda: "press Ctrl-C" in served.output or not served.running, "the start")
         assert served.running, served.output
         yield served

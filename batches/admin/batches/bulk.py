@@ -18,6 +18,7 @@ from batches.admin.batches.costs import likely_cost
 from batches.admin.batches.downloads import LinesOf, download, jsonl_of, parquet_of, zip_of
 from batches.comparison.choosing import FEWEST_BATCHES, MOST_BATCHES
 from batches.errors import NotPossible
+from batches.extras import ExtraMissing, require
 from batches.formats import count
 from batches.lifecycle import CANCELLABLE, RETRYABLE
 from batches.models import Batch
@@ -161,6 +162,12 @@ def export_csv(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen
 @django_admin.action(description="Export as Parquet", permissions=["results"])
 def export_parquet(_admin: ModelAdmin[Batch], request: HttpRequest, queryset: Chosen) -> Answer:
     """Download the results of the chosen batches, a Parquet file for each."""
+    try:
+        # Before the answer begins.
+        require("tables", "Parquet")
+    except ExtraMissing as error:
+        messages.error(request, str(error))
+        return None
     return _exported(request, queryset, parquet_of, "parquet")
 
 

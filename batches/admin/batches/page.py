@@ -17,6 +17,7 @@ from batches.admin.charts import Chart
 from batches.admin.samples import samples_of
 from batches.admin.templates.shown import ShownTemplate, template_of
 from batches.ending.pilot import pilot_report
+from batches.extras import is_installed
 from batches.formats import count, share
 from batches.leases.state import STOPPED, ShownState, state_of
 from batches.leases.waiting import WaitingNow, waiting_of
@@ -113,6 +114,8 @@ class ShownBatch:
     escalated: Escalated | None
     results: list[ShownRow]
     allowed: Allowed
+    # Without, the link to a Parquet file leads to a message.
+    has_parquet: bool
 
 
 def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
@@ -146,6 +149,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
         if permitted.results
         else [],
         allowed=permitted,
+        has_parquet=is_installed("tables"),
     )
 
 

@@ -72,7 +72,7 @@ def check_outputs(options: Mapping[str, Any]) -> None:
         file = options.get(name)
         if file is None or file == STANDARD_OUTPUT:
             continue
-        if name == "output" and format_of_output(file) == "parquet":
+        if name != "input" and format_of_output(file) == "parquet":
             require("tables", "Parquet")
         try:
             if name != "input":

@@ -6,6 +6,7 @@ from typing import TextIO
 from django.core.management.base import CommandParser
 
 from batches.actions.finding import find_batch
+from batches.extras import require
 from batches.management.bulk.output import (
     OUTPUT_FORMATS,
     check_outputs,
@@ -40,6 +41,8 @@ def run(options: Options, _out: TextIO) -> None:
         raise UsageError(f"--format {form} cannot be combined with --json")
     if form == PARQUET and options["output"] == STANDARD_OUTPUT and sys.stdout.isatty():
         raise UsageError("--format parquet is not text: name a file with --output")
+    if form == PARQUET:
+        require("tables", "Parquet")
     check_outputs(options)
     batch = find_batch(options["id"])
     names = [options[name] for name in ("output", "errors") if options[name]]

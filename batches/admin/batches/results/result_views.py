@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from batches.admin.base import ModelAdmin, allowed, page_context, small_number
+from batches.admin.base import ModelAdmin, admin_url, allowed, page_context, small_number
 from batches.admin.batches.downloads import download, jsonl_of, parquet_of
 from batches.admin.batches.results.conversation import Part, ShownTurn, answered, asked, parameters
 from batches.admin.batches.results.result_rows import (
@@ -28,6 +29,7 @@ from batches.engine.errors import FailureKind, PromptRejected
 from batches.engine.prepare import whole_body
 from batches.engine.replies.replies import answer_in
 from batches.engine.structured.asked import answer_schema
+from batches.extras import ExtraMissing
 from batches.formats import count
 from batches.lifecycle import RETRYABLE
 from batches.limits.asked_models import asked_in
@@ -124,7 +126,12 @@ def csv(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponse
 def parquet(request: HttpRequest, admin: ModelAdmin[Batch], pk: int) -> HttpResponseBase:
     """Download all results as Parquet."""
     batch = _readable(request, admin, pk)
-    return download(request, parquet_of(batch), name=f"{batch.public_id}.parquet")
+    try:
+        pieces = parquet_of(batch)
+    except ExtraMissing as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(admin_url("batches_batch_change", batch.pk))
+    return download(request, pieces, name=f"{batch.public_id}.parquet")
 
 
 @dataclass(frozen=True, slots=True)
