@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 from tests.environment import unmeasured
@@ -61,5 +62,5 @@ class Library:
         return OwnedProcess(words, env=self._env, cwd=self.folder)
 
     def books(self) -> list[tuple[str, str]]:
-        with sqlite3.connect(self.folder / "db.sqlite3") as database:
+        with closing(sqlite3.connect(self.folder / "db.sqlite3")) as database:
             return list(database.execute("SELECT summary, topic FROM books_book"))

@@ -23,6 +23,8 @@ def test_what_the_page_shows_is_in_the_example(name: str) -> None:
     assert SHOWN[name] in (LIBRARY / name).read_text()
 
 
+# It reads all of the app and of Django, twice, on a busy machine.
+@pytest.mark.timeout(900)
 def test_a_type_checker_sees_the_types_of_the_app(tmp_path: Path) -> None:
     folder = copy_library(tmp_path / "library")
     env = {**unmeasured(), "PYTHONPATH": f"{ROOT}:{folder}"}

@@ -26,6 +26,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 HELD = ("batches", "simulator")
 READY = "Simulated provider at "
+# Django 6.1 says of which kind it is.
+SERVES = " development server at "
 DJANGO_PAGE = (ROOT / "docs" / "django.md").read_text()
 ADMIN = re.compile(r"`(http://\S+/staff/)`")
 PROBE = Path(__file__).with_name("extras_probe.py")
@@ -186,7 +188,7 @@ def test_a_new_project_with_unfold_runs_batches_of_the_admin_the_api_and_rows(
             stack.enter_context(themed.starts("manage.py", *arguments))
             for arguments in (("work", "--threads", "4"), ("runserver", "--noreload", port))
         )
-        wait_until(lambda: "Starting development server" in server.output, "the server")
+        wait_until(lambda: SERVES in server.output, "the server")
         themed.succeeds("shell", "-c", SUMMARISE)
         check_admin(f"http://127.0.0.1:{port}/admin/", "boss", "unfold")
         (themed.folder / "token").write_text(token)
@@ -229,7 +231,7 @@ def test_the_page_adds_the_app_to_a_project_that_exists(library: Library) -> Non
         )
         wait_until(lambda: READY in simulator.output, "the provider")
         wait_until(lambda: " ready." in worker.output, "the worker")
-        wait_until(lambda: "Starting development server" in server.output, "the server")
+        wait_until(lambda: SERVES in server.output, "the server")
         assert "1 books" in library.types(ASK)
         wait_until(lambda: all(all(book) for book in library.books()), "a summary")
         assert "nothing to do" in library.types("python manage.py summarise")
