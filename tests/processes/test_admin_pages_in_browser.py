@@ -13,7 +13,7 @@ from tests.admin.hostile import LONG
 from tests.processes.admin_visits import ended_batch, first_of, preview_batch, start_batch
 from tests.processes.api_stack import ApiServer
 from tests.processes.browser import NARROW, WIDE, Visitor
-from tests.processes.conftest import PASSWORD, serving_staff, visiting
+from tests.processes.conftest import PASSWORD, serving_staff, visiting_as
 
 # A test visits one part of the pages, since all of them take minutes.
 PARTS = 5
@@ -84,7 +84,7 @@ def test_what_is_not_there_or_not_allowed_is_told_well(
     still_server: ApiServer, chrome: Browser
 ) -> None:
     still_server.driver("staff", username="ben", password=PASSWORD, permissions=["view_batch"])
-    with visiting(chrome, still_server.address, "ben") as visitor:
+    with visiting_as(chrome, still_server, "ben") as visitor:
         missing = f"{reverse('admin:batches_batch_changelist')}999999/change/"
         assert_error_is_well(visitor, missing, 404, "Page not found")
         assert_error_is_well(visitor, reverse("admin:batches_provider_add"), 403, "No permission")
@@ -93,7 +93,7 @@ def test_what_is_not_there_or_not_allowed_is_told_well(
 def test_a_failure_of_the_server_is_told_well(tmp_path: Path, chrome: Browser) -> None:
     with (
         serving_staff(tmp_path / "var") as server,
-        visiting(chrome, server.address, "ada") as visitor,
+        visiting_as(chrome, server, "ada") as visitor,
     ):
         with closing(sqlite3.connect(tmp_path / "var" / "db.sqlite3")) as database:
             database.execute("DROP TABLE django_session")
