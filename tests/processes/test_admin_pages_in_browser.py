@@ -1,8 +1,10 @@
 """Pages of the admin in each state: for who does not see them, in the dark, on a telephone."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,10 @@ from tests.processes.browser import NARROW, WIDE, Visitor
 from tests.processes.conftest import PASSWORD, serving_staff, visiting_as
 
 # A test visits one part of the pages, since all of them take minutes.
-PARTS = 5
+PARTS = 10
 PART = pytest.mark.parametrize("part", range(PARTS))
-SIZES = pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+SIZES = {"wide": WIDE, "narrow": NARROW}
+SIZE = pytest.mark.parametrize("size", SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,45 @@ def pages(still_server: ApiServer) -> list[str]:
     """The addresses of all pages, with long texts; searches for hostile text are like others."""
     made: list[str] = still_server.driver("make_hostile")
     return [page for page in made if "script" not in page and not page.endswith("/live/")]
+
+
+@dataclass
+class Found:
+    """What is wrong with some pages: at each size, and for who has no mouse."""
+
+    looks: dict[str, list[object]] = field(default_factory=lambda: {size: [] for size in SIZES})
+    missed: list[object] = field(default_factory=list)
+
+    def look(self, visitor: Visitor, path: str) -> None:
+        """Open a page once: its scripts and styles take longer than any question about it."""
+        visitor.open(path)
+        for size, pixels in SIZES.items():
+            visitor.page.set_viewport_size(pixels)  # type: ignore[arg-type]  # a dict is one
+            self.looks[size] += faults(visitor)
+            if visitor.is_wider_than_screen():
+                self.looks[size].append((path, "wider than the screen"))
+            if size == "narrow":
+                self.looks[size] += [(path, cell) for cell in visitor.clipped()]
+        visitor.page.set_viewport_size(WIDE)  # type: ignore[arg-type]  # a dict is one
+        self.missed += [(path, one) for one in visitor.missed_by_tab()]
+
+
+@pytest.fixture(scope="module")
+def found(
+    still_server: ApiServer, chrome: Browser, pages: list[str]
+) -> Iterator[Callable[[int], Found]]:
+    """What is wrong with a part of the pages; they are visited by the first test that asks."""
+    with visiting_as(chrome, still_server, "ada") as visitor:
+
+        @cache
+        def of_part(part: int) -> Found:
+            seen = Found()
+            for path in pages[part::PARTS]:
+                seen.look(visitor, path)
+            assert visitor.complaints == []
+            return seen
+
+        yield of_part
 
 
 def faults(visitor: Visitor) -> list[tuple[str, bool, str]]:
@@ -39,29 +81,18 @@ def faults(visitor: Visitor) -> list[tuple[str, bool, str]]:
 
 
 @PART
-@SIZES
+@SIZE
 def test_pages_pass_axe_in_both_themes_and_fit(
-    reader: Visitor, pages: list[str], size: dict[str, int], part: int
+    found: Callable[[int], Found], size: str, part: int
 ) -> None:
-    reader.page.set_viewport_size(size)  # type: ignore[arg-type]  # a dict is one
-    found: list[object] = []
-    for path in pages[part::PARTS]:
-        reader.open(path)
-        found += faults(reader)
-        found += [(path, "wider than the screen")] if reader.is_wider_than_screen() else []
-        found += [(path, cell) for cell in reader.clipped()] if size == NARROW else []
-    assert found == []
+    assert found(part).looks[size] == []
 
 
 @PART
 def test_everything_on_a_page_is_reached_with_the_tab_key(
-    reader: Visitor, pages: list[str], part: int
+    found: Callable[[int], Found], part: int
 ) -> None:
-    missed = []
-    for path in pages[part::PARTS]:
-        reader.open(path)
-        missed += [(path, one) for one in reader.missed_by_tab()]
-    assert missed == []
+    assert found(part).missed == []
 
 
 # -- pages of errors
