@@ -44,8 +44,8 @@ LIBRARIES = (
     *("django.contrib.admin.options", "django.core.management", "django.db.models"),
     *("django.db.backends.sqlite3.base", "django.db.backends.postgresql.base", "django.test"),
     *("cryptography.fernet", "json_repair", "jsonschema_rs", "psycopg", "pydantic.root_model"),
-    *("pydantic.functional_validators", "referencing", "rich.progress", "standardwebhooks"),
-    *("uvicorn.main", "yaml"),
+    *("pydantic.functional_validators", "referencing", "requests", "rich.progress"),
+    *("standardwebhooks", "uvicorn.main", "yaml"),
 )
 
 # What an interpreter reads before any of our code runs; a process that wants another value of one

@@ -207,25 +207,29 @@ def chrome() -> Iterator[Browser]:
 
 def make_staff(server: ApiServer) -> str:
     """The name of somebody who may do everything there."""
-    run_quietly(
-        *(sys.executable, str(MANAGE), "createsuperuser", "--noinput", "--username", "ada"),
-        *("--email", "ada@example.com"),
-        env={**server.env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD},
-    )
+    server.driver("superuser", username="ada", password=PASSWORD)
     return "ada"
 
 
 @contextmanager
-def visiting(
-    chrome: Browser, address: str, name: str, password: str = PASSWORD
-) -> Iterator[Visitor]:
-    """Somebody who has logged in; nothing may go wrong in the browser meanwhile."""
+def visiting(chrome: Browser, address: str) -> Iterator[Visitor]:
+    """Somebody who has not logged in; nothing may go wrong in the browser meanwhile."""
     with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
         context.set_default_timeout(BROWSER_PATIENCE_MS)
         visitor = Visitor(context.new_page(), address)
-        visitor.log_in(name, password)
         yield visitor
         assert visitor.complaints == []
+
+
+@contextmanager
+def visiting_as(chrome: Browser, server: ApiServer, name: str) -> Iterator[Visitor]:
+    """Somebody who has logged in before: the form is slow, on purpose."""
+    cookie = server.driver("session_cookie", username=name)
+    with visiting(chrome, server.address) as visitor:
+        visitor.page.context.add_cookies(
+            [{"name": cookie["name"], "value": cookie["value"], "url": server.address}]
+        )
+        yield visitor
 
 
 @contextmanager
@@ -245,7 +249,7 @@ def still_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer
 
 @pytest.fixture
 def reader(still_server: ApiServer, chrome: Browser) -> Iterator[Visitor]:
-    with visiting(chrome, still_server.address, "ada") as visitor:
+    with visiting_as(chrome, still_server, "ada") as visitor:
         yield visitor
 
 
@@ -256,5 +260,5 @@ def staff(api_stack: ApiStack) -> str:
 
 @pytest.fixture
 def visitor(api_stack: ApiStack, staff: str, chrome: Browser) -> Iterator[Visitor]:
-    with visiting(chrome, api_stack.server.address, staff) as visitor:
+    with visiting_as(chrome, api_stack.server, staff) as visitor:
         yield visitor

@@ -18,6 +18,7 @@ import django
 
 django.setup()
 
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.core.files import File as Opened
 from django.db import close_old_connections
@@ -234,6 +235,14 @@ def staff(username: str, password: str, permissions: list[str]) -> None:
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
 
 
+def session_cookie(username: str) -> dict[str, str]:
+    """Log a user in; return the cookie that a browser would have got."""
+    client = Client()
+    client.force_login(User.objects.get(username=username))
+    name = settings.SESSION_COOKIE_NAME
+    return {"name": name, "value": client.cookies[name].value}
+
+
 def page(path: str) -> int:
     """The status of a page of the admin, for a superuser."""
     user, _ = User.objects.get_or_create(username="visitor", is_staff=True, is_superuser=True)
@@ -274,7 +283,16 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             chunks,
         ),
         *(cancel, retry, resume, expire, enqueue, sweep, provider, provider_id, limit, token),
-        *(superuser, staff, make_probe_due, resume_provider, workers, page, make_hostile),
+        *(
+            superuser,
+            staff,
+            session_cookie,
+            make_probe_due,
+            resume_provider,
+            workers,
+            page,
+            make_hostile,
+        ),
         library,
     )
 }

@@ -1,8 +1,10 @@
 """Pages of the admin in each state: for who does not see them, in the dark, on a telephone."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,13 @@ from tests.admin.hostile import LONG
 from tests.processes.admin_visits import ended_batch, first_of, preview_batch, start_batch
 from tests.processes.api_stack import ApiServer
 from tests.processes.browser import NARROW, WIDE, Visitor
-from tests.processes.conftest import PASSWORD, serving_staff, visiting
+from tests.processes.conftest import PASSWORD, serving_staff, visiting_as
 
 # A test visits one part of the pages, since all of them take minutes.
-PARTS = 5
+PARTS = 10
 PART = pytest.mark.parametrize("part", range(PARTS))
-SIZES = pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+SIZES = {"wide": WIDE, "narrow": NARROW}
+SIZE = pytest.mark.parametrize("size", SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,45 @@ def pages(still_server: ApiServer) -> list[str]:
     """The addresses of all pages, with long texts; searches for hostile text are like others."""
     made: list[str] = still_server.driver("make_hostile")
     return [page for page in made if "script" not in page and not page.endswith("/live/")]
+
+
+@dataclass
+class Found:
+    """What is wrong with some pages: at each size, and for who has no mouse."""
+
+    looks: dict[str, list[object]] = field(default_factory=lambda: {size: [] for size in SIZES})
+    missed: list[object] = field(default_factory=list)
+
+    def look(self, visitor: Visitor, path: str) -> None:
+        """Open a page once: its scripts and styles take longer than any question about it."""
+        visitor.open(path)
+        for size, pixels in SIZES.items():
+            visitor.page.set_viewport_size(pixels)  # type: ignore[arg-type]  # a dict is one
+            self.looks[size] += faults(visitor)
+            if visitor.is_wider_than_screen():
+                self.looks[size].append((path, "wider than the screen"))
+            if size == "narrow":
+                self.looks[size] += [(path, cell) for cell in visitor.clipped()]
+        visitor.page.set_viewport_size(WIDE)  # type: ignore[arg-type]  # a dict is one
+        self.missed += [(path, one) for one in visitor.missed_by_tab()]
+
+
+@pytest.fixture(scope="module")
+def found(
+    still_server: ApiServer, chrome: Browser, pages: list[str]
+) -> Iterator[Callable[[int], Found]]:
+    """What is wrong with a part of the pages; they are visited by the first test that asks."""
+    with visiting_as(chrome, still_server, "ada") as visitor:
+
+        @cache
+        def of_part(part: int) -> Found:
+            seen = Found()
+            for path in pages[part::PARTS]:
+                seen.look(visitor, path)
+            assert visitor.complaints == []
+            return seen
+
+        yield of_part
 
 
 def faults(visitor: Visitor) -> list[tuple[str, bool, str]]:
@@ -39,29 +81,18 @@ def faults(visitor: Visitor) -> list[tuple[str, bool, str]]:
 
 
 @PART
-@SIZES
+@SIZE
 def test_pages_pass_axe_in_both_themes_and_fit(
-    reader: Visitor, pages: list[str], size: dict[str, int], part: int
+    found: Callable[[int], Found], size: str, part: int
 ) -> None:
-    reader.page.set_viewport_size(size)  # type: ignore[arg-type]  # a dict is one
-    found: list[object] = []
-    for path in pages[part::PARTS]:
-        reader.open(path)
-        found += faults(reader)
-        found += [(path, "wider than the screen")] if reader.is_wider_than_screen() else []
-        found += [(path, cell) for cell in reader.clipped()] if size == NARROW else []
-    assert found == []
+    assert found(part).looks[size] == []
 
 
 @PART
 def test_everything_on_a_page_is_reached_with_the_tab_key(
-    reader: Visitor, pages: list[str], part: int
+    found: Callable[[int], Found], part: int
 ) -> None:
-    missed = []
-    for path in pages[part::PARTS]:
-        reader.open(path)
-        missed += [(path, one) for one in reader.missed_by_tab()]
-    assert missed == []
+    assert found(part).missed == []
 
 
 # -- pages of errors
@@ -84,7 +115,7 @@ def test_what_is_not_there_or_not_allowed_is_told_well(
     still_server: ApiServer, chrome: Browser
 ) -> None:
     still_server.driver("staff", username="ben", password=PASSWORD, permissions=["view_batch"])
-    with visiting(chrome, still_server.address, "ben") as visitor:
+    with visiting_as(chrome, still_server, "ben") as visitor:
         missing = f"{reverse('admin:batches_batch_changelist')}999999/change/"
         assert_error_is_well(visitor, missing, 404, "Page not found")
         assert_error_is_well(visitor, reverse("admin:batches_provider_add"), 403, "No permission")
@@ -93,7 +124,7 @@ def test_what_is_not_there_or_not_allowed_is_told_well(
 def test_a_failure_of_the_server_is_told_well(tmp_path: Path, chrome: Browser) -> None:
     with (
         serving_staff(tmp_path / "var") as server,
-        visiting(chrome, server.address, "ada") as visitor,
+        visiting_as(chrome, server, "ada") as visitor,
     ):
         with closing(sqlite3.connect(tmp_path / "var" / "db.sqlite3")) as database:
             database.execute("DROP TABLE django_session")

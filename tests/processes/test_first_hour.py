@@ -210,7 +210,8 @@ def test_the_admin_and_the_official_client_do_what_the_page_says(
     simulator.behaviour = Behaviour(api_key="demo-key", latency="0.5")
     newcomer.prepares(SCRIPTS[1])
     address = served.printed("Admin").removesuffix("/admin/")
-    with visiting(chrome, address, "admin", served.printed("Login")) as visitor:
+    with visiting(chrome, address) as visitor:
+        visitor.log_in("admin", served.printed("Login"))
         reader = Reader(visitor.page, newcomer.cli.folder)
         for step in STEPS:
             reader.follow(step.replace("http://127.0.0.1:8900/v1", simulator.base_url))

@@ -44,6 +44,7 @@ def test_pages_that_are_hostile_throughout(reader: Visitor, still_server: ApiSer
 
 def test_a_question_before_a_click_is_text(reader: Visitor) -> None:
     page = reader.page
+    reader.open(reverse("admin:index"))
     page.evaluate(
         """text => {
           const form = document.createElement("form");

@@ -1,6 +1,7 @@
 """`manage.py serve` as a user starts it: everything comes up, comes back, and goes."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from tests.command_line import MANAGE
 from tests.process_table import alive
 from tests.processes.served import CREATE, SIGNS, Served
+from tests.processes.stack import migrated_folder
 from tests.servers import free_port
 from tests.waiting import wait_until
 
@@ -22,12 +24,12 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start `serve` over a data folder of the test."""
+    """Start `serve` over a data folder of the test, in which a database is."""
+    data_dir = tmp_path / "var"
+    shutil.copytree(migrated_folder(), data_dir)
     with ExitStack() as stack:
 
         def start(*arguments: str) -> Served:
-            data_dir = tmp_path / "var"
-            data_dir.mkdir(exist_ok=True)
             served = Served(data_dir, *arguments)
             stack.enter_context(served.process)
             return served
@@ -35,7 +37,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         yield start
 
 
-def test_all_come_up_and_a_batch_made_anywhere_is_completed(serve: Serve) -> None:
+def test_all_come_up_and_a_batch_made_anywhere_is_completed(serve: Serve, tmp_path: Path) -> None:
+    # The first `serve` of all makes the database itself.
+    (tmp_path / "var" / "db.sqlite3").unlink()
     simulator_port = free_port()
     served = serve("--simulate", "--simulator-port", str(simulator_port), "--workers", "2")
     served.wait_until_up()
