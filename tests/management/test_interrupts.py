@@ -1,12 +1,15 @@
 """Where a signal is raised, and when."""
 
+import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
+import uvloop
 from rich.console import Console
 
 from batches.management.bulk.console import ProgressDisplay
@@ -109,7 +112,9 @@ def test_who_cannot_hear_any_more_keeps_nobody_from_hearing() -> None:
 
 
 UNMAKING = """
+import asyncio
 import signal
+import socket
 from batches.management.bulk.interrupts import uninterrupted, until_interrupted
 
 def items():
@@ -140,3 +145,31 @@ def test_the_second_signal_ends_also_what_unmakes_a_batch(
     assert ended.returncode == 128 + number
     assert ended.stdout == ""
     assert ended.stderr == "\nStopped immediately. A later run cleans up.\n"
+
+
+class Reader(asyncio.Protocol):
+    """Gets a signal while it is given what has been received."""
+
+    def data_received(self, _data: bytes) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+async def receive() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        await asyncio.get_running_loop().create_connection(Reader, sock=ours)
+        theirs.send(b"hello")
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_signal_ends_an_event_loop_wherever_it_is(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        interruptible(),
+        asyncio.Runner(loop_factory=new_loop) as runner,
+        pytest.raises(Interrupted),
+    ):
+        runner.run(receive())
+    assert caplog.records == []

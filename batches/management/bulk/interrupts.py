@@ -1,5 +1,6 @@
 """Let Ctrl-C and SIGTERM end a command in order, so that it can report what is stored."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -89,4 +90,14 @@ def leave(message: str, number: int, _frame: object = None) -> NoReturn:
 
 
 def _interrupt(number: int, _frame: object) -> None:
-    raise Interrupted(number)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise Interrupted(number) from None
+    # Raised in the callback of a transport, it would be logged as an error of that transport. A
+    # callback of the loop itself raises it to the caller of the loop.
+    loop.call_soon_threadsafe(_raise, Interrupted(number))
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
