@@ -7,13 +7,11 @@ from django import forms
 from django.db import models
 
 from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS
-from batches.admin.rows.template_reads import Read, reads_in
+from batches.admin.rows.answer_schemas import is_free_text, schema_of
+from batches.admin.rows.template_reads import TemplateRead, reads_in
 from batches.inputs.row_templates.sources import TemplateRefused, file_messages
 from batches.models import Provider
 from batches.models.answer import SKIP, WRITE
-
-TARGETS = (models.CharField, models.TextField, models.JSONField, models.BooleanField)
-NUMBERS = (models.IntegerField, models.FloatField, models.DecimalField)
 
 
 class EnrichForm(forms.Form):
@@ -69,7 +67,7 @@ class EnrichForm(forms.Form):
         super().__init__(data)
         self._model = of
         # What a template that is accepted reads.
-        self.reads: list[Read] = []
+        self.reads: list[TemplateRead] = []
         names: Any = self.fields["fields_to_write"]
         names.choices = [(name, _field(of, name).verbose_name) for name in fields]
 
@@ -108,9 +106,9 @@ class EnrichForm(forms.Form):
     def _target(self) -> tuple[str | dict[str, str], dict[str, Any] | None]:
         """Return where the answer goes, and the schema that it must fit."""
         fields = [_field(self._model, name) for name in self.cleaned_data["fields_to_write"]]
-        if len(fields) == 1 and _is_free_text(fields[0]):
+        if len(fields) == 1 and is_free_text(fields[0]):
             return fields[0].name, None
-        properties = {field.name: _schema_of(field) for field in fields}
+        properties = {field.name: schema_of(field) for field in fields}
         schema = {
             "type": "object",
             "properties": properties,
@@ -122,36 +120,15 @@ class EnrichForm(forms.Form):
 
 def writable_fields(of: type[models.Model], names: Collection[str]) -> list[str]:
     """Return the names of fields that an answer can be written to, in the order of the model."""
-    columns = (field for field in of._meta.concrete_fields if not field.primary_key)
-    return [
-        field.name
-        for field in columns
-        if field.name in names and isinstance(field, TARGETS + NUMBERS)
-    ]
+    chosen = (field for field in of._meta.concrete_fields if field.name in names)
+    return [field.name for field in chosen if schema_of(field) is not None]
 
 
 def _field(of: type[models.Model], name: str) -> Any:
     return of._meta.get_field(name)
 
 
-def _is_free_text(field: Any) -> bool:
-    return isinstance(field, models.CharField | models.TextField) and not field.choices
-
-
-def _schema_of(field: Any) -> dict[str, Any]:
-    if field.choices:
-        return {"enum": [value for value, _ in field.flatchoices]}
-    if isinstance(field, models.JSONField):
-        return {}
-    if isinstance(field, models.BooleanField):
-        return {"type": "boolean"}
-    if isinstance(field, NUMBERS):
-        return {"type": "integer" if isinstance(field, models.IntegerField) else "number"}
-    most = field.max_length
-    return {"type": "string", **({"maxLength": most} if most else {})}
-
-
-def _reads_in(of: type[models.Model], template: str) -> list[Read]:
+def _reads_in(of: type[models.Model], template: str) -> list[TemplateRead]:
     """Return what a template reads. Raise TemplateRefused, with the line of the text."""
     file = file_messages(template)
     try:

@@ -12,7 +12,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 
 from batches.admin.rows.shown_fields import ShownFields
-from batches.admin.rows.template_reads import Read
+from batches.admin.rows.template_reads import TemplateRead
 from batches.engine.text.wording import quoted
 from batches.errors import NotPossible
 from batches.rows.row_pages import PAGE_ROWS, row_pages
@@ -63,7 +63,7 @@ class RowAccess:
         self,
         queryset: "QuerySet[Any]",
         *,
-        reads: Sequence[Read],
+        reads: Sequence[TemplateRead],
         writes: Collection[str],
         most: int | None = None,
     ) -> None:
@@ -79,7 +79,7 @@ class RowAccess:
         while page := list(islice(rows, PAGE_ROWS)):
             self._check_rows(page, list(levels.values()), frozenset(writes))
 
-    def _add(self, read: Read, levels: dict[Path, _Level]) -> None:
+    def _add(self, read: TemplateRead, levels: dict[Path, _Level]) -> None:
         """Add what a read needs to the levels. Raise NotPossible if it is allowed for no row."""
         if not read.path:
             raise NotPossible(
@@ -109,7 +109,7 @@ class RowAccess:
         return max((n for n in range(len(path) + 1) if path[:n] in self._opened), default=0)
 
     def _enter(
-        self, read: Read, path: Path, relation: Relation, levels: dict[Path, _Level]
+        self, read: TemplateRead, path: Path, relation: Relation, levels: dict[Path, _Level]
     ) -> None:
         """Add the rows that a relation leads to. Raise NotPossible if they may not be read."""
         if self._opened_of(path):

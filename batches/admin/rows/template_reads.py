@@ -19,7 +19,7 @@ _CHOICES = (nodes.If, nodes.CondExpr)
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class TemplateRead:
     """Names that lead from the row to a value; none for the row itself.
 
     `is_tested` if the template only asks whether there is a value. Otherwise it may use all that
@@ -33,7 +33,7 @@ class Read:
         return ".".join((ROW, *self.path))
 
 
-def reads_in(model: type[Model], messages: Sequence[TemplateMessage]) -> list[Read]:
+def reads_in(model: type[Model], messages: Sequence[TemplateMessage]) -> list[TemplateRead]:
     """Return all that the messages of a template can read. Raise TemplateRefused.
 
     Cells are in reach only by the name of the row and by the names of its columns: each place of
@@ -43,15 +43,15 @@ def reads_in(model: type[Model], messages: Sequence[TemplateMessage]) -> list[Re
     most = conf().MAX_LINE_BYTES
     columns = frozenset(row_template(messages, max_chars=most).columns)
     environment = RowEnvironment(WorkMeter(most))
-    found: dict[Read, None] = {}
+    found: dict[TemplateRead, None] = {}
     for message in messages:
         tree = checked_tree(environment, with_items(message.content))
         found |= dict.fromkeys(_reads(tree, columns))
     lookups = paths_of(read_lookups(model, messages))
-    return [*found, *(Read(path, is_tested=True) for path in lookups)]
+    return [*found, *(TemplateRead(path, is_tested=True) for path in lookups)]
 
 
-def _reads(tree: nodes.Template, columns: frozenset[str]) -> Iterator[Read]:
+def _reads(tree: nodes.Template, columns: frozenset[str]) -> Iterator[TemplateRead]:
     above = {id(child): node for node in _all_nodes(tree) for child in node.iter_child_nodes()}
     for name in tree.find_all(nodes.Name):
         if name.ctx != "load" or name.name not in {ROW, *columns}:
@@ -60,7 +60,7 @@ def _reads(tree: nodes.Template, columns: frozenset[str]) -> Iterator[Read]:
         node: nodes.Node = name
         while step := _step(above[id(node)], node):
             path, node = (*path, step), above[id(node)]
-        yield Read(path, _is_tested(node, above))
+        yield TemplateRead(path, _is_tested(node, above))
 
 
 def _all_nodes(tree: nodes.Template) -> Iterator[nodes.Node]:

@@ -224,6 +224,16 @@ def test_the_answer_is_written(client: Client, item: Item) -> None:
     assert Answer.objects.get().state == "written"
 
 
+def test_an_answer_becomes_one_of_the_choices_of_a_decimal_field(
+    client: Client, item: Item
+) -> None:
+    answer = post(client, item, step="start", fields_to_write=["rate", "summary"])
+    assert answer.status_code == 302
+    ended(Batch.objects.get())
+    item.refresh_from_db()
+    assert item.rate in Item.RATES
+
+
 def test_the_action_is_where_the_actions_are(
     client: Client, item: Item, monkeypatch: pytest.MonkeyPatch
 ) -> None:
