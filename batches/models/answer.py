@@ -54,6 +54,12 @@ class Enrichment(models.Model):
         constraints = (one_of("if_changed", IF_CHANGED, "enrichment_if_changed_known"),)
 
 
+def rows_of(batch: Batch) -> str:
+    """Return the name of the model whose rows a batch is about; "" for any other batch."""
+    label = Enrichment.objects.filter(batch=batch).values_list("label", flat=True).first()
+    return label or ""
+
+
 class AnswerQuerySet(models.QuerySet["Answer"]):
     def for_row(self, row: models.Model) -> "AnswerQuerySet":
         """Select the answers for a row, the latest first."""

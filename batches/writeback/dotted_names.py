@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
+from batches.inputs.row_templates.sources import TemplateRefused
+
 ROW = "row"
 # The fields of Jinja's `loop` stay attributes.
 LOOP = "loop"
@@ -45,9 +47,9 @@ def with_items(source: str) -> str:
 def paths_in(source: str) -> Iterator[Path]:
     """Yield the paths from the row that a template reads, after `with_items`.
 
-    The variable of a loop stands for what the loop is over.
+    The variable of a loop stands for what the loop is over. Raise TemplateRefused.
     """
-    tree = _JINJA.parse(source)
+    tree = _parsed(source)
     loops: dict[str, Path] = {}
     for loop in tree.find_all(nodes.For):
         if isinstance(loop.target, nodes.Name) and (path := _path(loop.iter, loops)):
@@ -55,6 +57,15 @@ def paths_in(source: str) -> Iterator[Path]:
     for node in tree.find_all((nodes.Getitem, nodes.Name)):
         if path := _path(node, loops):
             yield path
+
+
+def _parsed(source: str) -> nodes.Template:
+    try:
+        return _JINJA.parse(source)
+    except TemplateSyntaxError as error:
+        raise TemplateRefused(f"The template is not valid: {error}.", line=error.lineno) from error
+    except RecursionError as error:
+        raise TemplateRefused("The template is nested too deep.") from error
 
 
 def _path(node: nodes.Node, loops: dict[str, Path]) -> Path:

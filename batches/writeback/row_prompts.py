@@ -30,7 +30,10 @@ def row_template(messages: Sequence[TemplateMessage], *, max_chars: int) -> RowT
 
 
 def read_lookups(model: type[Model], messages: Iterable[TemplateMessage]) -> list[str]:
-    """Return the relations of a model that an accepted template reads, as Django's lookups."""
+    """Return the relations of a model that a template reads, as Django's lookups.
+
+    Raise TemplateRefused for a text that is no template.
+    """
     paths = [path for message in messages for path in paths_in(_in_items(message).content)]
     return lookups_of(relations_in(model, paths))
 

@@ -15,8 +15,10 @@ from django.urls import reverse as any_reverse
 from batches.admin.base import our_site
 from batches.lifecycle import BatchStatus
 from batches.models import (
+    Answer,
     ApiToken,
     Batch,
+    Enrichment,
     File,
     Prompt,
     Provider,
@@ -38,6 +40,7 @@ LONG = f"Of great length, with a word like {'Donaudampfschiff' * 5}"
 LISTS = (
     *("batches_batch", "batches_provider", "batches_file", "batches_apitoken"),
     *("batches_webhookendpoint", "batches_webhookdelivery", "batches_template"),
+    "batches_answer",
 )
 ADDED = ("batches_batch", "batches_provider", "batches_apitoken", "batches_webhookendpoint")
 PEOPLE = ("auth_user", "auth_group")
@@ -79,6 +82,7 @@ def pages_of_app(owner: User) -> list[str]:
     token = ApiToken.objects.create(name=HOSTILE[:100], prefix=HOSTILE[:16], owner=owner)
     endpoint = hostile_endpoint(owner)
     template = hostile_template(owner, running)
+    answer = hostile_answer(running)
     own, one = ("change", "history"), ("change", "history", "delete")
     return [
         *pages_of_lists(),
@@ -96,6 +100,7 @@ def pages_of_app(owner: User) -> list[str]:
         *pages_of(endpoint, *one),
         *pages_of(disabled_endpoint(owner), *own),
         *pages_of(endpoint.deliveries.get(), *own),
+        *pages_of(answer, *own),
     ]
 
 
@@ -185,6 +190,23 @@ def hostile_batch(provider: Provider, owner: User, *, status: str) -> Batch:
         pause_reason=HOSTILE,
     )
     return batch
+
+
+def hostile_answer(batch: Batch) -> Answer:
+    """The record of an answer that was not written into a row of a model that is gone."""
+    Enrichment.objects.create(batch=batch, label=HOSTILE[:201], messages=[], digest="")
+    return Answer.objects.create(
+        batch_public_id=batch.public_id,
+        prompt_id=1,
+        label=HOSTILE[:201],
+        row_pk=HOSTILE[:64],
+        fields=HOSTILE,
+        model=HOSTILE[:255],
+        template_digest="",
+        digest=b"",
+        state="invalid",
+        message=HOSTILE,
+    )
 
 
 def hostile_template(owner: User, batch: Batch) -> Template:

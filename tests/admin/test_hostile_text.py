@@ -28,6 +28,7 @@ NO_PAGES = {
     *("batches_template_add", "batches_template_delete", "batches_batch_rows"),
     "batches_batch_answers_csv",
     *("batches_webhookdelivery_add", "batches_webhookdelivery_delete"),
+    *("batches_answer_add", "batches_answer_delete"),
 }
 
 # What would be there if one of these were not escaped.

@@ -14,6 +14,7 @@ from tests.makers import batch_of
 
 LISTS = (
     *("batch", "provider", "file", "apitoken", "webhookendpoint", "webhookdelivery", "template"),
+    "answer",
 )
 READING = ("results", "jsonl", "csv")
 BUTTONS = ("cancel", "retry", "resume", "remove")

@@ -20,6 +20,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "tests.host.goods",
     "tests.host.members",
     "rest_framework",
     "batches",

@@ -18,6 +18,8 @@ NESTED = "{% for x in [1,2,3,4,5,6,7,8,9,0] %}"
 TEN_LOOPS = NESTED * 5 + "x" + "{% endfor %}" * 5
 
 HOSTILE = {
+    "a whole number of many digits": "{{ a }}{{ " + "9" * 10_000 + " }}",
+    "a number that is not finite": "{{ a }}{{ -1e999 }}",
     "power": "{{ 9 ** 9 ** 9 }}",
     "repeated text": "{{ 'a' * 1000000000 }}",
     "repeated list": "{{ [1] * 1000000000 }}",

@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from batches.admin.rows import EnrichMixin
-from tests.library.models import Article
+from tests.library.models import Article, Author
 
 
 class ArticleAdmin(EnrichMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # it takes none
@@ -13,3 +13,4 @@ class ArticleAdmin(EnrichMixin, admin.ModelAdmin):  # type: ignore[type-arg]  # 
 
 site = admin.AdminSite("library")
 site.register(Article, ArticleAdmin)
+site.register(Author)

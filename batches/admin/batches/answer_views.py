@@ -18,6 +18,7 @@ from batches.comparison.disagreements import rows_side_by_side
 from batches.comparison.figures import comparison_figures
 from batches.errors import NotPossible
 from batches.models import Batch
+from batches.models.answer import rows_of
 
 ROWS_A_PAGE = 20
 # The browser waits for the figures; the command reads all rows.
@@ -50,7 +51,8 @@ def compare_answers(request: HttpRequest, admin: ModelAdmin[Batch]) -> HttpRespo
         column=request.GET.get("column", ""),
         fault=fault,
         ids=_ids(chosen),
-        may_add=request.user.has_perm("batches.add_batch"),
+        # A new batch of the same prompts would not write the rows that they are about.
+        may_add=request.user.has_perm("batches.add_batch") and not any(map(rows_of, chosen)),
     )
     return render(request, "admin/batches/compare_answers.html", context)
 

@@ -10,6 +10,7 @@ from batches.admin.batches.escalated import Escalated, escalated_of
 from batches.admin.batches.failures import Failures, failures_of
 from batches.admin.batches.graphs import charts_of
 from batches.admin.batches.results.result_rows import Filter, ShownRow, rows_of
+from batches.admin.batches.row_answers import RowAnswers, row_answers_of
 from batches.admin.batches.rungs import Rungs, rungs_of
 from batches.admin.batches.timeline import Step, timeline_of
 from batches.admin.batches.timing import Timing, is_left, is_paused, timing_of
@@ -111,6 +112,7 @@ class ShownBatch:
     pilot: ShownPilot | None
     failures: Failures
     rungs: Rungs
+    rows: RowAnswers | None
     escalated: Escalated | None
     results: list[ShownRow]
     allowed: Allowed
@@ -122,7 +124,8 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
     """Load the page of a batch for a user, in a bounded number of queries."""
     samples = samples_of(batch)
     left = is_left(batch)
-    permitted = allowed_to(batch, request, left=left)
+    about = row_answers_of(batch)
+    permitted = allowed_to(batch, request, left=left, about_rows=about is not None)
     timing = timing_of(batch, samples)
     return ShownBatch(
         batch=batch,
@@ -144,6 +147,7 @@ def batch_page(batch: Batch, request: HttpRequest) -> ShownBatch:
         pilot=pilot_of(batch),
         failures=failures_of(batch),
         rungs=rungs_of(batch),
+        rows=about,
         escalated=escalated_of(batch),
         results=rows_of(batch, Filter(), after=-1, limit=FIRST_RESULTS)
         if permitted.results
@@ -208,16 +212,20 @@ def colour_of_state(batch: Batch) -> str:
     return "warn" if state_of(batch).word == STOPPED else colour_of(batch)
 
 
-def allowed_to(batch: Batch, request: HttpRequest, *, left: bool) -> Allowed:
-    """Return the actions that a user may take on a batch in its current state."""
+def allowed_to(batch: Batch, request: HttpRequest, *, left: bool, about_rows: bool) -> Allowed:
+    """Return the actions that a user may take on a batch in its current state.
+
+    A batch about rows is not run again as another one, which would not write the rows.
+    """
     may_change = request.user.has_perm("batches.change_batch")
     running = batch.status in {BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS}
     never_ran = batch.total - batch.succeeded - batch.failed
     may_read = request.user.has_perm("batches.view_result")
     has_prompts = batch.total > 0 or batch.input_file is not None
+    may_copy = request.user.has_perm("batches.add_batch") and not about_rows
     return Allowed(
         rename=may_change,
-        again=may_read and request.user.has_perm("batches.add_batch") and has_prompts,
+        again=may_read and may_copy and has_prompts,
         cancel=may_change and running,
         pause=may_change and running and not left and not batch.pause_reason,
         retry=may_change and batch.status in RETRYABLE and batch.failed + never_ran > 0,

@@ -1,22 +1,17 @@
 """The form that asks a model about rows: the template, the fields for the answers, the model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django import forms
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser
 from django.db import models
 
 from batches.actions.options import MAX_PILOT_ROWS, RUN_OPTIONS
+from batches.admin.rows.answer_schemas import is_free_text, schema_of
+from batches.admin.rows.template_reads import TemplateRead, reads_in
 from batches.inputs.row_templates.sources import TemplateRefused, file_messages
 from batches.models import Provider
 from batches.models.answer import SKIP, WRITE
-from batches.writeback.row_cells import Relation, paths_of, relations_in
-from batches.writeback.row_prompts import read_lookups
-
-TARGETS = (models.CharField, models.TextField, models.JSONField, models.BooleanField)
-NUMBERS = (models.IntegerField, models.FloatField, models.DecimalField)
 
 
 class EnrichForm(forms.Form):
@@ -67,28 +62,24 @@ class EnrichForm(forms.Form):
         self,
         of: type[models.Model],
         fields: Sequence[str],
-        user: AbstractBaseUser | AnonymousUser,
         data: Mapping[str, Any] | None,
     ) -> None:
         super().__init__(data)
         self._model = of
-        self._user: Any = user
+        # What a template that is accepted reads.
+        self.reads: list[TemplateRead] = []
         names: Any = self.fields["fields_to_write"]
         names.choices = [(name, _field(of, name).verbose_name) for name in fields]
 
-    def clean_template(self) -> str:
-        """Refuse a template that reads related rows that the user may not view."""
-        template: str = self.cleaned_data["template"]
-        try:
-            lookups = read_lookups(self._model, file_messages(template).messages)
-        except (TemplateRefused, ValueError):
-            # The preview says what is wrong.
-            return template
-        for relation in _all(relations_in(self._model, paths_of(lookups))):
-            of = relation.model._meta
-            if not self._user.has_perm(f"{of.app_label}.view_{of.model_name}"):
-                raise forms.ValidationError(f"You may not view {of.verbose_name_plural}.")
-        return template
+    def clean(self) -> dict[str, Any]:
+        """Refuse a text that is no template, beside the preview, which follows what is typed."""
+        given = super().clean() or self.cleaned_data
+        if "template" in given:
+            try:
+                self.reads = _reads_in(self._model, given["template"])
+            except TemplateRefused as refused:
+                raise forms.ValidationError(refused.message) from refused
+        return given
 
     def asked(self) -> dict[str, Any]:
         """Return the arguments of `preview`."""
@@ -115,9 +106,9 @@ class EnrichForm(forms.Form):
     def _target(self) -> tuple[str | dict[str, str], dict[str, Any] | None]:
         """Return where the answer goes, and the schema that it must fit."""
         fields = [_field(self._model, name) for name in self.cleaned_data["fields_to_write"]]
-        if len(fields) == 1 and _is_free_text(fields[0]):
+        if len(fields) == 1 and is_free_text(fields[0]):
             return fields[0].name, None
-        properties = {field.name: _schema_of(field) for field in fields}
+        properties = {field.name: schema_of(field) for field in fields}
         schema = {
             "type": "object",
             "properties": properties,
@@ -127,33 +118,21 @@ class EnrichForm(forms.Form):
         return {name: name for name in properties}, schema
 
 
-def writable_fields(of: type[models.Model], names: Sequence[str]) -> list[str]:
-    """Return the names of fields that an answer can be written to."""
-    concrete = {field.name: field for field in of._meta.concrete_fields if not field.primary_key}
-    return [name for name in names if isinstance(concrete.get(name), TARGETS + NUMBERS)]
+def writable_fields(of: type[models.Model], names: Collection[str]) -> list[str]:
+    """Return the names of fields that an answer can be written to, in the order of the model."""
+    chosen = (field for field in of._meta.concrete_fields if field.name in names)
+    return [field.name for field in chosen if schema_of(field) is not None]
 
 
 def _field(of: type[models.Model], name: str) -> Any:
     return of._meta.get_field(name)
 
 
-def _is_free_text(field: Any) -> bool:
-    return isinstance(field, models.CharField | models.TextField) and not field.choices
-
-
-def _schema_of(field: Any) -> dict[str, Any]:
-    if field.choices:
-        return {"enum": [value for value, _ in field.flatchoices]}
-    if isinstance(field, models.JSONField):
-        return {}
-    if isinstance(field, models.BooleanField):
-        return {"type": "boolean"}
-    if isinstance(field, NUMBERS):
-        return {"type": "integer" if isinstance(field, models.IntegerField) else "number"}
-    most = field.max_length
-    return {"type": "string", **({"maxLength": most} if most else {})}
-
-
-def _all(relations: Mapping[str, Relation]) -> list[Relation]:
-    found = list(relations.values())
-    return [*found, *(inner for one in found for inner in _all(one.inner))]
+def _reads_in(of: type[models.Model], template: str) -> list[TemplateRead]:
+    """Return what a template reads. Raise TemplateRefused, with the line of the text."""
+    file = file_messages(template)
+    try:
+        return reads_in(of, file.messages)
+    except TemplateRefused as refused:
+        line = file.line_of(refused)
+        raise TemplateRefused(f"{refused.message}{(line and f' (line {line})') or ''}") from refused

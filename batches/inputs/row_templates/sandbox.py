@@ -7,6 +7,7 @@ loops whose work depends on the row count it first (`WorkMeter`).
 
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
+from math import isfinite
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, nodes, pass_context
@@ -181,6 +182,9 @@ def checked_tree(environment: RowEnvironment, source: str) -> nodes.Template:
         raise TemplateRefused(_syntax_fault(error), line=error.lineno) from error
     except RecursionError as error:
         raise _too_deep(1) from error
+    except ValueError as error:
+        # Python reads no whole number of thousands of digits; Jinja does not say where it is.
+        raise TemplateRefused("A number in the template is too large.") from error
     _check_size(tree)
     for node in tree.find_all(nodes.Node):
         _check_node(node)
@@ -285,6 +289,8 @@ def _check_node(node: nodes.Node) -> None:
         fault = _attribute_fault(node)
     elif isinstance(node, nodes.Name):
         fault = _name_fault(node)
+    elif isinstance(node, nodes.Const) and isinstance(node.value, float):
+        fault = "" if isfinite(node.value) else "A number in the template is too large."
     if fault:
         raise TemplateRefused(fault, line=node.lineno)
 

@@ -9,6 +9,7 @@ from batches.lifecycle import PauseKind
 from batches.management.pasting import command_line
 from batches.management.pipes import STANDARD_OUTPUT
 from batches.models import Batch, Provider
+from batches.models.answer import rows_of
 
 # The beginning of an ID that is unique among many thousands.
 SHORT_ID_CHARS = len("batch_") + 10
@@ -77,6 +78,9 @@ def _after_pilot(batch: Batch, commands: NextCommands) -> Iterator[str]:
     if batch.failed:
         yield f"To run the failed prompts of the pilot again: {commands.retry()}"
     yield f"To cancel: {command_line('batches', 'cancel', batch.public_id)}"
+    if label := rows_of(batch):
+        yield f"To change the prompts: cancel it and call enrich again for the rows of {label}."
+        return
     yield (
         f"To change the prompts: cancel it and start another batch with --since {batch.public_id}. "
         "Requests that stay the same are not sent again."

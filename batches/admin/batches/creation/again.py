@@ -19,6 +19,7 @@ from batches.errors import NotPossible
 from batches.files.files import FileRefused, unexpired
 from batches.limits.escalation import escalations_of
 from batches.models import Batch, File
+from batches.models.answer import rows_of
 from batches.output.jsonl import prompt_line
 from batches.reuse.earlier_batch import remember
 from batches.users import User
@@ -35,8 +36,14 @@ def keep_prompts(batch: Batch, user: User) -> File:
 
     They are copied from its input file, or from its rows if that file is gone: the rows of the
     table for a batch with a template, else the requests. Raise NotPossible if there are no prompts,
-    or more than a file may hold.
+    or more than a file may hold, or if they are about rows that a new batch would not write.
     """
+    if label := rows_of(batch):
+        raise NotPossible(
+            f"The answers of this batch are written into rows of {label}. A new batch of the same "
+            "prompts would be paid for and write nothing: choose the rows again in their list, or "
+            "call enrich again."
+        )
     try:
         if batch.input_file is not None:
             _check_size(batch.input_file.bytes)
