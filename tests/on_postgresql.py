@@ -75,6 +75,7 @@ FILES = (
     "tests/webhooks/test_webhooks.py",
     "tests/rows/test_enrich.py",
     "tests/rows/test_refusals.py",
+    "tests/writeback/test_host_errors.py",
     "tests/test_signals.py",
 )
 
