@@ -43,11 +43,13 @@ def pk_in(custom_id: str, model: type[Model]) -> Any:
     return key.to_python(custom_id.partition(":")[2])
 
 
-def locking(model: type[Model]) -> "QuerySet[Model]":
+def locking(model: type[Model], *, skip_locked: bool = False) -> "QuerySet[Model]":
     """Select rows of a model to write answers into them, with a lock that lets others refer to
     them."""
     # A join to a row that may be missing cannot be locked.
-    return model._base_manager.select_related(None).select_for_update(no_key=True)
+    return model._base_manager.select_related(None).select_for_update(
+        no_key=True, skip_locked=skip_locked
+    )
 
 
 class AnswerWriter:
