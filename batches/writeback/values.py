@@ -48,4 +48,6 @@ def _same(value: Any, made: Any) -> bool:
 
 def _unfit(target: "Field[Any, Any]", value: Any) -> ValidationError:
     shown = str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
-    return ValidationError(f"{shown} is no value of a {type(target).__name__}.", code="invalid")
+    return ValidationError(
+        f"{shown} does not fit the type {type(target).__name__}.", code="invalid"
+    )

@@ -194,7 +194,7 @@ def test_a_number_is_never_made_another_one(provider: Provider, value: object) -
     articles(1)
     batch = ended(enriched(provider, schema=always(value), into={"views": "value"}))
     assert states(batch) == ["invalid"]
-    assert "is no value of a IntegerField" in Answer.objects.get().message
+    assert "does not fit the type IntegerField" in Answer.objects.get().message
     assert Article.objects.get().views == 0
 
 
