@@ -3,17 +3,26 @@
 Use `connection` and `transaction` of this module, not Django's, which are of `default`.
 """
 
+import sqlite3
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
 from django.apps import apps
-from django.db import connections, router
+from django.db import InterfaceError, OperationalError, connections, router
 from django.db import transaction as transactions
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# SQLSTATE: read_only_sql_transaction, from a server that has become a standby; and the class
+# program_limit_exceeded, which is caused by the values to store.
+READ_ONLY = "25006"
+TOO_LARGE = "54"
+# SQLSTATEs of a statement that was stopped on a connection that works: query_canceled (a timeout),
+# lock_not_available, deadlock_detected, serialization_failure.
+STOPPED = frozenset({"57014", "55P03", "40P01", "40001"})
 
 
 def alias() -> str:
@@ -56,3 +65,31 @@ class _Transaction:
 
 connection = cast("BaseDatabaseWrapper", _Connection())
 transaction = _Transaction()
+
+
+def is_absent(error: BaseException) -> bool:
+    """Return True if the database is unavailable or cannot write now, whatever the values are.
+
+    Any other error is caused by the statement or its values, so that retrying does not help.
+    """
+    cause = error.__cause__
+    state = getattr(cause, "sqlstate", None) or ""
+    if isinstance(error, InterfaceError) or state == READ_ONLY:
+        return True
+    if not isinstance(error, OperationalError) or state.startswith(TOO_LARGE):
+        return False
+    # SQLite has one code for all errors of a statement.
+    return getattr(cause, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
+
+
+def is_stopped(error: BaseException) -> bool:
+    """Return True if an error that `is_absent` is of one statement, and the connection works.
+
+    A timeout or a deadlock has stopped it, or it is of another database of the project. Call it
+    after the savepoint around the statement is left.
+    """
+    if connection.needs_rollback:
+        return False
+    cause = error.__cause__
+    state, code = getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorcode", None)
+    return state in STOPPED or code == sqlite3.SQLITE_INTERRUPT or (state is None and code is None)

@@ -74,7 +74,9 @@ FILES = (
     "tests/actions/test_services.py",
     "tests/webhooks/test_webhooks.py",
     "tests/rows/test_enrich.py",
+    "tests/rows/test_pages.py",
     "tests/rows/test_refusals.py",
+    "tests/writeback/test_host_errors.py",
     "tests/test_signals.py",
 )
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.db.models.functions import Now
@@ -20,6 +21,7 @@ from batches.output.files import close_outputs
 from batches.reuse.equal_requests import answer_equals, settle_equals
 from batches.signals import prompt_finished, send_after_commit
 from batches.webhooks.deliveries import end_batch
+from batches.writeback.host_work import or_unwritten
 
 logger = logging.getLogger(__name__)
 
@@ -182,17 +184,21 @@ def _log_performance(batch: Batch, report: Report) -> None:
 def _close_open_chunks(over: BatchQuerySet, kind: FailureKind) -> None:
     """Mark the open prompts of unleased chunks as cancelled or expired, while their batch is over:
     it may have ended and been retried meanwhile."""
-    while True:
-        with transaction.atomic():
-            closed = close_unheld(over, most=CHUNKS_AT_ONCE)
-            batches = over.exclude(reuse="off").only("reuse").in_bulk({c.batch_id for c in closed})
-            for chunk in closed:
-                if batch := batches.get(chunk.batch_id):
-                    answer_equals(batch, chunk.lo, chunk.hi)
-                _announce_closed(chunk)
-                _close_prompts(chunk.batch_id, chunk.lo, chunk.hi, kind)
-        if not closed:
-            return
+    while or_unwritten(partial(_close_some, over, kind)):
+        pass
+
+
+def _close_some(over: BatchQuerySet, kind: FailureKind, unwritten: str) -> bool:
+    """Close the next chunks; return False if there is none."""
+    with transaction.atomic():
+        closed = close_unheld(over, most=CHUNKS_AT_ONCE)
+        batches = over.exclude(reuse="off").only("reuse").in_bulk({c.batch_id for c in closed})
+        for chunk in closed:
+            if batch := batches.get(chunk.batch_id):
+                answer_equals(batch, chunk.lo, chunk.hi, unwritten=unwritten)
+            _announce_closed(chunk)
+            _close_prompts(chunk.batch_id, chunk.lo, chunk.hi, kind)
+    return bool(closed)
 
 
 def _announce_closed(chunk: ClosedChunk) -> None:

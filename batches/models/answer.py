@@ -84,7 +84,7 @@ class Answer(models.Model):
     prompt_id = models.BigIntegerField(unique=True)
     label = models.CharField(max_length=MAX_LABEL_CHARS)
     row_pk = models.CharField(max_length=MAX_CUSTOM_ID_CHARS)
-    # The names of the fields, or the path of the function.
+    # The names of the fields, each with its part of the answer, or the path of the function.
     fields = models.TextField()
     model = models.CharField(max_length=MAX_MODEL_CHARS)
     template_digest = models.CharField(max_length=64)

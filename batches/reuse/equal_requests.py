@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.db.models import BigIntegerField, Exists, F, OuterRef, QuerySet, Subquery
@@ -23,6 +23,7 @@ from batches.models import Batch, Chunk, KeptAnswer, Prompt, Result
 from batches.models.bounds import IDS_IN_A_QUERY, added
 from batches.models.statements import Statement, hole, query_of
 from batches.signals import prompt_finished, send_after_commit
+from batches.writeback.host_work import or_unwritten
 from batches.writeback.writers import writer_of
 
 # What a result takes over from the answer to an equal request, which cost nothing this time.
@@ -145,14 +146,14 @@ def _insert_statement() -> str:
     )
 
 
-def answer_equals(batch: Batch, lo: int, hi: int) -> list[EqualPrompt]:
+def answer_equals(batch: Batch, lo: int, hi: int, *, unwritten: str = "") -> list[EqualPrompt]:
     """Give the prompts without a result from `lo` up to before `hi` the answers that there are;
-    return the prompts that got none. Call it as `give_answers`."""
+    return the prompts that got none. Call it as `give_answers`, within `or_unwritten`."""
     rows = _equals(batch.reuse).rows(batch=batch.pk, lo=lo, hi=hi, since=since())
     prompts = [EqualPrompt(*row) for row in rows]
     given = give_answers(batch.pk, prompts)
     if given and (writer := writer_of(batch)):
-        writer.write(list(given))
+        writer.write(list(given), unwritten=unwritten)
     return [prompt for prompt in prompts if prompt.prompt_id not in given]
 
 
@@ -182,15 +183,22 @@ def settle_equals(batch: Batch) -> bool:
     """
     reopened, after = False, -1
     while True:
-        with transaction.atomic():
-            # The lock keeps a chunk from being claimed meanwhile by a runner.
-            chunks = _unanswered(batch.pk, after)
-            left = [chunk.pk for chunk in chunks if answer_equals(batch, chunk.lo, chunk.hi)]
-            if left:
-                begin_again(Chunk.objects.filter(pk__in=left))
+        chunks, left = or_unwritten(partial(_settle_some, batch, after))
         if not chunks:
             return reopened
-        reopened, after = reopened or bool(left), chunks[-1].lo
+        reopened, after = reopened or left, chunks[-1].lo
+
+
+def _settle_some(batch: Batch, after: int, unwritten: str) -> tuple[Sequence[Chunk], bool]:
+    """Settle the next chunks; return them, and True if one of them is claimable again."""
+    with transaction.atomic():
+        # The lock keeps a chunk from being claimed meanwhile by a runner.
+        chunks = _unanswered(batch.pk, after)
+        settle = partial(answer_equals, batch, unwritten=unwritten)
+        left = [chunk.pk for chunk in chunks if settle(chunk.lo, chunk.hi)]
+        if left:
+            begin_again(Chunk.objects.filter(pk__in=left))
+    return chunks, bool(left)
 
 
 def _unanswered(batch_id: int, after: int) -> Sequence[Chunk]:

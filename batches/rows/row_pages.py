@@ -4,11 +4,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import CompositePrimaryKey, Model, Prefetch, QuerySet
+from django.db.models.manager import BaseManager
 from django.db.models.query import ModelIterable
 
 from batches.errors import NotPossible
 
 PAGE_ROWS = 500
+
+
+def queryset_of(given: Any) -> "QuerySet[Any, Any]":
+    """Return a queryset, or all rows of a manager. Raise NotPossible for anything else."""
+    if isinstance(given, BaseManager):
+        given = given.all()
+    if not isinstance(given, QuerySet):
+        raise NotPossible(
+            f"{repr(given)[:100]} is no queryset: give one, such as Article.objects.all()"
+        )
+    return given
 
 
 def check_queryset(queryset: "QuerySet[Any, Any]", lookups: list[str]) -> None:
@@ -20,6 +32,11 @@ def check_queryset(queryset: "QuerySet[Any, Any]", lookups: list[str]) -> None:
         raise NotPossible(
             "a queryset with a slice, a union or distinct fields cannot be read in pages: "
             f"use {again}"
+        )
+    if query.where.contains_over_clause:
+        raise NotPossible(
+            "a queryset with a filter over a window function cannot be read in pages, since each "
+            f"page would have other windows: use {again}"
         )
     if not issubclass(queryset._iterable_class, ModelIterable):
         raise NotPossible("the queryset has values(), so its rows are no models: leave them out")
@@ -47,6 +64,9 @@ def row_pages(
     keep a transaction open, and is not possible behind a pooler.
     """
     ordered = queryset.order_by("pk")
+    # Undo `reverse()`. A lock would end with the transaction of its page.
+    ordered.query.standard_ordering = True
+    ordered.query.select_for_update = False
     after: Any = None
     while True:
         pages = ordered if after is None else ordered.filter(pk__gt=after)

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import Error, InterfaceError, OperationalError, close_old_connections
+from django.db import Error, close_old_connections
 
-from batches.database import connection
+from batches.database import connection, is_absent
 from batches.models.full_disk import is_full
 
 logger = logging.getLogger(__name__)
@@ -20,26 +19,6 @@ T = TypeVar("T")
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
-
-# SQLSTATE: read_only_sql_transaction, from a server that has become a standby; and the class
-# program_limit_exceeded, which is caused by the values to store.
-READ_ONLY = "25006"
-TOO_LARGE = "54"
-
-
-def is_absent(error: BaseException) -> bool:
-    """Return True if the database is unavailable or cannot write now, whatever the values are.
-
-    Any other error is caused by the statement or its values, so that retrying does not help.
-    """
-    cause = error.__cause__
-    state = getattr(cause, "sqlstate", None) or ""
-    if isinstance(error, InterfaceError) or state == READ_ONLY:
-        return True
-    if not isinstance(error, OperationalError) or state.startswith(TOO_LARGE):
-        return False
-    # SQLite has one code for all errors of a statement.
-    return getattr(cause, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

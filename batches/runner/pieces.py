@@ -8,14 +8,15 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
+from batches.database import is_absent
 from batches.engine.errors import FailureKind
 from batches.engine.plain_text import storable_text
 from batches.engine.records import Outcome, Usage
 from batches.leases.chunks import Lease
 from batches.models.bounds import Unstorable
-from batches.runner.database import is_absent
 from batches.runner.results import ChunkOutcomes
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ MAX_REASON_CHARS = 500
 MAX_ANSWER_CHARS = 1000
 
 Store = Callable[[Sequence[ChunkOutcomes]], Sequence[Lease]]
+StoreUnwritten = Callable[[str, Sequence[ChunkOutcomes]], Sequence[Lease]]
 Forms = Callable[[ChunkOutcomes, str], Iterator[ChunkOutcomes]]
 
 
@@ -42,15 +44,23 @@ class Pieces:
     reason: str = ""
 
 
-def store_in_pieces(chunks: Sequence[ChunkOutcomes], store: Store, *, reduce: bool) -> Pieces:
+def store_in_pieces(
+    chunks: Sequence[ChunkOutcomes],
+    store: Store,
+    *,
+    reduce: bool,
+    unwritten: StoreUnwritten | None = None,
+) -> Pieces:
     """Store the outcomes of these chunks as far as the database accepts them.
 
     A refused outcome is reduced to a failure. If it is doubtful that the outcomes are at fault,
     they are reduced only with `reduce`, and only if the whole reply can be kept. `store` stores
-    chunks, all or none, and leaves out rows that are stored already. Raise the database's error if
-    the database is absent; rows stored before that stay stored.
+    chunks, all or none, and leaves out rows that are stored already. `unwritten` does the same for
+    answers about rows of the project, but records for this reason that they were not written
+    there. Raise the database's error if the database is absent; rows stored before that stay
+    stored.
     """
-    halving = _Halving(store)
+    halving = _Halving(store, unwritten)
     halving.store([_only(chunk, outcome) for chunk in chunks for outcome in chunk.outcomes])
     if not halving.is_doubtful:
         halving.reduce(_forms)
@@ -66,8 +76,9 @@ def _only(chunk: ChunkOutcomes, outcome: Outcome) -> ChunkOutcomes:
 class _Halving:
     """Store rows, each a chunk with one outcome; halve them repeatedly if they are refused."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, unwritten: StoreUnwritten | None) -> None:
         self._store = store
+        self._unwritten = unwritten
         self._stored: list[ChunkOutcomes] = []
         self._lost: set[Lease] = set()
         self._refused: list[ChunkOutcomes] = []
@@ -83,7 +94,8 @@ class _Halving:
         if not rows or (not self.is_doubtful and self._try(rows)):
             return
         if len(rows) == 1 or self.is_doubtful:
-            self._refused += rows
+            if self.is_doubtful or not self._try_unwritten(rows):
+                self._refused += rows
             return
         self.store(rows[: len(rows) // 2])
         self.store(rows[len(rows) // 2 :])
@@ -116,10 +128,16 @@ class _Halving:
         logger.error("The outcome of prompt %d cannot be stored unchanged: %s", outcome.index, why)
         return any(self._try([form]) for form in forms(row, why))
 
-    def _try(self, rows: Sequence[ChunkOutcomes]) -> bool:
+    def _try_unwritten(self, rows: Sequence[ChunkOutcomes]) -> bool:
+        """Store rows whose answers were perhaps refused by the project's tables; as `_try`."""
+        if self._unwritten is None:
+            return False
+        return self._try(rows, partial(self._unwritten, self._reason))
+
+    def _try(self, rows: Sequence[ChunkOutcomes], store: Store | None = None) -> bool:
         """Store rows, all or nothing; return True if they are stored, or their lease is lost."""
         try:
-            self._lost.update(self._store(_joined(rows)))
+            self._lost.update((store or self._store)(_joined(rows)))
         except Exception as error:
             if is_absent(error):
                 raise

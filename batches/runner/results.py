@@ -77,6 +77,10 @@ COLUMNS = (
 )
 
 
+# Called with the ids of prompts whose results are stored, in the same transaction.
+WriteBack = Callable[[Sequence[int]], object]
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkOutcomes:
     """New outcomes of one chunk, with prompt ids and costs by index; `done` if it is complete."""
@@ -116,7 +120,7 @@ def store_outcomes(
     lease_seconds: float,
     again: bool = False,
     equals_wait: bool = False,
-    write_back: Callable[[Sequence[int]], object] | None = None,
+    write_back: WriteBack | None = None,
 ) -> list[Lease]:
     """Store outcomes and renew the leases, all or nothing; return the leases that were lost.
 
@@ -141,6 +145,7 @@ def store_outcomes(
         if kept:
             size = _insert(batch_id, kept, clock)
             ids = [prompt_id for _, prompt_id in kept]
+            send_after_commit(prompt_finished, Batch, batch_id=batch_id, prompt_ids=ids)
             if write_back is not None:
                 # Before the batch is updated, so that other runners do not wait for its row.
                 write_back(ids)
@@ -148,7 +153,6 @@ def store_outcomes(
             _count(batch_id, [outcome for outcome, _ in kept], costs, activity, output_bytes=size)
             if any(outcome.usage.is_estimated for outcome, _ in kept):
                 _warn_of_estimates(batch_id)
-            send_after_commit(prompt_finished, Batch, batch_id=batch_id, prompt_ids=ids)
         done = [chunk.lease for chunk in chunks if chunk.done and chunk.lease not in lost]
         _check_complete(batch_id, done, equals_wait=equals_wait)
     return lost

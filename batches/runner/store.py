@@ -16,7 +16,7 @@ from django.db import Error
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, When
 
 from batches.conf import conf
-from batches.database import transaction
+from batches.database import is_absent, transaction
 from batches.engine.errors import AccessRefused, FailureKind, ProviderError, TargetAway
 from batches.engine.execute import Stop
 from batches.engine.plain_text import storable_text
@@ -43,12 +43,19 @@ from batches.output.pages import TextBytes
 from batches.providers import breaker
 from batches.reuse.equal_requests import EqualPrompt, give_answers, since, with_equals
 from batches.reuse.kept_answers import keep_answers
-from batches.runner.database import is_absent
 from batches.runner.holdings import HeldChunk, StoredPrompt
 from batches.runner.pieces import Pieces, store_in_pieces
-from batches.runner.results import ZERO, Activity, ChunkOutcomes, Clock, store_outcomes
+from batches.runner.results import (
+    ZERO,
+    Activity,
+    ChunkOutcomes,
+    Clock,
+    WriteBack,
+    store_outcomes,
+)
 from batches.runner.surroundings import Surroundings, look_around, other_work_waits
 from batches.workers.heartbeats import process_name
+from batches.writeback.host_work import or_unwritten
 
 if TYPE_CHECKING:
     from batches.writeback.writing import AnswerWriter
@@ -139,6 +146,7 @@ class SliceStore:
         self._on_progress = on_progress
         self._slice_s = slice_s
         self._probing = probing
+        self._writer = writer
         self._write_back = writer.write if writer else None
         self._progress = Progress()
         self._mine = Spent()
@@ -163,6 +171,9 @@ class SliceStore:
 
     def claim(self, *, most: int, quarantined: bool) -> list[HeldChunk]:
         """Lease up to `most` chunks, the next ones, and find their prompts without a result."""
+        return or_unwritten(partial(self._claim, most=most, quarantined=quarantined))
+
+    def _claim(self, unwritten: str, *, most: int, quarantined: bool) -> list[HeldChunk]:
         # One transaction, so that a chunk that cannot be read is not leased.
         with transaction.atomic():
             leases = claim_chunks(
@@ -174,7 +185,7 @@ class SliceStore:
             )
             # A probe or a quarantine decides which prompts to read.
             most_bytes = 0 if quarantined or self._probing else SMALL_BYTES
-            opened = [self._open_chunks(run, most_bytes) for run in _adjacent(leases)]
+            opened = [self._open_chunks(run, most_bytes, unwritten) for run in _adjacent(leases)]
         reused = sum(run.reused for run in opened)
         self._progress = replace(
             self._progress,
@@ -183,7 +194,9 @@ class SliceStore:
         )
         return [chunk for run in opened for chunk in run.chunks]
 
-    def _open_chunks(self, leases: Sequence[Lease], most_bytes: int) -> OpenedChunks:
+    def _open_chunks(
+        self, leases: Sequence[Lease], most_bytes: int, unwritten: str
+    ) -> OpenedChunks:
         """Return adjacent chunks with their prompts that are to be sent; if all prompts of a chunk
         are small, they are read now."""
         lo, hi = leases[0].lo, leases[-1].hi
@@ -194,8 +207,8 @@ class SliceStore:
         rows = _open_equals(self._batch.reuse).rows(**place, since=since())
         equals = [EqualPrompt(pk, index, *about) for pk, index, _, _, _, *about in rows]
         given = give_answers(self._batch.pk, equals)
-        if self._write_back is not None:
-            self._write_back(list(given))
+        if self._writer is not None:
+            self._writer.write(list(given), unwritten=unwritten)
         sent = [
             row[:5]
             for row, prompt in zip(rows, equals, strict=True)
@@ -294,12 +307,30 @@ class SliceStore:
     ) -> Pieces:
         """Store outcomes that were refused together, each as far as the database accepts it."""
         store = partial(self._store, activity=activity, again=True)
-        pieces = store_in_pieces(chunks, store, reduce=reduce)
+        writer = self._writer
+        unwritten = partial(self._store_unwritten, writer, activity) if writer else None
+        pieces = store_in_pieces(chunks, store, reduce=reduce, unwritten=unwritten)
         self._count(pieces.stored, state)
         return pieces
 
+    def _store_unwritten(
+        self,
+        writer: "AnswerWriter",
+        activity: Activity,
+        reason: str,
+        chunks: Sequence[ChunkOutcomes],
+    ) -> list[Lease]:
+        """Store outcomes without a change to a row of the project, with the reason for it."""
+        write_back = partial(writer.write, unwritten=reason)
+        return self._store(chunks, activity, again=True, write_back=write_back)
+
     def _store(
-        self, chunks: Sequence[ChunkOutcomes], activity: Activity, *, again: bool
+        self,
+        chunks: Sequence[ChunkOutcomes],
+        activity: Activity,
+        *,
+        again: bool,
+        write_back: WriteBack | None = None,
     ) -> list[Lease]:
         with transaction.atomic():
             lost = store_outcomes(
@@ -310,7 +341,7 @@ class SliceStore:
                 lease_seconds=conf().LEASE_SECONDS,
                 again=again,
                 equals_wait=self._batch.reuse != "off",
-                write_back=self._write_back,
+                write_back=write_back or self._write_back,
             )
             if self._batch.reuse != "off":
                 for lease in (chunk.lease for chunk in chunks if chunk.done):

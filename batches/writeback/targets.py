@@ -1,16 +1,17 @@
 """Targets of the answer about a row: fields of the row, or a function that saves it."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
-from django.db.models import CharField, Field, JSONField, Model, TextField
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import Field, Model
 from django.utils.module_loading import import_string
 
 from batches.engine.text.wording import did_you_mean, named, quoted
 from batches.errors import NotPossible
+from batches.writeback.values import fitting
 
 # Stands for the whole answer.
 WHOLE = "*"
@@ -48,17 +49,34 @@ class FieldTarget:
 
     @property
     def name(self) -> str:
-        return ", ".join(sorted(self.into))
+        """Return the names of the fields, each with its part of the answer unless it is all."""
+        parts = sorted(self.into.items())
+        return ", ".join(name if source == WHOLE else f"{name}={source}" for name, source in parts)
 
     def stored(self) -> dict[str, Any]:
         """Return the columns of Enrichment that `stored_target` reads."""
         return {"into": dict(self.into)}
 
+    def columns(self, model: type[Model]) -> frozenset[str]:
+        """Return the attributes of a row that are written."""
+        fields: list[Any] = [model._meta.get_field(name) for name in self.into]
+        return frozenset(field.attname for field in fields)
+
+    def is_empty(self, row: Model) -> bool:
+        """Return True if what is written is null or an empty text, in each field."""
+        return all(getattr(row, name) in (None, "") for name in self.columns(type(row)))
+
     def write(self, row: Model, outcome: RowOutcome) -> None:
         """Write an answer. Raise ValidationError for values that do not fit the fields."""
+        errors: dict[str, list[str]] = {}
         for name, source in self.into.items():
             target: Any = row._meta.get_field(name)
-            setattr(row, target.attname, _value_for(target, source, outcome))
+            try:
+                setattr(row, target.attname, _value_for(target, source, outcome))
+            except ValidationError as error:
+                errors[name] = error.messages
+        if errors:
+            raise ValidationError(errors)
         others = {one.name for one in row._meta.get_fields()} - self.into.keys()
         row.full_clean(exclude=others)
         row.save(update_fields=list(self.into))
@@ -75,6 +93,16 @@ class SaveTarget:
         """Return the columns of Enrichment that `stored_target` reads."""
         return {"save_path": self.name}
 
+    def columns(self, model: type[Model]) -> frozenset[str]:
+        """Return no attribute: the function may write anything."""
+        del model
+        return frozenset()
+
+    def is_empty(self, row: Model) -> bool:
+        """Return False: what the function writes is not known."""
+        del row
+        return False
+
     def write(self, row: Model, outcome: RowOutcome) -> None:
         self.save(row, outcome)
 
@@ -87,9 +115,18 @@ def target_for(model: type[Model], into: Into, answer_fields: Mapping[str, Any] 
 
     `answer_fields` are the properties of the schema; None if there are none.
     """
-    if callable(into):
+    if callable(into) and not isinstance(into, type):
         return _save_target(into)
-    target = FieldTarget({into: WHOLE} if isinstance(into, str) else dict(into))
+    given: Any = {into: WHOLE} if isinstance(into, str) else into
+    texts = isinstance(given, Mapping) and all(
+        isinstance(part, str) for part in chain(*given.items())
+    )
+    if not texts:
+        raise NotPossible(
+            f"into is {repr(into)[:100]}: give the name of a field, a mapping of such names to "
+            f'properties of the answer or "{WHOLE}", or a function that saves the answer'
+        )
+    target = FieldTarget(dict(given))
     if not target.into:
         raise NotPossible("into is empty: name at least one field of the row")
     for name, source in target.into.items():
@@ -159,10 +196,7 @@ def _check_source(name: str, source: str, answer_fields: Mapping[str, Any] | Non
 def _value_for(target: "Field[Any, Any]", source: str, outcome: RowOutcome) -> Any:
     if source != WHOLE:
         value = outcome.parsed.get(source) if isinstance(outcome.parsed, Mapping) else None
-    else:
-        value = outcome.text if outcome.parsed is None else outcome.parsed
-    is_text = isinstance(target, CharField | TextField)
-    is_text_of_json = is_text and value is not None and not isinstance(value, str)
-    if is_text_of_json or (isinstance(value, dict | list) and not isinstance(target, JSONField)):
-        return json.dumps(value, ensure_ascii=False)
-    return value
+        return fitting(target, value)
+    if outcome.parsed is None and not outcome.text.strip():
+        raise ValidationError("The answer is empty.")
+    return fitting(target, outcome.text if outcome.parsed is None else outcome.parsed)

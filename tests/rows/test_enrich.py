@@ -181,6 +181,46 @@ def test_only_changed_asks_again_about_changed_rows_alone(
     assert again.total == 1
 
 
+def test_an_empty_answer_is_not_written(provider: Provider) -> None:
+    articles(2, body="b [simulate: answer=empty]", summary="by hand")
+    batch = ended(enriched(provider))
+    assert states(batch) == ["invalid"] * 2
+    assert Answer.objects.all()[0].message == "summary: The answer is empty."
+    assert summaries() == ["by hand"] * 2
+
+
+@pytest.mark.parametrize("value", [3.7, True])
+def test_a_number_is_never_made_another_one(provider: Provider, value: object) -> None:
+    articles(1)
+    batch = ended(enriched(provider, schema=always(value), into={"views": "value"}))
+    assert states(batch) == ["invalid"]
+    assert "does not fit the type IntegerField" in Answer.objects.get().message
+    assert Article.objects.get().views == 0
+
+
+def test_only_changed_asks_again_about_rows_whose_fields_are_empty(provider: Provider) -> None:
+    first, second, _ = articles(3)
+    ended(enriched(provider))
+    Article.objects.filter(pk=first.pk).update(summary="")
+    batch = enriched(provider, only_changed=True)
+    assert Prompt.objects.get(batch=batch).custom_id == f"library.article:{first.pk}"
+    # A queryset need not load the fields.
+    deferred = Article.objects.only("body")
+    assert enriched(provider, queryset=deferred, only_changed=True).total == 1
+    # The row is another one with the same key.
+    second.delete()
+    Article(pk=second.pk, title="again", body=second.body).save(force_insert=True)
+    assert enriched(provider, only_changed=True).total == 2
+
+
+def test_only_changed_asks_again_for_another_part_of_the_answer(provider: Provider) -> None:
+    articles(2)
+    ended(enriched(provider, schema=ArticleFacts, into={"summary": "summary"}))
+    arguments = {"schema": ArticleFacts, "only_changed": True}
+    assert enriched(provider, into={"summary": "summary"}, **arguments) is None
+    assert enriched(provider, into={"summary": "views"}, **arguments).total == 2
+
+
 def test_only_changed_looks_at_the_same_fields(provider: Provider) -> None:
     articles(2)
     ended(enriched(provider))

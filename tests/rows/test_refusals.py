@@ -1,9 +1,12 @@
 """What is wrong is said at once, with its place, and nothing is left behind."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.db.models import Prefetch
 from pydantic import ValidationError
 from pytest_django.fixtures import Settings
@@ -15,7 +18,7 @@ from batches.runner.run import run_slice
 from simulator import SimulatedProvider
 from tests.library import saving
 from tests.library.makers import TEMPLATE, articles, enriched
-from tests.library.models import Article, Author
+from tests.library.models import Article, Author, Note
 from tests.makers import MODEL
 
 pytestmark = pytest.mark.django_db
@@ -165,6 +168,36 @@ def test_rows_in_another_database(provider: Provider, settings: Settings) -> Non
     with pytest.raises(NotPossible, match="cannot be stored together"):
         enrich(Article.objects.all(), template=TEMPLATE, into="summary", model=MODEL)
     settings.DATABASE_ROUTERS = []
+    assert nothing_is_there()
+
+
+def test_rows_that_are_chosen_from_another_database(provider: Provider) -> None:
+    articles(1)
+    rows = Article.objects.using("archive")
+    for ask in (partial(enrich, into="summary"), preview):
+        with pytest.raises(NotPossible, match="in the database 'archive'"):
+            ask(rows, template=TEMPLATE, model=MODEL)
+    assert enriched(provider, queryset=Article.objects.using("default")).total == 1
+
+
+def test_rows_that_cannot_be_locked(provider: Provider) -> None:
+    if connection.vendor != "postgresql":
+        # It locks no rows, but the database.
+        assert not connection.features.has_select_for_update
+        return
+    articles(1)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE library_note RENAME TO library_note_kept")
+        cursor.execute(
+            "CREATE VIEW library_note AS SELECT id, min(text) AS text, min(summary) AS summary "
+            "FROM library_note_kept GROUP BY id"
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO library_note_kept (id, text, summary) VALUES (%s, 'a', '')", [uuid4()]
+        )
+    with pytest.raises(NotPossible, match="cannot be locked"):
+        enriched(provider, queryset=Note.objects.all(), template="{{ row.text }}")
     assert nothing_is_there()
 
 

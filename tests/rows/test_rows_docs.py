@@ -28,7 +28,7 @@ def test_the_page(provider: Provider, capsys: pytest.CaptureFixture[str]) -> Non
     prompt = said(preview)
     assert prompt[:3] == ["Summarise in one sentence:", "", "body 0"]
     assert prompt[3].startswith("3 about ")
-    assert said(records) == ["written summary, topic simulated-small "]
+    assert said(records) == ["written summary=summary, topic=topic simulated-small "]
     assert said(again) == ["nothing to ask"]
     Article.objects.filter(pk=rows[0].pk).update(body="another")
     assert said(again) == ["1"]

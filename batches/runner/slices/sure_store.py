@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from batches.database import is_absent
 from batches.engine.execute import Stop
 from batches.leases.chunks import Lease
 from batches.models import Batch
 from batches.models.full_disk import is_full
-from batches.runner.database import PatientDatabase, in_database, is_absent, reconnect
+from batches.runner.database import PatientDatabase, in_database, reconnect
 from batches.runner.pieces import Pieces
 from batches.runner.results import Activity, ChunkOutcomes
 from batches.runner.slices.leaving import Leaving
