@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - Django's name
+from django.core.files.storage import storages
 from django.db import connections, router
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
@@ -15,6 +16,7 @@ from django.utils.module_loading import import_string
 from batches.conf import NAME, conf, faults
 from batches.extras import apps_lacking, is_installed, remedy
 from batches.models import Batch
+from batches.models.file import STORAGE
 from batches.workers.doorbells import doorbell_named
 
 TAG = "batches"
@@ -50,7 +52,9 @@ def check_project(**_: Any) -> list[CheckMessage]:
 @register(TAG, deploy=True)
 def check_deployment(**_: Any) -> list[CheckMessage]:
     """Return what is unsafe on a server that others can reach."""
-    return [] if faults(getattr(settings, NAME, {})) else [*_secrets(), *_receivers()]
+    if faults(getattr(settings, NAME, {})):
+        return []
+    return [*_secrets(), *_receivers(), *_files()]
 
 
 def _wrong_settings() -> Iterator[CheckMessage]:
@@ -242,4 +246,13 @@ def _receivers() -> Iterator[CheckMessage]:
             f"Users may let this server send webhooks to private hosts: {hosts}.",
             hint=f'Remove them from {NAME}["WEBHOOK_PRIVATE_HOSTS"], or silence this check.',
             id="batches.W006",
+        )
+
+
+def _files() -> Iterator[CheckMessage]:
+    if STORAGE not in storages.backends:
+        yield Warning(
+            "Files with prompts are kept among the project's other uploads, which may be public.",
+            hint=f'Give STORAGES one named "{STORAGE}", in a folder that no web server serves.',
+            id="batches.W011",
         )

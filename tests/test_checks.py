@@ -41,6 +41,7 @@ def test_this_project_is_without_fault() -> None:
     assert found(deploy=True) == []
 
 
+DEFAULT_STORAGES = {name: one for name, one in project.STORAGES.items() if name != "batches"}
 FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("E001", {"LEASE_SECOND": 1}, {}, 'BATCHES["LEASE_SECOND"] is not a setting.'),
     ("E001", {"LEASE_SECONDS": 0}, {}, 'BATCHES["LEASE_SECONDS"]: input should be greater than 0.'),
@@ -58,6 +59,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
 UNSAFE: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("W004", {}, {"SECRET_KEY": "django-insecure-x"}, "made for development"),
     ("W005", {"PROVIDER_KEY_VARIABLES": ["*"]}, {}, "any environment variable"),
+    ("W011", {}, {"STORAGES": DEFAULT_STORAGES}, "may be public"),
     ("W006", {"EMBEDDED": False, "WEBHOOK_PRIVATE_HOSTS": ["10.0.0.5"]}, {}, "hosts: 10.0.0.5."),
 ]
 

@@ -3,13 +3,21 @@
 from functools import partial
 from typing import Any
 
-from django.conf import settings
+from django.conf import DEFAULT_STORAGE_ALIAS, settings
+from django.core.files.storage import Storage, storages
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from batches.lifecycle import UPLOAD_TRANSITIONS, UploadStatus, sources_of
 from batches.models.fields import choices, one_of, public_id
+
+STORAGE = "batches"
+
+
+def file_storage() -> Storage:
+    """Return the storage named `batches` in the project's STORAGES, else its default one."""
+    return storages[STORAGE if STORAGE in storages.backends else DEFAULT_STORAGE_ALIAS]
 
 
 class File(models.Model):
@@ -22,7 +30,7 @@ class File(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
     purpose = models.CharField(max_length=32)
     filename = models.CharField(max_length=255)
-    content = models.FileField(upload_to="%Y/%m", max_length=255, blank=True)
+    content = models.FileField(upload_to="%Y/%m", storage=file_storage, max_length=255, blank=True)
     bytes = models.BigIntegerField()
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -78,6 +86,6 @@ class UploadPart(models.Model):
         max_length=64, unique=True, default=partial(public_id, "part_"), editable=False
     )
     upload = models.ForeignKey(Upload, models.CASCADE, related_name="parts")
-    content = models.FileField(upload_to="parts/%Y/%m", max_length=255)
+    content = models.FileField(upload_to="parts/%Y/%m", storage=file_storage, max_length=255)
     bytes = models.BigIntegerField()
     created_at = models.DateTimeField(db_default=Now())

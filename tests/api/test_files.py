@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import default_storage
+from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError
 from django.test import Client
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from batches.files.files import FileRefused, NewFile, remove_leftovers, safe_filename, store_file
 from batches.lifecycle import BatchStatus
-from batches.models import Batch, File, Provider
+from batches.models import Batch, File, Provider, UploadPart
 from batches.workers.sweeper import sweep
 from tests.api.calling import client_of, error_of, user_named
 from tests.configuring import configure
@@ -465,10 +465,16 @@ def test_what_a_killed_process_left_is_removed_after_a_day(storage: Path) -> Non
     assert [path.name for path in everything_in(storage)] == ["new.upload"]
 
 
+@pytest.mark.parametrize("model", [File, UploadPart])
+def test_bytes_are_in_the_storage_that_the_project_names(model: type[File | UploadPart]) -> None:
+    field: Any = model._meta.get_field("content")
+    assert field.storage is storages["batches"]
+
+
 def test_bytes_that_are_gone_are_our_fault(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     public_id = create(client)
-    default_storage.delete(File.objects.get().content.name or "")
+    File.objects.get().content.delete(save=False)
     client.raise_request_exception = False
     assert error_of(client.get(f"/v1/files/{public_id}/content"), 500)["type"] == "server_error"

@@ -50,6 +50,10 @@ DATABASES = {
     }
 }
 STATIC_URL = "static/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379/0")
@@ -62,4 +66,8 @@ BATCHES = {
     "TASKS_APP": "library.celery.app",
     "RATE_LIMIT_REDIS_URL": BROKER,
     "PROVIDER_PRIVATE_HOSTS": ["127.0.0.1"],
+}
+STORAGES["batches"] = {
+    "BACKEND": "django.core.files.storage.FileSystemStorage",
+    "OPTIONS": {"location": BASE_DIR / "prompts"},
 }

@@ -10,6 +10,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -17,7 +18,7 @@ from django.test import Client
 from batches.admin.base import our_site
 from batches.admin.batches.timeline import timeline_of
 from batches.management.embedded.first_login import make_first_login
-from batches.models import Batch, KeptAnswer, Provider, Template, WebhookEndpoint
+from batches.models import Batch, File, KeptAnswer, Provider, Template, WebhookEndpoint
 from batches.secrets.tokens import authenticate
 from simulator import SimulatedProvider
 from tests.admin.hostile import reverse
@@ -70,6 +71,11 @@ def created(client: Client, texts: list[str], **more: object) -> Batch:
 def test_the_settings_are_the_ones_of_the_other_project() -> None:
     assert get_user_model()._meta.label == "members.Member"
     assert not apps.is_installed("drf_spectacular")
+
+
+def test_files_are_in_the_default_storage_if_there_is_no_other() -> None:
+    field: Any = File._meta.get_field("content")
+    assert field.storage is storages["default"]
 
 
 def test_the_reference_page_says_what_it_lacks(client: Client) -> None:
