@@ -253,6 +253,8 @@ def as_table(report: Report, window: int) -> str:
         "unequal": "must be 0",
         "not_written": "must be 0",
         "touched": "must be 0",
+        "called_again": "must be 0",
+        "called_for_17": f"must be {CHANGED}, with --rows",
         "repeated_calls": f"at most {3 * window * report.kills}",
     }
     return "\n".join(
