@@ -213,7 +213,7 @@ def make_staff(server: ApiServer) -> str:
 
 @contextmanager
 def visiting(chrome: Browser, address: str) -> Iterator[Visitor]:
-    """Somebody who has not logged in; nothing may go wrong in the browser meanwhile."""
+    """A visitor who has not logged in; nothing may go wrong in the browser meanwhile."""
     with chrome.new_context(viewport=WIDE, accept_downloads=True) as context:  # type: ignore[arg-type]  # a dict is one
         context.set_default_timeout(BROWSER_PATIENCE_MS)
         visitor = Visitor(context.new_page(), address)
@@ -223,7 +223,7 @@ def visiting(chrome: Browser, address: str) -> Iterator[Visitor]:
 
 @contextmanager
 def visiting_as(chrome: Browser, server: ApiServer, name: str) -> Iterator[Visitor]:
-    """Somebody who has logged in before: the form is slow, on purpose."""
+    """A visitor who has logged in before: the form is slow, on purpose."""
     cookie = server.driver("session_cookie", username=name)
     with visiting(chrome, server.address) as visitor:
         visitor.page.context.add_cookies(
