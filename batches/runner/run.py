@@ -18,8 +18,9 @@ from batches.lifecycle import PauseKind
 from batches.models import Batch, Chunk
 from batches.providers import breaker
 from batches.runner.database import PatientDatabase
+from batches.runner.slice_records import Progress
 from batches.runner.slices.batch_slice import BatchSlice
-from batches.runner.store import Progress, SliceStore, leave_slot, take_slot
+from batches.runner.store import SliceStore, leave_slot, take_slot
 from batches.stop_signal import StopSignal
 from batches.writeback.writers import writer_of
 

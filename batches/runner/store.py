@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ from batches.runner.results import (
     WriteBack,
     store_outcomes,
 )
+from batches.runner.slice_records import BatchState, Progress, SliceState, Stored
 from batches.runner.surroundings import Surroundings, look_around, other_work_waits
 from batches.workers.heartbeats import process_name
 from batches.writeback.host_work import or_unwritten
@@ -66,53 +67,6 @@ logger = logging.getLogger(__name__)
 SMALL_BYTES = 1024 * 1024
 SECONDS_BETWEEN_ANNOUNCEMENTS = 5.0
 MOST_MODELS_SHOWN = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The work of a slice so far: counts, failed prompts by kind, tokens and cost. `notes` are the
-    rate limit in force and what is retried, in words."""
-
-    succeeded: int = 0
-    failed: int = 0
-    reused: int = 0
-    failures: Mapping[str, int] = field(default_factory=dict)
-    calls: int = 0
-    spent: Spent = field(default_factory=Spent)
-    in_flight: int = 0
-    notes: tuple[str, ...] = ()
-    waiting: WaitingNow | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SliceState:
-    """The state of a slice, for its store: its calls in flight, what it waits for, the notes of
-    `Progress`, the limits that the provider advertises, and whether failures are held back whose
-    cause is not known yet."""
-
-    in_flight: int = 0
-    waiting: WaitingNow | None = None
-    notes: tuple[str, ...] = ()
-    announced: Mapping[str, Any] = field(default_factory=dict)
-    is_undecided: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BatchState:
-    """The state of a batch, for a slice. `stop`: nothing more may be sent; the value decides about
-    calls in flight. `makes_room`: the rest is left to a later slice, since other work waits."""
-
-    surroundings: Surroundings
-    stop: Stop | None
-    makes_room: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The result of a flush: the lost leases, and whether the slice still has its slot."""
-
-    lost: frozenset[Lease]
-    is_runner: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from batches.engine.deadlines import CallClock, Deadlines
 from batches.models import Batch, Provider, Result
 from batches.runner.holdings import HeldChunk, StoredPrompt
 from batches.runner.run import SliceLimits, run_slice
+from batches.runner.slice_records import Progress
 from batches.runner.slices.memory import PROCESS, ByteBudget, Memory, ReplyReading
-from batches.runner.store import Progress, SliceStore
+from batches.runner.store import SliceStore
 from batches.stop_signal import StopSignal
 from tests.checker import check_batch
 from tests.configuring import configure

@@ -15,7 +15,7 @@ from batches.lifecycle import PauseKind
 from batches.models import Batch, Chunk, Provider, Result
 from batches.providers import breaker
 from batches.runner.run import run_slice
-from batches.runner.store import Progress
+from batches.runner.slice_records import Progress
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch
 from tests.makers import MODEL, batch_of

@@ -18,7 +18,7 @@ from batches.engine.records import SCHEDULES
 from batches.models import Batch, Chunk, Prompt, Provider, Result
 from batches.providers.configured import ProviderMisconfigured
 from batches.runner.run import run_slice
-from batches.runner.store import Progress
+from batches.runner.slice_records import Progress
 from batches.stop_signal import StopSignal
 from simulator import Behaviour, SimulatedProvider
 from tests.checker import check_batch

@@ -22,7 +22,7 @@ from batches.leases.waiting import in_words
 from batches.management.bulk.progress import RecentRate, RunView, flow, parts_of, plain_line
 from batches.management.terminal import excerpt, print_line
 from batches.models import Batch
-from batches.runner.store import Progress as RunProgress
+from batches.runner.slice_records import Progress as RunProgress
 
 T = TypeVar("T")
 

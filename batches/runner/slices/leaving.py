@@ -6,7 +6,8 @@ from batches.engine.records import Exchange
 from batches.lifecycle import PauseKind
 from batches.providers import breaker
 from batches.runner.database import PatientDatabase
-from batches.runner.store import BatchState, SliceStore
+from batches.runner.slice_records import BatchState
+from batches.runner.store import SliceStore
 
 
 class Leaving:

@@ -19,10 +19,10 @@ from batches.models import Batch
 from batches.providers.client import ProviderClient
 from batches.runner.board import ProviderBoard
 from batches.runner.results import Clock
+from batches.runner.slice_records import SliceState
 from batches.runner.slices.claiming import Claiming, Requests
 from batches.runner.slices.parts import SliceParts
 from batches.runner.slices.waiting import notes_of, waiting_of
-from batches.runner.store import SliceState
 
 
 class Sending:

@@ -8,10 +8,10 @@ from batches.engine.postprocess import postprocess_exchange
 from batches.engine.records import Exchange
 from batches.runner.database import in_database
 from batches.runner.results import Activity
+from batches.runner.slice_records import SliceState
 from batches.runner.slices.parts import SliceParts
 from batches.runner.slices.sending import Sending
 from batches.runner.slices.sure_store import SureStore
-from batches.runner.store import SliceState
 from batches.runner.surroundings import Surroundings
 
 SECONDS_BETWEEN_LOOKS = 1.0

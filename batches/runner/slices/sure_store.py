@@ -14,8 +14,9 @@ from batches.models.full_disk import is_full
 from batches.runner.database import PatientDatabase, in_database, reconnect
 from batches.runner.pieces import Pieces
 from batches.runner.results import Activity, ChunkOutcomes
+from batches.runner.slice_records import BatchState, SliceState, Stored
 from batches.runner.slices.leaving import Leaving
-from batches.runner.store import BatchState, SliceState, SliceStore, Stored
+from batches.runner.store import SliceStore
 
 logger = logging.getLogger(__name__)
 
