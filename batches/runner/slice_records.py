@@ -1,4 +1,4 @@
-"""What a slice and its store tell each other: progress, states, the result of a flush."""
+"""The values that a slice and its store exchange: progress, states, the result of a flush."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
